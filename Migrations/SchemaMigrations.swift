@@ -1,0 +1,15 @@
+package import Storage
+
+/// The steps of the schema, in order. Every `.sql` file beside this one is in the list and in the package's resources.
+package enum SchemaMigrations {
+    package static let all: [Migration] = [
+        Migration(
+            name: "0001_ledger",
+            sql: text(PackageResources._001_ledger_sql),
+            assertion: text(PackageResources._001_ledger_after_sql))
+    ]
+
+    private static func text(_ bytes: [UInt8]) -> String {
+        String(decoding: bytes, as: UTF8.self)
+    }
+}

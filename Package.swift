@@ -1,0 +1,106 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+/// Every target is held to the same rules: no implicit re-export of imports, explicit existentials, and no warning
+/// survives a build.
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
+
+let package = Package(
+    name: "quotastack",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "quotastack", targets: ["QuotaStackCLI"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // Drivers: one thread owns one C handle.
+        .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
+        .target(name: "CHandleThread"),
+        .target(name: "HandleThread", dependencies: ["CHandleThread"], swiftSettings: settings),
+        .target(name: "Postgres", dependencies: ["CPostgres", "HandleThread", logging], swiftSettings: settings),
+        .target(name: "RabbitMQ", dependencies: ["CRabbitMQ", "HandleThread", logging], swiftSettings: settings),
+
+        // Domain: values in, values out; no input or output, no clock, no randomness.
+        .target(name: "Credits", swiftSettings: settings),
+        .target(name: "JSON", swiftSettings: settings),
+        .target(name: "Metering", dependencies: ["Credits"], swiftSettings: settings),
+        .target(name: "Ledger", dependencies: ["Credits", "JSON", "Metering", crypto], swiftSettings: settings),
+        .target(
+            name: "Representations", dependencies: ["Credits", "JSON", "Ledger", "Metering"],
+            swiftSettings: settings),
+
+        // Adapters.
+        .target(
+            name: "Messaging", dependencies: ["Credits", "Ledger", "Metering", "RabbitMQ"], swiftSettings: settings),
+        .target(
+            name: "Storage",
+            dependencies: ["Credits", "Ledger", "Messaging", "Metering", "Postgres", "Representations", logging],
+            swiftSettings: settings),
+        .target(
+            name: "Migrations", dependencies: ["Storage"], path: "Migrations",
+            resources: [.embedInCode("0001_ledger.sql"), .embedInCode("0001_ledger.after.sql")],
+            swiftSettings: settings),
+        .target(
+            name: "Runtime",
+            dependencies: [
+                "Postgres", "RabbitMQ", logging,
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ], swiftSettings: settings),
+        .target(
+            name: "Replica",
+            dependencies: [
+                "Credits", "Ledger", "Messaging", "Metering", "Postgres", "Runtime", "Storage", lifecycle, logging,
+            ], swiftSettings: settings),
+
+        // Roles.
+        .target(
+            name: "LedgerWorker",
+            dependencies: [
+                "Credits", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ", "Representations",
+                "Runtime", "Storage", lifecycle, logging,
+            ], swiftSettings: settings),
+        .target(
+            name: "API",
+            dependencies: [
+                "Credits", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ", "Replica",
+                "Representations", "Runtime", "Storage", crypto, lifecycle, logging, nioCore,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ], swiftSettings: settings),
+        .executableTarget(
+            name: "QuotaStackCLI",
+            dependencies: [
+                "API", "LedgerWorker", "Messaging", "Migrations", "Postgres", "Replica", "Runtime", "Storage",
+                lifecycle, logging, signals,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)

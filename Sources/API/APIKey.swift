@@ -1,0 +1,98 @@
+package import Credits
+import Crypto
+
+/// API keys: `qs_live_…`, `qs_test_…` and the installation's `qs_root_…`.
+///
+/// After the prefix come 43 characters of base 62 that carry 32 bytes, and 6 that carry a checksum: a mistyped key is
+/// refused without a look-up. Only the SHA-256 of a key is ever stored.
+package enum APIKey {
+    package enum Kind: String, Sendable, CaseIterable {
+        case live, test, root
+
+        package init(_ kind: EnvironmentKind) {
+            self = kind == .live ? .live : .test
+        }
+    }
+
+    private static let alphabet = Array("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".utf8)
+    private static let secretLength = 43
+    private static let checksumLength = 6
+
+    /// The text of a key.
+    ///
+    /// - Parameter secret: 32 bytes that nobody can guess.
+    package static func text(_ kind: Kind, secret: [UInt8]) -> String {
+        let body = "qs_\(kind.rawValue)_" + base62(secret, length: secretLength)
+        return body + checksum(of: body)
+    }
+
+    /// A fresh key from the system's random numbers.
+    package static func random(_ kind: Kind) -> String {
+        var generator = SystemRandomNumberGenerator()
+        return text(kind, secret: (0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) })
+    }
+
+    /// The kind of a well-formed key; nil for anything else, a mistyped key included.
+    package static func kind(of text: String) -> Kind? {
+        guard let kind = Kind.allCases.first(where: { text.hasPrefix("qs_\($0.rawValue)_") }),
+            text.utf8.count == 4 + kind.rawValue.utf8.count + secretLength + checksumLength
+        else { return nil }
+        let body = String(text.dropLast(checksumLength))
+        return checksum(of: body) == text.suffix(checksumLength) ? kind : nil
+    }
+
+    /// What is stored and looked up.
+    package static func hash(_ text: String) -> [UInt8] {
+        text.withUTF8Bytes { Array(SHA256.hash(data: $0)) }
+    }
+
+    /// The last characters, to recognise a key by.
+    package static func hint(_ text: String) -> String {
+        String(text.suffix(4))
+    }
+
+    /// The first 32 bits of SHA-256 over everything before the checksum.
+    private static func checksum(of body: String) -> String {
+        base62(Array(hash(body).prefix(4)), length: checksumLength)
+    }
+
+    /// A big-endian number in base 62, padded with zeros to `length`.
+    private static func base62(_ bytes: [UInt8], length: Int) -> String {
+        var number = bytes
+        var digits: [UInt8] = []
+        for _ in 0..<length {
+            var remainder = 0
+            for index in number.indices {
+                let value = remainder << 8 | Int(number[index])
+                number[index] = UInt8(value / 62)
+                remainder = value % 62
+            }
+            digits.append(alphabet[remainder])
+        }
+        return String(decoding: digits.reversed(), as: UTF8.self)
+    }
+}
+
+/// Makes the keys that commands create, so that the same command always makes the same key.
+///
+/// A key is HMAC-SHA-256 of the command's id under the root key: the answer that shows it can be given again after a
+/// lost reply, while no secret is stored anywhere.
+package struct KeyDerivation: Sendable {
+    private let rootKey: SymmetricKey
+
+    package init(rootKey: String) {
+        self.rootKey = SymmetricKey(data: Array("quotastack key derivation\n".utf8) + Array(rootKey.utf8))
+    }
+
+    func key(_ kind: APIKey.Kind, commandID: Bits128) -> String {
+        var message = Array("\(kind.rawValue)\n".utf8)
+        withUnsafeBytes(of: (commandID.high.bigEndian, commandID.low.bigEndian)) { message.append(contentsOf: $0) }
+        return APIKey.text(kind, secret: Array(HMAC<SHA256>.authenticationCode(for: message, using: rootKey)))
+    }
+}
+
+extension String {
+    fileprivate func withUTF8Bytes<Result>(_ body: ([UInt8]) -> Result) -> Result {
+        body(Array(utf8))
+    }
+}

@@ -1,0 +1,54 @@
+import Hummingbird
+package import Logging
+package import Messaging
+package import Postgres
+package import Replica
+package import Runtime
+import ServiceLifecycle
+
+/// The HTTP API. It keeps no business state: it reads from the replica and PostgreSQL and sends every mutation through
+/// the queue.
+package struct APIServer: Service {
+    private let application: Application<RouterResponder<APIContext>>
+    private let pool: PostgresPool
+    private let logger: Logger
+
+    package init(
+        host: String, port: Int, rootKey: String, postgres: PostgresConfiguration, readConnections: Int,
+        topology: Topology, commandWait: Duration, replica: Replica, gateway: CommandGateway, metrics: Metrics,
+        logger: Logger
+    ) {
+        var database = postgres
+        database.applicationName = "quotastack-api"
+        let pool = PostgresPool(configuration: database, size: readConnections, waitLimit: .seconds(2), logger: logger)
+        let site = Site(
+            authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica, pool: pool,
+            mutations: Mutations(
+                gateway: gateway, topology: topology, replica: replica, answers: DecidedAnswers(pool: pool),
+                wait: commandWait))
+        let router = Router(context: APIContext.self)
+        router.add(middleware: RequestBoundary(metrics: metrics, logger: logger))
+        HealthRoutes(site: site, metrics: metrics).add(to: router)
+        TenantRoutes(site: site, keys: KeyDerivation(rootKey: rootKey)).add(to: router)
+        CatalogueRoutes(site: site).add(to: router)
+        AccountRoutes(site: site).add(to: router)
+        EntitlementRoutes(site: site).add(to: router)
+        UsageRoutes(site: site).add(to: router)
+        OperationRoutes(site: site).add(to: router)
+        self.pool = pool
+        self.logger = logger
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .warning)
+        application = Application(
+            router: router,
+            configuration: ApplicationConfiguration(
+                address: .hostname(host, port: port), serverName: nil, backlog: 1_024, reuseAddress: true),
+            logger: quiet)
+    }
+
+    /// Serves until a graceful shutdown; requests under way are answered first.
+    package func run() async throws {
+        try await application.run()
+        await pool.close()
+    }
+}

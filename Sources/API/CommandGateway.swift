@@ -1,0 +1,264 @@
+import Credits
+package import Logging
+package import Messaging
+package import RabbitMQ
+import Representations
+package import Runtime
+import ServiceLifecycle
+import Synchronization
+
+/// Sends commands to the ledger and gives their results back.
+///
+/// Requests for one queue that arrive while a message to it is being confirmed go together into the next message.
+/// Nothing is held back to fill a message.
+package final class CommandGateway: Service {
+    /// Commands in one message: what a worker applies as one batch without splitting.
+    private static let commandsPerMessage = 1_000
+    /// Requests that may wait for a place in a message, per queue; more are refused with 503.
+    private static let waitingPerQueue = 4_096
+
+    /// What became of a request.
+    enum Reply: Sendable {
+        case results([CommandResult])
+        /// Accepted by the queue; the answer was not waited for, or did not come in time.
+        case pending
+        /// Not accepted: nothing was done, unless the problem says that the outcome is unknown.
+        case refused(Problem)
+    }
+
+    /// How far a request has come; what can be said of it when its time is up.
+    private enum Stage {
+        case waiting, sent, accepted
+    }
+
+    private struct Waiting {
+        var stage = Stage.waiting
+        let request: CommandRequest
+        let deadline: ContinuousClock.Instant
+        let returnsWhenAccepted: Bool
+        let continuation: CheckedContinuation<Reply, Never>
+    }
+
+    private struct Outbox {
+        var tokens: [UInt64] = []
+        var isPublishing = false
+    }
+
+    private struct State {
+        var nextToken: UInt64 = 1
+        var waiting: [UInt64: Waiting] = [:]
+        var outboxes: [String: Outbox] = [:]
+        var isClosed = false
+    }
+
+    private let publisher: AMQPPublisher
+    private let consumer: AMQPConsumer
+    private let replyQueue: String
+    private let state: Mutex<State>
+    private let logger: Logger
+    private let messageSize: Runtime.Histogram
+
+    package init(amqp: AMQPConfiguration, topology: Topology, metrics: Metrics, logger: Logger) {
+        var publishing = amqp
+        publishing.connectionName = "quotastack-api publish"
+        var consuming = amqp
+        consuming.connectionName = "quotastack-api replies"
+        let replies = ReplyDispatch()
+        self.logger = logger
+        replyQueue = "\(topology.prefix)reply.\(UInt64.random(in: 0..<1 << 63))"
+        state = Mutex(State())
+        messageSize = metrics.histogram(
+            "quotastack_api_message_commands", "Commands in one message to a ledger queue.",
+            buckets: [1, 4, 16, 64, 256, 1_024])
+        publisher = AMQPPublisher(configuration: publishing, logger: logger)
+        consumer = AMQPConsumer(
+            configuration: consuming, queues: [], exclusiveQueue: replyQueue, prefetch: 0, acknowledges: false,
+            logger: logger
+        ) { deliveries in
+            replies.receive(deliveries)
+        }
+        replies.gateway.withLock { $0 = WeakGateway(self) }
+    }
+
+    /// Whether commands can be sent and answered now.
+    package var brokerState: AMQPConnectionState {
+        publisher.state == .connected ? consumer.state : publisher.state
+    }
+
+    /// Runs until a graceful shutdown of the process; requests under way are answered first.
+    package func run() async throws {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.publisher.run() }
+            group.addTask { await self.consumer.run() }
+            group.addTask { await self.sweep() }
+            try? await gracefulShutdown()
+            await publisher.close()
+            await consumer.stop()
+            group.cancelAll()
+        }
+        let left = state.withLock { state in
+            state.isClosed = true
+            defer { state.waiting = [:] }
+            return Array(state.waiting.values)
+        }
+        for waiting in left { Self.giveUp(waiting) }
+    }
+
+    // MARK: - Sending
+
+    /// Sends one request and waits for its results.
+    ///
+    /// - Parameters:
+    ///   - deadline: When to stop waiting for the results.
+    ///   - returnsWhenAccepted: True to come back with `.pending` as soon as the queue has accepted the request.
+    func send(
+        to queue: String, requestID: String, traceParent: String?, environmentID: EnvironmentID, wantsBodies: Bool,
+        commands: CommandRequest.Commands, deadline: ContinuousClock.Instant, returnsWhenAccepted: Bool
+    ) async -> Reply {
+        await withCheckedContinuation { continuation in
+            let startsPublishing: Bool? = state.withLock { state in
+                guard !state.isClosed, (state.outboxes[queue]?.tokens.count ?? 0) < Self.waitingPerQueue else {
+                    return nil
+                }
+                let token = state.nextToken
+                state.nextToken += 1
+                let request = CommandRequest(
+                    token: token, requestID: requestID, traceParent: traceParent, environmentID: environmentID,
+                    wantsBodies: wantsBodies, commands: commands)
+                state.waiting[token] = Waiting(
+                    request: request, deadline: deadline, returnsWhenAccepted: returnsWhenAccepted,
+                    continuation: continuation)
+                state.outboxes[queue, default: Outbox()].tokens.append(token)
+                if state.outboxes[queue]?.isPublishing == true { return false }
+                state.outboxes[queue]?.isPublishing = true
+                return true
+            }
+            switch startsPublishing {
+            case nil: continuation.resume(returning: .refused(Self.overloaded))
+            case true?: Task { await self.publishWaiting(to: queue) }
+            case false?: break
+            }
+        }
+    }
+
+    /// Publishes what waits for a queue, message after message, until nothing does.
+    private func publishWaiting(to queue: String) async {
+        while let requests = takeWaiting(for: queue) {
+            messageSize.observe(Double(requests.reduce(0) { $0 + $1.commands.count }))
+            let message = AMQPMessage(
+                routingKey: queue, body: CommandMessage(requests: requests).encoded(), replyTo: replyQueue)
+            do throws(AMQPError) {
+                try await publisher.publish(message)
+                accepted(requests.map(\.token))
+            } catch {
+                refuse(requests.map(\.token), Self.problem(error))
+            }
+        }
+    }
+
+    private func takeWaiting(for queue: String) -> [CommandRequest]? {
+        state.withLock { state in
+            guard var outbox = state.outboxes[queue], !outbox.tokens.isEmpty else {
+                state.outboxes[queue]?.isPublishing = false
+                return nil
+            }
+            var requests: [CommandRequest] = []
+            var count = 0
+            var taken = 0
+            for token in outbox.tokens {
+                guard let request = state.waiting[token]?.request else {
+                    taken += 1
+                    continue
+                }
+                guard requests.isEmpty || count + request.commands.count <= Self.commandsPerMessage else { break }
+                state.waiting[token]?.stage = .sent
+                requests.append(request)
+                count += request.commands.count
+                taken += 1
+            }
+            outbox.tokens.removeFirst(taken)
+            outbox.isPublishing = !requests.isEmpty
+            state.outboxes[queue] = outbox
+            return requests.isEmpty ? nil : requests
+        }
+    }
+
+    // MARK: - Results
+
+    fileprivate func receive(_ reply: CommandReply) {
+        state.withLock { $0.waiting.removeValue(forKey: reply.token) }?.continuation
+            .resume(returning: .results(reply.results))
+    }
+
+    private func accepted(_ tokens: [UInt64]) {
+        let done = state.withLock { state in
+            tokens.compactMap { token -> Waiting? in
+                state.waiting[token]?.stage = .accepted
+                guard state.waiting[token]?.returnsWhenAccepted == true else { return nil }
+                return state.waiting.removeValue(forKey: token)
+            }
+        }
+        for waiting in done { waiting.continuation.resume(returning: .pending) }
+    }
+
+    private func refuse(_ tokens: [UInt64], _ problem: Problem) {
+        let refused = state.withLock { state in tokens.compactMap { state.waiting.removeValue(forKey: $0) } }
+        for waiting in refused { waiting.continuation.resume(returning: .refused(problem)) }
+    }
+
+    /// Ends the wait of requests whose deadline has passed; up to 50 ms late.
+    private func sweep() async {
+        while (try? await Task.sleep(for: .milliseconds(50))) != nil {
+            let now = ContinuousClock.now
+            let late = state.withLock { state in
+                let tokens = state.waiting.filter { $0.value.deadline <= now }.map(\.key)
+                return tokens.compactMap { state.waiting.removeValue(forKey: $0) }
+            }
+            for waiting in late { Self.giveUp(waiting) }
+        }
+    }
+
+    /// Says what is true of a request that is not waited for any longer: only what the queue has accepted is pending.
+    private static func giveUp(_ waiting: Waiting) {
+        switch waiting.stage {
+        case .waiting: waiting.continuation.resume(returning: .refused(overloaded))
+        case .sent: waiting.continuation.resume(returning: .refused(unconfirmed))
+        case .accepted: waiting.continuation.resume(returning: .pending)
+        }
+    }
+
+    private static let overloaded = Problem(
+        .unavailable, "Too many commands wait for the queue. Nothing was done; try again in a moment.")
+
+    private static let unconfirmed = Problem(
+        .unavailable,
+        "The queue did not confirm the command, so its outcome is unknown. Repeat it with the same Idempotency-Key.",
+        texts: ["outcome": "unknown"])
+
+    private static func problem(_ error: AMQPError) -> Problem {
+        if error.outcomeIsUnknown { return unconfirmed }
+        if case .rejected = error.kind { return overloaded }
+        return Problem(.unavailable, "The command queue cannot be reached. Nothing was done; try again in a moment.")
+    }
+}
+
+/// Hands replies from the consumer's thread to the gateway, which is made after the consumer's closure.
+private final class ReplyDispatch: Sendable {
+    let gateway = Mutex(WeakGateway(nil))
+
+    func receive(_ deliveries: [AMQPDelivery]) {
+        guard let gateway = gateway.withLock({ $0.gateway }) else { return }
+        for delivery in deliveries {
+            guard let message = try? ReplyMessage(decoding: delivery.body) else { continue }
+            for reply in message.replies { gateway.receive(reply) }
+        }
+    }
+}
+
+private struct WeakGateway {
+    weak var gateway: CommandGateway?
+
+    init(_ gateway: CommandGateway?) {
+        self.gateway = gateway
+    }
+}

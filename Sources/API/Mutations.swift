@@ -1,0 +1,169 @@
+import Credits
+import Crypto
+import Glibc
+import Hummingbird
+import JSON
+import Ledger
+import Messaging
+import Replica
+import Representations
+
+/// The system's clock, in UTC.
+func systemNow() -> Instant {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Instant(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000)
+}
+
+/// What a request says about itself beside its body.
+struct MutationHeaders: Sendable {
+    let requestID: String
+    let traceParent: String?
+    let idempotencyKey: String?
+    let respondsAsync: Bool
+
+    init(_ request: Request, requestID: String) throws(Problem) {
+        self.requestID = requestID
+        traceParent = request.headers[.traceParent].flatMap { $0.utf8.count <= 64 ? $0 : nil }
+        idempotencyKey = try request.headers[.idempotencyKey].map { text throws(Problem) in try Self.checked(text) }
+        respondsAsync =
+            request.headers[.prefer]?.split(separator: ",").contains {
+                $0.filter { $0 != " " }.lowercased() == "respond-async"
+            } ?? false
+    }
+
+    static func checked(_ key: String) throws(Problem) -> String {
+        guard (1...IdempotencyKey.maximumBytes).contains(key.utf8.count) else {
+            throw Problem(.invalidRequest, "The idempotency key must be 1 to 255 bytes long.")
+        }
+        return key
+    }
+}
+
+extension CommandIdentity {
+    /// The identity of a command that a client named, or a fresh one.
+    ///
+    /// - Parameter content: Method, path and canonical body, or what stands for them.
+    init(environmentID: EnvironmentID, idempotencyKey: String?, content: () -> [UInt8]) {
+        guard let idempotencyKey else {
+            self.init(
+                id: Bits128(
+                    at: systemNow(), random: (UInt64.random(in: 0...UInt64.max), UInt64.random(in: 0...UInt64.max))),
+                idempotencyKey: nil)
+            return
+        }
+        self.init(
+            id: Self.digest(Array("\(environmentID.rawValue)\n\(idempotencyKey)".utf8)),
+            idempotencyKey: IdempotencyKey(text: idempotencyKey, fingerprint: Self.digest(content())))
+    }
+
+    /// The first 128 bits of SHA-256.
+    private static func digest(_ bytes: [UInt8]) -> Bits128 {
+        SHA256.hash(data: bytes).withUnsafeBytes { digest in
+            Bits128(
+                high: UInt64(bigEndian: digest.loadUnaligned(fromByteOffset: 0, as: UInt64.self)),
+                low: UInt64(bigEndian: digest.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
+        }
+    }
+
+    /// What a request's key stands for: its method, its path and its body in canonical form.
+    static func content(_ request: Request, _ body: JSONValue) -> [UInt8] {
+        Array("\(request.method.rawValue) \(request.uri.path)\n".utf8) + body.canonicalBytes
+    }
+}
+
+/// Sends mutations through the queue and makes their answers.
+struct Mutations: Sendable {
+    let gateway: CommandGateway
+    let topology: Topology
+    let replica: Replica
+    let answers: DecidedAnswers
+    let wait: Duration
+
+    /// A mutation of one end user's account.
+    func account(
+        _ action: AccountAction, of endUserID: EndUserID, identity: CommandIdentity, caller: Caller,
+        headers: MutationHeaders
+    ) async throws -> Response {
+        let command = AccountCommand(identity: identity, endUserID: endUserID, action: action)
+        return try await run(
+            .account([command]), identity: identity,
+            queue: topology.ledgerQueue(environmentID: caller.environmentID, endUserID: endUserID),
+            environmentID: caller.environmentID, headers: headers)
+    }
+
+    /// A mutation of an environment's catalogue, or of the installation.
+    ///
+    /// - Parameter finish: Completes the body of a success, where the ledger does not know all of it.
+    func catalogue(
+        _ action: CatalogueAction, identity: CommandIdentity, environmentID: EnvironmentID, headers: MutationHeaders,
+        finish: (([UInt8]) -> [UInt8])? = nil
+    ) async throws -> Response {
+        try await run(
+            .catalogue(CatalogueCommand(identity: identity, action: action)), identity: identity,
+            queue: topology.catalogueQueue, environmentID: environmentID, headers: headers, finish: finish)
+    }
+
+    private func run(
+        _ commands: CommandRequest.Commands, identity: CommandIdentity, queue: String, environmentID: EnvironmentID,
+        headers: MutationHeaders, finish: (([UInt8]) -> [UInt8])? = nil
+    ) async throws -> Response {
+        let deadline = ContinuousClock.now + wait
+        let reply = await gateway.send(
+            to: queue, requestID: headers.requestID, traceParent: headers.traceParent, environmentID: environmentID,
+            wantsBodies: true, commands: commands, deadline: deadline, returnsWhenAccepted: headers.respondsAsync)
+        var result: CommandResult?
+        switch reply {
+        case .results(let results): result = results.first
+        case .refused(let problem): throw problem
+        case .pending:
+            // A reply is a hint: it may be lost while the effect is there.
+            if !headers.respondsAsync {
+                result = try? await answers.find(environmentID: environmentID, commandID: identity.id)
+            }
+        }
+        guard let result, await replica.reaches(result.position, by: max(deadline, .now + .seconds(1))) else {
+            return Self.pending(PublicID(.operation, identity.id))
+        }
+        let body = result.isSuccess ? finish?(result.body) ?? result.body : result.body
+        return Self.response(result, body: body)
+    }
+
+    static func response(_ result: CommandResult, body: [UInt8]) -> Response {
+        var response = Response.json(
+            body, status: Int(result.status), isProblem: !result.isSuccess)
+        response.headers[.position] = PositionToken.text(result.position)
+        if result.isReplay { response.headers[.idempotentReplayed] = "true" }
+        return response
+    }
+
+    private static func pending(_ id: PublicID) -> Response {
+        var json = JSONWriter()
+        json.beginObject()
+        json.object("operation") { json in
+            json.member("id", id)
+            json.member("status", "pending")
+        }
+        json.endObject()
+        var response = Response.json(json.bytes, status: 202)
+        response.headers[.location] = "/v1/operations/\(id)"
+        return response
+    }
+}
+
+extension Response {
+    /// A JSON answer.
+    static func json(_ body: [UInt8], status: Int = 200, isProblem: Bool = false) -> Response {
+        var headers = HTTPFields()
+        headers[.contentType] = isProblem ? "application/problem+json" : "application/json"
+        return Response(
+            status: .init(code: status), headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: body)))
+    }
+
+    static func problem(_ problem: Problem, requestID: String) -> Response {
+        var response = Response.json(
+            problem.json(requestID: requestID), status: Int(problem.code.status), isProblem: true)
+        if problem.code.status == 503 { response.headers[.retryAfter] = "1" }
+        return response
+    }
+}

@@ -1,0 +1,78 @@
+import Hummingbird
+import Logging
+import Representations
+import Runtime
+
+/// The outermost layer of every request: gives it an id, turns every error into a problem, logs and measures.
+struct RequestBoundary: RouterMiddleware {
+    let logger: Logger
+    let seconds: Runtime.Histogram
+    let answered: Counter
+    let failed: Counter
+
+    init(metrics: Metrics, logger: Logger) {
+        self.logger = logger
+        seconds = metrics.histogram(
+            "quotastack_api_request_seconds", "Time from a request's head to its answer.",
+            buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 10])
+        answered = metrics.counter("quotastack_api_requests_total", "Requests answered.")
+        failed = metrics.counter("quotastack_api_errors_total", "Requests answered with a 5xx status.")
+    }
+
+    func handle(
+        _ request: Request, context: APIContext, next: (Request, APIContext) async throws -> Response
+    ) async throws -> Response {
+        let start = ContinuousClock.now
+        var context = context
+        context.requestID = Self.requestID(request)
+        var response: Response
+        do {
+            response = try await next(request, context)
+        } catch let problem as Problem {
+            response = .problem(problem, requestID: context.requestID)
+        } catch let error as HTTPError {
+            response = .problem(Self.problem(error), requestID: context.requestID)
+        } catch {
+            logger.error(
+                "a request failed: \(error)",
+                metadata: [
+                    "request_id": "\(context.requestID)", "method": "\(request.method)", "path": "\(request.uri.path)",
+                ])
+            response = .problem(
+                Problem(
+                    .unavailable, "The request could not be served at the moment. Quote the request id if it persists."),
+                requestID: context.requestID)
+        }
+        response.headers[.requestID] = context.requestID
+        let duration = ContinuousClock.now - start
+        seconds.observe(duration.seconds)
+        answered.increment()
+        if response.status.code >= 500 { failed.increment() }
+        logger.debug(
+            "request",
+            metadata: [
+                "request_id": "\(context.requestID)", "method": "\(request.method)", "path": "\(request.uri.path)",
+                "status": "\(response.status.code)", "ms": "\(Int(duration.seconds * 1_000))",
+            ])
+        return response
+    }
+
+    /// The client's id where it is usable (1 to 64 visible ASCII characters), else one of our own.
+    private static func requestID(_ request: Request) -> String {
+        if let sent = request.headers[.requestID], (1...64).contains(sent.utf8.count),
+            sent.utf8.allSatisfy({ (33...126).contains($0) })
+        {
+            return sent
+        }
+        return "req_" + String(UInt64.random(in: 0...UInt64.max), radix: 36)
+    }
+
+    /// What the router and the server itself refuse.
+    private static func problem(_ error: HTTPError) -> Problem {
+        switch error.status.code {
+        case 404, 405: Problem(.notFound, "There is nothing at this path for this method.")
+        case 413: Problem(.bodyTooLarge, "The body is larger than the server takes.")
+        default: Problem(.invalidRequest, "The request cannot be read.")
+        }
+    }
+}

@@ -1,0 +1,47 @@
+import Credits
+import JSON
+import Ledger
+
+extension JSONReader {
+    /// `end_user_id`, required.
+    mutating func endUserID(_ key: String = "end_user_id") -> EndUserID? {
+        string(key, expected: "1 to 256 bytes long, without NUL") { EndUserID($0) }
+    }
+
+    /// `feature_key`, required.
+    mutating func featureKey(_ key: String = "feature_key") -> FeatureKey? {
+        string(key, expected: FeatureKey.expectation) { FeatureKey($0) }
+    }
+
+    mutating func optionalInstant(_ key: String) -> Instant? {
+        optionalString(key, expected: "an RFC 3339 instant, such as 2026-01-31T00:00:00Z") { Instant(rfc3339: $0) }
+    }
+
+    /// `metadata`: at most 50 members with keys of at most 64 bytes and values that are strings of at most 1,000 bytes,
+    /// integers or booleans.
+    mutating func metadata(_ key: String = "metadata") -> Metadata? {
+        guard let object = optionalObject(key) else { return nil }
+        guard object.members.count <= 50 else {
+            report(key, "must have at most 50 members")
+            return nil
+        }
+        for (name, value) in object.members {
+            guard (1...64).contains(name.utf8.count) else {
+                report(key, "must have keys of 1 to 64 bytes")
+                return nil
+            }
+            switch value {
+            case .integer, .bool: continue
+            case .string(let text) where text.utf8.count <= 1_000: continue
+            default:
+                report(key, "must have values that are strings of at most 1000 bytes, integers or booleans")
+                return nil
+            }
+        }
+        return Metadata(canonicalJSON: String(decoding: JSONValue.object(object).canonicalBytes, as: UTF8.self))
+    }
+}
+
+extension FeatureKey {
+    static let expectation = "1 to 64 letters, digits or any of _ - . :"
+}

@@ -1,0 +1,69 @@
+import Credits
+import Hummingbird
+import JSON
+import Messaging
+import Postgres
+import Replica
+import Representations
+
+/// What the routes share: who asks, what is in memory, where lists are read, how mutations are sent.
+struct Site: Sendable {
+    let authenticator: Authenticator
+    let replica: Replica
+    let pool: PostgresPool
+    let mutations: Mutations
+
+    /// The caller of a read, once the replica has reached the position that the request asks for.
+    func reader(_ request: Request) async throws -> Caller {
+        try await reachMinimumPosition(request)
+        return try authenticator.caller(request)
+    }
+
+    /// Waits up to a second for the position that a request presents.
+    func reachMinimumPosition(_ request: Request) async throws(Problem) {
+        guard let token = request.headers[.minimumPosition] else { return }
+        guard let position = PositionToken.position(token) else {
+            throw Problem(.invalidRequest, "QuotaStack-Min-Position is not a position of ours.")
+        }
+        guard await replica.reaches(position, by: .now + .seconds(1)) else {
+            throw Problem(.replicaBehind, "This node has not seen that position after 1 second. Try again.")
+        }
+    }
+
+    /// The caller of a mutation, and what the request says about itself.
+    func mutator(_ request: Request, _ context: APIContext) throws(Problem) -> (Caller, MutationHeaders) {
+        let caller = try authenticator.caller(request)
+        return (caller, try MutationHeaders(request, requestID: context.requestID))
+    }
+
+    /// Sends a catalogue change of the caller's environment.
+    func changeCatalogue(
+        _ action: CatalogueAction, caller: Caller, _ request: Request, _ body: JSONValue, _ headers: MutationHeaders
+    ) async throws -> Response {
+        let identity = CommandIdentity(
+            environmentID: caller.environmentID, idempotencyKey: headers.idempotencyKey
+        ) { CommandIdentity.content(request, body) }
+        return try await mutations.catalogue(
+            action, identity: identity, environmentID: caller.environmentID, headers: headers)
+    }
+}
+
+/// What the server knows of a request on its way through the routes.
+struct APIContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    /// Shown to the client and written in every log line about the request.
+    var requestID: String
+
+    init(source: ApplicationRequestContextSource) {
+        coreContext = CoreRequestContextStorage(source: source)
+        requestID = ""
+    }
+
+    /// A part of the path, decoded.
+    func pathParameter(_ name: String) throws(Problem) -> String {
+        guard let raw = parameters.get(name), let text = percentDecoded(raw, plusIsSpace: false) else {
+            throw Problem(.invalidRequest, "The path is not percent-encoded UTF-8.")
+        }
+        return text
+    }
+}

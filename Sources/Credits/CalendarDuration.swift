@@ -1,0 +1,65 @@
+/// An ISO 8601 duration: whole months and a number of seconds, both non-negative and not both zero.
+///
+/// Years and months are calendar months, added in UTC and clamped to the month's last day (31 January + 1 month is the
+/// last of February); weeks, days, hours, minutes and seconds are exact lengths of time.
+package struct CalendarDuration: Hashable, Sendable {
+    package let months: Int64
+    package let seconds: Int64
+
+    /// Reads `P[nY][nM][nW][nD][T[nH][nM][nS]]` with whole numbers of at most nine digits, at most 1,000 years in all.
+    package init?(iso8601 text: some StringProtocol) {
+        var reader = DigitReader(Array(text.utf8))
+        guard reader.take("P") else { return nil }
+        var months: Int64 = 0
+        var seconds: Int64 = 0
+        var inTime = false
+        var lastUnit = -1
+        while !reader.atEnd {
+            if !inTime, reader.take("T") {
+                inTime = true
+                guard !reader.atEnd else { return nil }
+            }
+            guard let number = reader.number(maximumDigits: 9) else { return nil }
+            let units: [(Unicode.Scalar, months: Int64, seconds: Int64)] =
+                inTime
+                ? [("H", 0, 3_600), ("M", 0, 60), ("S", 0, 1)]
+                : [("Y", 12, 0), ("M", 1, 0), ("W", 0, 604_800), ("D", 0, 86_400)]
+            var position: Int?
+            for (index, unit) in units.enumerated() where reader.take(unit.0) {
+                position = index
+                months += number * unit.months
+                seconds += number * unit.seconds
+                break
+            }
+            guard let position else { return nil }
+            let order = position + (inTime ? 4 : 0)
+            guard order > lastUnit else { return nil }
+            lastUnit = order
+        }
+        self.init(months: months, seconds: seconds)
+    }
+}
+
+extension Instant {
+    /// The instant a duration later: months first, then the seconds.
+    package func adding(_ duration: CalendarDuration) -> Instant {
+        guard duration.months > 0 else { return adding(seconds: duration.seconds) }
+        let (days, time) = microseconds.flooredDivision(by: 86_400_000_000)
+        let date = CivilDate(daysSinceEpoch: days)
+        let (year, month) = (date.year * 12 + Int64(date.month) - 1 + duration.months).flooredDivision(by: 12)
+        let lastDay = CivilDate.length(ofMonth: Int(month) + 1, year: year)
+        guard let moved = CivilDate(year: year, month: Int(month) + 1, day: min(date.day, lastDay)) else { return self }
+        return Instant(microseconds: moved.daysSinceEpoch * 86_400_000_000 + time).adding(seconds: duration.seconds)
+    }
+}
+
+extension CalendarDuration {
+    /// A duration from its parts, as it was read before; nil outside the bounds that reading keeps.
+    package init?(months: Int64, seconds: Int64) {
+        guard months >= 0, seconds >= 0, months <= 12_000, seconds <= 1_000 * 366 * 86_400, months + seconds > 0 else {
+            return nil
+        }
+        self.months = months
+        self.seconds = seconds
+    }
+}

@@ -1,0 +1,160 @@
+/// One tenant's live or test side: the unit of isolation. The number is internal to an installation.
+package struct EnvironmentID: Hashable, Comparable, Sendable {
+    package let rawValue: Int32
+
+    package init(_ rawValue: Int32) {
+        self.rawValue = rawValue
+    }
+
+    package static func < (left: EnvironmentID, right: EnvironmentID) -> Bool {
+        left.rawValue < right.rawValue
+    }
+}
+
+/// The two sides that every tenant has.
+package enum EnvironmentKind: String, Sendable, CaseIterable {
+    case live
+    case test
+}
+
+/// The installation-wide number of an end user's account; part of the ids of its blocks and entries.
+package struct AccountID: Hashable, Comparable, Sendable {
+    package let rawValue: Int64
+
+    package init(_ rawValue: Int64) {
+        self.rawValue = rawValue
+    }
+
+    package static func < (left: AccountID, right: AccountID) -> Bool {
+        left.rawValue < right.rawValue
+    }
+}
+
+/// The tenant's own name for an end user: 1 to 256 bytes of UTF-8 without NUL.
+package struct EndUserID: Hashable, Comparable, Sendable {
+    package static let maximumBytes = 256
+    package let rawValue: String
+
+    package init?(_ rawValue: String) {
+        guard !rawValue.isEmpty, rawValue.utf8.count <= Self.maximumBytes, !rawValue.utf8.contains(0) else {
+            return nil
+        }
+        self.rawValue = rawValue
+    }
+
+    package static func < (left: EndUserID, right: EndUserID) -> Bool {
+        left.rawValue < right.rawValue
+    }
+}
+
+/// A feature's key: 1 to 64 ASCII letters, digits, `_`, `-`, `.` or `:`.
+package struct FeatureKey: Hashable, Comparable, Sendable {
+    package static let maximumBytes = 64
+    package let rawValue: String
+
+    package init?(_ rawValue: String) {
+        let allowed = rawValue.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."),
+                UInt8(ascii: ":"):
+                true
+            default: false
+            }
+        }
+        guard allowed, !rawValue.isEmpty, rawValue.utf8.count <= Self.maximumBytes else { return nil }
+        self.rawValue = rawValue
+    }
+
+    package static func < (left: FeatureKey, right: FeatureKey) -> Bool {
+        left.rawValue < right.rawValue
+    }
+}
+
+/// A value of 128 bits: the payload of every public id, and a command's id.
+package struct Bits128: Hashable, Comparable, Sendable {
+    package let high: UInt64
+    package let low: UInt64
+
+    package init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    package static func < (left: Bits128, right: Bits128) -> Bool {
+        (left.high, left.low) < (right.high, right.low)
+    }
+
+    /// A value whose first 48 bits are the milliseconds of `now` (so that ids sort by creation) and whose rest comes from `random`.
+    package init(at now: Instant, random: (UInt64, UInt64)) {
+        let milliseconds = UInt64(bitPattern: now.microseconds / 1_000) & 0xFFFF_FFFF_FFFF
+        self.init(high: milliseconds << 16 | random.0 & 0xFFFF, low: random.1)
+    }
+}
+
+/// What a public id names; the raw value is its prefix.
+package enum PublicIDKind: String, Sendable {
+    case block = "blk"
+    case entry = "ent"
+    case usage = "use"
+    case rule = "rule"
+    case tenant = "ten"
+    case key = "key"
+    case operation = "op"
+}
+
+/// A prefixed, sortable public id: `<prefix>_` and 26 characters that carry 128 bits.
+///
+/// The alphabet is Crockford's base 32 in lower case, most significant digit first, so that ids of one kind sort as
+/// their values do. Block, entry and usage ids carry the account's number and the block's number or the entry's
+/// sequence; the others carry the creation time and randomness.
+package struct PublicID: Hashable, Sendable, CustomStringConvertible {
+    package let kind: PublicIDKind
+    package let bits: Bits128
+
+    package init(_ kind: PublicIDKind, _ bits: Bits128) {
+        self.kind = kind
+        self.bits = bits
+    }
+
+    /// The id of something that an account numbers itself.
+    package init(_ kind: PublicIDKind, account: AccountID, number: Int64) {
+        self.init(
+            kind, Bits128(high: UInt64(bitPattern: account.rawValue), low: UInt64(bitPattern: number)))
+    }
+
+    /// The account and the number inside it, for ids made by `init(_:account:number:)`.
+    package var account: AccountID { AccountID(Int64(bitPattern: bits.high)) }
+    package var number: Int64 { Int64(bitPattern: bits.low) }
+
+    /// Nil unless the text is exactly an id of that kind.
+    package init?(_ kind: PublicIDKind, parsing text: String) {
+        let utf8 = Array(text.utf8)
+        let prefix = Array(kind.rawValue.utf8) + [UInt8(ascii: "_")]
+        guard utf8.count == prefix.count + 26, utf8.starts(with: prefix) else { return nil }
+        var value: UInt128 = 0
+        for (index, byte) in utf8[prefix.count...].enumerated() {
+            guard let digit = Self.alphabet.firstIndex(of: byte), index > 0 || digit < 8 else { return nil }
+            value = value << 5 | UInt128(digit)
+        }
+        self.init(kind, Bits128(high: UInt64(value >> 64), low: UInt64(truncatingIfNeeded: value)))
+    }
+
+    package var description: String {
+        String(decoding: utf8, as: UTF8.self)
+    }
+
+    /// The bytes of `description`.
+    package var utf8: [UInt8] {
+        var bytes = Array(kind.rawValue.utf8)
+        bytes.reserveCapacity(bytes.count + 27)
+        bytes.append(UInt8(ascii: "_"))
+        let value = UInt128(bits.high) << 64 | UInt128(bits.low)
+        for digit in stride(from: 125, through: 0, by: -5) {
+            bytes.append(Self.alphabet[Int(truncatingIfNeeded: value >> UInt128(digit)) & 31])
+        }
+        return bytes
+    }
+
+    private static let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
+}

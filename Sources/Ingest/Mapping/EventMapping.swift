@@ -1,0 +1,136 @@
+import Credits
+
+/// Which columns of a row make up a usage event.
+///
+/// A column is a name of the header line (CSV) or a top-level member (NDJSON). Rows count from 0, without the header.
+package struct EventMapping: Sendable {
+    package enum EndUser: Sendable, Equatable {
+        case column(String)
+        /// The prefix followed by the row's number modulo `modulo`, for files that name no end users.
+        case pattern(String, modulo: Int)
+    }
+
+    package enum Feature: Sendable, Equatable {
+        case fixed(String)
+        case column(String)
+    }
+
+    package enum Units: Sendable, Equatable {
+        case fixed(Int64)
+        /// The sum of one or more columns of non-negative integers.
+        case sum(of: [String])
+    }
+
+    /// When the usage took place. Without it an event counts as of its arrival, which is the only way to load a file
+    /// that is older than the 35 days which the ledger accepts.
+    package struct OccurredAt: Sendable, Equatable {
+        package var column: String
+        package var format: TimeFormat
+
+        package init(column: String, format: TimeFormat) {
+            self.column = column
+            self.format = format
+        }
+    }
+
+    package enum TimeFormat: String, Sendable, CaseIterable {
+        /// `2026-01-31T12:00:00.000Z`, with any offset.
+        case rfc3339
+        /// `2026-01-31 12:00:00`, with or without a fraction, read as UTC.
+        case utc
+        /// Seconds since 1970, with or without a fraction.
+        case unixSeconds = "unix-seconds"
+        /// Whole milliseconds since 1970.
+        case unixMilliseconds = "unix-milliseconds"
+    }
+
+    /// What makes a row the same when it is sent again.
+    package enum IdempotencyKey: Sendable, Equatable {
+        case column(String)
+        /// `<prefix>-<row number>`. Without a prefix it is the first 16 hexadecimal digits of the SHA-256 of the file's
+        /// content. Two runs over one file that mean different things need prefixes of their own: the ledger
+        /// refuses a key that returns with another event (`idempotency_key_reuse`).
+        case rowNumber(prefix: String?)
+    }
+
+    package var endUser: EndUser
+    package var feature: Feature
+    package var units: Units
+    package var occurredAt: OccurredAt?
+    package var idempotencyKey: IdempotencyKey
+    /// Columns that become members of the event's metadata under their own names. An empty or absent one is left out;
+    /// one that holds a JSON object (NDJSON only) contributes that object's members instead.
+    package var metadataColumns: [String]
+
+    package init(
+        endUser: EndUser, feature: Feature, units: Units, occurredAt: OccurredAt? = nil,
+        idempotencyKey: IdempotencyKey = .rowNumber(prefix: nil), metadataColumns: [String] = []
+    ) {
+        self.endUser = endUser
+        self.feature = feature
+        self.units = units
+        self.occurredAt = occurredAt
+        self.idempotencyKey = idempotencyKey
+        self.metadataColumns = metadataColumns
+    }
+
+    /// The columns that a row must have, each once, in the order in which `EventMapper` expects their cells.
+    var columns: [String] {
+        var columns: [String] = []
+        func add(_ column: String) {
+            if !columns.contains(column) { columns.append(column) }
+        }
+        if case .column(let column) = endUser { add(column) }
+        if case .column(let column) = feature { add(column) }
+        if case .sum(let names) = units { names.forEach(add) }
+        if let occurredAt { add(occurredAt.column) }
+        if case .column(let column) = idempotencyKey { add(column) }
+        metadataColumns.forEach(add)
+        return columns
+    }
+
+    /// What is wrong with the mapping whatever the file holds.
+    var problem: String? {
+        if columns.contains("") { return "A column's name must not be empty" }
+        if case .pattern(let prefix, let modulo) = endUser {
+            if modulo < 1 { return "The number of end users in the pattern must be at least 1" }
+            if EndUserID("\(prefix)\(modulo)") == nil { return "The pattern does not make end user ids of 1 to 256 bytes" }
+        }
+        if case .fixed(let key) = feature, FeatureKey(key) == nil {
+            return "The feature key must be 1 to 64 letters, digits, _, -, . or :"
+        }
+        switch units {
+        case .fixed(let units) where units < 0: return "Units must not be negative"
+        case .sum(let columns) where columns.isEmpty: return "Units need at least one column"
+        case .sum(let columns) where Set(columns).count < columns.count: return "Units name a column twice"
+        default: break
+        }
+        if case .rowNumber(let prefix?) = idempotencyKey,
+            prefix.isEmpty || prefix.utf8.count > IngestPlan.Limit.keyPrefixBytes || prefix.utf8.contains(0)
+        {
+            return "The key prefix must have 1 to \(IngestPlan.Limit.keyPrefixBytes) bytes"
+        }
+        return nil
+    }
+}
+
+// MARK: - Spellings for a command line
+
+extension EventMapping.EndUser {
+    /// Reads `user_{row % 200}`: a prefix and the row's number modulo something. Nil when the text is not of that form.
+    package init?(pattern text: String) {
+        guard text.hasSuffix("}"), let brace = text.firstIndex(of: "{") else { return nil }
+        let inner = text[text.index(after: brace)...].dropLast().filter { $0 != " " }
+        guard inner.hasPrefix("row%"), let modulo = Int(inner.dropFirst(4)), modulo > 0 else { return nil }
+        self = .pattern(String(text[..<brace]), modulo: modulo)
+    }
+}
+
+extension EventMapping.Units {
+    /// Reads `ContextTokens+GeneratedTokens`: the names of columns with a plus between them. Nil when one is empty.
+    package init?(sum text: String) {
+        let columns = text.split(separator: "+", omittingEmptySubsequences: false).map(String.init)
+        guard !columns.contains("") else { return nil }
+        self = .sum(of: columns)
+    }
+}

@@ -1,0 +1,116 @@
+import Glibc
+import Synchronization
+
+/// Shows the progress of a run: on a terminal one line that is drawn over and over, otherwise a line every few seconds.
+package final class ProgressBar: Sendable {
+    private struct Shown: Sendable {
+        var phase: IngestProgress.Phase?
+        var elapsed: Duration = .zero
+        /// What has not been shown because the last line was drawn just before.
+        var pending: IngestProgress?
+        /// Whether the cursor stands behind a drawn line.
+        var hasOpenLine = false
+    }
+
+    /// 10 a second look smooth; 12 a minute do not fill a log.
+    private var interval: Duration { isTerminal ? .milliseconds(100) : .seconds(5) }
+    private let isTerminal: Bool
+    private let columns: @Sendable () -> Int
+    private let write: @Sendable (String) -> Void
+    private let shown = Mutex(Shown())
+
+    /// - Parameters:
+    ///   - columns: The width of the terminal at the moment.
+    ///   - write: Takes text as it is, control characters and line ends included.
+    package init(
+        isTerminal: Bool, columns: @escaping @Sendable () -> Int, write: @escaping @Sendable (String) -> Void
+    ) {
+        self.isTerminal = isTerminal
+        self.columns = columns
+        self.write = write
+    }
+
+    /// A bar on standard error.
+    package static func standardError() -> ProgressBar {
+        ProgressBar(isTerminal: isatty(STDERR_FILENO) == 1, columns: { terminalColumns(STDERR_FILENO) }) { text in
+            var rest = Array(text.utf8)[...]
+            while !rest.isEmpty {
+                let count = rest.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+                // Progress that nobody can read is no reason to fail.
+                if count < 0 && errno != EINTR { return }
+                rest = rest.dropFirst(max(0, count))
+            }
+        }
+    }
+
+    /// Shows where a run stands, unless something was shown just before.
+    package func update(_ progress: IngestProgress) {
+        shown.withLock { shown in
+            let isNewPhase = shown.phase != progress.phase
+            if isNewPhase { close(&shown) }
+            let isDue = progress.elapsed - shown.elapsed >= interval
+            // A log begins with the first interval, a bar at once.
+            if isNewPhase { shown.elapsed = isTerminal ? progress.elapsed : .zero }
+            shown.phase = progress.phase
+            guard isDue || isNewPhase && isTerminal else {
+                shown.pending = progress
+                return
+            }
+            show(progress, &shown)
+        }
+    }
+
+    /// Shows the last state and ends the line. To be called once, when the run is over.
+    package func finish() {
+        shown.withLock { close(&$0) }
+    }
+
+    private func close(_ shown: inout Shown) {
+        if let pending = shown.pending { show(pending, &shown) }
+        if shown.hasOpenLine { write("\n") }
+        shown.hasOpenLine = false
+    }
+
+    private func show(_ progress: IngestProgress, _ shown: inout Shown) {
+        shown.elapsed = progress.elapsed
+        shown.pending = nil
+        if isTerminal {
+            // Back to the line's begin; what an older, longer line has left is erased.
+            write("\r\(Self.bar(progress, columns: columns()))\u{1B}[K")
+            shown.hasOpenLine = true
+        } else {
+            write(Self.line(progress) + "\n")
+        }
+    }
+
+    // MARK: Text
+
+    /// The line for a terminal, at least one column narrower than it, so that it never wraps.
+    package static func bar(_ progress: IngestProgress, columns: Int) -> String {
+        let text = line(progress)
+        let room = max(0, columns - 1)
+        let width = min(30, room - text.count - 3)
+        guard width >= 10 else { return String(text.prefix(room)) }
+        let filled = Int(Double(width) * progress.fraction)
+        return "[" + String(repeating: "#", count: filled) + String(repeating: "-", count: width - filled) + "] " + text
+    }
+
+    /// The line for a log.
+    package static func line(_ progress: IngestProgress) -> String {
+        let percent = Int(progress.fraction * 100)
+        switch progress.phase {
+        case .checking: return "checking \(percent)%, \(progress.rowsDone.grouped) rows"
+        case .sending:
+            let total = progress.rowsTotal.map { "/\($0.grouped)" } ?? ""
+            return "\(percent)%, \(progress.rowsDone.grouped)\(total) rows: \(progress.accepted.grouped) accepted, "
+                + "\(progress.replayed.grouped) replayed, \(progress.rejected.grouped) rejected, "
+                + "\(progress.rowsPerSecond.grouped) rows/s"
+        }
+    }
+
+    private static func terminalColumns(_ descriptor: Int32) -> Int {
+        var size = winsize()
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+        return Int(size.ws_col)
+    }
+}

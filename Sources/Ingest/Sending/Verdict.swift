@@ -1,0 +1,89 @@
+import JSON
+
+/// What follows from an answer, or from there being none.
+enum Verdict: Sendable, Equatable {
+    case done(BatchAnswer)
+    /// Nothing is known to have happened, or not yet; the same request will tell.
+    case again(reason: String, retryAfter: Duration?)
+    case stop(IngestFailure)
+
+    /// - Parameter retryAfter: the header of that name. Only its form in seconds is read; the API sends no other.
+    init(status: Int, retryAfter: String?, body: some Collection<UInt8>, batch: EventBatch) {
+        switch status {
+        case 200:
+            do throws(UnusableAnswer) {
+                self = .done(try BatchAnswer(body, eventCount: batch.events.count))
+            } catch {
+                self = .stop(.unexpectedAnswer(error.sentence, lines: batch.lines))
+            }
+        case 202:
+            // The events are accepted and on their way; asked again, the server waits for them and answers with them.
+            self = .again(reason: "the server has not finished with it", retryAfter: Self.seconds(retryAfter))
+        case 408, 429, 500...599:
+            let problem = Problem(body)
+            let detail = problem.map { ": \($0.detail.printable)" } ?? ""
+            self = .again(reason: "the server answers \(status)\(detail)", retryAfter: Self.seconds(retryAfter))
+        case 400...499:
+            self = .stop(.refused(Self.refusal(status, body, batch)))
+        default:
+            self = .stop(.unexpectedAnswer("its status is \(status)", lines: batch.lines))
+        }
+    }
+
+    private static func seconds(_ text: String?) -> Duration? {
+        guard let seconds = text.flatMap({ UInt32($0) }) else { return nil }
+        return .seconds(Int64(seconds))
+    }
+
+    private static func refusal(
+        _ status: Int, _ body: some Collection<UInt8>, _ batch: EventBatch
+    ) -> IngestFailure.Refusal {
+        guard let problem = Problem(body) else {
+            // A proxy in between, or another server altogether: what it says helps more than that it is no JSON.
+            let text = String(decoding: body.prefix(200), as: UTF8.self)
+            return IngestFailure.Refusal(
+                status: status, detail: text.isEmpty ? "it gives no reason" : text, lines: batch.lines, rows: [])
+        }
+        return IngestFailure.Refusal(
+            status: status, code: problem.code, detail: problem.detail, requestID: problem.requestID,
+            lines: batch.lines, rows: problem.errors.prefix(10).compactMap { $0.rowProblem(in: batch) })
+    }
+}
+
+/// The parts of an RFC 9457 problem document that help to find the culprit.
+private struct Problem {
+    struct FieldError {
+        var pointer: String
+        var detail: String
+
+        /// What is said about `/events/<index>/…`, as a problem of the row that the event was made of.
+        func rowProblem(in batch: EventBatch) -> RowProblem? {
+            let tokens = pointer.split(separator: "/", maxSplits: 2)
+            guard tokens.count >= 2, tokens[0] == "events", let index = Int(tokens[1]),
+                batch.events.indices.contains(index)
+            else { return nil }
+            let field = tokens.count > 2 ? "\(tokens[2]) " : ""
+            return RowProblem(line: batch.events[index].line, column: nil, sentence: "\(field)\(detail)")
+        }
+    }
+
+    var code: String?
+    var detail: String
+    var requestID: String?
+    var errors: [FieldError] = []
+
+    /// Nil when the body is no problem document.
+    init?(_ body: some Collection<UInt8>) {
+        guard case .object(let object)? = try? JSONParser.parse(body),
+            let detail = object["detail"]?.text ?? object["title"]?.text
+        else { return nil }
+        code = object["code"]?.text
+        self.detail = detail
+        requestID = object["request_id"]?.text
+        guard case .array(let elements)? = object["errors"] else { return }
+        for case .object(let element) in elements {
+            guard let pointer = element["pointer"]?.text, let detail = element["detail"]?.text else { continue }
+            errors.append(FieldError(pointer: pointer, detail: detail))
+        }
+    }
+}

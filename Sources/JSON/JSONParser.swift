@@ -1,0 +1,441 @@
+/// Reads one JSON document (RFC 8259) from UTF-8 bytes, strictly.
+///
+/// Beyond the grammar it refuses what would be ambiguous or could not be stored: duplicate names, lone surrogates,
+/// malformed UTF-8, U+0000, a byte order mark, bytes after the document, nesting deeper than the limit, and, as
+/// section 6 of the RFC allows, numbers longer than `maximumNumberLength` or with an exponent beyond
+/// ±`maximumExponent`, which the database would expand into thousands of digits.
+package struct JSONParser {
+    /// The longest number literal that is accepted, in bytes.
+    package static let maximumNumberLength = 1_000
+    /// The largest exponent that is accepted, in either direction.
+    package static let maximumExponent = 999
+
+    private let base: UnsafePointer<UInt8>
+    private let end: Int
+    private var position = 0
+    /// How many more arrays or objects may open here.
+    private var remainingDepth: Int
+
+    private init(base: UnsafePointer<UInt8>, end: Int, maximumDepth: Int) {
+        self.base = base
+        self.end = end
+        self.remainingDepth = maximumDepth
+    }
+
+    /// Parses bytes held anywhere; contiguous ones are read in place.
+    package static func parse(
+        _ bytes: some Collection<UInt8>, maximumDepth: Int = 32
+    ) throws(JSONError) -> JSONValue {
+        let result = bytes.withContiguousStorageIfAvailable { parseResult($0, maximumDepth: maximumDepth) }
+        if let result { return try result.get() }
+        return try parse(Array(bytes), maximumDepth: maximumDepth)
+    }
+
+    package static func parse(_ bytes: [UInt8], maximumDepth: Int = 32) throws(JSONError) -> JSONValue {
+        try bytes.withUnsafeBufferPointer { parseResult($0, maximumDepth: maximumDepth) }.get()
+    }
+
+    /// Parses lent bytes; nothing in the result refers to them.
+    package static func parse(
+        _ bytes: UnsafeRawBufferPointer, maximumDepth: Int = 32
+    ) throws(JSONError) -> JSONValue {
+        try bytes.withMemoryRebound(to: UInt8.self) { parseResult($0, maximumDepth: maximumDepth) }.get()
+    }
+
+    private static func parseResult(
+        _ bytes: UnsafeBufferPointer<UInt8>, maximumDepth: Int
+    ) -> Result<JSONValue, JSONError> {
+        guard let base = bytes.baseAddress, bytes.count > 0 else {
+            return .failure(JSONError("must not be empty", at: 0))
+        }
+        var parser = JSONParser(base: base, end: bytes.count, maximumDepth: maximumDepth)
+        do {
+            return .success(try parser.parseDocument())
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private mutating func parseDocument() throws(JSONError) -> JSONValue {
+        if end >= 3, base[0] == 0xEF, base[1] == 0xBB, base[2] == 0xBF {
+            throw JSONError("must not start with a byte order mark", at: 0)
+        }
+        skipWhitespace()
+        let value = try parseValue()
+        skipWhitespace()
+        if position < end { throw JSONError("must end after one JSON value", at: position) }
+        return value
+    }
+
+    // MARK: Values
+
+    private mutating func parseValue() throws(JSONError) -> JSONValue {
+        guard position < end else { throw endsTooEarly() }
+        switch base[position] {
+        case UInt8(ascii: "\""):
+            return .string(try parseString())
+        case UInt8(ascii: "{"):
+            return .object(try parseObject())
+        case UInt8(ascii: "["):
+            return .array(try parseArray())
+        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"):
+            return try parseNumber()
+        case UInt8(ascii: "t"):
+            try expectLiteral("true")
+            return .bool(true)
+        case UInt8(ascii: "f"):
+            try expectLiteral("false")
+            return .bool(false)
+        case UInt8(ascii: "n"):
+            try expectLiteral("null")
+            return .null
+        default:
+            throw JSONError("must be a JSON value", at: position)
+        }
+    }
+
+    private mutating func parseObject() throws(JSONError) -> JSONObject {
+        try openContainer()
+        var members: [(key: String, value: JSONValue)] = []
+        var names = SeenNames()
+        skipWhitespace()
+        if takeIfNext(UInt8(ascii: "}")) {
+            remainingDepth += 1
+            return JSONObject(members: members)
+        }
+        members.reserveCapacity(8)
+        while true {
+            guard position < end else { throw endsTooEarly() }
+            let start = position
+            guard base[position] == UInt8(ascii: "\"") else {
+                throw JSONError("must have a name in double quotes here", at: position)
+            }
+            let key = try parseString()
+            if names.isRepeated(key, among: members) {
+                throw JSONError("must not occur twice in its object", at: start).inside(key)
+            }
+            skipWhitespace()
+            guard takeIfNext(UInt8(ascii: ":")) else {
+                throw position < end
+                    ? JSONError("must have a colon after its name", at: position).inside(key)
+                    : endsTooEarly()
+            }
+            skipWhitespace()
+            do {
+                members.append((key: key, value: try parseValue()))
+            } catch {
+                throw error.inside(key)
+            }
+            skipWhitespace()
+            if takeIfNext(UInt8(ascii: ",")) {
+                skipWhitespace()
+                continue
+            }
+            guard takeIfNext(UInt8(ascii: "}")) else {
+                throw position < end
+                    ? JSONError("must have a comma or a closing brace here", at: position)
+                    : endsTooEarly()
+            }
+            remainingDepth += 1
+            return JSONObject(members: members)
+        }
+    }
+
+    private mutating func parseArray() throws(JSONError) -> [JSONValue] {
+        try openContainer()
+        var elements: [JSONValue] = []
+        skipWhitespace()
+        if takeIfNext(UInt8(ascii: "]")) {
+            remainingDepth += 1
+            return elements
+        }
+        while true {
+            do {
+                elements.append(try parseValue())
+            } catch {
+                throw error.inside(String(elements.count))
+            }
+            skipWhitespace()
+            if takeIfNext(UInt8(ascii: ",")) {
+                skipWhitespace()
+                continue
+            }
+            guard takeIfNext(UInt8(ascii: "]")) else {
+                throw position < end
+                    ? JSONError("must have a comma or a closing bracket here", at: position)
+                    : endsTooEarly()
+            }
+            remainingDepth += 1
+            return elements
+        }
+    }
+
+    private mutating func openContainer() throws(JSONError) {
+        guard remainingDepth > 0 else { throw JSONError("must not be nested so deeply", at: position) }
+        remainingDepth -= 1
+        position += 1
+    }
+
+    private mutating func expectLiteral(_ literal: StaticString) throws(JSONError) {
+        let length = literal.utf8CodeUnitCount
+        let start = literal.utf8Start
+        for index in 0..<length {
+            guard position + index < end else { throw endsTooEarly() }
+            guard base[position + index] == start[index] else {
+                throw JSONError("must be a JSON value", at: position)
+            }
+        }
+        position += length
+    }
+
+    // MARK: Numbers
+
+    private mutating func parseNumber() throws(JSONError) -> JSONValue {
+        let start = position
+        let isNegative = takeIfNext(UInt8(ascii: "-"))
+        // The magnitude is built below zero, where `Int64` reaches one further.
+        var negated: Int64 = 0
+        var fitsInt64 = true
+        let firstDigit = position
+        while let digit = nextDigit() {
+            if position - firstDigit < 18 {
+                negated = negated &* 10 &- digit
+            } else if fitsInt64 {
+                let (product, overflowed) = negated.multipliedReportingOverflow(by: 10)
+                let (difference, borrowed) = product.subtractingReportingOverflow(digit)
+                fitsInt64 = !overflowed && !borrowed
+                negated = difference
+            }
+            position += 1
+        }
+        let digits = position - firstDigit
+        guard digits > 0 else { throw expectedDigit() }
+        if digits > 1, base[firstDigit] == UInt8(ascii: "0") {
+            throw JSONError("must not start with a zero", at: firstDigit)
+        }
+        var isInteger = true
+        if takeIfNext(UInt8(ascii: ".")) {
+            isInteger = false
+            try skipDigits()
+        }
+        if position < end, base[position] | 0x20 == UInt8(ascii: "e") {
+            isInteger = false
+            position += 1
+            try parseExponent()
+        }
+        if isInteger, fitsInt64 {
+            if isNegative { return .integer(negated) }
+            if negated != .min { return .integer(-negated) }
+        }
+        guard position - start <= Self.maximumNumberLength else {
+            throw JSONError("must not be longer than \(Self.maximumNumberLength) digits", at: start)
+        }
+        return .number(text(from: start, to: position))
+    }
+
+    private mutating func parseExponent() throws(JSONError) {
+        if !takeIfNext(UInt8(ascii: "+")) { _ = takeIfNext(UInt8(ascii: "-")) }
+        let start = position
+        var exponent = 0
+        while let digit = nextDigit() {
+            exponent = min(exponent * 10 + Int(digit), Self.maximumExponent + 1)
+            position += 1
+        }
+        guard position > start else { throw expectedDigit() }
+        guard exponent <= Self.maximumExponent else {
+            let limit = Self.maximumExponent
+            throw JSONError("must have an exponent between -\(limit) and \(limit)", at: start)
+        }
+    }
+
+    private mutating func skipDigits() throws(JSONError) {
+        guard nextDigit() != nil else { throw expectedDigit() }
+        repeat { position += 1 } while nextDigit() != nil
+    }
+
+    private func nextDigit() -> Int64? {
+        guard position < end else { return nil }
+        let digit = base[position] &- UInt8(ascii: "0")
+        return digit < 10 ? Int64(digit) : nil
+    }
+
+    private func expectedDigit() -> JSONError {
+        position < end ? JSONError("must have a digit here", at: position) : endsTooEarly()
+    }
+
+    // MARK: Strings
+
+    private mutating func parseString() throws(JSONError) -> String {
+        let start = position + 1
+        var cursor = start
+        var allBytes: UInt8 = 0
+        while cursor < end {
+            let byte = base[cursor]
+            if byte == UInt8(ascii: "\"") {
+                position = cursor + 1
+                // Short and plain strings, nearly all of them, are copied in one step and stored without allocation.
+                if allBytes < 0x80 { return text(from: start, to: cursor) }
+                return try validatedText(UnsafeBufferPointer(start: base + start, count: cursor - start), at: start)
+            }
+            if byte == UInt8(ascii: "\\") { return try parseEscapedString(from: start, firstEscape: cursor) }
+            if byte < 0x20 { throw controlCharacter(at: cursor) }
+            allBytes |= byte
+            cursor += 1
+        }
+        throw endsTooEarly()
+    }
+
+    /// The slow path: copies the string piece by piece into a buffer. No escape is shorter than what it stands for,
+    /// but nothing here depends on that.
+    private mutating func parseEscapedString(from start: Int, firstEscape: Int) throws(JSONError) -> String {
+        var decoded = Array(UnsafeBufferPointer(start: base + start, count: firstEscape - start))
+        var cursor = firstEscape
+        while cursor < end {
+            let byte = base[cursor]
+            switch byte {
+            case UInt8(ascii: "\""):
+                position = cursor + 1
+                return try decoded.withUnsafeBufferPointer { bytes in
+                    Result { () throws(JSONError) in try validatedText(bytes, at: start) }
+                }.get()
+            case UInt8(ascii: "\\"):
+                try appendEscape(to: &decoded, at: &cursor)
+            case 0..<0x20:
+                throw controlCharacter(at: cursor)
+            default:
+                decoded.append(byte)
+                cursor += 1
+            }
+        }
+        throw endsTooEarly()
+    }
+
+    private func appendEscape(to decoded: inout [UInt8], at cursor: inout Int) throws(JSONError) {
+        guard cursor + 1 < end else { throw endsTooEarly() }
+        let plain: UInt8
+        switch base[cursor + 1] {
+        case UInt8(ascii: "\""): plain = UInt8(ascii: "\"")
+        case UInt8(ascii: "\\"): plain = UInt8(ascii: "\\")
+        case UInt8(ascii: "/"): plain = UInt8(ascii: "/")
+        case UInt8(ascii: "b"): plain = 0x08
+        case UInt8(ascii: "f"): plain = 0x0C
+        case UInt8(ascii: "n"): plain = 0x0A
+        case UInt8(ascii: "r"): plain = 0x0D
+        case UInt8(ascii: "t"): plain = 0x09
+        case UInt8(ascii: "u"):
+            let scalar = try unicodeEscape(at: &cursor)
+            decoded.append(contentsOf: String(scalar).utf8)
+            return
+        default: throw JSONError("must not contain an unknown escape sequence", at: cursor)
+        }
+        decoded.append(plain)
+        cursor += 2
+    }
+
+    /// Reads `\uXXXX`, or two of them that form a surrogate pair.
+    private func unicodeEscape(at cursor: inout Int) throws(JSONError) -> Unicode.Scalar {
+        let start = cursor
+        let first = try hexadecimalUnit(at: cursor + 2)
+        cursor += 6
+        if first == 0 { throw JSONError("must not contain the character U+0000", at: start) }
+        if let scalar = Unicode.Scalar(first) { return scalar }
+        let isFollowedByEscape =
+            cursor + 1 < end && base[cursor] == UInt8(ascii: "\\")
+            && base[cursor + 1] == UInt8(ascii: "u")
+        if first < 0xDC00, isFollowedByEscape {
+            let second = try hexadecimalUnit(at: cursor + 2)
+            if (0xDC00...0xDFFF).contains(second),
+                let scalar = Unicode.Scalar(0x10000 + (first - 0xD800) << 10 + (second - 0xDC00))
+            {
+                cursor += 6
+                return scalar
+            }
+        }
+        throw JSONError("must not contain half of a surrogate pair", at: start)
+    }
+
+    private func hexadecimalUnit(at offset: Int) throws(JSONError) -> UInt32 {
+        guard offset + 4 <= end else { throw endsTooEarly() }
+        var unit: UInt32 = 0
+        for index in offset..<offset + 4 {
+            let digit: UInt8
+            switch base[index] {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = base[index] - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = base[index] - UInt8(ascii: "a") + 10
+            case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = base[index] - UInt8(ascii: "A") + 10
+            default: throw JSONError("must have four hexadecimal digits after \\u", at: index)
+            }
+            unit = unit << 4 | UInt32(digit)
+        }
+        return unit
+    }
+
+    private func validatedText(_ bytes: UnsafeBufferPointer<UInt8>, at offset: Int) throws(JSONError) -> String {
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw JSONError("must be well-formed UTF-8", at: offset)
+        }
+        return text
+    }
+
+    /// Bytes known to be ASCII.
+    private func text(from start: Int, to end: Int) -> String {
+        String(decoding: UnsafeBufferPointer(start: base + start, count: end - start), as: UTF8.self)
+    }
+
+    private func controlCharacter(at offset: Int) -> JSONError {
+        JSONError("must not contain an unescaped control character", at: offset)
+    }
+
+    // MARK: Bytes
+
+    private mutating func skipWhitespace() {
+        while position < end {
+            switch base[position] {
+            case 0x20, 0x0A, 0x0D, 0x09: position += 1
+            default: return
+            }
+        }
+    }
+
+    private mutating func takeIfNext(_ byte: UInt8) -> Bool {
+        guard position < end, base[position] == byte else { return false }
+        position += 1
+        return true
+    }
+
+    private func endsTooEarly() -> JSONError {
+        JSONError("must not end here", at: end)
+    }
+}
+
+/// The names met so far in one object. Few are compared one by one, many are hashed, so that an object of a hundred
+/// thousand names cannot cost quadratic time.
+private struct SeenNames {
+    private static let linearLimit = 16
+    private var hashed: Set<ByteString> = []
+
+    mutating func isRepeated(_ key: String, among members: [(key: String, value: JSONValue)]) -> Bool {
+        if members.count < Self.linearLimit {
+            for member in members where member.key.hasSameBytes(as: key) { return true }
+            return false
+        }
+        if hashed.isEmpty {
+            for member in members { hashed.insert(ByteString(text: member.key)) }
+        }
+        return !hashed.insert(ByteString(text: key)).inserted
+    }
+
+    /// A string that is equal to another only byte by byte.
+    private struct ByteString: Hashable {
+        let text: String
+
+        static func == (left: ByteString, right: ByteString) -> Bool { left.text.hasSameBytes(as: right.text) }
+
+        /// Hashes the bytes: a string's own hash is the same for all canonically equivalent spellings, of which one
+        /// can make as many as one likes.
+        func hash(into hasher: inout Hasher) {
+            var text = text
+            text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        }
+    }
+}

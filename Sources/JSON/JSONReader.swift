@@ -1,0 +1,395 @@
+/// One thing that is wrong with a request body.
+package struct JSONProblem: Sendable, Equatable, CustomStringConvertible {
+    /// The error codes of the API that a body can earn, in the order of their precedence.
+    package enum Code: String, Sendable, Comparable, CaseIterable {
+        case invalidRequest = "invalid_request"
+        case unknownField = "unknown_field"
+        case amountOutOfRange = "amount_out_of_range"
+
+        package static func < (left: Code, right: Code) -> Bool { left.precedence < right.precedence }
+
+        private var precedence: Int {
+            switch self {
+            case .invalidRequest: 0
+            case .unknownField: 1
+            case .amountOutOfRange: 2
+            }
+        }
+    }
+
+    /// The place in the body (RFC 6901); of a missing member, where it should be.
+    package let pointer: String
+    /// What is wrong, as the rest of a sentence that begins with the place: "is required".
+    package let detail: String
+    package let code: Code
+
+    package init(pointer: String, detail: String, code: Code) {
+        self.pointer = pointer
+        self.detail = detail
+        self.code = code
+    }
+
+    package var description: String { "\(pointer) \(detail)" }
+}
+
+/// All that is wrong with a request body; never empty.
+package struct JSONProblems: Error, Sendable, Equatable, CustomStringConvertible {
+    /// In the order in which they were met.
+    package let problems: [JSONProblem]
+
+    /// The code of the whole answer: the first by precedence.
+    package var code: JSONProblem.Code { problems.map(\.code).min() ?? .invalidRequest }
+
+    package var description: String { problems.map(\.description).joined(separator: "; ") }
+
+    package init(problems: [JSONProblem]) {
+        self.problems = problems
+    }
+
+    /// The single problem of a text that is not JSON at all.
+    package init(_ error: JSONError) {
+        problems = [
+            JSONProblem(
+                pointer: error.pointer, detail: "\(error.sentence) (byte \(error.offset))", code: .invalidRequest)
+        ]
+    }
+}
+
+/// How an integer in a body is bounded.
+package enum JSONIntegerKind: Sendable {
+    /// A count, a duration, a position: bounded by its range only.
+    case plain
+    /// Millicredits: beyond ±(2^53 − 1), also beyond `Int64`, it is `.amountOutOfRange`; within that but outside its
+    /// range it is `.invalidRequest`.
+    case amount
+
+    /// What a JSON client can read exactly.
+    package static let amountRange: ClosedRange<Int64> = -9_007_199_254_740_991...9_007_199_254_740_991
+}
+
+/// What a body says about a member.
+package enum JSONPresence: Sendable, Equatable {
+    case absent
+    case null
+    case present
+}
+
+/// Reads the members of one object of a request body and collects what is wrong with them.
+///
+/// Every read names its member, marks it as known, and returns nil when the member is absent or unusable; reading goes
+/// on, so that one answer lists everything. `finish` reports the members nobody asked for. Null counts as absent,
+/// except to `presence(of:)`. Use `JSONReader.read` for a whole body: it cannot forget `finish`.
+package struct JSONReader: Sendable {
+    /// Where this object stands in the body.
+    package let pointer: String
+    /// What was wrong so far, here and in the objects within.
+    package private(set) var problems: [JSONProblem] = []
+
+    private let object: JSONObject
+    /// Which of the first 64 members were asked for.
+    private var knownBits: UInt64 = 0
+    /// Which of the members after the 64th were asked for.
+    private var knownBeyond: Set<Int> = []
+
+    package init(_ object: JSONObject, pointer: String = "") {
+        self.object = object
+        self.pointer = pointer
+    }
+
+    /// Reads a whole body.
+    ///
+    /// - Parameter body: reads the members; it returns nil only after a problem was reported.
+    package static func read<Output>(
+        _ value: JSONValue, pointer: String = "", _ body: (inout JSONReader) -> Output?
+    ) throws(JSONProblems) -> Output {
+        guard case .object(let object) = value else {
+            let problem = JSONProblem(pointer: pointer, detail: "must be an object", code: .invalidRequest)
+            throw JSONProblems(problems: [problem])
+        }
+        var reader = JSONReader(object, pointer: pointer)
+        let output = body(&reader)
+        reader.finish()
+        if reader.problems.isEmpty, output == nil { reader.reportObject("must be a usable request") }
+        guard reader.problems.isEmpty, let output else { throw JSONProblems(problems: reader.problems) }
+        return output
+    }
+
+    // MARK: Any member
+
+    /// Whether the body has a member, without reading it: what tells "leave it" from "clear it" in a PATCH.
+    package func presence(of key: String) -> JSONPresence {
+        switch object[key] {
+        case nil: .absent
+        case .null: .null
+        default: .present
+        }
+    }
+
+    /// The member as it stands, or nil when it is absent or null.
+    package mutating func value(_ key: String) -> JSONValue? {
+        guard let index = object.index(of: key) else { return nil }
+        if index < 64 { knownBits |= 1 << UInt64(index) } else { knownBeyond.insert(index) }
+        let value = object.members[index].value
+        if case .null = value { return nil }
+        return value
+    }
+
+    /// Reports a problem of a member, for rules that the reader does not know.
+    package mutating func report(_ key: String, _ detail: String, code: JSONProblem.Code = .invalidRequest) {
+        problems.append(JSONProblem(pointer: pointer.appendingPointerToken(key), detail: detail, code: code))
+    }
+
+    /// Reports a problem of the object itself, such as two members that exclude each other.
+    package mutating func reportObject(_ detail: String, code: JSONProblem.Code = .invalidRequest) {
+        problems.append(JSONProblem(pointer: pointer, detail: detail, code: code))
+    }
+
+    /// Reports the members that were never asked for. The second time it reports them again.
+    package mutating func finish() {
+        if object.members.count <= 64, knownBits.nonzeroBitCount == object.members.count { return }
+        for (index, member) in object.members.enumerated() {
+            let isKnown = index < 64 ? knownBits & (1 << UInt64(index)) != 0 : knownBeyond.contains(index)
+            if !isKnown { report(member.key, "is not a known field", code: .unknownField) }
+        }
+    }
+
+    private mutating func required(_ key: String) -> JSONValue? {
+        let value = value(key)
+        if value == nil { report(key, "is required") }
+        return value
+    }
+
+    // MARK: Strings
+
+    /// - Parameter length: how long it may be, in bytes of UTF-8.
+    package mutating func string(_ key: String, length: ClosedRange<Int>? = nil) -> String? {
+        required(key).flatMap { string($0, key, length) }
+    }
+
+    package mutating func optionalString(_ key: String, length: ClosedRange<Int>? = nil) -> String? {
+        value(key).flatMap { string($0, key, length) }
+    }
+
+    /// A string that stands for something else, such as an instant; `expected` completes "must be …".
+    package mutating func string<Output>(
+        _ key: String, expected: String, _ parse: (String) -> Output?
+    ) -> Output? {
+        string(key).flatMap { parsed($0, key, expected, parse) }
+    }
+
+    package mutating func optionalString<Output>(
+        _ key: String, expected: String, _ parse: (String) -> Output?
+    ) -> Output? {
+        optionalString(key).flatMap { parsed($0, key, expected, parse) }
+    }
+
+    /// One of the raw values of an enumeration.
+    package mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
+        _ key: String, of type: Choice.Type = Choice.self
+    ) -> Choice? {
+        string(key).flatMap { choice($0, key) }
+    }
+
+    package mutating func optionalChoice<Choice: RawRepresentable<String> & CaseIterable>(
+        _ key: String, of type: Choice.Type = Choice.self
+    ) -> Choice? {
+        optionalString(key).flatMap { choice($0, key) }
+    }
+
+    private mutating func string(_ value: JSONValue, _ key: String, _ length: ClosedRange<Int>?) -> String? {
+        guard case .string(let text) = value else {
+            report(key, "must be a string")
+            return nil
+        }
+        if let length, !length.contains(text.utf8.count) {
+            report(key, "must be \(length.lowerBound) to \(length.upperBound) bytes long")
+            return nil
+        }
+        return text
+    }
+
+    private mutating func parsed<Output>(
+        _ text: String, _ key: String, _ expected: String, _ parse: (String) -> Output?
+    ) -> Output? {
+        let output = parse(text)
+        if output == nil { report(key, "must be \(expected)") }
+        return output
+    }
+
+    private mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
+        _ text: String, _ key: String
+    ) -> Choice? {
+        if let choice = Choice(rawValue: text) { return choice }
+        report(key, "must be one of " + Choice.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", "))
+        return nil
+    }
+
+    // MARK: Booleans
+
+    package mutating func bool(_ key: String) -> Bool? {
+        required(key).flatMap { bool($0, key) }
+    }
+
+    package mutating func bool(_ key: String, default fallback: Bool) -> Bool? {
+        guard let value = value(key) else { return fallback }
+        return bool(value, key)
+    }
+
+    package mutating func optionalBool(_ key: String) -> Bool? {
+        value(key).flatMap { bool($0, key) }
+    }
+
+    private mutating func bool(_ value: JSONValue, _ key: String) -> Bool? {
+        guard case .bool(let boolean) = value else {
+            report(key, "must be true or false")
+            return nil
+        }
+        return boolean
+    }
+
+    // MARK: Integers
+
+    package mutating func int64(
+        _ key: String, _ kind: JSONIntegerKind = .plain, in range: ClosedRange<Int64> = .min ... .max
+    ) -> Int64? {
+        required(key).flatMap { int64($0, key, kind, range) }
+    }
+
+    /// - Returns: nil only after a problem was reported.
+    package mutating func int64(
+        _ key: String, default fallback: Int64, _ kind: JSONIntegerKind = .plain,
+        in range: ClosedRange<Int64> = .min ... .max
+    ) -> Int64? {
+        guard let value = value(key) else { return fallback }
+        return int64(value, key, kind, range)
+    }
+
+    package mutating func optionalInt64(
+        _ key: String, _ kind: JSONIntegerKind = .plain, in range: ClosedRange<Int64> = .min ... .max
+    ) -> Int64? {
+        value(key).flatMap { int64($0, key, kind, range) }
+    }
+
+    private mutating func int64(
+        _ value: JSONValue, _ key: String, _ kind: JSONIntegerKind, _ range: ClosedRange<Int64>
+    ) -> Int64? {
+        switch JSONInteger.read(value, kind, in: range) {
+        case .success(let integer): return integer
+        case .failure(let refusal):
+            report(key, refusal.detail, code: refusal.code)
+            return nil
+        }
+    }
+
+    // MARK: Objects and arrays
+
+    /// Reads the object in a member; what nobody asked for in it is reported as well.
+    package mutating func object<Output>(_ key: String, _ body: (inout JSONReader) -> Output?) -> Output? {
+        required(key).flatMap { object($0, pointer.appendingPointerToken(key), body) }
+    }
+
+    package mutating func optionalObject<Output>(_ key: String, _ body: (inout JSONReader) -> Output?) -> Output? {
+        value(key).flatMap { object($0, pointer.appendingPointerToken(key), body) }
+    }
+
+    /// An object with any members, such as `metadata`.
+    package mutating func optionalObject(_ key: String) -> JSONObject? {
+        guard let value = value(key) else { return nil }
+        guard case .object(let object) = value else {
+            report(key, "must be an object")
+            return nil
+        }
+        return object
+    }
+
+    /// The elements as they stand.
+    ///
+    /// - Parameter count: how many there may be.
+    package mutating func array(_ key: String, count: ClosedRange<Int>? = nil) -> [JSONValue]? {
+        required(key).flatMap { array($0, key, count) }
+    }
+
+    package mutating func optionalArray(_ key: String, count: ClosedRange<Int>? = nil) -> [JSONValue]? {
+        value(key).flatMap { array($0, key, count) }
+    }
+
+    /// An array of objects, each read by the closure; nil when any of them has a problem.
+    package mutating func objects<Output>(
+        _ key: String, count: ClosedRange<Int>? = nil, _ body: (inout JSONReader) -> Output?
+    ) -> [Output]? {
+        array(key, count: count).flatMap { objects($0, key, body) }
+    }
+
+    package mutating func optionalObjects<Output>(
+        _ key: String, count: ClosedRange<Int>? = nil, _ body: (inout JSONReader) -> Output?
+    ) -> [Output]? {
+        optionalArray(key, count: count).flatMap { objects($0, key, body) }
+    }
+
+    /// An array of strings; nil when any element has a problem.
+    package mutating func optionalStrings(
+        _ key: String, count: ClosedRange<Int>? = nil, length: ClosedRange<Int>? = nil
+    ) -> [String]? {
+        optionalArray(key, count: count).flatMap { elements in
+            eachElement(elements, key) { reader, index, element in reader.string(element, index, length) }
+        }
+    }
+
+    /// An array of integers; nil when any element has a problem.
+    package mutating func optionalInt64s(
+        _ key: String, count: ClosedRange<Int>? = nil, _ kind: JSONIntegerKind = .plain,
+        in range: ClosedRange<Int64> = .min ... .max
+    ) -> [Int64]? {
+        optionalArray(key, count: count).flatMap { elements in
+            eachElement(elements, key) { reader, index, element in reader.int64(element, index, kind, range) }
+        }
+    }
+
+    private mutating func object<Output>(
+        _ value: JSONValue, _ pointer: String, _ body: (inout JSONReader) -> Output?
+    ) -> Output? {
+        guard case .object(let object) = value else {
+            problems.append(JSONProblem(pointer: pointer, detail: "must be an object", code: .invalidRequest))
+            return nil
+        }
+        var inner = JSONReader(object, pointer: pointer)
+        let output = body(&inner)
+        inner.finish()
+        problems.append(contentsOf: inner.problems)
+        return inner.problems.isEmpty ? output : nil
+    }
+
+    private mutating func array(_ value: JSONValue, _ key: String, _ count: ClosedRange<Int>?) -> [JSONValue]? {
+        guard case .array(let elements) = value else {
+            report(key, "must be an array")
+            return nil
+        }
+        if let count, !count.contains(elements.count) {
+            report(key, "must have \(count.lowerBound) to \(count.upperBound) elements")
+            return nil
+        }
+        return elements
+    }
+
+    private mutating func objects<Output>(
+        _ elements: [JSONValue], _ key: String, _ body: (inout JSONReader) -> Output?
+    ) -> [Output]? {
+        let arrayPointer = pointer.appendingPointerToken(key)
+        var outputs: [Output] = []
+        outputs.reserveCapacity(elements.count)
+        for (index, element) in elements.enumerated() {
+            if let output = object(element, "\(arrayPointer)/\(index)", body) { outputs.append(output) }
+        }
+        return outputs.count == elements.count ? outputs : nil
+    }
+
+    /// Reads elements that are not objects with a reader that stands at the array.
+    private mutating func eachElement<Output>(
+        _ elements: [JSONValue], _ key: String, _ read: (inout JSONReader, String, JSONValue) -> Output?
+    ) -> [Output]? {
+        var inner = JSONReader(JSONObject(), pointer: pointer.appendingPointerToken(key))
+        let outputs = elements.enumerated().compactMap { read(&inner, String($0.offset), $0.element) }
+        problems.append(contentsOf: inner.problems)
+        return outputs.count == elements.count ? outputs : nil
+    }
+}

@@ -1,0 +1,85 @@
+/// A JSON document, or a part of one.
+///
+/// Only integers that fit 64 bits become numbers here. Every other number keeps the text it was sent with, so that
+/// nothing passes through a binary fraction on its way to storage, and a consumer that wants an integer refuses it.
+package enum JSONValue: Sendable, Equatable {
+    case null
+    case bool(Bool)
+    /// A literal without fraction and exponent, within `Int64`.
+    case integer(Int64)
+    /// Any other number: its literal as sent, for example `1.0`, `1e3` or `99999999999999999999`.
+    case number(String)
+    case string(String)
+    case array([JSONValue])
+    case object(JSONObject)
+
+    /// Equality is that of the bytes: two strings that Unicode calls equivalent but that are encoded differently are
+    /// different, and so are `1.0` and `1.00`. The order of an object's members does not matter.
+    package static func == (left: JSONValue, right: JSONValue) -> Bool {
+        switch (left, right) {
+        case (.null, .null): true
+        case (.bool(let left), .bool(let right)): left == right
+        case (.integer(let left), .integer(let right)): left == right
+        case (.number(let left), .number(let right)): left.hasSameBytes(as: right)
+        case (.string(let left), .string(let right)): left.hasSameBytes(as: right)
+        case (.array(let left), .array(let right)): left == right
+        case (.object(let left), .object(let right)): left == right
+        default: false
+        }
+    }
+}
+
+/// The members of a JSON object in document order.
+///
+/// The parser never produces two members of the same name; whoever builds an object by hand keeps that rule.
+package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
+    package var members: [(key: String, value: JSONValue)]
+
+    package init(members: [(key: String, value: JSONValue)] = []) {
+        self.members = members
+    }
+
+    package init(dictionaryLiteral elements: (String, JSONValue)...) {
+        self.members = elements.map { (key: $0.0, value: $0.1) }
+    }
+
+    /// The value of a member, or nil when there is none of that name. Names are compared as bytes, in linear time:
+    /// the objects of an API are short.
+    package subscript(key: String) -> JSONValue? {
+        guard let index = index(of: key) else { return nil }
+        return members[index].value
+    }
+
+    /// Where in `members` a name stands.
+    package func index(of key: String) -> Int? {
+        for index in members.indices where members[index].key.hasSameBytes(as: key) {
+            return index
+        }
+        return nil
+    }
+
+    /// Equal when both hold the same members, in whatever order.
+    package static func == (left: JSONObject, right: JSONObject) -> Bool {
+        guard left.members.count == right.members.count else { return false }
+        let leftMembers = left.membersSortedByKey
+        let rightMembers = right.membersSortedByKey
+        return zip(leftMembers, rightMembers).allSatisfy { $0.key.hasSameBytes(as: $1.key) && $0.value == $1.value }
+    }
+
+    /// The members ordered by the UTF-8 bytes of their names.
+    var membersSortedByKey: [(key: String, value: JSONValue)] {
+        members.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+    }
+}
+
+extension String {
+    /// Byte equality. `==` would call differently encoded but canonically equivalent strings equal, while the
+    /// database and every signature compare bytes.
+    func hasSameBytes(as other: String) -> Bool {
+        guard utf8.count == other.utf8.count else { return false }
+        let isEqual = utf8.withContiguousStorageIfAvailable { left in
+            other.utf8.withContiguousStorageIfAvailable { right in left.elementsEqual(right) }
+        }
+        return (isEqual ?? nil) ?? utf8.elementsEqual(other.utf8)
+    }
+}

@@ -1,0 +1,87 @@
+package import Credits
+
+/// Where a block's credits came from.
+package enum BlockSource: String, Sendable, CaseIterable {
+    case plan, rollover, recurring, trial, topup, promotional, compensation, adjustment, transfer
+
+    /// The priority of a grant that states none: plan grants burn before everything else.
+    package var defaultPriority: Int16 {
+        self == .plan ? 10 : 50
+    }
+}
+
+/// One grant's credits, never merged with another's: what is left of them and when they may be spent.
+///
+/// This is the part that decisions read; what a grant also recorded (source, reason, metadata) is in `GrantedBlock`.
+package struct Block: Hashable, Sendable {
+    /// 1, 2, 3, … in the order in which the account got its blocks.
+    package let number: Int32
+    package let original: Millicredits
+    package internal(set) var remaining: Millicredits
+    /// What active reservations hold of `remaining`.
+    package internal(set) var held: Millicredits
+    /// 0 to 100; lower burns first.
+    package let priority: Int16
+    /// Spendable before this instant and not at it; nil never expires.
+    package let expiresAt: Instant?
+    /// True when a price above zero was paid for it.
+    package let isPaid: Bool
+    /// The only features it may be spent on; empty means all.
+    package let featureKeys: [FeatureKey]
+
+    package init(
+        number: Int32, original: Millicredits, remaining: Millicredits, held: Millicredits, priority: Int16,
+        expiresAt: Instant?, isPaid: Bool, featureKeys: [FeatureKey]
+    ) {
+        self.number = number
+        self.original = original
+        self.remaining = remaining
+        self.held = held
+        self.priority = priority
+        self.expiresAt = expiresAt
+        self.isPaid = isPaid
+        self.featureKeys = featureKeys
+    }
+
+    /// What a new charge could take; never negative, since `held` is at most `remaining`.
+    package var available: Int64 { remaining.rawValue - held.rawValue }
+
+    /// Whether the block may pay for a feature, expiry aside.
+    package func isOpen(to feature: FeatureKey) -> Bool {
+        featureKeys.isEmpty || featureKeys.contains(feature)
+    }
+
+    package func hasExpired(at now: Instant) -> Bool {
+        guard let expiresAt else { return false }
+        return expiresAt <= now
+    }
+
+    /// The burn order: lower priority, then earlier expiry with never last, then free before paid, then older.
+    package static func burnsBefore(_ left: Block, _ right: Block) -> Bool {
+        if left.priority != right.priority { return left.priority < right.priority }
+        if left.expiresAt != right.expiresAt {
+            guard let leftExpiry = left.expiresAt else { return false }
+            guard let rightExpiry = right.expiresAt else { return true }
+            return leftExpiry < rightExpiry
+        }
+        if left.isPaid != right.isPaid { return right.isPaid }
+        return left.number < right.number
+    }
+}
+
+/// A block as it was granted: the block, and what is only recorded about it.
+package struct GrantedBlock: Hashable, Sendable {
+    package let block: Block
+    package let source: BlockSource
+    package let reason: String?
+    package let metadata: Metadata?
+    package let createdAt: Instant
+
+    package init(block: Block, source: BlockSource, reason: String?, metadata: Metadata?, createdAt: Instant) {
+        self.block = block
+        self.source = source
+        self.reason = reason
+        self.metadata = metadata
+        self.createdAt = createdAt
+    }
+}

@@ -1,0 +1,60 @@
+internal import Crypto
+
+/// The SHA-256 that links an entry to the one before it.
+package struct EntryHash: Hashable, Sendable {
+    /// What the first entry of an account follows.
+    package static let zero = EntryHash(words: (0, 0, 0, 0))
+
+    private let first: UInt64
+    private let second: UInt64
+    private let third: UInt64
+    private let fourth: UInt64
+
+    private init(words: (UInt64, UInt64, UInt64, UInt64)) {
+        (first, second, third, fourth) = words
+    }
+
+    /// Nil unless there are exactly 32 bytes.
+    package init?(bytes: some Collection<UInt8>) {
+        guard bytes.count == 32 else { return nil }
+        var words: [UInt64] = [0, 0, 0, 0]
+        for (index, byte) in bytes.enumerated() {
+            words[index / 8] = words[index / 8] << 8 | UInt64(byte)
+        }
+        self.init(words: (words[0], words[1], words[2], words[3]))
+    }
+
+    /// SHA-256 over the previous hash's 32 bytes and the entry's canonical bytes.
+    init(previous: EntryHash, canonicalBytes: [UInt8]) {
+        var hasher = SHA256()
+        previous.withUnsafeBytes { hasher.update(bufferPointer: $0) }
+        canonicalBytes.withUnsafeBytes { hasher.update(bufferPointer: $0) }
+        self = hasher.finalize().withUnsafeBytes { digest in
+            func word(_ index: Int) -> UInt64 {
+                UInt64(bigEndian: digest.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self))
+            }
+            return EntryHash(words: (word(0), word(1), word(2), word(3)))
+        }
+    }
+
+    package var bytes: [UInt8] {
+        withUnsafeBytes { Array($0) }
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    package var hexadecimal: [UInt8] {
+        let digits = Array("0123456789abcdef".utf8)
+        var text: [UInt8] = []
+        text.reserveCapacity(64)
+        for byte in bytes {
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        return text
+    }
+
+    private func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        let words = (first.bigEndian, second.bigEndian, third.bigEndian, fourth.bigEndian)
+        return Swift.withUnsafeBytes(of: words, body)
+    }
+}

@@ -1,0 +1,302 @@
+import Credits
+import Logging
+import Messaging
+import Postgres
+import RabbitMQ
+import Representations
+import Runtime
+import Storage
+
+/// Takes batches of messages, applies them and answers, one batch after another.
+actor BatchLoop {
+    /// How many messages a batch takes. A message of the API carries what waited for it, up to 1,000 commands, so a
+    /// batch is a thousand commands or so: more rows per statement no longer pay.
+    private static let messagesPerBatch = 64
+    /// Commands in one transaction; more are applied in several.
+    private static let commandsPerTransaction = 2_000
+    /// How often a transaction is repeated after a deadlock or serialization failure.
+    private static let attempts = 5
+
+    private let inbox: DeliveryInbox
+    private let consumer: AMQPConsumer
+    private let publisher: AMQPPublisher
+    private let database: PostgresConfiguration
+    private let metrics: LedgerMetrics
+    private let logger: Logger
+    private var connection: PostgresConnection?
+    private var catalogues = CatalogueCache()
+
+    init(
+        inbox: DeliveryInbox, consumer: AMQPConsumer, publisher: AMQPPublisher, database: PostgresConfiguration,
+        metrics: LedgerMetrics, logger: Logger
+    ) {
+        self.inbox = inbox
+        self.consumer = consumer
+        self.publisher = publisher
+        self.database = database
+        self.metrics = metrics
+        self.logger = logger
+    }
+
+    /// Returns when the inbox is closed, after the batch under way.
+    func run() async {
+        while let deliveries = await inbox.take(limit: Self.messagesPerBatch) {
+            guard await process(deliveries) else { break }
+        }
+        connection?.close()
+    }
+
+    /// - Returns: False when the loop was closed before the batch could be applied; nothing is acknowledged then.
+    private func process(_ deliveries: [AMQPDelivery]) async -> Bool {
+        var messages: [DecodedDelivery] = []
+        for delivery in deliveries {
+            do {
+                messages.append(DecodedDelivery(delivery, try CommandMessage(decoding: delivery.body)))
+            } catch {
+                guard await park(delivery, error: error) else { return false }
+            }
+        }
+        guard await applyAccountCommands(&messages) else { return false }
+        guard await applyCatalogueCommands(&messages) else { return false }
+        reply(messages)
+        consumer.acknowledge(deliveries.map(\.tag))
+        return true
+    }
+
+    // MARK: - Applying
+
+    private func applyAccountCommands(_ messages: inout [DecodedDelivery]) async -> Bool {
+        var items: [AccountItem] = []
+        var places: [Place] = []
+        for (message, decoded) in messages.enumerated() {
+            for (request, content) in decoded.message.requests.enumerated() {
+                guard case .account(let commands) = content.commands else { continue }
+                for (index, command) in commands.enumerated() {
+                    places.append(Place(message: message, request: request, command: index))
+                    items.append(
+                        AccountItem(
+                            environmentID: content.environmentID, requestID: content.requestID,
+                            wantsBody: content.wantsBodies, command: command))
+                }
+            }
+        }
+        var start = 0
+        while start < items.count {
+            let end = min(start + Self.commandsPerTransaction, items.count)
+            guard let results = await apply(Array(items[start..<end])) else { return false }
+            for (place, result) in zip(places[start..<end], results) { messages[place.message].set(result, at: place) }
+            start = end
+        }
+        return true
+    }
+
+    /// Applies items until they are decided. A single item that the database refuses is parked; its neighbours are not
+    /// held up.
+    ///
+    /// - Returns: Nil when the loop was closed first.
+    private func apply(_ items: [AccountItem]) async -> [CommandResult]? {
+        do {
+            let start = ContinuousClock.now
+            let results = try await repeating { connection in
+                var catalogues = self.catalogues
+                let results = try await AccountBatch.apply(items, catalogues: &catalogues, on: connection)
+                self.catalogues = catalogues
+                return results
+            }
+            metrics.observeBatch(items.count, took: ContinuousClock.now - start)
+            return results
+        } catch is LoopClosed {
+            return nil
+        } catch {
+            catalogues = CatalogueCache()
+            guard items.count == 1, let item = items.first else {
+                logger.warning("a batch of \(items.count) commands failed and is halved: \(error)")
+                let half = items.count / 2
+                guard let first = await apply(Array(items[..<half])), let second = await apply(Array(items[half...]))
+                else { return nil }
+                return first + second
+            }
+            return await parked(
+                item.commandKey, requestID: item.requestID, error: error,
+                command: CommandRequest(
+                    token: 0, requestID: item.requestID, traceParent: nil, environmentID: item.environmentID,
+                    wantsBodies: item.wantsBody, commands: .account([item.command]))
+            ).map { [$0] }
+        }
+    }
+
+    private func applyCatalogueCommands(_ messages: inout [DecodedDelivery]) async -> Bool {
+        for message in messages.indices {
+            for (request, content) in messages[message].message.requests.enumerated() {
+                guard case .catalogue(let command) = content.commands else { continue }
+                let result: CommandResult?
+                do {
+                    result = try await repeating { connection in
+                        try await CatalogueChange.apply(
+                            command, environmentID: content.environmentID, requestID: content.requestID,
+                            on: connection)
+                    }
+                } catch is LoopClosed {
+                    return false
+                } catch {
+                    result = await parked(
+                        CommandKey(environmentID: content.environmentID, id: command.identity.id),
+                        requestID: content.requestID, error: error, command: content)
+                }
+                guard let result else { return false }
+                messages[message].set(result, at: Place(message: message, request: request, command: 0))
+            }
+        }
+        return true
+    }
+
+    /// Runs a transaction until it has an outcome: again after a lost connection (for as long as it takes, since the
+    /// commands are in the queue and nowhere else), after a lost race for an idempotency key, and a few times after a
+    /// deadlock.
+    private func repeating<Value: Sendable>(
+        _ transaction: (PostgresConnection) async throws -> Value
+    ) async throws -> Value {
+        var attempt = 0
+        while true {
+            let connection = try await connected()
+            do {
+                return try await transaction(connection)
+            } catch let error as PostgresError {
+                if error.isConnectionLoss || !connection.isUsable {
+                    logger.warning("the connection to PostgreSQL was lost in a batch, which is applied again: \(error)")
+                    discardConnection()
+                    continue
+                }
+                try await rollBack(connection)
+                let isRace = error.isSerializationFailure || error.constraint == "commands_pkey"
+                attempt += 1
+                guard isRace, attempt < Self.attempts else { throw error }
+                metrics.repeatedTransactions.increment()
+            } catch {
+                try await rollBack(connection)
+                throw error
+            }
+        }
+    }
+
+    private func rollBack(_ connection: PostgresConnection) async throws {
+        do {
+            _ = try await connection.run(PostgresQuery("rollback"))
+        } catch {
+            discardConnection()
+        }
+    }
+
+    private func discardConnection() {
+        connection?.close()
+        connection = nil
+    }
+
+    /// The connection, made anew if need be: at first at once, then every half second until it is there or the loop closes.
+    private func connected() async throws -> PostgresConnection {
+        var isFirst = true
+        while true {
+            if let connection, connection.isUsable { return connection }
+            if inbox.isClosed { throw LoopClosed() }
+            do {
+                let fresh = try await PostgresConnection.connect(database, logger: logger)
+                try await fresh.script(LedgerStore.sessionSettings)
+                connection = fresh
+                return fresh
+            } catch {
+                if isFirst { logger.error("PostgreSQL cannot be reached; commands wait in the queue: \(error)") }
+                isFirst = false
+                try await Task.sleep(for: .milliseconds(500))
+            }
+        }
+    }
+
+    // MARK: - What cannot be applied
+
+    /// Parks a command that cannot be applied even alone.
+    private func parked(
+        _ key: CommandKey, requestID: String, error: any Error, command: CommandRequest
+    ) async -> CommandResult? {
+        logger.critical(
+            "a command cannot be applied and is parked: \(error)",
+            metadata: ["request_id": "\(requestID)", "command_id": "\(PublicID(.operation, key.id))"])
+        metrics.parkedCommands.increment()
+        do {
+            try await repeating { connection in
+                try await CommandStore.park(
+                    queue: "", key: key, requestID: requestID, error: "\(error)",
+                    message: CommandMessage(requests: [command]).encoded(), on: connection)
+            }
+        } catch {
+            return nil
+        }
+        let problem = Problem(
+            .internalError,
+            "The command could not be applied. It was put aside for the operators of this installation; nothing was changed."
+        )
+        return CommandResult(
+            status: problem.code.status, isReplay: false, position: .none, body: problem.json(requestID: requestID))
+    }
+
+    private func park(_ delivery: AMQPDelivery, error: CodingError) async -> Bool {
+        logger.critical("a message of \(delivery.queue) cannot be read and is parked: \(error)")
+        metrics.parkedCommands.increment()
+        do {
+            try await repeating { connection in
+                try await CommandStore.park(
+                    queue: delivery.queue, key: nil, requestID: nil, error: "\(error)", message: delivery.body,
+                    on: connection)
+            }
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    // MARK: - Answering
+
+    /// One message per reply queue, with all its replies. A reply is a hint: who misses it asks the database.
+    private func reply(_ messages: [DecodedDelivery]) {
+        var replies: [String: [CommandReply]] = [:]
+        for message in messages {
+            guard let replyTo = message.replyTo else { continue }
+            for (request, results) in zip(message.message.requests, message.results) {
+                let complete = results.compactMap { $0 }
+                replies[replyTo, default: []].append(CommandReply(token: request.token, results: complete))
+            }
+        }
+        for (replyTo, replies) in replies {
+            publisher.publishWithoutConfirm(
+                AMQPMessage(
+                    routingKey: replyTo, body: ReplyMessage(replies: replies).encoded(), persistent: false,
+                    mandatory: false))
+        }
+    }
+}
+
+/// The loop was told to stop while it waited for the database.
+private struct LoopClosed: Error {}
+
+/// Where a command came from.
+private struct Place {
+    let message: Int
+    let request: Int
+    let command: Int
+}
+
+/// A delivery's message, and the results of its commands as they come in.
+private struct DecodedDelivery {
+    let replyTo: String?
+    let message: CommandMessage
+    private(set) var results: [[CommandResult?]]
+
+    init(_ delivery: AMQPDelivery, _ message: CommandMessage) {
+        replyTo = delivery.replyTo
+        self.message = message
+        results = message.requests.map { Array(repeating: nil, count: $0.commands.count) }
+    }
+
+    mutating func set(_ result: CommandResult, at place: Place) {
+        results[place.request][place.command] = result
+    }
+}

@@ -1,0 +1,157 @@
+import Credits
+import JSON
+import Messaging
+import Metering
+import Postgres
+import Representations
+import Storage
+
+/// Applies one catalogue command in a transaction of its own.
+struct CatalogueChange {
+    private let environmentID: EnvironmentID
+    private let requestID: String
+    private let command: CatalogueCommand
+    private let connection: PostgresConnection
+
+    private init(
+        _ command: CatalogueCommand, environmentID: EnvironmentID, requestID: String, on connection: PostgresConnection
+    ) {
+        self.command = command
+        self.environmentID = environmentID
+        self.requestID = requestID
+        self.connection = connection
+    }
+
+    static func apply(
+        _ command: CatalogueCommand, environmentID: EnvironmentID, requestID: String, on connection: PostgresConnection
+    ) async throws -> CommandResult {
+        let change = CatalogueChange(
+            command, environmentID: environmentID, requestID: requestID, on: connection)
+        _ = try await connection.run(PostgresQuery("begin"))
+        return try await change.run()
+    }
+
+    private var key: CommandKey { CommandKey(environmentID: environmentID, id: command.identity.id) }
+
+    private func run() async throws -> CommandResult {
+        var environment: (version: Int64, kind: EnvironmentKind)?
+        if environmentID != .installation {
+            environment = try await CatalogueStore.lock(environmentID, on: connection)
+        }
+        if let earlier = try await CommandStore.find(key, on: connection) {
+            try await CatalogueStore.finish(nil, raising: nil, on: connection)
+            return replay(earlier)
+        }
+        let now = try await CatalogueStore.now(on: connection)
+        let answer = try await decide(environment?.kind, now: now)
+        let isChange = (200..<300).contains(answer.status)
+        let version = isChange && environment != nil ? (environment?.version ?? 0) + 1 : 0
+        let decision = NewDecision(
+            key: key, fingerprint: command.identity.idempotencyKey?.fingerprint, status: answer.status, accountID: nil,
+            revision: version, answer: .body(answer.body), decidedAt: now)
+        try await CatalogueStore.finish(
+            answer.isRemembered ? decision : nil, raising: version > 0 ? environmentID : nil, on: connection)
+        return CommandResult(
+            status: answer.status, isReplay: false,
+            position: version > 0 ? .catalogue(environmentID, version: version) : .none, body: answer.body)
+    }
+
+    private func replay(_ earlier: DecidedCommand) -> CommandResult {
+        guard earlier.fingerprint == command.identity.idempotencyKey?.fingerprint, case .body(let body) = earlier.answer
+        else {
+            let answer = Answer(.keyReuse, requestID: requestID)
+            return CommandResult(status: answer.status, isReplay: false, position: .none, body: answer.body)
+        }
+        return CommandResult(status: earlier.status, isReplay: true, position: earlier.position, body: body)
+    }
+
+    private func decide(_ kind: EnvironmentKind?, now: Instant) async throws -> Answer {
+        switch command.action {
+        case .createTenant(let name, let liveKey, let testKey):
+            let tenant = TenantRecord(id: newID(at: now, 0), name: name, createdAt: now)
+            try await CatalogueStore.insertTenant(
+                tenant, keys: [.live: (newID(at: now, 1), liveKey), .test: (newID(at: now, 2), testKey)],
+                on: connection)
+            return answer(201) { $0.tenant(tenant) }
+        case .createKey(let name, let key):
+            guard let kind else { return Self.noEnvironment(requestID) }
+            let record = KeyRecord(
+                id: newID(at: now, 0), name: name, kind: kind, hint: key.hint, createdAt: now, revokedAt: nil)
+            try await CatalogueStore.insertKey(record, hash: key.hash, environmentID: environmentID, on: connection)
+            return answer(201) { $0.key(record) }
+        case .revokeKey(let id):
+            let revoked = try await CatalogueStore.revokeKey(
+                id, environmentID: environmentID, now: now, on: connection)
+            guard let revoked else {
+                return Answer(
+                    Problem(.notFound, "There is no key with that id in this environment."), requestID: requestID)
+            }
+            return answer(200) { $0.key(revoked) }
+        case .createFeature(let key, let name, let unitName):
+            return try await createFeature(key, name: name, unitName: unitName, now: now)
+        case .updateFeature(let key, let change):
+            let updated = try await CatalogueStore.updateFeature(
+                key, change, environmentID: environmentID, now: now, on: connection)
+            guard let updated else { return unknownFeature(key) }
+            return answer(200) { $0.feature(updated) }
+        case .createRule(let featureKey, let model, let effectiveFrom):
+            return try await createRule(featureKey, model: model, effectiveFrom: effectiveFrom ?? now, now: now)
+        }
+    }
+
+    private func createFeature(
+        _ key: FeatureKey, name: String, unitName: String?, now: Instant
+    ) async throws -> Answer {
+        guard try await CatalogueReads.feature(key, environmentID: environmentID, on: connection) == nil else {
+            let problem = Problem(
+                .conflict, "There is a feature \(key.rawValue) already. Change it with PATCH, or choose another key.",
+                errors: [Problem.FieldError(pointer: "/key", detail: "is taken")])
+            return Answer(problem, requestID: requestID)
+        }
+        let feature = FeatureRecord(
+            key: key, name: name, unitName: unitName, createdAt: now, updatedAt: now, archivedAt: nil)
+        try await CatalogueStore.insertFeature(feature, environmentID: environmentID, on: connection)
+        return answer(201) { $0.feature(feature) }
+    }
+
+    private func createRule(
+        _ featureKey: FeatureKey, model: PricingModel, effectiveFrom: Instant, now: Instant
+    ) async throws -> Answer {
+        guard try await CatalogueReads.feature(featureKey, environmentID: environmentID, on: connection) != nil else {
+            return unknownFeature(featureKey)
+        }
+        let version = try await CatalogueStore.nextRuleVersion(
+            featureKey, environmentID: environmentID, on: connection)
+        let record = RuleRecord(
+            rule: MeteringRule(
+                id: PublicID(.rule, newID(at: now, 0)), featureKey: featureKey, version: version, model: model,
+                effectiveFrom: effectiveFrom),
+            createdAt: now)
+        try await CatalogueStore.insertRule(record, environmentID: environmentID, on: connection)
+        return answer(201) { $0.rule(record) }
+    }
+
+    private func unknownFeature(_ key: FeatureKey) -> Answer {
+        Answer(
+            Problem(
+                .unknownFeature,
+                "There is no feature \(key.rawValue) in this environment. Create it with POST /v1/features."),
+            requestID: requestID)
+    }
+
+    private static func noEnvironment(_ requestID: String) -> Answer {
+        Answer(Problem(.notFound, "The environment of this key is gone."), requestID: requestID)
+    }
+
+    private func answer(_ status: UInt16, _ write: (inout JSONWriter) -> Void) -> Answer {
+        var json = JSONWriter()
+        write(&json)
+        return Answer(status: status, body: json.bytes)
+    }
+
+    /// An id that the command alone determines, apart from the clock: `ordinal` tells the ids of one command apart.
+    private func newID(at now: Instant, _ ordinal: UInt64) -> Bits128 {
+        let id = command.identity.id
+        return Bits128(at: now, random: (id.high &+ ordinal, id.low &+ ordinal &* 0x9E37_79B9_7F4A_7C15))
+    }
+}

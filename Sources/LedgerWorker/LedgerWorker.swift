@@ -1,0 +1,66 @@
+package import Logging
+package import Messaging
+package import Postgres
+package import RabbitMQ
+package import Runtime
+import ServiceLifecycle
+
+/// Applies commands: takes what waits in the queues, applies it in one transaction, replies, acknowledges.
+///
+/// Correctness rests on the row locks and the table of decided commands alone; any number of workers may run. What the
+/// queues add is order (one active consumer each) and freedom from contention.
+package struct LedgerWorker: Service {
+    /// How many messages of each queue the worker may have in hand: what it applies next while it applies a batch.
+    private static let prefetch: UInt16 = 512
+
+    private let consumer: AMQPConsumer
+    private let publisher: AMQPPublisher
+    private let inbox: DeliveryInbox
+    private let batches: BatchLoop
+    private let logger: Logger
+
+    package init(
+        postgres: PostgresConfiguration, amqp: AMQPConfiguration, topology: Topology, metrics: Metrics, logger: Logger
+    ) {
+        var database = postgres
+        database.applicationName = "quotastack-ledger"
+        var consuming = amqp
+        consuming.connectionName = "quotastack-ledger consume"
+        var publishing = amqp
+        publishing.connectionName = "quotastack-ledger reply"
+        let inbox = DeliveryInbox()
+        self.inbox = inbox
+        self.logger = logger
+        publisher = AMQPPublisher(configuration: publishing, logger: logger)
+        consumer = AMQPConsumer(
+            configuration: consuming, queues: topology.commandQueues, prefetch: Self.prefetch, acknowledges: true,
+            logger: logger
+        ) { deliveries in
+            inbox.put(deliveries)
+        }
+        batches = BatchLoop(
+            inbox: inbox, consumer: consumer, publisher: publisher, database: database,
+            metrics: LedgerMetrics(metrics), logger: logger)
+    }
+
+    /// Whether commands are being received; a reason when not.
+    package var state: AMQPConnectionState { consumer.state }
+
+    /// Runs until a graceful shutdown: the batch under way is committed, replied to and acknowledged, and only then the
+    /// channel is closed, which hands what is left to the next worker in order.
+    package func run() async throws {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await consumer.run() }
+            group.addTask { await publisher.run() }
+            await withGracefulShutdownHandler {
+                await batches.run()
+            } onGracefulShutdown: {
+                inbox.close()
+            }
+            await consumer.stop()
+            await publisher.close()
+            group.cancelAll()
+        }
+        logger.info("the ledger worker has stopped")
+    }
+}

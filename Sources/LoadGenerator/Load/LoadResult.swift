@@ -1,0 +1,182 @@
+import Histogram
+package import NIOCore
+
+/// How long things took, in nanoseconds, to three significant digits.
+package struct LatencyHistogram: Sendable {
+    /// One hour; what takes longer is counted as this.
+    private static let longest: UInt64 = 3_600_000_000_000
+
+    private var histogram = Histogram<UInt64>(highestTrackableValue: Self.longest)
+
+    package init() {}
+
+    package mutating func record(nanoseconds: UInt64) {
+        histogram.record(min(nanoseconds, Self.longest))
+    }
+
+    package mutating func add(_ other: LatencyHistogram) {
+        histogram.add(other.histogram)
+    }
+
+    package var count: Int { Int(histogram.totalCount) }
+
+    /// The value that the given part of all values, in percent, does not exceed; 0 when there are none.
+    package func percentile(_ percent: Double) -> UInt64 {
+        count == 0 ? 0 : histogram.valueAtPercentile(percent)
+    }
+
+    package var maximum: UInt64 { count == 0 ? 0 : histogram.max }
+
+    /// How many values are at least as long as this.
+    package func count(from nanoseconds: UInt64) -> Int {
+        Int(histogram.count(within: min(nanoseconds, Self.longest)...Self.longest))
+    }
+
+    /// The figures that tables show.
+    package var summary: LatencySummary {
+        LatencySummary(
+            p50: percentile(50), p99: percentile(99), p999: percentile(99.9), maximum: maximum)
+    }
+}
+
+/// The percentiles of a latency, in nanoseconds.
+package struct LatencySummary: Sendable, Equatable {
+    package let p50: UInt64
+    package let p99: UInt64
+    /// Nil where the measuring program does not tell.
+    package let p999: UInt64?
+    package let maximum: UInt64
+
+    package init(p50: UInt64, p99: UInt64, p999: UInt64?, maximum: UInt64) {
+        self.p50 = p50
+        self.p99 = p99
+        self.p999 = p999
+        self.maximum = maximum
+    }
+}
+
+/// What a run of load brought.
+package struct LoadResult: Sendable {
+    /// The answered requests that were measured; the warm-up is not among them.
+    package internal(set) var requests = 0
+    /// From the first of them to the last answer.
+    package internal(set) var seconds = 0.0
+    /// How many answers had each status.
+    package internal(set) var countByStatus: [Int: Int] = [:]
+    package internal(set) var latency = LatencyHistogram()
+    /// Open loop only: how late the generator itself was, on a free connection. Latencies near it say little.
+    package internal(set) var sendDelay = LatencyHistogram()
+    /// Open loop only: requests that were due but had no answer when the run was broken off. They are in `latency`
+    /// with the time they had waited by then.
+    package internal(set) var unanswered = 0
+    /// What the scenario's check found wrong, at most one complaint a connection.
+    package internal(set) var complaints: [String] = []
+    /// The beginning of the body of the first answer that was not 2xx.
+    package internal(set) var firstFailure: String?
+
+    package init() {}
+
+    /// Answers per second, of whatever status.
+    package var throughput: Double { seconds > 0 ? Double(requests) / seconds : 0 }
+
+    /// How many answers were not 2xx.
+    package var failures: Int {
+        countByStatus.reduce(0) { (200...299).contains($1.key) ? $0 : $0 + $1.value }
+    }
+
+    /// Whether every request was answered as the scenario expects.
+    package var isClean: Bool { failures == 0 && unanswered == 0 && complaints.isEmpty }
+}
+
+/// The response that a scenario's check is shown.
+package struct LoadResponse: Sendable {
+    package let status: Int
+    /// The first megabyte of it.
+    package let body: [UInt8]
+}
+
+/// What to send, and what the answers must look like.
+package struct LoadScript: Sendable {
+    /// The bytes of a connection's request of a sequence number. Called once for each, on the event loops.
+    ///
+    /// In a closed loop every connection counts from 0; in an open loop the numbers run through all connections.
+    package typealias Request = @Sendable (_ connection: Int, _ sequence: Int) -> ByteBuffer
+    /// What is wrong with the first response of a connection; nil when nothing is.
+    package typealias Check = @Sendable (LoadResponse) -> String?
+
+    package let request: Request
+    package let check: Check?
+
+    package init(request: @escaping Request, check: Check? = nil) {
+        self.request = request
+        self.check = check
+    }
+}
+
+/// Counts the answers of one event loop.
+struct LoadRecorder {
+    private(set) var result = LoadResult()
+    /// Counts for the statuses 0 to 599.
+    private var statusCounts = [Int](repeating: 0, count: 600)
+    private let check: LoadScript.Check?
+
+    init(check: LoadScript.Check?) {
+        self.check = check
+    }
+
+    /// Looks at the first response of each connection and at the first failure. Part of the warm-up as well.
+    mutating func inspect(_ connection: LoadConnection) {
+        guard connection.scanner.capturesNext || connection.scanner.capturesFailures else { return }
+        if connection.scanner.capturesNext {
+            connection.scanner.capturesNext = false
+            let response = LoadResponse(status: connection.scanner.status, body: connection.scanner.captured)
+            if let complaint = check?(response) { result.complaints.append(complaint) }
+        }
+        if !(200...299).contains(connection.scanner.status) {
+            connection.scanner.capturesFailures = false
+            if result.firstFailure == nil {
+                result.firstFailure = String(decoding: connection.scanner.captured.prefix(500), as: UTF8.self)
+            }
+        }
+    }
+
+    mutating func record(_ connection: LoadConnection, answeredAt now: UInt64) {
+        result.requests += 1
+        statusCounts[min(connection.scanner.status, 599)] += 1
+        result.latency.record(nanoseconds: now &- connection.startedAt)
+    }
+
+    mutating func recordSendDelay(nanoseconds: UInt64) {
+        result.sendDelay.record(nanoseconds: nanoseconds)
+    }
+
+    mutating func recordUnanswered(waited nanoseconds: UInt64) {
+        result.unanswered += 1
+        result.latency.record(nanoseconds: nanoseconds)
+    }
+
+    /// The result with its counts by status, after which counting starts again; what was found wrong stays.
+    mutating func takeResult() -> LoadResult {
+        var taken = result
+        for (status, count) in statusCounts.enumerated() where count > 0 { taken.countByStatus[status] = count }
+        result = LoadResult()
+        result.complaints = taken.complaints
+        result.firstFailure = taken.firstFailure
+        statusCounts = [Int](repeating: 0, count: 600)
+        return taken
+    }
+}
+
+extension LoadResult {
+    /// Adds what another event loop counted in the same time.
+    mutating func add(_ other: LoadResult) {
+        requests += other.requests
+        seconds = max(seconds, other.seconds)
+        countByStatus.merge(other.countByStatus, uniquingKeysWith: +)
+        latency.add(other.latency)
+        sendDelay.add(other.sendDelay)
+        unanswered += other.unanswered
+        complaints += other.complaints
+        firstFailure = firstFailure ?? other.firstFailure
+    }
+}

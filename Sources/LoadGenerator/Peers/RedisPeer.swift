@@ -1,0 +1,91 @@
+import Glibc
+
+/// The answer a cache would give: `redis-benchmark -t get` against a private `redis-server` without persistence, on
+/// a free loopback port.
+package struct RedisPeer: Sendable {
+    package let connections: Int
+    /// The directory of `redis-server` and `redis-benchmark`; nil to look in `PATH`.
+    package let programs: String?
+
+    package init(connections: Int = 64, programs: String? = nil) {
+        self.connections = connections
+        self.programs = programs
+    }
+
+    /// Starts the server, measures, and stops it, also after an error.
+    package func run(requests: Int = 1_000_000) async throws -> PeerResult {
+        try await offThePool {
+            let port = try freePort()
+            let server = try ChildProcess([
+                program("redis-server"), "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly",
+                "no", "--daemonize", "no", "--dir", "/",
+            ])
+            defer { server.stop() }
+            var startup: [String] = []
+            while true {
+                guard let line = server.readLine() else {
+                    throw PeerError(description: "redis-server ended: \(startup.suffix(5).joined(separator: " "))")
+                }
+                if line.contains("Ready to accept connections") { break }
+                startup.append(line)
+            }
+            // The key that the gets ask for: an answer with a value is more work than one without.
+            _ = try benchmark("set", port: port, requests: 1_000)
+            return try Self.result(benchmark("get", port: port, requests: requests))
+        }
+    }
+
+    private func benchmark(_ test: String, port: UInt16, requests: Int) throws -> String {
+        try ChildProcess.run([
+            program("redis-benchmark"), "-h", "127.0.0.1", "-p", "\(port)", "-t", test, "-c", "\(connections)", "-n",
+            "\(requests)", "--csv",
+        ])
+    }
+
+    private func program(_ name: String) -> String {
+        programs.map { "\($0)/\(name)" } ?? name
+    }
+
+    /// Reads the table that `redis-benchmark --csv` prints, by the names of its columns.
+    static func result(_ output: String) throws(PeerError) -> PeerResult {
+        let rows = output.split(separator: "\n").filter { $0.hasPrefix("\"") }.map { line in
+            line.split(separator: ",").map { String($0.filter { $0 != "\"" && $0 != "\r" }) }
+        }
+        guard rows.count == 2, rows[0].count == rows[1].count else {
+            throw PeerError(description: "redis-benchmark printed no table: \(output.suffix(500))")
+        }
+        let columns = Dictionary(zip(rows[0], rows[1])) { first, _ in first }
+        guard let perSecond = columns["rps"].flatMap(Double.init) else {
+            throw PeerError(description: "redis-benchmark printed no rate: \(output.suffix(500))")
+        }
+        var latency: LatencySummary?
+        if let p50 = nanoseconds(columns["p50_latency_ms"]), let p99 = nanoseconds(columns["p99_latency_ms"]),
+            let maximum = nanoseconds(columns["max_latency_ms"])
+        {
+            latency = LatencySummary(p50: p50, p99: p99, p999: nil, maximum: maximum)
+        }
+        return PeerResult(name: "Redis GET", perSecond: perSecond, latency: latency)
+    }
+
+    private static func nanoseconds(_ milliseconds: String?) -> UInt64? {
+        milliseconds.flatMap(Double.init).map { UInt64($0 * 1e6) }
+    }
+}
+
+/// A port of the loopback interface that nobody listened on a moment ago.
+func freePort() throws(PeerError) -> UInt16 {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    guard descriptor >= 0 else { throw PeerError(description: "socket: \(String(cString: strerror(errno)))") }
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let code = withUnsafeMutablePointer(to: &address) { address in
+        address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+            bind(descriptor, address, length) == 0 ? getsockname(descriptor, address, &length) : -1
+        }
+    }
+    guard code == 0 else { throw PeerError(description: "bind: \(String(cString: strerror(errno)))") }
+    return UInt16(bigEndian: address.sin_port)
+}

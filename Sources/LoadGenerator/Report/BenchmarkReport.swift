@@ -1,0 +1,154 @@
+import JSON
+
+/// One line of the table: what we reached, what the peer reached, and what it took.
+package struct BenchmarkRow: Sendable {
+    /// What is compared.
+    package enum Measure: Sendable, Equatable {
+        /// Operations per second: more is better.
+        case perSecond(Double)
+        /// Nanoseconds, mostly of a percentile: less is better.
+        case nanoseconds(UInt64)
+    }
+
+    /// The ratio of ours to the peer's that is aimed at.
+    package enum Goal: Sendable, Equatable {
+        case atLeast(Double)
+        case atMost(Double)
+
+        func isMet(by ratio: Double) -> Bool {
+            switch self {
+            case .atLeast(let bound): ratio >= bound
+            case .atMost(let bound): ratio <= bound
+            }
+        }
+    }
+
+    package let scenario: String
+    package let ours: Measure
+    package let peerName: String?
+    package let peer: Measure?
+    package let goal: Goal?
+    package let latency: LatencySummary?
+    /// The most memory that the server used, in bytes.
+    package let peakMemory: Int?
+    /// Whether the books balanced afterwards; nil when nothing was booked. A row that does not balance does not count.
+    package let balances: Bool?
+
+    package init(
+        scenario: String, ours: Measure, peerName: String? = nil, peer: Measure? = nil, goal: Goal? = nil,
+        latency: LatencySummary? = nil, peakMemory: Int? = nil, balances: Bool? = nil
+    ) {
+        self.scenario = scenario
+        self.ours = ours
+        self.peerName = peerName
+        self.peer = peer
+        self.goal = goal
+        self.latency = latency
+        self.peakMemory = peakMemory
+        self.balances = balances
+    }
+
+    /// Ours divided by the peer's; nil without a peer, or when they measure different things.
+    package var ratio: Double? {
+        switch (ours, peer) {
+        case (.perSecond(let ours), .perSecond(let peer)?) where peer > 0: ours / peer
+        case (.nanoseconds(let ours), .nanoseconds(let peer)?) where peer > 0: Double(ours) / Double(peer)
+        default: nil
+        }
+    }
+
+    /// Whether the goal is met; nil without one. What does not balance meets nothing.
+    package var meetsGoal: Bool? {
+        guard let goal, let ratio else { return nil }
+        return balances != false && goal.isMet(by: ratio)
+    }
+}
+
+/// What a run of the benchmarks shows at its end.
+package struct BenchmarkReport: Sendable {
+    /// The commit that was measured, with `-dirty` behind it when files differed from it.
+    package let revision: String
+    package var rows: [BenchmarkRow]
+
+    package init(revision: String, rows: [BenchmarkRow] = []) {
+        self.revision = revision
+        self.rows = rows
+    }
+
+    /// The table for people: the revision, a line of names, and a line per row.
+    package var table: String {
+        let names = ["scenario", "ours", "peer", "", "ratio", "goal", "p50", "p99", "p99.9", "peak memory", "books"]
+        let lines = [names] + rows.map(cells)
+        let widths = names.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
+        let texts = lines.map { cells in
+            let padded = zip(cells, widths).enumerated().map { column, cell in
+                // The scenario's and the peer's names begin at the left, figures end at the right.
+                let padding = String(repeating: " ", count: cell.1 - cell.0.count)
+                return column == 0 || column == 2 ? cell.0 + padding : padding + cell.0
+            }
+            var text = Substring(padded.joined(separator: "  "))
+            while text.last == " " { text.removeLast() }
+            return String(text)
+        }
+        return (["revision \(revision)"] + texts).joined(separator: "\n") + "\n"
+    }
+
+    private func cells(_ row: BenchmarkRow) -> [String] {
+        let goal = row.goal.map { goal in
+            let mark = row.meetsGoal.map { $0 ? " met" : " missed" } ?? ""
+            switch goal {
+            case .atLeast(let bound): return "≥ " + Figure.decimal(bound, places: 2) + mark
+            case .atMost(let bound): return "≤ " + Figure.decimal(bound, places: 2) + mark
+            }
+        }
+        return [
+            row.scenario, Figure.measure(row.ours), row.peerName ?? "", row.peer.map(Figure.measure) ?? "",
+            row.ratio.map { Figure.decimal($0, places: 2) } ?? "", goal ?? "",
+            row.latency.map { Figure.duration($0.p50) } ?? "", row.latency.map { Figure.duration($0.p99) } ?? "",
+            row.latency?.p999.map(Figure.duration) ?? "", row.peakMemory.map(Figure.memory) ?? "",
+            row.balances.map { $0 ? "balance" : "DIFFER" } ?? "",
+        ]
+    }
+
+    /// The same for programs: rates per second and times in nanoseconds as integers, memory in bytes.
+    package var json: [UInt8] {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.member("revision", revision)
+        writer.array("rows", rows) { writer, row in
+            writer.beginObject()
+            writer.member("scenario", row.scenario)
+            writer.member("unit", row.ours.unit)
+            writer.member("ours", row.ours.integer)
+            writer.member("peer_name", row.peerName)
+            writer.member("peer", row.peer?.integer)
+            writer.member("ratio", row.ratio.map { JSONValue.number(Figure.decimal($0, places: 3)) })
+            writer.member("meets_goal", row.meetsGoal)
+            writer.member("p50_ns", row.latency.map { Int64($0.p50) })
+            writer.member("p99_ns", row.latency.map { Int64($0.p99) })
+            writer.member("p999_ns", row.latency?.p999.map { Int64($0) })
+            writer.member("max_ns", row.latency.map { Int64($0.maximum) })
+            writer.member("peak_memory_bytes", row.peakMemory)
+            writer.member("balances", row.balances)
+            writer.endObject()
+        }
+        writer.endObject()
+        return writer.bytes
+    }
+}
+
+extension BenchmarkRow.Measure {
+    fileprivate var unit: String {
+        switch self {
+        case .perSecond: "per_second"
+        case .nanoseconds: "nanoseconds"
+        }
+    }
+
+    fileprivate var integer: Int64 {
+        switch self {
+        case .perSecond(let rate): Int64(rate.rounded())
+        case .nanoseconds(let nanoseconds): Int64(nanoseconds)
+        }
+    }
+}

@@ -1,0 +1,22 @@
+/// What a report says about where it was made.
+package enum Surroundings {
+    /// The most memory that a process has used so far, in bytes (`VmHWM`); nil when there is no such process.
+    package static func peakMemory(ofProcess identifier: Int32) -> Int? {
+        readFile("/proc/\(identifier)/status").flatMap(peakMemory(inStatus:))
+    }
+
+    static func peakMemory(inStatus status: String) -> Int? {
+        for line in status.split(separator: "\n") where line.hasPrefix("VmHWM:") {
+            return line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first
+                .flatMap { Int($0) }.map { $0 * 1_024 }
+        }
+        return nil
+    }
+
+    /// The commit that is checked out in a directory, with `-dirty` when its files differ; nil outside a checkout.
+    package static func gitRevision(in directory: String = ".") async -> String? {
+        let command = ["git", "-C", directory, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        let output = try? await offThePool { try ChildProcess.run(command) }
+        return output?.split(separator: "\n").first.map(String.init)
+    }
+}

@@ -1,0 +1,128 @@
+import JSON
+import NIOCore
+
+/// Why the data for a benchmark could not be made.
+package struct PreparationError: Error, CustomStringConvertible {
+    package let description: String
+}
+
+/// The price of the benchmark's feature.
+package enum BenchmarkRule: Sendable {
+    /// The same for every event, in millicredits.
+    case flat(amount: Int64)
+    /// `unitCost` millicredits for every `perUnits` units.
+    case perUnit(unitCost: Int64, perUnits: Int64)
+    /// Graduated tiers: their units at their cost, the last one open above.
+    case graduated(tiers: [(upTo: Int64?, unitCost: Int64)])
+}
+
+/// Makes through the API what the scenarios work on: one metered feature, its rule, and end users with blocks.
+///
+/// Grants carry idempotency keys that follow from the end user and the block, so that preparing twice gives nobody
+/// more credits.
+package struct Preparation: Sendable {
+    package let target: LoadTarget
+    package let featureKey: String
+    package let rule: BenchmarkRule
+    package let endUsers: Int
+    package let blocksPerEndUser: Int
+    /// In millicredits.
+    package let creditsPerBlock: Int64
+    package let connections: Int
+
+    package init(
+        target: LoadTarget, featureKey: String = "api_calls",
+        rule: BenchmarkRule = .perUnit(unitCost: 1_000, perUnits: 1),
+        endUsers: Int, blocksPerEndUser: Int = 3, creditsPerBlock: Int64 = 1_000_000_000_000, connections: Int = 64
+    ) {
+        self.target = target
+        self.featureKey = featureKey
+        self.rule = rule
+        self.endUsers = endUsers
+        self.blocksPerEndUser = blocksPerEndUser
+        self.creditsPerBlock = creditsPerBlock
+        self.connections = connections
+    }
+
+    /// Creates the feature (one that exists already is left as it is), a rule, and the blocks, at full speed.
+    ///
+    /// - Returns: how the grants went.
+    /// - Throws: `PreparationError` when anything was refused.
+    package func run() async throws -> LoadResult {
+        try await post("/v1/features", accepting: [200, 201, 409], featureBody())
+        try await post("/v1/metering-rules", accepting: [200, 201], ruleBody())
+        let grants = ClosedLoop(
+            target: target, connections: connections, limit: .requests(endUsers * blocksPerEndUser))
+        let result = try await grants.run(
+            LoadScript(request: { connection, sequence in
+                // Block by block, not end user by end user: neighbours in time are then different accounts.
+                let number = sequence * connections + connection
+                return grant(endUser: number % endUsers, block: number / endUsers)
+            }))
+        guard result.isClean else {
+            throw PreparationError(
+                description: "\(result.failures) grants were refused: \(result.firstFailure ?? "")")
+        }
+        return result
+    }
+
+    private func post(_ path: String, accepting statuses: Set<Int>, _ body: [UInt8]) async throws {
+        let request = target.post(path, body)
+        let result = try await ClosedLoop(target: target, connections: 1, limit: .requests(1)).run(
+            LoadScript(
+                request: { _, _ in request },
+                check: { response in
+                    if statuses.contains(response.status) { return nil }
+                    let text = String(decoding: response.body.prefix(500), as: UTF8.self)
+                    return "POST \(path) was answered with \(response.status): \(text)"
+                }))
+        if let complaint = result.complaints.first { throw PreparationError(description: complaint) }
+    }
+
+    private func featureBody() -> [UInt8] {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.member("key", featureKey)
+        writer.member("name", "API calls")
+        writer.member("type", "metered")
+        writer.endObject()
+        return writer.bytes
+    }
+
+    private func ruleBody() -> [UInt8] {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.member("feature_key", featureKey)
+        switch rule {
+        case .flat(let amount):
+            writer.member("model", "flat")
+            writer.member("amount", amount)
+        case .perUnit(let unitCost, let perUnits):
+            writer.member("model", "per_unit")
+            writer.member("unit_cost", unitCost)
+            writer.member("per_units", perUnits)
+        case .graduated(let tiers):
+            writer.member("model", "graduated")
+            writer.array("tiers", tiers) { writer, tier in
+                writer.beginObject()
+                writer.member("up_to", tier.upTo)
+                writer.member("unit_cost", tier.unitCost)
+                writer.endObject()
+            }
+        }
+        writer.endObject()
+        return writer.bytes
+    }
+
+    private func grant(endUser: Int, block: Int) -> ByteBuffer {
+        var writer = JSONWriter(capacity: 96)
+        writer.beginObject()
+        writer.member("end_user_id", "user_\(endUser)")
+        writer.member("credits", creditsPerBlock)
+        // Blocks of different rank, so that the burn order is more than the order of creation.
+        writer.member("priority", 50 - block % 3 * 10)
+        writer.endObject()
+        return target.post(
+            "/v1/credits/grant", writer.bytes, headers: ["Idempotency-Key: benchmark-user_\(endUser)-block_\(block)"])
+    }
+}

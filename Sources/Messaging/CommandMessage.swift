@@ -1,0 +1,391 @@
+import Credits
+import Ledger
+import Metering
+
+/// One message of a command queue: the requests that were waiting for it. The format is versioned by its first byte.
+package struct CommandMessage: Hashable, Sendable {
+    private static let version: UInt8 = 1
+    package var requests: [CommandRequest]
+
+    package init(requests: [CommandRequest]) {
+        self.requests = requests
+    }
+
+    package func encoded() -> [UInt8] {
+        var writer = ByteWriter(capacity: 4_096)
+        writer.write(Self.version)
+        writer.write(count: requests.count)
+        for request in requests { writer.write(request) }
+        return writer.bytes
+    }
+
+    /// - Throws: `CodingError` for anything that `encoded` does not make.
+    package init(decoding bytes: [UInt8]) throws(CodingError) {
+        var reader = ByteReader(bytes)
+        let version = try reader.integer(UInt8.self)
+        guard version == Self.version else { throw .unsupportedVersion(version) }
+        requests = []
+        for _ in 0..<(try reader.count()) { requests.append(try reader.commandRequest()) }
+        try reader.finish()
+    }
+}
+
+/// One message of a reply queue.
+package struct ReplyMessage: Hashable, Sendable {
+    private static let version: UInt8 = 1
+    package var replies: [CommandReply]
+
+    package init(replies: [CommandReply]) {
+        self.replies = replies
+    }
+
+    package func encoded() -> [UInt8] {
+        var writer = ByteWriter(capacity: 4_096)
+        writer.write(Self.version)
+        writer.write(count: replies.count)
+        for reply in replies {
+            writer.write(reply.token)
+            writer.write(count: reply.results.count)
+            for result in reply.results {
+                writer.write(result.status)
+                writer.write(result.isReplay)
+                writer.write(result.position)
+                writer.write(result.body)
+            }
+        }
+        return writer.bytes
+    }
+
+    /// - Throws: `CodingError` for anything that `encoded` does not make.
+    package init(decoding bytes: [UInt8]) throws(CodingError) {
+        var reader = ByteReader(bytes)
+        let version = try reader.integer(UInt8.self)
+        guard version == Self.version else { throw .unsupportedVersion(version) }
+        replies = []
+        for _ in 0..<(try reader.count()) {
+            let token = try reader.integer(UInt64.self)
+            var results: [CommandResult] = []
+            for _ in 0..<(try reader.count()) {
+                results.append(
+                    CommandResult(
+                        status: try reader.integer(), isReplay: try reader.boolean(), position: try reader.position(),
+                        body: try reader.byteArray()))
+            }
+            replies.append(CommandReply(token: token, results: results))
+        }
+        try reader.finish()
+    }
+}
+
+// MARK: - Parts
+
+extension ByteWriter {
+    fileprivate mutating func write(_ request: CommandRequest) {
+        write(request.token)
+        write(request.requestID)
+        write(request.traceParent)
+        write(request.environmentID.rawValue)
+        write(request.wantsBodies)
+        switch request.commands {
+        case .account(let commands):
+            write(UInt8(1))
+            write(count: commands.count)
+            for command in commands {
+                write(command.identity)
+                write(command.endUserID.rawValue)
+                write(command.action)
+            }
+        case .catalogue(let command):
+            write(UInt8(2))
+            write(command.identity)
+            write(command.action)
+        }
+    }
+
+    private mutating func write(_ identity: CommandIdentity) {
+        write(identity.id)
+        write(identity.idempotencyKey) { writer, key in
+            writer.write(key.text)
+            writer.write(key.fingerprint)
+        }
+    }
+
+    fileprivate mutating func write(_ position: Position) {
+        switch position {
+        case .none: write(UInt8(0))
+        case .account(let account, let revision):
+            write(UInt8(1))
+            write(account.rawValue)
+            write(revision)
+        case .catalogue(let environment, let version):
+            write(UInt8(2))
+            write(environment.rawValue)
+            write(version)
+        }
+    }
+
+    private mutating func write(_ bits: Bits128) {
+        write(bits.high)
+        write(bits.low)
+    }
+
+    private mutating func write(_ instant: Instant) {
+        write(instant.microseconds)
+    }
+
+    private mutating func write(_ metadata: Metadata?) {
+        write(metadata?.canonicalJSON)
+    }
+
+    private mutating func write(_ action: AccountAction) {
+        switch action {
+        case .use(let event):
+            write(UInt8(1))
+            write(event.featureKey.rawValue)
+            write(event.units)
+            write(event.occurredAt) { $0.write($1 as Instant) }
+            write(event.metadata)
+        case .grant(let grant):
+            write(UInt8(2))
+            write(grant.credits.rawValue)
+            write(grant.source.rawValue)
+            write(grant.priority) { $0.write($1 as Int16) }
+            switch grant.expiry {
+            case .never: write(UInt8(0))
+            case .at(let instant):
+                write(UInt8(1))
+                write(instant)
+            case .after(let duration):
+                write(UInt8(2))
+                write(duration.months)
+                write(duration.seconds)
+            }
+            write(count: grant.featureKeys.count)
+            for key in grant.featureKeys { write(key.rawValue) }
+            write(grant.reason)
+            write(grant.metadata)
+        case .createEndUser(let change):
+            write(UInt8(3))
+            write(change)
+        case .updateEndUser(let change):
+            write(UInt8(4))
+            write(change)
+        case .advance: write(UInt8(5))
+        }
+    }
+
+    private mutating func write(_ change: EndUserChange) {
+        switch change.name {
+        case .keep: write(false)
+        case .set(let value):
+            write(true)
+            write(value)
+        }
+        switch change.metadata {
+        case .keep: write(false)
+        case .set(let value):
+            write(true)
+            write(value)
+        }
+    }
+
+    private mutating func write(_ action: CatalogueAction) {
+        switch action {
+        case .createTenant(let name, let liveKey, let testKey):
+            write(UInt8(1))
+            write(name)
+            write(liveKey)
+            write(testKey)
+        case .createKey(let name, let key):
+            write(UInt8(2))
+            write(name)
+            write(key)
+        case .revokeKey(let id):
+            write(UInt8(3))
+            write(id)
+        case .createFeature(let key, let name, let unitName):
+            write(UInt8(4))
+            write(key.rawValue)
+            write(name)
+            write(unitName)
+        case .updateFeature(let key, let change):
+            write(UInt8(5))
+            write(key.rawValue)
+            write(change.name)
+            write(change.unitName)
+            write(change.isArchived) { $0.write($1 as Bool) }
+        case .createRule(let featureKey, let model, let effectiveFrom):
+            write(UInt8(6))
+            write(featureKey.rawValue)
+            switch model {
+            case .flat(let amount):
+                write(UInt8(1))
+                write(amount.rawValue)
+            case .perUnit(let unitCost, let perUnits):
+                write(UInt8(2))
+                write(unitCost.rawValue)
+                write(perUnits)
+            }
+            write(effectiveFrom) { $0.write($1 as Instant) }
+        }
+    }
+
+    private mutating func write(_ key: NewKey) {
+        write(key.hash)
+        write(key.hint)
+    }
+}
+
+extension ByteReader {
+    fileprivate mutating func commandRequest() throws(CodingError) -> CommandRequest {
+        let token = try integer(UInt64.self)
+        let requestID = try string()
+        let traceParent = try optionalString()
+        let environmentID = EnvironmentID(try integer())
+        let wantsBodies = try boolean()
+        let commands: CommandRequest.Commands
+        switch try integer(UInt8.self) {
+        case 1:
+            var list: [AccountCommand] = []
+            for _ in 0..<(try count()) {
+                let identity = try commandIdentity()
+                guard let endUserID = EndUserID(try string()) else { throw .invalid(field: "end user id") }
+                list.append(AccountCommand(identity: identity, endUserID: endUserID, action: try accountAction()))
+            }
+            commands = .account(list)
+        case 2:
+            commands = .catalogue(CatalogueCommand(identity: try commandIdentity(), action: try catalogueAction()))
+        default: throw .invalid(field: "kind of command")
+        }
+        return CommandRequest(
+            token: token, requestID: requestID, traceParent: traceParent, environmentID: environmentID,
+            wantsBodies: wantsBodies, commands: commands)
+    }
+
+    private mutating func commandIdentity() throws(CodingError) -> CommandIdentity {
+        CommandIdentity(
+            id: try bits128(),
+            idempotencyKey: try optional { (reader) throws(CodingError) in
+                IdempotencyKey(text: try reader.string(), fingerprint: try reader.bits128())
+            })
+    }
+
+    fileprivate mutating func position() throws(CodingError) -> Position {
+        switch try integer(UInt8.self) {
+        case 0: return .none
+        case 1: return .account(AccountID(try integer()), revision: try integer())
+        case 2: return .catalogue(EnvironmentID(try integer()), version: try integer())
+        default: throw .invalid(field: "position")
+        }
+    }
+
+    private mutating func bits128() throws(CodingError) -> Bits128 {
+        Bits128(high: try integer(), low: try integer())
+    }
+
+    private mutating func instant() throws(CodingError) -> Instant {
+        Instant(microseconds: try integer())
+    }
+
+    private mutating func metadata() throws(CodingError) -> Metadata? {
+        try optionalString().map { Metadata(canonicalJSON: $0) }
+    }
+
+    private mutating func amount() throws(CodingError) -> Millicredits {
+        do {
+            return try Millicredits(try integer(Int64.self))
+        } catch let error as CodingError {
+            throw error
+        } catch {
+            throw .invalid(field: "amount")
+        }
+    }
+
+    private mutating func featureKey() throws(CodingError) -> FeatureKey {
+        guard let key = FeatureKey(try string()) else { throw .invalid(field: "feature key") }
+        return key
+    }
+
+    private mutating func accountAction() throws(CodingError) -> AccountAction {
+        switch try integer(UInt8.self) {
+        case 1:
+            let event = UsageEvent(
+                featureKey: try featureKey(), units: try integer(),
+                occurredAt: try optional { (reader) throws(CodingError) in try reader.instant() },
+                metadata: try metadata())
+            guard event.units >= 0 else { throw .invalid(field: "number of units") }
+            return .use(event)
+        case 2: return .grant(try grant())
+        case 3: return .createEndUser(try endUserChange())
+        case 4: return .updateEndUser(try endUserChange())
+        case 5: return .advance
+        default: throw .invalid(field: "action")
+        }
+    }
+
+    private mutating func grant() throws(CodingError) -> Grant {
+        let credits = try amount()
+        guard let source = BlockSource(rawValue: try string()) else { throw .invalid(field: "source") }
+        let priority: Int16? = try optional { (reader) throws(CodingError) in try reader.integer() }
+        let expiry: Grant.Expiry
+        switch try integer(UInt8.self) {
+        case 0: expiry = .never
+        case 1: expiry = .at(try instant())
+        case 2:
+            guard let duration = CalendarDuration(months: try integer(), seconds: try integer()) else {
+                throw .invalid(field: "duration")
+            }
+            expiry = .after(duration)
+        default: throw .invalid(field: "expiry")
+        }
+        var featureKeys: [FeatureKey] = []
+        for _ in 0..<(try count()) { featureKeys.append(try featureKey()) }
+        guard credits > .zero, priority.map({ (0...100).contains($0) }) ?? true else { throw .invalid(field: "grant") }
+        return Grant(
+            credits: credits, source: source, priority: priority, expiry: expiry, featureKeys: featureKeys,
+            reason: try optionalString(), metadata: try metadata())
+    }
+
+    private mutating func endUserChange() throws(CodingError) -> EndUserChange {
+        let name: EndUserChange.Field<String> = try boolean() ? .set(try optionalString()) : .keep
+        let metadata: EndUserChange.Field<Metadata> = try boolean() ? .set(try self.metadata()) : .keep
+        return EndUserChange(name: name, metadata: metadata)
+    }
+
+    private mutating func catalogueAction() throws(CodingError) -> CatalogueAction {
+        switch try integer(UInt8.self) {
+        case 1: return .createTenant(name: try string(), liveKey: try newKey(), testKey: try newKey())
+        case 2: return .createKey(name: try string(), try newKey())
+        case 3: return .revokeKey(id: try bits128())
+        case 4: return .createFeature(key: try featureKey(), name: try string(), unitName: try optionalString())
+        case 5:
+            let key = try featureKey()
+            let change = FeatureChange(
+                name: try optionalString(), unitName: try optionalString(),
+                isArchived: try optional { (reader) throws(CodingError) in try reader.boolean() })
+            return .updateFeature(key: key, change)
+        case 6:
+            let key = try featureKey()
+            return .createRule(
+                featureKey: key, model: try pricingModel(),
+                effectiveFrom: try optional { (reader) throws(CodingError) in try reader.instant() })
+        default: throw .invalid(field: "catalogue action")
+        }
+    }
+
+    private mutating func pricingModel() throws(CodingError) -> PricingModel {
+        switch try integer(UInt8.self) {
+        case 1: return .flat(amount: try amount())
+        case 2:
+            let unitCost = try amount()
+            let perUnits: Int64 = try integer()
+            guard perUnits > 0 else { throw .invalid(field: "pricing model") }
+            return .perUnit(unitCost: unitCost, perUnits: perUnits)
+        default: throw .invalid(field: "pricing model")
+        }
+    }
+
+    private mutating func newKey() throws(CodingError) -> NewKey {
+        NewKey(hash: try byteArray(), hint: try string())
+    }
+}

@@ -1,0 +1,45 @@
+package import Credits
+
+/// One version of a feature's price. Rules are never edited: a later version takes over from its `effectiveFrom`.
+package struct MeteringRule: Hashable, Sendable {
+    package let id: PublicID
+    package let featureKey: FeatureKey
+    /// 1, 2, 3, … in the order in which the feature's rules were made.
+    package let version: Int32
+    package let model: PricingModel
+    package let effectiveFrom: Instant
+
+    package init(
+        id: PublicID, featureKey: FeatureKey, version: Int32, model: PricingModel, effectiveFrom: Instant
+    ) {
+        self.id = id
+        self.featureKey = featureKey
+        self.version = version
+        self.model = model
+        self.effectiveFrom = effectiveFrom
+    }
+}
+
+/// All versions of one feature's price.
+package struct PriceList: Hashable, Sendable {
+    /// Latest `effectiveFrom` first; of two with the same instant, the later version first.
+    private var rules: [MeteringRule] = []
+
+    package init() {}
+
+    package init(_ rules: some Sequence<MeteringRule>) {
+        for rule in rules { insert(rule) }
+    }
+
+    /// Adds a version; one that is already there (same version number) is replaced by its equal.
+    package mutating func insert(_ rule: MeteringRule) {
+        rules.removeAll { $0.version == rule.version }
+        let index = rules.firstIndex { ($0.effectiveFrom, $0.version) < (rule.effectiveFrom, rule.version) }
+        rules.insert(rule, at: index ?? rules.endIndex)
+    }
+
+    /// The version in force at an instant: at most one.
+    package func rule(at instant: Instant) -> MeteringRule? {
+        rules.first { $0.effectiveFrom <= instant }
+    }
+}

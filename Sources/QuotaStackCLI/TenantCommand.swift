@@ -1,0 +1,5 @@
+import ArgumentParser
+
+struct TenantCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "tenant", abstract: "Make and list tenants.")
+}

@@ -1,0 +1,194 @@
+/// Where the broker is, who we are, and how long to wait for it.
+///
+/// Its description, its reflection and every error about it leave the password out.
+package struct AMQPConfiguration: Sendable {
+    /// How the connection is encrypted, for `amqps`.
+    package struct TLS: Sendable, Equatable {
+        /// A PEM file with the authorities to trust. The default is the system's bundle.
+        package var authoritiesFile = "/etc/ssl/certs/ca-certificates.crt"
+
+        /// Whether certificate and host name of the broker are verified.
+        package var verifiesPeer = true
+
+        /// PEM files of our own certificate and its key, or nil.
+        package var certificateFile: String?
+        package var keyFile: String?
+    }
+
+    package let host: String
+    package let port: UInt16
+    package let virtualHost: String
+    package let user: String
+    let password: Secret
+
+    /// Nil for plain `amqp`.
+    package let tls: TLS?
+
+    /// The interval proposed to the broker: a peer that is silent for two of them is given up. In seconds, 0 for never.
+    package var heartbeatSeconds: UInt16 = 10
+
+    /// The bound of each step of connecting: the TCP connection, the handshake, and later every request with an answer.
+    package var connectTimeout: Duration = .seconds(5)
+
+    /// The name that `rabbitmqctl list_connections client_properties` shows.
+    package var connectionName = "quotastack"
+
+    /// Reads `amqp://` or `amqps://user:password@host:port/virtualhost?parameters`.
+    ///
+    /// User, password and virtual host are percent-decoded. Absent parts are `guest`, `guest`, port 5672 (5671 with
+    /// TLS) and virtual host `/`; so is an empty one. Parameters: `heartbeat` (seconds), `connection_timeout`
+    /// (milliseconds), and with `amqps` also `cacertfile`, `certfile`, `keyfile` and `verify` (`verify_peer`, which is
+    /// the default, or `verify_none`).
+    ///
+    /// - Throws: `AMQPConfigurationError`; its sentence names the part that is wrong and never quotes the URL.
+    package init(url: String) throws {
+        guard let scheme = url.range(ofFirst: "://") else {
+            throw AMQPConfigurationError("the broker URL does not start with amqp:// or amqps://")
+        }
+        let encrypted: Bool
+        switch url[..<scheme.lowerBound].lowercased() {
+        case "amqp": encrypted = false
+        case "amqps": encrypted = true
+        default: throw AMQPConfigurationError("the broker URL does not start with amqp:// or amqps://")
+        }
+        var rest = url[scheme.upperBound...]
+        var query = Substring()
+        if let mark = rest.firstIndex(of: "?") {
+            query = rest[rest.index(after: mark)...]
+            rest = rest[..<mark]
+        }
+        var path = Substring()
+        if let slash = rest.firstIndex(of: "/") {
+            path = rest[rest.index(after: slash)...]
+            rest = rest[..<slash]
+        }
+        var user = "guest"
+        var password = "guest"
+        if let at = rest.lastIndex(of: "@") {
+            let userInfo = rest[..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            user = try percentDecoded(userInfo[0], part: "user")
+            password = userInfo.count > 1 ? try percentDecoded(userInfo[1], part: "password") : ""
+            rest = rest[rest.index(after: at)...]
+        }
+        (host, port) = try Self.endpoint(rest, defaultPort: encrypted ? 5671 : 5672)
+        let virtualHost = try percentDecoded(path, part: "virtual host")
+        self.virtualHost = virtualHost.isEmpty ? "/" : virtualHost
+        self.user = user
+        self.password = Secret(password)
+        var tls = TLS()
+        for pair in query.split(separator: "&") {
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let value = parts.count > 1 ? try percentDecoded(parts[1], part: "query") : ""
+            switch (String(parts[0]), encrypted) {
+            case ("heartbeat", _):
+                guard let seconds = UInt16(value) else { throw AMQPConfigurationError("heartbeat is not in seconds") }
+                heartbeatSeconds = seconds
+            case ("connection_timeout", _):
+                guard let milliseconds = UInt32(value), milliseconds > 0 else {
+                    throw AMQPConfigurationError("connection_timeout is not in milliseconds")
+                }
+                connectTimeout = .milliseconds(Int64(milliseconds))
+            case ("cacertfile", true): tls.authoritiesFile = value
+            case ("certfile", true): tls.certificateFile = value
+            case ("keyfile", true): tls.keyFile = value
+            case ("verify", true):
+                guard value == "verify_peer" || value == "verify_none" else {
+                    throw AMQPConfigurationError("verify is neither verify_peer nor verify_none")
+                }
+                tls.verifiesPeer = value == "verify_peer"
+            default: throw AMQPConfigurationError("the broker URL has a parameter that is not known for its scheme")
+            }
+        }
+        guard (tls.certificateFile == nil) == (tls.keyFile == nil) else {
+            throw AMQPConfigurationError("certfile and keyfile go together")
+        }
+        self.tls = encrypted ? tls : nil
+        for part in [user, password, self.virtualHost, host] where part.utf8.contains(0) {
+            throw AMQPConfigurationError("the broker URL contains a zero byte")
+        }
+    }
+
+    private static func endpoint(_ text: Substring, defaultPort: UInt16) throws -> (host: String, port: UInt16) {
+        var host = text
+        var port = Substring()
+        if text.hasPrefix("[") {
+            guard let end = text.firstIndex(of: "]") else {
+                throw AMQPConfigurationError("the broker URL has an unfinished IPv6 address")
+            }
+            host = text[text.index(after: text.startIndex)..<end]
+            port = text[text.index(after: end)...]
+        } else if let colon = text.firstIndex(of: ":") {
+            host = text[..<colon]
+            port = text[colon...]
+        }
+        guard !host.isEmpty else { throw AMQPConfigurationError("the broker URL has no host") }
+        if port.isEmpty { return (String(host), defaultPort) }
+        guard port.first == ":", let number = UInt16(port.dropFirst()), number > 0 else {
+            throw AMQPConfigurationError("the broker URL has a port that is not a number from 1 to 65535")
+        }
+        return (try percentDecoded(host, part: "host"), number)
+    }
+}
+
+extension AMQPConfiguration: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    package var description: String {
+        let shownHost = host.contains(":") ? "[\(host)]" : host
+        return "\(tls == nil ? "amqp" : "amqps")://\(user):***@\(shownHost):\(port) virtual host \(virtualHost)"
+    }
+
+    package var debugDescription: String { description }
+
+    package var customMirror: Mirror { Mirror(self, children: ["endpoint": description]) }
+}
+
+/// A broker URL that cannot be used. The description is a sentence without secrets.
+package struct AMQPConfigurationError: Error, CustomStringConvertible, Sendable {
+    package let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// Text that neither `print` nor `dump` shows.
+struct Secret: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    let text: String
+
+    init(_ text: String) { self.text = text }
+
+    var description: String { "***" }
+    var debugDescription: String { "***" }
+    var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
+}
+
+private func percentDecoded(_ text: Substring, part: String) throws -> String {
+    var bytes: [UInt8] = []
+    var rest = text.utf8[...]
+    while let byte = rest.popFirst() {
+        if byte != UInt8(ascii: "%") {
+            bytes.append(byte)
+            continue
+        }
+        guard let high = rest.popFirst().flatMap(hexValue), let low = rest.popFirst().flatMap(hexValue) else {
+            throw AMQPConfigurationError("the \(part) in the broker URL has an unfinished percent escape")
+        }
+        bytes.append(high << 4 | low)
+    }
+    guard let decoded = String(validating: bytes, as: UTF8.self) else {
+        throw AMQPConfigurationError("the \(part) in the broker URL is not UTF-8")
+    }
+    return decoded
+}
+
+private func hexValue(_ digit: UInt8) -> UInt8? {
+    Character(Unicode.Scalar(digit)).hexDigitValue.map(UInt8.init)
+}
+
+extension String {
+    fileprivate func range(ofFirst text: String) -> Range<String.Index>? {
+        var start = startIndex
+        while start < endIndex {
+            if self[start...].hasPrefix(text) { return start..<index(start, offsetBy: text.count) }
+            start = index(after: start)
+        }
+        return nil
+    }
+}

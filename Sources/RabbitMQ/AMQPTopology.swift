@@ -1,0 +1,138 @@
+import HandleThread
+
+/// A queue as the migrator declares it.
+package struct AMQPQueue: Sendable {
+    package var name: String
+
+    /// Survives a restart of the broker. A quorum queue always is.
+    package var durable: Bool
+
+    /// A replicated queue that has every confirmed message on disk on a majority.
+    package var quorum: Bool
+
+    /// One consumer at a time gets the messages; the next takes over, in order, when its channel is closed.
+    package var singleActiveConsumer: Bool
+
+    /// The bound of ready messages, or nil for none.
+    package var maxLength: Int?
+
+    /// Beyond the bound, refuse new messages (`.rejected`) instead of dropping old ones.
+    package var overflowRejectPublish: Bool
+
+    /// How many members a new quorum queue starts with; nil for the broker's default.
+    package var initialGroupSize: Int?
+
+    package init(
+        name: String, durable: Bool = true, quorum: Bool = true, singleActiveConsumer: Bool = false,
+        maxLength: Int? = nil, overflowRejectPublish: Bool = false, initialGroupSize: Int? = nil
+    ) {
+        self.name = name
+        self.durable = durable
+        self.quorum = quorum
+        self.singleActiveConsumer = singleActiveConsumer
+        self.maxLength = maxLength
+        self.overflowRejectPublish = overflowRejectPublish
+        self.initialGroupSize = initialGroupSize
+    }
+
+    var options: Connection.QueueOptions {
+        var arguments: [(name: String, value: FieldValue)] = [("x-queue-type", .text(quorum ? "quorum" : "classic"))]
+        if singleActiveConsumer { arguments.append(("x-single-active-consumer", .boolean(true))) }
+        if let maxLength { arguments.append(("x-max-length", .integer(Int64(maxLength)))) }
+        if overflowRejectPublish { arguments.append(("x-overflow", .text("reject-publish"))) }
+        if quorum, let initialGroupSize {
+            arguments.append(("x-quorum-initial-group-size", .integer(Int64(initialGroupSize))))
+        }
+        return Connection.QueueOptions(durable: durable || quorum, arguments: arguments)
+    }
+}
+
+/// Declares and inspects queues, each call over a connection of its own. For starting up and migrating, not for every
+/// request.
+///
+/// Errors: `.unavailable` when there is no connection to be had, `.channelClosed` when the broker refuses (404: no such
+/// queue, 406: it exists with other arguments, 403: not allowed).
+package enum AMQPTopology {
+    /// Declares queues. One that exists with the same arguments stays as it is.
+    package static func declare(
+        _ queues: [AMQPQueue], configuration: AMQPConfiguration
+    ) async throws(AMQPError) {
+        try await withConnection(configuration) { (connection) throws(ConnectionLoss) in
+            for queue in queues { try connection.declareQueue(queue.name, queue.options, channel: channel) }
+        }
+    }
+
+    /// Checks that queues exist, whatever their arguments.
+    package static func check(_ names: [String], configuration: AMQPConfiguration) async throws(AMQPError) {
+        try await withConnection(configuration) { (connection) throws(ConnectionLoss) in
+            for name in names {
+                try connection.declareQueue(name, Connection.QueueOptions(passive: true), channel: channel)
+            }
+        }
+    }
+
+    /// Deletes queues with everything in them. One that does not exist is no error.
+    package static func delete(_ names: [String], configuration: AMQPConfiguration) async throws(AMQPError) {
+        try await withConnection(configuration) { (connection) throws(ConnectionLoss) in
+            for name in names { try connection.deleteQueue(name, channel: channel) }
+        }
+    }
+
+    /// The numbers of messages ready for delivery (not those delivered and unacknowledged) and of consumers. A quorum
+    /// queue reports them with a delay of some seconds.
+    package static func messageCount(
+        queue: String, configuration: AMQPConfiguration
+    ) async throws(AMQPError) -> (ready: Int, consumers: Int) {
+        try await withConnection(configuration) { (connection) throws(ConnectionLoss) in
+            let counts = try connection.declareQueue(
+                queue, Connection.QueueOptions(passive: true), channel: channel)
+            return (counts.messages, counts.consumers)
+        }
+    }
+
+    private static let channel: UInt16 = 1
+
+    private static func withConnection<Value: Sendable>(
+        _ configuration: AMQPConfiguration,
+        _ body: @escaping @Sendable (Connection) throws(ConnectionLoss) -> Value
+    ) async throws(AMQPError) -> Value {
+        let thread = HandleThread(name: "amqp-topology") { TopologyOwner() }
+        let outcome: Result<Value, AMQPError> = await withCheckedContinuation { continuation in
+            let task: @Sendable () -> Void = {
+                continuation.resume(returning: Self.outcome(configuration, body))
+            }
+            if !thread.send(task) { continuation.resume(returning: .failure(AMQPError(.closed))) }
+            thread.stop()
+        }
+        return try outcome.get()
+    }
+
+    private static func outcome<Value>(
+        _ configuration: AMQPConfiguration, _ body: (Connection) throws(ConnectionLoss) -> Value
+    ) -> Result<Value, AMQPError> {
+        do throws(ConnectionLoss) {
+            let connection = try Connection(configuration)
+            defer { connection.close() }
+            try connection.openChannel(channel)
+            return .success(try body(connection))
+        } catch {
+            if let close = error.channelClose {
+                return .failure(AMQPError(.channelClosed(code: close.code, text: close.text)))
+            }
+            return .failure(AMQPError(.unavailable(error.reason)))
+        }
+    }
+}
+
+/// Runs blocking work on a thread of its own.
+private final class TopologyOwner: HandleOwner {
+    typealias Command = @Sendable () -> Void
+
+    var descriptor: Int32? { nil }
+    var wantsToWrite: Bool { false }
+    var wakeAt: UInt64? { nil }
+
+    func receive(_ command: Command) { command() }
+    func turn(readable: Bool, writable: Bool) {}
+    func stop() {}
+}

@@ -1,0 +1,85 @@
+import HandleThread
+import Logging
+
+/// A connection that comes back by itself. Part of an owner: it lives on the handle thread.
+final class Link {
+    private let configuration: AMQPConfiguration
+    private let logger: Logger
+    private let announce: (AMQPConnectionState) -> Void
+    private var schedule = ReconnectSchedule()
+    private var nextAttempt: UInt64 = 0
+    private(set) var connection: Connection?
+
+    /// - Parameter announce: Told of every change, on the handle thread.
+    init(configuration: AMQPConfiguration, logger: Logger, announce: @escaping (AMQPConnectionState) -> Void) {
+        self.configuration = configuration
+        self.logger = logger
+        self.announce = announce
+    }
+
+    /// The latest instant at which the thread must take a turn: the next attempt, or the next heartbeat check.
+    var wakeAt: UInt64 {
+        connection == nil ? nextAttempt : monotonicNanoseconds() + 1_000_000_000
+    }
+
+    /// Connects if there is no connection and the pause is over.
+    ///
+    /// - Parameter prepare: Opens channels and whatever else makes the connection useful.
+    func connectIfDue(_ prepare: (Connection) throws(ConnectionLoss) -> Void) {
+        guard connection == nil, monotonicNanoseconds() >= nextAttempt else { return }
+        do throws(ConnectionLoss) {
+            let fresh = try Connection(configuration)
+            do throws(ConnectionLoss) {
+                try prepare(fresh)
+            } catch {
+                fresh.close()
+                throw error
+            }
+            connection = fresh
+            schedule.succeeded(now: monotonicNanoseconds())
+            announce(.connected)
+            logger.info("connected to the broker", metadata: ["broker": "\(configuration)"])
+        } catch {
+            lose(error.reason)
+        }
+    }
+
+    func lose(_ reason: String) {
+        connection?.destroy()
+        connection = nil
+        let now = monotonicNanoseconds()
+        let pause = schedule.nextPause(now: now, random: UInt64.random(in: .min ... .max))
+        nextAttempt = now + pause
+        announce(.disconnected(reason))
+        logger.warning(
+            "no connection to the broker",
+            metadata: ["reason": "\(reason)", "retry_ms": "\(pause / 1_000_000)", "broker": "\(configuration)"])
+    }
+
+    /// Ends it for good, politely.
+    func close() {
+        connection?.close()
+        connection = nil
+        announce(.disconnected("closed"))
+    }
+}
+
+/// The pauses between attempts to connect: doubling from 0.1 s to 5 s, each shortened at random by up to a half, so
+/// that many nodes do not return to a broker at the same instant.
+struct ReconnectSchedule {
+    private static let shortest: UInt64 = 100_000_000
+    private static let longest: UInt64 = 5_000_000_000
+
+    private var pause = Self.shortest
+    private var connectedAt: UInt64?
+
+    mutating func succeeded(now: UInt64) { connectedAt = now }
+
+    /// A connection that lasted five seconds starts the schedule again: one that is lost at once must not.
+    mutating func nextPause(now: UInt64, random: UInt64) -> UInt64 {
+        if let connectedAt, now - connectedAt >= Self.longest { pause = Self.shortest }
+        connectedAt = nil
+        defer { pause = min(pause * 2, Self.longest) }
+        return pause - random % (pause / 2 + 1)
+    }
+}

@@ -1,0 +1,231 @@
+import HandleThread
+import Logging
+
+/// The publishing side of one connection: a confirming channel, and a second one for hints.
+final class PublishingOwner: HandleOwner {
+    /// A message and the task that waits for it. The continuation is resumed exactly once.
+    struct Submission: Sendable {
+        let message: AMQPMessage
+        let deadline: UInt64
+        let continuation: CheckedContinuation<Result<Void, AMQPError>, Never>
+    }
+
+    enum Command: Sendable {
+        case start
+        case publish(Submission)
+        case hint(AMQPMessage)
+    }
+
+    private static let confirming: UInt16 = 1
+    private static let hinting: UInt16 = 2
+
+    /// How many bytes are written between two looks at the socket. A socket that is writable takes more than this.
+    private static let bytesPerRound = 64 * 1_024
+
+    private let windowSize: Int
+    private let closingLimit: UInt64
+    private let gate: PublisherGate
+    private let link: Link
+    private let arena = ByteArena()
+    private var started = false
+    private var blocked = false
+    private var socketIsFull = false
+    private var window = ConfirmWindow<Submission>()
+    private var waiting = Fifo<Submission>()
+    private var hints = Fifo<AMQPMessage>()
+    private var lastDeadline: UInt64 = 0
+
+    init(
+        configuration: AMQPConfiguration, window: Int, closingLimit: UInt64, gate: PublisherGate, logger: Logger
+    ) {
+        windowSize = window
+        self.closingLimit = closingLimit
+        self.gate = gate
+        link = Link(configuration: configuration, logger: logger) { gate.announce($0) }
+    }
+
+    var descriptor: Int32? { link.connection?.descriptor }
+
+    var wantsToWrite: Bool { socketIsFull }
+
+    var wakeAt: UInt64? {
+        guard started else { return nil }
+        return min(link.wakeAt, window.nextDeadline ?? .max, waiting.first?.deadline ?? .max)
+    }
+
+    func receive(_ command: Command) {
+        switch command {
+        case .start:
+            started = true
+        case .publish(let submission):
+            waiting.append(submission)
+        case .hint(let message):
+            hints.append(message)
+        }
+    }
+
+    func turn(readable: Bool, writable: Bool) {
+        guard started else { return }
+        connectIfDue()
+        if let connection = link.connection {
+            do throws(ConnectionLoss) {
+                try read(connection)
+                try send(connection)
+                connection.releaseBuffers()
+            } catch {
+                lose(error)
+            }
+        }
+        expire()
+    }
+
+    func stop() {
+        let limit = monotonicNanoseconds() + closingLimit
+        do throws(ConnectionLoss) {
+            while let connection = link.connection, !blocked, hasUnfinished, monotonicNanoseconds() < limit {
+                try send(connection)
+                connection.waitUntilReadable(milliseconds: 20)
+                try read(connection)
+            }
+        } catch {
+            lose(error)
+        }
+        failAll(AMQPError(.unconfirmed("the publisher was closed")), unsent: AMQPError(.closed))
+        link.close()
+    }
+
+    // MARK: Connection
+
+    private func connectIfDue() {
+        link.connectIfDue { (connection) throws(ConnectionLoss) in
+            try connection.openChannel(Self.confirming)
+            try connection.selectConfirms(Self.confirming)
+            try connection.openChannel(Self.hinting)
+        }
+    }
+
+    private func lose(_ loss: ConnectionLoss) {
+        blocked = false
+        socketIsFull = false
+        link.lose(loss.reason)
+        let unconfirmed =
+            if let close = loss.channelClose {
+                AMQPError(.channelClosed(code: close.code, text: close.text))
+            } else {
+                AMQPError(.unconfirmed(loss.reason))
+            }
+        failAll(unconfirmed, unsent: AMQPError(.unavailable(loss.reason)))
+    }
+
+    // MARK: Reading
+
+    private func read(_ connection: Connection) throws(ConnectionLoss) {
+        while let incoming = try connection.next() {
+            switch incoming {
+            case .confirmed(let sequence, let multiple):
+                window.settle(sequence: sequence, multiple: multiple) { submission, returned in
+                    finish(submission, returned.map { AMQPError(.returned($0)) })
+                }
+            case .refused(let sequence, let multiple):
+                window.settle(sequence: sequence, multiple: multiple) { submission, _ in
+                    finish(submission, AMQPError(.rejected))
+                }
+            case .returned(let sequence, let text):
+                window.markReturned(sequence: sequence, text: text)
+            case .blocked(let reason):
+                blocked = true
+                gate.announce(.blocked(reason))
+                failUnsent(AMQPError(.unavailable("it takes no messages (\(reason))")))
+            case .unblocked:
+                blocked = false
+                gate.announce(.connected)
+            case .channelClosed(Self.hinting, _, _):
+                try connection.confirmChannelClose(Self.hinting)
+                try connection.openChannel(Self.hinting)
+            case .channelClosed(_, let code, let text):
+                throw ConnectionLoss(reason: "the broker closed the channel: \(text)", channelClose: (code, text))
+            case .connectionClosed(_, let text):
+                throw ConnectionLoss(reason: "the broker closed the connection: \(text)")
+            case .delivery, .consumerCancelled:
+                break
+            }
+        }
+    }
+
+    // MARK: Sending
+
+    private var hasUnfinished: Bool { !waiting.isEmpty || !hints.isEmpty || window.unsettled > 0 }
+
+    private var hasWork: Bool {
+        !blocked && (!hints.isEmpty || !waiting.isEmpty && window.unsettled < windowSize)
+    }
+
+    private func send(_ connection: Connection) throws(ConnectionLoss) {
+        socketIsFull = false
+        guard hasWork else { return }
+        connection.setCorked(true)
+        defer { link.connection?.setCorked(false) }
+        while hasWork {
+            guard connection.isWritable else {
+                socketIsFull = true
+                return
+            }
+            try sendRound(connection)
+            // Never write twice without having read: a broker that closes or blocks says so first.
+            try read(connection)
+        }
+    }
+
+    private func sendRound(_ connection: Connection) throws(ConnectionLoss) {
+        var bytes = 0
+        while bytes < Self.bytesPerRound, window.unsettled < windowSize, let submission = waiting.popFirst() {
+            let sequence = window.nextSequence
+            lastDeadline = max(lastDeadline, submission.deadline)
+            window.append(submission, deadline: lastDeadline)
+            try connection.publish(
+                submission.message, sequence: submission.message.mandatory ? sequence : nil,
+                channel: Self.confirming, arena: arena)
+            bytes += submission.message.body.count + 256
+        }
+        var sentHints = 0
+        defer { if sentHints > 0 { gate.hintsDone(sentHints) } }
+        while bytes < Self.bytesPerRound, let hint = hints.popFirst() {
+            sentHints += 1
+            try connection.publish(hint, sequence: nil, channel: Self.hinting, arena: arena)
+            bytes += hint.body.count + 256
+        }
+    }
+
+    // MARK: Ends
+
+    private func expire() {
+        let now = monotonicNanoseconds()
+        for submission in window.expire(now: now) {
+            finish(submission, AMQPError(.unconfirmed("the broker did not confirm it in time")))
+        }
+        while let first = waiting.first, first.deadline <= now {
+            _ = waiting.popFirst()
+            finish(first, AMQPError(.unavailable("it confirms too slowly")))
+        }
+        // Nothing of a whole window was confirmed in time: only a new channel can make room again.
+        if window.expired >= windowSize, link.connection != nil {
+            lose(ConnectionLoss(reason: "the broker confirmed nothing within the deadline"))
+        }
+    }
+
+    private func failAll(_ sent: AMQPError, unsent: AMQPError) {
+        for submission in window.reset() { finish(submission, sent) }
+        failUnsent(unsent)
+    }
+
+    private func failUnsent(_ error: AMQPError) {
+        for submission in waiting.removeAll() { finish(submission, error) }
+        let dropped = hints.removeAll().count
+        if dropped > 0 { gate.hintsDone(dropped) }
+    }
+
+    private func finish(_ submission: Submission, _ error: AMQPError?) {
+        gate.messageDone()
+        submission.continuation.resume(returning: error.map { .failure($0) } ?? .success(()))
+    }
+}

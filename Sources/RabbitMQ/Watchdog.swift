@@ -1,0 +1,76 @@
+import Glibc
+import HandleThread
+import Synchronization
+
+/// Ends a library call that takes too long, by shutting down the socket under it.
+///
+/// `amqp_basic_publish` of librabbitmq 0.11 can hang for ever, on a blocked connection and on a silent broker; it
+/// returns at once when its socket is shut down. The descriptor is lent to the watchdog from `attach` to `detach`,
+/// and must not be closed in between: the number could belong to somebody else by then.
+final class CallGuard: Sendable {
+    private struct State {
+        var descriptor: Int32 = -1
+        var deadline = UInt64.max
+    }
+
+    private let state = Mutex(State())
+
+    func attach(descriptor: Int32) {
+        state.withLock { $0.descriptor = descriptor }
+        _ = watchdog.send(.watch(self))
+    }
+
+    func detach() {
+        state.withLock { $0 = State() }
+        _ = watchdog.send(.forget(self))
+    }
+
+    /// The call that follows must end within `limit` (nanoseconds).
+    func arm(limit: UInt64) {
+        let deadline = monotonicNanoseconds() + limit
+        state.withLock { $0.deadline = deadline }
+    }
+
+    func disarm() {
+        state.withLock { $0.deadline = .max }
+    }
+
+    fileprivate func shutDownIfOverdue(now: UInt64) {
+        state.withLock { state in
+            guard state.deadline <= now, state.descriptor >= 0 else { return }
+            _ = shutdown(state.descriptor, Int32(SHUT_RDWR))
+            state.deadline = .max
+        }
+    }
+}
+
+/// One thread looks after every connection of the process.
+private let watchdog = HandleThread<WatchdogOwner>(name: "amqp-watchdog") { WatchdogOwner() }
+
+private final class WatchdogOwner: HandleOwner {
+    enum Command: Sendable {
+        case watch(CallGuard)
+        case forget(CallGuard)
+    }
+
+    private let interval: UInt64 = 100_000_000
+    private var guards: [ObjectIdentifier: CallGuard] = [:]
+
+    var descriptor: Int32? { nil }
+    var wantsToWrite: Bool { false }
+    var wakeAt: UInt64? { guards.isEmpty ? nil : monotonicNanoseconds() + interval }
+
+    func receive(_ command: Command) {
+        switch command {
+        case .watch(let callGuard): guards[ObjectIdentifier(callGuard)] = callGuard
+        case .forget(let callGuard): guards[ObjectIdentifier(callGuard)] = nil
+        }
+    }
+
+    func turn(readable: Bool, writable: Bool) {
+        let now = monotonicNanoseconds()
+        for callGuard in guards.values { callGuard.shutDownIfOverdue(now: now) }
+    }
+
+    func stop() {}
+}

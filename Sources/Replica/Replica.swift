@@ -1,0 +1,172 @@
+package import Credits
+package import Ledger
+package import Logging
+package import Messaging
+package import Metering
+package import Postgres
+package import Runtime
+import ServiceLifecycle
+package import Storage
+import Synchronization
+
+/// The books in memory: accounts, catalogues and keys, kept up to date from PostgreSQL's write-ahead log.
+///
+/// It loads a snapshot that a replication slot exported and then follows the slot's stream, so nothing is missed and
+/// nothing needs to be invalidated. When the connection is lost it goes on answering from what it has, says so in
+/// `state`, and loads anew; the new map takes over when it is whole.
+package final class Replica: Service {
+    /// How the replica stands to the database.
+    package enum State: Hashable, Sendable {
+        /// Nothing has been loaded yet: there is nothing to answer from.
+        case loading
+        case live
+        /// The stream is lost since then (monotonic nanoseconds); answers are as old as that.
+        case disconnected(since: ContinuousClock.Instant)
+    }
+
+    private struct Current {
+        var map: ReplicaMap?
+        var state = State.loading
+    }
+
+    private let configuration: PostgresConfiguration
+    private let logger: Logger
+    private let current = Mutex(Current())
+    private let waiters = PositionWaiters()
+
+    package init(postgres: PostgresConfiguration, metrics: Metrics, logger: Logger) {
+        var configuration = postgres
+        configuration.applicationName = "quotastack-replica"
+        self.configuration = configuration
+        self.logger = logger
+        metrics.gauge("quotastack_replica_accounts", "Accounts in memory.") { [weak self] in
+            self?.map.map { Double($0.accountCount) }
+        }
+        metrics.gauge("quotastack_replica_connected", "1 while the replica follows the database.") { [weak self] in
+            self?.state == .live ? 1 : 0
+        }
+    }
+
+    package var state: State { current.withLock { $0.state } }
+
+    private var map: ReplicaMap? { current.withLock { $0.map } }
+
+    // MARK: - Reading
+
+    /// An account as the database had it when the stream last spoke of it; nil for an end user who has none, and while
+    /// nothing is loaded. Time has to be brought forward by the caller.
+    package func account(_ key: AccountKey) -> Account? {
+        map?.account(key)
+    }
+
+    /// What an environment sells.
+    package func catalogue(_ environmentID: EnvironmentID) -> Catalogue? {
+        map?.catalogue(environmentID)
+    }
+
+    /// The environment of a valid API key, by the SHA-256 of its text.
+    package func keyHolder(_ hash: KeyHash) -> KeyHolder? {
+        map?.keyHolder(hash)
+    }
+
+    /// Waits until the replica has reached a position.
+    ///
+    /// - Returns: False when it had not by the deadline.
+    package func reaches(_ position: Position, by deadline: ContinuousClock.Instant) async -> Bool {
+        if hasReached(position) { return true }
+        return await waiters.wait(for: position, until: deadline) { [self] in hasReached(position) }
+    }
+
+    /// Whether the replica has reached a position now.
+    package func hasReached(_ position: Position) -> Bool {
+        position == .none || map?.hasReached(position) == true
+    }
+
+    // MARK: - Following
+
+    /// Loads and follows until a graceful shutdown.
+    package func run() async throws {
+        try await cancelWhenGracefulShutdown { [self] in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { await self.waiters.sweep() }
+                group.addTask { await self.follow() }
+                try await group.waitForAll()
+            }
+        }
+    }
+
+    private func follow() async {
+        var delay = Duration.milliseconds(100)
+        while !Task.isCancelled {
+            do {
+                try await loadAndStream { delay = .milliseconds(100) }
+            } catch {
+                if Task.isCancelled { return }
+                logger.warning("the replica lost the database and will load again: \(error)")
+            }
+            current.withLock { current in
+                if current.state == .live { current.state = .disconnected(since: .now) }
+            }
+            try? await Task.sleep(for: delay)
+            delay = min(delay * 2, .seconds(5))
+        }
+    }
+
+    private func loadAndStream(_ onLive: () -> Void) async throws {
+        let start = ContinuousClock.now
+        let replication = try await PostgresReplication.connect(configuration, logger: logger)
+        defer { replication.close() }
+        let slotName = "quotastack_\(UInt64.random(in: 0..<1 << 60))"
+        let slot = try await replication.createTemporarySlot(named: slotName)
+        let map = ReplicaMap()
+        try await ReplicaSnapshot.load(slot.snapshot, into: map, configuration: configuration, logger: logger)
+        current.withLock { $0 = Current(map: map, state: .live) }
+        waiters.recheck()
+        onLive()
+        logger.info("the replica has loaded \(map.accountCount) accounts in \((ContinuousClock.now - start).seconds) s")
+        let stream = ReplicaStream(map: map) { [waiters] in waiters.recheck() }
+        try await replication.start(slot: slotName, publication: "quotastack", from: slot.consistentPoint) { message in
+            do {
+                if let applied = try stream.apply(message) { replication.confirm(applied) }
+            } catch {
+                self.logger.error("the stream cannot be followed: \(error)")
+                replication.close()
+            }
+        }
+    }
+}
+
+/// The SHA-256 of an API key's text.
+package struct KeyHash: Hashable, Sendable {
+    private let bytes: [UInt8]
+
+    /// - Parameter bytes: 32 bytes.
+    package init(_ bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+
+    /// Compared without a shortcut at the first difference.
+    package static func == (left: KeyHash, right: KeyHash) -> Bool {
+        guard left.bytes.count == right.bytes.count else { return false }
+        var difference: UInt8 = 0
+        for (one, other) in zip(left.bytes, right.bytes) { difference |= one ^ other }
+        return difference == 0
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(bytes)
+    }
+}
+
+/// Whose requests an API key makes.
+package struct KeyHolder: Hashable, Sendable {
+    package let keyID: Bits128
+    package let environmentID: EnvironmentID
+    package let kind: EnvironmentKind
+
+    package init(keyID: Bits128, environmentID: EnvironmentID, kind: EnvironmentKind) {
+        self.keyID = keyID
+        self.environmentID = environmentID
+        self.kind = kind
+    }
+}

@@ -1,0 +1,205 @@
+import Credits
+import Ledger
+import Messaging
+import Metering
+import Storage
+import Synchronization
+
+/// One generation of the books in memory. The stream is its only writer; any number of readers.
+///
+/// Accounts are spread over stripes, each behind a lock that is held for a few instructions. All changes that a
+/// transaction made to an account are applied under one hold of the lock: no reader sees half of them.
+final class ReplicaMap: Sendable {
+    private static let stripeCount = 64
+
+    private let stripes: [Stripe]
+    private let byID = Mutex<[AccountID: ReplicaAccount]>([:])
+    private let environments = Mutex<[EnvironmentID: ReplicaEnvironment]>([:])
+    private let keys = Mutex<[KeyHash: ReplicaKey]>([:])
+
+    init() {
+        stripes = (0..<Self.stripeCount).map { _ in Stripe() }
+    }
+
+    // MARK: - Reading
+
+    var accountCount: Int { byID.withLock { $0.count } }
+
+    func account(_ key: AccountKey) -> Account? {
+        stripes[Self.stripe(of: key)].accounts.withLock { $0[key]?.account }
+    }
+
+    func catalogue(_ environmentID: EnvironmentID) -> Catalogue? {
+        environments.withLock { $0[environmentID]?.catalogue }
+    }
+
+    func keyHolder(_ hash: KeyHash) -> KeyHolder? {
+        guard let key = keys.withLock({ $0[hash] }), !key.isRevoked else { return nil }
+        guard let kind = environments.withLock({ $0[key.environmentID]?.kind }) else { return nil }
+        return KeyHolder(keyID: key.keyID, environmentID: key.environmentID, kind: kind)
+    }
+
+    func hasReached(_ position: Position) -> Bool {
+        switch position {
+        case .none: true
+        case .account(let id, let revision):
+            byID.withLock { $0[id] }.map { account in
+                stripes[account.stripe].accounts.withLock { _ in account.row.revision >= revision }
+            } ?? false
+        case .catalogue(let environmentID, let version):
+            environments.withLock { ($0[environmentID]?.version ?? 0) >= version }
+        }
+    }
+
+    // MARK: - Writing
+
+    /// Applies the changes of one committed transaction, in order.
+    func apply(_ changes: [ReplicaChange]) {
+        var perStripe: [Int: [(ReplicaAccount, ReplicaChange)]] = [:]
+        for change in changes {
+            switch change {
+            case .account(let row):
+                let account = byID.withLock { accounts in
+                    let account = accounts[row.id] ?? ReplicaAccount(row, stripe: Self.stripe(of: row.key))
+                    accounts[row.id] = account
+                    return account
+                }
+                perStripe[account.stripe, default: []].append((account, change))
+            case .accountRemoved(let id):
+                guard let account = byID.withLock({ $0.removeValue(forKey: id) }) else { continue }
+                perStripe[account.stripe, default: []].append((account, change))
+            case .block(let id, _, _, _):
+                guard let account = byID.withLock({ $0[id] }) else { continue }
+                perStripe[account.stripe, default: []].append((account, change))
+            case .catalogue(let change):
+                apply(change)
+            }
+        }
+        for (stripe, changes) in perStripe {
+            stripes[stripe].accounts.withLock { accounts in
+                for (account, change) in changes { Self.apply(change, to: account, in: &accounts) }
+            }
+        }
+    }
+
+    private static func apply(
+        _ change: ReplicaChange, to account: ReplicaAccount, in accounts: inout [AccountKey: ReplicaAccount]
+    ) {
+        switch change {
+        case .account(let row):
+            account.row = row
+            accounts[row.key] = account
+        case .accountRemoved:
+            accounts[account.row.key] = nil
+        case .block(_, let block, let keepsFeatures, let isOpen):
+            account.set(block, keepsFeatures: keepsFeatures, isOpen: isOpen)
+        case .catalogue: break
+        }
+    }
+
+    private func apply(_ change: CatalogueRow) {
+        switch change {
+        case .environment(let id, let kind, let version):
+            environments.withLock { environments in
+                environments[id, default: ReplicaEnvironment(kind: kind)].version = version
+            }
+        case .feature(let id, let feature):
+            environments.withLock { $0[id]?.catalogue.features[feature.key] = feature }
+        case .rule(let id, let rule):
+            environments.withLock { $0[id]?.catalogue.prices[rule.featureKey, default: PriceList()].insert(rule) }
+        case .key(let hash, let key):
+            keys.withLock { $0[hash] = key }
+        }
+    }
+
+    private static func stripe(of key: AccountKey) -> Int {
+        Int(UInt(bitPattern: key.hashValue) % UInt(stripeCount))
+    }
+}
+
+/// The accounts behind one lock.
+private final class Stripe: Sendable {
+    let accounts = Mutex<[AccountKey: ReplicaAccount]>([:])
+}
+
+/// One change of a replicated row.
+enum ReplicaChange {
+    case account(AccountRow)
+    case accountRemoved(AccountID)
+    /// - `keepsFeatures`: The log did not repeat the block's feature keys, since they did not change.
+    case block(AccountID, Block, keepsFeatures: Bool, isOpen: Bool)
+    case catalogue(CatalogueRow)
+}
+
+/// The replicated columns of an account.
+struct AccountRow {
+    let id: AccountID
+    let key: AccountKey
+    let version: Int64
+    let revision: Int64
+    let balance: Millicredits
+    let reserved: Millicredits
+    let overage: Millicredits
+    let lifetimeGranted: Millicredits
+}
+
+/// The replicated rows that are no account's.
+enum CatalogueRow {
+    case environment(EnvironmentID, EnvironmentKind, version: Int64)
+    case feature(EnvironmentID, Feature)
+    case rule(EnvironmentID, MeteringRule)
+    case key(KeyHash, ReplicaKey)
+}
+
+struct ReplicaKey {
+    let keyID: Bits128
+    let environmentID: EnvironmentID
+    let isRevoked: Bool
+}
+
+private struct ReplicaEnvironment {
+    let kind: EnvironmentKind
+    var version: Int64 = 0
+    var catalogue = Catalogue()
+
+    init(kind: EnvironmentKind) {
+        self.kind = kind
+    }
+}
+
+/// One account in memory. Every access to its variables happens under the lock of its stripe.
+final class ReplicaAccount: @unchecked Sendable {
+    let stripe: Int
+    fileprivate(set) var row: AccountRow
+    private var blocks: [Block] = []
+
+    init(_ row: AccountRow, stripe: Int) {
+        self.row = row
+        self.stripe = stripe
+    }
+
+    fileprivate var account: Account {
+        Account(
+            id: row.id, environmentID: row.key.environmentID, endUserID: row.key.endUserID, version: row.version,
+            revision: row.revision, balance: row.balance, reserved: row.reserved, overage: row.overage,
+            lifetimeGranted: row.lifetimeGranted, blockCount: blocks.last?.number ?? 0, lastHash: .zero,
+            advancedTo: Instant(microseconds: .min), blocksInBurnOrder: blocks)
+    }
+
+    fileprivate func set(_ block: Block, keepsFeatures: Bool, isOpen: Bool) {
+        let index = blocks.firstIndex { $0.number == block.number }
+        let features = keepsFeatures ? index.map { blocks[$0].featureKeys } ?? [] : block.featureKeys
+        if let index { blocks.remove(at: index) }
+        guard isOpen else { return }
+        let whole = keepsFeatures ? block.with(featureKeys: features) : block
+        blocks.insert(whole, at: blocks.firstIndex { Block.burnsBefore(whole, $0) } ?? blocks.endIndex)
+    }
+}
+
+extension Block {
+    fileprivate func with(featureKeys: [FeatureKey]) -> Block {
+        Block(
+            number: number, original: original, remaining: remaining, held: held, priority: priority,
+            expiresAt: expiresAt, isPaid: isPaid, featureKeys: featureKeys)
+    }
+}

@@ -1,0 +1,30 @@
+import Logging
+import Postgres
+
+/// Loads all replicated tables as of an exported snapshot.
+enum ReplicaSnapshot {
+    static func load(
+        _ snapshot: String, into map: ReplicaMap, configuration: PostgresConfiguration, logger: Logger
+    ) async throws {
+        let connection = try await PostgresConnection.connect(configuration, logger: logger)
+        defer { connection.close() }
+        try await connection.script(
+            "begin isolation level repeatable read read only; set transaction snapshot '\(snapshot)'")
+        for table in ReplicatedTable.allCases {
+            try await connection.copyRows(table.snapshotSQL) { row in
+                var cursor = CopyCursor(row: row)
+                map.apply([try ReplicaChange(table, &cursor)])
+                row = cursor.row
+            }
+        }
+        try await connection.script("commit")
+    }
+}
+
+private struct CopyCursor: FieldCursor {
+    var row: CopyRow
+
+    mutating func next() throws -> ReplicaField? {
+        try row.nextFieldOrNil().map { .value($0) }
+    }
+}

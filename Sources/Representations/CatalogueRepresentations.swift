@@ -1,0 +1,122 @@
+package import Credits
+package import JSON
+package import Metering
+
+/// A feature as it is shown.
+package struct FeatureRecord: Hashable, Sendable {
+    package let key: FeatureKey
+    package let name: String
+    package let unitName: String?
+    package let createdAt: Instant
+    package let updatedAt: Instant
+    package let archivedAt: Instant?
+
+    package init(
+        key: FeatureKey, name: String, unitName: String?, createdAt: Instant, updatedAt: Instant, archivedAt: Instant?
+    ) {
+        self.key = key
+        self.name = name
+        self.unitName = unitName
+        self.createdAt = createdAt
+        self.updatedAt = updatedAt
+        self.archivedAt = archivedAt
+    }
+}
+
+/// A metering rule as it is shown.
+package struct RuleRecord: Hashable, Sendable {
+    package let rule: MeteringRule
+    package let createdAt: Instant
+
+    package init(rule: MeteringRule, createdAt: Instant) {
+        self.rule = rule
+        self.createdAt = createdAt
+    }
+}
+
+/// A tenant as it is shown.
+package struct TenantRecord: Hashable, Sendable {
+    package let id: Bits128
+    package let name: String
+    package let createdAt: Instant
+
+    package init(id: Bits128, name: String, createdAt: Instant) {
+        self.id = id
+        self.name = name
+        self.createdAt = createdAt
+    }
+}
+
+/// An API key as it is shown: never the key itself.
+package struct KeyRecord: Hashable, Sendable {
+    package let id: Bits128
+    package let name: String
+    package let kind: EnvironmentKind
+    package let hint: String
+    package let createdAt: Instant
+    package let revokedAt: Instant?
+
+    package init(
+        id: Bits128, name: String, kind: EnvironmentKind, hint: String, createdAt: Instant, revokedAt: Instant?
+    ) {
+        self.id = id
+        self.name = name
+        self.kind = kind
+        self.hint = hint
+        self.createdAt = createdAt
+        self.revokedAt = revokedAt
+    }
+}
+
+extension JSONWriter {
+    package mutating func feature(_ feature: FeatureRecord) {
+        beginObject()
+        member("key", feature.key.rawValue)
+        member("name", feature.name)
+        member("type", "metered")
+        member("unit_name", feature.unitName)
+        member("archived", feature.archivedAt != nil)
+        member("created_at", feature.createdAt as Instant?)
+        member("updated_at", feature.updatedAt as Instant?)
+        endObject()
+    }
+
+    package mutating func rule(_ record: RuleRecord) {
+        let rule = record.rule
+        beginObject()
+        member("id", rule.id)
+        member("feature_key", rule.featureKey.rawValue)
+        member("version", Int64(rule.version))
+        switch rule.model {
+        case .flat(let amount):
+            member("model", "flat")
+            member("amount", amount.rawValue)
+        case .perUnit(let unitCost, let perUnits):
+            member("model", "per_unit")
+            member("unit_cost", unitCost.rawValue)
+            member("per_units", perUnits)
+        }
+        member("effective_from", rule.effectiveFrom as Instant?)
+        member("created_at", record.createdAt as Instant?)
+        endObject()
+    }
+
+    package mutating func tenant(_ tenant: TenantRecord) {
+        beginObject()
+        member("id", PublicID(.tenant, tenant.id))
+        member("name", tenant.name)
+        member("created_at", tenant.createdAt as Instant?)
+        endObject()
+    }
+
+    package mutating func key(_ key: KeyRecord) {
+        beginObject()
+        member("id", PublicID(.key, key.id))
+        member("name", key.name)
+        member("environment", key.kind.rawValue)
+        member("hint", key.hint)
+        member("created_at", key.createdAt as Instant?)
+        member("revoked_at", key.revokedAt)
+        endObject()
+    }
+}

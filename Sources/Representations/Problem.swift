@@ -1,0 +1,147 @@
+package import JSON
+
+/// The error codes of the API. Each has one status and one title, whatever the request.
+package enum ProblemCode: String, Sendable, CaseIterable {
+    case invalidRequest = "invalid_request"
+    case unknownField = "unknown_field"
+    case amountOutOfRange = "amount_out_of_range"
+    case invalidCursor = "invalid_cursor"
+    case unauthenticated
+    case forbiddenScope = "forbidden_scope"
+    case insufficientCredits = "insufficient_credits"
+    case notFound = "not_found"
+    case unknownFeature = "unknown_feature"
+    case unknownEndUser = "unknown_end_user"
+    case conflict
+    case featureNotPriced = "feature_not_priced"
+    case bodyTooLarge = "body_too_large"
+    case unsupportedMediaType = "unsupported_media_type"
+    case idempotencyKeyReuse = "idempotency_key_reuse"
+    case unavailable
+    case replicaBehind = "replica_behind"
+    case internalError = "internal_error"
+
+    package var status: UInt16 {
+        switch self {
+        case .invalidRequest, .unknownField, .amountOutOfRange, .invalidCursor: 400
+        case .unauthenticated: 401
+        case .insufficientCredits: 402
+        case .forbiddenScope: 403
+        case .notFound, .unknownFeature, .unknownEndUser: 404
+        case .conflict, .featureNotPriced: 409
+        case .bodyTooLarge: 413
+        case .unsupportedMediaType: 415
+        case .idempotencyKeyReuse: 422
+        case .internalError: 500
+        case .unavailable, .replicaBehind: 503
+        }
+    }
+
+    package var title: String {
+        switch self {
+        case .invalidRequest: "The request is not valid"
+        case .unknownField: "The request has a field that does not exist"
+        case .amountOutOfRange: "An amount is out of range"
+        case .invalidCursor: "The cursor is not one of ours"
+        case .unauthenticated: "No valid API key"
+        case .forbiddenScope: "The key may not do this"
+        case .insufficientCredits: "Not enough credits"
+        case .notFound: "There is no such thing"
+        case .unknownFeature: "There is no such feature"
+        case .unknownEndUser: "There is no such end user"
+        case .conflict: "The request conflicts with what is there"
+        case .featureNotPriced: "The feature has no price"
+        case .bodyTooLarge: "The body is too large"
+        case .unsupportedMediaType: "The body must be JSON"
+        case .idempotencyKeyReuse: "The idempotency key was used for another request"
+        case .unavailable: "Not available at the moment"
+        case .replicaBehind: "This node has not seen that position yet"
+        case .internalError: "Something went wrong on our side"
+        }
+    }
+}
+
+/// An answer that says no: RFC 9457 problem details.
+package struct Problem: Error, Hashable, Sendable {
+    /// One thing that is wrong with the request's body.
+    package struct FieldError: Hashable, Sendable {
+        /// RFC 6901, into the body.
+        package let pointer: String
+        package let detail: String
+
+        package init(pointer: String, detail: String) {
+            self.pointer = pointer
+            self.detail = detail
+        }
+    }
+
+    package var code: ProblemCode
+    /// What was wrong, where, and what to do; never a secret, never a value of another tenant.
+    package var detail: String
+    package var errors: [FieldError]
+    /// Further integer members, such as `required`.
+    package var numbers: [String: Int64]
+    /// Further text members, such as `outcome`.
+    package var texts: [String: String]
+
+    package init(
+        _ code: ProblemCode, _ detail: String, errors: [FieldError] = [], numbers: [String: Int64] = [:],
+        texts: [String: String] = [:]
+    ) {
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.numbers = numbers
+        self.texts = texts
+    }
+
+    /// What a body's reader found wrong with it.
+    package init(_ problems: JSONProblems) {
+        let code: ProblemCode =
+            switch problems.code {
+            case .invalidRequest: .invalidRequest
+            case .unknownField: .unknownField
+            case .amountOutOfRange: .amountOutOfRange
+            }
+        let errors = problems.problems.map { FieldError(pointer: $0.pointer, detail: $0.detail) }
+        let first = errors.first.map { "\($0.pointer.isEmpty ? "The body" : $0.pointer) \($0.detail)." } ?? code.title
+        let more = errors.count > 1 ? " There are \(errors.count - 1) more problems; see errors." : ""
+        self.init(code, first + more, errors: errors)
+    }
+
+    /// The body. Members in a fixed order, further ones sorted by name.
+    package func json(requestID: String) -> [UInt8] {
+        var json = JSONWriter()
+        json.beginObject()
+        write(into: &json)
+        json.member("request_id", requestID)
+        json.endObject()
+        return json.bytes
+    }
+
+    /// The members of the body but for the request id, for an item of a batch.
+    package func write(into json: inout JSONWriter) {
+        json.member("type", "/docs/errors/\(code.rawValue)")
+        json.member("title", code.title)
+        json.member("status", Int64(code.status))
+        json.member("code", code.rawValue)
+        json.member("detail", detail)
+        for (name, value) in numbers.sorted(by: { $0.key < $1.key }) {
+            json.key(name)
+            json.value(value)
+        }
+        for (name, value) in texts.sorted(by: { $0.key < $1.key }) {
+            json.key(name)
+            json.value(value)
+        }
+        json.key("errors")
+        json.beginArray()
+        for error in errors {
+            json.beginObject()
+            json.member("pointer", error.pointer)
+            json.member("detail", error.detail)
+            json.endObject()
+        }
+        json.endArray()
+    }
+}

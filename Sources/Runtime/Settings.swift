@@ -1,0 +1,128 @@
+import Configuration
+import Glibc
+package import Postgres
+package import RabbitMQ
+import SystemPackage
+
+/// Everything that can be configured, read once at the start.
+///
+/// A value comes from the process's environment, else from the file that `QUOTASTACK_CONFIG` names (lines of
+/// `KEY=VALUE`), else it has the default given in `keys`. Nothing else in the project reads the environment.
+package struct Settings: Sendable {
+    /// One configurable value, as documentation and `quotastack config` show it.
+    package struct Key: Sendable {
+        package let name: String
+        package let defaultValue: String?
+        package let isSecret: Bool
+        package let help: String
+    }
+
+    package static let keys: [Key] = [
+        Key(
+            name: "DATABASE_URL", defaultValue: nil, isSecret: true,
+            help: "PostgreSQL 15 or later with wal_level=logical: postgres://user:password@host:port/database."),
+        Key(
+            name: "AMQP_URL", defaultValue: nil, isSecret: true,
+            help: "RabbitMQ 3.10 or later: amqp://user:password@host:port/vhost, or amqps://."),
+        Key(
+            name: "QUOTASTACK_ROOT_KEY", defaultValue: nil, isSecret: true,
+            help:
+                "The installation's root key (quotastack key root makes one). Needed by the API; keys are derived from it."
+        ),
+        Key(
+            name: "QUOTASTACK_HOST", defaultValue: "127.0.0.1", isSecret: false,
+            help: "Address that the API listens on."),
+        Key(name: "QUOTASTACK_PORT", defaultValue: "8080", isSecret: false, help: "Port that the API listens on."),
+        Key(
+            name: "QUOTASTACK_QUEUE_PREFIX", defaultValue: "", isSecret: false,
+            help: "Set before the name of every queue, so that installations can share a broker."),
+        Key(
+            name: "QUOTASTACK_SHARDS", defaultValue: "8", isSecret: false,
+            help: "Ledger queues of a new installation; fixed by its first migrate."),
+        Key(
+            name: "QUOTASTACK_COMMAND_WAIT_MS", defaultValue: "10000", isSecret: false,
+            help: "How long a mutation waits for its effect before it is answered 202."),
+        Key(
+            name: "QUOTASTACK_READ_CONNECTIONS", defaultValue: "8", isSecret: false,
+            help: "PostgreSQL connections of an API node for lists and past answers."),
+        Key(
+            name: "QUOTASTACK_LOG_LEVEL", defaultValue: "info", isSecret: false,
+            help: "trace, debug, info, notice, warning, error or critical."),
+    ]
+
+    package let host: String
+    package let port: Int
+    package let queuePrefix: String
+    package let shardCount: Int32
+    package let commandWait: Duration
+    package let readConnections: Int
+    package let logLevel: String
+    private let databaseURL: String?
+    private let amqpURL: String?
+    private let rootKeyText: String?
+
+    /// - Throws: `SettingsError` with a sentence about the value that cannot be used.
+    package static func load() async throws -> Settings {
+        var providers: [any ConfigProvider] = [EnvironmentVariablesProvider()]
+        if let path = getenv("QUOTASTACK_CONFIG").map({ String(cString: $0) }), !path.isEmpty {
+            do {
+                providers.append(try await EnvironmentVariablesProvider(environmentFilePath: FilePath(path)))
+            } catch {
+                throw SettingsError("QUOTASTACK_CONFIG names \(path), which cannot be read: \(error)")
+            }
+        }
+        return try Settings(ConfigReader(providers: providers))
+    }
+
+    private init(_ config: ConfigReader) throws {
+        func text(_ name: String, isSecret: Bool = false) -> String? {
+            let key = name.lowercased().split(separator: "_").joined(separator: ".")
+            return config.string(forKey: ConfigKey(key), isSecret: isSecret)
+                ?? Self.keys.first { $0.name == name }?.defaultValue
+        }
+        func number(_ name: String, in range: ClosedRange<Int>) throws -> Int {
+            guard let value = Int(text(name) ?? ""), range.contains(value) else {
+                throw SettingsError(
+                    "\(name) must be a whole number from \(range.lowerBound) to \(range.upperBound), not \"\(text(name) ?? "")\""
+                )
+            }
+            return value
+        }
+        databaseURL = text("DATABASE_URL", isSecret: true)
+        amqpURL = text("AMQP_URL", isSecret: true)
+        rootKeyText = text("QUOTASTACK_ROOT_KEY", isSecret: true)
+        host = text("QUOTASTACK_HOST") ?? ""
+        port = try number("QUOTASTACK_PORT", in: 1...65_535)
+        queuePrefix = text("QUOTASTACK_QUEUE_PREFIX") ?? ""
+        shardCount = Int32(try number("QUOTASTACK_SHARDS", in: 1...256))
+        commandWait = .milliseconds(try number("QUOTASTACK_COMMAND_WAIT_MS", in: 100...60_000))
+        readConnections = try number("QUOTASTACK_READ_CONNECTIONS", in: 1...256)
+        logLevel = text("QUOTASTACK_LOG_LEVEL") ?? ""
+    }
+
+    package func postgres() throws -> PostgresConfiguration {
+        guard let databaseURL else { throw SettingsError("DATABASE_URL is not set") }
+        return try PostgresConfiguration(url: databaseURL)
+    }
+
+    package func amqp() throws -> AMQPConfiguration {
+        guard let amqpURL else { throw SettingsError("AMQP_URL is not set") }
+        return try AMQPConfiguration(url: amqpURL)
+    }
+
+    package func rootKey() throws -> String {
+        guard let rootKeyText else {
+            throw SettingsError("QUOTASTACK_ROOT_KEY is not set; `quotastack key root` makes one")
+        }
+        return rootKeyText
+    }
+}
+
+/// A value of the configuration that cannot be used.
+package struct SettingsError: Error, CustomStringConvertible {
+    package let description: String
+
+    package init(_ description: String) {
+        self.description = description
+    }
+}

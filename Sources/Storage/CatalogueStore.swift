@@ -1,0 +1,245 @@
+package import Credits
+package import Messaging
+package import Metering
+package import Postgres
+package import Representations
+
+/// Tenants, keys, features and rules.
+package enum CatalogueStore {
+    /// Everything that decisions need to know of an environment's catalogue, and its version, in one snapshot.
+    ///
+    /// It is read inside the caller's transaction; the version comes first so that a later change can only make the
+    /// catalogue newer than it says, never older.
+    package static func load(
+        _ environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> (version: Int64, catalogue: Catalogue) {
+        let parameters = [PostgresValue.int32(environmentID.rawValue)]
+        let results = try await connection.run([
+            PostgresQuery("select catalogue_version from environments where environment_id = $1", parameters),
+            PostgresQuery(
+                "select feature_key, archived_at is not null from features where environment_id = $1", parameters),
+            PostgresQuery(
+                """
+                select rule_id, feature_key, version, model, amount, unit_cost, per_units, effective_from, created_at
+                from metering_rules
+                where environment_id = $1
+                """, parameters),
+        ])
+        var catalogue = Catalogue()
+        for row in results[1] {
+            guard let key = FeatureKey(try row.text(0)) else { throw StorageError.unknownValue(column: "feature_key") }
+            catalogue.features[key] = Feature(key: key, isArchived: try row.bool(1))
+        }
+        for row in results[2] {
+            let rule = try decodeRule(row).rule
+            catalogue.prices[rule.featureKey, default: PriceList()].insert(rule)
+        }
+        return (try results[0].first?.int64(0) ?? 0, catalogue)
+    }
+
+    static func decodeRule(_ row: PostgresRow) throws -> RuleRecord {
+        guard let key = FeatureKey(try row.text(1)) else { throw StorageError.unknownValue(column: "feature_key") }
+        let model: PricingModel
+        switch try row.text(3) {
+        case "flat": model = .flat(amount: try Millicredits(row.int64(4)))
+        case "per_unit": model = .perUnit(unitCost: try Millicredits(row.int64(5)), perUnits: try row.int64(6))
+        default: throw StorageError.unknownValue(column: "model")
+        }
+        return RuleRecord(
+            rule: MeteringRule(
+                id: PublicID(.rule, Bits128(try row.uuid(0))), featureKey: key, version: try row.int32(2), model: model,
+                effectiveFrom: Instant(microseconds: try row.timestamp(7))),
+            createdAt: Instant(microseconds: try row.timestamp(8)))
+    }
+
+    // MARK: - Changes, inside the catalogue worker's transaction
+
+    /// Locks the catalogue of an environment and reads the clock behind the lock.
+    ///
+    /// - Returns: Nil when there is no such environment.
+    package static func lock(
+        _ environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> (version: Int64, kind: EnvironmentKind)? {
+        let result = try await connection.run(
+            PostgresQuery(
+                "select catalogue_version, kind from environments where environment_id = $1 for update",
+                [.int32(environmentID.rawValue)]))
+        guard let row = result.first else { return nil }
+        guard let kind = EnvironmentKind(rawValue: try row.text(1)) else {
+            throw StorageError.unknownValue(column: "kind")
+        }
+        return (try row.int64(0), kind)
+    }
+
+    package static func now(on connection: PostgresConnection) async throws -> Instant {
+        let result = try await connection.run(PostgresQuery("select clock_timestamp()"))
+        guard let row = result.first else { throw StorageError.missingRow("the clock") }
+        return Instant(microseconds: try row.timestamp(0))
+    }
+
+    package static func insertTenant(
+        _ tenant: TenantRecord, keys: [EnvironmentKind: (id: Bits128, key: NewKey)], on connection: PostgresConnection
+    ) async throws {
+        let tenantID = PostgresValue.uuid(high: tenant.id.high, low: tenant.id.low)
+        let createdAt = PostgresValue.timestamp(microseconds: tenant.createdAt.microseconds)
+        var queries = [
+            PostgresQuery(
+                "insert into tenants (tenant_id, name, created_at) values ($1, $2, $3)",
+                [tenantID, .text(tenant.name), createdAt])
+        ]
+        for kind in EnvironmentKind.allCases {
+            guard let (id, key) = keys[kind] else { continue }
+            queries.append(
+                PostgresQuery(
+                    """
+                    with environment as (
+                        insert into environments (tenant_id, kind, catalogue_version) values ($1, $2, 1)
+                        returning environment_id)
+                    insert into api_keys (environment_id, key_id, name, key_hash, hint, created_at)
+                    select environment_id, $3, $2, $4, $5, $6 from environment
+                    """,
+                    [
+                        tenantID, .text(kind.rawValue), .uuid(high: id.high, low: id.low), .bytes(key.hash),
+                        .text(key.hint), createdAt,
+                    ]))
+        }
+        _ = try await connection.run(queries)
+    }
+
+    package static func insertKey(
+        _ key: KeyRecord, hash: [UInt8], environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws {
+        _ = try await connection.run(
+            PostgresQuery(
+                """
+                insert into api_keys (environment_id, key_id, name, key_hash, hint, created_at)
+                values ($1, $2, $3, $4, $5, $6)
+                """,
+                [
+                    .int32(environmentID.rawValue), .uuid(high: key.id.high, low: key.id.low), .text(key.name),
+                    .bytes(hash), .text(key.hint), .timestamp(microseconds: key.createdAt.microseconds),
+                ]))
+    }
+
+    /// Revokes a key; one that is revoked already keeps its first instant.
+    package static func revokeKey(
+        _ id: Bits128, environmentID: EnvironmentID, now: Instant, on connection: PostgresConnection
+    ) async throws -> KeyRecord? {
+        let result = try await connection.run(
+            PostgresQuery(
+                """
+                update api_keys k set revoked_at = coalesce(k.revoked_at, $3)
+                from environments e
+                where k.environment_id = $1 and k.key_id = $2 and e.environment_id = k.environment_id
+                returning k.key_id, k.name, e.kind, k.hint, k.created_at, k.revoked_at
+                """,
+                [
+                    .int32(environmentID.rawValue), .uuid(high: id.high, low: id.low),
+                    .timestamp(microseconds: now.microseconds),
+                ]))
+        return try result.first.map { try CatalogueReads.decodeKey($0) }
+    }
+
+    package static func insertFeature(
+        _ feature: FeatureRecord, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws {
+        _ = try await connection.run(
+            PostgresQuery(
+                """
+                insert into features (environment_id, feature_key, name, unit_name, created_at, updated_at)
+                values ($1, $2, $3, $4::text, $5, $5)
+                """,
+                [
+                    .int32(environmentID.rawValue), .text(feature.key.rawValue), .text(feature.name),
+                    .optional(feature.unitName), .timestamp(microseconds: feature.createdAt.microseconds),
+                ]))
+    }
+
+    package static func updateFeature(
+        _ key: FeatureKey, _ change: FeatureChange, environmentID: EnvironmentID, now: Instant,
+        on connection: PostgresConnection
+    ) async throws -> FeatureRecord? {
+        let result = try await connection.run(
+            PostgresQuery(
+                """
+                update features
+                set name = coalesce($3::text, name), unit_name = coalesce($4::text, unit_name), updated_at = $6,
+                    archived_at = case $5::boolean
+                        when true then coalesce(archived_at, $6)
+                        when false then null
+                        else archived_at
+                    end
+                where environment_id = $1 and feature_key = $2
+                returning feature_key, name, unit_name, created_at, updated_at, archived_at
+                """,
+                [
+                    .int32(environmentID.rawValue), .text(key.rawValue), .optional(change.name),
+                    .optional(change.unitName), .optional(change.isArchived),
+                    .timestamp(microseconds: now.microseconds),
+                ]))
+        return try result.first.map { try CatalogueReads.decodeFeature($0) }
+    }
+
+    /// The version number that a new rule of a feature gets: one more than the latest.
+    package static func nextRuleVersion(
+        _ key: FeatureKey, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> Int32 {
+        let result = try await connection.run(
+            PostgresQuery(
+                """
+                select coalesce(max(version), 0) + 1 from metering_rules
+                where environment_id = $1 and feature_key = $2
+                """, [.int32(environmentID.rawValue), .text(key.rawValue)]))
+        guard let row = result.first else { throw StorageError.missingRow("the next rule version") }
+        return try row.int32(0)
+    }
+
+    package static func insertRule(
+        _ record: RuleRecord, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws {
+        let rule = record.rule
+        var amount: Int64?
+        var unitCost: Int64?
+        var perUnits: Int64?
+        let model: String
+        switch rule.model {
+        case .flat(let value):
+            model = "flat"
+            amount = value.rawValue
+        case .perUnit(let cost, let units):
+            model = "per_unit"
+            unitCost = cost.rawValue
+            perUnits = units
+        }
+        _ = try await connection.run(
+            PostgresQuery(
+                """
+                insert into metering_rules (environment_id, rule_id, feature_key, version, model, amount, unit_cost,
+                    per_units, effective_from, created_at)
+                values ($1, $2, $3, $4, $5, $6::bigint, $7::bigint, $8::bigint, $9, $10)
+                """,
+                [
+                    .int32(environmentID.rawValue), .uuid(high: rule.id.bits.high, low: rule.id.bits.low),
+                    .text(rule.featureKey.rawValue), .int32(rule.version), .text(model), .optional(amount),
+                    .optional(unitCost), .optional(perUnits),
+                    .timestamp(microseconds: rule.effectiveFrom.microseconds),
+                    .timestamp(microseconds: record.createdAt.microseconds),
+                ]))
+    }
+
+    /// Raises the version of the catalogue and remembers the command, then commits.
+    package static func finish(
+        _ decision: NewDecision?, raising environmentID: EnvironmentID?, on connection: PostgresConnection
+    ) async throws {
+        var queries: [PostgresQuery] = []
+        if let environmentID {
+            queries.append(
+                PostgresQuery(
+                    "update environments set catalogue_version = catalogue_version + 1 where environment_id = $1",
+                    [.int32(environmentID.rawValue)]))
+        }
+        if let decision { queries.append(CommandStore.insert([decision])) }
+        queries.append(PostgresQuery("commit"))
+        _ = try await connection.run(queries)
+    }
+}

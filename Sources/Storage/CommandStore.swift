@@ -1,0 +1,139 @@
+package import Credits
+package import Messaging
+package import Postgres
+
+/// A command that was decided before, as it was remembered.
+package struct DecidedCommand: Hashable, Sendable {
+    package enum Answer: Hashable, Sendable {
+        /// A use: the answer is made again from its entry.
+        case use(AccountID, sequence: Int64)
+        case body([UInt8])
+    }
+
+    package let fingerprint: Bits128?
+    package let status: UInt16
+    package let position: Position
+    package let answer: Answer
+}
+
+/// A command decided now, to be remembered.
+package struct NewDecision: Hashable, Sendable {
+    package let key: CommandKey
+    package let fingerprint: Bits128?
+    package let status: UInt16
+    package let accountID: AccountID?
+    package let revision: Int64
+    package let answer: DecidedCommand.Answer
+    package let decidedAt: Instant
+
+    package init(
+        key: CommandKey, fingerprint: Bits128?, status: UInt16, accountID: AccountID?, revision: Int64,
+        answer: DecidedCommand.Answer, decidedAt: Instant
+    ) {
+        self.key = key
+        self.fingerprint = fingerprint
+        self.status = status
+        self.accountID = accountID
+        self.revision = revision
+        self.answer = answer
+        self.decidedAt = decidedAt
+    }
+}
+
+/// The decided commands: what makes every command happen once.
+package enum CommandStore {
+    /// A command's first decision, outside any batch: for an answer that took too long, or an operation.
+    package static func find(_ key: CommandKey, on connection: PostgresConnection) async throws -> DecidedCommand? {
+        let result = try await connection.run(
+            PostgresQuery(
+                loadDecided,
+                [.int32s([key.environmentID.rawValue]), .uuids([PostgresUUID(key.id)])]))
+        return try decodeDecided(result)[key]
+    }
+
+    static let loadDecided: PostgresStatement = """
+        select c.environment_id, c.command_id, c.fingerprint, c.account_id, c.revision, c.status, c.sequence, c.response
+        from unnest($1::integer[], $2::uuid[]) as k (environment_id, command_id)
+        join commands c using (environment_id, command_id)
+        """
+
+    static func decodeDecided(_ result: PostgresResult) throws -> [CommandKey: DecidedCommand] {
+        var decided: [CommandKey: DecidedCommand] = [:]
+        for row in result {
+            let environmentID = EnvironmentID(try row.int32(0))
+            let key = CommandKey(environmentID: environmentID, id: Bits128(try row.uuid(1)))
+            let accountID = try row.int64OrNil(3).map { AccountID($0) }
+            let revision = try row.int64(4)
+            let answer: DecidedCommand.Answer
+            if let sequence = try row.int64OrNil(6) {
+                guard let accountID else { throw StorageError.missingRow("the account of a use") }
+                answer = .use(accountID, sequence: sequence)
+            } else {
+                answer = .body(try row.bytes(7))
+            }
+            let position: Position
+            if let accountID {
+                position = .account(accountID, revision: revision)
+            } else {
+                position = revision > 0 ? .catalogue(environmentID, version: revision) : .none
+            }
+            decided[key] = DecidedCommand(
+                fingerprint: try row.uuidOrNil(2).map { Bits128($0) }, status: UInt16(try row.int16(5)),
+                position: position, answer: answer)
+        }
+        return decided
+    }
+
+    /// Rows go in by key, the order in which every writer takes them, so that two batches that share a key wait for
+    /// each other and never both ways.
+    static func insert(_ decisions: [NewDecision]) -> PostgresQuery {
+        let rows = decisions.sorted { $0.key < $1.key }
+        return PostgresQuery(
+            insertStatement,
+            [
+                .int32s(rows.map(\.key.environmentID.rawValue)),
+                .uuids(rows.map { PostgresUUID($0.key.id) }),
+                .nullableUUIDs(rows.map { $0.fingerprint.map { PostgresUUID($0) } }),
+                .nullableInt64s(rows.map { $0.accountID?.rawValue }),
+                .int64s(rows.map(\.revision)),
+                .int16s(rows.map { Int16($0.status) }),
+                .nullableInt64s(
+                    rows.map { row in
+                        if case .use(_, let sequence) = row.answer { sequence } else { nil }
+                    }),
+                .nullableByteArrays(
+                    rows.map { row in
+                        if case .body(let body) = row.answer { body } else { nil }
+                    }),
+                .timestamps(microseconds: rows.map(\.decidedAt.microseconds)),
+            ])
+    }
+
+    private static let insertStatement: PostgresStatement = """
+        insert into commands (environment_id, command_id, fingerprint, account_id, revision, status, sequence, response,
+            decided_at)
+        select c.environment_id, c.command_id, c.fingerprint, c.account_id, c.revision, c.status, c.sequence, c.response,
+            c.decided_at
+        from unnest($1::integer[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::smallint[], $7::bigint[],
+            $8::bytea[], $9::timestamptz[])
+            as c (environment_id, command_id, fingerprint, account_id, revision, status, sequence, response, decided_at)
+        """
+
+    /// Puts away what cannot be applied, with what is known about it.
+    package static func park(
+        queue: String, key: CommandKey?, requestID: String?, error: String, message: [UInt8],
+        on connection: PostgresConnection
+    ) async throws {
+        _ = try await connection.run(
+            PostgresQuery(
+                """
+                insert into parked_commands (queue, environment_id, command_id, request_id, error, message)
+                values ($1, $2::integer, $3::uuid, $4::text, $5, $6)
+                """,
+                [
+                    .text(queue), .optional(key?.environmentID.rawValue),
+                    key.map { .uuid(high: $0.id.high, low: $0.id.low) } ?? .null, .optional(requestID), .text(error),
+                    .bytes(message),
+                ]))
+    }
+}

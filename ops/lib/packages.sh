@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# What a fresh Debian 12 lacks.
+
+packages_to_build=(binutils ca-certificates git libc6-dev libpq-dev librabbitmq-dev libstdc++-12-dev pkg-config)
+packages_to_run=(curl jq openssl postgresql-15 rabbitmq-server)
+# shellcheck disable=SC2034 # used by ops/test
+packages_to_test=(shellcheck)
+
+# install_packages NAME...: installs the ones that are missing; asks nothing of the system when none is.
+install_packages() {
+    local missing=() package administrator=()
+    for package in "$@"; do
+        if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
+            missing+=("$package")
+        fi
+    done
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    if ! am_root; then
+        command -v sudo >/dev/null || die "there is no sudo here; as root: apt-get install ${missing[*]}"
+        administrator=(sudo)
+    fi
+    say "Installing ${missing[*]}"
+    "${administrator[@]}" bash "$checkout/ops/lib/apt-install" "${missing[@]}"
+}
+
+# need_swift: Swift is not a Debian package, so it is the one thing that is not installed here.
+need_swift() {
+    local version
+    command -v swift >/dev/null ||
+        die "Swift 6.2 or later is needed on PATH: see https://www.swift.org/install/linux/" \
+            "(sudo may hide it: sudo env PATH=\"\$PATH\" …)"
+    version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9.]*\).*/\1/p')
+    [ "$(printf '%s\n' 6.2 "$version" | sort -V | head -n 1)" = 6.2 ] ||
+        die "Swift 6.2 or later is needed; $(command -v swift) is ${version:-of an unknown version}"
+}

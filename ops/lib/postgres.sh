@@ -1,0 +1,115 @@
+# shellcheck shell=bash
+# A private PostgreSQL on loopback: in $servers/postgres, run by the user postgres when root starts it.
+
+postgres_programs=/usr/lib/postgresql/15/bin
+postgres_superuser=postgres
+
+# postgres_start PROFILE: `up` keeps what it is given for ever; `test` has room for many databases and subscribers at
+# once.
+postgres_start() {
+    local folder=$servers/postgres
+    if is_running postgres; then return 0; fi
+    own postgres "$folder"
+    if [ ! -d "$folder/data" ]; then postgres_create "$folder" "$1"; fi
+    postgres_forget_zombie "$folder/data/postmaster.pid"
+    choose_port postgres-port 20000
+    postgres_settings "$1" | own_file postgres "$folder/postgresql.conf"
+    cd "$folder"
+    spawn postgres postgres env -i PATH="$PATH" LANG=C.UTF-8 \
+        "$postgres_programs/postgres" -D "$folder/data" -c "config_file=$folder/postgresql.conf"
+    cd "$checkout"
+}
+
+# The cluster gets its name when it is complete, so that an interrupted start begins again.
+postgres_create() {
+    local folder=$1 sync=()
+    if [ "$2" = test ]; then sync=(--no-sync); fi
+    rm -rf "$folder/data.new"
+    secret postgres-password | own_file postgres "$folder/password"
+    (cd "$folder" && as postgres env -i PATH="$PATH" LANG=C.UTF-8 "$postgres_programs/initdb" \
+        --pgdata="$folder/data.new" --username="$postgres_superuser" --pwfile="$folder/password" \
+        --auth=scram-sha-256 --data-checksums --encoding=UTF8 --locale=C.UTF-8 --lc-collate=C "${sync[@]}") \
+        >"$home/log/initdb.log" 2>&1 || die "initdb failed: see $home/log/initdb.log"
+    rm "$folder/password"
+    mv "$folder/data.new" "$folder/data"
+}
+
+# A killed server stays a zombie where process 1 does not reap, as in many containers, and PostgreSQL takes it for
+# alive. Its lock file gets an id that no process can have; the file stays, since it also tells whether backends are
+# still there.
+postgres_forget_zombie() {
+    if [ -e "$1" ] && [ -z "$(start_time "$(head -n 1 "$1")")" ]; then as postgres sed -i '1s/.*/2147483647/' "$1"; fi
+}
+
+# Read by every start, so that a new version of this file reaches a cluster that is there already. There is no Unix
+# socket: its path may be too long for a deep checkout, and everybody has a URL.
+postgres_settings() {
+    cat <<SETTINGS
+hba_file = '$servers/postgres/data/pg_hba.conf'
+ident_file = '$servers/postgres/data/pg_ident.conf'
+listen_addresses = '127.0.0.1'
+port = $(recall postgres-port)
+unix_socket_directories = ''
+password_encryption = 'scram-sha-256'
+timezone = 'UTC'
+log_timezone = 'UTC'
+log_line_prefix = '%m [%p] %q%u@%d '
+synchronous_commit = on
+wal_level = logical
+max_slot_wal_keep_size = 4GB
+SETTINGS
+    case $1 in
+        up)
+            cat <<SETTINGS
+shared_buffers = $(quarter_of_memory_up_to 1024)MB
+max_wal_size = 4GB
+max_replication_slots = 16
+max_wal_senders = 16
+SETTINGS
+            ;;
+        test)
+            cat <<SETTINGS
+shared_buffers = $(quarter_of_memory_up_to 256)MB
+max_wal_size = 2GB
+max_connections = 300
+max_replication_slots = 64
+max_wal_senders = 64
+SETTINGS
+            ;;
+    esac
+}
+
+quarter_of_memory_up_to() {
+    awk -v most="$1" '$1 == "MemTotal:" { share = int($2 / 1024 / 4); print share < most ? share : most }' /proc/meminfo
+}
+
+postgres_url() { # USER PASSWORD DATABASE
+    printf 'postgres://%s:%s@127.0.0.1:%s/%s\n' "$1" "$2" "$(recall postgres-port)" "$3"
+}
+
+postgres_superuser_url() { postgres_url "$postgres_superuser" "$(secret postgres-password)" postgres; }
+
+postgres_wait() {
+    local port
+    port=$(recall postgres-port)
+    wait_until_ready postgres 60 \
+        "$postgres_programs/pg_isready" --quiet --host=127.0.0.1 --port="$port" --dbname=postgres
+}
+
+# postgres_create_database: the database `quotastack` and its owner, who makes the roles of the processes (CREATEROLE)
+# and follows the write-ahead log (REPLICATION), and is not a superuser. Repeating it changes nothing. The statements go
+# through standard input, because everybody can read a command line.
+postgres_create_database() {
+    PGPASSWORD=$(secret postgres-password) PGOPTIONS='--client-min-messages=warning' \
+        "$postgres_programs/psql" --no-psqlrc --quiet --set=ON_ERROR_STOP=1 \
+        "postgres://$postgres_superuser@127.0.0.1:$(recall postgres-port)/postgres" <<SQL
+SELECT 'CREATE ROLE quotastack LOGIN' WHERE to_regrole('quotastack') IS NULL \gexec
+ALTER ROLE quotastack NOSUPERUSER NOCREATEDB CREATEROLE REPLICATION PASSWORD '$(secret database-password)';
+SELECT 'CREATE DATABASE quotastack OWNER quotastack'
+ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'quotastack') \gexec
+SQL
+}
+
+postgres_database_url() { postgres_url quotastack "$(secret database-password)" quotastack; }
+
+postgres_stop() { stop postgres INT; }

@@ -1,0 +1,101 @@
+# shellcheck shell=bash
+# A private RabbitMQ node on loopback: in $servers/rabbitmq, run by the user rabbitmq when root starts it. It has a node
+# name, a cookie, a distribution port and an epmd of its own, so it neither meets nor disturbs another node on the
+# machine.
+
+rabbitmq_programs=/usr/lib/rabbitmq/bin
+
+# rabbitmq_start PROFILE: `up` stops taking messages when less than 2 GB of disk are left, `test` at 50 MB.
+rabbitmq_start() {
+    local folder=$servers/rabbitmq disk_free_limit=2GB
+    if is_running rabbitmq; then return 0; fi
+    if [ "$1" = test ]; then disk_free_limit=50MB; fi
+    choose_port amqp-port 22000
+    choose_port distribution-port 24000
+    if [ -n "$(recall epmd-port)" ]; then epmd_ends || true; fi # one that a killed node left behind
+    choose_port epmd-port 26000
+    own rabbitmq "$folder"
+    secret erlang-cookie | rabbitmq_file .erlang.cookie
+    rabbitmq_definitions | rabbitmq_file definitions.json
+    echo '[].' | rabbitmq_file enabled_plugins
+    echo '[].' | rabbitmq_file advanced.config
+    rabbitmq_file rabbitmq-env.conf </dev/null
+    rabbitmq_file rabbitmq.conf <<CONFIGURATION
+listeners.tcp.1 = 127.0.0.1:$(recall amqp-port)
+load_definitions = $folder/definitions.json
+disk_free_limit.absolute = $disk_free_limit
+vm_memory_high_watermark.relative = 0.25
+log.console = true
+log.console.level = info
+log.console.use_colors = off
+log.file = false
+CONFIGURATION
+    # The files above take the place of the machine's own in /etc/rabbitmq. RUNNING_UNDER_SYSTEMD makes the launcher
+    # become the node instead of staying its parent, so that our process id is the node's.
+    cd "$folder"
+    spawn rabbitmq rabbitmq env -i PATH="$PATH" LANG=C.UTF-8 HOME="$folder" RUNNING_UNDER_SYSTEMD=true \
+        ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$(recall epmd-port)" ERL_CRASH_DUMP="$folder/erl_crash.dump" \
+        RABBITMQ_NODENAME=quotastack@localhost \
+        RABBITMQ_DIST_PORT="$(recall distribution-port)" \
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}" \
+        RABBITMQ_CONF_ENV_FILE="$folder/rabbitmq-env.conf" \
+        RABBITMQ_CONFIG_FILE="$folder/rabbitmq.conf" \
+        RABBITMQ_ADVANCED_CONFIG_FILE="$folder/advanced.config" \
+        RABBITMQ_ENABLED_PLUGINS_FILE="$folder/enabled_plugins" \
+        RABBITMQ_MNESIA_BASE="$folder/data" \
+        RABBITMQ_LOG_BASE="$folder/log" \
+        RABBITMQ_GENERATED_CONFIG_DIR="$folder/generated" \
+        RABBITMQ_PID_FILE="$folder/pid" \
+        "$rabbitmq_programs/rabbitmq-server"
+    cd "$checkout"
+}
+
+rabbitmq_file() {
+    rm -f "$servers/rabbitmq/$1"
+    own_file rabbitmq "$servers/rabbitmq/$1"
+}
+
+# One virtual host and one user, loaded before the node listens. A node that is given definitions makes no `guest`.
+rabbitmq_definitions() {
+    local salt
+    salt=$(secret amqp-salt | cut -c 1-4)
+    cat <<DEFINITIONS
+{
+  "vhosts": [{"name": "quotastack"}],
+  "users": [{
+    "name": "quotastack",
+    "password_hash": "$({
+        printf '%s' "$salt"
+        printf '%s%s' "$salt" "$(secret amqp-password)" | openssl dgst -sha256 -binary
+    } | base64)",
+    "hashing_algorithm": "rabbit_password_hashing_sha256",
+    "tags": []
+  }],
+  "permissions": [{"user": "quotastack", "vhost": "quotastack", "configure": ".*", "write": ".*", "read": ".*"}]
+}
+DEFINITIONS
+}
+
+rabbitmq_url() {
+    printf 'amqp://quotastack:%s@127.0.0.1:%s/quotastack\n' "$(secret amqp-password)" "$(recall amqp-port)"
+}
+
+# The node listens when it has booted and loaded its definitions.
+rabbitmq_wait() { wait_until_ready rabbitmq 120 rabbitmq_listens; }
+rabbitmq_listens() { ! port_is_free "$(recall amqp-port)"; }
+
+# The node starts its epmd by itself and leaves it running; epmd ends on request once no node is registered with it.
+rabbitmq_stop() {
+    wait_until 30 succeeds_or_ended rabbitmq rabbitmq_listens || true # a node that boots does not hear the signal
+    stop rabbitmq TERM
+    if [ -n "$(recall epmd-port)" ] && ! wait_until 10 epmd_ends; then
+        echo "the epmd of the private RabbitMQ is still running" >&2
+    fi
+}
+epmd_ends() {
+    local port
+    port=$(recall epmd-port)
+    if port_is_free "$port"; then return 0; fi
+    ERL_EPMD_ADDRESS=127.0.0.1 epmd -port "$port" -kill >/dev/null 2>&1 || true
+    port_is_free "$port"
+}
