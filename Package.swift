@@ -15,6 +15,7 @@ let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
@@ -57,6 +58,11 @@ let package = Package(
 
         // Adapters.
         .target(
+            name: "LoadGenerator",
+            dependencies: [
+                "JSON", histogram, nioCore, nioHTTP1, nioPosix,
+            ], swiftSettings: settings),
+        .target(
             name: "Messaging", dependencies: ["Credits", "Ledger", "Metering", "RabbitMQ"], swiftSettings: settings),
         .target(
             name: "Storage",
@@ -97,8 +103,9 @@ let package = Package(
         .executableTarget(
             name: "QuotaStackCLI",
             dependencies: [
-                "API", "LedgerWorker", "Messaging", "Migrations", "Postgres", "Replica", "Runtime", "Storage",
-                lifecycle, logging, signals,
+                "API", "JSON", "LedgerWorker", "LoadGenerator", "Messaging", "Migrations", "Postgres", "Replica",
+                "Runtime", "Storage", lifecycle, logging, nioCore, nioHTTP1, signals,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
     ],

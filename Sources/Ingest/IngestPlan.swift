@@ -83,7 +83,9 @@ package struct IngestPlan: Sendable {
         if resolvedFormat == nil {
             return "The format of \(file) is not clear from its ending (.csv, .ndjson or .jsonl): name it"
         }
-        if !isUsableURL(baseURL) { return "The base URL must be http:// or https:// with a host and nothing after the path" }
+        if !isUsableURL(baseURL) {
+            return "The base URL must be http:// or https:// with a host and nothing after the path"
+        }
         if !apiKey.isUsable { return "The API key is empty or has characters that no key has" }
         if !(1...Limit.batchSize).contains(batchSize) { return "The batch size must be 1 to 10,000 events" }
         if !(1...Limit.concurrency).contains(concurrency) { return "There must be 1 to 64 requests under way" }

@@ -56,7 +56,8 @@ package struct Ingestion: Sendable {
     ///
     /// Safe to repeat at any time, also after it was cancelled or the process was killed.
     ///
-    /// - Parameter progress: Called after every few thousand rows that were checked, and after every answer.
+    /// - Parameter progress: Called after every few thousand rows that were checked, at the end of the check, and after
+    ///   every answer.
     package func run(progress: @Sendable (IngestProgress) -> Void = { _ in }) async -> IngestReport {
         var report = IngestReport()
         do throws(IngestFailure) {
@@ -121,6 +122,10 @@ package struct Ingestion: Sendable {
                     phase: .checking, rowsDone: inspection.rowsInFile, rowsTotal: nil, bytesDone: rows.offset,
                     bytesTotal: identity.size, elapsed: clock.now - start))
         }
+        progress(
+            IngestProgress(
+                phase: .checking, rowsDone: inspection.rowsInFile, rowsTotal: nil, bytesDone: identity.size,
+                bytesTotal: identity.size, elapsed: clock.now - start))
         guard problemCount == 0 else { throw .unusableRows(problems, count: problemCount) }
         if case .rowNumber(let prefix) = plan.mapping.idempotencyKey {
             inspection.keyPrefix = prefix ?? rows.digestPrefix

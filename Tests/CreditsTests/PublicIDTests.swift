@@ -12,7 +12,7 @@ struct PublicIDTests {
             (.entry, 0, 32, "ent_00000000000000000000000010"),
             (.usage, 1, 0, "use_0000000000000g000000000000"),
             (.rule, .max, .max, "rule_7zzzzzzzzzzzzzzzzzzzzzzzzz"),
-            (.operation, 0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210, "op_014d2pf2dbsqqzxq5tk1v58ch0"),
+            (.operation, 0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210, "op_014d2pf2dbsqqzxq5tk1v58cgg"),
         ] as [(PublicIDKind, UInt64, UInt64, String)])
     func spelling(kind: PublicIDKind, high: UInt64, low: UInt64, text: String) {
         let id = PublicID(kind, Bits128(high: high, low: low))

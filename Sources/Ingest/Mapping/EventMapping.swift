@@ -94,7 +94,9 @@ package struct EventMapping: Sendable {
         if columns.contains("") { return "A column's name must not be empty" }
         if case .pattern(let prefix, let modulo) = endUser {
             if modulo < 1 { return "The number of end users in the pattern must be at least 1" }
-            if EndUserID("\(prefix)\(modulo)") == nil { return "The pattern does not make end user ids of 1 to 256 bytes" }
+            if EndUserID("\(prefix)\(modulo)") == nil {
+                return "The pattern does not make end user ids of 1 to 256 bytes"
+            }
         }
         if case .fixed(let key) = feature, FeatureKey(key) == nil {
             return "The feature key must be 1 to 64 letters, digits, _, -, . or :"

@@ -1,4 +1,5 @@
 import Glibc
+package import Logging
 import Synchronization
 
 /// Shows the progress of a run: on a terminal one line that is drawn over and over, otherwise a line every few seconds.
@@ -65,6 +66,19 @@ package final class ProgressBar: Sendable {
         shown.withLock { close(&$0) }
     }
 
+    /// Writes a line of its own, such as a warning. A bar that is drawn goes on below it.
+    package func note(_ text: String) {
+        shown.withLock { shown in
+            write(shown.hasOpenLine ? "\r\u{1B}[K\(text)\n" : "\(text)\n")
+            shown.hasOpenLine = false
+        }
+    }
+
+    /// A logger whose lines do not tear the bar.
+    package func logger(label: String, level: Logger.Level = .info) -> Logger {
+        Logger(label: label) { _ in ProgressBarLogHandler(bar: self, logLevel: level) }
+    }
+
     private func close(_ shown: inout Shown) {
         if let pending = shown.pending { show(pending, &shown) }
         if shown.hasOpenLine { write("\n") }
@@ -95,16 +109,17 @@ package final class ProgressBar: Sendable {
         return "[" + String(repeating: "#", count: filled) + String(repeating: "-", count: width - filled) + "] " + text
     }
 
-    /// The line for a log.
+    /// The line for a log. What is usually none, replayed and rejected rows, is named only when there are some.
     package static func line(_ progress: IngestProgress) -> String {
         let percent = Int(progress.fraction * 100)
         switch progress.phase {
         case .checking: return "checking \(percent)%, \(progress.rowsDone.grouped) rows"
         case .sending:
             let total = progress.rowsTotal.map { "/\($0.grouped)" } ?? ""
-            return "\(percent)%, \(progress.rowsDone.grouped)\(total) rows: \(progress.accepted.grouped) accepted, "
-                + "\(progress.replayed.grouped) replayed, \(progress.rejected.grouped) rejected, "
-                + "\(progress.rowsPerSecond.grouped) rows/s"
+            return "\(percent)%, \(progress.rowsDone.grouped)\(total) rows at \(progress.rowsPerSecond.grouped)/s: "
+                + "\(progress.accepted.grouped) accepted"
+                + (progress.replayed > 0 ? ", \(progress.replayed.grouped) replayed" : "")
+                + (progress.rejected > 0 ? ", \(progress.rejected.grouped) rejected" : "")
         }
     }
 
@@ -112,5 +127,23 @@ package final class ProgressBar: Sendable {
         var size = winsize()
         guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
         return Int(size.ws_col)
+    }
+}
+
+/// Writes log messages as notes of a progress bar: level, message, and the metadata in the order of its names.
+private struct ProgressBarLogHandler: LogHandler {
+    let bar: ProgressBar
+    var logLevel: Logger.Level
+    var metadata: Logger.Metadata = [:]
+
+    subscript(metadataKey key: String) -> Logger.MetadataValue? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        let metadata = metadata.merging(event.metadata ?? [:]) { $1 }
+        let details = metadata.sorted { $0.key < $1.key }.map { " \($0)=\($1)" }.joined()
+        bar.note("\(event.level): \(event.message)\(details)".printable)
     }
 }

@@ -33,7 +33,8 @@ struct RowReader {
 
     private static func readHeader(_ reader: inout CSVReader) throws(IngestFailure) -> [String] {
         guard try reader.next() else {
-            throw .unreadableText(line: 1, column: 1, "the file is empty; a header line with the columns' names is needed")
+            throw .unreadableText(
+                line: 1, column: 1, "the file is empty; a header line with the columns' names is needed")
         }
         var header: [String] = []
         for index in 0..<reader.record.count {

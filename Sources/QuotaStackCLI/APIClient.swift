@@ -1,0 +1,73 @@
+import AsyncHTTPClient
+import Glibc
+import JSON
+import NIOCore
+import NIOHTTP1
+
+/// Calls the API of a running installation for the operator's commands.
+struct APIClient {
+    let url: String
+    let key: String
+
+    /// - Throws: `CallError` with the API's own explanation.
+    func call(_ method: String, _ path: String, body: [UInt8]? = nil) async throws -> JSONValue {
+        var request = HTTPClientRequest(url: url + path)
+        request.method = .RAW(value: method)
+        request.headers.add(name: "Authorization", value: "Bearer \(key)")
+        if let body {
+            request.headers.add(name: "Content-Type", value: "application/json")
+            request.body = .bytes(ByteBuffer(bytes: body))
+        }
+        let response: HTTPClientResponse
+        let bytes: ByteBuffer
+        do {
+            response = try await HTTPClient.shared.execute(request, timeout: .seconds(30))
+            bytes = try await response.body.collect(upTo: 16 << 20)
+        } catch {
+            throw CallError("\(url) does not answer: \(error)")
+        }
+        let value = try? JSONParser.parse(bytes.readableBytesView)
+        guard (200..<300).contains(response.status.code), let value else {
+            throw CallError("\(method) \(path) was answered \(response.status.code). \(value?["detail"]?.text ?? "")")
+        }
+        return value
+    }
+}
+
+/// A call that did not succeed, in a sentence.
+struct CallError: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}
+
+/// A variable that `ops/up` writes into `.quotastack/env`, for the options that can be left out.
+func environment(_ name: String) -> String? {
+    getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+}
+
+extension JSONValue {
+    /// A member of an object; nil for anything else.
+    subscript(key: String) -> JSONValue? {
+        if case .object(let object) = self { object[key] } else { nil }
+    }
+
+    /// The items of an array; nil for anything else.
+    var items: [JSONValue]? {
+        if case .array(let items) = self { items } else { nil }
+    }
+
+    /// A string; nil for anything else.
+    var text: String? {
+        if case .string(let text) = self { text } else { nil }
+    }
+
+    /// One line, as a script reads it.
+    var line: String {
+        var json = JSONWriter()
+        write(into: &json)
+        return String(decoding: json.bytes, as: UTF8.self)
+    }
+}

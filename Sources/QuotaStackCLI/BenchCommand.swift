@@ -1,0 +1,109 @@
+import ArgumentParser
+import JSON
+import LoadGenerator
+import Logging
+import Postgres
+import Runtime
+import Storage
+
+/// Measures a running installation beside what its user would otherwise pick.
+struct BenchCommand: AsyncParsableCommand {
+    enum Name: String, CaseIterable, ExpressibleByArgument {
+        case check, usage
+        case usageBatch = "usage-batch"
+        case usageHot = "usage-hot"
+    }
+
+    static let configuration = CommandConfiguration(
+        commandName: "bench",
+        abstract: "Measure a running installation and its peers in one run; ./ops/bench does it from a checkout.",
+        discussion: """
+            Needs QUOTASTACK_URL, QUOTASTACK_ROOT_KEY and DATABASE_URL of the installation, which gets a tenant of its own \
+            for the run, and QUOTASTACK_BENCH_DATABASE_URL of a PostgreSQL user who may create databases, for the SQL peer.
+            """)
+
+    @Argument(help: "What to measure; default: all.") var scenarios: [Name] = Name.allCases
+    @Option(help: "End users with three blocks each.") var endUsers = 100_000
+    @Option(help: "Seconds per scenario, after a warm-up.") var seconds = 10.0
+    @Option(help: "Process whose peak memory is shown.") var pid: Int32?
+    @Flag(help: "Print JSON instead of a table.") var json = false
+    @Flag(help: "Leave the peers out.") var noPeers = false
+
+    func run() async throws {
+        let settings = try await Settings.load()
+        try LogSetup.start(level: settings.logLevel)
+        let target = try await target()
+        progress("preparing \(endUsers) end users with 3 blocks each")
+        let preparation = try await Preparation(target: target, endUsers: endUsers).run()
+        progress("granted \(Int(preparation.throughput)) blocks/s")
+        var report = BenchmarkReport(revision: await Surroundings.gitRevision() ?? "unknown")
+        for scenario in scenarios { report.rows.append(try await measure(scenario, target, settings)) }
+        print(json ? String(decoding: report.json, as: UTF8.self) : report.table)
+        if report.rows.contains(where: { $0.balances == false }) { throw ExitCode(1) }
+    }
+
+    /// A new tenant's live environment, so that runs do not meet each other's data.
+    private func target() async throws -> LoadTarget {
+        let url = try apiURL(nil)
+        guard let port = url.split(separator: ":").last.flatMap({ Int($0) }), url.hasPrefix("http://127.0.0.1:") else {
+            throw ValidationError("The benchmark loads an installation on 127.0.0.1 only, not \(url).")
+        }
+        let root = try RootOptions.parse([]).client()
+        let tenant = try await root.call("POST", "/v1/admin/tenants", body: Array(#"{"name":"benchmark"}"#.utf8))
+        guard let key = tenant["api_keys"]?["live"]?.text else {
+            throw CallError("The answer to a new tenant has no keys.")
+        }
+        return LoadTarget(port: port, apiKey: key)
+    }
+
+    private func measure(_ name: Name, _ target: LoadTarget, _ settings: Settings) async throws -> BenchmarkRow {
+        let scenario: Scenario
+        let connections: Int
+        let goal: BenchmarkRow.Goal
+        switch name {
+        case .check: (scenario, connections, goal) = (.check(target, endUsers: endUsers), 64, .atLeast(1.2))
+        case .usage: (scenario, connections, goal) = (.usage(target, endUsers: endUsers), 64, .atLeast(1.5))
+        case .usageBatch: (scenario, connections, goal) = (.usageBatch(target, endUsers: endUsers), 8, .atLeast(5))
+        case .usageHot: (scenario, connections, goal) = (.usageBatch(target, endUsers: 1), 8, .atLeast(4.5))
+        }
+        progress("measuring \(name.rawValue)")
+        let loop = ClosedLoop(target: target, connections: connections, warmUp: .seconds(2), limit: .seconds(seconds))
+        let result = try await loop.run(scenario.script)
+        guard result.isClean else {
+            throw CallError(
+                "\(name.rawValue): \(result.failures) answers were no success; the first: \(result.firstFailure ?? result.complaints.first ?? "?")")
+        }
+        let peer = noPeers ? nil : try await peer(of: name)
+        let books = try await verify(settings)
+        return BenchmarkRow(
+            scenario: name.rawValue,
+            ours: .perSecond(result.throughput * Double(scenario.operationsPerRequest)),
+            peerName: peer?.name, peer: peer.map { .perSecond($0.perSecond) }, goal: goal,
+            latency: result.latency.summary, peakMemory: pid.flatMap { Surroundings.peakMemory(ofProcess: $0) },
+            balances: books)
+    }
+
+    private func peer(of name: Name) async throws -> PeerResult {
+        if name == .check {
+            progress("measuring Redis GET")
+            return try await RedisPeer().run()
+        }
+        guard let url = environment("QUOTASTACK_BENCH_DATABASE_URL") else {
+            throw ValidationError("QUOTASTACK_BENCH_DATABASE_URL is not set; --no-peers measures without the peers.")
+        }
+        progress("measuring roll-your-own SQL")
+        return try await RollYourOwnSQL(databaseURL: url, endUsers: endUsers).throughput(seconds: max(3, Int(seconds / 2)))
+    }
+
+    private func verify(_ settings: Settings) async throws -> Bool {
+        progress("verifying the books")
+        let connection = try await PostgresConnection.connect(
+            try settings.postgres(), logger: Logger(label: "quotastack"))
+        defer { connection.close() }
+        return try await BookVerifier.verify(on: connection) { _ in }.isClean
+    }
+
+    private func progress(_ text: String) {
+        writeError("\(text)\n")
+    }
+}

@@ -1,0 +1,42 @@
+import ArgumentParser
+import Glibc
+import Logging
+import Postgres
+import Runtime
+import Storage
+
+/// Checks all books.
+struct VerifyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify",
+        abstract: "Check every account's books in the database; exits 1 and names the first broken entry of each.")
+
+    func run() async throws {
+        let settings = try await Settings.load()
+        try LogSetup.start(level: settings.logLevel)
+        let connection = try await PostgresConnection.connect(
+            try settings.postgres(), logger: Logger(label: "quotastack"))
+        defer { connection.close() }
+        let showsProgress = isatty(2) == 1
+        let report = try await BookVerifier.verify(on: connection) { report in
+            guard showsProgress else { return }
+            writeError("\r\(report.accounts) accounts, \(report.entries) entries")
+        }
+        if showsProgress { writeError("\r\u{1B}[K") }
+        for violation in report.violations.prefix(100) { print(violation) }
+        if report.violations.count > 100 { print("… and \(report.violations.count - 100) more accounts") }
+        for finding in report.findings { print(finding) }
+        if report.parkedCommands > 0 {
+            print("\(report.parkedCommands) commands are parked: see the table parked_commands")
+        }
+        let verdict = report.isClean ? "The books are clean" : "THE BOOKS ARE BROKEN"
+        print("\(verdict): \(report.accounts) accounts, \(report.entries) entries.")
+        if !report.isClean { throw ExitCode(1) }
+    }
+}
+
+/// Writes to standard error, for progress.
+func writeError(_ text: String) {
+    var text = text
+    text.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+}

@@ -1,0 +1,191 @@
+import Credits
+package import Ledger
+package import Postgres
+
+/// Checks all books of a database against their own entries, in one snapshot, beside whatever is going on.
+package struct BookVerifier {
+    /// What was looked at, and what was wrong.
+    package struct Report: Sendable {
+        package var accounts = 0
+        package var entries = 0
+        package var violations: [Violation] = []
+        /// What is wrong beside single accounts, one sentence each.
+        package var findings: [String] = []
+        /// Commands put aside: not a broken book, but an alarm.
+        package var parkedCommands = 0
+
+        package var isClean: Bool { violations.isEmpty && findings.isEmpty }
+    }
+
+    private static let accountsPerPage = 500
+    private static let entriesPerPage = 20_000
+
+    private let connection: PostgresConnection
+    private let onProgress: @Sendable (Report) -> Void
+    private var report = Report()
+
+    private init(_ connection: PostgresConnection, onProgress: @escaping @Sendable (Report) -> Void) {
+        self.connection = connection
+        self.onProgress = onProgress
+    }
+
+    /// Verifies everything. The connection must not be used by anybody else meanwhile.
+    ///
+    /// - Parameter onProgress: Called now and then with what has been looked at so far.
+    package static func verify(
+        on connection: PostgresConnection, onProgress: @escaping @Sendable (Report) -> Void
+    ) async throws -> Report {
+        var verifier = BookVerifier(connection, onProgress: onProgress)
+        try await connection.script(
+            "begin isolation level repeatable read read only; set enable_hashjoin = off; set enable_mergejoin = off")
+        try await verifier.verifyAccounts()
+        try await verifier.verifyReferences()
+        try await connection.script("commit")
+        return verifier.report
+    }
+
+    // MARK: - Accounts
+
+    private mutating func verifyAccounts() async throws {
+        var last: (EnvironmentID, AccountID) = (EnvironmentID(.min), AccountID(.min))
+        while true {
+            let page = try await accounts(after: last)
+            guard let final = page.last else { return }
+            let blocks = try await blocks(of: page)
+            var audits = Dictionary(
+                uniqueKeysWithValues: page.map { account in
+                    (account.id, AccountAudit(account: account, blocks: blocks[account.id] ?? []))
+                })
+            try await eachEntry(of: page) { entry in
+                audits[entry.accountID]?.take(entry.entry)
+            }
+            for account in page {
+                audits[account.id]?.finish(blocks: blocks[account.id] ?? [])
+                if let violation = audits[account.id]?.violation { report.violations.append(violation) }
+            }
+            report.accounts += page.count
+            last = (final.environmentID, final.id)
+            onProgress(report)
+        }
+    }
+
+    private func accounts(after last: (EnvironmentID, AccountID)) async throws -> [Account] {
+        let result = try await connection.run(
+            PostgresQuery(
+                """
+                select environment_id, account_id, end_user_id, version, revision, balance, reserved, overage,
+                    lifetime_granted, block_count, last_hash, advanced_to
+                from accounts
+                where (environment_id, account_id) > ($1, $2)
+                order by environment_id, account_id limit $3
+                """,
+                [.int32(last.0.rawValue), .int64(last.1.rawValue), .int64(Int64(Self.accountsPerPage))]),
+            within: .seconds(600))
+        return try result.map { row in
+            guard let endUserID = EndUserID(try row.text(2)), let hash = EntryHash(bytes: try row.bytes(10)) else {
+                throw StorageError.unknownValue(column: "end_user_id or last_hash")
+            }
+            return Account(
+                id: AccountID(try row.int64(1)), environmentID: EnvironmentID(try row.int32(0)), endUserID: endUserID,
+                version: try row.int64(3), revision: try row.int64(4), balance: try Millicredits(row.int64(5)),
+                reserved: try Millicredits(row.int64(6)), overage: try Millicredits(row.int64(7)),
+                lifetimeGranted: try Millicredits(row.int64(8)), blockCount: try row.int32(9), lastHash: hash,
+                advancedTo: Instant(microseconds: try row.timestamp(11)), blocksInBurnOrder: [])
+        }
+    }
+
+    private func blocks(of page: [Account]) async throws -> [AccountID: [Block]] {
+        let result = try await connection.run(
+            PostgresQuery(
+                """
+                select b.account_id, b.number, b.original, b.remaining, b.held, b.priority, b.expires_at, b.price_paid,
+                    b.feature_keys
+                from unnest($1::integer[], $2::bigint[]) as k (environment_id, account_id)
+                join blocks b using (environment_id, account_id)
+                """, Self.keys(page)),
+            within: .seconds(600))
+        var blocks: [AccountID: [Block]] = [:]
+        for row in result {
+            blocks[AccountID(try row.int64(0)), default: []].append(try LedgerStore.block(row, from: 1))
+        }
+        return blocks
+    }
+
+    /// Hands over the entries of a page of accounts, by account and sequence.
+    private mutating func eachEntry(of page: [Account], _ body: (AccountEntry) -> Void) async throws {
+        guard let first = page.first, let final = page.last else { return }
+        var last: (EnvironmentID, AccountID, Int64) = (first.environmentID, first.id, .min)
+        while true {
+            let result = try await connection.run(
+                PostgresQuery(
+                    """
+                    select environment_id, account_id, sequence, type, amount, reserved_delta, overage_delta,
+                        balance_after, reserved_after, allocation_blocks, allocation_amounts, feature_key, units, rule_id,
+                        idempotency_key, reason, metadata, effective_at, recorded_at, hash
+                    from entries
+                    where (environment_id, account_id, sequence) > ($1, $2, $3)
+                        and (environment_id, account_id) <= ($4, $5)
+                    order by environment_id, account_id, sequence limit $6
+                    """,
+                    [
+                        .int32(last.0.rawValue), .int64(last.1.rawValue), .int64(last.2),
+                        .int32(final.environmentID.rawValue), .int64(final.id.rawValue),
+                        .int64(Int64(Self.entriesPerPage)),
+                    ]),
+                within: .seconds(600))
+            for row in result {
+                let entry = try EntryStore.decode(row)
+                body(entry)
+                last = (entry.environmentID, entry.accountID, entry.entry.sequence)
+            }
+            report.entries += result.rowCount
+            if result.rowCount < Self.entriesPerPage { return }
+            onProgress(report)
+        }
+    }
+
+    private static func keys(_ page: [Account]) -> [PostgresValue] {
+        [.int32s(page.map(\.environmentID.rawValue)), .int64s(page.map(\.id.rawValue))]
+    }
+
+    // MARK: - References
+
+    private mutating func verifyReferences() async throws {
+        let queries: [(String, PostgresStatement)] = [
+            (
+                "I12: entries without an account",
+                """
+                select count(*) from entries e where not exists (
+                    select from accounts a where a.environment_id = e.environment_id and a.account_id = e.account_id)
+                """
+            ),
+            (
+                "I12: decided uses without an entry",
+                """
+                select count(*) from commands c where c.sequence is not null and not exists (
+                    select from entries e where e.environment_id = c.environment_id and e.account_id = c.account_id
+                        and e.sequence = c.sequence)
+                """
+            ),
+            (
+                "I11: entries that two commands claim",
+                """
+                select count(*) from (
+                    select from commands where sequence is not null
+                    group by environment_id, account_id, sequence having count(*) > 1) as claimed
+                """
+            ),
+        ]
+        for (sentence, statement) in queries {
+            let count = try await count(statement)
+            if count > 0 { report.findings.append("\(sentence): \(count)") }
+        }
+        report.parkedCommands = Int(try await count("select count(*) from parked_commands"))
+    }
+
+    private func count(_ statement: PostgresStatement) async throws -> Int64 {
+        let result = try await connection.run(PostgresQuery(statement), within: .seconds(3_600))
+        guard let row = result.first else { throw StorageError.missingRow("a count") }
+        return try row.int64(0)
+    }
+}
