@@ -108,6 +108,27 @@ let package = Package(
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
+
+        // Tests: the pure core by tables and seeded runs, the adapters on real servers, the whole over HTTP.
+        .testTarget(name: "CreditsTests", dependencies: ["Credits"], swiftSettings: settings),
+        .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
+        .testTarget(name: "MeteringTests", dependencies: ["Credits", "Metering"], swiftSettings: settings),
+        .testTarget(
+            name: "LedgerTests", dependencies: ["Credits", "Ledger", "Metering", crypto], swiftSettings: settings),
+        .testTarget(
+            name: "LoadGeneratorTests", dependencies: ["JSON", "LoadGenerator", nioCore, nioPosix],
+            swiftSettings: settings),
+        .testTarget(
+            name: "MessagingTests", dependencies: ["Credits", "Ledger", "Messaging", "Metering"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "StorageTests",
+            dependencies: [
+                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Storage", logging,
+            ], swiftSettings: settings),
+        .testTarget(name: "TidyTests", swiftSettings: settings),
+        .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),
+        .testTarget(name: "RabbitMQTests", dependencies: ["RabbitMQ", logging], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

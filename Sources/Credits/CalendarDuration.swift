@@ -41,7 +41,7 @@ package struct CalendarDuration: Hashable, Sendable {
 }
 
 extension Instant {
-    /// The instant a duration later: months first, then the seconds.
+    /// The instant a duration later: months first, then the seconds; saturates at the end of the 64-bit range.
     package func adding(_ duration: CalendarDuration) -> Instant {
         guard duration.months > 0 else { return adding(seconds: duration.seconds) }
         let (days, time) = microseconds.flooredDivision(by: 86_400_000_000)
@@ -49,16 +49,20 @@ extension Instant {
         let (year, month) = (date.year * 12 + Int64(date.month) - 1 + duration.months).flooredDivision(by: 12)
         let lastDay = CivilDate.length(ofMonth: Int(month) + 1, year: year)
         guard let moved = CivilDate(year: year, month: Int(month) + 1, day: min(date.day, lastDay)) else { return self }
-        return Instant(microseconds: moved.daysSinceEpoch * 86_400_000_000 + time).adding(seconds: duration.seconds)
+        let (day, overflow) = moved.daysSinceEpoch.multipliedReportingOverflow(by: 86_400_000_000)
+        let (start, overflowed) = day.addingReportingOverflow(time)
+        guard !overflow, !overflowed else { return Instant(microseconds: .max) }
+        return Instant(microseconds: start).adding(seconds: duration.seconds)
     }
 }
 
 extension CalendarDuration {
     /// A duration from its parts, as it was read before; nil outside the bounds that reading keeps.
     package init?(months: Int64, seconds: Int64) {
-        guard months >= 0, seconds >= 0, months <= 12_000, seconds <= 1_000 * 366 * 86_400, months + seconds > 0 else {
-            return nil
-        }
+        let longestMonth: Int64 = 366 * 86_400 / 12
+        guard months >= 0, seconds >= 0, months <= 12_000, seconds <= 12_000 * longestMonth, months + seconds > 0,
+            months * longestMonth + seconds <= 12_000 * longestMonth
+        else { return nil }
         self.months = months
         self.seconds = seconds
     }

@@ -31,6 +31,9 @@ package struct AccountID: Hashable, Comparable, Sendable {
 }
 
 /// The tenant's own name for an end user: 1 to 256 bytes of UTF-8 without NUL.
+///
+/// Two names are the same when their bytes are, as in PostgreSQL: Swift's own comparison of strings would make one end
+/// user of an é and an e with an accent behind it.
 package struct EndUserID: Hashable, Comparable, Sendable {
     package static let maximumBytes = 256
     package let rawValue: String
@@ -42,8 +45,18 @@ package struct EndUserID: Hashable, Comparable, Sendable {
         self.rawValue = rawValue
     }
 
+    package static func == (left: EndUserID, right: EndUserID) -> Bool {
+        left.rawValue.utf8.count == right.rawValue.utf8.count && left.rawValue.utf8.elementsEqual(right.rawValue.utf8)
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        var text = rawValue
+        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    }
+
+    /// By bytes, which is also the order of code points.
     package static func < (left: EndUserID, right: EndUserID) -> Bool {
-        left.rawValue < right.rawValue
+        left.rawValue.utf8.lexicographicallyPrecedes(right.rawValue.utf8)
     }
 }
 

@@ -22,7 +22,8 @@ package struct Instant: Hashable, Comparable, Sendable {
 // MARK: - RFC 3339
 
 extension Instant: CustomStringConvertible {
-    /// RFC 3339 in UTC with milliseconds, or with microseconds when the instant has them.
+    /// RFC 3339 in UTC with milliseconds, or with microseconds when the instant has them. Instants outside the years
+    /// 0 to 9999, which no request can name, have a year of six digits or a sign.
     package var description: String {
         String(decoding: rfc3339, as: UTF8.self)
     }
@@ -33,7 +34,8 @@ extension Instant: CustomStringConvertible {
         let date = CivilDate(daysSinceEpoch: day)
         var bytes: [UInt8] = []
         bytes.reserveCapacity(27)
-        bytes.appendDigits(date.year, width: 4)
+        if date.year < 0 { bytes.append(UInt8(ascii: "-")) }
+        bytes.appendDigits(abs(date.year), width: abs(date.year) > 9_999 ? 6 : 4)
         bytes.append(UInt8(ascii: "-"))
         bytes.appendDigits(Int64(date.month), width: 2)
         bytes.append(UInt8(ascii: "-"))
@@ -55,7 +57,10 @@ extension Instant: CustomStringConvertible {
         return bytes
     }
 
-    /// Reads an RFC 3339 date-time with any offset, years 0001 to 9999. Digits beyond microseconds are cut off; a leap
+    /// 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
+    private static let namableSeconds: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
+
+    /// Reads an RFC 3339 date-time with any offset, in the years 0001 to 9999 of UTC. Digits beyond microseconds are cut off; a leap
     /// second is refused, as is every date that the calendar does not have.
     package init?(rfc3339 text: some StringProtocol) {
         var reader = DigitReader(Array(text.utf8))
@@ -82,6 +87,7 @@ extension Instant: CustomStringConvertible {
         }
         guard reader.atEnd else { return nil }
         let seconds = date.daysSinceEpoch * 86_400 + hour * 3600 + minute * 60 + second - offset
+        guard Self.namableSeconds.contains(seconds) else { return nil }
         self.init(microseconds: seconds * 1_000_000 + fraction)
     }
 }

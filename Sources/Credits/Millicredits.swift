@@ -17,6 +17,7 @@ package struct Millicredits: Hashable, Comparable, Sendable {
     }
 
     /// - Throws: `AmountOutOfRange` outside ±(2^53 − 1).
+    @_disfavoredOverload
     package init(_ value: Int128) throws(AmountOutOfRange) {
         guard value >= Int128(-Self.limit), value <= Int128(Self.limit) else { throw AmountOutOfRange() }
         rawValue = Int64(value)

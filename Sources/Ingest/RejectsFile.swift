@@ -4,8 +4,8 @@ import JSON
 /// The rejected events of a run as NDJSON: the event as it was sent, with the line that it stood on and the reason.
 ///
 /// The members of the event are on top, so that the file can itself be loaded once the reason is gone: end user
-/// `end_user_id`, feature `feature_key`, units `units`. Its rows then get keys of their own, which is necessary, because
-/// the ledger remembers a refusal under the key that was refused.
+/// `end_user_id`, feature `feature_key`, units `units`. Its rows then get keys of their own, which is necessary,
+/// because the ledger remembers a refusal under the key that was refused.
 final class RejectsFile {
     private let path: String
     private let descriptor: Int32

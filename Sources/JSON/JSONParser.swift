@@ -332,7 +332,7 @@ package struct JSONParser {
         cursor += 2
     }
 
-    /// Reads `\uXXXX`, or two of them that form a surrogate pair.
+    /// Reads `\uhhhh`, or two of them that form a surrogate pair.
     private func unicodeEscape(at cursor: inout Int) throws(JSONError) -> Unicode.Scalar {
         let start = cursor
         let first = try hexadecimalUnit(at: cursor + 2)

@@ -12,7 +12,8 @@ package struct Violation: Hashable, Sendable, CustomStringConvertible {
 
     package var description: String {
         let place = entry.map { ", entry \($0)" } ?? ""
-        return "\(invariant): end user \(endUserID.rawValue) of environment \(environmentID.rawValue)\(place): \(detail)"
+        return
+            "\(invariant): end user \(endUserID.rawValue) of environment \(environmentID.rawValue)\(place): \(detail)"
     }
 }
 

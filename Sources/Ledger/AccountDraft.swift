@@ -10,7 +10,7 @@ package struct AccountDraft: Hashable, Sendable {
     /// In order of sequence.
     package private(set) var entries: [Entry] = []
     package private(set) var grantedBlocks: [GrantedBlock] = []
-    /// The numbers of blocks that existed before the batch and changed in it, with their state now.
+    /// The blocks that were debited in the batch, by number, with their state now.
     package private(set) var changedBlocks: [Int32: Block] = [:]
     private let revisionBefore: Int64
     private let blockCountBefore: Int32
@@ -28,6 +28,11 @@ package struct AccountDraft: Hashable, Sendable {
 
     /// Whether the end user came into being in this batch.
     package var isNew: Bool { revisionBefore == 0 && isChanged }
+
+    /// Blocks that existed before the batch and changed in it, with their state now.
+    package var olderChangedBlocks: [Block] {
+        changedBlocks.values.filter { $0.number <= blockCountBefore }
+    }
 
     /// A granted block in its present state, since it may have been spent from in the same batch.
     package func current(_ granted: GrantedBlock) -> Block {
@@ -89,7 +94,8 @@ extension Account {
         return dueAt <= now
     }
 
-    /// The account as it is at `now`: what a check, a balance or a list of blocks is answered from.
+    /// The account as it is at `now`: what a check or a balance is answered from. Its revision is not a position that
+    /// anybody could wait for, since nothing has been written.
     package func advanced(to now: Instant) -> Account {
         guard hasDue(at: now) else { return self }
         var draft = AccountDraft(account: self, profile: nil)
@@ -178,10 +184,11 @@ extension AccountDraft {
     }
 
     private mutating func applyProfile(_ change: EndUserChange, now: Instant) -> EndUserProfile {
-        exist(now: now)
-        profile?.apply(change, now: now)
+        var changed = profile ?? EndUserProfile(name: nil, metadata: nil, createdAt: now, updatedAt: now)
+        changed.apply(change, now: now)
+        profile = changed
         self.change()
-        return profile ?? EndUserProfile(name: nil, metadata: nil, createdAt: now, updatedAt: now)
+        return changed
     }
 }
 

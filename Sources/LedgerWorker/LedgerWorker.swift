@@ -11,7 +11,7 @@ import ServiceLifecycle
 /// queues add is order (one active consumer each) and freedom from contention.
 package struct LedgerWorker: Service {
     /// How many messages of each queue the worker may have in hand: what it applies next while it applies a batch.
-    private static let prefetch: UInt16 = 512
+    private static let prefetch: UInt16 = 64
 
     private let consumer: AMQPConsumer
     private let publisher: AMQPPublisher

@@ -22,7 +22,7 @@ package struct MeteringRule: Hashable, Sendable {
 
 /// All versions of one feature's price.
 package struct PriceList: Hashable, Sendable {
-    /// Latest `effectiveFrom` first; of two with the same instant, the later version first.
+    /// Latest version first.
     private var rules: [MeteringRule] = []
 
     package init() {}
@@ -34,11 +34,12 @@ package struct PriceList: Hashable, Sendable {
     /// Adds a version; one that is already there (same version number) is replaced by its equal.
     package mutating func insert(_ rule: MeteringRule) {
         rules.removeAll { $0.version == rule.version }
-        let index = rules.firstIndex { ($0.effectiveFrom, $0.version) < (rule.effectiveFrom, rule.version) }
+        let index = rules.firstIndex { $0.version < rule.version }
         rules.insert(rule, at: index ?? rules.endIndex)
     }
 
-    /// The version in force at an instant: at most one.
+    /// The version in force at an instant: the latest of those that have begun, since a new version replaces every older
+    /// one from its own beginning on.
     package func rule(at instant: Instant) -> MeteringRule? {
         rules.first { $0.effectiveFrom <= instant }
     }

@@ -71,7 +71,8 @@ struct BenchCommand: AsyncParsableCommand {
         let result = try await loop.run(scenario.script)
         guard result.isClean else {
             throw CallError(
-                "\(name.rawValue): \(result.failures) answers were no success; the first: \(result.firstFailure ?? result.complaints.first ?? "?")")
+                "\(name.rawValue): \(result.failures) answers were no success; the first: \(result.firstFailure ?? result.complaints.first ?? "?")"
+            )
         }
         let peer = noPeers ? nil : try await peer(of: name)
         let books = try await verify(settings)
@@ -92,7 +93,8 @@ struct BenchCommand: AsyncParsableCommand {
             throw ValidationError("QUOTASTACK_BENCH_DATABASE_URL is not set; --no-peers measures without the peers.")
         }
         progress("measuring roll-your-own SQL")
-        return try await RollYourOwnSQL(databaseURL: url, endUsers: endUsers).throughput(seconds: max(3, Int(seconds / 2)))
+        return try await RollYourOwnSQL(databaseURL: url, endUsers: endUsers).throughput(
+            seconds: max(3, Int(seconds / 2)))
     }
 
     private func verify(_ settings: Settings) async throws -> Bool {

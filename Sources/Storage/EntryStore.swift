@@ -89,7 +89,7 @@ package enum EntryStore {
             environmentID: EnvironmentID(try row.int32(0)), accountID: AccountID(try row.int64(1)), entry: entry)
     }
 
-    private static let listDescending: PostgresStatement = """
+    static let listDescending: PostgresStatement = """
         select environment_id, account_id, sequence, type, amount, reserved_delta, overage_delta, balance_after,
             reserved_after, allocation_blocks, allocation_amounts, feature_key, units, rule_id, idempotency_key, reason,
             metadata, effective_at, recorded_at, hash

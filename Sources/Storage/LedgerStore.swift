@@ -134,7 +134,7 @@ package enum LedgerStore {
             featureKeys: try row.texts(column + 7).compactMap { FeatureKey($0) })
     }
 
-    private static let lockAccounts: PostgresStatement = """
+    static let lockAccounts: PostgresStatement = """
         select k.n, a.account_id, a.version, a.revision, a.balance, a.reserved, a.overage, a.lifetime_granted,
             a.block_count, a.last_hash, a.advanced_to, a.name, a.metadata, a.created_at, a.updated_at
         from unnest($1::integer[], $2::text[]) with ordinality as k (environment_id, end_user_id, n)
@@ -151,7 +151,7 @@ package enum LedgerStore {
         on conflict (environment_id, end_user_id) do nothing
         """
 
-    private static let loadBlocks: PostgresStatement = """
+    static let loadBlocks: PostgresStatement = """
         select b.account_id, b.number, b.original, b.remaining, b.held, b.priority, b.expires_at, b.price_paid,
             b.feature_keys
         from unnest($1::integer[], $2::text[]) as k (environment_id, end_user_id)

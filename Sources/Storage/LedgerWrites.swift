@@ -15,7 +15,7 @@ extension LedgerStore {
         var queries: [PostgresQuery] = []
         if changed.contains(where: { !$0.entries.isEmpty }) { queries.append(insertEntries(changed)) }
         if changed.contains(where: { !$0.grantedBlocks.isEmpty }) { queries.append(insertBlocks(changed)) }
-        if changed.contains(where: { $0.hasOlderChangedBlocks }) { queries.append(updateBlocks(changed)) }
+        if changed.contains(where: { !$0.olderChangedBlocks.isEmpty }) { queries.append(updateBlocks(changed)) }
         if !changed.isEmpty { queries.append(updateAccounts(changed)) }
         if !decided.isEmpty { queries.append(CommandStore.insert(decided)) }
         let unused = drafts.filter { $0.account.revision == 0 }
@@ -151,7 +151,7 @@ extension LedgerStore {
                 source, reason, metadata, created_at)
         """
 
-    private static let updateBlocksStatement: PostgresStatement = """
+    static let updateBlocksStatement: PostgresStatement = """
         update blocks b
         set remaining = n.remaining, held = n.held, open = n.remaining > 0
         from unnest($1::integer[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint[])
@@ -182,17 +182,5 @@ extension LedgerStore {
     /// Feature keys have no character that an array literal would need quoted.
     private static func arrayText(_ keys: [FeatureKey]) -> String {
         "{" + keys.map { "\"\($0.rawValue)\"" }.joined(separator: ",") + "}"
-    }
-}
-
-extension AccountDraft {
-    /// Blocks that were in the database before the batch and changed in it.
-    fileprivate var olderChangedBlocks: [Block] {
-        let granted = Set(grantedBlocks.map(\.block.number))
-        return changedBlocks.values.filter { !granted.contains($0.number) }
-    }
-
-    fileprivate var hasOlderChangedBlocks: Bool {
-        !olderChangedBlocks.isEmpty
     }
 }

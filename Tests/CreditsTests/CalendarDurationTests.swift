@@ -30,7 +30,9 @@ struct CalendarDurationTests {
         #expect(CalendarDuration(iso8601: text) == nil)
     }
 
-    @Test("Months and seconds together stay within 1,000 years", arguments: ["P1000YT1S", "P1000Y366000D", "P500Y190000D"])
+    @Test(
+        "Months and seconds together stay within 1,000 years",
+        arguments: ["P1000YT1S", "P1000Y366000D", "P500Y190000D"])
     func boundInAll(text: String) {
         #expect(CalendarDuration(iso8601: text) == nil)
     }

@@ -6,8 +6,8 @@ struct IdentifierTests {
     @Test(
         "An end user id is 1 to 256 bytes of anything but NUL",
         arguments: [
-            "a", "user_123", " ", "user/with?odd#characters%", "Ünïcödé", "👩‍👩‍👧", "\n", String(repeating: "x", count: 256),
-            String(repeating: "é", count: 128),
+            "a", "user_123", " ", "user/with?odd#characters%", "Ünïcödé", "👩‍👩‍👧", "\n",
+            String(repeating: "x", count: 256), String(repeating: "é", count: 128),
         ])
     func endUserIDs(text: String) {
         #expect(EndUserID(text)?.rawValue == text)
@@ -51,7 +51,8 @@ struct IdentifierTests {
     @Test(
         "Anything else is no feature key",
         arguments: [
-            "", " ", "a b", "a/b", "é", "a\u{0}", "a\n", "a,b", "a;b", "@", "[", "`", "{", String(repeating: "k", count: 65),
+            "", " ", "a b", "a/b", "é", "a\u{0}", "a\n", "a,b", "a;b", "@", "[", "`", "{",
+            String(repeating: "k", count: 65),
         ])
     func notFeatureKeys(text: String) {
         #expect(FeatureKey(text) == nil)

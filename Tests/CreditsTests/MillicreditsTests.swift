@@ -18,7 +18,9 @@ struct MillicreditsTests {
         #expect(throws: AmountOutOfRange()) { try Millicredits(Int128(value)) }
     }
 
-    @Test("Numbers beyond 64 bits are refused, not cut", arguments: [Int128.max, .min, 1 << 64, (1 << 64) + 5, -(1 << 64)])
+    @Test(
+        "Numbers beyond 64 bits are refused, not cut",
+        arguments: [Int128.max, .min, 1 << 64, (1 << 64) + 5, -(1 << 64)])
     func beyond64Bits(value: Int128) {
         #expect(throws: AmountOutOfRange()) { try Millicredits(value) }
     }

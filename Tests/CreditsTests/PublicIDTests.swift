@@ -51,8 +51,9 @@ struct PublicIDTests {
         #expect(read?.account == AccountID(42))
         #expect(read?.number == 7)
         #expect(id.description < PublicID(.block, account: AccountID(42), number: 8).description)
-        #expect(PublicID(.block, account: AccountID(42), number: .max).description
-            < PublicID(.block, account: AccountID(43), number: 0).description)
+        #expect(
+            PublicID(.block, account: AccountID(42), number: .max).description
+                < PublicID(.block, account: AccountID(43), number: 0).description)
     }
 
     @Test(

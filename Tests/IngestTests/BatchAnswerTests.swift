@@ -71,7 +71,7 @@ struct BatchAnswerTests {
     @Test("A refusal names the lines of the rows that the server complains about")
     func refusal() {
         let body = """
-            {"code": "invalid_request", "detail": "/events/1/units must be at most 5.", "request_id": "r1", "errors": [
+            {"code": "invalid_request", "detail": "/events/1/units is 6.", "request_id": "r1", "errors": [
               {"pointer": "/events/1/units", "detail": "must be at most 5"}, {"pointer": "/events/9", "detail": "?"},
               {"pointer": "/events/0", "detail": "must be an object"}, {"pointer": "/other", "detail": "is unknown"}]}
             """
@@ -84,7 +84,7 @@ struct BatchAnswerTests {
         #expect(refusal.rows.map(\.description) == ["line 7: units must be at most 5", "line 2: must be an object"])
         #expect(
             refusal.description == """
-                The server refuses lines 2 to 7 with 400 invalid_request: /events/1/units must be at most 5. (request r1)
+                The server refuses lines 2 to 7 with 400 invalid_request: /events/1/units is 6. (request r1)
                   line 7: units must be at most 5
                   line 2: must be an object
                 """)

@@ -25,8 +25,9 @@ struct EventMapperTests {
         event.write(into: &json)
         #expect(
             String(decoding: json.bytes, as: UTF8.self)
-                == #"{"end_user_id":"ana","feature_key":"tokens","units":7,"occurred_at":"2023-11-16T18:15:46.680590Z","#
-                + #""idempotency_key":"k1","metadata":{"model":"large","user":"ana"}}"#)
+                == #"{"end_user_id":"ana","feature_key":"tokens","units":7,"#
+                + #""occurred_at":"2023-11-16T18:15:46.680590Z","idempotency_key":"k1","#
+                + #""metadata":{"model":"large","user":"ana"}}"#)
         mapping.metadataColumns = ["region"]
         #expect(
             try self.event(

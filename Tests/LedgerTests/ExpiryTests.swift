@@ -64,9 +64,11 @@ struct ExpiryTests {
     @Test("Blocks that expire at the same instant have an entry each")
     func sameInstant() throws {
         let draft = try draft(expiries: [10, 10, 10], advancedTo: 10)
-        #expect(draft.entries.suffix(3).map(\.allocations) == [
-            [Allocation(block: 1, amount: -1)], [Allocation(block: 2, amount: -2)], [Allocation(block: 3, amount: -3)],
-        ])
+        #expect(
+            draft.entries.suffix(3).map(\.allocations) == [
+                [Allocation(block: 1, amount: -1)], [Allocation(block: 2, amount: -2)],
+                [Allocation(block: 3, amount: -3)],
+            ])
         #expect(draft.account.blocks.isEmpty)
         #expect(draft.account.dueAt == nil)
     }

@@ -127,9 +127,11 @@ struct GrantTests {
                 Issue.record("\(outcome)")
                 return
             }
-            #expect(granted.block == Block(
-                number: number, original: credits, remaining: credits, held: .zero, priority: 7,
-                expiresAt: Instant(microseconds: 2_000), isPaid: false, featureKeys: [feature]))
+            #expect(
+                granted.block
+                    == Block(
+                        number: number, original: credits, remaining: credits, held: .zero, priority: 7,
+                        expiresAt: Instant(microseconds: 2_000), isPaid: false, featureKeys: [feature]))
             #expect(granted.source == .compensation)
             #expect(granted.reason == "sorry")
             #expect(granted.metadata == metadata)

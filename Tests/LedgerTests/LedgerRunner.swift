@@ -172,7 +172,8 @@ extension LedgerRunner {
         }
     }
 
-    /// `last alice use -40 balance 60 effective <instant> recorded <instant> from first 30 second 10`, any part left out.
+    /// `last alice use -40 balance 60 effective <instant> recorded <instant> from first 30 second 10`; the parts behind
+    /// the amount may be left out.
     private func lookAtLastEntry(of participant: Participant, _ words: inout Words) throws -> [String] {
         guard let entry = participant.draft.entries.last else { return ["there is no entry"] }
         var problems: [String] = []
@@ -213,7 +214,8 @@ extension LedgerRunner {
             model = .flat(amount: try Millicredits(words.number("an amount")))
         } else {
             let unitCost = try Millicredits(words.number("an amount"))
-            model = .perUnit(unitCost: unitCost, perUnits: words.take("per") ? try words.number("a number of units") : 1)
+            let perUnits = words.take("per") ? try words.number("a number of units") : 1
+            model = .perUnit(unitCost: unitCost, perUnits: perUnits)
         }
         try price(feature, model, from: words.take("from") ? words.instant(clock) : Instant(microseconds: 0))
     }

@@ -107,7 +107,9 @@ struct Words {
         while let sign = rest.popFirst() {
             let digits = rest.prefix(while: \.isNumber)
             let unit = rest.dropFirst(digits.count).prefix(while: \.isLetter)
-            guard sign == "+" || sign == "-", let number = Int64(digits), let length = units[String(unit)] else { return nil }
+            guard sign == "+" || sign == "-", let number = Int64(digits), let length = units[String(unit)] else {
+                return nil
+            }
             microseconds += (sign == "-" ? -1 : 1) * number * length
             rest = rest.dropFirst(digits.count + unit.count)
         }

@@ -99,7 +99,8 @@ struct NaiveLedger {
         while true {
             let due = blocks.indices.filter { blocks[$0].remaining > 0 && isExpired(blocks[$0]) }
             let earliest = due.min { left, right in
-                (blocks[left].expiresAt ?? 0, blocks[left].number) < (blocks[right].expiresAt ?? 0, blocks[right].number)
+                let (left, right) = (blocks[left], blocks[right])
+                return (left.expiresAt ?? 0, left.number) < (right.expiresAt ?? 0, right.number)
             }
             guard let index = earliest else { return }
             let lost = blocks[index].remaining
@@ -177,7 +178,8 @@ struct NaiveLedger {
         var (affordable, tooMany) = (Int64(0), Self.limit + 1)
         while tooMany - affordable > 1 {
             let middle = affordable + (tooMany - affordable) / 2
-            if let cost = Self.cost(price, units: middle), cost <= spendable { affordable = middle } else { tooMany = middle }
+            let isCovered = Self.cost(price, units: middle).map { $0 <= spendable } ?? false
+            if isCovered { affordable = middle } else { tooMany = middle }
         }
         return Answer(
             reason: cost > spendable ? "insufficient_credits" : nil, cost: cost, spendable: spendable,

@@ -17,8 +17,7 @@ enum RandomCommand {
                 switch expiry {
                 case .never: .never
                 case .at(let time): .at(Instant(microseconds: time))
-                case .after(let months, let seconds):
-                    try CalendarDuration(months: months, seconds: seconds).map { .after($0) } ?? { throw ScriptError("0") }()
+                case .after(let months, let seconds): .after(try Self.duration(months: months, seconds: seconds))
                 }
             return .grant(
                 Grant(
@@ -49,6 +48,13 @@ enum RandomCommand {
             model.advance(to: clock)
             return .advanced
         }
+    }
+
+    private static func duration(months: Int64, seconds: Int64) throws -> CalendarDuration {
+        guard let duration = CalendarDuration(months: months, seconds: seconds) else {
+            throw ScriptError("\(months) months and \(seconds) s are no duration")
+        }
+        return duration
     }
 
     static func key(_ feature: String) throws -> FeatureKey {
@@ -141,7 +147,10 @@ extension RandomCommand {
         return .use(feature, units: units, occurredAt: occurredAt)
     }
 
-    static let features = ["unit", "unit", "tokens", "tokens", "report", "free", "late", "dear", "plain", "old", "none"]
+    /// What can be asked for; `plain` has no price, `old` is archived, `none` does not exist.
+    static let features = [
+        "unit", "unit", "tokens", "tokens", "report", "free", "late", "dear", "plain", "old", "none",
+    ]
 
     /// A price list of each kind, with versions that take over around `start`.
     static func prices(around start: Int64) -> [String: [NaiveLedger.Price]] {

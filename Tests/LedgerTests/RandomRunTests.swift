@@ -10,7 +10,7 @@ struct RandomRunTests {
 
     /// The runs of every build; `QUOTASTACK_TEST_SEED` runs another one in their place.
     private static let seeds: [UInt64] =
-        getenv("QUOTASTACK_TEST_SEED").flatMap { UInt64(String(cString: $0)) }.map { [$0] } ?? Array(1...100)
+        getenv("QUOTASTACK_TEST_SEED").flatMap { UInt64(String(cString: $0)) }.map { [$0] } ?? Array(1...60)
 
     @Test("Random commands have the same outcomes, entries, blocks and answers in both", arguments: seeds)
     func randomRun(seed: UInt64) throws {
@@ -33,16 +33,18 @@ struct RandomRunTests {
         var met: Set<String> = []
         for seed in Self.seeds.prefix(20) {
             var run = try RandomRun(seed: seed)
-            for _ in 0..<Self.commandsPerRun { _ = try run.step() }
+            for _ in 0..<Self.commandsPerRun { try #require(run.step().isEmpty) }
             met.formUnion(run.met)
         }
         guard Self.seeds.count > 1 else { return }
-        #expect(met.isSuperset(of: [
-            "granted", "used", "used of several blocks", "used nothing", "endUser", "advanced", "expired late",
-            "expired together", "occurred_too_long_ago", "occurs_in_the_future", "expires_in_the_past",
-            "unknown_end_user", "unknown_feature", "feature_not_priced", "amount_out_of_range", "insufficient_credits",
-            "used all", "paid after free",
-        ]))
+        #expect(
+            met.isSuperset(of: [
+                "granted", "used", "used of several blocks", "used nothing", "endUser", "advanced", "expired late",
+                "expired together", "occurred_too_long_ago", "occurs_in_the_future", "expires_in_the_past",
+                "unknown_end_user", "unknown_feature", "feature_not_priced", "amount_out_of_range",
+                "insufficient_credits",
+                "used all", "paid after free",
+            ]))
     }
 }
 
@@ -85,7 +87,7 @@ private struct RandomRun {
             model.blocks.append(
                 NaiveLedger.Block(
                     number: number, original: 500, remaining: Int64(number * 70), priority: number < 4 ? 50 : 10,
-                    expiresAt: [nil, start + 7_200_000_000, start + 900_000_000_000].randomElement(using: &random) ?? nil,
+                    expiresAt: Bool.random(using: &random) ? nil : start + 7_200_000_000 * Int64(number % 3),
                     isPaid: Bool.random(using: &random), features: []))
         }
         model.lifetimeGranted = model.balance
@@ -117,6 +119,10 @@ private struct RandomRun {
             var advanced = before
             advanced.advance(to: Instant(microseconds: model.now))
             if draft != advanced { problems.append("a refusal changed something") }
+        }
+        let isChanged = !entries.isEmpty || draft.profile != before.profile
+        if (draft.account.revision > before.account.revision) != isChanged {
+            problems.append("the revision must rise exactly when there is something to write")
         }
         problems += auditor.audit(entries, of: draft)
         problems += compareState()
@@ -157,13 +163,12 @@ private struct RandomRun {
             occurredAt: Instant(microseconds: advanced.now))
         let expected = advanced.check(feature, units: units, at: advanced.now)
         if answer?.answer != expected {
-            problems.append(
-                "a check of \(units) \(feature): \(String(describing: answer)), expected \(String(describing: expected))")
+            problems.append("a check of \(units) \(feature): \(answer as Any), expected \(expected as Any)")
         }
         let due = draft.account.dueAt?.microseconds
         let expectedDue = model.blocks.filter { $0.remaining > 0 }.compactMap(\.expiresAt).min()
         if due != expectedDue {
-            problems.append("due at \(String(describing: due)), expected \(String(describing: expectedDue))")
+            problems.append("due at \(due as Any), expected \(expectedDue as Any)")
         }
         guard let due, due <= clock else { return problems }
         var (once, often) = (draft, draft)
@@ -215,7 +220,9 @@ private struct RandomRun {
         if case .used(let entry, let balances) = outcome {
             if entry.allocations.count > 2 { met.insert("used of several blocks") }
             if entry.amount < 0, balances.balance == 0 { met.insert("used all") }
-            let paid = entry.allocations.map { model.blocks[Int($0.block) - 1].isPaid }
+            let paid = entry.allocations.compactMap { share in
+                model.blocks.first { $0.number == Int(share.block) }?.isPaid
+            }
             if paid.first == false, paid.last == true { met.insert("paid after free") }
         }
         let expiries = entries.filter { $0.type == .expire }

@@ -114,7 +114,8 @@ struct AccountRoutes: Sendable {
         let endUserID = try query.endUserID()
         try query.finish()
         let now = systemNow()
-        let account = try account(caller, endUserID).advanced(to: now)
+        let stored = try account(caller, endUserID)
+        let account = stored.advanced(to: now)
         var json = JSONWriter()
         json.beginObject()
         json.member("end_user_id", endUserID.rawValue)
@@ -123,7 +124,7 @@ struct AccountRoutes: Sendable {
         json.member("lifetime_granted", account.lifetimeGranted.rawValue)
         json.member("version", account.version)
         json.member("as_of", now as Instant?)
-        json.member("position", PositionToken.text(.account(account.id, revision: account.revision)))
+        json.member("position", PositionToken.text(.account(stored.id, revision: stored.revision)))
         json.endObject()
         return .json(json.bytes)
     }

@@ -1,7 +1,7 @@
 /// Reads CSV (RFC 4180) strictly, one record at a time.
 ///
-/// Lines end with LF or CRLF; a field may be quoted and then hold commas, line ends and doubled quotes. What the RFC does
-/// not allow is an error, never a guess: a quote inside a bare field, text behind a closing quote, a lone CR.
+/// Lines end with LF or CRLF; a field may be quoted and then hold commas, line ends and doubled quotes. What the RFC
+/// does not allow is an error, never a guess: a quote inside a bare field, text behind a closing quote, a lone CR.
 struct CSVReader {
     /// The fields of one record, without their quotes.
     struct Record {

@@ -3,7 +3,7 @@ import Glibc
 /// A directory for the files of a child process, removed with everything in it at the end of the closure.
 func withTemporaryDirectory<Output>(_ body: (String) throws -> Output) throws -> Output {
     let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-    var template = Array("\(parent)/quotastack-bench-XXXXXX".utf8CString)
+    var template = Array("\(parent)/quotastack-bench-\(String(repeating: "X", count: 6))".utf8CString)
     guard mkdtemp(&template) != nil else {
         throw PeerError(description: "no directory in \(parent): \(String(cString: strerror(errno)))")
     }

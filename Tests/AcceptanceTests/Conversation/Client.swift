@@ -1,0 +1,154 @@
+import AsyncHTTPClient
+import Glibc
+import JSON
+import NIOCore
+import NIOHTTP1
+import Testing
+
+/// Somebody who calls the API: an address and a key.
+struct Client: Sendable {
+    let url: String
+    let key: String?
+
+    /// Nothing is retried: a test decides what an unanswered request means.
+    private static let http: HTTPClient = {
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 128
+        configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.connectionPool.idleTimeout = .seconds(10)
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
+
+    func send(
+        _ method: String, _ path: String, bytes: [UInt8]? = nil, contentType: String? = "application/json",
+        headers: [String: String] = [:]
+    ) async throws -> Answer {
+        var request = HTTPClientRequest(url: url + path)
+        request.method = .RAW(value: method)
+        if let key { request.headers.add(name: "Authorization", value: "Bearer \(key)") }
+        if let bytes {
+            if let contentType { request.headers.add(name: "Content-Type", value: contentType) }
+            request.body = .bytes(ByteBuffer(bytes: bytes))
+        }
+        for (name, value) in headers { request.headers.replaceOrAdd(name: name, value: value) }
+        let response = try await Self.http.execute(request, timeout: .seconds(60))
+        let body = try await response.body.collect(upTo: 64 << 20)
+        return Answer(
+            status: Int(response.status.code),
+            headers: Dictionary(response.headers.map { ($0.name.lowercased(), $0.value) }) { first, _ in first },
+            bytes: Array(body.readableBytesView))
+    }
+
+    func get(
+        _ path: String, _ query: [(String, String?)] = [], headers: [String: String] = [:]
+    ) async throws -> Answer {
+        try await send("GET", path + Self.query(query), headers: headers)
+    }
+
+    func post(
+        _ path: String, _ body: JSONValue = .object([:]), key: String? = nil, headers: [String: String] = [:]
+    ) async throws -> Answer {
+        try await send("POST", path, bytes: body.bytes, headers: Self.headers(headers, key))
+    }
+
+    func patch(
+        _ path: String, _ body: JSONValue, key: String? = nil, headers: [String: String] = [:]
+    ) async throws -> Answer {
+        try await send("PATCH", path, bytes: body.bytes, headers: Self.headers(headers, key))
+    }
+
+    /// Every page of a list, and the pages' sizes.
+    func pages(_ path: String, _ query: [(String, String?)] = [], limit: Int) async throws -> [[JSONValue]] {
+        var pages: [[JSONValue]] = []
+        var cursor: String?
+        repeat {
+            let answer = try await get(path, query + [("limit", "\(limit)"), ("cursor", cursor)]).expect(200)
+            pages.append(try answer.items())
+            cursor = answer["pagination.next_cursor"]?.text
+            guard pages.count < 10_000 else { throw HarnessError("\(path) has no last page") }
+        } while cursor != nil
+        return pages
+    }
+
+    /// Every item of a list.
+    func all(_ path: String, _ query: [(String, String?)] = []) async throws -> [JSONValue] {
+        try await pages(path, query, limit: 100).flatMap { $0 }
+    }
+
+    private static func headers(_ headers: [String: String], _ key: String?) -> [String: String] {
+        var headers = headers
+        if let key { headers["Idempotency-Key"] = key }
+        return headers
+    }
+
+    private static func query(_ pairs: [(String, String?)]) -> String {
+        let given = pairs.compactMap { name, value in value.map { "\(name)=\(percentEncoded($0))" } }
+        return given.isEmpty ? "" : "?" + given.joined(separator: "&")
+    }
+}
+
+/// Percent-encodes everything but unreserved characters.
+func percentEncoded(_ text: String) -> String {
+    text.utf8.map { byte in
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+            UInt8(ascii: "~"):
+            return String(UnicodeScalar(byte))
+        default:
+            let digits = String(byte, radix: 16, uppercase: true)
+            return byte < 16 ? "%0\(digits)" : "%\(digits)"
+        }
+    }.joined()
+}
+
+extension Client {
+    /// Sends a request target as it stands, which no HTTP client would: broken percent-encoding, for example.
+    func sendRaw(_ method: String, target: String) async throws -> Answer {
+        let port = Int(url.split(separator: ":").last ?? "") ?? 0
+        let request =
+            "\(method) \(target) HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+            + (key.map { "Authorization: Bearer \($0)\r\n" } ?? "") + "\r\n"
+        let received: [UInt8] = await withCheckedContinuation { continuation in
+            runOnThread { continuation.resume(returning: Self.exchange(Array(request.utf8), port: port)) }
+        }
+        let separator = Array("\r\n\r\n".utf8)
+        guard
+            let end = received.indices.first(where: { received[$0...].starts(with: separator) }),
+            let status = Int(String(decoding: received[..<end], as: UTF8.self).split(separator: " ").dropFirst().first ?? "")
+        else { throw HarnessError("\(target) was answered with \(received.count) bytes that are not HTTP") }
+        let lines = String(decoding: received[..<end], as: UTF8.self).split(separator: "\r\n").dropFirst()
+        let headers = lines.map { line -> (String, String) in
+            let parts = line.split(separator: ":", maxSplits: 1)
+            return (parts[0].lowercased(), String(parts.last ?? "").trimmingSpaces)
+        }
+        return Answer(
+            status: status, headers: Dictionary(headers) { first, _ in first },
+            bytes: Array(received[(end + separator.count)...]))
+    }
+
+    private static func exchange(_ request: [UInt8], port: Int) -> [UInt8] {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var limit = timeval(tv_sec: 15, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        var address = loopback(port: port)
+        let connected = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard connected == 0, write(descriptor, request, request.count) == request.count else { return [] }
+        var received: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = read(descriptor, &piece, piece.count)
+            if count <= 0 { return received }
+            received.append(contentsOf: piece[..<count])
+        }
+    }
+}
+
+extension String {
+    fileprivate var trimmingSpaces: String { String(drop { $0 == " " }) }
+}

@@ -1,0 +1,154 @@
+import Glibc
+import Synchronization
+
+/// A program that runs beside the tests and cannot outlive them.
+///
+/// It is started by a thread that then waits for its end: `setpriv --pdeathsig` ties a child to the thread that made
+/// it, and a thread of the cooperative pool may go at any time.
+final class ChildProcess: Sendable {
+    /// Where the standard output and error go.
+    let logPath: String
+    private let state = Mutex(State())
+
+    private struct State {
+        var identifier: pid_t = 0
+        var startFailure: Int32 = 0
+        /// The exit status, or 128 and the signal that ended it, as a shell puts it.
+        var status: Int32?
+        var started: CheckedContinuation<Void, Never>?
+        var waiting: [CheckedContinuation<Int32, Never>] = []
+    }
+
+    private init(logPath: String) {
+        self.logPath = logPath
+    }
+
+    /// Starts a program by its path, with exactly the given environment. The log is appended to.
+    static func start(
+        _ arguments: [String], environment: [String: String], logPath: String
+    ) async throws -> ChildProcess {
+        let process = ChildProcess(logPath: logPath)
+        let variables = environment.map { "\($0.key)=\($0.value)" }
+        let command = ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--"] + arguments
+        await withCheckedContinuation { continuation in
+            process.state.withLock { $0.started = continuation }
+            runOnThread { process.run(command, variables) }
+        }
+        let failure = process.state.withLock { $0.startFailure }
+        guard failure == 0 else {
+            throw HarnessError("\(command.joined(separator: " ")): \(String(cString: strerror(failure)))")
+        }
+        return process
+    }
+
+    /// Runs a program to its end.
+    static func run(
+        _ arguments: [String], environment: [String: String], logPath: String
+    ) async throws -> (status: Int32, output: String) {
+        _ = unlink(logPath)
+        let process = try await start(arguments, environment: environment, logPath: logPath)
+        let status = await process.ended()
+        return (status, process.log)
+    }
+
+    var hasEnded: Bool { state.withLock { $0.status != nil } }
+
+    /// Waits for the end; returns at once when it has come.
+    func ended() async -> Int32 {
+        await withCheckedContinuation { continuation in
+            let status = state.withLock { state -> Int32? in
+                if state.status == nil { state.waiting.append(continuation) }
+                return state.status
+            }
+            if let status { continuation.resume(returning: status) }
+        }
+    }
+
+    /// Sends a signal, unless the process has ended: its number may be somebody else's by now.
+    func signal(_ number: Int32) {
+        state.withLock { state in
+            if state.status == nil { _ = kill(state.identifier, number) }
+        }
+    }
+
+    /// What it has written so far.
+    var log: String {
+        guard let file = fopen(logPath, "r") else { return "" }
+        defer { fclose(file) }
+        var bytes: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = fread(&piece, 1, piece.count, file)
+            if count == 0 { return String(decoding: bytes, as: UTF8.self) }
+            bytes.append(contentsOf: piece[..<count])
+        }
+    }
+
+    private func run(_ arguments: [String], _ variables: [String]) {
+        var identifier: pid_t = 0
+        let failure = spawn(arguments, variables, &identifier)
+        let started = state.withLock { state in
+            state.identifier = identifier
+            state.startFailure = failure
+            if failure != 0 { state.status = 127 }
+            defer { state.started = nil }
+            return state.started
+        }
+        started?.resume()
+        guard failure == 0 else { return }
+        // The process is not reaped before `status` is set, so that `signal` never meets a number that is free.
+        var information = siginfo_t()
+        while waitid(P_PID, id_t(identifier), &information, WEXITED | WNOWAIT) < 0, errno == EINTR {}
+        let (status, waiting) = state.withLock { state in
+            var code: Int32 = 0
+            while waitpid(identifier, &code, 0) < 0, errno == EINTR {}
+            let signal = code & 0x7F
+            let status = signal == 0 ? code >> 8 & 0xFF : 128 + signal
+            state.status = status
+            defer { state.waiting = [] }
+            return (status, state.waiting)
+        }
+        for continuation in waiting { continuation.resume(returning: status) }
+    }
+
+    private func spawn(_ arguments: [String], _ variables: [String], _ identifier: inout pid_t) -> Int32 {
+        var actions = posix_spawn_file_actions_t()
+        var attributes = posix_spawnattr_t()
+        posix_spawn_file_actions_init(&actions)
+        posix_spawnattr_init(&attributes)
+        defer {
+            posix_spawn_file_actions_destroy(&actions)
+            posix_spawnattr_destroy(&attributes)
+        }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, logPath, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+        posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+        var argumentPointers: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
+        var variablePointers: [UnsafeMutablePointer<CChar>?] = variables.map { strdup($0) } + [nil]
+        defer { for pointer in argumentPointers + variablePointers { free(pointer) } }
+        return posix_spawn(&identifier, arguments[0], &actions, &attributes, &argumentPointers, &variablePointers)
+    }
+}
+
+/// Runs blocking work on a thread of its own.
+func runOnThread(_ body: @escaping @Sendable () -> Void) {
+    final class Work {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var thread = pthread_t()
+    let work = Unmanaged.passRetained(Work(body))
+    let failure = pthread_create(
+        &thread, nil,
+        { context in
+            guard let context else { return nil }
+            Unmanaged<Work>.fromOpaque(context).takeRetainedValue().body()
+            return nil
+        }, work.toOpaque())
+    precondition(failure == 0, "a thread can be started")
+    pthread_detach(thread)
+}

@@ -1,0 +1,207 @@
+import Glibc
+import Postgres
+import RabbitMQ
+import Synchronization
+
+/// A QuotaStack of its own: a database, queues under a prefix of their own, and `quotastack up` on a free port.
+final class Installation: Sendable {
+    let port: Int
+    let rootKey: String
+    let database: PostgresConfiguration
+    private let name: String
+    private let server: PostgresConfiguration
+    private let amqp: AMQPConfiguration
+    private let environment: [String: String]
+    private let binary: String
+    private let process = Mutex<ChildProcess?>(nil)
+
+    var url: String { "http://127.0.0.1:\(port)" }
+    var logPath: String { "\(Self.temporaryFolder)/\(name).log" }
+
+    private static let temporaryFolder = variable("TMPDIR") ?? "/tmp"
+
+    private init(name: String, port: Int, rootKey: String, binary: String, servers: Servers) throws {
+        self.name = name
+        self.port = port
+        self.rootKey = rootKey
+        self.binary = binary
+        server = try PostgresConfiguration(url: servers.databaseURL)
+        database = server.database(name)
+        amqp = try AMQPConfiguration(url: servers.amqpURL)
+        environment = [
+            "PATH": variable("PATH") ?? "/usr/bin:/bin", "LANG": "C.UTF-8",
+            "DATABASE_URL": Self.url(servers.databaseURL, database: name), "AMQP_URL": servers.amqpURL,
+            "QUOTASTACK_ROOT_KEY": rootKey, "QUOTASTACK_PORT": "\(port)", "QUOTASTACK_QUEUE_PREFIX": "\(name).",
+            "QUOTASTACK_SHARDS": "4", "SWIFT_BACKTRACE": "enable=no",
+        ]
+    }
+
+    // MARK: - Life
+
+    /// Makes an installation, migrates it and starts it.
+    static func start() async throws -> Installation {
+        let servers = try Servers()
+        let binary = try quotastack()
+        let name = "acceptance_\(String(UInt64.random(in: 0...UInt64.max), radix: 36))"
+        let key = try await ChildProcess.run(
+            [binary, "key", "root"], environment: [:], logPath: "\(temporaryFolder)/\(name).key")
+        _ = unlink("\(temporaryFolder)/\(name).key")
+        let installation = try Installation(
+            name: name, port: try freePort(), rootKey: String(key.output.prefix { $0 != "\n" }), binary: binary,
+            servers: servers)
+        try await installation.onServer("CREATE DATABASE \(name)")
+        do {
+            let migrated = try await installation.run("migrate")
+            guard migrated.status == 0 else { throw HarnessError("migrate failed: \(migrated.output)") }
+            try await installation.startServer()
+        } catch {
+            try? await installation.remove()
+            throw error
+        }
+        return installation
+    }
+
+    /// Starts the server and waits until it says that it is ready.
+    func startServer() async throws {
+        let started = try await ChildProcess.start([binary, "up"], environment: environment, logPath: logPath)
+        process.withLock { $0 = started }
+        let client = Client(url: url, key: nil)
+        try await waitUntil("the server is ready; its log:\n\(logPath)") {
+            if started.hasEnded { throw HarnessError("the server has ended:\n\(log.suffix(4_000))") }
+            return (try? await client.get("/readyz"))?.status == 200
+        }
+    }
+
+    /// Ends the server at whatever instruction it is.
+    func killServer() async {
+        guard let running = process.withLock({ $0 }) else { return }
+        running.signal(SIGKILL)
+        _ = await running.ended()
+    }
+
+    /// Asks the server to end and gives its exit status.
+    func stopServer() async -> Int32? {
+        guard let running = process.withLock({ $0 }) else { return nil }
+        running.signal(SIGTERM)
+        return await running.ended()
+    }
+
+    /// Ends the server and removes its database, queues and log.
+    func remove() async throws {
+        await killServer()
+        // A replication slot goes with its server process, a moment after its connection.
+        try await waitUntil("no replication slot is left") {
+            try await PostgresConnection.lent(server) { connection in
+                try await connection.run(
+                    PostgresQuery("SELECT 1 FROM pg_replication_slots WHERE database = $1", [.text(self.name)])
+                ).rowCount == 0
+            }
+        }
+        try await onServer("DROP DATABASE \(name) WITH (FORCE)")
+        let queues = (0..<4).map { "\(name).ledger.\($0)" } + ["\(name).catalog"]
+        try await AMQPTopology.delete(queues, configuration: amqp)
+        _ = unlink(logPath)
+    }
+
+    // MARK: - Looking inside
+
+    /// Runs a subcommand of `quotastack` with this installation's configuration.
+    func run(_ arguments: String...) async throws -> (status: Int32, output: String) {
+        let path = "\(Self.temporaryFolder)/\(name).\(arguments[0])"
+        defer { _ = unlink(path) }
+        return try await ChildProcess.run([binary] + arguments, environment: environment, logPath: path)
+    }
+
+    /// What the servers of this installation have logged.
+    var log: String { process.withLock { $0 }?.log ?? "" }
+
+    private func onServer(_ statement: String) async throws {
+        try await PostgresConnection.lent(server) { try await $0.script(statement) }
+    }
+
+    // MARK: - Finding things
+
+    /// `quotastack` as it was built with these tests.
+    private static func quotastack() throws -> String {
+        if let path = variable("QUOTASTACK_TEST_BINARY") { return path }
+        var bytes = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/exe", &bytes, bytes.count - 1)
+        let bundle = String(decoding: bytes[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let path = bundle[..<(bundle.lastIndex(of: "/") ?? bundle.startIndex)] + "/quotastack"
+        guard access(String(path), X_OK) == 0 else {
+            throw HarnessError("There is no \(path). Build it with swift build, or set QUOTASTACK_TEST_BINARY.")
+        }
+        return String(path)
+    }
+
+    /// A port below those that the kernel gives to outgoing connections, so that none takes it between two starts.
+    private static func freePort() throws -> Int {
+        for _ in 0..<100 {
+            let port = Int.random(in: 28_000..<32_000)
+            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            defer { close(descriptor) }
+            var address = loopback(port: port)
+            let bound = withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+            if bound == 0 { return port }
+        }
+        throw HarnessError("no free port was found from 28000 to 31999")
+    }
+
+    private static func url(_ url: String, database: String) -> String {
+        let parts = url.split(separator: "?", maxSplits: 1)
+        let base = parts[0][..<(parts[0].lastIndex(of: "/") ?? parts[0].endIndex)]
+        return "\(base)/\(database)" + (parts.count > 1 ? "?\(parts[1])" : "")
+    }
+}
+
+/// The servers that the tests run against.
+private struct Servers {
+    let databaseURL: String
+    let amqpURL: String
+
+    init() throws {
+        guard let databaseURL = variable("QUOTASTACK_TEST_DATABASE_URL"),
+            let amqpURL = variable("QUOTASTACK_TEST_AMQP_URL")
+        else {
+            throw HarnessError(
+                "Set QUOTASTACK_TEST_DATABASE_URL to postgres://user@127.0.0.1:port/postgres of a superuser on a "
+                    + "PostgreSQL 15 with wal_level=logical, and QUOTASTACK_TEST_AMQP_URL to the URL of a RabbitMQ 3.10; "
+                    + "./ops/test does so.")
+        }
+        self.databaseURL = databaseURL
+        self.amqpURL = amqpURL
+    }
+}
+
+extension PostgresConnection {
+    /// Lends a connection that is closed afterwards.
+    static func lent<Value: Sendable>(
+        _ configuration: PostgresConfiguration, _ body: (PostgresConnection) async throws -> Value
+    ) async throws -> Value {
+        let connection = try await connect(configuration)
+        defer { connection.close() }
+        return try await body(connection)
+    }
+}
+
+/// A variable of the process's environment; nil when it is empty.
+func variable(_ name: String) -> String? {
+    getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+}
+
+/// How much work a test does: what CI can afford, or what a variable of the environment says.
+func count(_ name: String, inCI: Int) -> Int {
+    variable(name).flatMap(Int.init) ?? inCI
+}
+
+func loopback(port: Int) -> sockaddr_in {
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = in_port_t(UInt16(port).bigEndian)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    return address
+}

@@ -1,0 +1,65 @@
+import Testing
+
+/// All acceptance tests: they drive the real program over HTTP, with the real servers behind it.
+@Suite(.sharedInstallation, .timeLimit(.minutes(10)))
+enum Acceptance {}
+
+extension Trait where Self == SharedInstallation {
+    /// One installation for all tests that do no harm, started by the first that asks and removed after the last.
+    static var sharedInstallation: SharedInstallation { SharedInstallation() }
+}
+
+struct SharedInstallation: SuiteTrait, TestScoping {
+    @TaskLocal private static var current: LazyInstallation?
+
+    func provideScope(
+        for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+    ) async throws {
+        let installation = LazyInstallation()
+        let result: Result<Void, any Error>
+        do {
+            result = .success(try await Self.$current.withValue(installation) { try await function() })
+        } catch {
+            result = .failure(error)
+        }
+        try await installation.remove()
+        try result.get()
+    }
+
+    /// The installation of the running test.
+    static func get() async throws -> Installation {
+        guard let current else { throw HarnessError("the test is not in the suite Acceptance") }
+        return try await current.get()
+    }
+}
+
+private actor LazyInstallation {
+    private var starting: Task<Installation, any Error>?
+
+    func get() async throws -> Installation {
+        let task = starting ?? Task { try await Installation.start() }
+        starting = task
+        return try await task.value
+    }
+
+    func remove() async throws {
+        guard let installation = try? await starting?.value else { return }
+        let status = await installation.stopServer()
+        let log = installation.log
+        try await installation.remove()
+        if status != 0 { throw HarnessError("the server ended with \(status ?? -1) after SIGTERM:\n\(log.suffix(4_000))") }
+    }
+}
+
+/// Runs a test on an installation of its own, which it may kill, and removes the installation afterwards.
+func withInstallation(_ body: (Installation) async throws -> Void) async throws {
+    let installation = try await Installation.start()
+    let result: Result<Void, any Error>
+    do {
+        result = .success(try await body(installation))
+    } catch {
+        result = .failure(error)
+    }
+    try await installation.remove()
+    try result.get()
+}

@@ -1,0 +1,67 @@
+import Credits
+import Ledger
+import Postgres
+import Storage
+import Testing
+
+@Suite("Book verifier")
+struct BookVerifierTests {
+    @Test("books that the ledger wrote are clean")
+    func clean() async throws {
+        let report = try await verified(after: "select 1")
+        #expect(report.isClean)
+        #expect(report.accounts == 2)
+        #expect(report.entries == 8)
+    }
+
+    @Test(
+        "whatever is changed behind the ledger's back is found, and the entry named",
+        arguments: [
+            ("update entries set amount = -11 where sequence = 3 and account_id = 1", "I7", 3),
+            ("update entries set units = 2 where sequence = 2 and account_id = 1", "I9", 2),
+            ("update entries set reason = 'gift' where sequence = 1 and account_id = 1", "I9", 1),
+            ("update entries set allocation_amounts = '{-9}' where sequence = 4 and account_id = 1", "I2", 4),
+            (
+                "update entries set recorded_at = recorded_at - interval '1 day' where sequence = 2 and account_id = 1",
+                "I8", 2
+            ),
+            ("delete from entries where sequence = 2 and account_id = 1", "I7", 3),
+            ("delete from entries where sequence = 4 and account_id = 1", "I7", nil),
+            ("update blocks set remaining = remaining - 1 where account_id = 1", "I1", nil),
+            ("update accounts set balance = balance + 1 where account_id = 1", "I2", nil),
+            ("update accounts set last_hash = decode(repeat('ab', 32), 'hex') where account_id = 1", "I9", nil),
+            ("update accounts set version = 9 where account_id = 1", "I7", nil),
+        ] as [(String, String, Int64?)])
+    func tampering(statement: String, invariant: String, sequence: Int64?) async throws {
+        let report = try await verified(after: statement)
+        #expect(report.violations.map(\.invariant) == [invariant])
+        #expect(report.violations.first?.endUserID.rawValue == "alice")
+        #expect(report.violations.first?.entry?.number == sequence)
+    }
+
+    @Test("entries without an account and uses without an entry are found")
+    func orphans() async throws {
+        let entries = try await verified(after: "update entries set account_id = 99 where account_id = 2")
+        #expect(entries.findings.contains { $0.contains("without an account") })
+        let commands = try await verified(
+            after: """
+                insert into commands (environment_id, command_id, account_id, revision, status, sequence, decided_at)
+                values (1, gen_random_uuid(), 1, 1, 201, 77, now())
+                """)
+        #expect(commands.findings.contains { $0.contains("without an entry") })
+    }
+
+    /// Two accounts with four entries each, a statement that breaks something, and what the verifier says.
+    private func verified(after statement: String) async throws -> BookVerifier.Report {
+        var report: BookVerifier.Report?
+        try await withDatabase { connection, _ in
+            let books = try await Books(connection)
+            for name in ["alice", "bob"] {
+                try await books.apply([try books.grant(1_000), books.use, books.use, books.use], to: name)
+            }
+            try await connection.script("set session_replication_role = replica; \(statement)")
+            report = try await BookVerifier.verify(on: connection) { _ in }
+        }
+        return try #require(report)
+    }
+}

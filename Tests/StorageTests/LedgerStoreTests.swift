@@ -1,0 +1,122 @@
+import Credits
+import Ledger
+import Messaging
+import Postgres
+import Storage
+import Testing
+
+@Suite("Ledger store")
+struct LedgerStoreTests {
+    @Test("what a batch wrote is what the next one loads")
+    func roundTrip() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Books(connection)
+            let month = try #require(CalendarDuration(iso8601: "P1M"))
+            var restricted = Grant(credits: try Millicredits(Int64(500)), priority: 3, expiry: .after(month))
+            restricted.featureKeys = [books.feature]
+            restricted.metadata = Metadata(canonicalJSON: #"{"a":1}"#)
+            try await books.apply([.grant(restricted), try books.grant(70), books.use], to: "alice")
+            let first = try await LedgerStore.load([try books.key("alice")], commands: [], on: connection)
+            try await LedgerStore.write(first.accounts, decided: [], on: connection)
+            let account = first.accounts[0].account
+            #expect(account.version == 3)
+            #expect(account.balances.balance == 560)
+            #expect(account.blocks.map(\.remaining.rawValue) == [490, 70])
+            #expect(account.blocks[0].featureKeys == [books.feature])
+            #expect(account.blocks[0].priority == 3)
+            let entries = try await EntryStore.list(
+                environmentID: books.environmentID, accountID: account.id, EntryFilter(ascending: true, limit: 10),
+                on: connection)
+            #expect(entries.map(\.entry.sequence) == [1, 2, 3])
+            #expect(entries.last?.entry.hash == account.lastHash)
+            #expect(entries[0].entry.cause.metadata == restricted.metadata)
+        }
+    }
+
+    @Test("an end user who was only refused leaves no row behind")
+    func refusalOfNewEndUser() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Books(connection)
+            let outcomes = try await books.apply([books.use], to: "bob")
+            guard case .refused(.insufficientCredits)? = outcomes.first else {
+                Issue.record("\(outcomes)")
+                return
+            }
+            #expect(try await rowCount("accounts", connection) == 0)
+        }
+    }
+
+    @Test("a hundred end users are loaded and written in one batch, each with its own state")
+    func manyAccounts() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Books(connection)
+            let keys = try (0..<100).map { try books.key("user_\($0)") }
+            var loaded = try await LedgerStore.load(keys, commands: [], on: connection)
+            for index in keys.indices {
+                _ = loaded.accounts[index].apply(
+                    try books.grant(Int64(index + 1)), idempotencyKey: nil, catalogue: books.catalogue, now: loaded.now)
+            }
+            try await LedgerStore.write(loaded.accounts, decided: [], on: connection)
+            let again = try await LedgerStore.load(keys.reversed(), commands: [], on: connection)
+            try await LedgerStore.write(again.accounts, decided: [], on: connection)
+            #expect(again.accounts.map(\.account.endUserID) == keys.reversed().map(\.endUserID))
+            #expect(again.accounts.map(\.account.balance.rawValue) == (1...100).reversed())
+        }
+    }
+
+    @Test("a decided command is found again, and its name cannot be taken twice")
+    func decidedCommands() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Books(connection)
+            let key = CommandKey(environmentID: books.environmentID, id: Bits128(high: 1, low: 2))
+            let decision = NewDecision(
+                key: key, fingerprint: Bits128(high: 3, low: 4), status: 402, accountID: nil, revision: 0,
+                answer: .body([1, 2]), decidedAt: Instant(microseconds: 0))
+            _ = try await LedgerStore.load([try books.key("alice")], commands: [key], on: connection)
+            try await LedgerStore.write([], decided: [decision], on: connection)
+            let found = try await CommandStore.find(key, on: connection)
+            #expect(found?.status == 402)
+            #expect(found?.answer == .body([1, 2]))
+            #expect(found?.fingerprint == Bits128(high: 3, low: 4))
+            let error = await #expect(throws: PostgresError.self) {
+                try await LedgerStore.write([], decided: [decision], on: connection)
+            }
+            #expect(error?.constraint == "commands_pkey")
+        }
+    }
+
+    @Test(
+        "the database refuses to change or delete an entry",
+        arguments: ["update entries set amount = 0", "delete from entries", "truncate entries"])
+    func appendOnly(statement: String) async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Books(connection)
+            try await books.apply([try books.grant(5)], to: "alice")
+            await #expect(throws: PostgresError.self) { try await connection.script(statement) }
+            #expect(try await rowCount("entries", connection) == 1)
+        }
+    }
+
+    @Test(
+        "the database refuses amounts that the rules rule out",
+        arguments: [
+            ("update blocks set remaining = -1", "blocks_amounts_ordered"),
+            ("update blocks set remaining = original + 1", "blocks_amounts_ordered"),
+            ("update blocks set held = remaining + 1", "blocks_amounts_ordered"),
+            ("update blocks set open = false", "blocks_open_while_remaining"),
+            ("update accounts set balance = -1", "accounts_balance_covered"),
+            ("update accounts set balance = 9007199254740992", "accounts_amounts_in_range"),
+        ])
+    func constraints(statement: String, constraint: String) async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Books(connection)
+            try await books.apply([try books.grant(5)], to: "alice")
+            let error = await #expect(throws: PostgresError.self) { try await connection.script(statement) }
+            #expect(error?.constraint == constraint)
+        }
+    }
+}
+
+func rowCount(_ table: String, _ connection: PostgresConnection) async throws -> Int64 {
+    try await connection.run(PostgresQuery(PostgresStatement("select count(*) from \(table)"))).first?.int64(0) ?? -1
+}

@@ -1,0 +1,66 @@
+import Foundation
+import Logging
+import Migrations
+import Postgres
+import Storage
+import Testing
+
+@Suite("Migrator")
+struct MigratorTests {
+    @Test("a second run applies nothing")
+    func repetition() async throws {
+        try await withDatabase { connection, configuration in
+            let migrator = Migrator(migrations: SchemaMigrations.all, logger: quietLogger)
+            #expect(try await migrator.missing(connection).isEmpty)
+            let second = try await PostgresConnection.connect(configuration)
+            #expect(try await migrator.migrate(second).isEmpty)
+        }
+    }
+
+    @Test("two migrators at once apply each step once")
+    func concurrency() async throws {
+        try await withDatabase { connection, configuration in
+            let step = Migration(name: "9001_more", sql: "create table more (id integer)", assertion: nil)
+            let migrator = Migrator(migrations: SchemaMigrations.all + [step], logger: quietLogger)
+            async let first = migrator.migrate(try await PostgresConnection.connect(configuration))
+            async let second = migrator.migrate(try await PostgresConnection.connect(configuration))
+            #expect(try await first + second == ["9001_more"])
+        }
+    }
+
+    @Test("a step whose assertion fails leaves nothing behind")
+    func failingAssertion() async throws {
+        try await withDatabase { connection, configuration in
+            let step = Migration(
+                name: "9001_more", sql: "create table more (id integer)", assertion: "select 1 / 0")
+            let migrator = Migrator(migrations: SchemaMigrations.all + [step], logger: quietLogger)
+            await #expect(throws: PostgresError.self) {
+                try await migrator.migrate(try await PostgresConnection.connect(configuration))
+            }
+            let missing = try await migrator.missing(connection)
+            #expect(missing == ["9001_more"])
+            await #expect(throws: PostgresError.self) { try await connection.script("select from more") }
+        }
+    }
+
+    @Test("a database of a newer release is left alone")
+    func newerDatabase() async throws {
+        try await withDatabase { connection, configuration in
+            try await connection.script("insert into schema_migrations (name) values ('9999_future')")
+            let migrator = Migrator(migrations: SchemaMigrations.all, logger: quietLogger)
+            await #expect(throws: Migrator.MigrationError.self) {
+                try await migrator.migrate(try await PostgresConnection.connect(configuration))
+            }
+        }
+    }
+
+    @Test("every SQL file beside the list is in it")
+    func completeness() throws {
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Migrations")
+        let files = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".sql") }
+        let steps = files.filter { !$0.hasSuffix(".after.sql") }.map { String($0.dropLast(4)) }.sorted()
+        #expect(SchemaMigrations.all.map(\.name) == steps)
+        let asserted = files.filter { $0.hasSuffix(".after.sql") }.map { String($0.dropLast(10)) }.sorted()
+        #expect(SchemaMigrations.all.filter { $0.assertion != nil }.map(\.name) == asserted)
+    }
+}

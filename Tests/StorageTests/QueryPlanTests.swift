@@ -1,0 +1,56 @@
+import Credits
+import Postgres
+import Testing
+
+@testable import Storage
+
+/// The cost of each hot statement is a test: none may read a whole table of the ledger.
+@Suite("Query plans")
+struct QueryPlanTests {
+    @Test("the statements of a batch find their rows by index, whatever the tables' size")
+    func batch() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Books(connection)
+            try await books.apply([try books.grant(1_000), books.use], to: "alice")
+            try await connection.script(LedgerStore.sessionSettings)
+            let keys: [PostgresValue] = [.int32s([books.environmentID.rawValue]), .texts(["alice"])]
+            let ids: [PostgresValue] = [.int32s([1]), .int64s([1])]
+            let statements: [(PostgresStatement, [PostgresValue])] = [
+                (LedgerStore.lockAccounts, keys),
+                (LedgerStore.loadBlocks, keys),
+                (CommandStore.loadDecided, [.int32s([1]), .uuids([PostgresUUID(high: 1, low: 2)])]),
+                (
+                    LedgerStore.updateBlocksStatement,
+                    ids + [.int32s([1]), .int64s([900]), .int64s([0])]
+                ),
+            ]
+            for (statement, values) in statements {
+                let plan = try await explain(statement, values, connection)
+                #expect(!plan.contains("Seq Scan on"), "\(plan)")
+                #expect(plan.contains("Index"), "\(plan)")
+            }
+        }
+    }
+
+    @Test("a page of the ledger is read from the end of its index")
+    func ledgerPage() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Books(connection)
+            try await books.apply([try books.grant(1_000), books.use], to: "alice")
+            try await connection.script("set enable_seqscan = off")
+            let plan = try await explain(
+                EntryStore.listDescending,
+                [.int32(1), .int64(1), .null, .null, .null, .null, .null, .int64(26)], connection)
+            #expect(plan.contains("Index Scan Backward using entries_pkey"), "\(plan)")
+            #expect(!plan.contains("Sort"), "\(plan)")
+        }
+    }
+
+    private func explain(
+        _ statement: PostgresStatement, _ values: [PostgresValue], _ connection: PostgresConnection
+    ) async throws -> String {
+        let result = try await connection.run(
+            PostgresQuery(PostgresStatement("explain (costs off) \(statement.sql)"), values))
+        return try result.map { try $0.text(0) }.joined(separator: "\n")
+    }
+}
