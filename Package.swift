@@ -69,6 +69,12 @@ let package = Package(
             dependencies: ["Credits", "Ledger", "Messaging", "Metering", "Postgres", "Representations", logging],
             swiftSettings: settings),
         .target(
+            name: "Ingest",
+            dependencies: [
+                "Credits", "JSON", crypto, logging, nioCore, nioHTTP1,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ], swiftSettings: settings),
+        .target(
             name: "Migrations", dependencies: ["Storage"], path: "Migrations",
             resources: [.embedInCode("0001_ledger.sql"), .embedInCode("0001_ledger.after.sql")],
             swiftSettings: settings),
@@ -103,7 +109,7 @@ let package = Package(
         .executableTarget(
             name: "QuotaStackCLI",
             dependencies: [
-                "API", "JSON", "LedgerWorker", "LoadGenerator", "Messaging", "Migrations", "Postgres", "Replica",
+                "API", "Ingest", "JSON", "LedgerWorker", "LoadGenerator", "Messaging", "Migrations", "Postgres", "Replica",
                 "Runtime", "Storage", lifecycle, logging, nioCore, nioHTTP1, signals,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -115,6 +121,10 @@ let package = Package(
         .testTarget(name: "MeteringTests", dependencies: ["Credits", "Metering"], swiftSettings: settings),
         .testTarget(
             name: "LedgerTests", dependencies: ["Credits", "Ledger", "Metering", crypto], swiftSettings: settings),
+        .testTarget(
+            name: "IngestTests",
+            dependencies: ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix],
+            swiftSettings: settings),
         .testTarget(
             name: "LoadGeneratorTests", dependencies: ["JSON", "LoadGenerator", nioCore, nioPosix],
             swiftSettings: settings),

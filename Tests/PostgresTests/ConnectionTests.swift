@@ -161,7 +161,7 @@ struct ConnectionTests {
     @Test("A request whose deadline passes before it is sent costs nothing")
     func deadlineWhileWaiting() async throws {
         try await withConnection { connection async throws in
-            let sleeping = try await asleep(connection, seconds: 1)
+            let sleeping = try await asleep(connection, seconds: 5)
             let error = try await postgresError {
                 try await connection.script("SELECT 1", within: .milliseconds(50))
             }

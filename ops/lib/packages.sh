@@ -5,6 +5,8 @@ packages_to_build=(binutils ca-certificates git libc6-dev libpq-dev librabbitmq-
 packages_to_run=(curl jq openssl postgresql-15 rabbitmq-server)
 # shellcheck disable=SC2034 # used by ops/test
 packages_to_test=(shellcheck)
+# shellcheck disable=SC2034 # used by ops/bench
+packages_to_bench=(redis-server redis-tools)
 
 # install_packages NAME...: installs the ones that are missing; asks nothing of the system when none is.
 install_packages() {

@@ -1,0 +1,95 @@
+import ArgumentParser
+import Ingest
+import Logging
+
+/// Loads a file of usage into a running installation.
+struct IngestCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ingest",
+        abstract: "Load a CSV or NDJSON file of usage; running it again charges nothing twice.",
+        discussion: """
+            Every row gets an idempotency key, so a run that broke off is completed by running it again. The key is the \
+            file's hash and the row's number, unless a column has one.
+
+            quotastack ingest day.csv --feature tokens --units input+output --end-user customer
+            quotastack ingest trace.csv --feature tokens --units ContextTokens+GeneratedTokens --end-user 'user_{row % 200}'
+
+            Exit codes: 0 all rows are charged, 2 some were rejected, 1 it could not be completed.
+            """)
+
+    @Argument(help: "The file; .csv, .ndjson or .jsonl, unless --format says which.") var file: String
+    @OptionGroup var environment: EnvironmentOptions
+    @Option(help: "csv or ndjson.") var format: String?
+    @Option(help: "Column of the end user's id, or a pattern such as 'user_{row % 200}'.") var endUser: String
+    @Option(help: "Key of the feature used.") var feature: String?
+    @Option(help: "Column of the feature's key, instead of --feature.") var featureColumn: String?
+    @Option(help: "Column of the units, or several joined by +; default: 1 a row.") var units: String?
+    @Option(help: "Column of the instant of use; default: the instant of loading.") var occurredAt: String?
+    @Option(help: "How that column is written: rfc3339, utc, unix-seconds or unix-milliseconds.")
+    var timeFormat = "rfc3339"
+    @Option(help: "Column of the idempotency key.") var keyColumn: String?
+    @Option(help: "Begin keys with this instead of the file's hash.") var keyPrefix: String?
+    @Option(help: "Column to keep as metadata; may be repeated.") var metadata: [String] = []
+    @Option(help: "Events in one request.") var batchSize = 1_000
+    @Option(help: "Requests under way at once.") var concurrency = 4
+    @Option(help: "Rows to leave out at the beginning.") var skip = 0
+    @Option(help: "Rows to load at most.") var limit: Int?
+    @Option(help: "Write rejected rows to this file.") var rejects: String?
+    @Flag(help: "Read and check the file, and send nothing.") var dryRun = false
+
+    func run() async throws {
+        var plan = IngestPlan(
+            file: file, baseURL: try apiURL(environment.url), apiKey: APIKey(try environment.key()),
+            mapping: try mapping())
+        if let format {
+            guard let known = IngestPlan.FileFormat(rawValue: format) else {
+                throw ValidationError("--format must be csv or ndjson.")
+            }
+            plan.format = known
+        }
+        plan.batchSize = batchSize
+        plan.concurrency = concurrency
+        plan.skip = skip
+        plan.limit = limit
+        plan.rejectsFile = rejects
+        let bar = ProgressBar.standardError()
+        let ingestion = Ingestion(plan, logger: bar.logger(label: "ingest", level: .warning))
+        if dryRun {
+            let found = try ingestion.inspect()
+            print("\(found.rows) rows with \(found.units) units; keys begin with \(found.keyPrefix ?? "the key column").")
+            return
+        }
+        let report = await ingestion.run(progress: bar.update)
+        bar.finish()
+        print(report)
+        if report.status != .complete { throw ExitCode(report.status.rawValue) }
+    }
+
+    private func mapping() throws -> EventMapping {
+        guard (feature == nil) != (featureColumn == nil) else {
+            throw ValidationError("Give either --feature or --feature-column.")
+        }
+        var occurrence: EventMapping.OccurredAt?
+        if let occurredAt {
+            guard let format = EventMapping.TimeFormat(rawValue: timeFormat) else {
+                let known = EventMapping.TimeFormat.allCases.map(\.rawValue).joined(separator: ", ")
+                throw ValidationError("--time-format must be one of \(known).")
+            }
+            occurrence = EventMapping.OccurredAt(column: occurredAt, format: format)
+        }
+        var unitColumns = EventMapping.Units.fixed(1)
+        if let units {
+            guard let sum = EventMapping.Units(sum: units) else {
+                throw ValidationError("--units must be a column, or several joined by +.")
+            }
+            unitColumns = sum
+        }
+        return EventMapping(
+            endUser: EventMapping.EndUser(pattern: endUser) ?? .column(endUser),
+            feature: feature.map { .fixed($0) } ?? .column(featureColumn ?? ""),
+            units: unitColumns,
+            occurredAt: occurrence,
+            idempotencyKey: keyColumn.map { .column($0) } ?? .rowNumber(prefix: keyPrefix),
+            metadataColumns: metadata)
+    }
+}
