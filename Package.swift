@@ -110,7 +110,7 @@ let package = Package(
             name: "QuotaStackCLI",
             dependencies: [
                 "API", "Ingest", "JSON", "LedgerWorker", "LoadGenerator", "Messaging", "Migrations", "Postgres", "Replica",
-                "Runtime", "Storage", lifecycle, logging, nioCore, nioHTTP1, signals,
+                "Runtime", "Storage", lifecycle, logging, nioCore, nioHTTP1, nioPosix, signals,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),

@@ -41,6 +41,11 @@ package struct APIServer: Service {
         quiet.logLevel = max(logger.logLevel, .warning)
         application = Application(
             router: router,
+            server: .http1(
+                configuration: .init(
+                    idleTimeout: .seconds(60),
+                    httpDecoderConfiguration: .init(
+                        maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 16 << 10, maxHeaderFieldCount: 100))),
             configuration: ApplicationConfiguration(
                 address: .hostname(host, port: port), serverName: nil, backlog: 1_024, reuseAddress: true),
             logger: quiet)

@@ -19,12 +19,13 @@ struct DecidedAnswers: Sendable {
             switch decided.answer {
             case .body(let bytes): body = bytes
             case .use(let account, let sequence):
-                let found = try await EntryStore.find([(environmentID, account, sequence: sequence)], on: connection)
+                let found = try await EntryStore.find(
+                    [EntryKey(environmentID: environmentID, accountID: account, sequence: sequence)], on: connection)
                 guard let entry = found.first?.entry,
                     let owner = try await AccountReads.endUser(account, environmentID: environmentID, on: connection)
                 else { throw StorageError.missingRow("the entry of a decided use") }
                 var json = JSONWriter()
-                json.usage(entry, entry.balancesAfter, of: AccountName(id: account, endUserID: owner.endUserID))
+                json.usage(entry, of: AccountName(id: account, endUserID: owner.endUserID))
                 body = json.bytes
             }
             return CommandResult(status: decided.status, isReplay: false, position: decided.position, body: body)

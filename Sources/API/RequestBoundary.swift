@@ -1,5 +1,6 @@
 import Hummingbird
 import Logging
+import Postgres
 import Representations
 import Runtime
 
@@ -33,21 +34,30 @@ struct RequestBoundary: RouterMiddleware {
         } catch let error as HTTPError {
             response = .problem(Self.problem(error), requestID: context.requestID)
         } catch {
+            let isOutage = error is PostgresError
             logger.error(
                 "a request failed: \(error)",
                 metadata: [
                     "request_id": "\(context.requestID)", "method": "\(request.method)", "path": "\(request.uri.path)",
                 ])
-            response = .problem(
-                Problem(
-                    .unavailable, "The request could not be served at the moment. Quote the request id if it persists."),
-                requestID: context.requestID)
+            let problem =
+                isOutage
+                ? Problem(.unavailable, "The database cannot be reached at the moment. Try again.")
+                : Problem(.internalError, "The request could not be served. Quote the request id to the operators.")
+            response = .problem(problem, requestID: context.requestID)
         }
         response.headers[.requestID] = context.requestID
         let duration = ContinuousClock.now - start
         seconds.observe(duration.seconds)
         answered.increment()
-        if response.status.code >= 500 { failed.increment() }
+        if response.status.code >= 500 {
+            failed.increment()
+            logger.warning(
+                "a request was answered \(response.status.code)",
+                metadata: [
+                    "request_id": "\(context.requestID)", "method": "\(request.method)", "path": "\(request.uri.path)",
+                ])
+        }
         logger.debug(
             "request",
             metadata: [

@@ -16,6 +16,7 @@ struct AccountItem: Sendable {
 
     var accountKey: AccountKey { AccountKey(environmentID: environmentID, endUserID: command.endUserID) }
     var commandKey: CommandKey { CommandKey(environmentID: environmentID, id: command.identity.id) }
+    var fingerprint: Bits128? { command.identity.idempotencyKey?.fingerprint }
 }
 
 /// Applies a batch of account commands in one transaction: read, decide, write.
@@ -24,19 +25,28 @@ struct AccountBatch {
     private let connection: PostgresConnection
     private var drafts: [AccountDraft] = []
     private var draftIndex: [AccountKey: Int] = [:]
-    private var decidedBefore: [CommandKey: DecidedCommand] = [:]
-    /// Commands decided in this batch, by name: the same command may come twice in it.
-    private var decidedNow: [CommandKey: Int] = [:]
+    /// Every command that has its decision, from earlier or from this batch: the same command may come twice in it.
+    private var decided: [CommandKey: Decided] = [:]
     private var decisions: [NewDecision] = []
-    private var results: [CommandResult?]
-    /// Items whose answer is made again from an entry in the database.
-    private var replaysOfUse: [(item: Int, account: AccountID, sequence: Int64)] = []
+    private var catalogueVersions: [EnvironmentID: Int64] = [:]
     private var now = Instant(microseconds: 0)
+
+    /// A decision, and what its answer is made from each time it is asked for.
+    private struct Decided {
+        enum Content {
+            case use(AccountID, Entry)
+            case body([UInt8])
+        }
+
+        let fingerprint: Bits128?
+        let status: UInt16
+        let position: Position
+        let content: Content
+    }
 
     private init(_ items: [AccountItem], on connection: PostgresConnection) {
         self.items = items
         self.connection = connection
-        results = Array(repeating: nil, count: items.count)
     }
 
     /// Applies the items and commits.
@@ -49,13 +59,12 @@ struct AccountBatch {
         var batch = AccountBatch(items, on: connection)
         try await batch.load()
         try await catalogues.refresh(to: batch.catalogueVersions, on: connection)
-        batch.decide(catalogues)
-        try await batch.loadReplaysOfUse()
+        let results = items.map { batch.decide($0, catalogue: catalogues[$0.environmentID]) }
         try await LedgerStore.write(batch.drafts, decided: batch.decisions, on: connection)
-        return batch.results.compactMap { $0 }
+        return results
     }
 
-    private var catalogueVersions: [EnvironmentID: Int64] = [:]
+    // MARK: - Read
 
     private mutating func load() async throws {
         var keys: [AccountKey] = []
@@ -65,116 +74,93 @@ struct AccountBatch {
         }
         let loaded = try await LedgerStore.load(keys, commands: items.map(\.commandKey), on: connection)
         drafts = loaded.accounts
-        decidedBefore = loaded.decided
         catalogueVersions = loaded.catalogueVersions
         now = loaded.now
+        try await loadDecided(loaded.decided)
     }
 
-    private mutating func decide(_ catalogues: CatalogueCache) {
-        for index in items.indices {
-            let item = items[index]
-            if let earlier = decidedBefore[item.commandKey] {
-                replay(earlier, at: index)
-            } else if let earlier = decidedNow[item.commandKey] {
-                repeatResult(of: earlier, at: index)
-            } else {
-                apply(index, catalogue: catalogues[item.environmentID])
+    /// Takes the decisions of earlier batches, with the entries from which the answers to uses are made again.
+    private mutating func loadDecided(_ earlier: [CommandKey: DecidedCommand]) async throws {
+        var uses: [EntryKey: CommandKey] = [:]
+        for (key, command) in earlier {
+            switch command.answer {
+            case .body(let body):
+                decided[key] = Decided(
+                    fingerprint: command.fingerprint, status: command.status, position: command.position,
+                    content: .body(body))
+            case .use(let account, let sequence):
+                uses[EntryKey(environmentID: key.environmentID, accountID: account, sequence: sequence)] = key
             }
         }
+        guard !uses.isEmpty else { return }
+        for found in try await EntryStore.find(Array(uses.keys), on: connection) {
+            guard let key = uses[found.key], let command = earlier[key] else { continue }
+            decided[key] = Decided(
+                fingerprint: command.fingerprint, status: command.status, position: command.position,
+                content: .use(found.accountID, found.entry))
+        }
+        guard decided.count == earlier.count else { throw StorageError.missingRow("the entry of a decided use") }
     }
 
-    private mutating func apply(_ index: Int, catalogue: Catalogue) {
-        let item = items[index]
-        guard let draft = draftIndex[item.accountKey] else { return }
-        let outcome = drafts[draft].apply(
+    // MARK: - Decide
+
+    private mutating func decide(_ item: AccountItem, catalogue: Catalogue) -> CommandResult {
+        if let earlier = decided[item.commandKey] {
+            guard earlier.fingerprint == item.fingerprint else {
+                let answer = Answer(.keyReuse, requestID: item.requestID)
+                return CommandResult(status: answer.status, isReplay: false, position: .none, body: answer.body)
+            }
+            return result(earlier, for: item, isReplay: true)
+        }
+        guard let index = draftIndex[item.accountKey] else { preconditionFailure("every item's account was loaded") }
+        let outcome = drafts[index].apply(
             item.command.action, idempotencyKey: item.command.identity.idempotencyKey?.text, catalogue: catalogue,
             now: now)
-        let account = drafts[draft].account
-        let name = AccountName(id: account.id, endUserID: account.endUserID)
+        let account = drafts[index].account
         let position: Position = account.revision > 0 ? .account(account.id, revision: account.revision) : .none
-        let answer: Answer
-        var remembered: DecidedCommand.Answer
-        if case .used(let entry, _) = outcome, !item.wantsBody {
-            answer = Answer(status: 201, body: PublicID(.usage, account: account.id, number: entry.sequence).utf8)
-            remembered = .use(account.id, sequence: entry.sequence)
+        let decision: Decided
+        if case .used(let entry, _) = outcome {
+            decision = Decided(
+                fingerprint: item.fingerprint, status: 201, position: position, content: .use(account.id, entry))
         } else {
-            answer = Answer(outcome, account: name, requestID: item.requestID)
-            remembered = .body(answer.body)
-            if case .used(let entry, _) = outcome { remembered = .use(account.id, sequence: entry.sequence) }
+            let answer = Answer(
+                outcome, account: AccountName(id: account.id, endUserID: account.endUserID), requestID: item.requestID)
+            decision = Decided(
+                fingerprint: item.fingerprint, status: answer.status, position: position, content: .body(answer.body))
+            guard answer.isRemembered else { return result(decision, for: item, isReplay: false) }
         }
-        results[index] = CommandResult(
-            status: answer.status, isReplay: false, position: position, body: answer.body)
-        guard answer.isRemembered else { return }
-        decidedNow[item.commandKey] = index
+        remember(decision, as: item.commandKey, account: account)
+        return result(decision, for: item, isReplay: false)
+    }
+
+    private mutating func remember(_ decision: Decided, as key: CommandKey, account: Account) {
+        decided[key] = decision
+        let answer: DecidedCommand.Answer =
+            switch decision.content {
+            case .use(let account, let entry): .use(account, sequence: entry.sequence)
+            case .body(let body): .body(body)
+            }
         decisions.append(
             NewDecision(
-                key: item.commandKey, fingerprint: item.command.identity.idempotencyKey?.fingerprint,
-                status: answer.status, accountID: account.revision > 0 ? account.id : nil,
-                revision: account.revision, answer: remembered, decidedAt: now))
+                key: key, fingerprint: decision.fingerprint, status: decision.status,
+                accountID: account.revision > 0 ? account.id : nil, revision: account.revision, answer: answer,
+                decidedAt: now))
     }
 
-    private mutating func replay(_ earlier: DecidedCommand, at index: Int) {
-        guard earlier.fingerprint == items[index].command.identity.idempotencyKey?.fingerprint else {
-            return refuseKeyReuse(at: index)
+    /// The answer to an item: what a first answer and every replay share.
+    private func result(_ decided: Decided, for item: AccountItem, isReplay: Bool) -> CommandResult {
+        let body: [UInt8]
+        switch decided.content {
+        case .body(let bytes): body = bytes
+        case .use(let account, let entry):
+            if item.wantsBody {
+                var json = JSONWriter()
+                json.usage(entry, of: AccountName(id: account, endUserID: item.command.endUserID))
+                body = json.bytes
+            } else {
+                body = PublicID(.usage, account: account, number: entry.sequence).utf8
+            }
         }
-        switch earlier.answer {
-        case .body(let body):
-            results[index] = CommandResult(
-                status: earlier.status, isReplay: true, position: earlier.position, body: body)
-        case .use(let account, let sequence):
-            results[index] = CommandResult(
-                status: earlier.status, isReplay: true, position: earlier.position, body: [])
-            replaysOfUse.append((index, account, sequence))
-        }
-    }
-
-    /// The second coming of a command in the batch that decided it.
-    private mutating func repeatResult(of earlier: Int, at index: Int) {
-        let fingerprint = items[earlier].command.identity.idempotencyKey?.fingerprint
-        guard fingerprint == items[index].command.identity.idempotencyKey?.fingerprint,
-            items[earlier].accountKey == items[index].accountKey, let first = results[earlier]
-        else { return refuseKeyReuse(at: index) }
-        var body = first.body
-        if items[index].wantsBody != items[earlier].wantsBody, first.isSuccess,
-            case .account(let account, _) = first.position, case .use = items[earlier].command.action,
-            let decision = decisions.first(where: { $0.key == items[index].commandKey }),
-            case .use(_, let sequence) = decision.answer, let draft = draftIndex[items[index].accountKey],
-            let entry = drafts[draft].entries.first(where: { $0.sequence == sequence })
-        {
-            let name = AccountName(id: account, endUserID: items[index].command.endUserID)
-            body = Self.body(of: entry, account: name, wantsBody: items[index].wantsBody)
-        }
-        results[index] = CommandResult(status: first.status, isReplay: true, position: first.position, body: body)
-    }
-
-    private mutating func refuseKeyReuse(at index: Int) {
-        let answer = Answer(.keyReuse, requestID: items[index].requestID)
-        results[index] = CommandResult(status: answer.status, isReplay: false, position: .none, body: answer.body)
-    }
-
-    private mutating func loadReplaysOfUse() async throws {
-        guard !replaysOfUse.isEmpty else { return }
-        let entries = try await EntryStore.find(
-            replaysOfUse.map { (items[$0.item].environmentID, $0.account, sequence: $0.sequence) }, on: connection)
-        for replay in replaysOfUse {
-            let item = items[replay.item]
-            guard let result = results[replay.item],
-                let found = entries.first(where: {
-                    $0.accountID == replay.account && $0.entry.sequence == replay.sequence
-                })
-            else { throw StorageError.missingRow("the entry of a decided use") }
-            let name = AccountName(id: replay.account, endUserID: item.command.endUserID)
-            results[replay.item] = CommandResult(
-                status: result.status, isReplay: true, position: result.position,
-                body: Self.body(of: found.entry, account: name, wantsBody: item.wantsBody))
-        }
-    }
-
-    /// The answer to a use, from its entry alone: what a replay and the first answer share.
-    static func body(of entry: Entry, account: AccountName, wantsBody: Bool) -> [UInt8] {
-        guard wantsBody else { return PublicID(.usage, account: account.id, number: entry.sequence).utf8 }
-        var json = JSONWriter()
-        json.usage(entry, entry.balancesAfter, of: account)
-        return json.bytes
+        return CommandResult(status: decided.status, isReplay: isReplay, position: decided.position, body: body)
     }
 }

@@ -25,8 +25,8 @@ struct Answer {
     init(_ outcome: Outcome, account: AccountName, requestID: String) {
         var json = JSONWriter()
         switch outcome {
-        case .used(let entry, let balances):
-            json.usage(entry, balances, of: account)
+        case .used(let entry, _):
+            json.usage(entry, of: account)
             self.init(status: 201, body: json.bytes)
         case .granted(let block, let entry, let balances):
             json.grant(block, entry, balances, of: account)

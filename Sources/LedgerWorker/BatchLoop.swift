@@ -14,16 +14,13 @@ actor BatchLoop {
     private static let messagesPerBatch = 64
     /// Commands in one transaction; more are applied in several.
     private static let commandsPerTransaction = 2_000
-    /// How often a transaction is repeated after a deadlock or serialization failure.
-    private static let attempts = 5
-
-    private let inbox: DeliveryInbox
+    let inbox: DeliveryInbox
     private let consumer: AMQPConsumer
     private let publisher: AMQPPublisher
-    private let database: PostgresConfiguration
-    private let metrics: LedgerMetrics
-    private let logger: Logger
-    private var connection: PostgresConnection?
+    let database: PostgresConfiguration
+    let metrics: LedgerMetrics
+    let logger: Logger
+    var connection: PostgresConnection?
     private var catalogues = CatalogueCache()
 
     init(
@@ -58,6 +55,14 @@ actor BatchLoop {
         }
         guard await applyAccountCommands(&messages) else { return false }
         guard await applyCatalogueCommands(&messages) else { return false }
+        for request in messages.flatMap(\.message.requests) {
+            logger.debug(
+                "applied",
+                metadata: [
+                    "request_id": "\(request.requestID)", "traceparent": "\(request.traceParent ?? "-")",
+                    "commands": "\(request.commands.count)",
+                ])
+        }
         reply(messages)
         consumer.acknowledge(deliveries.map(\.tag))
         return true
@@ -150,67 +155,6 @@ actor BatchLoop {
         return true
     }
 
-    /// Runs a transaction until it has an outcome: again after a lost connection (for as long as it takes, since the
-    /// commands are in the queue and nowhere else), after a lost race for an idempotency key, and a few times after a
-    /// deadlock.
-    private func repeating<Value: Sendable>(
-        _ transaction: (PostgresConnection) async throws -> Value
-    ) async throws -> Value {
-        var attempt = 0
-        while true {
-            let connection = try await connected()
-            do {
-                return try await transaction(connection)
-            } catch let error as PostgresError {
-                if error.isConnectionLoss || !connection.isUsable {
-                    logger.warning("the connection to PostgreSQL was lost in a batch, which is applied again: \(error)")
-                    discardConnection()
-                    continue
-                }
-                try await rollBack(connection)
-                let isRace = error.isSerializationFailure || error.constraint == "commands_pkey"
-                attempt += 1
-                guard isRace, attempt < Self.attempts else { throw error }
-                metrics.repeatedTransactions.increment()
-            } catch {
-                try await rollBack(connection)
-                throw error
-            }
-        }
-    }
-
-    private func rollBack(_ connection: PostgresConnection) async throws {
-        do {
-            _ = try await connection.run(PostgresQuery("rollback"))
-        } catch {
-            discardConnection()
-        }
-    }
-
-    private func discardConnection() {
-        connection?.close()
-        connection = nil
-    }
-
-    /// The connection, made anew if need be: at first at once, then every half second until it is there or the loop closes.
-    private func connected() async throws -> PostgresConnection {
-        var isFirst = true
-        while true {
-            if let connection, connection.isUsable { return connection }
-            if inbox.isClosed { throw LoopClosed() }
-            do {
-                let fresh = try await PostgresConnection.connect(database, logger: logger)
-                try await fresh.script(LedgerStore.sessionSettings)
-                connection = fresh
-                return fresh
-            } catch {
-                if isFirst { logger.error("PostgreSQL cannot be reached; commands wait in the queue: \(error)") }
-                isFirst = false
-                try await Task.sleep(for: .milliseconds(500))
-            }
-        }
-    }
-
     // MARK: - What cannot be applied
 
     /// Parks a command that cannot be applied even alone.
@@ -221,13 +165,8 @@ actor BatchLoop {
             "a command cannot be applied and is parked: \(error)",
             metadata: ["request_id": "\(requestID)", "command_id": "\(PublicID(.operation, key.id))"])
         metrics.parkedCommands.increment()
-        do {
-            try await repeating { connection in
-                try await CommandStore.park(
-                    queue: "", key: key, requestID: requestID, error: "\(error)",
-                    message: CommandMessage(requests: [command]).encoded(), on: connection)
-            }
-        } catch {
+        let message = CommandMessage(requests: [command]).encoded()
+        guard await put(queue: "", key: key, requestID: requestID, error: "\(error)", message: message) else {
             return nil
         }
         let problem = Problem(
@@ -241,15 +180,29 @@ actor BatchLoop {
     private func park(_ delivery: AMQPDelivery, error: CodingError) async -> Bool {
         logger.critical("a message of \(delivery.queue) cannot be read and is parked: \(error)")
         metrics.parkedCommands.increment()
-        do {
-            try await repeating { connection in
-                try await CommandStore.park(
-                    queue: delivery.queue, key: nil, requestID: nil, error: "\(error)", message: delivery.body,
-                    on: connection)
+        return await put(
+            queue: delivery.queue, key: nil, requestID: nil, error: "\(error)", message: delivery.body)
+    }
+
+    /// Writes a row of the table of parked commands, however long it takes: what is not there must stay in the queue.
+    ///
+    /// - Returns: False when the loop was closed first.
+    private func put(
+        queue: String, key: CommandKey?, requestID: String?, error: String, message: [UInt8]
+    ) async -> Bool {
+        while true {
+            do {
+                try await repeating { connection in
+                    try await CommandStore.park(
+                        queue: queue, key: key, requestID: requestID, error: error, message: message, on: connection)
+                }
+                return true
+            } catch is LoopClosed {
+                return false
+            } catch {
+                logger.critical("a command could not even be parked, and is tried again: \(error)")
+                guard await pause(.seconds(1)) else { return false }
             }
-            return true
-        } catch {
-            return false
         }
     }
 
@@ -273,9 +226,6 @@ actor BatchLoop {
         }
     }
 }
-
-/// The loop was told to stop while it waited for the database.
-private struct LoopClosed: Error {}
 
 /// Where a command came from.
 private struct Place {

@@ -43,7 +43,8 @@ struct CatalogueChange {
             return replay(earlier)
         }
         let now = try await CatalogueStore.now(on: connection)
-        let answer = try await decide(environment?.kind, now: now)
+        var created: EnvironmentID?
+        let answer = try await decide(environment?.kind, created: &created, now: now)
         let isChange = (200..<300).contains(answer.status)
         let version = isChange && environment != nil ? (environment?.version ?? 0) + 1 : 0
         let decision = NewDecision(
@@ -51,9 +52,9 @@ struct CatalogueChange {
             revision: version, answer: .body(answer.body), decidedAt: now)
         try await CatalogueStore.finish(
             answer.isRemembered ? decision : nil, raising: version > 0 ? environmentID : nil, on: connection)
-        return CommandResult(
-            status: answer.status, isReplay: false,
-            position: version > 0 ? .catalogue(environmentID, version: version) : .none, body: answer.body)
+        var position = version > 0 ? Position.catalogue(environmentID, version: version) : .none
+        if let created { position = .catalogue(created, version: 1) }
+        return CommandResult(status: answer.status, isReplay: false, position: position, body: answer.body)
     }
 
     private func replay(_ earlier: DecidedCommand) -> CommandResult {
@@ -65,11 +66,14 @@ struct CatalogueChange {
         return CommandResult(status: earlier.status, isReplay: true, position: earlier.position, body: body)
     }
 
-    private func decide(_ kind: EnvironmentKind?, now: Instant) async throws -> Answer {
+    /// - Parameter created: Set to the environment that a new tenant's first caller will ask for.
+    private func decide(
+        _ kind: EnvironmentKind?, created: inout EnvironmentID?, now: Instant
+    ) async throws -> Answer {
         switch command.action {
         case .createTenant(let name, let liveKey, let testKey):
             let tenant = TenantRecord(id: newID(at: now, 0), name: name, createdAt: now)
-            try await CatalogueStore.insertTenant(
+            created = try await CatalogueStore.insertTenant(
                 tenant, keys: [.live: (newID(at: now, 1), liveKey), .test: (newID(at: now, 2), testKey)],
                 on: connection)
             return answer(201) { $0.tenant(tenant) }

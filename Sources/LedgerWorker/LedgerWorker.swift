@@ -13,10 +13,14 @@ package struct LedgerWorker: Service {
     /// How many messages of each queue the worker may have in hand: what it applies next while it applies a batch.
     private static let prefetch: UInt16 = 64
 
+    /// Batches that may be under way at once, each with a connection of its own. A commit waits for the disk, and
+    /// PostgreSQL lets several commits share one wait. A queue belongs to one lane, so that its order is kept.
+    private static let laneCount = 2
+
     private let consumer: AMQPConsumer
     private let publisher: AMQPPublisher
-    private let inbox: DeliveryInbox
-    private let batches: BatchLoop
+    private let inboxes: [DeliveryInbox]
+    private let lanes: [BatchLoop]
     private let logger: Logger
 
     package init(
@@ -28,34 +32,43 @@ package struct LedgerWorker: Service {
         consuming.connectionName = "quotastack-ledger consume"
         var publishing = amqp
         publishing.connectionName = "quotastack-ledger reply"
-        let inbox = DeliveryInbox()
-        self.inbox = inbox
+        let inboxes = (0..<Self.laneCount).map { _ in DeliveryInbox() }
+        let laneOfQueue = Dictionary(
+            uniqueKeysWithValues: topology.commandQueues.enumerated().map { ($1, $0 % Self.laneCount) })
+        self.inboxes = inboxes
         self.logger = logger
         publisher = AMQPPublisher(configuration: publishing, logger: logger)
         consumer = AMQPConsumer(
             configuration: consuming, queues: topology.commandQueues, prefetch: Self.prefetch, acknowledges: true,
             logger: logger
         ) { deliveries in
-            inbox.put(deliveries)
+            for (lane, part) in Dictionary(grouping: deliveries, by: { laneOfQueue[$0.queue] ?? 0 }) {
+                inboxes[lane].put(part)
+            }
         }
-        batches = BatchLoop(
-            inbox: inbox, consumer: consumer, publisher: publisher, database: database,
-            metrics: LedgerMetrics(metrics), logger: logger)
+        let ledgerMetrics = LedgerMetrics(metrics)
+        lanes = inboxes.map { [consumer, publisher] inbox in
+            BatchLoop(
+                inbox: inbox, consumer: consumer, publisher: publisher, database: database, metrics: ledgerMetrics,
+                logger: logger)
+        }
     }
 
     /// Whether commands are being received; a reason when not.
     package var state: AMQPConnectionState { consumer.state }
 
-    /// Runs until a graceful shutdown: the batch under way is committed, replied to and acknowledged, and only then the
+    /// Runs until a graceful shutdown: the batches under way are committed, replied to and acknowledged, and only then the
     /// channel is closed, which hands what is left to the next worker in order.
     package func run() async throws {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await consumer.run() }
             group.addTask { await publisher.run() }
             await withGracefulShutdownHandler {
-                await batches.run()
+                await withTaskGroup(of: Void.self) { group in
+                    for lane in lanes { group.addTask { await lane.run() } }
+                }
             } onGracefulShutdown: {
-                inbox.close()
+                for inbox in inboxes { inbox.close() }
             }
             await consumer.stop()
             await publisher.close()

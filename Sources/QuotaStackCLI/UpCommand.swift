@@ -4,6 +4,8 @@ import LedgerWorker
 import Logging
 import Messaging
 import Migrations
+import NIOCore
+import NIOPosix
 import Postgres
 import Replica
 import Runtime
@@ -37,6 +39,12 @@ struct UpCommand: AsyncParsableCommand {
             readConnections: settings.readConnections, topology: topology, commandWait: settings.commandWait,
             replica: replica, gateway: gateway, metrics: metrics, logger: logger)
         // Stopped in the reverse order: the API answers what it has taken while the worker still applies it.
+        // Tasks run on the event loops themselves: a request that is answered from memory changes no thread on its way.
+        // Nothing in this process blocks a task's thread, since every C handle has a thread of its own. Where the runtime
+        // does not offer the hook, tasks run on Swift's own pool as before.
+        if !NIOSingletons.unsafeTryInstallSingletonPosixEventLoopGroupAsConcurrencyGlobalExecutor() {
+            logger.notice("tasks run on a pool of their own: this Swift runtime cannot run them on the event loops")
+        }
         let ordered: [any Service] = [replica, worker, gateway, api]
         let services = ServiceGroup(
             services: ordered, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)

@@ -39,12 +39,12 @@ extension JSONWriter {
         member("effective_balance", balances.effective)
     }
 
-    /// The answer to a use: 201.
-    package mutating func usage(_ entry: Entry, _ balances: Balances, of account: AccountName) {
+    /// The answer to a use: 201. It is made from the entry alone, so that it can be made again from the ledger.
+    package mutating func usage(_ entry: Entry, of account: AccountName) {
         beginObject()
         member("id", PublicID(.usage, account: account.id, number: entry.sequence))
         member("cost", -entry.amount)
-        members(balances)
+        members(entry.balancesAfter)
         key("entry")
         raw(entry.json(account: account.id, endUserID: account.endUserID))
         member("end_user_id", account.endUserID.rawValue)

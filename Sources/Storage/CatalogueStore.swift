@@ -77,9 +77,12 @@ package enum CatalogueStore {
         return Instant(microseconds: try row.timestamp(0))
     }
 
+    /// Makes a tenant with its two environments and one key for each.
+    ///
+    /// - Returns: One of the environments: whoever has seen its first version has seen all of the tenant.
     package static func insertTenant(
         _ tenant: TenantRecord, keys: [EnvironmentKind: (id: Bits128, key: NewKey)], on connection: PostgresConnection
-    ) async throws {
+    ) async throws -> EnvironmentID {
         let tenantID = PostgresValue.uuid(high: tenant.id.high, low: tenant.id.low)
         let createdAt = PostgresValue.timestamp(microseconds: tenant.createdAt.microseconds)
         var queries = [
@@ -97,13 +100,17 @@ package enum CatalogueStore {
                         returning environment_id)
                     insert into api_keys (environment_id, key_id, name, key_hash, hint, created_at)
                     select environment_id, $3, $2, $4, $5, $6 from environment
+                    returning environment_id
                     """,
                     [
                         tenantID, .text(kind.rawValue), .uuid(high: id.high, low: id.low), .bytes(key.hash),
                         .text(key.hint), createdAt,
                     ]))
         }
-        _ = try await connection.run(queries)
+        guard let row = try await connection.run(queries).last?.first else {
+            throw StorageError.missingRow("the environment of a new tenant")
+        }
+        return EnvironmentID(try row.int32(0))
     }
 
     package static func insertKey(

@@ -2,11 +2,28 @@ package import Credits
 package import Ledger
 package import Postgres
 
+/// Where an entry stands.
+package struct EntryKey: Hashable, Sendable {
+    package let environmentID: EnvironmentID
+    package let accountID: AccountID
+    package let sequence: Int64
+
+    package init(environmentID: EnvironmentID, accountID: AccountID, sequence: Int64) {
+        self.environmentID = environmentID
+        self.accountID = accountID
+        self.sequence = sequence
+    }
+}
+
 /// An entry with the account that it belongs to.
 package struct AccountEntry: Hashable, Sendable {
     package let environmentID: EnvironmentID
     package let accountID: AccountID
     package let entry: Entry
+
+    package var key: EntryKey {
+        EntryKey(environmentID: environmentID, accountID: accountID, sequence: entry.sequence)
+    }
 }
 
 /// Which entries of an account to list, and how far.
@@ -40,7 +57,7 @@ package struct EntryFilter: Hashable, Sendable {
 package enum EntryStore {
     /// Entries by account and sequence, in no order.
     package static func find(
-        _ keys: [(EnvironmentID, AccountID, sequence: Int64)], on connection: PostgresConnection
+        _ keys: [EntryKey], on connection: PostgresConnection
     ) async throws -> [AccountEntry] {
         let result = try await connection.run(
             PostgresQuery(
@@ -52,7 +69,8 @@ package enum EntryStore {
                 join entries e using (environment_id, account_id, sequence)
                 """,
                 [
-                    .int32s(keys.map(\.0.rawValue)), .int64s(keys.map(\.1.rawValue)), .int64s(keys.map(\.sequence)),
+                    .int32s(keys.map(\.environmentID.rawValue)), .int64s(keys.map(\.accountID.rawValue)),
+                    .int64s(keys.map(\.sequence)),
                 ]))
         return try result.map { try decode($0) }
     }

@@ -61,7 +61,8 @@ extension Acceptance {
         func features() async throws {
             let client = try await makeTenant().test
             let made = try await client.post(
-                "/v1/features", ["key": "api.calls:v1_a-b", "name": "API calls", "type": "metered", "unit_name": "call"])
+                "/v1/features",
+                ["key": "api.calls:v1_a-b", "name": "API calls", "type": "metered", "unit_name": "call"])
             made.expect(201)
             #expect(
                 made.json.names.sorted()
@@ -358,8 +359,9 @@ extension Acceptance {
                 "/v1/entitlements/check", ["end_user_id": "alice", "feature_key": "api", "units": 3]
             ).expect(200)
             #expect(posted.json == check.json)
-            #expect(try await client.get(
-                "/v1/entitlements/check", [("end_user_id", "alice"), ("feature_key", "api")])["units"] == 1)
+            #expect(
+                try await client.get(
+                    "/v1/entitlements/check", [("end_user_id", "alice"), ("feature_key", "api")])["units"] == 1)
 
             let denied = try await client.check("alice", "api", 15).expect(200)
             #expect(denied["allowed"] == false)

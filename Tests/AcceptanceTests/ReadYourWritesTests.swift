@@ -14,7 +14,8 @@ extension Acceptance {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for number in 0..<16 {
                     group.addTask {
-                        try await run(client, endUser: "user-\(number)", pairs: pairs / 16, seed: seed &+ UInt64(number))
+                        try await run(
+                            client, endUser: "user-\(number)", pairs: pairs / 16, seed: seed &+ UInt64(number))
                     }
                 }
                 try await group.waitForAll()
@@ -53,6 +54,27 @@ extension Acceptance {
             }
         }
 
+        @Test("The keys of a new tenant work as soon as they are shown, and so does a new key")
+        func keys() async throws {
+            let installation = try await SharedInstallation.get()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<24 {
+                    group.addTask {
+                        for _ in 0..<6 {
+                            let tenant = try await installation.makeTenant()
+                            try await tenant.test.get("/v1/features").expect(200)
+                            let made = try await tenant.live.post("/v1/api-keys", ["name": "K"]).expect(201)
+                            let key = installation.client(try made.text("key"))
+                            try await key.get("/v1/features").expect(200)
+                            try await key.post("/v1/api-keys/\(try made.text("id"))/revoke").expect(200)
+                            try await key.get("/v1/features").expect(401)
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+
         @Test("What is sold or revoked is so for the next request of anybody")
         func catalogue() async throws {
             let client = try await makeTenant().test
@@ -60,7 +82,8 @@ extension Acceptance {
             for number in 0..<40 {
                 let feature = "f\(number)"
                 #expect(try await client.check("alice", feature)["reason"] == "unknown_feature")
-                try await client.post("/v1/features", ["key": .string(feature), "name": "F", "type": "metered"]).expect(201)
+                try await client.post("/v1/features", ["key": .string(feature), "name": "F", "type": "metered"]).expect(
+                    201)
                 #expect(try await client.check("alice", feature)["reason"] == "feature_not_priced")
                 for amount in [Int64(5), 8] {
                     try await client.post(

@@ -25,7 +25,9 @@ extension Acceptance {
                 #expect(balance["version"] == (before ? 3 : 4))
                 if before { answersBefore += 1 } else { answersAfter += 1 }
                 if !before { #expect(check["allowed"] == false && check["spendable_balance"] == 5) }
-                if try instant(later["as_of"]) < expiresAt { #expect(check["allowed"] == true && check["balance"] == 75) }
+                if try instant(later["as_of"]) < expiresAt {
+                    #expect(check["allowed"] == true && check["balance"] == 75)
+                }
             }
             #expect(answersBefore > 0 && answersAfter == 3)
 
@@ -46,7 +48,8 @@ extension Acceptance {
                     == [.members([("amount", -70), ("block_id", granted["block.id"])])])
         }
 
-        @Test("Blocks that expire while nobody asks are in the list and in the ledger in due order at the first question")
+        @Test(
+            "Blocks that expire while nobody asks are in the list and in the ledger in due order at the first question")
         func expiryUnseen() async throws {
             let client = try await makeTenant().test
             try await client.grant("alice", 2, expiresAfter: "PT2S").expect(201)
@@ -71,7 +74,8 @@ extension Acceptance {
         @Test("An expiry after a duration counts calendar months and exact days")
         func durations() async throws {
             let client = try await makeTenant().test
-            for (duration, seconds) in [("P1W", 604_800), ("P2DT3H4M5S", 183_845), ("PT36H", 129_600)] as [(String, Int64)]
+            for (duration, seconds) in [("P1W", 604_800), ("P2DT3H4M5S", 183_845), ("PT36H", 129_600)]
+                as [(String, Int64)]
             {
                 let block = try await client.grant("alice", 1, expiresAfter: duration).expect(201)
                 let created = try instant(block["block.created_at"])

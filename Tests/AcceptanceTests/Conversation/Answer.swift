@@ -25,7 +25,8 @@ struct Answer: Sendable, CustomTestStringConvertible {
     ) -> Answer {
         #expect(
             self.status == status && (code == nil || self.code == code),
-            "\(comment) expected \(status) \(code ?? ""), was answered \(testDescription)", sourceLocation: sourceLocation)
+            "\(comment) expected \(status) \(code ?? ""), was answered \(testDescription)",
+            sourceLocation: sourceLocation)
         return self
     }
 

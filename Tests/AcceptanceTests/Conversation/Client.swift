@@ -115,7 +115,8 @@ extension Client {
         let separator = Array("\r\n\r\n".utf8)
         guard
             let end = received.indices.first(where: { received[$0...].starts(with: separator) }),
-            let status = Int(String(decoding: received[..<end], as: UTF8.self).split(separator: " ").dropFirst().first ?? "")
+            let status = Int(
+                String(decoding: received[..<end], as: UTF8.self).split(separator: " ").dropFirst().first ?? "")
         else { throw HarnessError("\(target) was answered with \(received.count) bytes that are not HTTP") }
         let lines = String(decoding: received[..<end], as: UTF8.self).split(separator: "\r\n").dropFirst()
         let headers = lines.map { line -> (String, String) in

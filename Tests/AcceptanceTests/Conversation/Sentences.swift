@@ -30,7 +30,8 @@ func makeTenant() async throws -> Tenant {
 extension Client {
     /// Makes a metered feature with a price per unit.
     func sell(_ feature: String, unitCost: Int64, perUnits: Int64 = 1) async throws {
-        try await post("/v1/features", ["key": .string(feature), "name": .string(feature), "type": "metered"]).expect(201)
+        try await post("/v1/features", ["key": .string(feature), "name": .string(feature), "type": "metered"]).expect(
+            201)
         try await post(
             "/v1/metering-rules",
             [

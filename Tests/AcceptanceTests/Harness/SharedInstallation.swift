@@ -45,9 +45,13 @@ private actor LazyInstallation {
     func remove() async throws {
         guard let installation = try? await starting?.value else { return }
         let status = await installation.stopServer()
+        let books = try await installation.run("verify")
         let log = installation.log
         try await installation.remove()
-        if status != 0 { throw HarnessError("the server ended with \(status ?? -1) after SIGTERM:\n\(log.suffix(4_000))") }
+        if books.status != 0 { throw HarnessError("the books are not clean after all tests:\n\(books.output)") }
+        if status != 0 {
+            throw HarnessError("the server ended with \(status ?? -1) after SIGTERM:\n\(log.suffix(4_000))")
+        }
     }
 }
 

@@ -1,0 +1,90 @@
+import JSON
+import Testing
+
+extension Acceptance {
+    @Suite struct BadInputTests {
+        @Test(
+            "A bad request is refused with its status, code and place, and changes nothing",
+            arguments: [
+                BadRequests.notJSON, .numbers, .grants, .usage, .catalogue, .queries, .routes, .envelopes,
+            ])
+        func refused(_ group: BadRequests) async throws {
+            let tenant = try await furnishedTenant()
+            try await expectRefusals(group, tenant.test)
+        }
+
+        @Test("A key that is missing, mistyped, revoked or of the wrong kind opens nothing")
+        func keys() async throws {
+            let installation = try await SharedInstallation.get()
+            let client = try await furnishedTenant().test
+            let made = try await client.post("/v1/api-keys", ["name": "gone"]).expect(201)
+            try await client.post("/v1/api-keys/\(try made.text("id"))/revoke").expect(200)
+            let otherRoot = try await installation.run("key", "root").output
+            let group = BadRequests.keys(
+                of: client, revoked: try made.text("key"), root: installation.rootKey,
+                otherRoot: String(otherRoot.prefix { $0 != "\n" }))
+            try await expectRefusals(group, client)
+        }
+
+        @Test("A refusal lists everything that is wrong with a body")
+        func allProblems() async throws {
+            let client = try await makeTenant().test
+            let answer = try await client.post(
+                "/v1/credits/grant", ["credits": "5", "priority": 101, "expires_after": "soon", "colour": "red"]
+            ).expect(400, "invalid_request")
+            let pointers = try answer.items("errors").compactMap { $0[path: "pointer"]?.text }
+            #expect(Set(pointers) == ["/end_user_id", "/credits", "/priority", "/expires_after", "/colour"])
+            expectProblem(answer)
+        }
+
+        /// A tenant with something in every list, so that a wrong write shows.
+        private func furnishedTenant() async throws -> Tenant {
+            let tenant = try await makeTenant()
+            let client = tenant.test
+            try await client.sell("api", unitCost: 1_000)
+            for key in ["unpriced", "archived"] {
+                try await client.post("/v1/features", ["key": .string(key), "name": "F", "type": "metered"]).expect(201)
+            }
+            try await client.patch("/v1/features/archived", ["archived": true]).expect(200)
+            try await client.grant("alice", 1_000).expect(201)
+            return tenant
+        }
+
+        private func expectRefusals(
+            _ group: BadRequests, _ client: Client, sourceLocation: SourceLocation = #_sourceLocation
+        ) async throws {
+            let root = try await SharedInstallation.get().root
+            let before = try await snapshot(client)
+            for request in group.requests {
+                let body = request.bytes.map { String(decoding: $0.prefix(120), as: UTF8.self) } ?? ""
+                let name = "\(request.method) \(request.path.prefix(120)) \(body)"
+                do {
+                    let answer = try await request.send(client, root: root)
+                    if let complaint = request.complaint(answer) {
+                        Issue.record("\(name): \(complaint), was answered \(answer)", sourceLocation: sourceLocation)
+                    } else {
+                        expectProblem(answer, name, sourceLocation: sourceLocation)
+                    }
+                } catch {
+                    Issue.record("\(name): \(error)", sourceLocation: sourceLocation)
+                }
+            }
+            #expect(try await snapshot(client) == before, "\(group.theme)", sourceLocation: sourceLocation)
+        }
+
+        /// All that the environment shows.
+        private func snapshot(_ client: Client) async throws -> [JSONValue] {
+            var shown: [JSONValue] = []
+            for path in ["/v1/features", "/v1/metering-rules", "/v1/end-users", "/v1/api-keys"] {
+                shown.append(.array(try await client.all(path)))
+            }
+            shown.append(.array(try await client.blocks("alice")))
+            shown.append(.array(try await client.ledger("alice")))
+            let balance = try await client.balance("alice").expect(200)
+            for member in ["balance", "version", "lifetime_granted", "position"] {
+                shown.append(try #require(balance[member]))
+            }
+            return shown
+        }
+    }
+}

@@ -1,0 +1,155 @@
+import JSON
+import Testing
+
+extension Acceptance {
+    /// Nothing of one environment is seen or changed from another, neither the same tenant's nor another's.
+    @Suite struct IsolationTests {
+        /// What the owner has, and the ids by which somebody else might ask for it.
+        private struct Property {
+            let ruleID: String
+            let keyID: String
+            let operation: String
+            let position: String
+            /// Texts that no answer to anybody else may contain.
+            let secrets: [String]
+        }
+
+        @Test(
+            "Every call with another environment's key finds nothing and changes nothing",
+            arguments: ["tenant", "side"])
+        func isolation(_ stranger: String) async throws {
+            let owner = try await makeTenant()
+            let property = try await furnish(owner.test)
+            let client = stranger == "side" ? owner.live : try await makeTenant().test
+            let before = try await snapshot(owner.test)
+
+            func leaks(_ answer: Answer) -> [String] {
+                let text = String(decoding: answer.bytes, as: UTF8.self)
+                return property.secrets.filter { text.contains($0) }
+            }
+            func ask(
+                _ path: String, _ status: Int, _ code: String? = nil, query: [(String, String?)] = []
+            ) async throws {
+                let answer = try await client.get(path, query).expect(status, code, path)
+                #expect(leaks(answer).isEmpty, "\(path): \(answer)")
+            }
+            func tell(_ method: String, _ path: String, _ body: JSONValue, _ status: Int, _ code: String) async throws {
+                let answer = try await client.send(method, path, bytes: body.bytes).expect(status, code, path)
+                #expect(leaks(answer).isEmpty, "\(path): \(answer)")
+            }
+            let alice: [(String, String?)] = [("end_user_id", "alice")]
+            try await ask("/v1/features/secret-feature", 404, "unknown_feature")
+            try await ask("/v1/metering-rules/\(property.ruleID)", 404, "not_found")
+            try await ask("/v1/end-users/alice", 404, "unknown_end_user")
+            try await ask("/v1/credits/balance", 404, "unknown_end_user", query: alice)
+            try await ask("/v1/credits/blocks", 404, "unknown_end_user", query: alice)
+            try await ask("/v1/ledger", 404, "unknown_end_user", query: alice)
+            try await ask("/v1/entitlements/check", 200, query: alice + [("feature_key", "secret-feature")])
+            for path in ["/v1/features", "/v1/metering-rules", "/v1/end-users"] {
+                try await ask(path, 200)
+                #expect(try await client.all(path).isEmpty, "\(path)")
+            }
+            try await ask("/v1/api-keys", 200)
+            #expect(try await client.all("/v1/api-keys").count == 1)
+            // An operation of somebody else's is as one that nobody has heard of: it never gets a result.
+            let operation = try await client.get(property.operation).expect(200)
+            #expect(operation["operation.result"] == nil && leaks(operation).isEmpty)
+
+            try await tell("PATCH", "/v1/features/secret-feature", ["archived": true], 404, "unknown_feature")
+            try await tell("PATCH", "/v1/end-users/alice", ["name": "Mallory"], 404, "unknown_end_user")
+            try await tell("POST", "/v1/api-keys/\(property.keyID)/revoke", .object([:]), 404, "not_found")
+            try await tell(
+                "POST", "/v1/metering-rules", ["feature_key": "secret-feature", "model": "flat", "amount": 0], 404,
+                "unknown_feature")
+            try await tell(
+                "POST", "/v1/usage", ["end_user_id": "alice", "feature_key": "secret-feature"], 404, "unknown_feature")
+            try await tell(
+                "POST", "/v1/credits/grant",
+                ["end_user_id": "alice", "credits": 1, "feature_keys": ["secret-feature"]], 404, "unknown_feature")
+            let batch = try await client.post(
+                "/v1/usage/batch", ["events": [event("alice", "secret-feature", 1, key: "owners-key")]]
+            ).expect(200)
+            #expect(batch["rejected"] == 1 && batch["replayed"] == 0 && leaks(batch).isEmpty)
+
+            // The same names on this side are other things.
+            let check = try await client.check("alice", "secret-feature").expect(200)
+            #expect(check["balance"] == 0 && check["reason"] == "unknown_feature")
+            let granted = try await client.grant("alice", 7, key: "owners-grant").expect(201)
+            #expect(!granted.isReplay && granted["balance"] == 7 && leaks(granted).isEmpty)
+            let made = try await client.post(
+                "/v1/features", ["key": "secret-feature", "name": "Mine", "type": "metered"], key: "owners-feature"
+            ).expect(201)
+            #expect(!made.isReplay)
+            #expect(try await client.ledger("alice").count == 1)
+            let behind = try await client.get(
+                "/v1/credits/balance", alice, headers: ["QuotaStack-Min-Position": property.position])
+            #expect([200, 503].contains(behind.status) && leaks(behind).isEmpty && behind["balance"] != 900)
+
+            #expect(try await snapshot(owner.test) == before)
+            #expect(try await owner.test.check("alice", "secret-feature")["balance"] == 900)
+        }
+
+        @Test("A cursor taken from one environment shows only the asking environment's items in another")
+        func cursors() async throws {
+            let (owner, other) = (try await makeTenant().test, try await makeTenant().test)
+            for client in [owner, other] {
+                let name = client.key == owner.key ? "owner" : "other"
+                for number in 0..<3 {
+                    try await client.post(
+                        "/v1/features", ["key": "\(name)-\(number)", "name": "F", "type": "metered"]
+                    ).expect(201)
+                    try await client.post("/v1/end-users", ["end_user_id": "\(name)-\(number)"]).expect(201)
+                    try await client.grant("alice", 1).expect(201)
+                }
+            }
+            let alice: [(String, String?)] = [("end_user_id", "alice")]
+            let lists: [(String, [(String, String?)])] = [
+                ("/v1/features", []), ("/v1/end-users", []), ("/v1/ledger", alice), ("/v1/credits/blocks", alice),
+            ]
+            for (path, query) in lists {
+                let page = try await owner.get(path, query + [("limit", "1")]).expect(200)
+                let cursor = try page.text("pagination.next_cursor")
+                let own = try await other.all(path, query)
+                let answer = try await other.get(path, query + [("cursor", cursor)]).expect(200)
+                #expect(try answer.items().allSatisfy(own.contains), "\(path)")
+            }
+        }
+
+        private func furnish(_ client: Client) async throws -> Property {
+            try await client.post(
+                "/v1/features", ["key": "secret-feature", "name": "Confidential One", "type": "metered"],
+                key: "owners-feature"
+            ).expect(201)
+            let rule = try await client.post(
+                "/v1/metering-rules", ["feature_key": "secret-feature", "model": "flat", "amount": 100]
+            ).expect(201)
+            let key = try await client.post("/v1/api-keys", ["name": "Confidential Two"]).expect(201)
+            try await client.post("/v1/end-users", ["end_user_id": "alice", "name": "Confidential Three"]).expect(201)
+            let granted = try await client.grant("alice", 1_000, key: "owners-grant").expect(201)
+            let used = try await client.use("alice", "secret-feature", key: "owners-key").expect(201)
+            let accepted = try await client.post(
+                "/v1/end-users", ["end_user_id": "bob", "name": "Confidential Four"], key: "owners-operation",
+                headers: ["Prefer": "respond-async"]
+            ).expect(202)
+            let operation = try #require(accepted.headers["location"])
+            try await waitUntil("\(operation) is decided", within: 10) {
+                try await client.get(operation).expect(200)["operation.status"] == "succeeded"
+            }
+            return Property(
+                ruleID: try rule.text("id"), keyID: try key.text("id"), operation: operation,
+                position: try #require(used.position),
+                secrets: [
+                    "Confidential", try rule.text("id"), try key.text("id"), try granted.text("block.id"),
+                    try granted.text("entry.id"), try used.text("id"), try used.text("entry.hash"),
+                ])
+        }
+
+        private func snapshot(_ client: Client) async throws -> [[JSONValue]] {
+            var shown: [[JSONValue]] = []
+            for path in ["/v1/features", "/v1/metering-rules", "/v1/end-users", "/v1/api-keys"] {
+                shown.append(try await client.all(path))
+            }
+            return shown + [try await client.blocks("alice"), try await client.ledger("alice")]
+        }
+    }
+}
