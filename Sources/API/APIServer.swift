@@ -25,11 +25,12 @@ package struct APIServer: Service {
             authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica, pool: pool,
             mutations: Mutations(
                 gateway: gateway, topology: topology, replica: replica, answers: DecidedAnswers(pool: pool),
+                shownOnce: ShownOnce(keys: KeyDerivation(rootKey: rootKey)),
                 wait: commandWait))
         let router = Router(context: APIContext.self)
         router.add(middleware: RequestBoundary(metrics: metrics, logger: logger))
         HealthRoutes(site: site, metrics: metrics).add(to: router)
-        TenantRoutes(site: site, keys: KeyDerivation(rootKey: rootKey)).add(to: router)
+        TenantRoutes(site: site).add(to: router)
         CatalogueRoutes(site: site).add(to: router)
         AccountRoutes(site: site).add(to: router)
         EntitlementRoutes(site: site).add(to: router)

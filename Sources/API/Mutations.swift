@@ -78,6 +78,7 @@ struct Mutations: Sendable {
     let topology: Topology
     let replica: Replica
     let answers: DecidedAnswers
+    let shownOnce: ShownOnce
     let wait: Duration
 
     /// A mutation of one end user's account.
@@ -94,14 +95,15 @@ struct Mutations: Sendable {
 
     /// A mutation of an environment's catalogue, or of the installation.
     ///
-    /// - Parameter finish: Completes the body of a success, where the ledger does not know all of it.
+    /// - Parameter kind: The environment's; nil for the installation.
     func catalogue(
-        _ action: CatalogueAction, identity: CommandIdentity, environmentID: EnvironmentID, headers: MutationHeaders,
-        finish: (([UInt8]) -> [UInt8])? = nil
+        _ action: CatalogueAction, identity: CommandIdentity, environmentID: EnvironmentID, kind: EnvironmentKind?,
+        headers: MutationHeaders
     ) async throws -> Response {
         try await run(
             .catalogue(CatalogueCommand(identity: identity, action: action)), identity: identity,
-            queue: topology.catalogueQueue, environmentID: environmentID, headers: headers, finish: finish)
+            queue: topology.catalogueQueue, environmentID: environmentID, headers: headers
+        ) { shownOnce.completed($0, commandID: identity.id, kind: kind) }
     }
 
     private func run(

@@ -13,6 +13,8 @@ struct Site: Sendable {
     let pool: PostgresPool
     let mutations: Mutations
 
+    var shownOnce: ShownOnce { mutations.shownOnce }
+
     /// The caller of a read, once the replica has reached the position that the request asks for.
     func reader(_ request: Request) async throws -> Caller {
         try await reachMinimumPosition(request)
@@ -30,6 +32,13 @@ struct Site: Sendable {
         }
     }
 
+    /// The environment whose operations a request may see: its key's, or the installation for the root key.
+    func operationScope(_ request: Request) throws(Problem) -> (EnvironmentID, EnvironmentKind?) {
+        if authenticator.isRoot(request) { return (.installation, nil) }
+        let caller = try authenticator.caller(request)
+        return (caller.environmentID, caller.kind)
+    }
+
     /// The caller of a mutation, and what the request says about itself.
     func mutator(_ request: Request, _ context: APIContext) throws(Problem) -> (Caller, MutationHeaders) {
         let caller = try authenticator.caller(request)
@@ -44,7 +53,7 @@ struct Site: Sendable {
             environmentID: caller.environmentID, idempotencyKey: headers.idempotencyKey
         ) { CommandIdentity.content(request, body) }
         return try await mutations.catalogue(
-            action, identity: identity, environmentID: caller.environmentID, headers: headers)
+            action, identity: identity, environmentID: caller.environmentID, kind: caller.kind, headers: headers)
     }
 }
 

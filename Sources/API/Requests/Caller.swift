@@ -43,6 +43,11 @@ struct Authenticator: Sendable {
         guard KeyHash(APIKey.hash(text)) == rootKeyHash else { throw Self.invalid }
     }
 
+    /// Whether a request carries the installation's root key.
+    func isRoot(_ request: Request) -> Bool {
+        (try? requireRoot(request)) != nil
+    }
+
     private func keyText(_ request: Request) throws(Problem) -> String {
         if let authorization = request.headers[.authorization] {
             let parts = authorization.split(separator: " ", maxSplits: 1)

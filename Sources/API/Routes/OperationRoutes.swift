@@ -14,11 +14,12 @@ struct OperationRoutes: Sendable {
 
     /// An operation is the command itself: decided once the ledger has its result, pending before.
     @Sendable private func show(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await site.reader(request)
+        try await site.reachMinimumPosition(request)
+        let (environmentID, kind) = try site.operationScope(request)
         guard let id = PublicID(.operation, parsing: try context.pathParameter("id")) else {
             throw Problem(.notFound, "There is no operation with that id.")
         }
-        let result = try await site.mutations.answers.find(environmentID: caller.environmentID, commandID: id.bits)
+        let result = try await site.mutations.answers.find(environmentID: environmentID, commandID: id.bits)
         var json = JSONWriter()
         json.beginObject()
         json.object("operation") { json in
@@ -30,7 +31,10 @@ struct OperationRoutes: Sendable {
             json.member("status", result.isSuccess ? "succeeded" : "failed")
             json.object("result") { json in
                 json.member("status", Int64(result.status))
-                json.member("body", raw: result.body)
+                let body =
+                    result.isSuccess
+                    ? site.shownOnce.completed(result.body, commandID: id.bits, kind: kind) : result.body
+                json.member("body", raw: body)
             }
         }
         json.endObject()
