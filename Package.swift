@@ -116,6 +116,14 @@ let package = Package(
             ], swiftSettings: settings),
 
         // Tests: the pure core by tables and seeded runs, the adapters on real servers, the whole over HTTP.
+        .testTarget(
+            name: "AcceptanceTests",
+            dependencies: [
+                "Credits", "JSON", "Postgres", "QuotaStackCLI", "RabbitMQ", nioCore, nioHTTP1,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ], swiftSettings: settings),
+        .testTarget(
+            name: "APITests", dependencies: ["API", "Credits", "JSON", "Messaging"], swiftSettings: settings),
         .testTarget(name: "CreditsTests", dependencies: ["Credits"], swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
         .testTarget(name: "MeteringTests", dependencies: ["Credits", "Metering"], swiftSettings: settings),

@@ -321,9 +321,16 @@ extension Acceptance {
             try await client.sell("api", unitCost: 1)
             let users = (0..<20).map { "user-\($0)" }
             for user in users { try await client.grant(user, 400).expect(201) }
-            let events = (0..<10_000).map { event(users[$0 % 20], "api") }
-            let answer = try await client.post("/v1/usage/batch", ["events": .array(events)]).expect(200)
-            #expect(answer["accepted"] == 8_000)
+            let events = (0..<10_000).map { event(users[$0 % 20], "api", key: "e\($0)") }
+            // What a slow machine does not decide in the server's time is learned by repeating it.
+            var answer = try await client.post("/v1/usage/batch", ["events": .array(events)]).expect(200)
+            try await waitUntil("all events are decided") {
+                let codes = try answer.items("results").compactMap { $0[path: "error.code"]?.text }
+                if codes.allSatisfy({ $0 == "insufficient_credits" }) { return true }
+                answer = try await client.post("/v1/usage/batch", ["events": .array(events)]).expect(200)
+                return false
+            }
+            #expect(try answer.integer("accepted") + answer.integer("replayed") == 8_000)
             #expect(answer["rejected"] == 2_000)
             for user in users { #expect(try await client.balance(user)["balance"] == 0) }
             try await client.post(

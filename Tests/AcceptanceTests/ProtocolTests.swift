@@ -65,6 +65,22 @@ extension Acceptance {
             try await client.get("/v1/operations/nonsense").expect(404, "not_found")
         }
 
+        @Test("What is shown once is shown also to a client that asked for an asynchronous answer")
+        func asyncSecrets() async throws {
+            let installation = try await SharedInstallation.get()
+            let client = try await makeTenant().test
+            let headers = ["Prefer": "respond-async"]
+            for (asking, path, member) in [
+                (client, "/v1/api-keys", "key"), (installation.root, "/v1/admin/tenants", "api_keys.test"),
+            ] {
+                let answer = try await asking.post(path, ["name": "N"], headers: headers)
+                let body =
+                    answer.status == 201 ? answer.json : try await decided(asking, answer)["operation.result.body"]
+                let key = try #require(body?[path: member]?.text, "\(path)")
+                try await installation.client(key).get("/v1/features").expect(200)
+            }
+        }
+
         private func decided(_ client: Client, _ accepted: Answer) async throws -> Answer {
             let location = try #require(accepted.headers["location"])
             var answer = accepted

@@ -26,6 +26,20 @@ extension Acceptance {
             try await expectRefusals(group, client)
         }
 
+        @Test("A body that does not say how long it is is read up to the limit and no further")
+        func chunked() async throws {
+            let client = try await furnishedTenant().test
+            let body: JSONValue = ["end_user_id": "alice", "credits": 5]
+            let small = try await client.send("POST", "/v1/credits/grant", bytes: body.bytes, isChunked: true)
+            small.expect(201)
+            for (path, limit) in [("/v1/credits/grant", 1 << 20), ("/v1/usage/batch", 8 << 20)] {
+                let large = body.bytes + [UInt8](repeating: UInt8(ascii: " "), count: limit)
+                let answer = try await client.send("POST", path, bytes: large, isChunked: true)
+                expectProblem(answer.expect(413, "body_too_large"))
+            }
+            #expect(try await client.balance("alice")["balance"] == 1_005)
+        }
+
         @Test("A refusal lists everything that is wrong with a body")
         func allProblems() async throws {
             let client = try await makeTenant().test

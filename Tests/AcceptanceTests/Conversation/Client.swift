@@ -19,16 +19,17 @@ struct Client: Sendable {
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }()
 
+    /// - Parameter isChunked: True to send the body without saying how long it is.
     func send(
         _ method: String, _ path: String, bytes: [UInt8]? = nil, contentType: String? = "application/json",
-        headers: [String: String] = [:]
+        headers: [String: String] = [:], isChunked: Bool = false
     ) async throws -> Answer {
         var request = HTTPClientRequest(url: url + path)
         request.method = .RAW(value: method)
         if let key { request.headers.add(name: "Authorization", value: "Bearer \(key)") }
         if let bytes {
             if let contentType { request.headers.add(name: "Content-Type", value: contentType) }
-            request.body = .bytes(ByteBuffer(bytes: bytes))
+            request.body = isChunked ? .bytes(bytes, length: .unknown) : .bytes(ByteBuffer(bytes: bytes))
         }
         for (name, value) in headers { request.headers.replaceOrAdd(name: name, value: value) }
         let response = try await Self.http.execute(request, timeout: .seconds(60))
