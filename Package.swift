@@ -109,7 +109,8 @@ let package = Package(
         .executableTarget(
             name: "QuotaStackCLI",
             dependencies: [
-                "API", "Ingest", "JSON", "LedgerWorker", "LoadGenerator", "Messaging", "Migrations", "Postgres", "Replica",
+                "API", "Ingest", "JSON", "LedgerWorker", "LoadGenerator", "Messaging", "Migrations", "Postgres",
+                "Replica",
                 "Runtime", "Storage", lifecycle, logging, nioCore, nioHTTP1, nioPosix, signals,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

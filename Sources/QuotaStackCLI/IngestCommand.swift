@@ -56,7 +56,8 @@ struct IngestCommand: AsyncParsableCommand {
         let ingestion = Ingestion(plan, logger: bar.logger(label: "ingest", level: .warning))
         if dryRun {
             let found = try ingestion.inspect()
-            print("\(found.rows) rows with \(found.units) units; keys begin with \(found.keyPrefix ?? "the key column").")
+            let keys = found.keyPrefix.map { "begin with \($0)" } ?? "are in the file"
+            print("\(found.rows) rows with \(found.units) units; their idempotency keys \(keys).")
             return
         }
         let report = await ingestion.run(progress: bar.update)
