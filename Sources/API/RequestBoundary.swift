@@ -50,7 +50,8 @@ struct RequestBoundary: RouterMiddleware {
         let duration = ContinuousClock.now - start
         seconds.observe(duration.seconds)
         answered.increment()
-        if response.status.code >= 500 {
+        // A node that is not ready yet says so in its answer; that is no failure to look into.
+        if response.status.code >= 500, request.uri.path != "/readyz" {
             failed.increment()
             logger.warning(
                 "a request was answered \(response.status.code)",

@@ -9,9 +9,6 @@ import Storage
 
 /// Takes batches of messages, applies them and answers, one batch after another.
 actor BatchLoop {
-    /// How many messages a batch takes. A message of the API carries what waited for it, up to 1,000 commands, so a
-    /// batch is a thousand commands or so: more rows per statement no longer pay.
-    private static let messagesPerBatch = 64
     /// Commands in one transaction; more are applied in several.
     private static let commandsPerTransaction = 2_000
     let inbox: DeliveryInbox
@@ -37,8 +34,10 @@ actor BatchLoop {
 
     /// Returns when the inbox is closed, after the batch under way.
     func run() async {
-        while let deliveries = await inbox.take(limit: Self.messagesPerBatch) {
-            guard await process(deliveries) else { break }
+        while let deliveries = await inbox.take() {
+            let isDone = await process(deliveries)
+            inbox.finish(deliveries)
+            guard isDone else { break }
         }
         connection?.close()
     }

@@ -1,56 +1,121 @@
 import RabbitMQ
 import Synchronization
 
-/// The deliveries that wait for the batch loop. Bounded by the prefetch of the consumer.
+/// The deliveries that wait to be applied. Bounded by the prefetch of the consumer.
+///
+/// A queue is in the hands of one lane at a time, so that its order is kept. As long as little waits, one lane takes all
+/// of it, since a batch costs much the same whatever its size; another lane joins in when there is work for a batch of
+/// its own.
 final class DeliveryInbox: Sendable {
-    private struct State {
+    /// What makes a batch of its own: some three hundred uses.
+    private static let bytesForAnotherLane = 32 << 10
+    /// Where a batch is full: some thousand uses. Beyond that, more rows per statement no longer pay, and the other lanes
+    /// should have something to do.
+    private static let bytesPerBatch = 96 << 10
+    private static let messagesPerBatch = 64
+
+    private struct Queue {
         var deliveries: [AMQPDelivery] = []
-        var waiter: CheckedContinuation<Void, Never>?
+        var bytes = 0
+        var isTaken = false
+    }
+
+    private struct State {
+        var queues: [String: Queue] = [:]
+        var lanesAtWork = 0
+        var waiters: [CheckedContinuation<Void, Never>] = []
         var closed = false
+
+        var canTake: Bool {
+            let bytes = queues.values.reduce(0) { $0 + ($1.isTaken ? 0 : $1.bytes) }
+            return lanesAtWork == 0 ? bytes > 0 : bytes >= DeliveryInbox.bytesForAnotherLane
+        }
     }
 
     private let state = Mutex(State())
 
     func put(_ deliveries: [AMQPDelivery]) {
-        let waiter = state.withLock { state in
-            state.deliveries.append(contentsOf: deliveries)
-            defer { state.waiter = nil }
-            return state.waiter
+        update { state in
+            for delivery in deliveries {
+                state.queues[delivery.queue, default: Queue()].deliveries.append(delivery)
+                state.queues[delivery.queue]?.bytes += Self.size(delivery)
+            }
         }
-        waiter?.resume()
     }
 
     /// Ends `take`; what waits is left to the next consumer.
     func close() {
-        let waiter = state.withLock { state in
-            state.closed = true
-            defer { state.waiter = nil }
-            return state.waiter
-        }
-        waiter?.resume()
+        update { $0.closed = true }
     }
 
     var isClosed: Bool {
         state.withLock { $0.closed }
     }
 
-    /// Everything that waits, up to `limit` messages, at least one; nil once closed. One caller at a time.
-    func take(limit: Int) async -> [AMQPDelivery]? {
-        await withCheckedContinuation { continuation in
-            let ready = state.withLock { state in
-                if state.deliveries.isEmpty && !state.closed {
-                    state.waiter = continuation
-                    return false
-                }
-                return true
+    /// What waits in the queues that no other lane has in hand, in each queue's order, as much as makes a batch, at least
+    /// one message; nil once closed. The lane has the queues in hand until it calls `finish`.
+    func take() async -> [AMQPDelivery]? {
+        while true {
+            let (taken, isClosed) = state.withLock { state -> ([AMQPDelivery]?, Bool) in
+                if state.closed { return (nil, true) }
+                guard state.canTake else { return (nil, false) }
+                state.lanesAtWork += 1
+                return (Self.take(from: &state), false)
             }
-            if ready { continuation.resume() }
+            if let taken { return taken }
+            if isClosed { return nil }
+            await withCheckedContinuation { continuation in
+                let isReady = state.withLock { state in
+                    let isReady = state.closed || state.canTake
+                    if !isReady { state.waiters.append(continuation) }
+                    return isReady
+                }
+                if isReady { continuation.resume() }
+            }
         }
-        return state.withLock { state in
-            guard !state.closed else { return nil }
-            let taken = Array(state.deliveries.prefix(limit))
-            state.deliveries.removeFirst(taken.count)
-            return taken
+    }
+
+    /// Gives back the queues that a lane took deliveries from.
+    func finish(_ deliveries: [AMQPDelivery]) {
+        update { state in
+            state.lanesAtWork -= 1
+            for delivery in deliveries { state.queues[delivery.queue]?.isTaken = false }
         }
+    }
+
+    private static func take(from state: inout State) -> [AMQPDelivery] {
+        let free = state.queues.filter { !$0.value.isTaken && !$0.value.deliveries.isEmpty }
+        // At most the same share of every queue, so that none waits for another to run dry.
+        let share = max(1, messagesPerBatch / max(1, free.count))
+        var taken: [AMQPDelivery] = []
+        var bytes = 0
+        for (name, queue) in free where bytes < bytesPerBatch {
+            var part = 0
+            while part < min(share, queue.deliveries.count), bytes < bytesPerBatch {
+                bytes += size(queue.deliveries[part])
+                part += 1
+            }
+            taken += queue.deliveries.prefix(part)
+            state.queues[name]?.deliveries.removeFirst(part)
+            state.queues[name]?.bytes = queue.bytes - queue.deliveries.prefix(part).reduce(0) { $0 + size($1) }
+            state.queues[name]?.isTaken = true
+        }
+        return taken
+    }
+
+    /// Never zero, so that what waits is always more than nothing.
+    private static func size(_ delivery: AMQPDelivery) -> Int {
+        delivery.body.count + 1
+    }
+
+    /// Changes the state and lets the waiting lanes look again.
+    private func update(_ change: (inout State) -> Void) {
+        let waiters = state.withLock { state in
+            change(&state)
+            guard state.closed || state.canTake else { return [CheckedContinuation<Void, Never>]() }
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resume() }
     }
 }

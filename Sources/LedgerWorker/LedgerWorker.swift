@@ -14,12 +14,12 @@ package struct LedgerWorker: Service {
     private static let prefetch: UInt16 = 64
 
     /// Batches that may be under way at once, each with a connection of its own. A commit waits for the disk, and
-    /// PostgreSQL lets several commits share one wait. A queue belongs to one lane, so that its order is kept.
-    private static let laneCount = 2
+    /// PostgreSQL lets several commits share one wait.
+    private static let laneCount = 4
 
     private let consumer: AMQPConsumer
     private let publisher: AMQPPublisher
-    private let inboxes: [DeliveryInbox]
+    private let inbox: DeliveryInbox
     private let lanes: [BatchLoop]
     private let logger: Logger
 
@@ -32,22 +32,18 @@ package struct LedgerWorker: Service {
         consuming.connectionName = "quotastack-ledger consume"
         var publishing = amqp
         publishing.connectionName = "quotastack-ledger reply"
-        let inboxes = (0..<Self.laneCount).map { _ in DeliveryInbox() }
-        let laneOfQueue = Dictionary(
-            uniqueKeysWithValues: topology.commandQueues.enumerated().map { ($1, $0 % Self.laneCount) })
-        self.inboxes = inboxes
+        let inbox = DeliveryInbox()
+        self.inbox = inbox
         self.logger = logger
         publisher = AMQPPublisher(configuration: publishing, logger: logger)
         consumer = AMQPConsumer(
             configuration: consuming, queues: topology.commandQueues, prefetch: Self.prefetch, acknowledges: true,
             logger: logger
         ) { deliveries in
-            for (lane, part) in Dictionary(grouping: deliveries, by: { laneOfQueue[$0.queue] ?? 0 }) {
-                inboxes[lane].put(part)
-            }
+            inbox.put(deliveries)
         }
         let ledgerMetrics = LedgerMetrics(metrics)
-        lanes = inboxes.map { [consumer, publisher] inbox in
+        lanes = (0..<Self.laneCount).map { [consumer, publisher] _ in
             BatchLoop(
                 inbox: inbox, consumer: consumer, publisher: publisher, database: database, metrics: ledgerMetrics,
                 logger: logger)
@@ -68,7 +64,7 @@ package struct LedgerWorker: Service {
                     for lane in lanes { group.addTask { await lane.run() } }
                 }
             } onGracefulShutdown: {
-                for inbox in inboxes { inbox.close() }
+                inbox.close()
             }
             await consumer.stop()
             await publisher.close()

@@ -3,8 +3,6 @@ package import RabbitMQ
 
 /// The queues of an installation. `migrate` declares them; everybody else only checks that they are there.
 package struct Topology: Hashable, Sendable {
-    /// The number of ledger queues of a new installation. It is fixed when the installation is made.
-    package static let defaultShardCount: Int32 = 8
     /// How many messages a queue takes before it refuses more, which the API answers with 503.
     package static let maximumQueueLength = 100_000
 

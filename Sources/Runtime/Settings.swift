@@ -37,7 +37,7 @@ package struct Settings: Sendable {
             name: "QUOTASTACK_QUEUE_PREFIX", defaultValue: "", isSecret: false,
             help: "Set before the name of every queue, so that installations can share a broker."),
         Key(
-            name: "QUOTASTACK_SHARDS", defaultValue: "8", isSecret: false,
+            name: "QUOTASTACK_SHARDS", defaultValue: "4", isSecret: false,
             help: "Ledger queues of a new installation; fixed by its first migrate."),
         Key(
             name: "QUOTASTACK_COMMAND_WAIT_MS", defaultValue: "10000", isSecret: false,

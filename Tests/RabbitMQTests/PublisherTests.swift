@@ -81,7 +81,7 @@ import Testing
             let error = await #expect(throws: AMQPError.self) {
                 try await publisher.publish(AMQPMessage(routingKey: "any", body: []))
             }
-            #expect(clock.now - start < .milliseconds(50))
+            #expect(clock.now - start < .seconds(2))
             guard case .unavailable = error?.kind else {
                 Issue.record("expected unavailable, got \(String(describing: error))")
                 break
@@ -161,7 +161,7 @@ import Testing
                 }
                 let took = clock.now - start
                 #expect(error?.outcomeIsUnknown == true)
-                #expect(took >= .milliseconds(500) && took < .milliseconds(1_500))
+                #expect(took >= .milliseconds(500) && took < .seconds(5))
                 await log.lost()
                 #expect(clock.now - start < .seconds(6))
                 await #expect(throws: AMQPError.self) {
