@@ -1,0 +1,54 @@
+import Foundation
+import JSON
+import Testing
+
+extension Acceptance {
+    @Suite struct ReadmeTests {
+        @Test("The README's three calls are answered as it says, but for ids and instants")
+        func calls() async throws {
+            let client = try await makeTenant().test
+            try await client.sell("api_calls", unitCost: 1_000)
+            try await client.grant("user_123", 50_000).expect(201)
+            let examples = try examples()
+            #expect(examples.count == 3)
+            for (call, shown) in examples {
+                let target = try #require(call.firstMatch(of: /"\$QUOTASTACK_URL([^"]+)"/)?.1)
+                let body = call.firstMatch(of: /--json '([^']+)'/)?.1
+                let answer = try await client.send(
+                    body == nil ? "GET" : "POST", String(target), bytes: body.map { Array($0.utf8) })
+                #expect((200..<300).contains(answer.status), "\(call) was answered \(answer.testDescription)")
+                #expect(answer.json.withoutVolatileValues == shown.withoutVolatileValues, "\(call)")
+            }
+        }
+
+        /// Every curl line of the README that calls the installation, with the answer shown below it.
+        private func examples() throws -> [(call: String, answer: JSONValue)] {
+            let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../README.md")
+            let lines = try String(contentsOf: file, encoding: .utf8).components(separatedBy: "\n")
+            return try lines.indices.filter { lines[$0].hasPrefix("curl ") }.map { index in
+                let answer = try #require(lines[index...].first { $0.hasPrefix("{") }, "an answer to \(lines[index])")
+                return (lines[index], try JSONParser.parse(Array(answer.utf8)))
+            }
+        }
+    }
+}
+
+extension JSONValue {
+    /// The value with null for what differs from one installation to the next.
+    fileprivate var withoutVolatileValues: JSONValue {
+        switch self {
+        case .object(let object):
+            let volatile: Set = ["id", "block_id", "rule_id", "position", "hash", "as_of"]
+            return .object(
+                JSONObject(
+                    members: object.members.map { key, value in
+                        (
+                            key: key,
+                            value: volatile.contains(key) || key.hasSuffix("_at") ? .null : value.withoutVolatileValues
+                        )
+                    }))
+        case .array(let items): return .array(items.map(\.withoutVolatileValues))
+        default: return self
+        }
+    }
+}
