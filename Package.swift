@@ -116,24 +116,30 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
 
+        // What tests share: numbers that are the same on every machine.
+        .target(name: "SeededRandom", path: "Tests/SeededRandom", swiftSettings: settings),
+
         // Tests: the pure core by tables and seeded runs, the adapters on real servers, the whole over HTTP.
         .testTarget(
             name: "AcceptanceTests",
             dependencies: [
-                "Credits", "JSON", "Postgres", "QuotaStackCLI", "RabbitMQ", nioCore, nioHTTP1,
+                "Credits", "JSON", "Postgres", "QuotaStackCLI", "RabbitMQ", "SeededRandom", nioCore, nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),
         .testTarget(
             name: "APITests", dependencies: ["API", "Credits", "JSON", "Messaging"], swiftSettings: settings),
         .testTarget(name: "CreditsTests", dependencies: ["Credits"], swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
-        .testTarget(name: "MeteringTests", dependencies: ["Credits", "Metering"], swiftSettings: settings),
         .testTarget(
-            name: "LedgerTests", dependencies: ["Credits", "Ledger", "Metering", crypto], swiftSettings: settings),
+            name: "MeteringTests", dependencies: ["Credits", "Metering", "SeededRandom"], swiftSettings: settings),
+        .testTarget(
+            name: "LedgerTests", dependencies: ["Credits", "Ledger", "Metering", "SeededRandom", crypto],
+            swiftSettings: settings),
         .testTarget(
             name: "IngestTests",
             dependencies: ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix],
             swiftSettings: settings),
+        .testTarget(name: "LedgerWorkerTests", dependencies: ["LedgerWorker", "RabbitMQ"], swiftSettings: settings),
         .testTarget(
             name: "LoadGeneratorTests", dependencies: ["JSON", "LoadGenerator", nioCore, nioPosix],
             swiftSettings: settings),

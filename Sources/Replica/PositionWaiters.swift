@@ -1,4 +1,3 @@
-import Messaging
 import Synchronization
 
 /// The tasks that wait for the replica to reach a position. There are as many as requests under way.
@@ -14,7 +13,7 @@ final class PositionWaiters: Sendable {
 
     /// - Returns: Whether the position was reached by the deadline; the sweep notices a deadline up to 50 ms late.
     func wait(
-        for position: Position, until deadline: ContinuousClock.Instant, isReached: @escaping @Sendable () -> Bool
+        until deadline: ContinuousClock.Instant, isReached: @escaping @Sendable () -> Bool
     ) async -> Bool {
         await withCheckedContinuation { continuation in
             waiters.withLock { waiters in

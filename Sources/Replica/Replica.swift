@@ -74,7 +74,7 @@ package final class Replica: Service {
     /// - Returns: False when it had not by the deadline.
     package func reaches(_ position: Position, by deadline: ContinuousClock.Instant) async -> Bool {
         if hasReached(position) { return true }
-        return await waiters.wait(for: position, until: deadline) { [self] in hasReached(position) }
+        return await waiters.wait(until: deadline) { [self] in hasReached(position) }
     }
 
     /// Whether the replica has reached a position now.

@@ -1,5 +1,6 @@
 import Credits
 import Ledger
+import SeededRandom
 import Metering
 
 /// A command for the core and for the naive ledger alike.

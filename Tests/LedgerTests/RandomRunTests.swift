@@ -2,6 +2,7 @@ import Credits
 import Glibc
 import Ledger
 import Metering
+import SeededRandom
 import Testing
 
 @Suite("The core and the naive ledger agree on whatever happens")

@@ -1,5 +1,6 @@
 import Credits
 import Metering
+import SeededRandom
 import Testing
 
 @Suite("A price model turns units into a cost")

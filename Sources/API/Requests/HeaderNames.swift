@@ -2,8 +2,7 @@ import HTTPTypes
 
 extension HTTPField.Name {
     /// The header names of the contract. Each is a literal token, so the fallback is never reached.
-    private static func literal(_ name: String) -> HTTPField.Name { HTTPField.Name(name) ?? .ageOrOther }
-    private static var ageOrOther: HTTPField.Name { .age }
+    private static func literal(_ name: String) -> HTTPField.Name { HTTPField.Name(name) ?? .age }
 
     static let apiKey = literal("X-API-Key")
     static let requestID = literal("X-Request-Id")

@@ -1,4 +1,5 @@
 import Credits
+import SeededRandom
 import JSON
 
 /// One random thing that a client does to an end user.

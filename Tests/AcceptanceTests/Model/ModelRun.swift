@@ -1,6 +1,7 @@
 import Credits
 import Glibc
 import JSON
+import SeededRandom
 import Testing
 
 /// Drives one end user with random commands and compares every answer with the model.

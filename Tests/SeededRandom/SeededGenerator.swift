@@ -1,12 +1,12 @@
 /// SplitMix64: the same seed gives the same numbers on every machine.
-struct SeededGenerator: RandomNumberGenerator {
+package struct SeededGenerator: RandomNumberGenerator {
     private var state: UInt64
 
-    init(seed: UInt64) {
+    package init(seed: UInt64) {
         state = seed
     }
 
-    mutating func next() -> UInt64 {
+    package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var mixed = state
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -15,7 +15,7 @@ struct SeededGenerator: RandomNumberGenerator {
     }
 
     /// A number from 0 to `limit` whose length is as random as its digits, so that small and huge ones are as frequent.
-    mutating func magnitude(upTo limit: Int64) -> Int64 {
+    package mutating func magnitude(upTo limit: Int64) -> Int64 {
         let bits = UInt64.random(in: 0...63, using: &self)
         return Int64.random(in: 0...min(limit, Int64.max >> Int64(63 - bits)), using: &self)
     }

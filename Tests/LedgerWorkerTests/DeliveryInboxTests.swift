@@ -1,0 +1,58 @@
+import Testing
+
+@testable import LedgerWorker
+@testable import RabbitMQ
+
+@Suite("Delivery inbox")
+struct DeliveryInboxTests {
+    @Test("a queue is in the hands of one lane at a time, and its order is kept")
+    func oneLanePerQueue() async throws {
+        let inbox = DeliveryInbox()
+        inbox.put((0..<6).map { delivery("a", number: $0, bytes: 60_000) })
+        inbox.put((0..<6).map { delivery("b", number: $0, bytes: 60_000) })
+        var seen: [String: [UInt64]] = [:]
+        while seen["a", default: []].count < 6 || seen["b", default: []].count < 6 {
+            let first = try #require(await inbox.take())
+            let second = seen.isEmpty ? try #require(await inbox.take()) : []
+            #expect(Set(first.map(\.queue)).isDisjoint(with: second.map(\.queue)))
+            for delivery in first + second { seen[delivery.queue, default: []].append(delivery.tag.number) }
+            inbox.finish(first)
+            if !second.isEmpty { inbox.finish(second) }
+        }
+        #expect(seen == ["a": Array(0..<6), "b": Array(0..<6)])
+    }
+
+    @Test("while little waits, one lane takes all of it, from every queue")
+    func oneLaneForLittle() async throws {
+        let inbox = DeliveryInbox()
+        inbox.put([delivery("a", number: 0, bytes: 10), delivery("b", number: 0, bytes: 10)])
+        let taken = try #require(await inbox.take())
+        #expect(Set(taken.map(\.queue)) == ["a", "b"])
+    }
+
+    @Test("a lane takes no more than a batch, and the same share of every queue")
+    func bounds() async throws {
+        let inbox = DeliveryInbox()
+        inbox.put((0..<200).map { delivery("a", number: $0, bytes: 1) })
+        inbox.put((0..<200).map { delivery("b", number: $0, bytes: 1) })
+        let taken = try #require(await inbox.take())
+        #expect(taken.filter { $0.queue == "a" }.count == 32)
+        #expect(taken.filter { $0.queue == "b" }.count == 32)
+    }
+
+    @Test("a closed inbox gives nothing, to those who wait as to those who come")
+    func closing() async {
+        let inbox = DeliveryInbox()
+        async let waiting = inbox.take()
+        inbox.close()
+        #expect(await waiting?.count == nil)
+        inbox.put([delivery("a", number: 0, bytes: 1)])
+        #expect(await inbox.take()?.count == nil)
+    }
+
+    private func delivery(_ queue: String, number: Int, bytes: Int) -> AMQPDelivery {
+        AMQPDelivery(
+            queue: queue, body: Array(repeating: 0, count: bytes), redelivered: false, correlationID: nil, replyTo: nil,
+            messageID: nil, type: nil, tag: AMQPDeliveryTag(epoch: 1, number: UInt64(number)))
+    }
+}
