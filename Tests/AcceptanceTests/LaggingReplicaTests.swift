@@ -1,0 +1,40 @@
+import Glibc
+import Postgres
+import Testing
+
+extension Acceptance {
+    @Suite struct LaggingReplicaTests {
+        /// The server process that sends the log is frozen, so the effect is committed and this node cannot know it.
+        @Test("A mutation is not answered as done before this node's checks show it")
+        func frozenLog() async throws {
+            try await withInstallation { installation in
+                let client = try await installation.makeTenant().test
+                try await client.sell("api", unitCost: 1)
+                try await client.grant("alice", 100).expect(201)
+                let sender = try await PostgresConnection.lent(installation.database) { connection in
+                    try await connection.run(
+                        PostgresQuery(
+                            """
+                            select pid from pg_stat_activity
+                            where datname = current_database() and backend_type = 'walsender'
+                            """)
+                    ).map { try $0.int32(0) }
+                }
+                let process = try #require(sender.first)
+                try #require(sender.count == 1 && kill(process, SIGSTOP) == 0)
+                defer { kill(process, SIGCONT) }
+                let answer = try await client.use("alice", "api", 30)
+                answer.expect(202)
+                try await client.check("alice", "api", 1).expect(200)
+                kill(process, SIGCONT)
+                let location = try #require(answer.headers["location"])
+                let operation = try await client.get(location).expect(200)
+                #expect(operation["operation.result.body.balance"] == 70)
+                let position = try #require(operation.position)
+                let check = try await client.get(
+                    "/v1/credits/balance", [("end_user_id", "alice")], headers: ["QuotaStack-Min-Position": position])
+                #expect(check.expect(200)["balance"] == 70)
+            }
+        }
+    }
+}
