@@ -23,7 +23,8 @@ let package = Package(
     name: "quotastack",
     platforms: [.macOS(.v15)],
     products: [
-        .executable(name: "quotastack", targets: ["QuotaStackCLI"])
+        .executable(name: "quotastack", targets: ["QuotaStackCLI"]),
+        .executable(name: "quotastack-torture", targets: ["Torture"]),
     ],
     dependencies: [
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
@@ -119,11 +120,24 @@ let package = Package(
         // What tests share: numbers that are the same on every machine.
         .target(name: "SeededRandom", path: "Tests/SeededRandom", swiftSettings: settings),
 
+        // What tests and the torture share: the written rules as a model, and programs that run beside.
+        .target(name: "LedgerModel", dependencies: ["Credits"], path: "Tests/LedgerModel", swiftSettings: settings),
+        .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),
+        .executableTarget(
+            name: "Torture",
+            dependencies: [
+                "ChildProcesses", "Credits", "JSON", "LedgerModel", "Postgres", "SeededRandom", crypto, logging,
+                nioCore, nioHTTP1,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: settings),
+
         // Tests: the pure core by tables and seeded runs, the adapters on real servers, the whole over HTTP.
         .testTarget(
             name: "AcceptanceTests",
             dependencies: [
-                "Credits", "JSON", "Postgres", "QuotaStackCLI", "RabbitMQ", "SeededRandom", nioCore, nioHTTP1,
+                "ChildProcesses", "Credits", "JSON", "LedgerModel", "Postgres", "QuotaStackCLI", "RabbitMQ",
+                "SeededRandom", nioCore, nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),
         .testTarget(

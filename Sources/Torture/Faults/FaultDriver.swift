@@ -1,0 +1,142 @@
+import Glibc
+import Synchronization
+
+/// Does the faults of a schedule to the fleet, one after another for each process, side by side for different ones.
+final class FaultDriver: Sendable {
+    private let fleet: Fleet
+    private let tally: FaultTally
+    private let chains = Mutex<[String: Task<Void, Never>]>([:])
+
+    init(fleet: Fleet, tally: FaultTally) {
+        self.fleet = fleet
+        self.tally = tally
+    }
+
+    /// Runs until `isOver`, and returns when every process that it ended or froze runs again.
+    func run(_ schedule: FaultSchedule, until isOver: @Sendable () -> Bool) async {
+        var schedule = schedule
+        while !isOver() {
+            let fault = schedule.next()
+            try? await Task.sleep(for: fault.pause)
+            if isOver() { break }
+            append(fault)
+        }
+        for task in chains.withLock({ Array($0.values) }) { await task.value }
+    }
+
+    /// A process has its faults one after another: the next waits until the one before is over.
+    private func append(_ fault: Fault) {
+        let target = fleet.name(of: fault)
+        chains.withLock { chains in
+            let before = chains[target]
+            chains[target] = Task {
+                await before?.value
+                do {
+                    try await self.apply(fault)
+                } catch {
+                    self.fleet.report("\(fault.name): \(error)")
+                }
+            }
+        }
+    }
+
+    private func apply(_ fault: Fault) async throws {
+        switch fault.target {
+        case .node(let role): try await apply(fault, to: fleet.node(role, fault.index))
+        case .server(let name): try await apply(fault, to: fleet.server(name))
+        }
+        tally.count(fault)
+    }
+
+    private func apply(_ fault: Fault, to node: Node) async throws {
+        switch fault.blow {
+        case .kill: await node.kill()
+        case .stop, .stopImmediately:
+            guard let status = await node.terminate(within: 30) else {
+                fleet.report("\(node.name) did not stop within 30 s of SIGTERM")
+                break
+            }
+            if status != 0 { fleet.report("\(node.name) ended with \(status) after SIGTERM") }
+        case .freeze:
+            node.freeze()
+            try? await Task.sleep(for: fault.lasts)
+            node.thaw()
+            return
+        }
+        try? await Task.sleep(for: fault.lasts)
+        try await fleet.start(node)
+    }
+
+    private func apply(_ fault: Fault, to server: Server) async throws {
+        tally.serverIsDown(server.name)
+        if fault.blow == .freeze {
+            server.freeze()
+            try? await Task.sleep(for: fault.lasts)
+            server.thaw()
+        } else {
+            let signal =
+                switch (fault.blow, server.name) {
+                case (.kill, _), (.freeze, _): SIGKILL
+                case (.stop, .postgres): SIGINT
+                case (.stopImmediately, _): SIGQUIT
+                case (.stop, .rabbitmq): SIGTERM
+                }
+            try await server.end(by: signal)
+            try? await Task.sleep(for: fault.lasts)
+            try await server.start()
+        }
+        tally.serverIsBack(server.name, after: fault.blow)
+    }
+}
+
+/// Counts faults, and measures how long after a server's return the first mutation succeeds.
+final class FaultTally: Sendable {
+    private struct State {
+        var counts: [String: Int] = [:]
+        var kills = 0
+        var down: Set<Server.Name> = []
+        var awaited: [(what: String, since: ContinuousClock.Instant)] = []
+        var recoveries: [(what: String, took: Duration)] = []
+    }
+
+    private let state = Mutex(State())
+
+    /// SIGKILLs so far, of whatever process.
+    var kills: Int { state.withLock { $0.kills } }
+    /// How often each kind of fault was done.
+    var counts: [String: Int] { state.withLock { $0.counts } }
+    /// From a server's return to the first mutation that was answered 2xx, by what was done to the server. A server that
+    /// went away again before that is not among them.
+    var recoveries: [(what: String, took: Duration)] { state.withLock { $0.recoveries } }
+
+    func count(_ fault: Fault) {
+        state.withLock { state in
+            state.counts[fault.name, default: 0] += 1
+            if fault.blow == .kill { state.kills += 1 }
+        }
+    }
+
+    func serverIsDown(_ name: Server.Name) {
+        state.withLock { state in
+            state.down.insert(name)
+            state.awaited = []
+        }
+    }
+
+    func serverIsBack(_ name: Server.Name, after blow: Fault.Blow) {
+        state.withLock { state in
+            state.down.remove(name)
+            if state.down.isEmpty { state.awaited.append(("\(name.rawValue) after \(blow)", .now)) }
+        }
+    }
+
+    /// A mutation was answered 2xx that had been sent at an instant.
+    func mutationSucceeded() {
+        state.withLock { state in
+            guard !state.awaited.isEmpty else { return }
+            let now = ContinuousClock.now
+            state.recoveries += state.awaited.map { ($0.what, now - $0.since) }
+            state.awaited = []
+        }
+    }
+}
