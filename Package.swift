@@ -10,6 +10,7 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -24,6 +25,9 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .executable(name: "quotastack", targets: ["QuotaStackCLI"]),
+        .executable(name: "quotastack-api", targets: ["APINode"]),
+        .executable(name: "quotastack-entitlements", targets: ["EntitlementNode"]),
+        .executable(name: "quotastack-ledger", targets: ["LedgerNode"]),
         .executable(name: "quotastack-torture", targets: ["Torture"]),
     ],
     dependencies: [
@@ -107,14 +111,24 @@ let package = Package(
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
             ], swiftSettings: settings),
+
+        // Executables: which roles a process has.
+        .target(
+            name: "Nodes",
+            dependencies: [
+                "API", "LedgerWorker", "Messaging", "Migrations", "Postgres", "RabbitMQ", "Replica", "Runtime",
+                "Storage",
+                lifecycle, logging, nioCore, nioPosix, signals,
+            ], swiftSettings: settings),
+        .executableTarget(name: "APINode", dependencies: ["Nodes", arguments], swiftSettings: settings),
+        .executableTarget(name: "EntitlementNode", dependencies: ["Nodes", arguments], swiftSettings: settings),
+        .executableTarget(name: "LedgerNode", dependencies: ["Nodes", arguments], swiftSettings: settings),
         .executableTarget(
             name: "QuotaStackCLI",
             dependencies: [
-                "API", "Ingest", "JSON", "LedgerWorker", "LoadGenerator", "Messaging", "Migrations", "Postgres",
-                "Replica",
-                "Runtime", "Storage", lifecycle, logging, nioCore, nioHTTP1, nioPosix, signals,
+                "API", "Ingest", "JSON", "LoadGenerator", "Messaging", "Migrations", "Nodes", "Postgres", "Runtime",
+                "Storage", arguments, logging, nioCore, nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
 
         // What tests share: numbers that are the same on every machine.
@@ -136,7 +150,8 @@ let package = Package(
         .testTarget(
             name: "AcceptanceTests",
             dependencies: [
-                "ChildProcesses", "Credits", "JSON", "LedgerModel", "Postgres", "QuotaStackCLI", "RabbitMQ",
+                "APINode", "ChildProcesses", "Credits", "EntitlementNode", "JSON", "LedgerModel", "LedgerNode", "Postgres",
+                "QuotaStackCLI", "RabbitMQ",
                 "SeededRandom", nioCore, nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),
