@@ -154,7 +154,7 @@ struct LoadClient {
     }
 
     private mutating func know(_ endUser: EndUser, _ token: String, sequence: Int64) {
-        guard let revision = revision(token) else { return }
+        guard let revision = Position.revision(token) else { return }
         let before = known[endUser]
         guard before == nil || revision >= before?.revision ?? 0 else { return }
         known[endUser] = Known(token: token, revision: revision, sequence: max(sequence, before?.sequence ?? 0))
@@ -196,7 +196,8 @@ struct LoadClient {
             }
             return
         }
-        guard let revision = json["position"]?.text.flatMap({ revision($0) }), let balance = json["balance"]?.integer
+        guard let revision = json["position"]?.text.flatMap({ Position.revision($0) }),
+            let balance = json["balance"]?.integer
         else { return violations.add("I21: \(node.name) answered \(path) with \(answer.text)") }
         if let required, revision < required.revision {
             violations.add(
@@ -210,13 +211,6 @@ struct LoadClient {
         journal.observations.append(
             Observation(
                 endUser: endUser, revision: revision, balance: balance, start: start, end: .now, node: node.name))
-    }
-
-    /// The revision that a position names; 0 for the position of an end user who has none.
-    private func revision(_ token: String) -> Int64? {
-        if token == "0" { return 0 }
-        guard token.first == "a" else { return nil }
-        return PublicID(.operation, parsing: "op_" + token.dropFirst())?.number
     }
 
     // MARK: - Time

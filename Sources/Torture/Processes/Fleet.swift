@@ -1,3 +1,4 @@
+import ChildProcesses
 import Synchronization
 
 /// The installation under torture: its processes and its two servers.
@@ -6,6 +7,7 @@ final class Fleet: Sendable {
     let postgres: Server
     let rabbitmq: Server
     private let findings = Mutex<[String]>([])
+    private let givenUp = Mutex(0)
 
     init(nodes: [Node], postgres: Server, rabbitmq: Server) {
         self.nodes = nodes
@@ -19,6 +21,9 @@ final class Fleet: Sendable {
 
     /// What processes did that nobody had asked them to do, in sentences.
     var reports: [String] { findings.withLock { $0 } }
+
+    /// How often a process ended by itself because it could not reach a server when it started.
+    var startsGivenUp: Int { givenUp.withLock { $0 } }
 
     func report(_ sentence: String) {
         progress(sentence)
@@ -44,11 +49,16 @@ final class Fleet: Sendable {
 
     /// Starts a node, and starts it again whenever it ends without having been asked to, which is reported.
     func start(_ node: Node) async throws {
+        let began = ContinuousClock.now
         let (process, isEndWanted) = try await node.start()
         Task {
             let status = await process.ended()
             guard !isEndWanted() else { return }
-            report("\(node.name) ended by itself with \(status)")
+            if status == 1, ContinuousClock.now - began < .seconds(15) {
+                givenUp.withLock { $0 += 1 }
+            } else {
+                report("\(node.name) ended by itself with \(status)")
+            }
             try? await Task.sleep(for: .milliseconds(200))
             try? await start(node)
         }

@@ -44,7 +44,8 @@ final class Node: Sendable {
     /// Starts the process; does not wait until it is ready.
     ///
     /// - Returns: The process, and a function that says whether we have wanted its end.
-    func start(extra: [String: String] = [:]) async throws -> (process: ChildProcess, isEndWanted: @Sendable () -> Bool) {
+    func start(extra: [String: String] = [:]) async throws -> (process: ChildProcess, isEndWanted: @Sendable () -> Bool)
+    {
         let process = try await ChildProcess.start(
             [program], environment: environment.merging(extra) { _, new in new }, logPath: logPath)
         let start = state.withLock { state in
