@@ -106,7 +106,7 @@ struct Settlement {
         for (journal, index, outcome) in found {
             let record = journals[journal].records[index]
             guard let outcome else {
-                violations.add("I14: \(record.operation.key) stays undecided; it was \(record.outcome)")
+                violations.add("I14: \(record.operation.key) stays undecided: \(record.outcome), \(record.operation)")
                 continue
             }
             journals[journal].records[index].outcome = outcome

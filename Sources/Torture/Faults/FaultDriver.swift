@@ -5,20 +5,22 @@ import Synchronization
 final class FaultDriver: Sendable {
     private let fleet: Fleet
     private let tally: FaultTally
+    private let isOver: @Sendable () -> Bool
     private let chains = Mutex<[String: Task<Void, Never>]>([:])
 
-    init(fleet: Fleet, tally: FaultTally) {
+    /// - Parameter isOver: When it says so, nothing new is done, and what is frozen wakes.
+    init(fleet: Fleet, tally: FaultTally, isOver: @escaping @Sendable () -> Bool) {
         self.fleet = fleet
         self.tally = tally
+        self.isOver = isOver
     }
 
-    /// Runs until `isOver`, and returns when every process that it ended or froze runs again.
-    func run(_ schedule: FaultSchedule, until isOver: @Sendable () -> Bool) async {
+    /// Runs until it is over, and returns when every process that it ended or froze runs again.
+    func run(_ schedule: FaultSchedule) async {
         var schedule = schedule
         while !isOver() {
             let fault = schedule.next()
-            try? await Task.sleep(for: fault.pause)
-            if isOver() { break }
+            await rest(fault.pause)
             append(fault)
         }
         for task in chains.withLock({ Array($0.values) }) { await task.value }
@@ -31,12 +33,21 @@ final class FaultDriver: Sendable {
             let before = chains[target]
             chains[target] = Task {
                 await before?.value
+                guard !self.isOver() else { return }
                 do {
                     try await self.apply(fault)
                 } catch {
                     self.fleet.report("\(fault.name): \(error)")
                 }
             }
+        }
+    }
+
+    /// Waits, but not longer than until it is over.
+    private func rest(_ duration: Duration) async {
+        let deadline = ContinuousClock.now + duration
+        while !isOver(), case let left = deadline - .now, left > .zero {
+            try? await Task.sleep(for: min(left, .milliseconds(200)))
         }
     }
 
@@ -59,11 +70,11 @@ final class FaultDriver: Sendable {
             if status != 0 { fleet.report("\(node.name) ended with \(status) after SIGTERM") }
         case .freeze:
             node.freeze()
-            try? await Task.sleep(for: fault.lasts)
+            await rest(fault.lasts)
             node.thaw()
             return
         }
-        try? await Task.sleep(for: fault.lasts)
+        await rest(fault.lasts)
         try await fleet.start(node)
     }
 
@@ -71,7 +82,7 @@ final class FaultDriver: Sendable {
         tally.serverIsDown(server.name)
         if fault.blow == .freeze {
             server.freeze()
-            try? await Task.sleep(for: fault.lasts)
+            await rest(fault.lasts)
             server.thaw()
         } else {
             let signal =
@@ -82,7 +93,7 @@ final class FaultDriver: Sendable {
                 case (.stop, .rabbitmq): SIGTERM
                 }
             try await server.end(by: signal)
-            try? await Task.sleep(for: fault.lasts)
+            await rest(fault.lasts)
             try await server.start()
         }
         tally.serverIsBack(server.name, after: fault.blow)

@@ -23,6 +23,14 @@ enum CallResult: Sendable {
     case unsent(String)
     /// The connection was lost, or no answer came in time.
     case lost(String)
+
+    /// The status, or why there is none.
+    var summary: String {
+        switch self {
+        case .answered(let answer): "\(answer.status)"
+        case .unsent(let reason), .lost(let reason): reason
+        }
+    }
 }
 
 /// Calls nodes over HTTP; never repeats anything by itself.

@@ -67,6 +67,7 @@ struct LoadClient {
             violations.add(
                 "I11: two answers to key \(operation.key): \(answers[0].text) and \(answers[1].text)")
         }
+        await rest(after: outcomes)
         note([operation], outcomes, answer: journal.records.count % 20 == 0 ? answers.first?.bytes : nil)
         if let answer = answers.first, let position = answer.position {
             let sequence = answer.json["entry"]?["sequence"]?.integer ?? 0
@@ -78,7 +79,9 @@ struct LoadClient {
         let body = JSONValue.members([("events", .array(operations.map { $0.body(withKey: true) }))])
         let results = await send(
             "POST", "/v1/usage/batch", operations[0].endUser.environment, body.bytes, [], to: targets(node, isTwice))
-        note(operations, results.map { Outcome.batch($0, count: operations.count) }, answer: nil)
+        let outcomes = results.map { Outcome.batch($0, count: operations.count) }
+        await rest(after: outcomes)
+        note(operations, outcomes, answer: nil)
         for case .answered(let answer) in results where answer.status == 200 {
             for (operation, result) in zip(operations, answer.json["results"]?.items ?? []) {
                 guard let id = result["id"]?.text.flatMap({ PublicID(.usage, parsing: $0) }),
@@ -87,6 +90,11 @@ struct LoadClient {
                 know(operation.endUser, position, sequence: id.number)
             }
         }
+    }
+
+    /// Who is turned away comes back a little later.
+    private func rest(after outcomes: [[Outcome]]) async {
+        for case .notAccepted in outcomes.flatMap({ $0 }) { return (try? await Task.sleep(for: .milliseconds(150))) ?? () }
     }
 
     private func targets(_ node: Int, _ isTwice: Bool) -> [Node] {
@@ -183,7 +191,7 @@ struct LoadClient {
         guard case .answered(let answer) = result else { return control.count("read unanswered") }
         control.count("read \(answer.status)")
         guard answer.status == 200 else {
-            if [400, 401, 403, 500].contains(answer.status) || answer.status == 404 && required != nil {
+            if [400, 401, 403, 500].contains(answer.status) || answer.status == 404 && required?.revision ?? 0 > 0 {
                 violations.add("I21: \(node.name) answered \(path) with \(answer.text)")
             }
             return
@@ -223,7 +231,7 @@ struct LoadClient {
         let took = ContinuousClock.now - start
         let after = node.disturbance
         if !before.isFrozen, before.count == after.count {
-            control.measure(took, "\(what) at \(node.name): \(result)".prefix(200).description)
+            control.measure(took, "\(what) at \(node.name): \(result.summary)")
         }
         return result
     }

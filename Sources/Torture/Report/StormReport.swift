@@ -31,6 +31,8 @@ struct StormReport {
             ("seed", "\(plan.seed)"),
             ("duration", "\(seconds(took)), of it storm \(seconds(stormed))"),
             ("mutations", "\(grouped(control.mutations)) by \(plan.connections) connections: \(outcomeText)"),
+            ("not taken", reasons { if case .notAccepted(let reason) = $0 { reason } else { nil } }),
+            ("unknown", reasons { if case .unknown(let reason) = $0 { reason } else { nil } }),
             ("reads", answersText),
             ("kills (SIGKILL)", "\(tally.kills)"),
         ]
@@ -86,6 +88,14 @@ struct StormReport {
             counts[name, default: 0] += 1
         }
         return counts.sorted { $0.value > $1.value }.map { "\(grouped($0.value)) \($0.key)" }.joined(separator: ", ")
+    }
+
+    /// The most frequent reasons of some outcomes.
+    private func reasons(_ reason: (Outcome) -> String?) -> String {
+        var counts: [String: Int] = [:]
+        for outcome in outcomes { reason(outcome).map { counts[String($0.prefix(60)), default: 0] += 1 } }
+        return counts.sorted { $0.value > $1.value }.prefix(5).map { "\(grouped($0.value)) \($0.key)" }
+            .joined(separator: "; ")
     }
 
     private var answersText: String {

@@ -52,15 +52,15 @@ struct Storm {
     }
 
     private func storm(_ control: LoadControl) async -> [ClientJournal] {
-        let driver = FaultDriver(fleet: installation.fleet, tally: tally)
         let deadline = plan.seconds.map { ContinuousClock.now + .seconds($0) }
         let isOver: @Sendable () -> Bool = { [plan, tally] in
             if let deadline, ContinuousClock.now >= deadline { return true }
             return control.mutations >= plan.mutations && tally.kills >= plan.kills
         }
+        let driver = FaultDriver(fleet: installation.fleet, tally: tally, isOver: isOver)
         return await withTaskGroup(of: ClientJournal?.self) { group in
             group.addTask {
-                await driver.run(FaultSchedule(seed: plan.seed, meanPause: plan.meanPause), until: isOver)
+                await driver.run(FaultSchedule(seed: plan.seed, meanPause: plan.meanPause))
                 control.end()
                 return nil
             }
