@@ -6,7 +6,9 @@ package enum SchemaMigrations {
         Migration(
             name: "0001_ledger",
             sql: text(PackageResources._001_ledger_sql),
-            assertion: text(PackageResources._001_ledger_after_sql))
+            assertion: text(PackageResources._001_ledger_after_sql)),
+        Migration(
+            name: "0004_ledger_workers", sql: text(PackageResources._004_ledger_workers_sql), assertion: nil),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {
