@@ -42,6 +42,11 @@ struct AccountBatch {
         let status: UInt16
         let position: Position
         let content: Content
+
+        /// See `DecidedCommand.makesRoom`.
+        func makesRoom(for other: Bits128?) -> Bool {
+            status == 400 && fingerprint != other
+        }
     }
 
     private init(_ items: [AccountItem], on connection: PostgresConnection) {
@@ -105,7 +110,8 @@ struct AccountBatch {
     // MARK: - Decide
 
     private mutating func decide(_ item: AccountItem, catalogue: Catalogue) -> CommandResult {
-        if let earlier = decided[item.commandKey] {
+        let earlier = decided[item.commandKey]
+        if let earlier, !earlier.makesRoom(for: item.fingerprint) {
             guard earlier.fingerprint == item.fingerprint else {
                 let answer = Answer(.keyReuse, requestID: item.requestID)
                 return CommandResult(status: answer.status, isReplay: false, position: .none, body: answer.body)
@@ -127,13 +133,15 @@ struct AccountBatch {
                 outcome, account: AccountName(id: account.id, endUserID: account.endUserID), requestID: item.requestID)
             decision = Decided(
                 fingerprint: item.fingerprint, status: answer.status, position: position, content: .body(answer.body))
-            guard answer.isRemembered else { return result(decision, for: item, isReplay: false) }
         }
-        remember(decision, as: item.commandKey, account: account)
+        remember(decision, as: item.commandKey, account: account, replacesMalformed: earlier != nil)
         return result(decision, for: item, isReplay: false)
     }
 
-    private mutating func remember(_ decision: Decided, as key: CommandKey, account: Account) {
+    private mutating func remember(
+        _ decision: Decided, as key: CommandKey, account: Account, replacesMalformed: Bool
+    ) {
+        if replacesMalformed { decisions.removeAll { $0.key == key } }
         decided[key] = decision
         let answer: DecidedCommand.Answer =
             switch decision.content {
@@ -144,7 +152,7 @@ struct AccountBatch {
             NewDecision(
                 key: key, fingerprint: decision.fingerprint, status: decision.status,
                 accountID: account.revision > 0 ? account.id : nil, revision: account.revision, answer: answer,
-                decidedAt: now))
+                decidedAt: now, replacesMalformed: replacesMalformed))
     }
 
     /// The answer to an item: what a first answer and every replay share.

@@ -14,6 +14,12 @@ package struct DecidedCommand: Hashable, Sendable {
     package let status: UInt16
     package let position: Position
     package let answer: Answer
+
+    /// Whether the decision stands for a request with that fingerprint, or makes room for it: the key of a malformed
+    /// request may be used again for the mended one.
+    package func makesRoom(for other: Bits128?) -> Bool {
+        status == 400 && fingerprint != other
+    }
 }
 
 /// A command decided now, to be remembered.
@@ -25,10 +31,12 @@ package struct NewDecision: Hashable, Sendable {
     package let revision: Int64
     package let answer: DecidedCommand.Answer
     package let decidedAt: Instant
+    /// Whether a malformed request was decided under the same key before, and makes room for this one.
+    package let replacesMalformed: Bool
 
     package init(
         key: CommandKey, fingerprint: Bits128?, status: UInt16, accountID: AccountID?, revision: Int64,
-        answer: DecidedCommand.Answer, decidedAt: Instant
+        answer: DecidedCommand.Answer, decidedAt: Instant, replacesMalformed: Bool = false
     ) {
         self.key = key
         self.fingerprint = fingerprint
@@ -37,6 +45,7 @@ package struct NewDecision: Hashable, Sendable {
         self.revision = revision
         self.answer = answer
         self.decidedAt = decidedAt
+        self.replacesMalformed = replacesMalformed
     }
 }
 
@@ -86,9 +95,28 @@ package enum CommandStore {
 
     /// Rows go in by key, the order in which every writer takes them, so that two batches that share a key wait for
     /// each other and never both ways.
-    static func insert(_ decisions: [NewDecision]) -> PostgresQuery {
+    static func insert(_ decisions: [NewDecision]) -> [PostgresQuery] {
         let rows = decisions.sorted { $0.key < $1.key }
-        return PostgresQuery(
+        let replaced = rows.filter(\.replacesMalformed).map(\.key)
+        var queries: [PostgresQuery] = []
+        if !replaced.isEmpty {
+            queries.append(
+                PostgresQuery(
+                    deleteMalformed,
+                    [.int32s(replaced.map(\.environmentID.rawValue)), .uuids(replaced.map { PostgresUUID($0.id) })]))
+        }
+        queries.append(insert(sorted: rows))
+        return queries
+    }
+
+    private static let deleteMalformed: PostgresStatement = """
+        delete from commands c
+        using unnest($1::integer[], $2::uuid[]) as k (environment_id, command_id)
+        where c.environment_id = k.environment_id and c.command_id = k.command_id and c.status = 400
+        """
+
+    private static func insert(sorted rows: [NewDecision]) -> PostgresQuery {
+        PostgresQuery(
             insertStatement,
             [
                 .int32s(rows.map(\.key.environmentID.rawValue)),
