@@ -26,10 +26,6 @@ struct DecisionCheck {
             let found = commands[operation.commandID(environments)] ?? []
             // What stays undecided was reported when it was asked for.
             guard case .decided(let decision) = record.outcome else { continue }
-            if decision.status == 400 {
-                if !found.isEmpty { violations.add("I13: \(operation.key) was answered 400 and is decided") }
-                continue
-            }
             guard found.count == 1, let command = found.first else {
                 violations.add("I11: \(operation.key) was answered \(decision) and has \(found.count) decisions")
                 continue
