@@ -12,14 +12,12 @@ package struct APIServer: Service {
     private let server: HTTPServer
     private let pool: PostgresPool
 
+    /// - Parameter pool: The connections that it reads over; closed when it ends.
     package init(
-        address: HTTPServer.Address, rootKey: String, postgres: PostgresConfiguration, readConnections: Int,
-        topology: Topology, commandWait: Duration, replica: Replica, gateway: CommandGateway, metrics: Metrics,
+        address: HTTPServer.Address, rootKey: String, pool: PostgresPool, topology: Topology, commandWait: Duration,
+        replica: Replica, gateway: CommandGateway, metrics: Metrics,
         logger: Logger
     ) {
-        var database = postgres
-        database.applicationName = "quotastack-api"
-        let pool = PostgresPool(configuration: database, size: readConnections, waitLimit: .seconds(2), logger: logger)
         let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
         let site = Site(
             gate: gate, pool: pool,

@@ -19,13 +19,21 @@ struct OperationRoutes: Sendable {
         guard let id = PublicID(.operation, parsing: try context.pathParameter("id")) else {
             throw Problem(.notFound, "There is no operation with that id.")
         }
-        let result = try await site.mutations.answers.find(environmentID: environmentID, commandID: id.bits)
+        let result = try await site.mutations.answers.find(environmentID: environmentID, commandID: id.bits)?.result
+        let isParked =
+            result == nil
+            ? try await site.mutations.answers.isParked(environmentID: environmentID, commandID: id.bits) : false
         var json = JSONWriter()
         json.beginObject()
         json.object("operation") { json in
             json.member("id", id)
             guard let result else {
-                json.member("status", "pending")
+                json.member("status", isParked ? "failed" : "pending")
+                guard isParked else { return }
+                json.object("result") { json in
+                    json.member("status", Int64(Problem.parked.code.status))
+                    json.member("body", raw: Problem.parked.json(requestID: context.requestID))
+                }
                 return
             }
             json.member("status", result.isSuccess ? "succeeded" : "failed")
