@@ -80,7 +80,10 @@ let package = Package(
             ], swiftSettings: settings),
         .target(
             name: "Migrations", dependencies: ["Storage"], path: "Migrations",
-            resources: [.embedInCode("0001_ledger.sql"), .embedInCode("0001_ledger.after.sql")],
+            resources: [
+                .embedInCode("0001_ledger.sql"), .embedInCode("0001_ledger.after.sql"),
+                .embedInCode("0002_access.sql"),
+            ],
             swiftSettings: settings),
         .target(
             name: "Runtime",

@@ -6,7 +6,8 @@ package enum SchemaMigrations {
         Migration(
             name: "0001_ledger",
             sql: text(PackageResources._001_ledger_sql),
-            assertion: text(PackageResources._001_ledger_after_sql))
+            assertion: text(PackageResources._001_ledger_after_sql)),
+        Migration(name: "0002_access", sql: text(PackageResources._002_access_sql), assertion: nil),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -196,10 +196,12 @@ extension ByteWriter {
             write(name)
             write(liveKey)
             write(testKey)
-        case .createKey(let name, let key):
+        case .createKey(let name, let key, let rights, let grantor):
             write(UInt8(2))
             write(name)
             write(key)
+            write(rights)
+            write(grantor)
         case .revokeKey(let id):
             write(UInt8(3))
             write(id)
@@ -227,12 +229,23 @@ extension ByteWriter {
                 write(perUnits)
             }
             write(effectiveFrom) { $0.write($1 as Instant) }
+        case .rollKey(let id, let key, let overlapSeconds, let grantor):
+            write(UInt8(7))
+            write(id)
+            write(key)
+            write(overlapSeconds)
+            write(grantor)
         }
     }
 
     private mutating func write(_ key: NewKey) {
         write(key.hash)
         write(key.hint)
+    }
+
+    private mutating func write(_ rights: KeyRights) {
+        write(rights.scopes.rawValue)
+        write(rights.expiresAt) { $0.write($1 as Instant) }
     }
 }
 
@@ -355,7 +368,7 @@ extension ByteReader {
     private mutating func catalogueAction() throws(CodingError) -> CatalogueAction {
         switch try integer(UInt8.self) {
         case 1: return .createTenant(name: try string(), liveKey: try newKey(), testKey: try newKey())
-        case 2: return .createKey(name: try string(), try newKey())
+        case 2: return .createKey(name: try string(), try newKey(), try keyRights(), grantor: try keyRights())
         case 3: return .revokeKey(id: try bits128())
         case 4: return .createFeature(key: try featureKey(), name: try string(), unitName: try optionalString())
         case 5:
@@ -369,6 +382,9 @@ extension ByteReader {
             return .createRule(
                 featureKey: key, model: try pricingModel(),
                 effectiveFrom: try optional { (reader) throws(CodingError) in try reader.instant() })
+        case 7:
+            return .rollKey(
+                id: try bits128(), try newKey(), overlapSeconds: try integer(), grantor: try keyRights())
         default: throw .invalid(field: "catalogue action")
         }
     }
@@ -387,5 +403,11 @@ extension ByteReader {
 
     private mutating func newKey() throws(CodingError) -> NewKey {
         NewKey(hash: try byteArray(), hint: try string())
+    }
+
+    private mutating func keyRights() throws(CodingError) -> KeyRights {
+        KeyRights(
+            scopes: KeyScopes(rawValue: try integer()),
+            expiresAt: try optional { (reader) throws(CodingError) in try reader.instant() })
     }
 }

@@ -179,6 +179,22 @@ extension BadRequests {
             .patch("/v1/end-users/nobody", #"{"name":"N"}"#, 404, "unknown_end_user"),
             .post("/v1/api-keys", "{}", at: "/name"), .post("/v1/api-keys", #"{"name":""}"#, at: "/name"),
             .post("/v1/api-keys", #"{"name":"k","nmae":"k"}"#, 400, "unknown_field", at: "/nmae"),
+            .post("/v1/api-keys", #"{"name":"k","scopes":[]}"#, at: "/scopes"),
+            .post("/v1/api-keys", #"{"name":"k","scopes":"admin:read"}"#, at: "/scopes"),
+            .post("/v1/api-keys", #"{"name":"k","scopes":["admin:read","usage"]}"#, at: "/scopes/1"),
+            .post("/v1/api-keys", #"{"name":"k","scopes":["Usage:read"]}"#, at: "/scopes/0"),
+            .post("/v1/api-keys", #"{"name":"k","scopes":[7]}"#, at: "/scopes/0"),
+            .post("/v1/api-keys", #"{"name":"k","expires_at":"tomorrow"}"#, at: "/expires_at"),
+            .post("/v1/api-keys", #"{"name":"k","expires_at":"2020-01-01T00:00:00Z"}"#, at: "/expires_at"),
+            .post("/v1/api-keys/key_x/roll", "{}", 404, "not_found"),
+            .post("/v1/api-keys/key_00000000000000000000000000/roll", "{}", 404, "not_found"),
+            .post(
+                "/v1/api-keys/key_00000000000000000000000000/roll", #"{"overlap_seconds":-1}"#, at: "/overlap_seconds"),
+            .post(
+                "/v1/api-keys/key_00000000000000000000000000/roll", #"{"overlap_seconds":604801}"#,
+                at: "/overlap_seconds"),
+            .post(
+                "/v1/api-keys/key_00000000000000000000000000/roll", #"{"name":"k"}"#, 400, "unknown_field", at: "/name"),
             .post("/v1/api-keys/key_x/revoke", "{}", 404, "not_found"),
             .post("/v1/api-keys/ten_00000000000000000000000000/revoke", "{}", 404, "not_found"),
             .post("/v1/api-keys/key_00000000000000000000000000/revoke", "{}", 404, "not_found"),

@@ -105,11 +105,14 @@ final class Installation: Sendable {
 
     // MARK: - Looking inside
 
-    /// Runs a subcommand of `quotastack` with this installation's configuration.
-    func run(_ arguments: String...) async throws -> (status: Int32, output: String) {
-        let path = "\(Self.temporaryFolder)/\(name).\(arguments[0])"
+    /// Runs a subcommand of `quotastack` with this installation's configuration and further variables.
+    func run(
+        _ arguments: String..., with variables: [String: String] = [:]
+    ) async throws -> (status: Int32, output: String) {
+        let path = "\(Self.temporaryFolder)/\(name).\(arguments[0]).\(UInt64.random(in: 0...UInt64.max))"
         defer { _ = unlink(path) }
-        return try await ChildProcess.run([binary] + arguments, environment: environment, logPath: path)
+        return try await ChildProcess.run(
+            [binary] + arguments, environment: environment.merging(variables) { $1 }, logPath: path)
     }
 
     /// What the servers of this installation have logged.
