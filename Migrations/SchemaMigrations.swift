@@ -8,6 +8,8 @@ package enum SchemaMigrations {
             sql: text(PackageResources._001_ledger_sql),
             assertion: text(PackageResources._001_ledger_after_sql)),
         Migration(name: "0002_access", sql: text(PackageResources._002_access_sql), assertion: nil),
+        Migration(
+            name: "0004_ledger_workers", sql: text(PackageResources._004_ledger_workers_sql), assertion: nil),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

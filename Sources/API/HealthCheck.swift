@@ -25,6 +25,17 @@ package struct HealthCheck: Sendable {
         }
     }
 
+    /// Whether PostgreSQL has heard from a ledger worker lately.
+    package static func worker(
+        lastSeen: @escaping @Sendable () -> ContinuousClock.Instant?
+    ) -> HealthCheck {
+        HealthCheck(name: "postgresql") {
+            guard let seen = lastSeen() else { return "not reachable" }
+            let silence = ContinuousClock.now - seen
+            return silence < .seconds(3) ? nil : "not reached for \(silence.components.seconds) s"
+        }
+    }
+
     /// Whether a connection to the broker is there.
     package static func broker(_ state: @escaping @Sendable () -> AMQPConnectionState) -> HealthCheck {
         HealthCheck(name: "rabbitmq") {

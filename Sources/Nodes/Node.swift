@@ -69,7 +69,8 @@ package struct Node {
             if !roles.contains(.api) {
                 services.append(
                     HTTPServer(
-                        address: address, checks: [.broker { worker.state }], metrics: metrics,
+                        address: address, checks: [.worker { worker.lastSeen }, .broker { worker.state }],
+                        metrics: metrics,
                         logger: logger))
             }
         }
