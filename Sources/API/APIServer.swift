@@ -39,6 +39,7 @@ package struct APIServer: Service {
             var routes = RouteTable(router: router, gate: gate)
             TenantRoutes(site: site).add(to: &routes)
             KeyRoutes(site: site).add(to: &routes)
+            ConfigRoutes(site: site).add(to: &routes)
             CatalogueRoutes(site: site).add(to: &routes)
             AccountRoutes(site: site).add(to: &routes)
             EntitlementRoutes(gate: gate).add(to: &routes)

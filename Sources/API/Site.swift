@@ -17,6 +17,17 @@ struct Gate: Sendable {
         return try authenticator.caller(request, access)
     }
 
+    /// Refuses to answer from a memory that is older than the caller's environment allows.
+    func requireFreshMemory(for caller: Caller) throws(Problem) {
+        guard let limit = caller.config.failClosedOverMilliseconds, case .disconnected(let since) = replica.state,
+            ContinuousClock.now - since > .milliseconds(limit)
+        else { return }
+        throw Problem(
+            .replicaBehind,
+            "This node lost the database more than \(limit) ms ago (fail_closed_over_ms of the config). Ask another node."
+        )
+    }
+
     /// Waits up to a second for the position that a request presents.
     private func reachMinimumPosition(_ request: Request) async throws(Problem) {
         guard let token = request.headers[.minimumPosition] else { return }

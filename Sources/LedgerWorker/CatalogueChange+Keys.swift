@@ -7,7 +7,7 @@ extension CatalogueChange {
     func createKey(
         _ name: String, _ key: NewKey, _ rights: KeyRights, grantor: KeyRights, kind: EnvironmentKind?, now: Instant
     ) async throws -> Answer {
-        guard let kind else { return refused(Problem(.notFound, "The environment of this key is gone.")) }
+        guard let kind else { return noEnvironment }
         if let expiresAt = rights.expiresAt, expiresAt <= now {
             return refused(
                 Problem(

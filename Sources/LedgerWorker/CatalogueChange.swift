@@ -91,6 +91,10 @@ struct CatalogueChange {
             return answer(200) { $0.feature(updated) }
         case .createRule(let featureKey, let model, let effectiveFrom):
             return try await createRule(featureKey, model: model, effectiveFrom: effectiveFrom ?? now, now: now)
+        case .updateConfig(let change):
+            let config = try await CatalogueStore.updateConfig(change, environmentID: environmentID, on: connection)
+            guard let config else { return noEnvironment }
+            return answer(200) { $0.config(config) }
         }
     }
 
@@ -132,6 +136,10 @@ struct CatalogueChange {
                 .unknownFeature,
                 "There is no feature \(key.rawValue) in this environment. Create it with POST /v1/features."),
             requestID: requestID)
+    }
+
+    var noEnvironment: Answer {
+        Answer(Problem(.notFound, "The environment of this key is gone."), requestID: requestID)
     }
 
     func answer(_ status: UInt16, _ write: (inout JSONWriter) -> Void) -> Answer {

@@ -66,6 +66,7 @@ package enum CatalogueAction: Hashable, Sendable {
     case createFeature(key: FeatureKey, name: String, unitName: String?)
     case updateFeature(key: FeatureKey, FeatureChange)
     case createRule(featureKey: FeatureKey, model: PricingModel, effectiveFrom: Instant?)
+    case updateConfig(ConfigChange)
 }
 
 /// An API key as the ledger sees it: the secret stays with the caller.
@@ -91,6 +92,19 @@ package struct FeatureChange: Hashable, Sendable {
         self.name = name
         self.unitName = unitName
         self.isArchived = isArchived
+    }
+}
+
+/// What an environment's config shall say.
+package struct ConfigChange: Hashable, Sendable {
+    package var rateLimitPerSecond: FieldChange<Int32>
+    package var failClosedOverMilliseconds: FieldChange<Int32>
+
+    package init(
+        rateLimitPerSecond: FieldChange<Int32> = .keep, failClosedOverMilliseconds: FieldChange<Int32> = .keep
+    ) {
+        self.rateLimitPerSecond = rateLimitPerSecond
+        self.failClosedOverMilliseconds = failClosedOverMilliseconds
     }
 }
 

@@ -175,17 +175,16 @@ extension ByteWriter {
     }
 
     private mutating func write(_ change: EndUserChange) {
-        switch change.name {
+        write(change.name) { $0.write($1 as String?) }
+        write(change.metadata) { $0.write($1 as Metadata?) }
+    }
+
+    private mutating func write<Value>(_ change: FieldChange<Value>, _ body: (inout ByteWriter, Value?) -> Void) {
+        switch change {
         case .keep: write(false)
         case .set(let value):
             write(true)
-            write(value)
-        }
-        switch change.metadata {
-        case .keep: write(false)
-        case .set(let value):
-            write(true)
-            write(value)
+            body(&self, value)
         }
     }
 
@@ -235,6 +234,11 @@ extension ByteWriter {
             write(key)
             write(overlapSeconds)
             write(grantor)
+        case .updateConfig(let change):
+            write(UInt8(8))
+            for setting in [change.rateLimitPerSecond, change.failClosedOverMilliseconds] {
+                write(setting) { writer, value in writer.write(value) { $0.write($1 as Int32) } }
+            }
         }
     }
 
@@ -360,9 +364,23 @@ extension ByteReader {
     }
 
     private mutating func endUserChange() throws(CodingError) -> EndUserChange {
-        let name: EndUserChange.Field<String> = try boolean() ? .set(try optionalString()) : .keep
-        let metadata: EndUserChange.Field<Metadata> = try boolean() ? .set(try self.metadata()) : .keep
-        return EndUserChange(name: name, metadata: metadata)
+        EndUserChange(
+            name: try fieldChange { (reader) throws(CodingError) in try reader.optionalString() },
+            metadata: try fieldChange { (reader) throws(CodingError) in try reader.metadata() })
+    }
+
+    private mutating func fieldChange<Value>(
+        _ body: (inout ByteReader) throws(CodingError) -> Value?
+    ) throws(CodingError) -> FieldChange<Value> {
+        try boolean() ? .set(try body(&self)) : .keep
+    }
+
+    private mutating func setting(in range: ClosedRange<Int64>) throws(CodingError) -> FieldChange<Int32> {
+        try fieldChange { (reader) throws(CodingError) in
+            let value: Int32? = try reader.optional { (reader) throws(CodingError) in try reader.integer() }
+            guard value.map({ range.contains(Int64($0)) }) ?? true else { throw .invalid(field: "setting") }
+            return value
+        }
     }
 
     private mutating func catalogueAction() throws(CodingError) -> CatalogueAction {
@@ -385,6 +403,11 @@ extension ByteReader {
         case 7:
             return .rollKey(
                 id: try bits128(), try newKey(), overlapSeconds: try integer(), grantor: try keyRights())
+        case 8:
+            return .updateConfig(
+                ConfigChange(
+                    rateLimitPerSecond: try setting(in: EnvironmentConfig.rateLimits),
+                    failClosedOverMilliseconds: try setting(in: EnvironmentConfig.failClosedLimits)))
         default: throw .invalid(field: "catalogue action")
         }
     }

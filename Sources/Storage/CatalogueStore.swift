@@ -113,6 +113,32 @@ package enum CatalogueStore {
         return EnvironmentID(try row.int32(0))
     }
 
+    /// Changes what an environment is set to, under the lock of its catalogue.
+    package static func updateConfig(
+        _ change: ConfigChange, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> EnvironmentConfig? {
+        let read = try await connection.run(
+            PostgresQuery(
+                """
+                select rate_limit_per_second, fail_closed_over_ms from environments where environment_id = $1
+                """, [.int32(environmentID.rawValue)]))
+        guard let row = read.first else { return nil }
+        let config = EnvironmentConfig(
+            rateLimitPerSecond: change.rateLimitPerSecond.applied(to: try row.int32OrNil(0)),
+            failClosedOverMilliseconds: change.failClosedOverMilliseconds.applied(to: try row.int32OrNil(1)))
+        _ = try await connection.run(
+            PostgresQuery(
+                """
+                update environments set rate_limit_per_second = $2::integer, fail_closed_over_ms = $3::integer
+                where environment_id = $1
+                """,
+                [
+                    .int32(environmentID.rawValue), .optional(config.rateLimitPerSecond),
+                    .optional(config.failClosedOverMilliseconds),
+                ]))
+        return config
+    }
+
     package static func insertFeature(
         _ feature: FeatureRecord, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {

@@ -110,6 +110,8 @@ struct CommandMessageTests {
                 .createRule(
                     featureKey: key, model: .perUnit(unitCost: .max, perUnits: 1_000),
                     effectiveFrom: Instant(microseconds: .max)),
+                .updateConfig(ConfigChange(rateLimitPerSecond: .set(5), failClosedOverMilliseconds: .set(nil))),
+                .updateConfig(ConfigChange(failClosedOverMilliseconds: .set(0))),
             ]
             return [account]
                 + catalogue.map { action in

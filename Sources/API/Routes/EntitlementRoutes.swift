@@ -48,6 +48,7 @@ struct EntitlementRoutes: Sendable {
     private func check(
         _ caller: Caller, endUserID: EndUserID, featureKey: FeatureKey, units: Int64
     ) throws(Problem) -> Response {
+        try gate.requireFreshMemory(for: caller)
         let now = systemNow()
         let key = AccountKey(environmentID: caller.environmentID, endUserID: endUserID)
         guard let catalogue = gate.replica.catalogue(caller.environmentID) else {
