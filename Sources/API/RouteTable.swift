@@ -13,6 +13,14 @@ package enum Access: Hashable, Sendable {
     /// A key of an environment that has the scopes, or the root key for what is the installation's own.
     case scopeOrRoot(KeyScopes)
 
+    /// The scopes that a key of an environment must have.
+    var scopes: KeyScopes {
+        switch self {
+        case .anybody, .root: []
+        case .scope(let scopes), .scopeOrRoot(let scopes): scopes
+        }
+    }
+
     static func read(_ area: AccessArea) -> Access { .scope(.read(area)) }
     static func write(_ area: AccessArea) -> Access { .scope(.write(area)) }
 }

@@ -10,11 +10,26 @@ import Representations
 struct Gate: Sendable {
     let authenticator: Authenticator
     let replica: Replica
+    private let limiter = RateLimiter()
+
+    init(authenticator: Authenticator, replica: Replica) {
+        self.authenticator = authenticator
+        self.replica = replica
+    }
 
     /// The caller of a request, once the replica has reached the position that the request asks for.
     func admit(_ request: Request, _ access: Access) async throws -> Caller {
         try await reachMinimumPosition(request)
-        return try authenticator.caller(request, access)
+        let caller = try authenticator.caller(request, access)
+        if let limit = caller.config.rateLimitPerSecond {
+            guard limiter.admits(caller.environmentID, rate: Int64(limit), at: .now) else {
+                throw Problem(
+                    .rateLimited,
+                    "The environment makes more than \(limit) requests a second (rate_limit_per_second of its config).")
+            }
+        }
+        try caller.require(access)
+        return caller
     }
 
     /// Refuses to answer from a memory that is older than the caller's environment allows.

@@ -17,6 +17,16 @@ struct Caller: Sendable {
 
     static let root = Caller(
         environmentID: .installation, kind: nil, keyID: nil, rights: .all, config: EnvironmentConfig())
+
+    /// Refuses a key without the scope that the access asks for.
+    func require(_ access: Access) throws(Problem) {
+        let missing = access.scopes.subtracting(rights.scopes)
+        guard missing.isEmpty else {
+            throw Problem(
+                .forbiddenScope,
+                "The API key lacks the scope \((missing.names ?? []).joined(separator: ", ")). Use one that has it.")
+        }
+    }
 }
 
 /// Finds out who makes a request.
@@ -30,7 +40,8 @@ struct Authenticator: Sendable {
         rootKeyHash = rootKey.map { KeyHash(APIKey.hash($0)) }
     }
 
-    /// The holder of the key that a request carries, if that key may do what the access asks for.
+    /// The holder of the key that a request carries, if it is of the kind that the access asks for; its scopes are for the
+    /// caller to look at.
     func caller(_ request: Request, _ access: Access) throws(Problem) -> Caller {
         let text = try keyText(request)
         switch (APIKey.kind(of: text), access) {
@@ -41,12 +52,11 @@ struct Authenticator: Sendable {
         case (.root?, _):
             throw Problem(.forbiddenScope, "The root key is for /v1/admin only. Use a key of the tenant's environment.")
         case (_, .root): throw Problem(.forbiddenScope, "This takes the installation's root key.")
-        case (_, .anybody): return try holder(text, needs: [])
-        case (_, .scope(let scopes)), (_, .scopeOrRoot(let scopes)): return try holder(text, needs: scopes)
+        case (_, .anybody), (_, .scope), (_, .scopeOrRoot): return try holder(text)
         }
     }
 
-    private func holder(_ text: String, needs scopes: KeyScopes) throws(Problem) -> Caller {
+    private func holder(_ text: String) throws(Problem) -> Caller {
         guard replica.state != .loading else {
             throw Problem(.unavailable, "This node is still loading. Try again in a moment.")
         }
@@ -54,12 +64,6 @@ struct Authenticator: Sendable {
         if let expiresAt = holder.rights.expiresAt, expiresAt <= systemNow() {
             throw Problem(
                 .unauthenticated, "The API key expired at \(expiresAt). Create one, or use the one it was rolled to.")
-        }
-        let missing = scopes.subtracting(holder.rights.scopes)
-        guard missing.isEmpty else {
-            throw Problem(
-                .forbiddenScope,
-                "The API key lacks the scope \((missing.names ?? []).joined(separator: ", ")). Use one that has it.")
         }
         return Caller(
             environmentID: holder.environmentID, kind: holder.kind, keyID: holder.keyID, rights: holder.rights,
