@@ -94,6 +94,7 @@ let package = Package(
             name: "Migrations", dependencies: ["Storage"], path: "Migrations",
             resources: [
                 .embedInCode("0001_ledger.sql"), .embedInCode("0001_ledger.after.sql"),
+                .embedInCode("0002_access.sql"),
                 .embedInCode("0004_ledger_workers.sql"),
                 .embedInCode("0005_suspects.sql"),
             ],

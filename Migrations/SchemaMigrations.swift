@@ -7,6 +7,7 @@ package enum SchemaMigrations {
             name: "0001_ledger",
             sql: text(PackageResources._001_ledger_sql),
             assertion: text(PackageResources._001_ledger_after_sql)),
+        Migration(name: "0002_access", sql: text(PackageResources._002_access_sql), assertion: nil),
         Migration(
             name: "0004_ledger_workers", sql: text(PackageResources._004_ledger_workers_sql), assertion: nil),
         Migration(name: "0005_suspects", sql: text(PackageResources._005_suspects_sql), assertion: nil),

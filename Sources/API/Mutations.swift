@@ -169,7 +169,8 @@ extension Response {
     static func problem(_ problem: Problem, requestID: String) -> Response {
         var response = Response.json(
             problem.json(requestID: requestID), status: Int(problem.code.status), isProblem: true)
-        if problem.code.status == 503 { response.headers[.retryAfter] = "1" }
+        // A second brings a bucket's tokens back.
+        if [429, 503].contains(problem.code.status) { response.headers[.retryAfter] = "1" }
         return response
     }
 }

@@ -65,7 +65,7 @@ package final class Replica: Service {
         map?.catalogue(environmentID)
     }
 
-    /// The environment of a valid API key, by the SHA-256 of its text.
+    /// The holder of an API key that is not revoked, by the SHA-256 of its text.
     package func keyHolder(_ hash: KeyHash) -> KeyHolder? {
         map?.keyHolder(hash)
     }
@@ -161,15 +161,23 @@ package struct KeyHash: Hashable, Sendable {
     }
 }
 
-/// Whose requests an API key makes.
+/// Whose requests an API key makes, what they may be, and what their environment is set to.
 package struct KeyHolder: Hashable, Sendable {
     package let keyID: Bits128
     package let environmentID: EnvironmentID
     package let kind: EnvironmentKind
+    /// Whether the key has expired is for the caller to see, by the clock.
+    package let rights: KeyRights
+    package let config: EnvironmentConfig
 
-    package init(keyID: Bits128, environmentID: EnvironmentID, kind: EnvironmentKind) {
+    package init(
+        keyID: Bits128, environmentID: EnvironmentID, kind: EnvironmentKind, rights: KeyRights,
+        config: EnvironmentConfig
+    ) {
         self.keyID = keyID
         self.environmentID = environmentID
         self.kind = kind
+        self.rights = rights
+        self.config = config
     }
 }

@@ -17,6 +17,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
     case bodyTooLarge = "body_too_large"
     case unsupportedMediaType = "unsupported_media_type"
     case idempotencyKeyReuse = "idempotency_key_reuse"
+    case rateLimited = "rate_limited"
     case unavailable
     case replicaBehind = "replica_behind"
     case internalError = "internal_error"
@@ -32,6 +33,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .bodyTooLarge: 413
         case .unsupportedMediaType: 415
         case .idempotencyKeyReuse: 422
+        case .rateLimited: 429
         case .internalError: 500
         case .unavailable, .replicaBehind: 503
         }
@@ -54,6 +56,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .bodyTooLarge: "The body is too large"
         case .unsupportedMediaType: "The body must be JSON"
         case .idempotencyKeyReuse: "The idempotency key was used for another request"
+        case .rateLimited: "Too many requests"
         case .unavailable: "Not available at the moment"
         case .replicaBehind: "This node has not seen that position yet"
         case .internalError: "Something went wrong on our side"

@@ -8,21 +8,19 @@ import Representations
 struct OperationRoutes: Sendable {
     let site: Site
 
-    func add(to router: Router<APIContext>) {
-        router.get("/v1/operations/:id", use: show)
+    func add(to routes: inout RouteTable) {
+        routes.get("/v1/operations/{id}", .scopeOrRoot([]), use: show)
     }
 
     /// An operation is the command itself: decided once the ledger has its result, pending before.
-    @Sendable private func show(_ request: Request, context: APIContext) async throws -> Response {
-        try await site.gate.reachMinimumPosition(request)
-        let (environmentID, kind) = try site.operationScope(request)
+    @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         guard let id = PublicID(.operation, parsing: try context.pathParameter("id")) else {
             throw Problem(.notFound, "There is no operation with that id.")
         }
-        let result = try await site.mutations.answers.find(environmentID: environmentID, commandID: id.bits)?.result
+        let result = try await site.mutations.answers.find(environmentID: caller.environmentID, commandID: id.bits)?.result
         let isParked =
             result == nil
-            ? try await site.mutations.answers.isParked(environmentID: environmentID, commandID: id.bits) : false
+            ? try await site.mutations.answers.isParked(environmentID: caller.environmentID, commandID: id.bits) : false
         var json = JSONWriter()
         json.beginObject()
         json.object("operation") { json in
@@ -41,7 +39,7 @@ struct OperationRoutes: Sendable {
                 json.member("status", Int64(result.status))
                 let body =
                     result.isSuccess
-                    ? site.shownOnce.completed(result.body, commandID: id.bits, kind: kind) : result.body
+                    ? site.shownOnce.completed(result.body, commandID: id.bits, kind: caller.kind) : result.body
                 json.member("body", raw: body)
             }
         }

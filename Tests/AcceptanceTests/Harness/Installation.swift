@@ -135,13 +135,23 @@ final class Installation: Sendable {
         _ = unlink(logPath)
     }
 
+    /// Lets the database be reached, or cuts every connection to it and refuses new ones.
+    func admitConnections(_ admits: Bool) async throws {
+        try await onServer("ALTER DATABASE \(name) ALLOW_CONNECTIONS \(admits)")
+        guard !admits else { return }
+        try await onServer("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '\(name)'")
+    }
+
     // MARK: - Looking inside
 
-    /// Runs a subcommand of `quotastack` with this installation's configuration.
-    func run(_ arguments: String...) async throws -> (status: Int32, output: String) {
-        let path = "\(Self.temporaryFolder)/\(name).\(arguments[0])"
+    /// Runs a subcommand of `quotastack` with this installation's configuration and further variables.
+    func run(
+        _ arguments: String..., with variables: [String: String] = [:]
+    ) async throws -> (status: Int32, output: String) {
+        let path = "\(Self.temporaryFolder)/\(name).\(arguments[0]).\(UInt64.random(in: 0...UInt64.max))"
         defer { _ = unlink(path) }
-        return try await ChildProcess.run([binary] + arguments, environment: environment, logPath: path)
+        return try await ChildProcess.run(
+            [binary] + arguments, environment: environment.merging(variables) { $1 }, logPath: path)
     }
 
     /// What the servers of this installation have logged.
