@@ -76,7 +76,10 @@ let package = Package(
             ], swiftSettings: settings),
         .target(
             name: "Migrations", dependencies: ["Storage"], path: "Migrations",
-            resources: [.embedInCode("0001_ledger.sql"), .embedInCode("0001_ledger.after.sql")],
+            resources: [
+                .embedInCode("0001_ledger.sql"), .embedInCode("0001_ledger.after.sql"),
+                .embedInCode("0003_roles.sql"), .embedInCode("0003_roles.after.sql"),
+            ],
             swiftSettings: settings),
         .target(
             name: "Runtime",

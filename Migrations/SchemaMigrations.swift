@@ -6,7 +6,11 @@ package enum SchemaMigrations {
         Migration(
             name: "0001_ledger",
             sql: text(PackageResources._001_ledger_sql),
-            assertion: text(PackageResources._001_ledger_after_sql))
+            assertion: text(PackageResources._001_ledger_after_sql)),
+        Migration(
+            name: "0003_roles",
+            sql: text(PackageResources._003_roles_sql),
+            assertion: text(PackageResources._003_roles_after_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

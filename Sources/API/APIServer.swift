@@ -5,12 +5,13 @@ package import Postgres
 package import Replica
 package import Runtime
 import ServiceLifecycle
+import Storage
 
 /// The HTTP API. It keeps no business state: it reads from the replica and PostgreSQL and sends every mutation through
 /// the queue.
 package struct APIServer: Service {
     private let application: Application<RouterResponder<APIContext>>
-    private let pool: PostgresPool
+    private let reads: TenantReads
     private let logger: Logger
 
     package init(
@@ -18,13 +19,11 @@ package struct APIServer: Service {
         topology: Topology, commandWait: Duration, replica: Replica, gateway: CommandGateway, metrics: Metrics,
         logger: Logger
     ) {
-        var database = postgres
-        database.applicationName = "quotastack-api"
-        let pool = PostgresPool(configuration: database, size: readConnections, waitLimit: .seconds(2), logger: logger)
+        let reads = TenantReads(postgres: postgres, connections: readConnections, logger: logger)
         let site = Site(
-            authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica, pool: pool,
+            authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica, reads: reads,
             mutations: Mutations(
-                gateway: gateway, topology: topology, replica: replica, answers: DecidedAnswers(pool: pool),
+                gateway: gateway, topology: topology, replica: replica, answers: DecidedAnswers(reads: reads),
                 shownOnce: ShownOnce(keys: KeyDerivation(rootKey: rootKey)),
                 wait: commandWait))
         let router = Router(context: APIContext.self)
@@ -36,7 +35,7 @@ package struct APIServer: Service {
         EntitlementRoutes(site: site).add(to: router)
         UsageRoutes(site: site).add(to: router)
         OperationRoutes(site: site).add(to: router)
-        self.pool = pool
+        self.reads = reads
         self.logger = logger
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
@@ -55,6 +54,6 @@ package struct APIServer: Service {
     /// Serves until a graceful shutdown; requests under way are answered first.
     package func run() async throws {
         try await application.run()
-        await pool.close()
+        await reads.close()
     }
 }

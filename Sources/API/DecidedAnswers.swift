@@ -2,17 +2,16 @@ import Credits
 import JSON
 import Ledger
 import Messaging
-import Postgres
 import Representations
 import Storage
 
 /// Finds the answers of commands that were decided earlier.
 struct DecidedAnswers: Sendable {
-    let pool: PostgresPool
+    let reads: TenantReads
 
     /// The result of a command, or nil while it has none.
     func find(environmentID: EnvironmentID, commandID: Bits128) async throws -> CommandResult? {
-        try await pool.withConnection { connection in
+        try await reads.read(of: environmentID) { connection in
             let key = CommandKey(environmentID: environmentID, id: commandID)
             guard let decided = try await CommandStore.find(key, on: connection) else { return nil }
             let body: [UInt8]

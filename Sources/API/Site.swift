@@ -2,15 +2,15 @@ import Credits
 import Hummingbird
 import JSON
 import Messaging
-import Postgres
 import Replica
 import Representations
+import Storage
 
 /// What the routes share: who asks, what is in memory, where lists are read, how mutations are sent.
 struct Site: Sendable {
     let authenticator: Authenticator
     let replica: Replica
-    let pool: PostgresPool
+    let reads: TenantReads
     let mutations: Mutations
 
     var shownOnce: ShownOnce { mutations.shownOnce }

@@ -1,9 +1,9 @@
 import Hummingbird
 import JSON
-import Postgres
 import RabbitMQ
 import Replica
 import Runtime
+import Storage
 
 /// Whether the node lives, whether it can serve, and its metrics. No key is asked for.
 struct HealthRoutes: Sendable {
@@ -25,9 +25,7 @@ struct HealthRoutes: Sendable {
         let replica = site.replica.state
         let database: String? = await Self.within(.seconds(1)) {
             do {
-                _ = try await site.pool.withConnection {
-                    try await $0.run(PostgresQuery("select 1"), within: .seconds(1))
-                }
+                try await site.reads.reachDatabase(within: .seconds(1))
                 return nil
             } catch {
                 return "not reachable"
