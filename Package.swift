@@ -10,6 +10,7 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -23,7 +24,10 @@ let package = Package(
     name: "quotastack",
     platforms: [.macOS(.v15)],
     products: [
-        .executable(name: "quotastack", targets: ["QuotaStackCLI"])
+        .executable(name: "quotastack", targets: ["QuotaStackCLI"]),
+        .executable(name: "quotastack-api", targets: ["APINode"]),
+        .executable(name: "quotastack-entitlements", targets: ["EntitlementNode"]),
+        .executable(name: "quotastack-ledger", targets: ["LedgerNode"]),
     ],
     dependencies: [
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
@@ -79,6 +83,7 @@ let package = Package(
             resources: [
                 .embedInCode("0001_ledger.sql"), .embedInCode("0001_ledger.after.sql"),
                 .embedInCode("0003_roles.sql"), .embedInCode("0003_roles.after.sql"),
+                .embedInCode("0004_ledger_workers.sql"),
             ],
             swiftSettings: settings),
         .target(
@@ -109,14 +114,24 @@ let package = Package(
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
             ], swiftSettings: settings),
+
+        // Executables: which roles a process has.
+        .target(
+            name: "Nodes",
+            dependencies: [
+                "API", "LedgerWorker", "Messaging", "Migrations", "Postgres", "RabbitMQ", "Replica", "Runtime",
+                "Storage",
+                lifecycle, logging, nioCore, nioPosix, signals,
+            ], swiftSettings: settings),
+        .executableTarget(name: "APINode", dependencies: ["Nodes", arguments], swiftSettings: settings),
+        .executableTarget(name: "EntitlementNode", dependencies: ["Nodes", arguments], swiftSettings: settings),
+        .executableTarget(name: "LedgerNode", dependencies: ["Nodes", arguments], swiftSettings: settings),
         .executableTarget(
             name: "QuotaStackCLI",
             dependencies: [
-                "API", "Ingest", "JSON", "LedgerWorker", "LoadGenerator", "Messaging", "Migrations", "Postgres",
-                "Replica",
-                "Runtime", "Storage", lifecycle, logging, nioCore, nioHTTP1, nioPosix, signals,
+                "API", "Ingest", "JSON", "LoadGenerator", "Messaging", "Migrations", "Nodes", "Postgres", "Runtime",
+                "Storage", arguments, logging, nioCore, nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
 
         // What tests share: numbers that are the same on every machine.
@@ -126,7 +141,8 @@ let package = Package(
         .testTarget(
             name: "AcceptanceTests",
             dependencies: [
-                "Credits", "JSON", "Postgres", "QuotaStackCLI", "RabbitMQ", "SeededRandom", nioCore, nioHTTP1,
+                "APINode", "Credits", "EntitlementNode", "JSON", "LedgerNode", "Postgres", "QuotaStackCLI", "RabbitMQ",
+                "SeededRandom", nioCore, nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),
         .testTarget(

@@ -11,6 +11,8 @@ package enum SchemaMigrations {
             name: "0003_roles",
             sql: text(PackageResources._003_roles_sql),
             assertion: text(PackageResources._003_roles_after_sql)),
+        Migration(
+            name: "0004_ledger_workers", sql: text(PackageResources._004_ledger_workers_sql), assertion: nil),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

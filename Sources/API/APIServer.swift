@@ -10,50 +10,57 @@ import Storage
 /// The HTTP API. It keeps no business state: it reads from the replica and PostgreSQL and sends every mutation through
 /// the queue.
 package struct APIServer: Service {
-    private let application: Application<RouterResponder<APIContext>>
+    private let server: HTTPServer
     private let reads: TenantReads
-    private let logger: Logger
 
     package init(
-        host: String, port: Int, rootKey: String, postgres: PostgresConfiguration, readConnections: Int,
+        address: HTTPServer.Address, rootKey: String, postgres: PostgresConfiguration, readConnections: Int,
         topology: Topology, commandWait: Duration, replica: Replica, gateway: CommandGateway, metrics: Metrics,
         logger: Logger
     ) {
         let reads = TenantReads(postgres: postgres, connections: readConnections, logger: logger)
+        let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
         let site = Site(
-            authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica, reads: reads,
+            gate: gate, reads: reads,
             mutations: Mutations(
                 gateway: gateway, topology: topology, replica: replica, answers: DecidedAnswers(reads: reads),
                 shownOnce: ShownOnce(keys: KeyDerivation(rootKey: rootKey)),
                 wait: commandWait))
-        let router = Router(context: APIContext.self)
-        router.add(middleware: RequestBoundary(metrics: metrics, logger: logger))
-        HealthRoutes(site: site, metrics: metrics).add(to: router)
-        TenantRoutes(site: site).add(to: router)
-        CatalogueRoutes(site: site).add(to: router)
-        AccountRoutes(site: site).add(to: router)
-        EntitlementRoutes(site: site).add(to: router)
-        UsageRoutes(site: site).add(to: router)
-        OperationRoutes(site: site).add(to: router)
         self.reads = reads
-        self.logger = logger
-        var quiet = logger
-        quiet.logLevel = max(logger.logLevel, .warning)
-        application = Application(
-            router: router,
-            server: .http1(
-                configuration: .init(
-                    idleTimeout: .seconds(60),
-                    httpDecoderConfiguration: .init(
-                        maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 16 << 10, maxHeaderFieldCount: 100))),
-            configuration: ApplicationConfiguration(
-                address: .hostname(host, port: port), serverName: nil, backlog: 1_024, reuseAddress: true),
-            logger: quiet)
+        server = HTTPServer(
+            address: address,
+            checks: [.postgres(reads), .broker { gateway.brokerState }, .replica(replica)], metrics: metrics,
+            logger: logger
+        ) { router in
+            TenantRoutes(site: site).add(to: router)
+            CatalogueRoutes(site: site).add(to: router)
+            AccountRoutes(site: site).add(to: router)
+            EntitlementRoutes(gate: gate).add(to: router)
+            UsageRoutes(site: site).add(to: router)
+            OperationRoutes(site: site).add(to: router)
+        }
     }
 
     /// Serves until a graceful shutdown; requests under way are answered first.
     package func run() async throws {
-        try await application.run()
+        try await server.run()
         await reads.close()
+    }
+}
+
+/// Entitlement checks and nothing else, from a replica of its own: for a node beside the caller.
+package struct EntitlementServer: Service {
+    private let server: HTTPServer
+
+    package init(address: HTTPServer.Address, replica: Replica, metrics: Metrics, logger: Logger) {
+        let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: nil), replica: replica)
+        server = HTTPServer(address: address, checks: [.replica(replica)], metrics: metrics, logger: logger) {
+            EntitlementRoutes(gate: gate).add(to: $0)
+        }
+    }
+
+    /// Serves until a graceful shutdown; requests under way are answered first.
+    package func run() async throws {
+        try await server.run()
     }
 }

@@ -6,14 +6,10 @@ import Replica
 import Representations
 import Storage
 
-/// What the routes share: who asks, what is in memory, where lists are read, how mutations are sent.
-struct Site: Sendable {
+/// What every read needs: who asks, and a memory that is new enough.
+struct Gate: Sendable {
     let authenticator: Authenticator
     let replica: Replica
-    let reads: TenantReads
-    let mutations: Mutations
-
-    var shownOnce: ShownOnce { mutations.shownOnce }
 
     /// The caller of a read, once the replica has reached the position that the request asks for.
     func reader(_ request: Request) async throws -> Caller {
@@ -30,6 +26,22 @@ struct Site: Sendable {
         guard await replica.reaches(position, by: .now + .seconds(1)) else {
             throw Problem(.replicaBehind, "This node has not seen that position after 1 second. Try again.")
         }
+    }
+}
+
+/// What the routes of the whole API share: the gate, where lists are read, how mutations are sent.
+struct Site: Sendable {
+    let gate: Gate
+    let reads: TenantReads
+    let mutations: Mutations
+
+    var authenticator: Authenticator { gate.authenticator }
+    var replica: Replica { gate.replica }
+    var shownOnce: ShownOnce { mutations.shownOnce }
+
+    /// The caller of a read, once the replica has reached the position that the request asks for.
+    func reader(_ request: Request) async throws -> Caller {
+        try await gate.reader(request)
     }
 
     /// The environment whose operations a request may see: its key's, or the installation for the root key.

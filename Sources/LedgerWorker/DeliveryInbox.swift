@@ -18,6 +18,8 @@ final class DeliveryInbox: Sendable {
         var deliveries: [AMQPDelivery] = []
         var bytes = 0
         var isTaken = false
+        /// Another worker's by now: what still comes is not taken.
+        var isWithdrawn = false
     }
 
     private struct State {
@@ -25,6 +27,7 @@ final class DeliveryInbox: Sendable {
         var lanesAtWork = 0
         var waiters: [CheckedContinuation<Void, Never>] = []
         var closed = false
+        var withdrawals: [(queue: String, continuation: CheckedContinuation<Void, Never>)] = []
 
         var canTake: Bool {
             let bytes = queues.values.reduce(0) { $0 + ($1.isTaken ? 0 : $1.bytes) }
@@ -36,11 +39,29 @@ final class DeliveryInbox: Sendable {
 
     func put(_ deliveries: [AMQPDelivery]) {
         update { state in
-            for delivery in deliveries {
+            for delivery in deliveries where state.queues[delivery.queue]?.isWithdrawn != true {
                 state.queues[delivery.queue, default: Queue()].deliveries.append(delivery)
                 state.queues[delivery.queue]?.bytes += Self.size(delivery)
             }
         }
+    }
+
+    /// Drops what waits of a queue and what still comes, and returns when no lane has it in hand.
+    func withdraw(_ queue: String) async {
+        await withCheckedContinuation { continuation in
+            let isFree = state.withLock { state in
+                let isTaken = state.queues[queue]?.isTaken == true
+                state.queues[queue] = Queue(isTaken: isTaken, isWithdrawn: true)
+                if isTaken { state.withdrawals.append((queue, continuation)) }
+                return !isTaken
+            }
+            if isFree { continuation.resume() }
+        }
+    }
+
+    /// Takes a queue's deliveries again.
+    func admit(_ queue: String) {
+        state.withLock { $0.queues[queue]?.isWithdrawn = false }
     }
 
     /// Ends `take`; what waits is left to the next consumer.
@@ -77,10 +98,17 @@ final class DeliveryInbox: Sendable {
 
     /// Gives back the queues that a lane took deliveries from.
     func finish(_ deliveries: [AMQPDelivery]) {
+        var given: [CheckedContinuation<Void, Never>] = []
         update { state in
             state.lanesAtWork -= 1
             for delivery in deliveries { state.queues[delivery.queue]?.isTaken = false }
+            state.withdrawals.removeAll { queue, continuation in
+                guard state.queues[queue]?.isTaken == false else { return false }
+                given.append(continuation)
+                return true
+            }
         }
+        for continuation in given { continuation.resume() }
     }
 
     private static func take(from state: inout State) -> [AMQPDelivery] {

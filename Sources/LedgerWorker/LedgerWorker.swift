@@ -22,6 +22,7 @@ package struct LedgerWorker: Service {
     private let publisher: AMQPPublisher
     private let inbox: DeliveryInbox
     private let lanes: [BatchLoop]
+    private let keeper: ShardKeeper
     private let logger: Logger
 
     package init(
@@ -38,10 +39,15 @@ package struct LedgerWorker: Service {
         self.logger = logger
         publisher = AMQPPublisher(configuration: publishing, logger: logger)
         consumer = AMQPConsumer(
-            configuration: consuming, queues: topology.commandQueues, prefetch: Self.prefetch, acknowledges: true,
-            logger: logger
+            configuration: consuming, queues: topology.commandQueues, consumesAtOnce: false, prefetch: Self.prefetch,
+            acknowledges: true, logger: logger
         ) { deliveries in
             inbox.put(deliveries)
+        }
+        keeper = ShardKeeper(
+            queues: topology.commandQueues, consumer: consumer, inbox: inbox, database: database, logger: logger)
+        metrics.gauge("quotastack_ledger_queues", "Queues that are this worker's.") { [keeper] in
+            Double(keeper.heldCount)
         }
         let ledgerMetrics = LedgerMetrics(metrics)
         lanes = (0..<Self.laneCount).map { [consumer, publisher] _ in
@@ -54,19 +60,25 @@ package struct LedgerWorker: Service {
     /// Whether commands are being received; a reason when not.
     package var state: AMQPConnectionState { consumer.state }
 
+    /// When PostgreSQL last heard from this worker; nil before the first time.
+    package var lastSeen: ContinuousClock.Instant? { keeper.lastBeat }
+
     /// Runs until a graceful shutdown: the batches under way are committed, replied to and acknowledged, and only then the
     /// channel is closed, which hands what is left to the next worker in order.
     package func run() async throws {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await consumer.run() }
             group.addTask { await publisher.run() }
+            let keeping = Task { await keeper.run() }
             await withGracefulShutdownHandler {
                 await withTaskGroup(of: Void.self) { group in
                     for lane in lanes { group.addTask { await lane.run() } }
                 }
             } onGracefulShutdown: {
+                keeping.cancel()
                 inbox.close()
             }
+            await keeping.value
             await consumer.stop()
             await publisher.close()
             group.cancelAll()

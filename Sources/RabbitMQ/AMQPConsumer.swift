@@ -2,7 +2,7 @@ import HandleThread
 package import Logging
 import Synchronization
 
-/// Receives messages from queues: one connection with one channel, which come back by themselves.
+/// Receives messages from queues: one connection with a channel for each queue, which come back by themselves.
 ///
 /// After a reconnection, everything not acknowledged comes again, from the oldest on; tags of the time before are void.
 package final class AMQPConsumer: Sendable {
@@ -11,22 +11,24 @@ package final class AMQPConsumer: Sendable {
 
     /// - Parameters:
     ///   - queues: Queues that exist. When one is missing, the connection is given up and tried again later.
+    ///   - consumesAtOnce: False to wait for `consume` to name each queue.
     ///   - exclusiveQueue: A queue of our own, declared at each connection and gone with it; for replies.
     ///   - prefetch: How many deliveries of each queue may be unacknowledged; 0 for any number.
     ///   - acknowledges: False when deliveries count as acknowledged as soon as they are sent.
     ///   - deliver: Called on the connection's thread with everything that was read at once, in order, never empty. It
     ///     must not block. It is not called any more once `stop()` has returned.
     package init(
-        configuration: AMQPConfiguration, queues: [String], exclusiveQueue: String? = nil, prefetch: UInt16,
-        acknowledges: Bool, logger: Logger, deliver: @escaping @Sendable ([AMQPDelivery]) -> Void
+        configuration: AMQPConfiguration, queues: [String], consumesAtOnce: Bool = true,
+        exclusiveQueue: String? = nil, prefetch: UInt16, acknowledges: Bool, logger: Logger,
+        deliver: @escaping @Sendable ([AMQPDelivery]) -> Void
     ) {
         let shared = ConnectionStateCell()
         connectionState = shared
         thread = HandleThread(name: "amqp-consume") {
             ConsumingOwner(
-                configuration: configuration, queues: queues, exclusiveQueue: exclusiveQueue, prefetch: prefetch,
-                acknowledges: acknowledges, logger: logger, announce: { shared.store($0) },
-                deliver: deliver)
+                configuration: configuration, queues: queues, exclusiveQueue: exclusiveQueue,
+                consumesAtOnce: consumesAtOnce, prefetch: prefetch, acknowledges: acknowledges, logger: logger,
+                announce: { shared.store($0) }, deliver: deliver)
         }
     }
 
@@ -40,7 +42,20 @@ package final class AMQPConsumer: Sendable {
         }
     }
 
-    /// Writes the acknowledgements handed over so far, closes the channel and then the connection.
+    /// Begins to consume one of the queues; nothing happens when it is consumed already. Returns at once.
+    package func consume(_ queue: String) {
+        _ = thread.send(.consume(queue))
+    }
+
+    /// Writes the acknowledgements handed over so far and closes the channel of one queue, whose messages go to its next
+    /// consumer. When it has returned, nothing of the queue is delivered until `consume` names it again.
+    package func release(_ queue: String) async {
+        await withCheckedContinuation { continuation in
+            if !thread.send(.release(queue, continuation)) { continuation.resume() }
+        }
+    }
+
+    /// Writes the acknowledgements handed over so far, closes the channels and then the connection.
     ///
     /// There is no `basic.cancel`: with a single active consumer the next one would get younger messages before the
     /// unacknowledged ones of this consumer. Closing the channel returns those first. Repeating it only waits for

@@ -63,6 +63,9 @@ package struct AMQPDelivery: Sendable {
 
     /// Whether it was delivered before, to anybody, and not acknowledged.
     package let redelivered: Bool
+
+    /// How often a quorum queue has delivered it before, to anybody.
+    package let deliveryCount: Int
     package let correlationID: String?
     package let replyTo: String?
     package let messageID: String?
@@ -72,6 +75,7 @@ package struct AMQPDelivery: Sendable {
 
 /// Names a delivery for its acknowledgement. It is good only for the channel that it came from.
 package struct AMQPDeliveryTag: Sendable, Hashable {
+    let subscription: Int
     /// The number of the channel in the life of its consumer.
     let epoch: UInt64
     let number: UInt64

@@ -18,10 +18,13 @@ final class Connection {
     /// Longest time a call that only writes or reads what is there may take before the watchdog ends it.
     static let callLimit: UInt64 = 2_000_000_000
 
+    /// One per shard and some more.
+    private static let mostChannels: Int32 = 512
+
     let state: amqp_connection_state_t
     private let callGuard = CallGuard()
     private let requestLimit: UInt64
-    private var assembler = ContentAssembler()
+    private var assemblers: [UInt16: ContentAssembler] = [:]
     private var frame = amqp_frame_t()
     private var readSinceRelease = 0
     private var destroyed = false
@@ -89,12 +92,12 @@ final class Connection {
     }
 
     func consume(
-        queue: String, consumerTag: String, acknowledges: Bool, channel: UInt16
+        queue: String, consumer: Incoming.Consumer, acknowledges: Bool, channel: UInt16
     ) throws(ConnectionLoss) {
         let arena = ByteArena()
         try request("consuming from \(queue)") {
             _ = amqp_basic_consume(
-                state, channel, arena.lend(queue), arena.lend(consumerTag), 0, acknowledges ? 0 : 1, 0, amqp_table_t())
+                state, channel, arena.lend(queue), arena.lend(consumer.tag), 0, acknowledges ? 0 : 1, 0, amqp_table_t())
         }
     }
 
@@ -174,7 +177,7 @@ final class Connection {
             callGuard.disarm()
             if status == AMQP_STATUS_TIMEOUT.rawValue { return nil }
             guard status == 0 else { throw Self.loss(status, during: "reading") }
-            if let incoming = try assembler.take(frame) {
+            if let incoming = try assemblers[frame.channel, default: ContentAssembler()].take(frame) {
                 // In the midst of a frame the library keeps its memory; here, between two, it can give it back.
                 readSinceRelease += 1
                 if readSinceRelease >= 128 { releaseBuffers() }
@@ -290,7 +293,8 @@ extension Connection {
         callGuard.arm(limit: requestLimit)
         defer { callGuard.disarm() }
         let reply = quotastack_login(
-            state, configuration.virtualHost, 16, AMQP_DEFAULT_FRAME_SIZE, Int32(configuration.heartbeatSeconds),
+            state, configuration.virtualHost, Self.mostChannels, AMQP_DEFAULT_FRAME_SIZE,
+            Int32(configuration.heartbeatSeconds),
             &properties, configuration.user, configuration.password.text)
         try Self.check(reply, during: "logging in")
     }

@@ -1,39 +1,40 @@
 import HandleThread
 import Logging
 
-/// The consuming side of one connection.
+/// The consuming side of one connection: a channel for each queue, so that one queue can be given up alone.
 final class ConsumingOwner: HandleOwner {
     enum Command: Sendable {
         case start
         case acknowledge([AMQPDeliveryTag])
+        case consume(String)
+        case release(String, CheckedContinuation<Void, Never>)
     }
-
-    private static let channel: UInt16 = 1
 
     /// Bounds of one turn, so that acknowledgements and buffers get theirs.
     private static let deliveriesPerTurn = 1_024
     private static let bytesPerTurn = 1_024 * 1_024
 
-    private let queues: [String]
+    private var subscriptions: [Subscription]
     private let exclusiveQueue: String?
     private let prefetch: UInt16
     private let acknowledges: Bool
     private let deliver: @Sendable ([AMQPDelivery]) -> Void
     private let link: Link
     private var started = false
-    private var epoch: UInt64 = 0
-    private var ledger = AcknowledgementLedger()
-    private var acknowledged: [UInt64] = []
+    private var lastEpoch: UInt64 = 0
     private var batch: [AMQPDelivery] = []
     private var mayHoldMore = false
     private var socketIsFull = false
 
     init(
-        configuration: AMQPConfiguration, queues: [String], exclusiveQueue: String?, prefetch: UInt16,
-        acknowledges: Bool, logger: Logger, announce: @escaping (AMQPConnectionState) -> Void,
+        configuration: AMQPConfiguration, queues: [String], exclusiveQueue: String?, consumesAtOnce: Bool,
+        prefetch: UInt16, acknowledges: Bool, logger: Logger, announce: @escaping (AMQPConnectionState) -> Void,
         deliver: @escaping @Sendable ([AMQPDelivery]) -> Void
     ) {
-        self.queues = queues + (exclusiveQueue.map { [$0] } ?? [])
+        let names = queues + (exclusiveQueue.map { [$0] } ?? [])
+        subscriptions = names.enumerated().map { index, queue in
+            Subscription(queue: queue, channel: UInt16(index + 1), isWanted: consumesAtOnce)
+        }
         self.exclusiveQueue = exclusiveQueue
         self.prefetch = prefetch
         self.acknowledges = acknowledges
@@ -55,7 +56,15 @@ final class ConsumingOwner: HandleOwner {
         case .start:
             started = true
         case .acknowledge(let tags):
-            for tag in tags where tag.epoch == epoch { acknowledged.append(tag.number) }
+            for tag in tags where subscriptions[tag.subscription].epoch == tag.epoch {
+                subscriptions[tag.subscription].acknowledged.append(tag.number)
+            }
+        case .consume(let queue):
+            guard let index = subscriptions.firstIndex(where: { $0.queue == queue }) else { return }
+            subscriptions[index].isWanted = true
+        case .release(let queue, let continuation):
+            release(queue)
+            continuation.resume()
         }
     }
 
@@ -64,6 +73,7 @@ final class ConsumingOwner: HandleOwner {
         connectIfDue()
         guard let connection = link.connection else { return }
         do throws(ConnectionLoss) {
+            for index in subscriptions.indices { try open(index, connection) }
             try flushAcknowledgements(connection, force: false)
             try read(connection)
             connection.releaseBuffers()
@@ -77,7 +87,9 @@ final class ConsumingOwner: HandleOwner {
         if let connection = link.connection {
             do throws(ConnectionLoss) {
                 try flushAcknowledgements(connection, force: true)
-                try connection.closeChannel(Self.channel)
+                for subscription in subscriptions where subscription.isOpen {
+                    try connection.closeChannel(subscription.channel)
+                }
             } catch {
                 lose(error)
             }
@@ -85,32 +97,58 @@ final class ConsumingOwner: HandleOwner {
         link.close()
     }
 
+    // MARK: Channels
+
     private func connectIfDue() {
         link.connectIfDue { (connection) throws(ConnectionLoss) in
-            try connection.openChannel(Self.channel)
-            if acknowledges { try connection.setPrefetch(prefetch, channel: Self.channel) }
-            if let exclusiveQueue {
-                try connection.declareQueue(
-                    exclusiveQueue, Connection.QueueOptions(exclusive: true, deletesItself: true),
-                    channel: Self.channel)
-            }
-            epoch += 1
-            ledger = AcknowledgementLedger()
-            acknowledged = []
-            for (index, queue) in queues.enumerated() {
-                try connection.consume(
-                    queue: queue, consumerTag: String(index), acknowledges: acknowledges, channel: Self.channel)
+            for index in subscriptions.indices {
+                subscriptions[index].forget()
+                try open(index, connection)
             }
         }
     }
 
+    /// Opens the channel of a queue that is wanted and begins to consume.
+    private func open(_ index: Int, _ connection: Connection) throws(ConnectionLoss) {
+        let subscription = subscriptions[index]
+        guard subscription.isWanted, !subscription.isOpen else { return }
+        let channel = subscription.channel
+        try connection.openChannel(channel)
+        if acknowledges { try connection.setPrefetch(prefetch, channel: channel) }
+        if subscription.queue == exclusiveQueue {
+            try connection.declareQueue(
+                subscription.queue, Connection.QueueOptions(exclusive: true, deletesItself: true), channel: channel)
+        }
+        lastEpoch += 1
+        subscriptions[index].opened(epoch: lastEpoch)
+        try connection.consume(
+            queue: subscription.queue, consumer: Incoming.Consumer(index: index, epoch: lastEpoch),
+            acknowledges: acknowledges, channel: channel)
+    }
+
+    private func release(_ queue: String) {
+        guard let index = subscriptions.firstIndex(where: { $0.queue == queue }) else { return }
+        subscriptions[index].isWanted = false
+        guard subscriptions[index].isOpen, let connection = link.connection else { return }
+        do throws(ConnectionLoss) {
+            try flushAcknowledgements(connection, force: true)
+            try connection.closeChannel(subscriptions[index].channel)
+            subscriptions[index].forget()
+            // What the library read while it waited for the answer is not seen by the poll of the socket.
+            mayHoldMore = true
+        } catch {
+            lose(error)
+        }
+    }
+
     private func lose(_ loss: ConnectionLoss) {
-        epoch += 1
-        acknowledged = []
+        for index in subscriptions.indices { subscriptions[index].forget() }
         mayHoldMore = false
         socketIsFull = false
         link.lose(loss.reason)
     }
+
+    // MARK: Deliveries
 
     private func read(_ connection: Connection) throws(ConnectionLoss) {
         var bytes = 0
@@ -137,15 +175,19 @@ final class ConsumingOwner: HandleOwner {
     }
 
     private func append(_ delivery: Incoming.Delivery) throws(ConnectionLoss) {
-        guard queues.indices.contains(delivery.consumer) else {
+        let index = delivery.consumer.index
+        guard subscriptions.indices.contains(index) else {
             throw ConnectionLoss(reason: "the broker sent a delivery for an unknown consumer")
         }
-        if acknowledges { ledger.deliver(delivery.number) }
+        // What was under way when the channel was closed belongs to the next consumer.
+        guard delivery.consumer.epoch == subscriptions[index].epoch else { return }
+        if acknowledges { subscriptions[index].ledger.deliver(delivery.number) }
         batch.append(
             AMQPDelivery(
-                queue: queues[delivery.consumer], body: delivery.body, redelivered: delivery.redelivered,
-                correlationID: delivery.correlationID, replyTo: delivery.replyTo, messageID: delivery.messageID,
-                type: delivery.type, tag: AMQPDeliveryTag(epoch: epoch, number: delivery.number)))
+                queue: subscriptions[index].queue, body: delivery.body, redelivered: delivery.redelivered,
+                deliveryCount: delivery.deliveryCount, correlationID: delivery.correlationID,
+                replyTo: delivery.replyTo, messageID: delivery.messageID, type: delivery.type,
+                tag: AMQPDeliveryTag(subscription: index, epoch: delivery.consumer.epoch, number: delivery.number)))
     }
 
     /// What was read is handed over even when the connection was lost right after: without acknowledgements the broker
@@ -160,17 +202,54 @@ final class ConsumingOwner: HandleOwner {
     /// - Parameter force: Whether to write although the socket may block, up to the watchdog's limit.
     private func flushAcknowledgements(_ connection: Connection, force: Bool) throws(ConnectionLoss) {
         socketIsFull = false
-        guard !acknowledged.isEmpty else { return }
+        guard subscriptions.contains(where: { !$0.acknowledged.isEmpty }) else { return }
         guard force || connection.isWritable else {
             socketIsFull = true
             return
         }
-        let frames = ledger.acknowledge(acknowledged)
-        acknowledged = []
         connection.setCorked(true)
-        for frame in frames {
-            try connection.acknowledge(frame.number, multiple: frame.multiple, channel: Self.channel)
+        for index in subscriptions.indices {
+            for frame in subscriptions[index].takeAcknowledgements() {
+                try connection.acknowledge(
+                    frame.number, multiple: frame.multiple, channel: subscriptions[index].channel)
+            }
         }
         connection.setCorked(false)
+    }
+}
+
+/// One queue that a consumer may consume, and its channel while it does.
+private struct Subscription {
+    let queue: String
+    let channel: UInt16
+    var isWanted: Bool
+    /// The number of the open channel in the life of the consumer; 0 while there is none.
+    private(set) var epoch: UInt64 = 0
+    var ledger = AcknowledgementLedger()
+    var acknowledged: [UInt64] = []
+
+    init(queue: String, channel: UInt16, isWanted: Bool) {
+        self.queue = queue
+        self.channel = channel
+        self.isWanted = isWanted
+    }
+
+    var isOpen: Bool { epoch > 0 }
+
+    mutating func opened(epoch: UInt64) {
+        self.epoch = epoch
+        ledger = AcknowledgementLedger()
+        acknowledged = []
+    }
+
+    /// The channel is gone, and with it the meaning of its tags.
+    mutating func forget() {
+        epoch = 0
+        acknowledged = []
+    }
+
+    mutating func takeAcknowledgements() -> [AcknowledgementLedger.Acknowledgement] {
+        defer { acknowledged = [] }
+        return ledger.acknowledge(acknowledged)
     }
 }

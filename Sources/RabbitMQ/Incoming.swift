@@ -12,11 +12,33 @@ enum Incoming {
     case channelClosed(channel: UInt16, code: UInt16, text: String)
     case connectionClosed(code: UInt16, text: String)
 
+    /// Who a delivery is for: the place of a queue and the number of its channel, which are the consumer tag.
+    struct Consumer: Equatable {
+        let index: Int
+        let epoch: UInt64
+
+        init(index: Int, epoch: UInt64) {
+            self.index = index
+            self.epoch = epoch
+        }
+
+        /// Reads a tag of ours; nil for any other.
+        init?(tag: UnsafeRawBufferPointer) {
+            let parts = tag.split(separator: UInt8(ascii: "."))
+            guard parts.count == 2, let index = Int(String(decoding: parts[0], as: UTF8.self)),
+                let epoch = UInt64(String(decoding: parts[1], as: UTF8.self))
+            else { return nil }
+            self.init(index: index, epoch: epoch)
+        }
+
+        var tag: String { "\(index).\(epoch)" }
+    }
+
     struct Delivery {
-        /// The number behind the consumer tag, as given to `Connection.consume`.
-        var consumer = 0
+        var consumer = Consumer(index: 0, epoch: 0)
         var number: UInt64 = 0
         var redelivered = false
+        var deliveryCount = 0
         var correlationID: String?
         var replyTo: String?
         var messageID: String?
@@ -27,11 +49,12 @@ enum Incoming {
 
 /// Puts deliveries and returns together from their frames: a method, a header, and bodies up to the announced size.
 ///
-/// A channel sends them without anything of its own in between. Only one channel of a connection gets any: the
-/// confirming one its returns, the consuming one its deliveries.
+/// A channel sends them without anything of its own in between, so there is one of these for each channel.
 struct ContentAssembler {
     /// The header that carries the sequence number of a mandatory message.
     static let sequenceHeader = "publish-sequence"
+    /// The header in which a quorum queue says how often it has delivered a message before.
+    private static let deliveryCountHeader = "x-delivery-count"
 
     private enum Content {
         case none
@@ -79,9 +102,10 @@ struct ContentAssembler {
             let deliver = decoded.load(as: amqp_basic_deliver_t.self)
             var delivery = Incoming.Delivery()
             let tag = UnsafeRawBufferPointer(start: deliver.consumer_tag.bytes, count: deliver.consumer_tag.len)
-            for digit in tag where digit >= UInt8(ascii: "0") && digit <= UInt8(ascii: "9") {
-                delivery.consumer = delivery.consumer &* 10 &+ Int(digit - UInt8(ascii: "0"))
+            guard let consumer = Incoming.Consumer(tag: tag) else {
+                throw ConnectionLoss(reason: "the broker sent a delivery for an unknown consumer")
             }
+            delivery.consumer = consumer
             delivery.number = deliver.delivery_tag
             delivery.redelivered = deliver.redelivered != 0
             begin(.delivery(delivery))
@@ -137,17 +161,25 @@ struct ContentAssembler {
             if flags & amqp_flags_t(AMQP_BASIC_TYPE_FLAG) != 0 {
                 delivery.type = String(copying: properties.pointee.type)
             }
+            if flags & amqp_flags_t(AMQP_BASIC_HEADERS_FLAG) != 0 {
+                delivery.deliveryCount = Self.integer(Self.deliveryCountHeader, in: properties.pointee.headers) ?? 0
+            }
             content = .delivery(delivery)
         case .returned(let text, _):
             guard flags & amqp_flags_t(AMQP_BASIC_HEADERS_FLAG) != 0 else { return }
-            let table = properties.pointee.headers
-            for entry in UnsafeBufferPointer(start: table.entries, count: Int(table.num_entries))
-            where entry.value.kind == UInt8(AMQP_FIELD_KIND_I64.rawValue)
-                && String(copying: entry.key) == Self.sequenceHeader
-            {
-                content = .returned(text: text, sequence: UInt64(bitPattern: entry.value.value.i64))
+            if let sequence = Self.integer(Self.sequenceHeader, in: properties.pointee.headers) {
+                content = .returned(text: text, sequence: UInt64(sequence))
             }
         }
+    }
+
+    /// A 64-bit integer of a table; nil when there is none of that name.
+    private static func integer(_ name: String, in table: amqp_table_t) -> Int? {
+        for entry in UnsafeBufferPointer(start: table.entries, count: Int(table.num_entries))
+        where entry.value.kind == UInt8(AMQP_FIELD_KIND_I64.rawValue) && String(copying: entry.key) == name {
+            return Int(entry.value.value.i64)
+        }
+        return nil
     }
 
     private mutating func finish() -> Incoming? {

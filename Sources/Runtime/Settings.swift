@@ -31,8 +31,12 @@ package struct Settings: Sendable {
         ),
         Key(
             name: "QUOTASTACK_HOST", defaultValue: "127.0.0.1", isSecret: false,
-            help: "Address that the API listens on."),
-        Key(name: "QUOTASTACK_PORT", defaultValue: "8080", isSecret: false, help: "Port that the API listens on."),
+            help: "Address that the node listens on."),
+        Key(
+            name: "QUOTASTACK_PORT", defaultValue: "8080", isSecret: false,
+            help:
+                "Port that the node listens on; without it quotastack-ledger takes 8081, quotastack-entitlements 8082."
+        ),
         Key(
             name: "QUOTASTACK_QUEUE_PREFIX", defaultValue: "", isSecret: false,
             help: "Set before the name of every queue, so that installations can share a broker."),
@@ -61,8 +65,9 @@ package struct Settings: Sendable {
     private let amqpURL: String?
     private let rootKeyText: String?
 
+    /// - Parameter defaultPort: The port of a node for which none is configured.
     /// - Throws: `SettingsError` with a sentence about the value that cannot be used.
-    package static func load() async throws -> Settings {
+    package static func load(defaultPort: Int = 8080) async throws -> Settings {
         var providers: [any ConfigProvider] = [EnvironmentVariablesProvider()]
         if let path = getenv("QUOTASTACK_CONFIG").map({ String(cString: $0) }), !path.isEmpty {
             do {
@@ -71,14 +76,15 @@ package struct Settings: Sendable {
                 throw SettingsError("QUOTASTACK_CONFIG names \(path), which cannot be read: \(error)")
             }
         }
-        return try Settings(ConfigReader(providers: providers))
+        return try Settings(ConfigReader(providers: providers), defaultPort: defaultPort)
     }
 
-    private init(_ config: ConfigReader) throws {
+    private init(_ config: ConfigReader, defaultPort: Int) throws {
         func text(_ name: String, isSecret: Bool = false) -> String? {
             let key = name.lowercased().split(separator: "_").joined(separator: ".")
-            return config.string(forKey: ConfigKey(key), isSecret: isSecret)
-                ?? Self.keys.first { $0.name == name }?.defaultValue
+            if let value = config.string(forKey: ConfigKey(key), isSecret: isSecret) { return value }
+            if name == "QUOTASTACK_PORT" { return "\(defaultPort)" }
+            return Self.keys.first { $0.name == name }?.defaultValue
         }
         func number(_ name: String, in range: ClosedRange<Int>) throws -> Int {
             guard let value = Int(text(name) ?? ""), range.contains(value) else {

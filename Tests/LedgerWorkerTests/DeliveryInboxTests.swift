@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import LedgerWorker
@@ -50,9 +51,53 @@ struct DeliveryInboxTests {
         #expect(await inbox.take()?.count == nil)
     }
 
+    @Test(
+        "a withdrawn queue is given back when no lane has it in hand, and nothing of it is taken until it is admitted")
+    func withdrawal() async throws {
+        let inbox = DeliveryInbox()
+        inbox.put([delivery("a", number: 0, bytes: 1)])
+        let taken = try #require(await inbox.take())
+        inbox.put([delivery("a", number: 1, bytes: 1)])
+        let isWithdrawn = Flag()
+        let withdrawing = Task {
+            await inbox.withdraw("a")
+            isWithdrawn.raise()
+        }
+        inbox.put([delivery("b", number: 0, bytes: 40_000)])
+        let other = try #require(await inbox.take())
+        #expect(other.map(\.queue) == ["b"])
+        inbox.finish(other)
+        #expect(!isWithdrawn.isRaised)
+        inbox.finish(taken)
+        await withdrawing.value
+        inbox.put([delivery("a", number: 2, bytes: 1), delivery("b", number: 1, bytes: 1)])
+        #expect(await inbox.take()?.map(\.tag.number) == [1])
+        inbox.admit("a")
+        inbox.put([delivery("a", number: 3, bytes: 40_000)])
+        #expect(await inbox.take()?.map(\.tag.number) == [3])
+    }
+
+    @Test("the queues are dealt out: to each worker its share, none left over, none twice")
+    func shares() {
+        let queues = (0..<5).map { "q\($0)" }
+        for count in 1...7 {
+            let shares = (0..<count).map { ShardKeeper.share(of: $0, among: count, queues: queues) }
+            #expect(shares.flatMap { $0 }.sorted() == queues)
+            let sizes = shares.map(\.count)
+            #expect((sizes.max() ?? 0) - (sizes.min() ?? 0) <= 1)
+        }
+    }
+
+    private final class Flag: Sendable {
+        private let state = Mutex(false)
+        var isRaised: Bool { state.withLock { $0 } }
+        func raise() { state.withLock { $0 = true } }
+    }
+
     private func delivery(_ queue: String, number: Int, bytes: Int) -> AMQPDelivery {
         AMQPDelivery(
-            queue: queue, body: Array(repeating: 0, count: bytes), redelivered: false, correlationID: nil, replyTo: nil,
-            messageID: nil, type: nil, tag: AMQPDeliveryTag(epoch: 1, number: UInt64(number)))
+            queue: queue, body: Array(repeating: 0, count: bytes), redelivered: false, deliveryCount: 0,
+            correlationID: nil, replyTo: nil, messageID: nil, type: nil,
+            tag: AMQPDeliveryTag(subscription: 0, epoch: 1, number: UInt64(number)))
     }
 }

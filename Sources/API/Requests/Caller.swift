@@ -12,11 +12,12 @@ struct Caller: Sendable {
 /// Finds out who makes a request.
 struct Authenticator: Sendable {
     private let replica: Replica
-    private let rootKeyHash: KeyHash
+    private let rootKeyHash: KeyHash?
 
-    init(replica: Replica, rootKey: String) {
+    /// - Parameter rootKey: Nil on a node that serves nothing for the root key.
+    init(replica: Replica, rootKey: String?) {
         self.replica = replica
-        rootKeyHash = KeyHash(APIKey.hash(rootKey))
+        rootKeyHash = rootKey.map { KeyHash(APIKey.hash($0)) }
     }
 
     /// The environment of the key that a request carries.

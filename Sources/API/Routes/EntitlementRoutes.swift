@@ -9,7 +9,7 @@ import Storage
 
 /// "May this end user do that?", answered from memory by the function that decides the debit.
 struct EntitlementRoutes: Sendable {
-    let site: Site
+    let gate: Gate
 
     func add(to router: Router<APIContext>) {
         router.get("/v1/entitlements/check", use: checkByQuery)
@@ -17,7 +17,7 @@ struct EntitlementRoutes: Sendable {
     }
 
     @Sendable private func checkByQuery(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await site.reader(request)
+        let caller = try await gate.reader(request)
         var query = try RequestQuery(request)
         let endUserID = try query.endUserID()
         guard let featureKey = FeatureKey(try query.required("feature_key")) else {
@@ -31,7 +31,7 @@ struct EntitlementRoutes: Sendable {
     }
 
     @Sendable private func checkByBody(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await site.reader(request)
+        let caller = try await gate.reader(request)
         let (endUserID, featureKey, units) = try read(try await request.json()) {
             reader -> (EndUserID, FeatureKey, Int64)? in
             let endUserID = reader.endUserID()
@@ -48,10 +48,10 @@ struct EntitlementRoutes: Sendable {
     ) throws(Problem) -> Response {
         let now = systemNow()
         let key = AccountKey(environmentID: caller.environmentID, endUserID: endUserID)
-        guard let catalogue = site.replica.catalogue(caller.environmentID) else {
+        guard let catalogue = gate.replica.catalogue(caller.environmentID) else {
             throw Problem(.unavailable, "This node is still loading. Try again in a moment.")
         }
-        let known = site.replica.account(key)
+        let known = gate.replica.account(key)
         let account =
             known?.advanced(to: now)
             ?? Account(id: AccountID(0), environmentID: caller.environmentID, endUserID: endUserID)

@@ -14,7 +14,7 @@ struct OperationRoutes: Sendable {
 
     /// An operation is the command itself: decided once the ledger has its result, pending before.
     @Sendable private func show(_ request: Request, context: APIContext) async throws -> Response {
-        try await site.reachMinimumPosition(request)
+        try await site.gate.reachMinimumPosition(request)
         let (environmentID, kind) = try site.operationScope(request)
         guard let id = PublicID(.operation, parsing: try context.pathParameter("id")) else {
             throw Problem(.notFound, "There is no operation with that id.")

@@ -14,7 +14,10 @@ extension Installation {
 
     func client(_ key: String?) -> Client { Client(url: url, key: key) }
 
-    func makeTenant(_ name: String = "Acme") async throws -> Tenant {
+    /// - Parameter node: The node to ask; the server of the installation when nil.
+    func makeTenant(_ name: String = "Acme", through node: Node? = nil) async throws -> Tenant {
+        let root = node.map { Client(url: $0.url, key: rootKey) } ?? root
+        let client = { Client(url: root.url, key: $0) }
         let answer = try await root.post("/v1/admin/tenants", ["name": .string(name)]).expect(201)
         return Tenant(
             id: try answer.text("id"), live: client(try answer.text("api_keys.live")),

@@ -14,6 +14,7 @@ final class Installation: Sendable {
     private let environment: [String: String]
     private let binary: String
     private let process = Mutex<ChildProcess?>(nil)
+    private let nodes = Mutex<[Node]>([])
 
     var url: String { "http://127.0.0.1:\(port)" }
     var logPath: String { "\(Self.temporaryFolder)/\(name).log" }
@@ -39,7 +40,9 @@ final class Installation: Sendable {
     // MARK: - Life
 
     /// Makes an installation, migrates it and starts it.
-    static func start() async throws -> Installation {
+    ///
+    /// - Parameter serves: False to start no `quotastack up`: the test starts nodes of its own.
+    static func start(serves: Bool = true) async throws -> Installation {
         let servers = try Servers()
         let binary = try quotastack()
         let name = "acceptance_\(String(UInt64.random(in: 0...UInt64.max), radix: 36))"
@@ -53,7 +56,7 @@ final class Installation: Sendable {
         do {
             let migrated = try await installation.run("migrate")
             guard migrated.status == 0 else { throw HarnessError("migrate failed: \(migrated.output)") }
-            try await installation.startServer()
+            if serves { try await installation.startServer() }
         } catch {
             try? await installation.remove()
             throw error
@@ -70,6 +73,30 @@ final class Installation: Sendable {
             if started.hasEnded { throw HarnessError("the server has ended:\n\(log.suffix(4_000))") }
             return (try? await client.get("/readyz"))?.status == 200
         }
+    }
+
+    /// A node of this installation that is not started yet.
+    ///
+    /// - Parameter executable: `quotastack-api`, `quotastack-ledger` or `quotastack-entitlements`.
+    func node(_ executable: String) throws -> Node {
+        let port = try Self.freePort()
+        let folder = binary[..<(binary.lastIndex(of: "/") ?? binary.startIndex)]
+        let node = Node(
+            binary: "\(folder)/\(executable)", port: port, environment: environment,
+            logPath: "\(Self.temporaryFolder)/\(name).\(executable).\(port).log")
+        nodes.withLock { $0.append(node) }
+        return node
+    }
+
+    /// Starts as many nodes of a kind.
+    func startNodes(_ executable: String, _ count: Int) async throws -> [Node] {
+        var started: [Node] = []
+        for _ in 0..<count {
+            let node = try node(executable)
+            try await node.start()
+            started.append(node)
+        }
+        return started
     }
 
     /// Ends the server at whatever instruction it is.
@@ -89,6 +116,11 @@ final class Installation: Sendable {
     /// Ends the server and removes its database, queues and log.
     func remove() async throws {
         await killServer()
+        for node in nodes.withLock({ $0 }) {
+            node.signal(SIGCONT)
+            await node.kill()
+            _ = unlink(node.logPath)
+        }
         // A replication slot goes with its server process, a moment after its connection.
         try await waitUntil("no replication slot is left") {
             try await PostgresConnection.lent(server) { connection in

@@ -56,8 +56,10 @@ private actor LazyInstallation {
 }
 
 /// Runs a test on an installation of its own, which it may kill, and removes the installation afterwards.
-func withInstallation(_ body: (Installation) async throws -> Void) async throws {
-    let installation = try await Installation.start()
+///
+/// - Parameter serves: False to start no `quotastack up`: the test starts nodes of its own.
+func withInstallation(serves: Bool = true, _ body: (Installation) async throws -> Void) async throws {
+    let installation = try await Installation.start(serves: serves)
     let result: Result<Void, any Error>
     do {
         result = .success(try await body(installation))

@@ -1,0 +1,72 @@
+package import RabbitMQ
+package import Replica
+package import Storage
+
+/// One thing that a node needs in order to serve, as `/readyz` shows it.
+package struct HealthCheck: Sendable {
+    /// The member of the answer.
+    let name: StaticString
+    /// What is wrong, in a few words; nil when nothing is.
+    let finding: @Sendable () async -> String?
+
+    /// Whether PostgreSQL answers within a second.
+    package static func postgres(_ reads: TenantReads) -> HealthCheck {
+        HealthCheck(name: "postgresql") {
+            await within(.seconds(1)) {
+                do {
+                    try await reads.reachDatabase(within: .seconds(1))
+                    return nil
+                } catch {
+                    return "not reachable"
+                }
+            }
+        }
+    }
+
+    /// Whether PostgreSQL has heard from a ledger worker lately.
+    package static func worker(
+        lastSeen: @escaping @Sendable () -> ContinuousClock.Instant?
+    ) -> HealthCheck {
+        HealthCheck(name: "postgresql") {
+            guard let seen = lastSeen() else { return "not reachable" }
+            let silence = ContinuousClock.now - seen
+            return silence < .seconds(3) ? nil : "not reached for \(silence.components.seconds) s"
+        }
+    }
+
+    /// Whether a connection to the broker is there.
+    package static func broker(_ state: @escaping @Sendable () -> AMQPConnectionState) -> HealthCheck {
+        HealthCheck(name: "rabbitmq") {
+            switch state() {
+            case .connected: nil
+            case .blocked: "blocked by an alarm of the broker"
+            case .disconnected: "not connected"
+            }
+        }
+    }
+
+    /// Whether the books in memory follow the database.
+    package static func replica(_ replica: Replica) -> HealthCheck {
+        HealthCheck(name: "replica") {
+            switch replica.state {
+            case .live: nil
+            case .loading: "loading"
+            case .disconnected(let since): "disconnected for \((ContinuousClock.now - since).components.seconds) s"
+            }
+        }
+    }
+
+    private static func within(
+        _ limit: Duration, _ body: @escaping @Sendable () async -> String?
+    ) async -> String? {
+        await withTaskGroup(of: String?.self) { group in
+            group.addTask { await body() }
+            group.addTask {
+                try? await Task.sleep(for: limit)
+                return "no answer within \(limit.components.seconds) s"
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
+        }
+    }
+}

@@ -1,0 +1,106 @@
+import Logging
+import Postgres
+import RabbitMQ
+import Storage
+import Synchronization
+
+/// Takes this worker's share of the queues and gives back what is another's.
+///
+/// Who is alive stands in PostgreSQL; the queues are dealt out in the order of the workers' numbers. During a change two
+/// workers may both consume a queue: the broker lets one of them wait, and order is kept.
+final class ShardKeeper: Sendable {
+    private static let interval = Duration.milliseconds(500)
+
+    private let queues: [String]
+    private let consumer: AMQPConsumer
+    private let inbox: DeliveryInbox
+    private let database: PostgresConfiguration
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    private struct State {
+        var lastBeat: ContinuousClock.Instant?
+        var held: Set<String> = []
+    }
+
+    init(
+        queues: [String], consumer: AMQPConsumer, inbox: DeliveryInbox, database: PostgresConfiguration, logger: Logger
+    ) {
+        self.queues = queues
+        self.consumer = consumer
+        self.inbox = inbox
+        self.database = database
+        self.logger = logger
+    }
+
+    /// When PostgreSQL last heard from this worker; nil before the first time.
+    var lastBeat: ContinuousClock.Instant? { state.withLock { $0.lastBeat } }
+
+    /// How many queues are this worker's.
+    var heldCount: Int { state.withLock { $0.held.count } }
+
+    /// Keeps the share until the task is cancelled. While PostgreSQL is away the share stays as it is: nothing could be
+    /// applied anyway.
+    func run() async {
+        var isFirstFailure = true
+        while !Task.isCancelled {
+            do {
+                try await keep {
+                    if !isFirstFailure { logger.info("the ledger worker has its place among the others again") }
+                    isFirstFailure = true
+                }
+            } catch {
+                if Task.isCancelled { return }
+                if isFirstFailure { logger.error("the ledger worker cannot be seen by the others: \(error)") }
+                isFirstFailure = false
+                try? await Task.sleep(for: Self.interval)
+            }
+        }
+    }
+
+    private func keep(_ onBeat: () -> Void) async throws {
+        let connection = try await PostgresConnection.connect(database, logger: logger)
+        defer { connection.close() }
+        try await connection.script(WorkerRegistry.sessionSettings)
+        let number = try await WorkerRegistry.register(on: connection)
+        while true {
+            let members = try await WorkerRegistry.beat(number, on: connection)
+            guard let rank = members.firstIndex(of: number) else { throw WorkerGivenUp() }
+            onBeat()
+            state.withLock { $0.lastBeat = .now }
+            await adjust(to: Self.share(of: rank, among: members.count, queues: queues))
+            do {
+                try await Task.sleep(for: Self.interval)
+            } catch {
+                // In a task of its own: this one is cancelled.
+                await Task { try? await WorkerRegistry.leave(number, on: connection) }.value
+                throw error
+            }
+        }
+    }
+
+    /// The queues of one worker: every `count`th, beginning with its rank.
+    static func share(of rank: Int, among count: Int, queues: [String]) -> Set<String> {
+        Set(stride(from: rank % count, to: queues.count, by: count).map { queues[$0] })
+    }
+
+    private func adjust(to share: Set<String>) async {
+        let held = state.withLock { $0.held }
+        guard share != held else { return }
+        for queue in held.subtracting(share).sorted() {
+            await inbox.withdraw(queue)
+            await consumer.release(queue)
+        }
+        for queue in share.subtracting(held).sorted() {
+            inbox.admit(queue)
+            consumer.consume(queue)
+        }
+        state.withLock { $0.held = share }
+        logger.notice("this ledger worker has \(share.count) of \(queues.count) queues")
+    }
+}
+
+/// The others took this worker for dead, for instance because it was frozen.
+private struct WorkerGivenUp: Error, CustomStringConvertible {
+    var description: String { "the other workers had given it up" }
+}

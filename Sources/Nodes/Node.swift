@@ -1,0 +1,109 @@
+import API
+import LedgerWorker
+import Logging
+import Messaging
+import Migrations
+import NIOCore
+import NIOPosix
+import Postgres
+import RabbitMQ
+import Replica
+import Runtime
+import ServiceLifecycle
+import Storage
+import UnixSignals
+
+/// One process of an installation: its settings, its log, its metrics, and the services that its roles consist of.
+package struct Node {
+    /// What a process can be. Any number of processes may have the same role.
+    package enum Role: Hashable, Sendable {
+        /// The HTTP API.
+        case api
+        /// Applies commands.
+        case ledger
+        /// Answers entitlement checks and nothing else.
+        case entitlements
+    }
+
+    private let settings: Settings
+    private let postgres: PostgresConfiguration
+    private let logger: Logger
+    private let metrics = Metrics()
+
+    /// Runs until SIGTERM or SIGINT, then ends gracefully.
+    ///
+    /// - Parameter defaultPort: Where the node listens unless QUOTASTACK_PORT says otherwise: each executable has its
+    ///   own, so that one of each can stand on a machine.
+    package static func run(_ roles: Set<Role>, defaultPort: Int) async throws {
+        let settings = try await Settings.load(defaultPort: defaultPort)
+        try LogSetup.start(level: settings.logLevel)
+        let node = Node(settings: settings, postgres: try settings.postgres(), logger: Logger(label: "quotastack"))
+        // Tasks run on the event loops themselves: a request that is answered from memory changes no thread on its way.
+        // Nothing in this process blocks a task's thread, since every C handle has a thread of its own. Where the runtime
+        // does not offer the hook, tasks run on Swift's own pool as before.
+        if !NIOSingletons.unsafeTryInstallSingletonPosixEventLoopGroupAsConcurrencyGlobalExecutor() {
+            node.logger.notice(
+                "tasks run on a pool of their own: this Swift runtime cannot run them on the event loops")
+        }
+        let services = ServiceGroup(
+            services: try await node.services(roles), gracefulShutdownSignals: [.sigterm, .sigint], logger: node.logger)
+        node.logger.info("listening on http://\(settings.host):\(settings.port)")
+        try await services.run()
+    }
+
+    private init(settings: Settings, postgres: PostgresConfiguration, logger: Logger) {
+        self.settings = settings
+        self.postgres = postgres
+        self.logger = logger
+    }
+
+    /// Stopped in the reverse order: the API answers what it has taken while the worker still applies it.
+    private func services(_ roles: Set<Role>) async throws -> [any Service] {
+        let address = HTTPServer.Address(host: settings.host, port: settings.port)
+        let topology = try await topology()
+        var services: [any Service] = []
+        if roles.contains(.ledger) {
+            let worker = LedgerWorker(
+                postgres: postgres, amqp: try settings.amqp(), topology: topology, metrics: metrics, logger: logger)
+            services.append(worker)
+            if !roles.contains(.api) {
+                services.append(
+                    HTTPServer(
+                        address: address, checks: [.worker { worker.lastSeen }, .broker { worker.state }],
+                        metrics: metrics,
+                        logger: logger))
+            }
+        }
+        guard roles.contains(.api) || roles.contains(.entitlements) else { return services }
+        let replica = Replica(postgres: postgres, metrics: metrics, logger: logger)
+        services.insert(replica, at: 0)
+        guard roles.contains(.api) else {
+            return services + [
+                EntitlementServer(address: address, replica: replica, metrics: metrics, logger: logger)
+            ]
+        }
+        let rootKey = try settings.rootKey()
+        guard APIKey.kind(of: rootKey) == .root else {
+            throw SettingsError("QUOTASTACK_ROOT_KEY is not a root key; `quotastack key root` makes one")
+        }
+        let gateway = CommandGateway(amqp: try settings.amqp(), topology: topology, metrics: metrics, logger: logger)
+        let api = APIServer(
+            address: address, rootKey: rootKey, postgres: postgres, readConnections: settings.readConnections,
+            topology: topology, commandWait: settings.commandWait, replica: replica, gateway: gateway,
+            metrics: metrics, logger: logger)
+        return services + [gateway, api]
+    }
+
+    /// The installation's queues, once its schema is known to be complete.
+    private func topology() async throws -> Topology {
+        let connection = try await PostgresConnection.connect(postgres, logger: logger)
+        defer { connection.close() }
+        let missing = try await Migrator(migrations: SchemaMigrations.all, logger: logger).missing(connection)
+        guard missing.isEmpty else {
+            throw SettingsError(
+                "the database lacks the migrations \(missing.joined(separator: ", ")): run quotastack migrate")
+        }
+        return Topology(
+            prefix: settings.queuePrefix, shardCount: try await InstallationStore.shardCount(on: connection))
+    }
+}

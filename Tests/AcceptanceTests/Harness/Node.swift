@@ -1,0 +1,68 @@
+import Glibc
+import Synchronization
+
+/// One process of an installation with a role of its own: `quotastack-api`, `quotastack-ledger` or
+/// `quotastack-entitlements`.
+final class Node: Sendable {
+    let port: Int
+    let logPath: String
+    private let binary: String
+    private let environment: [String: String]
+    private let process = Mutex<ChildProcess?>(nil)
+
+    var url: String { "http://127.0.0.1:\(port)" }
+
+    /// What the processes of this node have logged.
+    var log: String { process.withLock { $0 }?.log ?? "" }
+
+    init(binary: String, port: Int, environment: [String: String], logPath: String) {
+        self.binary = binary
+        self.port = port
+        self.logPath = logPath
+        self.environment = environment.merging(["QUOTASTACK_PORT": "\(port)"]) { $1 }
+    }
+
+    /// Starts the process and waits until it says that it is ready.
+    ///
+    /// - Parameter extra: Further environment variables for this process only.
+    func start(_ extra: [String: String] = [:]) async throws {
+        let started = try await ChildProcess.start(
+            [binary], environment: environment.merging(extra) { $1 }, logPath: logPath)
+        process.withLock { $0 = started }
+        try await waitUntil("\(binary) is ready; its log:\n\(logPath)") {
+            if started.hasEnded { throw HarnessError("\(binary) has ended:\n\(started.log.suffix(4_000))") }
+            return (try? await Client(url: self.url, key: nil).get("/readyz"))?.status == 200
+        }
+    }
+
+    /// Ends the process at whatever instruction it is.
+    func kill() async {
+        guard let running = process.withLock({ $0 }) else { return }
+        running.signal(SIGKILL)
+        _ = await running.ended()
+    }
+
+    /// Asks the process to end and gives its exit status.
+    func stop() async -> Int32? {
+        guard let running = process.withLock({ $0 }) else { return nil }
+        running.signal(SIGTERM)
+        return await running.ended()
+    }
+
+    /// Sends a signal: SIGSTOP freezes the process, SIGCONT lets it go on.
+    func signal(_ number: Int32) {
+        process.withLock { $0 }?.signal(number)
+    }
+
+    /// Waits until the process has ended by itself, and gives its status.
+    func ended() async -> Int32? {
+        await process.withLock { $0 }?.ended()
+    }
+
+    /// A number that the node shows among its metrics.
+    func metric(_ name: String) async throws -> Double? {
+        let text = String(decoding: try await Client(url: url, key: nil).get("/metrics").bytes, as: UTF8.self)
+        let line = text.split(separator: "\n").first { $0.hasPrefix(name + " ") }
+        return line.flatMap { Double($0.dropFirst(name.count + 1)) }
+    }
+}
