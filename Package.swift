@@ -95,6 +95,7 @@ let package = Package(
             resources: [
                 .embedInCode("0001_ledger.sql"), .embedInCode("0001_ledger.after.sql"),
                 .embedInCode("0002_access.sql"),
+                .embedInCode("0003_roles.sql"), .embedInCode("0003_roles.after.sql"),
                 .embedInCode("0004_ledger_workers.sql"),
                 .embedInCode("0005_suspects.sql"),
             ],

@@ -1,9 +1,9 @@
 import Credits
 import JSON
 import Messaging
-package import Postgres
+import Postgres
 import Representations
-import Storage
+package import Storage
 
 /// What a command came to, and which request it was.
 struct DecidedAnswer: Sendable {
@@ -23,10 +23,10 @@ struct DecidedAnswer: Sendable {
 
 /// Finds the answers of commands that were decided earlier.
 package struct DecidedAnswers: Sendable {
-    private let pool: PostgresPool
+    private let reads: TenantReads
 
-    package init(pool: PostgresPool) {
-        self.pool = pool
+    package init(reads: TenantReads) {
+        self.reads = reads
     }
 
     /// What a command came to, or nil while it has come to nothing.
@@ -36,14 +36,14 @@ package struct DecidedAnswers: Sendable {
 
     /// Whether a command was put aside because it cannot be applied.
     func isParked(environmentID: EnvironmentID, commandID: Bits128) async throws -> Bool {
-        try await pool.withConnection { connection in
+        try await reads.read(of: environmentID) { connection in
             try await CommandStore.isParked(CommandKey(environmentID: environmentID, id: commandID), on: connection)
         }
     }
 
     /// What those among the commands of an environment came to that have come to something.
     func find(environmentID: EnvironmentID, commandIDs: [Bits128]) async throws -> [Bits128: DecidedAnswer] {
-        try await pool.withConnection { connection in
+        try await reads.read(of: environmentID) { connection in
             let keys = commandIDs.map { CommandKey(environmentID: environmentID, id: $0) }
             let decided = try await CommandStore.find(keys, on: connection)
             let uses = try await uses(among: decided, environmentID: environmentID, on: connection)

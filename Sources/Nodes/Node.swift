@@ -87,15 +87,12 @@ package struct Node {
         guard APIKey.kind(of: rootKey) == .root else {
             throw SettingsError("QUOTASTACK_ROOT_KEY is not a root key; `quotastack key root` makes one")
         }
-        var database = postgres
-        database.applicationName = "quotastack-api"
-        let pool = PostgresPool(
-            configuration: database, size: settings.readConnections, waitLimit: .seconds(2), logger: logger)
+        let reads = TenantReads(postgres: postgres, connections: settings.readConnections, logger: logger)
         let gateway = CommandGateway(
-            amqp: try settings.amqp(), topology: topology, answers: DecidedAnswers(pool: pool), metrics: metrics,
+            amqp: try settings.amqp(), topology: topology, answers: DecidedAnswers(reads: reads), metrics: metrics,
             logger: logger)
         let api = APIServer(
-            address: address, rootKey: rootKey, pool: pool, topology: topology, commandWait: settings.commandWait,
+            address: address, rootKey: rootKey, reads: reads, topology: topology, commandWait: settings.commandWait,
             replica: replica, gateway: gateway,
             metrics: metrics, logger: logger)
         return services + [gateway, api]

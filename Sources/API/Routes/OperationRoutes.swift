@@ -17,7 +17,8 @@ struct OperationRoutes: Sendable {
         guard let id = PublicID(.operation, parsing: try context.pathParameter("id")) else {
             throw Problem(.notFound, "There is no operation with that id.")
         }
-        let result = try await site.mutations.answers.find(environmentID: caller.environmentID, commandID: id.bits)?.result
+        let result = try await site.mutations.answers.find(environmentID: caller.environmentID, commandID: id.bits)?
+            .result
         let isParked =
             result == nil
             ? try await site.mutations.answers.isParked(environmentID: caller.environmentID, commandID: id.bits) : false
