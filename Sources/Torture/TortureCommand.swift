@@ -31,6 +31,7 @@ struct StormCommand: AsyncParsableCommand {
         let installation = try await Installation(
             home: try needed("QUOTASTACK_TORTURE_HOME"), script: try needed("QUOTASTACK_TORTURE_SERVERS"),
             programs: try needed("QUOTASTACK_TORTURE_PROGRAMS"), databaseURL: try needed("DATABASE_URL"),
+            booksURL: try needed("QUOTASTACK_TORTURE_BOOKS_URL"),
             amqpURL: try needed("AMQP_URL"))
         let report = try await Storm(plan: plan, installation: installation).run()
         await installation.http.shutDown()

@@ -8,6 +8,8 @@ struct Settlement {
     let http: HTTPCaller
     let violations: Violations
     private static let lanes = 32
+    /// How long an operation is asked for or repeated before it counts as undecided.
+    private static let patience = Duration.seconds(45)
 
     /// Waits until no command is in a queue or in a worker's hands (I23).
     func drain(prefix: String, within seconds: Int = 90) async throws {
@@ -31,9 +33,9 @@ struct Settlement {
     func followAccepted(_ journals: inout [ClientJournal]) async -> Int {
         await settle(&journals) { outcome in
             if case .accepted = outcome { true } else { false }
-        } with: { record, node in
+        } with: { record, node, deadline in
             guard case .accepted(let operation) = record.outcome else { return nil }
-            return await follow(operation, record.operation, node)
+            return await follow(operation, record.operation, node, until: deadline)
         }
     }
 
@@ -46,8 +48,8 @@ struct Settlement {
             case .unknown, .notAccepted: true
             case .decided, .accepted: false
             }
-        } with: { record, node in
-            for attempt in 0..<20 {
+        } with: { record, node, deadline in
+            for attempt in 0... {
                 let operation = record.operation
                 let result = await http.send(
                     operation.method, fleet.apiNodes[(node + attempt) % fleet.apiNodes.count], operation.path,
@@ -55,16 +57,20 @@ struct Settlement {
                     headers: [("Idempotency-Key", operation.key)])
                 switch Outcome(result) {
                 case .decided(let decision): return .decided(decision)
-                case .accepted(let identifier): return await follow(identifier, operation, node)
-                case .unknown, .notAccepted: try? await Task.sleep(for: .milliseconds(200))
+                case .accepted(let identifier): return await follow(identifier, operation, node, until: deadline)
+                case .unknown, .notAccepted: break
                 }
+                if ContinuousClock.now > deadline { break }
+                try? await Task.sleep(for: .milliseconds(200))
             }
             return nil
         }
     }
 
-    private func follow(_ identifier: String, _ operation: Operation, _ node: Int) async -> Outcome? {
-        for attempt in 0..<50 {
+    private func follow(
+        _ identifier: String, _ operation: Operation, _ node: Int, until deadline: ContinuousClock.Instant
+    ) async -> Outcome? {
+        for attempt in 0... {
             let result = await http.send(
                 "GET", fleet.apiNodes[(node + attempt) % fleet.apiNodes.count], "/v1/operations/\(identifier)",
                 key: environments[operation.endUser.environment].apiKey)
@@ -74,6 +80,7 @@ struct Settlement {
                     return Outcome(status: Int(status), body: shown?["result"]?["body"] ?? .null)
                 }
             }
+            if ContinuousClock.now > deadline { break }
             try? await Task.sleep(for: .milliseconds(200))
         }
         return nil
@@ -81,7 +88,7 @@ struct Settlement {
 
     private func settle(
         _ journals: inout [ClientJournal], where isOpen: (Outcome) -> Bool,
-        with decide: @Sendable @escaping (Record, Int) async -> Outcome?
+        with decide: @Sendable @escaping (Record, Int, ContinuousClock.Instant) async -> Outcome?
     ) async -> Int {
         var open: [(journal: Int, record: Int)] = []
         for (journal, content) in journals.enumerated() {
@@ -90,13 +97,14 @@ struct Settlement {
             }
         }
         let work = open.map { ($0.journal, $0.record, journals[$0.journal].records[$0.record]) }
+        let deadline = ContinuousClock.now + Self.patience
         let found = await withTaskGroup(of: [(Int, Int, Outcome?)].self) { group in
             for lane in 0..<Self.lanes {
                 group.addTask {
                     var found: [(Int, Int, Outcome?)] = []
                     for place in stride(from: lane, to: work.count, by: Self.lanes) {
                         let (journal, index, record) = work[place]
-                        found.append((journal, index, await decide(record, place)))
+                        found.append((journal, index, await decide(record, place, deadline)))
                     }
                     return found
                 }

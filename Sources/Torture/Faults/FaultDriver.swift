@@ -63,11 +63,7 @@ final class FaultDriver: Sendable {
         switch fault.blow {
         case .kill: await node.kill()
         case .stop, .stopImmediately:
-            guard let status = await node.terminate(within: 30) else {
-                fleet.report("\(node.name) did not stop within 30 s of SIGTERM")
-                break
-            }
-            if status != 0 { fleet.report("\(node.name) ended with \(status) after SIGTERM") }
+            await fleet.terminate(node)
         case .freeze:
             node.freeze()
             await rest(fault.lasts)

@@ -25,6 +25,7 @@ final class Node: Sendable {
         var starts = 0
         /// The starts whose process we have ended, or asked to end.
         var wantedEnds: Set<Int> = []
+        var startedAt = ContinuousClock.now
     }
 
     init(role: Role, number: Int, port: Int, program: String, environment: [String: String], logFolder: String) {
@@ -41,6 +42,9 @@ final class Node: Sendable {
     /// Whether it is frozen, and how often it was disturbed so far.
     var disturbance: (isFrozen: Bool, count: Int) { state.withLock { ($0.isFrozen, $0.disturbances) } }
 
+    /// Since it was started.
+    var age: Duration { ContinuousClock.now - state.withLock { $0.startedAt } }
+
     /// Starts the process; does not wait until it is ready.
     ///
     /// - Returns: The process, and a function that says whether we have wanted its end.
@@ -52,6 +56,7 @@ final class Node: Sendable {
             state.process = process
             state.isFrozen = false
             state.starts += 1
+            state.startedAt = .now
             state.disturbances += 1
             return state.starts
         }

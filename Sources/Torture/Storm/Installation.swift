@@ -12,7 +12,8 @@ final class Installation: Sendable {
 
     let fleet: Fleet
     let http = HTTPCaller()
-    let databaseURL: String
+    /// As the superuser, from whom row-level security hides nothing.
+    let booksURL: String
     let logFolder: String
     /// What must not be seen in a log.
     let secrets: Set<String>
@@ -23,8 +24,10 @@ final class Installation: Sendable {
     private let variables: [String: String]
 
     /// Migrates, starts all processes, and makes the tenants with their catalogues.
-    init(home: String, script: String, programs: String, databaseURL: String, amqpURL: String) async throws {
-        self.databaseURL = databaseURL
+    init(
+        home: String, script: String, programs: String, databaseURL: String, booksURL: String, amqpURL: String
+    ) async throws {
+        self.booksURL = booksURL
         self.programs = programs
         logFolder = "\(home)/log"
         let rootKey = try await Self.output([programs + "/quotastack", "key", "root"], [:], logFolder)
@@ -53,10 +56,11 @@ final class Installation: Sendable {
             rabbitmq: Server(name: .rabbitmq, home: home, script: script))
         for node in nodes { try await fleet.start(node) }
         try await fleet.waitUntilReady(http)
-        var setUp = SetUp(fleet: fleet, http: http, rootKey: rootKey, databaseURL: databaseURL)
+        var setUp = SetUp(fleet: fleet, http: http, rootKey: rootKey, booksURL: booksURL)
         environments = try await setUp.makeEnvironments()
         setUpCommands = setUp.commands
-        secrets = Set([rootKey, Self.password(databaseURL), Self.password(amqpURL)] + environments.map(\.apiKey))
+        secrets = Set(
+            [rootKey, Self.password(databaseURL), Self.password(booksURL), Self.password(amqpURL)] + environments.map(\.apiKey))
     }
 
     /// Checks the books with the product's own command.
@@ -89,15 +93,15 @@ private struct SetUp {
     let fleet: Fleet
     let http: HTTPCaller
     let rootKey: String
-    let databaseURL: String
+    let booksURL: String
     var commands: Set<Bits128> = []
     private var number = 0
 
-    init(fleet: Fleet, http: HTTPCaller, rootKey: String, databaseURL: String) {
+    init(fleet: Fleet, http: HTTPCaller, rootKey: String, booksURL: String) {
         self.fleet = fleet
         self.http = http
         self.rootKey = rootKey
-        self.databaseURL = databaseURL
+        self.booksURL = booksURL
     }
 
     mutating func makeEnvironments() async throws -> [Environment] {
@@ -114,7 +118,7 @@ private struct SetUp {
                 keys.append((tenant.bits, kind, key))
             }
         }
-        let known = try await Books.environments(databaseURL)
+        let known = try await Books.environments(booksURL)
         var environments: [Environment] = []
         for (tenant, kind, key) in keys {
             guard let found = known.first(where: { $0.tenant == tenant && $0.kind == kind }) else {

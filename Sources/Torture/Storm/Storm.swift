@@ -95,7 +95,7 @@ struct Storm {
         let environments = installation.environments
         progress("the queues are empty; what was not taken must have no effect")
         let early = DecisionCheck(
-            environments: environments, books: try await Books.read(installation.databaseURL), violations: violations)
+            environments: environments, books: try await Books.read(installation.booksURL), violations: violations)
         early.nothingWasDone(journals)
         progress("following what was accepted, repeating what is unknown")
         checked.followed = await settlement.followAccepted(&journals)
@@ -111,7 +111,7 @@ struct Storm {
         let final = await settlement.observeAll(endUsers)
         checked.replicaAnswers = final.count
         progress("replaying the books")
-        let books = try await Books.read(installation.databaseURL)
+        let books = try await Books.read(installation.booksURL)
         compare(books, journals, final, &checked)
         progress("verifying the books")
         try await installation.verify(violations)

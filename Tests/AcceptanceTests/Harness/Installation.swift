@@ -136,13 +136,49 @@ final class Installation: Sendable {
         _ = unlink(logPath)
     }
 
+    /// Lets the database be reached, or cuts every connection to it and refuses new ones.
+    func admitConnections(_ admits: Bool) async throws {
+        try await onServer("ALTER DATABASE \(name) ALLOW_CONNECTIONS \(admits)")
+        guard !admits else { return }
+        try await onServer("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '\(name)'")
+    }
+
     // MARK: - Looking inside
 
     /// Runs a subcommand of `quotastack` with this installation's configuration.
-    func run(_ arguments: String...) async throws -> (status: Int32, output: String) {
-        let path = "\(Self.temporaryFolder)/\(name).\(arguments[0])"
+    ///
+    /// - Parameter extra: Further environment variables for this process only.
+    func run(
+        _ arguments: String..., with extra: [String: String] = [:]
+    ) async throws -> (status: Int32, output: String) {
+        let path = "\(Self.temporaryFolder)/\(name).\(arguments[0]).\(UInt64.random(in: 0...UInt64.max))"
         defer { _ = unlink(path) }
-        return try await ChildProcess.run([binary] + arguments, environment: environment, logPath: path)
+        return try await ChildProcess.run(
+            [binary] + arguments, environment: environment.merging(extra) { $1 }, logPath: path)
+    }
+
+    /// The URL of the installation's database for another login.
+    func databaseURL(user: String, password: String) throws -> String {
+        let url = environment["DATABASE_URL"] ?? ""
+        guard let at = url.lastIndex(of: "@") else { throw HarnessError("the database's URL has no user") }
+        return "postgres://\(user):\(password)\(url[at...])"
+    }
+
+    /// Makes logins that are members of the given roles, with their name as password, for the time of the body.
+    ///
+    /// - Parameter logins: What follows CREATE ROLE name LOGIN PASSWORD.
+    func withLogins(_ logins: [(name: String, options: String)], _ body: () async throws -> Void) async throws {
+        for login in logins {
+            try await onServer("CREATE ROLE \(login.name) LOGIN PASSWORD '\(login.name)' \(login.options)")
+        }
+        let result: Result<Void, any Error>
+        do {
+            result = .success(try await body())
+        } catch {
+            result = .failure(error)
+        }
+        for login in logins { try await onServer("DROP ROLE \(login.name)") }
+        try result.get()
     }
 
     /// What the servers of this installation have logged.
