@@ -51,7 +51,7 @@ final class Fleet: Sendable {
     /// Starts a node, and starts it again whenever it ends without having been asked to, which is reported.
     func start(_ node: Node) async throws {
         let began = ContinuousClock.now
-        let (process, isEndWanted) = try await node.start()
+        guard let (process, isEndWanted) = try await node.start() else { return }
         Task {
             let status = await process.ended()
             guard !isEndWanted() else { return }

@@ -18,6 +18,7 @@ final class Node: Sendable {
 
     private struct State {
         var process: ChildProcess?
+        var isStarting = false
         var isFrozen = false
         /// Rises with every freeze and every start: a request during which it rose was not the node's to answer in time.
         var disturbances = 0
@@ -47,9 +48,17 @@ final class Node: Sendable {
 
     /// Starts the process; does not wait until it is ready.
     ///
-    /// - Returns: The process, and a function that says whether we have wanted its end.
-    func start(extra: [String: String] = [:]) async throws -> (process: ChildProcess, isEndWanted: @Sendable () -> Bool)
-    {
+    /// - Returns: The process, and a function that says whether we have wanted its end; nil when it runs already.
+    func start(
+        extra: [String: String] = [:]
+    ) async throws -> (process: ChildProcess, isEndWanted: @Sendable () -> Bool)? {
+        let mayStart = state.withLock { state in
+            guard !state.isStarting, state.process?.hasEnded != false else { return false }
+            state.isStarting = true
+            return true
+        }
+        guard mayStart else { return nil }
+        defer { state.withLock { $0.isStarting = false } }
         let process = try await ChildProcess.start(
             [program], environment: environment.merging(extra) { _, new in new }, logPath: logPath)
         let start = state.withLock { state in

@@ -60,7 +60,8 @@ final class Installation: Sendable {
         environments = try await setUp.makeEnvironments()
         setUpCommands = setUp.commands
         secrets = Set(
-            [rootKey, Self.password(databaseURL), Self.password(booksURL), Self.password(amqpURL)] + environments.map(\.apiKey))
+            [rootKey, Self.password(databaseURL), Self.password(booksURL), Self.password(amqpURL)]
+                + environments.map(\.apiKey))
     }
 
     /// Checks the books with the product's own command.
