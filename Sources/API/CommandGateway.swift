@@ -284,21 +284,31 @@ package final class CommandGateway: Service {
     /// requests go on waiting.
     private func lookUpLostReplies() async {
         while (try? await Task.sleep(for: .milliseconds(250))) != nil {
-            for (environmentID, requests) in Dictionary(grouping: takeOverdue(), by: \.environmentID) {
+            for (scope, requests) in Dictionary(grouping: takeOverdue(), by: LookUpScope.init) {
                 let ids = requests.flatMap { $0.commands.identities.map(\.id) }
-                guard let found = try? await answers.find(environmentID: environmentID, commandIDs: ids) else {
-                    continue
-                }
+                let found = try? await answers.find(
+                    environmentID: scope.environmentID, commandIDs: ids, wantsBodies: scope.wantsBodies)
+                guard let found else { continue }
                 for request in requests {
                     let results = request.commands.identities.compactMap { identity in
                         found[identity.id]?.result(for: identity, requestID: request.requestID)
                     }
-                    // What was refused as malformed is not remembered; only its reply, or a repetition, can tell.
                     guard results.count == request.commands.count else { continue }
                     foundReplies.increment()
                     receive(CommandReply(token: request.token, results: results))
                 }
             }
+        }
+    }
+
+    /// What is asked for in one question.
+    private struct LookUpScope: Hashable {
+        let environmentID: EnvironmentID
+        let wantsBodies: Bool
+
+        init(_ request: CommandRequest) {
+            environmentID = request.environmentID
+            wantsBodies = request.wantsBodies
         }
     }
 

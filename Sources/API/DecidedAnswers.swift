@@ -10,9 +10,11 @@ struct DecidedAnswer: Sendable {
     let fingerprint: Bits128?
     let result: CommandResult
 
-    /// The answer to a request: the command's result, unless its key stood for another request.
-    func result(for identity: CommandIdentity, requestID: String) -> CommandResult {
+    /// The answer to a request: the command's result, unless its key stood for another request. Nil when that one was
+    /// malformed, which leaves this one to be decided.
+    func result(for identity: CommandIdentity, requestID: String) -> CommandResult? {
         guard identity.idempotencyKey?.fingerprint == fingerprint else {
+            if result.status == 400 { return nil }
             return CommandResult(
                 status: Problem.keyReuse.code.status, isReplay: false, position: .none,
                 body: Problem.keyReuse.json(requestID: requestID))
@@ -42,16 +44,23 @@ package struct DecidedAnswers: Sendable {
     }
 
     /// What those among the commands of an environment came to that have come to something.
-    func find(environmentID: EnvironmentID, commandIDs: [Bits128]) async throws -> [Bits128: DecidedAnswer] {
+    ///
+    /// - Parameter wantsBodies: False to have the id alone of every use, as the events of a batch show it.
+    func find(
+        environmentID: EnvironmentID, commandIDs: [Bits128], wantsBodies: Bool = true
+    ) async throws -> [Bits128: DecidedAnswer] {
         try await reads.read(of: environmentID) { connection in
             let keys = commandIDs.map { CommandKey(environmentID: environmentID, id: $0) }
             let decided = try await CommandStore.find(keys, on: connection)
-            let uses = try await uses(among: decided, environmentID: environmentID, on: connection)
+            let uses =
+                wantsBodies ? try await uses(among: decided, environmentID: environmentID, on: connection) : [:]
             var results: [Bits128: DecidedAnswer] = [:]
             for (key, command) in decided {
                 let body: [UInt8]
                 switch command.answer {
                 case .body(let bytes): body = bytes
+                case .use(let account, let sequence) where !wantsBodies:
+                    body = PublicID(.usage, account: account, number: sequence).utf8
                 case .use(let account, let sequence):
                     guard let use = uses[EntryKey(environmentID: environmentID, accountID: account, sequence: sequence)]
                     else { throw StorageError.missingRow("the entry of a decided use") }
