@@ -38,9 +38,12 @@ enum Outcome: Equatable, Sendable {
 
     /// The outcomes of a batch's events, in order; the whole call's outcome for each when there are none.
     static func batch(_ result: CallResult, count: Int) -> [Outcome] {
-        guard case .answered(let answer) = result, answer.status == 200, let results = answer.json["results"]?.items,
-            results.count == count
-        else { return Array(repeating: Outcome(result), count: count) }
+        guard case .answered(let answer) = result, answer.status == 200 else {
+            return Array(repeating: Outcome(result), count: count)
+        }
+        guard let results = answer.json["results"]?.items, results.count == count else {
+            return Array(repeating: .unknown("500 not the answer to a batch: \(answer.text)"), count: count)
+        }
         return results.map { result in
             if let id = result["id"]?.text { return .decided(Decision(status: 201, mark: id)) }
             let error = result["error"] ?? .null
