@@ -65,9 +65,9 @@ struct Storm {
                 return nil
             }
             group.addTask { [tally] in
-                while !control.isOver {
-                    try? await Task.sleep(for: .seconds(15))
-                    progress("\(control.mutations) mutations, \(tally.kills) kills")
+                for second in 1... where !control.isOver {
+                    try? await Task.sleep(for: .seconds(1))
+                    if second % 20 == 0 { progress("\(control.mutations) mutations, \(tally.kills) kills") }
                 }
                 return nil
             }
