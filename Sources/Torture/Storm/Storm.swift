@@ -65,8 +65,9 @@ struct Storm {
                 return nil
             }
             group.addTask { [tally] in
-                for second in 1... where !control.isOver {
+                for second in 1... {
                     try? await Task.sleep(for: .seconds(1))
+                    if control.isOver { break }
                     if second % 20 == 0 { progress("\(control.mutations) mutations, \(tally.kills) kills") }
                 }
                 return nil
