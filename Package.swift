@@ -83,7 +83,7 @@ let package = Package(
             resources: [
                 .embedInCode("0001_ledger.sql"), .embedInCode("0001_ledger.after.sql"),
                 .embedInCode("0002_access.sql"),
-                .embedInCode("0004_ledger_workers.sql"),
+                .embedInCode("0004_ledger_workers.sql"), .embedInCode("0005_audit.sql"),
             ],
             swiftSettings: settings),
         .target(
@@ -168,7 +168,8 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Storage", logging,
+                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Representations", "Storage",
+                logging,
             ], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),

@@ -10,6 +10,7 @@ package enum SchemaMigrations {
         Migration(name: "0002_access", sql: text(PackageResources._002_access_sql), assertion: nil),
         Migration(
             name: "0004_ledger_workers", sql: text(PackageResources._004_ledger_workers_sql), assertion: nil),
+        Migration(name: "0005_audit", sql: text(PackageResources._005_audit_sql), assertion: nil),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -6,12 +6,20 @@ import Postgres
 import Representations
 import Storage
 
+/// What became of a command, and whose it was.
+struct DecidedAnswer: Sendable {
+    let result: CommandResult
+    /// The key that asked; nil for the root key.
+    let keyID: Bits128?
+    let action: AuditAction?
+}
+
 /// Finds the answers of commands that were decided earlier.
 struct DecidedAnswers: Sendable {
     let pool: PostgresPool
 
-    /// The result of a command, or nil while it has none.
-    func find(environmentID: EnvironmentID, commandID: Bits128) async throws -> CommandResult? {
+    /// The answer to a command, or nil while it has none.
+    func find(environmentID: EnvironmentID, commandID: Bits128) async throws -> DecidedAnswer? {
         try await pool.withConnection { connection in
             let key = CommandKey(environmentID: environmentID, id: commandID)
             guard let decided = try await CommandStore.find(key, on: connection) else { return nil }
@@ -28,7 +36,10 @@ struct DecidedAnswers: Sendable {
                 json.usage(entry, of: AccountName(id: account, endUserID: owner.endUserID))
                 body = json.bytes
             }
-            return CommandResult(status: decided.status, isReplay: false, position: decided.position, body: body)
+            return DecidedAnswer(
+                result: CommandResult(
+                    status: decided.status, isReplay: false, position: decided.position, body: body),
+                keyID: decided.keyID, action: decided.action)
         }
     }
 }

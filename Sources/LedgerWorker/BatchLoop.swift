@@ -79,7 +79,7 @@ actor BatchLoop {
                     places.append(Place(message: message, request: request, command: index))
                     items.append(
                         AccountItem(
-                            environmentID: content.environmentID, requestID: content.requestID,
+                            environmentID: content.environmentID, requestID: content.requestID, actor: content.actor,
                             wantsBody: content.wantsBodies, command: command))
                 }
             }
@@ -123,8 +123,8 @@ actor BatchLoop {
             return await parked(
                 item.commandKey, requestID: item.requestID, error: error,
                 command: CommandRequest(
-                    token: 0, requestID: item.requestID, traceParent: nil, environmentID: item.environmentID,
-                    wantsBodies: item.wantsBody, commands: .account([item.command]))
+                    token: 0, requestID: item.requestID, traceParent: nil, actor: item.actor,
+                    environmentID: item.environmentID, wantsBodies: item.wantsBody, commands: .account([item.command]))
             ).map { [$0] }
         }
     }
@@ -137,8 +137,7 @@ actor BatchLoop {
                 do {
                     result = try await repeating { connection in
                         try await CatalogueChange.apply(
-                            command, environmentID: content.environmentID, requestID: content.requestID,
-                            on: connection)
+                            command, of: content, on: connection)
                     }
                 } catch is LoopClosed {
                     return false
