@@ -7,3 +7,7 @@ create table ledger_workers (
     seen_at timestamptz not null default clock_timestamp(),
     constraint ledger_workers_pkey primary key (worker_number)
 );
+
+grant select, insert, delete on ledger_workers to quotastack_ledger;
+grant update (seen_at) on ledger_workers to quotastack_ledger;
+grant select on ledger_workers to quotastack_operator;

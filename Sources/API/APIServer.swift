@@ -1,10 +1,10 @@
 import Hummingbird
 package import Logging
 package import Messaging
-package import Postgres
 package import Replica
 package import Runtime
 import ServiceLifecycle
+package import Storage
 
 /// The HTTP API. It keeps no business state: it reads from the replica and PostgreSQL and sends every mutation through
 /// the queue.
@@ -12,28 +12,26 @@ package struct APIServer: Service {
     /// Everything that the server answers, and who may call it.
     package let endpoints: [Endpoint]
     private let server: HTTPServer
-    private let pool: PostgresPool
+    private let reads: TenantReads
 
+    /// - Parameter reads: The connections that it reads over; closed when it ends.
     package init(
-        address: HTTPServer.Address, rootKey: String, postgres: PostgresConfiguration, readConnections: Int,
-        topology: Topology, commandWait: Duration, replica: Replica, gateway: CommandGateway, metrics: Metrics,
+        address: HTTPServer.Address, rootKey: String, reads: TenantReads, topology: Topology, commandWait: Duration,
+        replica: Replica, gateway: CommandGateway, metrics: Metrics,
         logger: Logger
     ) {
-        var database = postgres
-        database.applicationName = "quotastack-api"
-        let pool = PostgresPool(configuration: database, size: readConnections, waitLimit: .seconds(2), logger: logger)
         let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
         let site = Site(
-            gate: gate, pool: pool,
+            gate: gate, reads: reads,
             mutations: Mutations(
-                gateway: gateway, topology: topology, replica: replica, answers: DecidedAnswers(pool: pool),
+                gateway: gateway, topology: topology, replica: replica, answers: DecidedAnswers(reads: reads),
                 shownOnce: ShownOnce(keys: KeyDerivation(rootKey: rootKey)),
                 wait: commandWait))
-        self.pool = pool
+        self.reads = reads
         var endpoints: [Endpoint] = []
         server = HTTPServer(
             address: address,
-            checks: [.postgres(pool), .broker { gateway.brokerState }, .replica(replica)], metrics: metrics,
+            checks: [.postgres(reads), .broker { gateway.brokerState }, .replica(replica)], metrics: metrics,
             logger: logger
         ) { router in
             var routes = RouteTable(router: router, gate: gate)
@@ -54,7 +52,7 @@ package struct APIServer: Service {
     /// Serves until a graceful shutdown; requests under way are answered first.
     package func run() async throws {
         try await server.run()
-        await pool.close()
+        await reads.close()
     }
 }
 

@@ -1,4 +1,5 @@
 import Credits
+import Failpoints
 package import Logging
 package import Messaging
 package import RabbitMQ
@@ -14,6 +15,11 @@ import Synchronization
 package final class CommandGateway: Service {
     /// Commands in one message: what a worker applies as one batch without splitting.
     private static let commandsPerMessage = 1_000
+    /// How long a reply may take before the database is asked, and between two such questions. A reply is lost when its
+    /// worker dies between commit and reply, or with the broker.
+    private static let replyPatience = Duration.seconds(1)
+    /// Commands in one such question.
+    private static let commandsPerLookUp = 2_000
     /// Requests that may wait for a place in a message, per queue; more are refused with 503.
     private static let waitingPerQueue = 4_096
     /// Requests of one environment that may be undecided at once, per queue; more are refused with 429. Half of the room
@@ -36,6 +42,9 @@ package final class CommandGateway: Service {
 
     private struct Waiting {
         var stage = Stage.waiting
+        /// When the ledger's answer counts as lost and is looked for in the database; set when the queue has accepted the
+        /// request.
+        var lookUpAt: ContinuousClock.Instant?
         let lane: Lane
         let request: CommandRequest
         let deadline: ContinuousClock.Instant
@@ -84,18 +93,25 @@ package final class CommandGateway: Service {
 
     private let publisher: AMQPPublisher
     private let consumer: AMQPConsumer
+    private let answers: DecidedAnswers
     private let replyQueue: String
     private let state: Mutex<State>
     private let logger: Logger
     private let messageSize: Runtime.Histogram
+    private let foundReplies: Counter
 
-    package init(amqp: AMQPConfiguration, topology: Topology, metrics: Metrics, logger: Logger) {
+    package init(
+        amqp: AMQPConfiguration, topology: Topology, answers: DecidedAnswers, metrics: Metrics, logger: Logger
+    ) {
         var publishing = amqp
         publishing.connectionName = "quotastack-api publish"
         var consuming = amqp
         consuming.connectionName = "quotastack-api replies"
         let replies = ReplyDispatch()
+        self.answers = answers
         self.logger = logger
+        foundReplies = metrics.counter(
+            "quotastack_api_lost_replies_total", "Requests whose answer was found in the database for want of a reply.")
         replyQueue = "\(topology.prefix)reply.\(UInt64.random(in: 0..<1 << 63))"
         state = Mutex(State())
         messageSize = metrics.histogram(
@@ -122,6 +138,7 @@ package final class CommandGateway: Service {
             group.addTask { await self.publisher.run() }
             group.addTask { await self.consumer.run() }
             group.addTask { await self.sweep() }
+            group.addTask { await self.lookUpLostReplies() }
             try? await gracefulShutdown()
             await publisher.close()
             await consumer.stop()
@@ -183,9 +200,12 @@ package final class CommandGateway: Service {
         while let requests = takeWaiting(for: queue) {
             messageSize.observe(Double(requests.reduce(0) { $0 + $1.commands.count }))
             let message = AMQPMessage(
-                routingKey: queue, body: CommandMessage(requests: requests).encoded(), replyTo: replyQueue)
+                routingKey: queue, body: CommandMessage(requests: requests).encoded(), replyTo: replyQueue,
+                mandatory: !KnownBug.noMandatoryFlag.isActive)
+            Failpoint.apiBeforePublish.hit()
             do throws(AMQPError) {
                 try await publisher.publish(message)
+                Failpoint.apiAfterConfirm.hit()
                 accepted(requests.map(\.token))
             } catch {
                 refuse(requests.map(\.token), Self.problem(error))
@@ -223,13 +243,16 @@ package final class CommandGateway: Service {
     // MARK: - Results
 
     fileprivate func receive(_ reply: CommandReply) {
+        Failpoint.apiAfterReply.hit()
         state.withLock { $0.remove(reply.token) }?.continuation?.resume(returning: .results(reply.results))
     }
 
     private func accepted(_ tokens: [UInt64]) {
+        let lookUpAt = ContinuousClock.now + Self.replyPatience
         let done = state.withLock { state in
             tokens.compactMap { token -> CheckedContinuation<Reply, Never>? in
                 state.waiting[token]?.stage = .accepted
+                state.waiting[token]?.lookUpAt = lookUpAt
                 guard state.waiting[token]?.returnsWhenAccepted == true else { return nil }
                 // It still takes a place in the queue until its reply or its deadline comes.
                 defer { state.waiting[token]?.continuation = nil }
@@ -253,6 +276,45 @@ package final class CommandGateway: Service {
                 return tokens.compactMap { state.remove($0) }
             }
             for waiting in late { Self.giveUp(waiting) }
+        }
+    }
+
+    // MARK: - Lost replies
+
+    /// Finds the answers of requests whose reply does not come. While the database is away nothing is found, and the
+    /// requests go on waiting.
+    private func lookUpLostReplies() async {
+        while (try? await Task.sleep(for: .milliseconds(250))) != nil {
+            for (environmentID, requests) in Dictionary(grouping: takeOverdue(), by: \.environmentID) {
+                let ids = requests.flatMap { $0.commands.identities.map(\.id) }
+                guard let found = try? await answers.find(environmentID: environmentID, commandIDs: ids) else {
+                    continue
+                }
+                for request in requests {
+                    let results = request.commands.identities.compactMap { identity in
+                        found[identity.id]?.result(for: identity, requestID: request.requestID)
+                    }
+                    // What was refused as malformed is not remembered; only its reply, or a repetition, can tell.
+                    guard results.count == request.commands.count else { continue }
+                    foundReplies.increment()
+                    receive(CommandReply(token: request.token, results: results))
+                }
+            }
+        }
+    }
+
+    private func takeOverdue() -> [CommandRequest] {
+        let now = ContinuousClock.now
+        return state.withLock { state in
+            var requests: [CommandRequest] = []
+            var count = 0
+            for (token, waiting) in state.waiting where count < Self.commandsPerLookUp {
+                guard let lookUpAt = waiting.lookUpAt, lookUpAt <= now else { continue }
+                state.waiting[token]?.lookUpAt = now + Self.replyPatience
+                requests.append(waiting.request)
+                count += waiting.request.commands.count
+            }
+            return requests
         }
     }
 

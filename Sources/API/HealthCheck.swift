@@ -1,6 +1,6 @@
-package import Postgres
 package import RabbitMQ
 package import Replica
+package import Storage
 
 /// One thing that a node needs in order to serve, as `/readyz` shows it.
 package struct HealthCheck: Sendable {
@@ -10,13 +10,11 @@ package struct HealthCheck: Sendable {
     let finding: @Sendable () async -> String?
 
     /// Whether PostgreSQL answers within a second.
-    package static func postgres(_ pool: PostgresPool) -> HealthCheck {
+    package static func postgres(_ reads: TenantReads) -> HealthCheck {
         HealthCheck(name: "postgresql") {
             await within(.seconds(1)) {
                 do {
-                    _ = try await pool.withConnection {
-                        try await $0.run(PostgresQuery("select 1"), within: .seconds(1))
-                    }
+                    try await reads.reachDatabase(within: .seconds(1))
                     return nil
                 } catch {
                     return "not reachable"

@@ -1,5 +1,6 @@
 import Credits
 import Crypto
+import Failpoints
 import Glibc
 import Hummingbird
 import JSON
@@ -121,12 +122,15 @@ struct Mutations: Sendable {
         case .pending:
             // A reply is a hint: it may be lost while the effect is there.
             if !headers.respondsAsync {
-                result = try? await answers.find(environmentID: caller.environmentID, commandID: identity.id)?.result
+                let answer = try? await answers.find(environmentID: caller.environmentID, commandID: identity.id)
+                result = answer?.result(for: identity, requestID: headers.requestID)
             }
         }
+        Failpoint.apiBeforeReplicaWait.hit()
         guard let result, await replica.reaches(result.position, by: max(deadline, .now + .seconds(1))) else {
             return Self.pending(PublicID(.operation, identity.id))
         }
+        Failpoint.apiBeforeAnswer.hit()
         let body = result.isSuccess ? finish?(result.body) ?? result.body : result.body
         return Self.response(result, body: body)
     }

@@ -3,9 +3,9 @@ import Hummingbird
 import JSON
 import Messaging
 import NIOCore
-import Postgres
 import Replica
 import Representations
+import Storage
 
 /// What every request with a key passes: a memory that is new enough, a key that is valid, a scope that suffices.
 struct Gate: Sendable {
@@ -59,7 +59,7 @@ struct Gate: Sendable {
 /// What the routes of the whole API share: the gate, where lists are read, how mutations are sent.
 struct Site: Sendable {
     let gate: Gate
-    let pool: PostgresPool
+    let reads: TenantReads
     let mutations: Mutations
 
     var replica: Replica { gate.replica }

@@ -4,6 +4,7 @@ package import Postgres
 package import RabbitMQ
 package import Runtime
 import ServiceLifecycle
+import Storage
 
 /// Applies commands: takes what waits in the queues, applies it in one transaction, replies, acknowledges.
 ///
@@ -27,7 +28,7 @@ package struct LedgerWorker: Service {
     package init(
         postgres: PostgresConfiguration, amqp: AMQPConfiguration, topology: Topology, metrics: Metrics, logger: Logger
     ) {
-        var database = postgres
+        var database = postgres.acting(as: .ledger)
         database.applicationName = "quotastack-ledger"
         var consuming = amqp
         consuming.connectionName = "quotastack-ledger consume"

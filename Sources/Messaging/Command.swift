@@ -121,6 +121,14 @@ package struct CommandRequest: Hashable, Sendable {
             case .catalogue: 1
             }
         }
+
+        /// What identifies the commands, in order.
+        package var identities: [CommandIdentity] {
+            switch self {
+            case .account(let commands): commands.map(\.identity)
+            case .catalogue(let command): [command.identity]
+            }
+        }
     }
 
     /// The sender's own number, given back in the reply.

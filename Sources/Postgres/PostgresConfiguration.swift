@@ -10,6 +10,10 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
     /// What `pg_stat_activity` shows; `application_name` in the URL wins over the default "quotastack".
     package var applicationName: String
 
+    /// The role that a session has from its first statement on, and again after RESET ROLE; nil for the login's own.
+    /// The login must be a member of it. A replication connection keeps the login's, whose REPLICATION it needs.
+    package var role: String?
+
     /// How long connecting may take. A name that has to be looked up first is not covered: the resolver has its own.
     package var connectLimit: Duration = .seconds(5)
 
@@ -94,9 +98,16 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
         if replication {
             all["replication"] = "database"
         } else {
-            let check = "-c client_connection_check_interval=2000"
-            all["options"] = all["options"].map { "\(check) \($0)" } ?? check
+            var options = ["-c client_connection_check_interval=2000"]
+            if let given = all["options"] { options.append(given) }
+            if let role { options.append("-c role=\(Self.escapedOption(role))") }
+            all["options"] = options.joined(separator: " ")
         }
         return all.map { ($0.key, $0.value) }
+    }
+
+    /// In `options` a space ends a value and a backslash takes a character literally.
+    private static func escapedOption(_ value: String) -> String {
+        String(value.flatMap { $0 == " " || $0 == "\\" ? ["\\", $0] : [$0] })
     }
 }

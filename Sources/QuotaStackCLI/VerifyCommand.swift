@@ -15,7 +15,7 @@ struct VerifyCommand: AsyncParsableCommand {
         let settings = try await Settings.load()
         try LogSetup.start(level: settings.logLevel)
         let connection = try await PostgresConnection.connect(
-            try settings.postgres(), logger: Logger(label: "quotastack"))
+            try settings.postgres().acting(as: .operator), logger: Logger(label: "quotastack"))
         defer { connection.close() }
         let showsProgress = isatty(2) == 1
         let report = try await BookVerifier.verify(on: connection) { report in

@@ -1,4 +1,5 @@
 package import Credits
+import Failpoints
 package import Ledger
 package import Logging
 package import Messaging
@@ -118,8 +119,10 @@ package final class Replica: Service {
         defer { replication.close() }
         let slotName = "quotastack_\(UInt64.random(in: 0..<1 << 60))"
         let slot = try await replication.createTemporarySlot(named: slotName)
+        Failpoint.replicaAfterSlot.hit()
         let map = ReplicaMap()
         try await ReplicaSnapshot.load(slot.snapshot, into: map, configuration: configuration, logger: logger)
+        Failpoint.replicaBeforeLive.hit()
         current.withLock { $0 = Current(map: map, state: .live) }
         waiters.recheck()
         onLive()

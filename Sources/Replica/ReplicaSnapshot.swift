@@ -1,16 +1,19 @@
+import Failpoints
 import Logging
 import Postgres
+import Storage
 
 /// Loads all replicated tables as of an exported snapshot.
 enum ReplicaSnapshot {
     static func load(
         _ snapshot: String, into map: ReplicaMap, configuration: PostgresConfiguration, logger: Logger
     ) async throws {
-        let connection = try await PostgresConnection.connect(configuration, logger: logger)
+        let connection = try await PostgresConnection.connect(configuration.acting(as: .replica), logger: logger)
         defer { connection.close() }
         try await connection.script(
             "begin isolation level repeatable read read only; set transaction snapshot '\(snapshot)'")
         for table in ReplicatedTable.allCases {
+            Failpoint.replicaDuringSnapshot.hit()
             try await connection.copyRows(table.snapshotSQL) { row in
                 var cursor = CopyCursor(row: row)
                 map.apply([try ReplicaChange(table, &cursor)])

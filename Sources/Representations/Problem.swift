@@ -112,6 +112,17 @@ package struct Problem: Error, Hashable, Sendable {
         self.init(code, first + more, errors: errors)
     }
 
+    /// The same key came with another request.
+    package static let keyReuse = Problem(
+        .idempotencyKeyReuse,
+        "This idempotency key was used before for a request with other contents. Use a new key for a new request.")
+
+    /// The ledger cannot apply the command.
+    package static let parked = Problem(
+        .internalError,
+        "The command could not be applied. It was put aside for the operators of this installation; nothing was changed."
+    )
+
     /// The body. Members in a fixed order, further ones sorted by name.
     package func json(requestID: String) -> [UInt8] {
         var json = JSONWriter()

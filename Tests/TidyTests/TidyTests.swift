@@ -25,6 +25,14 @@ struct TidyTests {
         }
     }
 
+    @Test("the API comes to the database through TenantReads only, which sets the environment")
+    func readsAreOfATenant() throws {
+        for (path, text) in try sources() where path.hasPrefix("Sources/API/") {
+            #expect(!text.contains("PostgresPool"), "\(path)")
+            #expect(!text.contains("PostgresConnection"), "\(path)")
+        }
+    }
+
     @Test("the pure core imports nothing that does input or output")
     func purity() throws {
         let forbidden = ["Foundation", "Glibc", "Dispatch", "NIO", "Logging", "Postgres", "RabbitMQ", "Storage"]

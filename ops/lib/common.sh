@@ -48,7 +48,7 @@ wipe_home() {
     local name
     for name in postgres rabbitmq; do rm -rf -- "${servers:?}/$name"; done
     [ "$servers" = "$home" ] || rmdir -- "$servers" "$(dirname "$servers")" 2>/dev/null || true
-    for name in run log state env lock; do rm -rf -- "${home:?}/$name"; done
+    for name in run log state tls env lock; do rm -rf -- "${home:?}/$name"; done
     rmdir -- "$home" 2>/dev/null || true
 }
 

@@ -5,7 +5,7 @@ postgres_programs=/usr/lib/postgresql/15/bin
 postgres_superuser=postgres
 
 # postgres_start PROFILE: `up` keeps what it is given for ever; `test` has room for many databases and subscribers at
-# once.
+# once, and speaks TLS on the same port with a certificate of ops/lib/tls.sh.
 postgres_start() {
     local folder=$servers/postgres
     if is_running postgres; then return 0; fi
@@ -13,6 +13,10 @@ postgres_start() {
     if [ ! -d "$folder/data" ]; then postgres_create "$folder" "$1"; fi
     postgres_forget_zombie "$folder/data/postmaster.pid"
     choose_port postgres-port 20000
+    if [ "$1" = test ]; then
+        tls_give postgres "$folder"
+        postgres_test_logins | own_file postgres "$folder/pg_hba.conf"
+    fi
     postgres_settings "$1" | own_file postgres "$folder/postgresql.conf"
     cd "$folder"
     spawn postgres postgres env -i PATH="$PATH" LANG=C.UTF-8 \
@@ -45,7 +49,6 @@ postgres_forget_zombie() {
 # socket: its path may be too long for a deep checkout, and everybody has a URL.
 postgres_settings() {
     cat <<SETTINGS
-hba_file = '$servers/postgres/data/pg_hba.conf'
 ident_file = '$servers/postgres/data/pg_ident.conf'
 listen_addresses = '127.0.0.1'
 port = $(recall postgres-port)
@@ -61,6 +64,7 @@ SETTINGS
     case $1 in
         up)
             cat <<SETTINGS
+hba_file = '$servers/postgres/data/pg_hba.conf'
 shared_buffers = $(quarter_of_memory_up_to 1024)MB
 max_wal_size = 4GB
 max_replication_slots = 16
@@ -69,6 +73,11 @@ SETTINGS
             ;;
         test)
             cat <<SETTINGS
+hba_file = '$servers/postgres/pg_hba.conf'
+ssl = on
+ssl_ca_file = '$servers/postgres/authority.pem'
+ssl_cert_file = '$servers/postgres/server.pem'
+ssl_key_file = '$servers/postgres/server.key'
 shared_buffers = $(quarter_of_memory_up_to 256)MB
 max_wal_size = 2GB
 max_connections = 300
@@ -77,6 +86,15 @@ max_wal_senders = 64
 SETTINGS
             ;;
     esac
+}
+
+# The user `certified` needs a certificate beside the password.
+postgres_test_logins() {
+    cat <<LOGINS
+hostssl all certified 127.0.0.1/32 scram-sha-256 clientcert=verify-full
+host all certified 127.0.0.1/32 reject
+host all all 127.0.0.1/32 scram-sha-256
+LOGINS
 }
 
 quarter_of_memory_up_to() {
@@ -88,6 +106,12 @@ postgres_url() { # USER PASSWORD DATABASE
 }
 
 postgres_superuser_url() { postgres_url "$postgres_superuser" "$(secret postgres-password)" postgres; }
+
+# With the certificate of the tests' private server verified.
+postgres_tls_url() {
+    printf 'postgres://%s:%s@localhost:%s/postgres?sslmode=verify-full&sslrootcert=%s\n' "$postgres_superuser" \
+        "$(secret postgres-password)" "$(recall postgres-port)" "$home/tls/authority.pem"
+}
 
 postgres_wait() {
     local port

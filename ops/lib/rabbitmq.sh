@@ -5,31 +5,26 @@
 
 rabbitmq_programs=/usr/lib/rabbitmq/bin
 
-# rabbitmq_start PROFILE: `up` stops taking messages when less than 2 GB of disk are left, `test` at 50 MB.
+# rabbitmq_start PROFILE: `up` stops taking messages when less than 2 GB of disk are left, `test` at 50 MB. `test` speaks
+# TLS too, on a port of its own, with a certificate of ops/lib/tls.sh.
 rabbitmq_start() {
-    local folder=$servers/rabbitmq disk_free_limit=2GB
+    local folder=$servers/rabbitmq
     if is_running rabbitmq; then return 0; fi
-    if [ "$1" = test ]; then disk_free_limit=50MB; fi
     choose_port amqp-port 22000
     choose_port distribution-port 24000
     if [ -n "$(recall epmd-port)" ]; then epmd_ends || true; fi # one that a killed node left behind
     choose_port epmd-port 26000
     own rabbitmq "$folder"
+    if [ "$1" = test ]; then
+        choose_port amqps-port 18000
+        tls_give rabbitmq "$folder"
+    fi
     secret erlang-cookie | rabbitmq_file .erlang.cookie
     rabbitmq_definitions | rabbitmq_file definitions.json
     echo '[].' | rabbitmq_file enabled_plugins
     echo '[].' | rabbitmq_file advanced.config
     rabbitmq_file rabbitmq-env.conf </dev/null
-    rabbitmq_file rabbitmq.conf <<CONFIGURATION
-listeners.tcp.1 = 127.0.0.1:$(recall amqp-port)
-load_definitions = $folder/definitions.json
-disk_free_limit.absolute = $disk_free_limit
-vm_memory_high_watermark.relative = 0.25
-log.console = true
-log.console.level = info
-log.console.use_colors = off
-log.file = false
-CONFIGURATION
+    rabbitmq_configuration "$1" | rabbitmq_file rabbitmq.conf
     # The files above take the place of the machine's own in /etc/rabbitmq. RUNNING_UNDER_SYSTEMD makes the launcher
     # become the node instead of staying its parent, so that our process id is the node's.
     cd "$folder"
@@ -48,6 +43,33 @@ CONFIGURATION
         RABBITMQ_PID_FILE="$folder/pid" \
         "$rabbitmq_programs/rabbitmq-server"
     cd "$checkout"
+}
+
+rabbitmq_configuration() { # PROFILE
+    local disk_free_limit=2GB
+    if [ "$1" = test ]; then disk_free_limit=50MB; fi
+    cat <<CONFIGURATION
+listeners.tcp.1 = 127.0.0.1:$(recall amqp-port)
+load_definitions = $servers/rabbitmq/definitions.json
+disk_free_limit.absolute = $disk_free_limit
+vm_memory_high_watermark.relative = 0.25
+log.console = true
+log.console.level = info
+log.console.use_colors = off
+log.file = false
+CONFIGURATION
+    if [ "$1" = test ]; then
+        cat <<CONFIGURATION
+listeners.ssl.1 = 127.0.0.1:$(recall amqps-port)
+ssl_options.cacertfile = $servers/rabbitmq/authority.pem
+ssl_options.certfile = $servers/rabbitmq/server.pem
+ssl_options.keyfile = $servers/rabbitmq/server.key
+ssl_options.versions.1 = tlsv1.3
+ssl_options.versions.2 = tlsv1.2
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = false
+CONFIGURATION
+    fi
 }
 
 rabbitmq_file() {
@@ -78,6 +100,12 @@ DEFINITIONS
 
 rabbitmq_url() {
     printf 'amqp://quotastack:%s@127.0.0.1:%s/quotastack\n' "$(secret amqp-password)" "$(recall amqp-port)"
+}
+
+# With the certificate of the tests' private broker verified.
+rabbitmq_tls_url() {
+    printf 'amqps://quotastack:%s@localhost:%s/quotastack?cacertfile=%s\n' "$(secret amqp-password)" \
+        "$(recall amqps-port)" "$home/tls/authority.pem"
 }
 
 # The node listens when it has booted and loaded its definitions.

@@ -3,7 +3,6 @@ import Hummingbird
 import JSON
 import Ledger
 import Messaging
-import Postgres
 import Replica
 import Representations
 import Storage
@@ -52,7 +51,7 @@ struct AccountRoutes: Sendable {
         -> Response
     {
         let key = AccountKey(environmentID: caller.environmentID, endUserID: try endUserID(context))
-        let found = try await site.pool.withConnection { connection in
+        let found = try await site.reads.read(of: caller.environmentID) { connection in
             try await AccountReads.endUser(key, on: connection)
         }
         guard let found else { throw Self.unknownEndUser }
@@ -71,7 +70,7 @@ struct AccountRoutes: Sendable {
             guard parts.count == 1, case .integer(let number) = parts[0] else { return nil }
             return AccountID(number)
         }
-        let endUsers = try await site.pool.withConnection { connection in
+        let endUsers = try await site.reads.read(of: caller.environmentID) { connection in
             try await AccountReads.endUsers(
                 environmentID: caller.environmentID, before: before, limit: page.limit + 1, on: connection)
         }
@@ -144,7 +143,7 @@ struct AccountRoutes: Sendable {
         try query.finish()
         let account = try await advancedInDatabase(caller, endUserID, context)
         let after = try page.cursorParts { AccountReads.BlockCursor($0) }
-        let blocks = try await site.pool.withConnection { connection in
+        let blocks = try await site.reads.read(of: caller.environmentID) { connection in
             try await AccountReads.blocks(
                 environmentID: caller.environmentID, accountID: account.id, status: status, now: systemNow(),
                 after: after, limit: page.limit + 1, on: connection)
@@ -175,7 +174,7 @@ struct AccountRoutes: Sendable {
         }
         try query.finish()
         let account = try await advancedInDatabase(caller, endUserID, context)
-        let entries = try await site.pool.withConnection { [filter] connection in
+        let entries = try await site.reads.read(of: caller.environmentID) { [filter] connection in
             try await EntryStore.list(
                 environmentID: caller.environmentID, accountID: account.id, filter, on: connection)
         }

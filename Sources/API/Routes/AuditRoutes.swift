@@ -30,7 +30,7 @@ struct AuditRoutes: Sendable {
             else { return nil }
             return (Instant(microseconds: microseconds), id.bits)
         }
-        let records = try await site.pool.withConnection { [filter] connection in
+        let records = try await site.reads.read(of: caller.environmentID) { [filter] connection in
             try await AuditLog.list(environmentID: caller.environmentID, filter, on: connection)
         }
         return .json(

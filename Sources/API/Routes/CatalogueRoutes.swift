@@ -3,7 +3,6 @@ import Hummingbird
 import JSON
 import Messaging
 import Metering
-import Postgres
 import Representations
 import Storage
 
@@ -59,7 +58,7 @@ struct CatalogueRoutes: Sendable {
         -> Response
     {
         let key = try featureKey(context)
-        let found = try await site.pool.withConnection { connection in
+        let found = try await site.reads.read(of: caller.environmentID) { connection in
             try await CatalogueReads.feature(key, environmentID: caller.environmentID, on: connection)
         }
         guard let found else { throw unknownFeature }
@@ -80,7 +79,7 @@ struct CatalogueRoutes: Sendable {
             else { return nil }
             return (Instant(microseconds: microseconds), key)
         }
-        let features = try await site.pool.withConnection { connection in
+        let features = try await site.reads.read(of: caller.environmentID) { connection in
             try await CatalogueReads.features(
                 environmentID: caller.environmentID, after: after.map { (createdAt: $0.0, key: $0.1) },
                 limit: page.limit + 1, on: connection)
@@ -122,7 +121,7 @@ struct CatalogueRoutes: Sendable {
     {
         let unknown = Problem(.notFound, "There is no metering rule with that id in this environment.")
         guard let id = PublicID(.rule, parsing: try context.pathParameter("id")) else { throw unknown }
-        let found = try await site.pool.withConnection { connection in
+        let found = try await site.reads.read(of: caller.environmentID) { connection in
             try await CatalogueReads.rule(id.bits, environmentID: caller.environmentID, on: connection)
         }
         guard let found else { throw unknown }
@@ -139,7 +138,7 @@ struct CatalogueRoutes: Sendable {
         let featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
         try query.finish()
         let before = try page.cursorParts { parts in Bits128(cursor: parts, .rule) }
-        let rules = try await site.pool.withConnection { connection in
+        let rules = try await site.reads.read(of: caller.environmentID) { connection in
             try await CatalogueReads.rules(
                 environmentID: caller.environmentID, featureKey: featureKey, before: before, limit: page.limit + 1,
                 on: connection)

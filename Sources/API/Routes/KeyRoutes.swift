@@ -87,7 +87,7 @@ struct KeyRoutes: Sendable {
         let page = try query.page()
         try query.finish()
         let before = try page.cursorParts { Bits128(cursor: $0, .key) }
-        let keys = try await site.pool.withConnection { connection in
+        let keys = try await site.reads.read(of: caller.environmentID) { connection in
             try await KeyStore.list(
                 environmentID: caller.environmentID, before: before, limit: page.limit + 1, on: connection)
         }

@@ -24,12 +24,20 @@ struct OperationRoutes: Sendable {
             // Decided is what this node can show the effect of.
             if !(await site.replica.reaches(found.result.position, by: .now + .seconds(1))) { decided = nil }
         }
+        let isParked =
+            decided == nil
+            ? try await site.mutations.answers.isParked(environmentID: caller.environmentID, commandID: id.bits) : false
         var json = JSONWriter()
         json.beginObject()
         json.object("operation") { [decided] json in
             json.member("id", id)
             guard let decided else {
-                json.member("status", "pending")
+                json.member("status", isParked ? "failed" : "pending")
+                guard isParked else { return }
+                json.object("result") { json in
+                    json.member("status", Int64(Problem.parked.code.status))
+                    json.member("body", raw: Problem.parked.json(requestID: context.requestID))
+                }
                 return
             }
             let result = decided.result

@@ -2,7 +2,6 @@ import Credits
 import Hummingbird
 import JSON
 import Messaging
-import Postgres
 import Representations
 import Storage
 
@@ -40,7 +39,7 @@ struct TenantRoutes: Sendable {
         let page = try query.page()
         try query.finish()
         let before = try page.cursorParts { Bits128(cursor: $0, .tenant) }
-        let tenants = try await site.pool.withConnection { connection in
+        let tenants = try await site.reads.read(of: .installation) { connection in
             try await CatalogueReads.tenants(before: before, limit: page.limit + 1, on: connection)
         }
         return .json(page.json(tenants, cursor: { [.string("\(PublicID(.tenant, $0.id))")] }) { $0.tenant($1) })
@@ -51,7 +50,7 @@ struct TenantRoutes: Sendable {
     {
         let unknown = Problem(.notFound, "There is no tenant with that id.")
         guard let id = PublicID(.tenant, parsing: try context.pathParameter("id")) else { throw unknown }
-        let found = try await site.pool.withConnection { connection in
+        let found = try await site.reads.read(of: .installation) { connection in
             try await CatalogueReads.tenant(id.bits, on: connection)
         }
         guard let found else { throw unknown }

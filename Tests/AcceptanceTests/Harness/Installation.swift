@@ -144,14 +144,40 @@ final class Installation: Sendable {
 
     // MARK: - Looking inside
 
-    /// Runs a subcommand of `quotastack` with this installation's configuration and further variables.
+    /// Runs a subcommand of `quotastack` with this installation's configuration.
+    ///
+    /// - Parameter extra: Further environment variables for this process only.
     func run(
-        _ arguments: String..., with variables: [String: String] = [:]
+        _ arguments: String..., with extra: [String: String] = [:]
     ) async throws -> (status: Int32, output: String) {
         let path = "\(Self.temporaryFolder)/\(name).\(arguments[0]).\(UInt64.random(in: 0...UInt64.max))"
         defer { _ = unlink(path) }
         return try await ChildProcess.run(
-            [binary] + arguments, environment: environment.merging(variables) { $1 }, logPath: path)
+            [binary] + arguments, environment: environment.merging(extra) { $1 }, logPath: path)
+    }
+
+    /// The URL of the installation's database for another login.
+    func databaseURL(user: String, password: String) throws -> String {
+        let url = environment["DATABASE_URL"] ?? ""
+        guard let at = url.lastIndex(of: "@") else { throw HarnessError("the database's URL has no user") }
+        return "postgres://\(user):\(password)\(url[at...])"
+    }
+
+    /// Makes logins that are members of the given roles, with their name as password, for the time of the body.
+    ///
+    /// - Parameter logins: What follows CREATE ROLE name LOGIN PASSWORD.
+    func withLogins(_ logins: [(name: String, options: String)], _ body: () async throws -> Void) async throws {
+        for login in logins {
+            try await onServer("CREATE ROLE \(login.name) LOGIN PASSWORD '\(login.name)' \(login.options)")
+        }
+        let result: Result<Void, any Error>
+        do {
+            result = .success(try await body())
+        } catch {
+            result = .failure(error)
+        }
+        for login in logins { try await onServer("DROP ROLE \(login.name)") }
+        try result.get()
     }
 
     /// What the servers of this installation have logged.

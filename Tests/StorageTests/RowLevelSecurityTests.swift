@@ -1,0 +1,290 @@
+import Credits
+import Ledger
+import Postgres
+import Storage
+import Testing
+
+/// What the database itself shows and refuses to each role, whatever the code above it asks for.
+@Suite("Row-level security")
+struct RowLevelSecurityTests {
+    /// The tables without it, and why.
+    private static let open = [
+        "installation": "one row about the installation as a whole",
+        "ledger_workers": "which processes work, nobody's data",
+        "schema_migrations": "the names of the schema's steps",
+        "suspects": "digests of messages in whose company workers died",
+    ]
+
+    /// Of what the API sees no more than the names, and not even those are furnished here.
+    private static let closedToTheAPI: Set = ["parked_commands"]
+
+    private static let allTables = """
+        select c.relname::text from pg_class c
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') order by 1
+        """
+
+    @Test("every table forces it on its owner too, or is on a list with the reason")
+    func everyTable() async throws {
+        try await withDatabase { connection, _ in
+            let unprotected = try await connection.texts(
+                """
+                select c.relname::text from pg_class c
+                where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
+                    and not (c.relrowsecurity and c.relforcerowsecurity)
+                order by 1
+                """)
+            #expect(unprotected == Self.open.keys.sorted())
+        }
+    }
+
+    @Test("the API sees one environment's rows in every table, the other's in none, and without a setting nothing")
+    func tables() async throws {
+        try await withDatabase { connection, configuration in
+            let environments = try await TwoEnvironments(connection, configuration)
+            let tables = try await connection.texts(Self.allTables)
+                .filter { Self.open[$0] == nil && !Self.closedToTheAPI.contains($0) }
+            #expect(tables.count >= 9)
+            for table in tables where table != "tenants" {
+                let seen = "select distinct environment_id::text from \(table) order by 1"
+                #expect(try await connection.texts(seen) == ["1", "2"], "\(table) is furnished")
+                #expect(try await environments.reading(TwoEnvironments.first) { try await $0.texts(seen) } == ["1"])
+                #expect(try await environments.reading(TwoEnvironments.second) { try await $0.texts(seen) } == ["2"])
+            }
+            try await environments.acting(as: .api) { api async throws in
+                for table in tables {
+                    #expect(try await rowCount(table, api) == 0, "\(table) without a setting")
+                    try await api.script("begin; select set_config('quotastack.environment', '1', true); commit")
+                    #expect(try await rowCount(table, api) == 0, "\(table) after another transaction's setting")
+                }
+            }
+        }
+    }
+
+    @Test("tenants are the installation's, and their list of environments")
+    func installation() async throws {
+        try await withDatabase { connection, configuration in
+            let environments = try await TwoEnvironments(connection, configuration)
+            for (environment, expected) in [(0, 2), (1, 0), (2, 0)] as [(Int32, Int64)] {
+                let found = try await environments.reading(EnvironmentID(environment)) {
+                    try await rowCount("tenants", $0)
+                }
+                #expect(found == expected)
+            }
+            let all = try await environments.reading(EnvironmentID(0)) { try await rowCount("environments", $0) }
+            #expect(all == 2)
+            let accounts = try await environments.reading(EnvironmentID(0)) { try await rowCount("accounts", $0) }
+            #expect(accounts == 0)
+        }
+    }
+
+    @Test("every function that reads for a tenant finds its own rows and, asked for another's, nothing")
+    func readFunctions() async throws {
+        try await withDatabase { connection, configuration in
+            let environments = try await TwoEnvironments(connection, configuration)
+            for (name, read) in Self.reads {
+                let own = try await environments.reading(TwoEnvironments.first) { try await read(1, $0) }
+                #expect(own == 1, "\(name)")
+                let foreign = try await environments.reading(TwoEnvironments.first) { try await read(2, $0) }
+                #expect(foreign == 0, "\(name)")
+                let unset = try await environments.acting(as: .api) { try await read(1, $0) }
+                #expect(unset == 0, "\(name)")
+            }
+        }
+    }
+
+    /// How many rows a function finds for the environment of a number and what belongs to it.
+    private static let reads: [(String, @Sendable (Int32, PostgresConnection) async throws -> Int)] = [
+        (
+            "endUser by key",
+            { number, connection in
+                let key = AccountKey(environmentID: EnvironmentID(number), endUserID: try #require(EndUserID("alice")))
+                return try await AccountReads.endUser(key, on: connection) == nil ? 0 : 1
+            }
+        ),
+        (
+            "endUserIDs",
+            { number, connection in
+                try await AccountReads.endUserIDs(
+                    [AccountID(Int64(number))], environmentID: EnvironmentID(number), on: connection
+                ).count
+            }
+        ),
+        (
+            "endUsers",
+            { number, connection in
+                try await AccountReads.endUsers(
+                    environmentID: EnvironmentID(number), before: nil, limit: 10, on: connection
+                ).count
+            }
+        ),
+        (
+            "blocks",
+            { number, connection in
+                try await AccountReads.blocks(
+                    environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), status: nil,
+                    now: Instant(microseconds: 0), after: nil, limit: 10, on: connection
+                ).count
+            }
+        ),
+        (
+            "entries by key",
+            { number, connection in
+                let key = EntryKey(
+                    environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), sequence: 1)
+                return try await EntryStore.find([key], on: connection).count
+            }
+        ),
+        (
+            "entries",
+            { number, connection in
+                try await EntryStore.list(
+                    environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), EntryFilter(limit: 10),
+                    on: connection
+                ).count
+            }
+        ),
+        (
+            "command",
+            { number, connection in
+                let key = CommandKey(environmentID: EnvironmentID(number), id: TwoEnvironments.id(number))
+                return try await CommandStore.find(key, on: connection) == nil ? 0 : 1
+            }
+        ),
+        (
+            "feature",
+            { number, connection in
+                let key = try #require(FeatureKey("calls"))
+                let found = try await CatalogueReads.feature(
+                    key, environmentID: EnvironmentID(number), on: connection)
+                return found == nil ? 0 : 1
+            }
+        ),
+        (
+            "features",
+            { number, connection in
+                try await CatalogueReads.features(
+                    environmentID: EnvironmentID(number), after: nil, limit: 10, on: connection
+                ).count
+            }
+        ),
+        (
+            "rule",
+            { number, connection in
+                let found = try await CatalogueReads.rule(
+                    TwoEnvironments.id(number), environmentID: EnvironmentID(number), on: connection)
+                return found == nil ? 0 : 1
+            }
+        ),
+        (
+            "rules",
+            { number, connection in
+                try await CatalogueReads.rules(
+                    environmentID: EnvironmentID(number), featureKey: nil, before: nil, limit: 10, on: connection
+                ).count
+            }
+        ),
+        (
+            "keys",
+            { number, connection in
+                try await KeyStore.list(
+                    environmentID: EnvironmentID(number), before: nil, limit: 10, on: connection
+                ).count
+            }
+        ),
+    ]
+
+    @Test("a statement that forgets its environment still shows the asking one's rows only")
+    func forgottenCondition() async throws {
+        try await withDatabase { connection, configuration in
+            let environments = try await TwoEnvironments(connection, configuration)
+            let seen = try await environments.reading(TwoEnvironments.second) { api async throws in
+                try await api.texts("select environment_id::text from accounts join entries using (environment_id)")
+            }
+            #expect(seen == ["2"])
+        }
+    }
+
+    @Test("the API cannot write, neither in its transactions nor outside, and RESET ROLE leaves it what it is")
+    func readOnly() async throws {
+        try await withDatabase { connection, configuration in
+            let environments = try await TwoEnvironments(connection, configuration)
+            let tables = try await connection.texts(Self.allTables)
+            try await environments.acting(as: .api) { api async throws in
+                try await api.script("set quotastack.environment = '1'")
+                for table in tables {
+                    for statement in [
+                        "delete from \(table)", "truncate \(table)", "insert into \(table) default values",
+                    ] {
+                        #expect(try await api.refusal(of: statement) == "42501", "\(statement)")
+                    }
+                    let column = try await connection.texts(
+                        """
+                        select attname::text from pg_attribute
+                        where attrelid = to_regclass($1) and attnum = 1
+                        """, [.text(table)])
+                    let update = "update \(table) set \(try #require(column.first)) = default"
+                    #expect(try await api.refusal(of: update) == "42501", "\(update)")
+                }
+                #expect(try await api.refusal(of: "select key_hash from api_keys") == "42501")
+                #expect(try await api.refusal(of: "create table mine ()") == "42501")
+                try await api.script("reset role")
+                #expect(try await api.texts("select current_user::text") == ["quotastack_api"])
+            }
+            let refused = try await environments.reading(TwoEnvironments.first) { api async throws in
+                try await api.refusal(of: "create temporary table mine ()")
+            }
+            #expect(refused == "25006")
+        }
+    }
+
+    @Test(
+        "the ledger cannot change what is decided, even where the trigger is gone",
+        arguments: [
+            "update entries set amount = 0", "delete from entries", "truncate entries",
+            "alter table entries disable trigger all", "update commands set status = 200", "delete from commands",
+            "update metering_rules set amount = 0", "delete from metering_rules", "update api_keys set key_hash = ''",
+            "update environments set tenant_id = tenant_id", "update blocks set original = 9", "delete from blocks",
+            "delete from api_keys", "delete from tenants", "delete from environments", "delete from features",
+            "select from parked_commands", "select from tenants", "update installation set shard_count = 1",
+            "update accounts set end_user_id = 'eve'",
+        ])
+    func ledgerIsAppendOnly(statement: String) async throws {
+        try await withDatabase { connection, configuration in
+            let environments = try await TwoEnvironments(connection, configuration)
+            try await connection.script("drop trigger entries_append_only on entries")
+            let refused = try await environments.acting(as: .ledger) { try await $0.refusal(of: statement) }
+            #expect(refused == "42501")
+        }
+    }
+
+    @Test("a replica reads what is published and nothing else, the operator everything and changes nothing")
+    func otherReaders() async throws {
+        try await withDatabase { connection, configuration in
+            let environments = try await TwoEnvironments(connection, configuration)
+            let published = try await connection.run(
+                PostgresQuery(
+                    """
+                    select tablename::text, array_to_string(attnames, ', ')
+                    from pg_publication_tables where pubname = 'quotastack'
+                    """)
+            ).map { (table: try $0.text(0), columns: try $0.text(1)) }
+            let tables = try await connection.texts(Self.allTables).filter { Self.open[$0] == nil }
+            try await environments.acting(as: .replica) { replica async throws in
+                for (table, columns) in published {
+                    #expect(try await replica.texts("select row(\(columns))::text from \(table)").count == 2)
+                }
+                for table in Set(tables).subtracting(published.map(\.table)) {
+                    #expect(try await replica.refusal(of: "select from \(table)") == "42501", "\(table)")
+                }
+                #expect(try await replica.refusal(of: "select name, metadata from accounts") == "42501")
+                #expect(try await replica.refusal(of: "delete from accounts") == "42501")
+            }
+            try await environments.acting(as: .operator) { `operator` async throws in
+                for table in tables {
+                    #expect(try await rowCount(table, `operator`) == 2, "\(table)")
+                    #expect(try await `operator`.refusal(of: "delete from \(table)") == "42501", "\(table)")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+import Credits
+import Logging
+import Postgres
+import Storage
+import Testing
+
+/// Two tenants' environments with a row of each in every table that has an environment, under the same names: what is
+/// read of one can be told from the other by its environment alone.
+struct TwoEnvironments {
+    static let first = EnvironmentID(1)
+    static let second = EnvironmentID(2)
+
+    let configuration: PostgresConfiguration
+
+    init(_ connection: PostgresConnection, _ configuration: PostgresConfiguration) async throws {
+        self.configuration = configuration
+        for number in 1...2 { try await connection.script(Self.rows(number)) }
+    }
+
+    /// Runs the body on a connection of a role.
+    func acting<Value: Sendable>(
+        as role: DatabaseRole, _ body: (PostgresConnection) async throws -> Value
+    ) async throws -> Value {
+        let connection = try await PostgresConnection.connect(configuration.acting(as: role))
+        defer { connection.close() }
+        return try await body(connection)
+    }
+
+    /// Runs the body as the API does, on behalf of an environment.
+    func reading<Value: Sendable>(
+        _ environmentID: EnvironmentID, _ body: @Sendable (PostgresConnection) async throws -> Value
+    ) async throws -> Value {
+        let reads = TenantReads(postgres: configuration, connections: 1)
+        let result: Result<Value, any Error>
+        do {
+            result = .success(try await reads.read(of: environmentID, body))
+        } catch {
+            result = .failure(error)
+        }
+        await reads.close()
+        return try result.get()
+    }
+
+    /// The id that ends in a number.
+    static func id(_ number: Int32) -> Bits128 { Bits128(high: 0, low: UInt64(number)) }
+
+    private static func rows(_ number: Int) -> String {
+        let id = "'00000000-0000-0000-0000-00000000000\(number)'"
+        return """
+            insert into tenants values (\(id), 'Tenant \(number)', now());
+            insert into environments (tenant_id, kind) values (\(id), 'live');
+            insert into api_keys values (\(number), \(id), 'key', decode(repeat('0\(number)', 32), 'hex'), 'hint', now());
+            insert into features (environment_id, feature_key, name, created_at, updated_at)
+                values (\(number), 'calls', 'Calls', now(), now());
+            insert into metering_rules (environment_id, rule_id, feature_key, version, model, amount, effective_from,
+                created_at) values (\(number), \(id), 'calls', 1, 'flat', 10, now(), now());
+            insert into accounts (environment_id, end_user_id, revision) values (\(number), 'alice', 1);
+            insert into blocks (environment_id, account_id, number, original, remaining, held, priority, feature_keys,
+                open, source, created_at) values (\(number), \(number), 1, 5, 5, 0, 50, '{}', true, 'topup', now());
+            insert into entries (environment_id, account_id, sequence, type, amount, reserved_delta, overage_delta,
+                balance_after, reserved_after, allocation_blocks, allocation_amounts, effective_at, recorded_at, hash)
+                values (\(number), \(number), 1, 'grant', 5, 0, 0, 5, 0, '{1}', '{5}', now(), now(),
+                    decode(repeat('00', 32), 'hex'));
+            insert into commands (environment_id, command_id, account_id, revision, status, sequence, decided_at)
+                values (\(number), \(id), \(number), 1, 201, 1, now());
+            insert into parked_commands (queue, environment_id, error, message) values ('', \(number), 'broken', '');
+            """
+    }
+}
+
+extension PostgresConnection {
+    /// The first column of every row, as text.
+    func texts(_ sql: String, _ parameters: [PostgresValue] = []) async throws -> [String] {
+        try await run(PostgresQuery(PostgresStatement(sql), parameters)).map { try $0.text(0) }
+    }
+
+    /// The SQLSTATE with which the server refuses a statement; nil when it does not.
+    func refusal(of sql: String) async throws -> String? {
+        do {
+            try await script(sql)
+            return nil
+        } catch let error as PostgresError {
+            return error.sqlState
+        }
+    }
+}

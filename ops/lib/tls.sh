@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# Certificates of two private authorities for the tests, in $home/tls, made anew with every start: they are valid for
+# two days. The private servers present `server`, which is for localhost and not for 127.0.0.1.
+
+# tls_create: `authority` signs for everybody, `stranger` for nobody. `expired` is `server` past its time; `client` is the
+# user `certified`. Each has its key beside it.
+tls_create() {
+    local name
+    (umask 077 && mkdir -p "$home/tls")
+    for name in authority stranger; do
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj "/CN=QuotaStack test $name" -days 2 \
+            -keyout "$home/tls/$name.key" -out "$home/tls/$name.pem" 2>"$home/log/openssl.log"
+    done
+    tls_issue server localhost 2
+    tls_issue expired localhost -1
+    tls_issue client certified 2
+}
+
+# tls_issue FILE NAME DAYS
+tls_issue() {
+    local file=$home/tls/$1
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj "/CN=$2" -keyout "$file.key" \
+        -out "$file.request" 2>"$home/log/openssl.log"
+    openssl x509 -req -in "$file.request" -CA "$home/tls/authority.pem" -CAkey "$home/tls/authority.key" \
+        -CAcreateserial -days "$3" -extfile <(printf 'subjectAltName=DNS:%s\n' "$2") -out "$file.pem" \
+        2>"$home/log/openssl.log"
+    rm "$file.request"
+}
+
+# tls_give USER FOLDER: what a server needs, in a folder that only its user can look into.
+tls_give() {
+    local name
+    for name in authority.pem server.pem server.key; do own_file "$1" "$2/$name" <"$home/tls/$name"; done
+}
