@@ -52,6 +52,7 @@ package struct APIServer: Service {
             AccountRoutes(site: site).add(to: &routes)
             EntitlementRoutes(gate: gate).add(to: &routes)
             UsageRoutes(site: site).add(to: &routes)
+            AuditRoutes(site: site).add(to: &routes)
             OperationRoutes(site: site).add(to: &routes)
             endpoints = routes.endpoints
         }

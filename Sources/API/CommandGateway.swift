@@ -160,8 +160,9 @@ package final class CommandGateway: Service {
     ///   - deadline: When to stop waiting for the results.
     ///   - returnsWhenAccepted: True to come back with `.pending` as soon as the queue has accepted the request.
     func send(
-        to queue: String, requestID: String, traceParent: String?, environmentID: EnvironmentID, wantsBodies: Bool,
-        commands: CommandRequest.Commands, deadline: ContinuousClock.Instant, returnsWhenAccepted: Bool
+        to queue: String, requestID: String, traceParent: String?, actor: Actor, environmentID: EnvironmentID,
+        wantsBodies: Bool, commands: CommandRequest.Commands, deadline: ContinuousClock.Instant,
+        returnsWhenAccepted: Bool
     ) async -> Reply {
         await withCheckedContinuation { continuation in
             let lane = Lane(queue: queue, environmentID: environmentID)
@@ -175,8 +176,8 @@ package final class CommandGateway: Service {
                 let token = state.nextToken
                 state.nextToken += 1
                 let request = CommandRequest(
-                    token: token, requestID: requestID, traceParent: traceParent, environmentID: environmentID,
-                    wantsBodies: wantsBodies, commands: commands)
+                    token: token, requestID: requestID, traceParent: traceParent, actor: actor,
+                    environmentID: environmentID, wantsBodies: wantsBodies, commands: commands)
                 state.add(
                     Waiting(
                         lane: lane, request: request, deadline: deadline, returnsWhenAccepted: returnsWhenAccepted,

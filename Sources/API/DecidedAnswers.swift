@@ -5,9 +5,12 @@ import Postgres
 import Representations
 package import Storage
 
-/// What a command came to, and which request it was.
+/// What a command came to, which request it was, and whose.
 struct DecidedAnswer: Sendable {
     let fingerprint: Bits128?
+    /// The key that asked; nil for the root key.
+    let keyID: Bits128?
+    let action: AuditAction?
     let result: CommandResult
 
     /// The answer to a request: the command's result, unless its key stood for another request.
@@ -58,7 +61,7 @@ package struct DecidedAnswers: Sendable {
                     body = use
                 }
                 results[key.id] = DecidedAnswer(
-                    fingerprint: command.fingerprint,
+                    fingerprint: command.fingerprint, keyID: command.keyID, action: command.action,
                     result: CommandResult(
                         status: command.status, isReplay: false, position: command.position, body: body))
             }

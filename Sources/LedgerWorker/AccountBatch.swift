@@ -13,6 +13,7 @@ import Storage
 struct AccountItem: Sendable {
     let environmentID: EnvironmentID
     let requestID: String
+    let actor: Actor
     let wantsBody: Bool
     let command: AccountCommand
 
@@ -138,12 +139,15 @@ struct AccountBatch {
                 fingerprint: item.fingerprint, status: answer.status, position: position, content: .body(answer.body))
             guard answer.isRemembered else { return result(decision, for: item, isReplay: false) }
         }
-        remember(decision, as: item.commandKey, account: account)
+        // To bring an account to the present is nobody's mutation, and doing it again changes nothing.
+        if let action = AuditAction(item.command.action) {
+            remember(decision, of: item, action: action, account: account)
+        }
         return result(decision, for: item, isReplay: false)
     }
 
-    private mutating func remember(_ decision: Decided, as key: CommandKey, account: Account) {
-        decided[key] = decision
+    private mutating func remember(_ decision: Decided, of item: AccountItem, action: AuditAction, account: Account) {
+        decided[item.commandKey] = decision
         let answer: DecidedCommand.Answer =
             switch decision.content {
             case .use(let account, let entry): .use(account, sequence: entry.sequence)
@@ -151,9 +155,9 @@ struct AccountBatch {
             }
         decisions.append(
             NewDecision(
-                key: key, fingerprint: decision.fingerprint, status: decision.status,
+                key: item.commandKey, fingerprint: decision.fingerprint, status: decision.status,
                 accountID: account.revision > 0 ? account.id : nil, revision: account.revision, answer: answer,
-                decidedAt: now))
+                decidedAt: now, action: action, actor: item.actor, requestID: item.requestID))
     }
 
     /// The answer to an item: what a first answer and every replay share.

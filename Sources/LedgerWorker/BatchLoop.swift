@@ -89,7 +89,7 @@ actor BatchLoop {
                     places.append(Place(message: message, request: request, command: index))
                     items.append(
                         AccountItem(
-                            environmentID: content.environmentID, requestID: content.requestID,
+                            environmentID: content.environmentID, requestID: content.requestID, actor: content.actor,
                             wantsBody: content.wantsBodies, command: command))
                 }
             }
@@ -144,8 +144,7 @@ actor BatchLoop {
                 do {
                     result = try await repeating { connection in
                         try await CatalogueChange.apply(
-                            command, environmentID: content.environmentID, requestID: content.requestID,
-                            on: connection)
+                            command, of: content, on: connection)
                     }
                 } catch is LoopClosed {
                     return false
@@ -168,8 +167,8 @@ actor BatchLoop {
         await parked(
             item.commandKey, requestID: item.requestID, error: error,
             command: CommandRequest(
-                token: 0, requestID: item.requestID, traceParent: nil, environmentID: item.environmentID,
-                wantsBodies: item.wantsBody, commands: .account([item.command])))
+                token: 0, requestID: item.requestID, traceParent: nil, actor: item.actor,
+                environmentID: item.environmentID, wantsBodies: item.wantsBody, commands: .account([item.command])))
     }
 
     /// Parks a command that cannot be applied even alone.

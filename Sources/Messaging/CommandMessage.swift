@@ -4,7 +4,7 @@ import Metering
 
 /// One message of a command queue: the requests that were waiting for it. The format is versioned by its first byte.
 package struct CommandMessage: Hashable, Sendable {
-    private static let version: UInt8 = 1
+    private static let version: UInt8 = 2
     package var requests: [CommandRequest]
 
     package init(requests: [CommandRequest]) {
@@ -84,6 +84,8 @@ extension ByteWriter {
         write(request.token)
         write(request.requestID)
         write(request.traceParent)
+        write(request.actor.keyID) { $0.write($1 as Bits128) }
+        write(request.actor.address)
         write(request.environmentID.rawValue)
         write(request.wantsBodies)
         switch request.commands {
@@ -258,6 +260,9 @@ extension ByteReader {
         let token = try integer(UInt64.self)
         let requestID = try string()
         let traceParent = try optionalString()
+        let actor = Actor(
+            keyID: try optional { (reader) throws(CodingError) in try reader.bits128() },
+            address: try optionalString())
         let environmentID = EnvironmentID(try integer())
         let wantsBodies = try boolean()
         let commands: CommandRequest.Commands
@@ -275,7 +280,7 @@ extension ByteReader {
         default: throw .invalid(field: "kind of command")
         }
         return CommandRequest(
-            token: token, requestID: requestID, traceParent: traceParent, environmentID: environmentID,
+            token: token, requestID: requestID, traceParent: traceParent, actor: actor, environmentID: environmentID,
             wantsBodies: wantsBodies, commands: commands)
     }
 

@@ -93,7 +93,8 @@ struct CommandMessageTests {
                 id: Bits128(high: 1, low: .max),
                 idempotencyKey: IdempotencyKey(text: "é", fingerprint: Bits128(high: 2, low: 3)))
             let account = CommandRequest(
-                token: 1, requestID: "req_1", traceParent: "00-ab-cd-01", environmentID: EnvironmentID(3),
+                token: 1, requestID: "req_1", traceParent: "00-ab-cd-01",
+                actor: Actor(keyID: Bits128(high: 4, low: 5), address: "192.0.2.1"), environmentID: EnvironmentID(3),
                 wantsBodies: true,
                 commands: .account(
                     actions.map { AccountCommand(identity: identity, endUserID: alice, action: $0) }))
@@ -116,7 +117,8 @@ struct CommandMessageTests {
             return [account]
                 + catalogue.map { action in
                     CommandRequest(
-                        token: 2, requestID: "", traceParent: nil, environmentID: .installation, wantsBodies: false,
+                        token: 2, requestID: "", traceParent: nil, actor: Actor(keyID: nil, address: nil),
+                        environmentID: .installation, wantsBodies: false,
                         commands: .catalogue(
                             CatalogueCommand(
                                 identity: CommandIdentity(id: Bits128(high: 0, low: 0), idempotencyKey: nil),
