@@ -17,7 +17,7 @@ package struct APIServer: Service {
         address: HTTPServer.Address, rootKey: String, postgres: PostgresConfiguration, readConnections: Int,
         topology: Topology, commandWait: Duration, replica: Replica, gateway: CommandGateway, metrics: Metrics,
         logger: Logger
-    ) {
+    ) throws {
         let reads = TenantReads(postgres: postgres, connections: readConnections, logger: logger)
         let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
         let site = Site(
@@ -27,7 +27,7 @@ package struct APIServer: Service {
                 shownOnce: ShownOnce(keys: KeyDerivation(rootKey: rootKey)),
                 wait: commandWait))
         self.reads = reads
-        server = HTTPServer(
+        server = try HTTPServer(
             address: address,
             checks: [.postgres(reads), .broker { gateway.brokerState }, .replica(replica)], metrics: metrics,
             logger: logger
@@ -52,9 +52,9 @@ package struct APIServer: Service {
 package struct EntitlementServer: Service {
     private let server: HTTPServer
 
-    package init(address: HTTPServer.Address, replica: Replica, metrics: Metrics, logger: Logger) {
+    package init(address: HTTPServer.Address, replica: Replica, metrics: Metrics, logger: Logger) throws {
         let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: nil), replica: replica)
-        server = HTTPServer(address: address, checks: [.replica(replica)], metrics: metrics, logger: logger) {
+        server = try HTTPServer(address: address, checks: [.replica(replica)], metrics: metrics, logger: logger) {
             EntitlementRoutes(gate: gate).add(to: $0)
         }
     }
