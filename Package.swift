@@ -10,6 +10,13 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// Failpoints are part of debug builds, and of a release build that is made for a torture run.
+let failpointSettings: [SwiftSetting] =
+    settings + [
+        Context.environment["QUOTASTACK_FAILPOINTS"] == nil
+            ? .define("FAILPOINTS", .when(configuration: .debug)) : .define("FAILPOINTS")
+    ]
+
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
@@ -51,7 +58,10 @@ let package = Package(
         .target(name: "CHandleThread"),
         .target(name: "HandleThread", dependencies: ["CHandleThread"], swiftSettings: settings),
         .target(name: "Postgres", dependencies: ["CPostgres", "HandleThread", logging], swiftSettings: settings),
-        .target(name: "RabbitMQ", dependencies: ["CRabbitMQ", "HandleThread", logging], swiftSettings: settings),
+        .target(name: "Failpoints", swiftSettings: failpointSettings),
+        .target(
+            name: "RabbitMQ", dependencies: ["CRabbitMQ", "Failpoints", "HandleThread", logging],
+            swiftSettings: settings),
 
         // Domain: values in, values out; no input or output, no clock, no randomness.
         .target(name: "Credits", swiftSettings: settings),
@@ -72,7 +82,9 @@ let package = Package(
             name: "Messaging", dependencies: ["Credits", "Ledger", "Metering", "RabbitMQ"], swiftSettings: settings),
         .target(
             name: "Storage",
-            dependencies: ["Credits", "Ledger", "Messaging", "Metering", "Postgres", "Representations", logging],
+            dependencies: [
+                "Credits", "Failpoints", "Ledger", "Messaging", "Metering", "Postgres", "Representations", logging,
+            ],
             swiftSettings: settings),
         .target(
             name: "Ingest",
@@ -84,34 +96,38 @@ let package = Package(
             name: "Migrations", dependencies: ["Storage"], path: "Migrations",
             resources: [
                 .embedInCode("0001_ledger.sql"), .embedInCode("0001_ledger.after.sql"),
+                .embedInCode("0002_access.sql"),
                 .embedInCode("0003_roles.sql"), .embedInCode("0003_roles.after.sql"),
                 .embedInCode("0004_ledger_workers.sql"),
+                .embedInCode("0005_suspects.sql"),
             ],
             swiftSettings: settings),
         .target(
             name: "Runtime",
             dependencies: [
-                "Postgres", "RabbitMQ", logging,
+                "Failpoints", "Postgres", "RabbitMQ", logging,
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ], swiftSettings: settings),
         .target(
             name: "Replica",
             dependencies: [
-                "Credits", "Ledger", "Messaging", "Metering", "Postgres", "Runtime", "Storage", lifecycle, logging,
+                "Credits", "Failpoints", "Ledger", "Messaging", "Metering", "Postgres", "Runtime", "Storage", lifecycle,
+                logging,
             ], swiftSettings: settings),
 
         // Roles.
         .target(
             name: "LedgerWorker",
             dependencies: [
-                "Credits", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ", "Representations",
-                "Runtime", "Storage", lifecycle, logging,
+                "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ",
+                "Representations",
+                "Runtime", "Storage", crypto, lifecycle, logging,
             ], swiftSettings: settings),
         .target(
             name: "API",
             dependencies: [
-                "Credits", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ", "Replica",
+                "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ", "Replica",
                 "Representations", "Runtime", "Storage", crypto, lifecycle, logging, nioCore, nioSSL,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -123,9 +139,8 @@ let package = Package(
         .target(
             name: "Nodes",
             dependencies: [
-                "API", "LedgerWorker", "Messaging", "Migrations", "Postgres", "RabbitMQ", "Replica", "Runtime",
-                "Storage",
-                lifecycle, logging, nioCore, nioPosix, signals,
+                "API", "Failpoints", "LedgerWorker", "Messaging", "Migrations", "Postgres", "RabbitMQ", "Replica",
+                "Runtime", "Storage", lifecycle, logging, nioCore, nioPosix, signals,
             ], swiftSettings: settings),
         .executableTarget(name: "APINode", dependencies: ["Nodes", arguments], swiftSettings: settings),
         .executableTarget(name: "EntitlementNode", dependencies: ["Nodes", arguments], swiftSettings: settings),
@@ -133,7 +148,8 @@ let package = Package(
         .executableTarget(
             name: "QuotaStackCLI",
             dependencies: [
-                "API", "Ingest", "JSON", "LoadGenerator", "Messaging", "Migrations", "Nodes", "Postgres", "Runtime",
+                "API", "Failpoints", "Ingest", "JSON", "LoadGenerator", "Messaging", "Migrations", "Nodes", "Postgres",
+                "Runtime",
                 "Storage", arguments, logging, nioCore, nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),

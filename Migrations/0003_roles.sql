@@ -49,18 +49,21 @@ grant select on environments, api_keys, features, metering_rules, accounts, bloc
     to quotastack_ledger;
 grant insert on tenants, environments, api_keys, features, metering_rules, accounts, blocks, entries, commands,
     parked_commands to quotastack_ledger;
-grant update (catalogue_version) on environments to quotastack_ledger;
-grant update (revoked_at) on api_keys to quotastack_ledger;
+grant update (catalogue_version, rate_limit_per_second, fail_closed_over_ms) on environments to quotastack_ledger;
+grant update (revoked_at, expires_at) on api_keys to quotastack_ledger;
 grant update (name, unit_name, updated_at, archived_at) on features to quotastack_ledger;
 grant update (version, revision, balance, reserved, overage, lifetime_granted, block_count, last_hash, advanced_to,
     due_at, name, metadata, created_at, updated_at) on accounts to quotastack_ledger;
 grant update (remaining, held, open) on blocks to quotastack_ledger;
 grant delete on accounts to quotastack_ledger;
 
--- The API reads for tenants. Keys are looked up in memory, so even their hashes are none of its business.
+-- The API reads for tenants. Keys are looked up in memory, so even their hashes are none of its business; of a parked
+-- command it asks no more than whether it is one.
 grant select on tenants, environments, features, metering_rules, accounts, blocks, entries, commands
     to quotastack_api;
-grant select (environment_id, key_id, name, hint, created_at, revoked_at) on api_keys to quotastack_api;
+grant select (environment_id, key_id, name, scopes, hint, created_at, expires_at, replaces, revoked_at) on api_keys
+    to quotastack_api;
+grant select (environment_id, command_id) on parked_commands to quotastack_api;
 
 -- The operator looks at everything.
 grant select on tenants, environments, api_keys, features, metering_rules, accounts, blocks, entries, commands,
@@ -85,7 +88,7 @@ begin
         execute format('create policy operator on %I for select to quotastack_operator using (true)', table_name);
     end loop;
     foreach table_name in array array['environments', 'api_keys', 'features', 'metering_rules', 'accounts', 'blocks',
-        'entries', 'commands']
+        'entries', 'commands', 'parked_commands']
     loop
         execute format('create policy api on %I for select to quotastack_api '
             'using (environment_id = current_environment())', table_name);

@@ -7,12 +7,14 @@ package enum SchemaMigrations {
             name: "0001_ledger",
             sql: text(PackageResources._001_ledger_sql),
             assertion: text(PackageResources._001_ledger_after_sql)),
+        Migration(name: "0002_access", sql: text(PackageResources._002_access_sql), assertion: nil),
         Migration(
             name: "0003_roles",
             sql: text(PackageResources._003_roles_sql),
             assertion: text(PackageResources._003_roles_after_sql)),
         Migration(
             name: "0004_ledger_workers", sql: text(PackageResources._004_ledger_workers_sql), assertion: nil),
+        Migration(name: "0005_suspects", sql: text(PackageResources._005_suspects_sql), assertion: nil),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -1,24 +1,25 @@
 import Hummingbird
 package import Logging
 package import Messaging
-package import Postgres
 package import Replica
 package import Runtime
 import ServiceLifecycle
-import Storage
+package import Storage
 
 /// The HTTP API. It keeps no business state: it reads from the replica and PostgreSQL and sends every mutation through
 /// the queue.
 package struct APIServer: Service {
+    /// Everything that the server answers, and who may call it.
+    package let endpoints: [Endpoint]
     private let server: HTTPServer
     private let reads: TenantReads
 
+    /// - Parameter reads: Closed when it ends.
     package init(
-        address: HTTPServer.Address, rootKey: String, postgres: PostgresConfiguration, readConnections: Int,
-        topology: Topology, commandWait: Duration, replica: Replica, gateway: CommandGateway, metrics: Metrics,
+        address: HTTPServer.Address, rootKey: String, reads: TenantReads, topology: Topology, commandWait: Duration,
+        replica: Replica, gateway: CommandGateway, metrics: Metrics,
         logger: Logger
     ) throws {
-        let reads = TenantReads(postgres: postgres, connections: readConnections, logger: logger)
         let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
         let site = Site(
             gate: gate, reads: reads,
@@ -27,18 +28,24 @@ package struct APIServer: Service {
                 shownOnce: ShownOnce(keys: KeyDerivation(rootKey: rootKey)),
                 wait: commandWait))
         self.reads = reads
+        var endpoints: [Endpoint] = []
         server = try HTTPServer(
             address: address,
             checks: [.postgres(reads), .broker { gateway.brokerState }, .replica(replica)], metrics: metrics,
             logger: logger
         ) { router in
-            TenantRoutes(site: site).add(to: router)
-            CatalogueRoutes(site: site).add(to: router)
-            AccountRoutes(site: site).add(to: router)
-            EntitlementRoutes(gate: gate).add(to: router)
-            UsageRoutes(site: site).add(to: router)
-            OperationRoutes(site: site).add(to: router)
+            var routes = RouteTable(router: router, gate: gate)
+            TenantRoutes(site: site).add(to: &routes)
+            KeyRoutes(site: site).add(to: &routes)
+            ConfigRoutes(site: site).add(to: &routes)
+            CatalogueRoutes(site: site).add(to: &routes)
+            AccountRoutes(site: site).add(to: &routes)
+            EntitlementRoutes(gate: gate).add(to: &routes)
+            UsageRoutes(site: site).add(to: &routes)
+            OperationRoutes(site: site).add(to: &routes)
+            endpoints = routes.endpoints
         }
+        self.endpoints = endpoints
     }
 
     /// Serves until a graceful shutdown; requests under way are answered first.
@@ -55,7 +62,9 @@ package struct EntitlementServer: Service {
     package init(address: HTTPServer.Address, replica: Replica, metrics: Metrics, logger: Logger) throws {
         let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: nil), replica: replica)
         server = try HTTPServer(address: address, checks: [.replica(replica)], metrics: metrics, logger: logger) {
-            EntitlementRoutes(gate: gate).add(to: $0)
+            router in
+            var routes = RouteTable(router: router, gate: gate)
+            EntitlementRoutes(gate: gate).add(to: &routes)
         }
     }
 

@@ -1,4 +1,5 @@
 import Credits
+import Failpoints
 package import Logging
 package import Messaging
 package import RabbitMQ
@@ -14,8 +15,16 @@ import Synchronization
 package final class CommandGateway: Service {
     /// Commands in one message: what a worker applies as one batch without splitting.
     private static let commandsPerMessage = 1_000
+    /// How long a reply may take before the database is asked, and between two such questions. A reply is lost when its
+    /// worker dies between commit and reply, or with the broker.
+    private static let replyPatience = Duration.seconds(1)
+    /// Commands in one such question.
+    private static let commandsPerLookUp = 2_000
     /// Requests that may wait for a place in a message, per queue; more are refused with 503.
     private static let waitingPerQueue = 4_096
+    /// Requests of one environment that may be undecided at once, per queue; more are refused with 429. Half of the room
+    /// above, so that no environment takes it all.
+    private static let undecidedPerEnvironment = waitingPerQueue / 2
 
     /// What became of a request.
     enum Reply: Sendable {
@@ -33,10 +42,21 @@ package final class CommandGateway: Service {
 
     private struct Waiting {
         var stage = Stage.waiting
+        /// When the ledger's answer counts as lost and is looked for in the database; set when the queue has accepted the
+        /// request.
+        var lookUpAt: ContinuousClock.Instant?
+        let lane: Lane
         let request: CommandRequest
         let deadline: ContinuousClock.Instant
         let returnsWhenAccepted: Bool
-        let continuation: CheckedContinuation<Reply, Never>
+        /// Nil once the sender has its answer: the request is then only counted.
+        var continuation: CheckedContinuation<Reply, Never>?
+    }
+
+    /// What an environment has in one queue.
+    private struct Lane: Hashable {
+        let queue: String
+        let environmentID: EnvironmentID
     }
 
     private struct Outbox {
@@ -48,23 +68,50 @@ package final class CommandGateway: Service {
         var nextToken: UInt64 = 1
         var waiting: [UInt64: Waiting] = [:]
         var outboxes: [String: Outbox] = [:]
+        /// How many of `waiting` are in each lane.
+        var undecided: [Lane: Int] = [:]
         var isClosed = false
+
+        mutating func add(_ request: Waiting) {
+            waiting[request.request.token] = request
+            undecided[request.lane, default: 0] += 1
+        }
+
+        mutating func remove(_ token: UInt64) -> Waiting? {
+            guard let removed = waiting.removeValue(forKey: token) else { return nil }
+            let left = undecided[removed.lane, default: 1] - 1
+            undecided[removed.lane] = left > 0 ? left : nil
+            return removed
+        }
+    }
+
+    /// What becomes of a request that wants to be sent.
+    private enum Admission {
+        case startsPublishing, joins
+        case refused(Problem)
     }
 
     private let publisher: AMQPPublisher
     private let consumer: AMQPConsumer
+    private let answers: DecidedAnswers
     private let replyQueue: String
     private let state: Mutex<State>
     private let logger: Logger
     private let messageSize: Runtime.Histogram
+    private let foundReplies: Counter
 
-    package init(amqp: AMQPConfiguration, topology: Topology, metrics: Metrics, logger: Logger) {
+    package init(
+        amqp: AMQPConfiguration, topology: Topology, answers: DecidedAnswers, metrics: Metrics, logger: Logger
+    ) {
         var publishing = amqp
         publishing.connectionName = "quotastack-api publish"
         var consuming = amqp
         consuming.connectionName = "quotastack-api replies"
         let replies = ReplyDispatch()
+        self.answers = answers
         self.logger = logger
+        foundReplies = metrics.counter(
+            "quotastack_api_lost_replies_total", "Requests whose answer was found in the database for want of a reply.")
         replyQueue = "\(topology.prefix)reply.\(UInt64.random(in: 0..<1 << 63))"
         state = Mutex(State())
         messageSize = metrics.histogram(
@@ -91,6 +138,7 @@ package final class CommandGateway: Service {
             group.addTask { await self.publisher.run() }
             group.addTask { await self.consumer.run() }
             group.addTask { await self.sweep() }
+            group.addTask { await self.lookUpLostReplies() }
             try? await gracefulShutdown()
             await publisher.close()
             await consumer.stop()
@@ -116,27 +164,32 @@ package final class CommandGateway: Service {
         commands: CommandRequest.Commands, deadline: ContinuousClock.Instant, returnsWhenAccepted: Bool
     ) async -> Reply {
         await withCheckedContinuation { continuation in
-            let startsPublishing: Bool? = state.withLock { state in
+            let lane = Lane(queue: queue, environmentID: environmentID)
+            let admission = state.withLock { state -> Admission in
+                guard state.undecided[lane, default: 0] < Self.undecidedPerEnvironment else {
+                    return .refused(Self.tooManyUndecided)
+                }
                 guard !state.isClosed, (state.outboxes[queue]?.tokens.count ?? 0) < Self.waitingPerQueue else {
-                    return nil
+                    return .refused(Self.overloaded)
                 }
                 let token = state.nextToken
                 state.nextToken += 1
                 let request = CommandRequest(
                     token: token, requestID: requestID, traceParent: traceParent, environmentID: environmentID,
                     wantsBodies: wantsBodies, commands: commands)
-                state.waiting[token] = Waiting(
-                    request: request, deadline: deadline, returnsWhenAccepted: returnsWhenAccepted,
-                    continuation: continuation)
+                state.add(
+                    Waiting(
+                        lane: lane, request: request, deadline: deadline, returnsWhenAccepted: returnsWhenAccepted,
+                        continuation: continuation))
                 state.outboxes[queue, default: Outbox()].tokens.append(token)
-                if state.outboxes[queue]?.isPublishing == true { return false }
+                if state.outboxes[queue]?.isPublishing == true { return .joins }
                 state.outboxes[queue]?.isPublishing = true
-                return true
+                return .startsPublishing
             }
-            switch startsPublishing {
-            case nil: continuation.resume(returning: .refused(Self.overloaded))
-            case true?: Task { await self.publishWaiting(to: queue) }
-            case false?: break
+            switch admission {
+            case .refused(let problem): continuation.resume(returning: .refused(problem))
+            case .startsPublishing: Task { await self.publishWaiting(to: queue) }
+            case .joins: break
             }
         }
     }
@@ -146,9 +199,12 @@ package final class CommandGateway: Service {
         while let requests = takeWaiting(for: queue) {
             messageSize.observe(Double(requests.reduce(0) { $0 + $1.commands.count }))
             let message = AMQPMessage(
-                routingKey: queue, body: CommandMessage(requests: requests).encoded(), replyTo: replyQueue)
+                routingKey: queue, body: CommandMessage(requests: requests).encoded(), replyTo: replyQueue,
+                mandatory: !KnownBug.noMandatoryFlag.isActive)
+            Failpoint.apiBeforePublish.hit()
             do throws(AMQPError) {
                 try await publisher.publish(message)
+                Failpoint.apiAfterConfirm.hit()
                 accepted(requests.map(\.token))
             } catch {
                 refuse(requests.map(\.token), Self.problem(error))
@@ -186,24 +242,28 @@ package final class CommandGateway: Service {
     // MARK: - Results
 
     fileprivate func receive(_ reply: CommandReply) {
-        state.withLock { $0.waiting.removeValue(forKey: reply.token) }?.continuation
-            .resume(returning: .results(reply.results))
+        Failpoint.apiAfterReply.hit()
+        state.withLock { $0.remove(reply.token) }?.continuation?.resume(returning: .results(reply.results))
     }
 
     private func accepted(_ tokens: [UInt64]) {
+        let lookUpAt = ContinuousClock.now + Self.replyPatience
         let done = state.withLock { state in
-            tokens.compactMap { token -> Waiting? in
+            tokens.compactMap { token -> CheckedContinuation<Reply, Never>? in
                 state.waiting[token]?.stage = .accepted
+                state.waiting[token]?.lookUpAt = lookUpAt
                 guard state.waiting[token]?.returnsWhenAccepted == true else { return nil }
-                return state.waiting.removeValue(forKey: token)
+                // It still takes a place in the queue until its reply or its deadline comes.
+                defer { state.waiting[token]?.continuation = nil }
+                return state.waiting[token]?.continuation
             }
         }
-        for waiting in done { waiting.continuation.resume(returning: .pending) }
+        for continuation in done { continuation.resume(returning: .pending) }
     }
 
     private func refuse(_ tokens: [UInt64], _ problem: Problem) {
-        let refused = state.withLock { state in tokens.compactMap { state.waiting.removeValue(forKey: $0) } }
-        for waiting in refused { waiting.continuation.resume(returning: .refused(problem)) }
+        let refused = state.withLock { state in tokens.compactMap { state.remove($0) } }
+        for waiting in refused { waiting.continuation?.resume(returning: .refused(problem)) }
     }
 
     /// Ends the wait of requests whose deadline has passed; up to 50 ms late.
@@ -212,23 +272,67 @@ package final class CommandGateway: Service {
             let now = ContinuousClock.now
             let late = state.withLock { state in
                 let tokens = state.waiting.filter { $0.value.deadline <= now }.map(\.key)
-                return tokens.compactMap { state.waiting.removeValue(forKey: $0) }
+                return tokens.compactMap { state.remove($0) }
             }
             for waiting in late { Self.giveUp(waiting) }
+        }
+    }
+
+    // MARK: - Lost replies
+
+    /// Finds the answers of requests whose reply does not come. While the database is away nothing is found, and the
+    /// requests go on waiting.
+    private func lookUpLostReplies() async {
+        while (try? await Task.sleep(for: .milliseconds(250))) != nil {
+            for (environmentID, requests) in Dictionary(grouping: takeOverdue(), by: \.environmentID) {
+                let ids = requests.flatMap { $0.commands.identities.map(\.id) }
+                guard let found = try? await answers.find(environmentID: environmentID, commandIDs: ids) else {
+                    continue
+                }
+                for request in requests {
+                    let results = request.commands.identities.compactMap { identity in
+                        found[identity.id]?.result(for: identity, requestID: request.requestID)
+                    }
+                    // What was refused as malformed is not remembered; only its reply, or a repetition, can tell.
+                    guard results.count == request.commands.count else { continue }
+                    foundReplies.increment()
+                    receive(CommandReply(token: request.token, results: results))
+                }
+            }
+        }
+    }
+
+    private func takeOverdue() -> [CommandRequest] {
+        let now = ContinuousClock.now
+        return state.withLock { state in
+            var requests: [CommandRequest] = []
+            var count = 0
+            for (token, waiting) in state.waiting where count < Self.commandsPerLookUp {
+                guard let lookUpAt = waiting.lookUpAt, lookUpAt <= now else { continue }
+                state.waiting[token]?.lookUpAt = now + Self.replyPatience
+                requests.append(waiting.request)
+                count += waiting.request.commands.count
+            }
+            return requests
         }
     }
 
     /// Says what is true of a request that is not waited for any longer: only what the queue has accepted is pending.
     private static func giveUp(_ waiting: Waiting) {
         switch waiting.stage {
-        case .waiting: waiting.continuation.resume(returning: .refused(overloaded))
-        case .sent: waiting.continuation.resume(returning: .refused(unconfirmed))
-        case .accepted: waiting.continuation.resume(returning: .pending)
+        case .waiting: waiting.continuation?.resume(returning: .refused(overloaded))
+        case .sent: waiting.continuation?.resume(returning: .refused(unconfirmed))
+        case .accepted: waiting.continuation?.resume(returning: .pending)
         }
     }
 
     private static let overloaded = Problem(
         .unavailable, "Too many commands wait for the queue. Nothing was done; try again in a moment.")
+
+    private static let tooManyUndecided = Problem(
+        .rateLimited,
+        "Too many of this environment's commands are undecided. Nothing was done; send fewer at once, or try again in a moment."
+    )
 
     private static let unconfirmed = Problem(
         .unavailable,

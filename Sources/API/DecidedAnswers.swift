@@ -1,33 +1,91 @@
 import Credits
 import JSON
-import Ledger
 import Messaging
+import Postgres
 import Representations
-import Storage
+package import Storage
+
+/// What a command came to, and which request it was.
+struct DecidedAnswer: Sendable {
+    let fingerprint: Bits128?
+    let result: CommandResult
+
+    /// The answer to a request: the command's result, unless its key stood for another request.
+    func result(for identity: CommandIdentity, requestID: String) -> CommandResult {
+        guard identity.idempotencyKey?.fingerprint == fingerprint else {
+            return CommandResult(
+                status: Problem.keyReuse.code.status, isReplay: false, position: .none,
+                body: Problem.keyReuse.json(requestID: requestID))
+        }
+        return result
+    }
+}
 
 /// Finds the answers of commands that were decided earlier.
-struct DecidedAnswers: Sendable {
-    let reads: TenantReads
+package struct DecidedAnswers: Sendable {
+    private let reads: TenantReads
 
-    /// The result of a command, or nil while it has none.
-    func find(environmentID: EnvironmentID, commandID: Bits128) async throws -> CommandResult? {
+    package init(reads: TenantReads) {
+        self.reads = reads
+    }
+
+    /// What a command came to, or nil while it has come to nothing.
+    func find(environmentID: EnvironmentID, commandID: Bits128) async throws -> DecidedAnswer? {
+        try await find(environmentID: environmentID, commandIDs: [commandID])[commandID]
+    }
+
+    /// Whether a command was put aside because it cannot be applied.
+    func isParked(environmentID: EnvironmentID, commandID: Bits128) async throws -> Bool {
         try await reads.read(of: environmentID) { connection in
-            let key = CommandKey(environmentID: environmentID, id: commandID)
-            guard let decided = try await CommandStore.find(key, on: connection) else { return nil }
-            let body: [UInt8]
-            switch decided.answer {
-            case .body(let bytes): body = bytes
-            case .use(let account, let sequence):
-                let found = try await EntryStore.find(
-                    [EntryKey(environmentID: environmentID, accountID: account, sequence: sequence)], on: connection)
-                guard let entry = found.first?.entry,
-                    let owner = try await AccountReads.endUser(account, environmentID: environmentID, on: connection)
-                else { throw StorageError.missingRow("the entry of a decided use") }
-                var json = JSONWriter()
-                json.usage(entry, of: AccountName(id: account, endUserID: owner.endUserID))
-                body = json.bytes
-            }
-            return CommandResult(status: decided.status, isReplay: false, position: decided.position, body: body)
+            try await CommandStore.isParked(CommandKey(environmentID: environmentID, id: commandID), on: connection)
         }
+    }
+
+    /// What those among the commands of an environment came to that have come to something.
+    func find(environmentID: EnvironmentID, commandIDs: [Bits128]) async throws -> [Bits128: DecidedAnswer] {
+        try await reads.read(of: environmentID) { connection in
+            let keys = commandIDs.map { CommandKey(environmentID: environmentID, id: $0) }
+            let decided = try await CommandStore.find(keys, on: connection)
+            let uses = try await uses(among: decided, environmentID: environmentID, on: connection)
+            var results: [Bits128: DecidedAnswer] = [:]
+            for (key, command) in decided {
+                let body: [UInt8]
+                switch command.answer {
+                case .body(let bytes): body = bytes
+                case .use(let account, let sequence):
+                    guard let use = uses[EntryKey(environmentID: environmentID, accountID: account, sequence: sequence)]
+                    else { throw StorageError.missingRow("the entry of a decided use") }
+                    body = use
+                }
+                results[key.id] = DecidedAnswer(
+                    fingerprint: command.fingerprint,
+                    result: CommandResult(
+                        status: command.status, isReplay: false, position: command.position, body: body))
+            }
+            return results
+        }
+    }
+
+    /// The answers to uses, made again from their entries.
+    private func uses(
+        among decided: [CommandKey: DecidedCommand], environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> [EntryKey: [UInt8]] {
+        let keys = decided.values.compactMap { command -> EntryKey? in
+            guard case .use(let account, let sequence) = command.answer else { return nil }
+            return EntryKey(environmentID: environmentID, accountID: account, sequence: sequence)
+        }
+        guard !keys.isEmpty else { return [:] }
+        let names = try await AccountReads.endUserIDs(
+            Array(Set(keys.map(\.accountID))), environmentID: environmentID, on: connection)
+        var answers: [EntryKey: [UInt8]] = [:]
+        for found in try await EntryStore.find(keys, on: connection) {
+            guard let endUserID = names[found.accountID] else {
+                throw StorageError.missingRow("the account of a decided use")
+            }
+            var json = JSONWriter()
+            json.usage(found.entry, of: AccountName(id: found.accountID, endUserID: endUserID))
+            answers[found.key] = json.bytes
+        }
+        return answers
     }
 }

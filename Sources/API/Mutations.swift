@@ -1,5 +1,6 @@
 import Credits
 import Crypto
+import Failpoints
 import Glibc
 import Hummingbird
 import JSON
@@ -121,12 +122,15 @@ struct Mutations: Sendable {
         case .pending:
             // A reply is a hint: it may be lost while the effect is there.
             if !headers.respondsAsync {
-                result = try? await answers.find(environmentID: environmentID, commandID: identity.id)
+                let answer = try? await answers.find(environmentID: environmentID, commandID: identity.id)
+                result = answer?.result(for: identity, requestID: headers.requestID)
             }
         }
+        Failpoint.apiBeforeReplicaWait.hit()
         guard let result, await replica.reaches(result.position, by: max(deadline, .now + .seconds(1))) else {
             return Self.pending(PublicID(.operation, identity.id))
         }
+        Failpoint.apiBeforeAnswer.hit()
         let body = result.isSuccess ? finish?(result.body) ?? result.body : result.body
         return Self.response(result, body: body)
     }
@@ -165,7 +169,8 @@ extension Response {
     static func problem(_ problem: Problem, requestID: String) -> Response {
         var response = Response.json(
             problem.json(requestID: requestID), status: Int(problem.code.status), isProblem: true)
-        if problem.code.status == 503 { response.headers[.retryAfter] = "1" }
+        // A second brings a bucket's tokens back.
+        if [429, 503].contains(problem.code.status) { response.headers[.retryAfter] = "1" }
         return response
     }
 }

@@ -6,19 +6,45 @@ import Replica
 import Representations
 import Storage
 
-/// What every read needs: who asks, and a memory that is new enough.
+/// What every request with a key passes: a memory that is new enough, a key that is valid, a scope that suffices.
 struct Gate: Sendable {
     let authenticator: Authenticator
     let replica: Replica
+    private let limiter = RateLimiter()
 
-    /// The caller of a read, once the replica has reached the position that the request asks for.
-    func reader(_ request: Request) async throws -> Caller {
+    init(authenticator: Authenticator, replica: Replica) {
+        self.authenticator = authenticator
+        self.replica = replica
+    }
+
+    /// The caller of a request, once the replica has reached the position that the request asks for.
+    func admit(_ request: Request, _ access: Access) async throws -> Caller {
         try await reachMinimumPosition(request)
-        return try authenticator.caller(request)
+        let caller = try authenticator.caller(request, access)
+        if let limit = caller.config.rateLimitPerSecond {
+            guard limiter.admits(caller.environmentID, rate: Int64(limit), at: .now) else {
+                throw Problem(
+                    .rateLimited,
+                    "The environment makes more than \(limit) requests a second (rate_limit_per_second of its config).")
+            }
+        }
+        try caller.require(access)
+        return caller
+    }
+
+    /// Refuses to answer from a memory that is older than the caller's environment allows.
+    func requireFreshMemory(for caller: Caller) throws(Problem) {
+        guard let limit = caller.config.failClosedOverMilliseconds, case .disconnected(let since) = replica.state,
+            ContinuousClock.now - since > .milliseconds(limit)
+        else { return }
+        throw Problem(
+            .replicaBehind,
+            "This node lost the database more than \(limit) ms ago (fail_closed_over_ms of the config). Ask another node."
+        )
     }
 
     /// Waits up to a second for the position that a request presents.
-    func reachMinimumPosition(_ request: Request) async throws(Problem) {
+    private func reachMinimumPosition(_ request: Request) async throws(Problem) {
         guard let token = request.headers[.minimumPosition] else { return }
         guard let position = PositionToken.position(token) else {
             throw Problem(.invalidRequest, "QuotaStack-Min-Position is not a position of ours.")
@@ -35,27 +61,8 @@ struct Site: Sendable {
     let reads: TenantReads
     let mutations: Mutations
 
-    var authenticator: Authenticator { gate.authenticator }
     var replica: Replica { gate.replica }
     var shownOnce: ShownOnce { mutations.shownOnce }
-
-    /// The caller of a read, once the replica has reached the position that the request asks for.
-    func reader(_ request: Request) async throws -> Caller {
-        try await gate.reader(request)
-    }
-
-    /// The environment whose operations a request may see: its key's, or the installation for the root key.
-    func operationScope(_ request: Request) throws(Problem) -> (EnvironmentID, EnvironmentKind?) {
-        if authenticator.isRoot(request) { return (.installation, nil) }
-        let caller = try authenticator.caller(request)
-        return (caller.environmentID, caller.kind)
-    }
-
-    /// The caller of a mutation, and what the request says about itself.
-    func mutator(_ request: Request, _ context: APIContext) throws(Problem) -> (Caller, MutationHeaders) {
-        let caller = try authenticator.caller(request)
-        return (caller, try MutationHeaders(request, requestID: context.requestID))
-    }
 
     /// Sends a catalogue change of the caller's environment.
     func changeCatalogue(

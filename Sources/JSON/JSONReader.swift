@@ -335,6 +335,17 @@ package struct JSONReader: Sendable {
         }
     }
 
+    /// An array of strings that stand for something else, each parsed; nil when any element has a problem.
+    package mutating func optionalStrings<Output>(
+        _ key: String, count: ClosedRange<Int>? = nil, expected: String, _ parse: (String) -> Output?
+    ) -> [Output]? {
+        optionalArray(key, count: count).flatMap { elements in
+            eachElement(elements, key) { reader, index, element in
+                reader.string(element, index, nil).flatMap { reader.parsed($0, index, expected, parse) }
+            }
+        }
+    }
+
     /// An array of integers; nil when any element has a problem.
     package mutating func optionalInt64s(
         _ key: String, count: ClosedRange<Int>? = nil, _ kind: JSONIntegerKind = .plain,

@@ -69,16 +69,10 @@ package struct UsageEvent: Hashable, Sendable {
 
 /// What an end user's profile shall say; a field that is not given stays as it is.
 package struct EndUserChange: Hashable, Sendable {
-    package enum Field<Value: Hashable & Sendable>: Hashable, Sendable {
-        case keep
-        /// Nil clears the field.
-        case set(Value?)
-    }
+    package var name: FieldChange<String>
+    package var metadata: FieldChange<Metadata>
 
-    package var name: Field<String>
-    package var metadata: Field<Metadata>
-
-    package init(name: Field<String> = .keep, metadata: Field<Metadata> = .keep) {
+    package init(name: FieldChange<String> = .keep, metadata: FieldChange<Metadata> = .keep) {
         self.name = name
         self.metadata = metadata
     }
@@ -99,8 +93,8 @@ package struct EndUserProfile: Hashable, Sendable {
     }
 
     mutating func apply(_ change: EndUserChange, now: Instant) {
-        if case .set(let value) = change.name { name = value }
-        if case .set(let value) = change.metadata { metadata = value }
+        name = change.name.applied(to: name)
+        metadata = change.metadata.applied(to: metadata)
         updatedAt = now
     }
 }

@@ -85,9 +85,4 @@ extension Problem {
                 ])
         }
     }
-
-    /// The same key came with another request.
-    static let keyReuse = Problem(
-        .idempotencyKeyReuse,
-        "This idempotency key was used before for a request with other contents. Use a new key for a new request.")
 }

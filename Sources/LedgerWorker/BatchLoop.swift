@@ -1,4 +1,5 @@
 import Credits
+import Failpoints
 import Logging
 import Messaging
 import Postgres
@@ -35,24 +36,30 @@ actor BatchLoop {
     /// Returns when the inbox is closed, after the batch under way.
     func run() async {
         while let deliveries = await inbox.take() {
-            let isDone = await process(deliveries)
+            let suspect = deliveries.first.flatMap { $0.isSuspect ? $0 : nil }
+            let isDone =
+                if let suspect { await processSuspect(suspect) } else { await process(deliveries, oneByOne: false) }
             inbox.finish(deliveries)
             guard isDone else { break }
         }
         connection?.close()
     }
 
+    /// - Parameter oneByOne: Whether each command shall have a transaction of its own, since one of them is a suspect.
     /// - Returns: False when the loop was closed before the batch could be applied; nothing is acknowledged then.
-    private func process(_ deliveries: [AMQPDelivery]) async -> Bool {
+    func process(_ deliveries: [AMQPDelivery], oneByOne: Bool) async -> Bool {
+        Failpoint.workerAfterTake.hit()
+        if KnownBug.acknowledgeBeforeCommit.isActive { consumer.acknowledge(deliveries.map(\.tag)) }
         var messages: [DecodedDelivery] = []
         for delivery in deliveries {
             do {
                 messages.append(DecodedDelivery(delivery, try CommandMessage(decoding: delivery.body)))
             } catch {
-                guard await park(delivery, error: error) else { return false }
+                guard await park(delivery, error: "\(error)") else { return false }
             }
         }
-        guard await applyAccountCommands(&messages) else { return false }
+        Failpoint.workerAfterDecode.hit()
+        guard await applyAccountCommands(&messages, oneByOne: oneByOne) else { return false }
         guard await applyCatalogueCommands(&messages) else { return false }
         for request in messages.flatMap(\.message.requests) {
             logger.debug(
@@ -62,14 +69,17 @@ actor BatchLoop {
                     "commands": "\(request.commands.count)",
                 ])
         }
+        Failpoint.workerAfterCommit.hit()
         reply(messages)
+        Failpoint.workerAfterReply.hit()
         consumer.acknowledge(deliveries.map(\.tag))
+        Failpoint.workerAfterAcknowledge.hit()
         return true
     }
 
     // MARK: - Applying
 
-    private func applyAccountCommands(_ messages: inout [DecodedDelivery]) async -> Bool {
+    private func applyAccountCommands(_ messages: inout [DecodedDelivery], oneByOne: Bool) async -> Bool {
         var items: [AccountItem] = []
         var places: [Place] = []
         for (message, decoded) in messages.enumerated() {
@@ -87,7 +97,8 @@ actor BatchLoop {
         var start = 0
         while start < items.count {
             let end = min(start + Self.commandsPerTransaction, items.count)
-            guard let results = await apply(Array(items[start..<end])) else { return false }
+            let part = Array(items[start..<end])
+            guard let results = oneByOne ? await applyOneByOne(part) : await apply(part) else { return false }
             for (place, result) in zip(places[start..<end], results) { messages[place.message].set(result, at: place) }
             start = end
         }
@@ -98,7 +109,7 @@ actor BatchLoop {
     /// held up.
     ///
     /// - Returns: Nil when the loop was closed first.
-    private func apply(_ items: [AccountItem]) async -> [CommandResult]? {
+    func apply(_ items: [AccountItem]) async -> [CommandResult]? {
         do {
             let start = ContinuousClock.now
             let results = try await repeating { connection in
@@ -120,12 +131,7 @@ actor BatchLoop {
                 else { return nil }
                 return first + second
             }
-            return await parked(
-                item.commandKey, requestID: item.requestID, error: error,
-                command: CommandRequest(
-                    token: 0, requestID: item.requestID, traceParent: nil, environmentID: item.environmentID,
-                    wantsBodies: item.wantsBody, commands: .account([item.command]))
-            ).map { [$0] }
+            return await parked(item, error: "\(error)").map { [$0] }
         }
     }
 
@@ -145,9 +151,10 @@ actor BatchLoop {
                 } catch {
                     result = await parked(
                         CommandKey(environmentID: content.environmentID, id: command.identity.id),
-                        requestID: content.requestID, error: error, command: content)
+                        requestID: content.requestID, error: "\(error)", command: content)
                 }
                 guard let result else { return false }
+                Failpoint.workerAfterCatalogueCommit.hit()
                 messages[message].set(result, at: Place(message: message, request: request, command: 0))
             }
         }
@@ -156,31 +163,36 @@ actor BatchLoop {
 
     // MARK: - What cannot be applied
 
+    func parked(_ item: AccountItem, error: String) async -> CommandResult? {
+        await parked(
+            item.commandKey, requestID: item.requestID, error: error,
+            command: CommandRequest(
+                token: 0, requestID: item.requestID, traceParent: nil, environmentID: item.environmentID,
+                wantsBodies: item.wantsBody, commands: .account([item.command])))
+    }
+
     /// Parks a command that cannot be applied even alone.
     private func parked(
-        _ key: CommandKey, requestID: String, error: any Error, command: CommandRequest
+        _ key: CommandKey, requestID: String, error: String, command: CommandRequest
     ) async -> CommandResult? {
         logger.critical(
             "a command cannot be applied and is parked: \(error)",
             metadata: ["request_id": "\(requestID)", "command_id": "\(PublicID(.operation, key.id))"])
         metrics.parkedCommands.increment()
         let message = CommandMessage(requests: [command]).encoded()
-        guard await put(queue: "", key: key, requestID: requestID, error: "\(error)", message: message) else {
+        guard await put(queue: "", key: key, requestID: requestID, error: error, message: message) else {
             return nil
         }
-        let problem = Problem(
-            .internalError,
-            "The command could not be applied. It was put aside for the operators of this installation; nothing was changed."
-        )
         return CommandResult(
-            status: problem.code.status, isReplay: false, position: .none, body: problem.json(requestID: requestID))
+            status: Problem.parked.code.status, isReplay: false, position: .none,
+            body: Problem.parked.json(requestID: requestID))
     }
 
-    private func park(_ delivery: AMQPDelivery, error: CodingError) async -> Bool {
+    func park(_ delivery: AMQPDelivery, error: String) async -> Bool {
         logger.critical("a message of \(delivery.queue) cannot be read and is parked: \(error)")
         metrics.parkedCommands.increment()
         return await put(
-            queue: delivery.queue, key: nil, requestID: nil, error: "\(error)", message: delivery.body)
+            queue: delivery.queue, key: nil, requestID: nil, error: error, message: delivery.body)
     }
 
     /// Writes a row of the table of parked commands, however long it takes: what is not there must stay in the queue.

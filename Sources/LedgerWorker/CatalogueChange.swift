@@ -8,10 +8,10 @@ import Storage
 
 /// Applies one catalogue command in a transaction of its own.
 struct CatalogueChange {
-    private let environmentID: EnvironmentID
-    private let requestID: String
-    private let command: CatalogueCommand
-    private let connection: PostgresConnection
+    let environmentID: EnvironmentID
+    let requestID: String
+    let command: CatalogueCommand
+    let connection: PostgresConnection
 
     private init(
         _ command: CatalogueCommand, environmentID: EnvironmentID, requestID: String, on connection: PostgresConnection
@@ -77,20 +77,11 @@ struct CatalogueChange {
                 tenant, keys: [.live: (newID(at: now, 1), liveKey), .test: (newID(at: now, 2), testKey)],
                 on: connection)
             return answer(201) { $0.tenant(tenant) }
-        case .createKey(let name, let key):
-            guard let kind else { return Self.noEnvironment(requestID) }
-            let record = KeyRecord(
-                id: newID(at: now, 0), name: name, kind: kind, hint: key.hint, createdAt: now, revokedAt: nil)
-            try await CatalogueStore.insertKey(record, hash: key.hash, environmentID: environmentID, on: connection)
-            return answer(201) { $0.key(record) }
-        case .revokeKey(let id):
-            let revoked = try await CatalogueStore.revokeKey(
-                id, environmentID: environmentID, now: now, on: connection)
-            guard let revoked else {
-                return Answer(
-                    Problem(.notFound, "There is no key with that id in this environment."), requestID: requestID)
-            }
-            return answer(200) { $0.key(revoked) }
+        case .createKey(let name, let key, let rights, let grantor):
+            return try await createKey(name, key, rights, grantor: grantor, kind: kind, now: now)
+        case .revokeKey(let id): return try await revokeKey(id, now: now)
+        case .rollKey(let id, let key, let overlapSeconds, let grantor):
+            return try await rollKey(id, key, overlapSeconds: overlapSeconds, grantor: grantor, now: now)
         case .createFeature(let key, let name, let unitName):
             return try await createFeature(key, name: name, unitName: unitName, now: now)
         case .updateFeature(let key, let change):
@@ -100,6 +91,10 @@ struct CatalogueChange {
             return answer(200) { $0.feature(updated) }
         case .createRule(let featureKey, let model, let effectiveFrom):
             return try await createRule(featureKey, model: model, effectiveFrom: effectiveFrom ?? now, now: now)
+        case .updateConfig(let change):
+            let config = try await CatalogueStore.updateConfig(change, environmentID: environmentID, on: connection)
+            guard let config else { return noEnvironment }
+            return answer(200) { $0.config(config) }
         }
     }
 
@@ -143,18 +138,18 @@ struct CatalogueChange {
             requestID: requestID)
     }
 
-    private static func noEnvironment(_ requestID: String) -> Answer {
+    var noEnvironment: Answer {
         Answer(Problem(.notFound, "The environment of this key is gone."), requestID: requestID)
     }
 
-    private func answer(_ status: UInt16, _ write: (inout JSONWriter) -> Void) -> Answer {
+    func answer(_ status: UInt16, _ write: (inout JSONWriter) -> Void) -> Answer {
         var json = JSONWriter()
         write(&json)
         return Answer(status: status, body: json.bytes)
     }
 
     /// An id that the command alone determines, apart from the clock: `ordinal` tells the ids of one command apart.
-    private func newID(at now: Instant, _ ordinal: UInt64) -> Bits128 {
+    func newID(at now: Instant, _ ordinal: UInt64) -> Bits128 {
         let id = command.identity.id
         return Bits128(at: now, random: (id.high &+ ordinal, id.low &+ ordinal &* 0x9E37_79B9_7F4A_7C15))
     }

@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// A queue is in the hands of one lane at a time, so that its order is kept. As long as little waits, one lane takes all
 /// of it, since a batch costs much the same whatever its size; another lane joins in when there is work for a batch of
-/// its own.
+/// its own. A message that may be what kills workers is taken alone, and no other lane works meanwhile.
 final class DeliveryInbox: Sendable {
     /// What makes a batch of its own: some three hundred uses.
     private static let bytesForAnotherLane = 32 << 10
@@ -25,11 +25,19 @@ final class DeliveryInbox: Sendable {
     private struct State {
         var queues: [String: Queue] = [:]
         var lanesAtWork = 0
+        /// A lane has a suspect in hand: should the process die, it was that.
+        var isExclusive = false
         var waiters: [CheckedContinuation<Void, Never>] = []
         var closed = false
         var withdrawals: [(queue: String, continuation: CheckedContinuation<Void, Never>)] = []
 
+        var suspectQueue: String? {
+            queues.first { !$0.value.isTaken && $0.value.deliveries.first?.isSuspect == true }?.key
+        }
+
         var canTake: Bool {
+            if isExclusive { return false }
+            if suspectQueue != nil { return lanesAtWork == 0 }
             let bytes = queues.values.reduce(0) { $0 + ($1.isTaken ? 0 : $1.bytes) }
             return lanesAtWork == 0 ? bytes > 0 : bytes >= DeliveryInbox.bytesForAnotherLane
         }
@@ -101,6 +109,7 @@ final class DeliveryInbox: Sendable {
         var given: [CheckedContinuation<Void, Never>] = []
         update { state in
             state.lanesAtWork -= 1
+            state.isExclusive = false
             for delivery in deliveries { state.queues[delivery.queue]?.isTaken = false }
             state.withdrawals.removeAll { queue, continuation in
                 guard state.queues[queue]?.isTaken == false else { return false }
@@ -112,6 +121,12 @@ final class DeliveryInbox: Sendable {
     }
 
     private static func take(from state: inout State) -> [AMQPDelivery] {
+        if let name = state.suspectQueue, let suspect = state.queues[name]?.deliveries.removeFirst() {
+            state.queues[name]?.bytes -= size(suspect)
+            state.queues[name]?.isTaken = true
+            state.isExclusive = true
+            return [suspect]
+        }
         let free = state.queues.filter { !$0.value.isTaken && !$0.value.deliveries.isEmpty }
         // At most the same share of every queue, so that none waits for another to run dry.
         let share = max(1, messagesPerBatch / max(1, free.count))
@@ -119,7 +134,7 @@ final class DeliveryInbox: Sendable {
         var bytes = 0
         for (name, queue) in free where bytes < bytesPerBatch {
             var part = 0
-            while part < min(share, queue.deliveries.count), bytes < bytesPerBatch {
+            while part < min(share, queue.deliveries.count), bytes < bytesPerBatch, !queue.deliveries[part].isSuspect {
                 bytes += size(queue.deliveries[part])
                 part += 1
             }

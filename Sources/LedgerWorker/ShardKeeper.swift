@@ -1,3 +1,4 @@
+import Failpoints
 import Logging
 import Postgres
 import RabbitMQ
@@ -88,8 +89,14 @@ final class ShardKeeper: Sendable {
         let held = state.withLock { $0.held }
         guard share != held else { return }
         for queue in held.subtracting(share).sorted() {
-            await inbox.withdraw(queue)
-            await consumer.release(queue)
+            Failpoint.workerBeforeRelease.hit()
+            if KnownBug.releaseByCancel.isActive {
+                await consumer.cancel(queue)
+            } else {
+                await inbox.withdraw(queue)
+                await consumer.release(queue)
+            }
+            Failpoint.workerAfterRelease.hit()
         }
         for queue in share.subtracting(held).sorted() {
             inbox.admit(queue)

@@ -58,11 +58,15 @@ package struct CatalogueCommand: Hashable, Sendable {
 package enum CatalogueAction: Hashable, Sendable {
     /// A tenant with its live and test environment and one key for each.
     case createTenant(name: String, liveKey: NewKey, testKey: NewKey)
-    case createKey(name: String, NewKey)
+    /// - `grantor`: The rights of the key that asks; the new key cannot have more.
+    case createKey(name: String, NewKey, KeyRights, grantor: KeyRights)
     case revokeKey(id: Bits128)
+    /// A new key with the name and the rights of another, which ends after the overlap.
+    case rollKey(id: Bits128, NewKey, overlapSeconds: Int64, grantor: KeyRights)
     case createFeature(key: FeatureKey, name: String, unitName: String?)
     case updateFeature(key: FeatureKey, FeatureChange)
     case createRule(featureKey: FeatureKey, model: PricingModel, effectiveFrom: Instant?)
+    case updateConfig(ConfigChange)
 }
 
 /// An API key as the ledger sees it: the secret stays with the caller.
@@ -91,6 +95,19 @@ package struct FeatureChange: Hashable, Sendable {
     }
 }
 
+/// What an environment's config shall say.
+package struct ConfigChange: Hashable, Sendable {
+    package var rateLimitPerSecond: FieldChange<Int32>
+    package var failClosedOverMilliseconds: FieldChange<Int32>
+
+    package init(
+        rateLimitPerSecond: FieldChange<Int32> = .keep, failClosedOverMilliseconds: FieldChange<Int32> = .keep
+    ) {
+        self.rateLimitPerSecond = rateLimitPerSecond
+        self.failClosedOverMilliseconds = failClosedOverMilliseconds
+    }
+}
+
 /// The commands that one HTTP request sends to one queue, in order.
 package struct CommandRequest: Hashable, Sendable {
     package enum Commands: Hashable, Sendable {
@@ -102,6 +119,14 @@ package struct CommandRequest: Hashable, Sendable {
             switch self {
             case .account(let commands): commands.count
             case .catalogue: 1
+            }
+        }
+
+        /// What identifies the commands, in order.
+        package var identities: [CommandIdentity] {
+            switch self {
+            case .account(let commands): commands.map(\.identity)
+            case .catalogue(let command): [command.identity]
             }
         }
     }

@@ -175,17 +175,16 @@ extension ByteWriter {
     }
 
     private mutating func write(_ change: EndUserChange) {
-        switch change.name {
+        write(change.name) { $0.write($1 as String?) }
+        write(change.metadata) { $0.write($1 as Metadata?) }
+    }
+
+    private mutating func write<Value>(_ change: FieldChange<Value>, _ body: (inout ByteWriter, Value?) -> Void) {
+        switch change {
         case .keep: write(false)
         case .set(let value):
             write(true)
-            write(value)
-        }
-        switch change.metadata {
-        case .keep: write(false)
-        case .set(let value):
-            write(true)
-            write(value)
+            body(&self, value)
         }
     }
 
@@ -196,10 +195,12 @@ extension ByteWriter {
             write(name)
             write(liveKey)
             write(testKey)
-        case .createKey(let name, let key):
+        case .createKey(let name, let key, let rights, let grantor):
             write(UInt8(2))
             write(name)
             write(key)
+            write(rights)
+            write(grantor)
         case .revokeKey(let id):
             write(UInt8(3))
             write(id)
@@ -227,12 +228,28 @@ extension ByteWriter {
                 write(perUnits)
             }
             write(effectiveFrom) { $0.write($1 as Instant) }
+        case .rollKey(let id, let key, let overlapSeconds, let grantor):
+            write(UInt8(7))
+            write(id)
+            write(key)
+            write(overlapSeconds)
+            write(grantor)
+        case .updateConfig(let change):
+            write(UInt8(8))
+            for setting in [change.rateLimitPerSecond, change.failClosedOverMilliseconds] {
+                write(setting) { writer, value in writer.write(value) { $0.write($1 as Int32) } }
+            }
         }
     }
 
     private mutating func write(_ key: NewKey) {
         write(key.hash)
         write(key.hint)
+    }
+
+    private mutating func write(_ rights: KeyRights) {
+        write(rights.scopes.rawValue)
+        write(rights.expiresAt) { $0.write($1 as Instant) }
     }
 }
 
@@ -347,15 +364,29 @@ extension ByteReader {
     }
 
     private mutating func endUserChange() throws(CodingError) -> EndUserChange {
-        let name: EndUserChange.Field<String> = try boolean() ? .set(try optionalString()) : .keep
-        let metadata: EndUserChange.Field<Metadata> = try boolean() ? .set(try self.metadata()) : .keep
-        return EndUserChange(name: name, metadata: metadata)
+        EndUserChange(
+            name: try fieldChange { (reader) throws(CodingError) in try reader.optionalString() },
+            metadata: try fieldChange { (reader) throws(CodingError) in try reader.metadata() })
+    }
+
+    private mutating func fieldChange<Value>(
+        _ body: (inout ByteReader) throws(CodingError) -> Value?
+    ) throws(CodingError) -> FieldChange<Value> {
+        try boolean() ? .set(try body(&self)) : .keep
+    }
+
+    private mutating func setting(in range: ClosedRange<Int64>) throws(CodingError) -> FieldChange<Int32> {
+        try fieldChange { (reader) throws(CodingError) in
+            let value: Int32? = try reader.optional { (reader) throws(CodingError) in try reader.integer() }
+            guard value.map({ range.contains(Int64($0)) }) ?? true else { throw .invalid(field: "setting") }
+            return value
+        }
     }
 
     private mutating func catalogueAction() throws(CodingError) -> CatalogueAction {
         switch try integer(UInt8.self) {
         case 1: return .createTenant(name: try string(), liveKey: try newKey(), testKey: try newKey())
-        case 2: return .createKey(name: try string(), try newKey())
+        case 2: return .createKey(name: try string(), try newKey(), try keyRights(), grantor: try keyRights())
         case 3: return .revokeKey(id: try bits128())
         case 4: return .createFeature(key: try featureKey(), name: try string(), unitName: try optionalString())
         case 5:
@@ -369,6 +400,14 @@ extension ByteReader {
             return .createRule(
                 featureKey: key, model: try pricingModel(),
                 effectiveFrom: try optional { (reader) throws(CodingError) in try reader.instant() })
+        case 7:
+            return .rollKey(
+                id: try bits128(), try newKey(), overlapSeconds: try integer(), grantor: try keyRights())
+        case 8:
+            return .updateConfig(
+                ConfigChange(
+                    rateLimitPerSecond: try setting(in: EnvironmentConfig.rateLimits),
+                    failClosedOverMilliseconds: try setting(in: EnvironmentConfig.failClosedLimits)))
         default: throw .invalid(field: "catalogue action")
         }
     }
@@ -387,5 +426,11 @@ extension ByteReader {
 
     private mutating func newKey() throws(CodingError) -> NewKey {
         NewKey(hash: try byteArray(), hint: try string())
+    }
+
+    private mutating func keyRights() throws(CodingError) -> KeyRights {
+        KeyRights(
+            scopes: KeyScopes(rawValue: try integer()),
+            expiresAt: try optional { (reader) throws(CodingError) in try reader.instant() })
     }
 }

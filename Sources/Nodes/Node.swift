@@ -38,6 +38,7 @@ package struct Node {
     package static func run(_ roles: Set<Role>, defaultPort: Int) async throws {
         let settings = try await Settings.load(defaultPort: defaultPort)
         try LogSetup.start(level: settings.logLevel)
+        try settings.armFailpoints()
         let node = try Node(settings)
         // Tasks run on the event loops themselves: a request that is answered from memory changes no thread on its way.
         // Nothing in this process blocks a task's thread, since every C handle has a thread of its own. Where the runtime
@@ -98,10 +99,13 @@ package struct Node {
         guard APIKey.kind(of: rootKey) == .root else {
             throw SettingsError("QUOTASTACK_ROOT_KEY is not a root key; `quotastack key root` makes one")
         }
-        let gateway = CommandGateway(amqp: try settings.amqp(), topology: topology, metrics: metrics, logger: logger)
+        let reads = TenantReads(postgres: postgres, connections: settings.readConnections, logger: logger)
+        let gateway = CommandGateway(
+            amqp: try settings.amqp(), topology: topology, answers: DecidedAnswers(reads: reads), metrics: metrics,
+            logger: logger)
         let api = try APIServer(
-            address: address, rootKey: rootKey, postgres: postgres, readConnections: settings.readConnections,
-            topology: topology, commandWait: settings.commandWait, replica: replica, gateway: gateway,
+            address: address, rootKey: rootKey, reads: reads, topology: topology, commandWait: settings.commandWait,
+            replica: replica, gateway: gateway,
             metrics: metrics, logger: logger)
         return services + [gateway, api]
     }

@@ -5,8 +5,8 @@ import JSON
 /// Makes, lists and revokes keys.
 struct KeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "key", abstract: "Make, list and revoke keys.",
-        subcommands: [Root.self, Create.self, List.self, Revoke.self])
+        commandName: "key", abstract: "Make, list, roll and revoke keys.",
+        subcommands: [Root.self, Create.self, List.self, Roll.self, Revoke.self])
 
     struct Root: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Print a fresh root key for QUOTASTACK_ROOT_KEY.")
@@ -21,11 +21,17 @@ struct KeyCommand: ParsableCommand {
             abstract: "Make an API key for the environment of an existing one; it is shown this once.")
         @OptionGroup var options: EnvironmentOptions
         @Option(help: "What the key is for.") var name: String
+        @Option(
+            name: .customLong("scope"), help: "What it may do, such as usage:write; repeat it. Default: everything.")
+        var scopes: [String] = []
+        @Option(help: "When it expires, such as 2027-01-31T00:00:00Z. Default: never.") var expiresAt: String?
 
         func run() async throws {
             var json = JSONWriter()
             json.beginObject()
             json.member("name", name)
+            if !scopes.isEmpty { json.array("scopes", scopes) { $0.value($1) } }
+            if let expiresAt { json.member("expires_at", expiresAt) }
             json.endObject()
             print(try await options.client().call("POST", "/v1/api-keys", body: json.bytes).line)
         }
@@ -37,6 +43,22 @@ struct KeyCommand: ParsableCommand {
 
         func run() async throws {
             try await printList("/v1/api-keys", options.client())
+        }
+    }
+
+    struct Roll: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make a key's successor, shown this once; the old key ends after the overlap.")
+        @OptionGroup var options: EnvironmentOptions
+        @Argument(help: "The key's id, key_….") var id: String
+        @Option(help: "How long the old key goes on, 0 to 604800; default: a day.") var overlapSeconds: Int64?
+
+        func run() async throws {
+            var json = JSONWriter()
+            json.beginObject()
+            if let overlapSeconds { json.member("overlap_seconds", overlapSeconds) }
+            json.endObject()
+            print(try await options.client().call("POST", "/v1/api-keys/\(id)/roll", body: json.bytes).line)
         }
     }
 

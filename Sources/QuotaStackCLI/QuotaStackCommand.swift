@@ -10,6 +10,6 @@ struct QuotaStackCommand: AsyncParsableCommand {
         subcommands: [
             UpCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self, VerifyCommand.self,
             IngestCommand.self,
-            BenchCommand.self, ConfigCommand.self,
+            BenchCommand.self, ConfigCommand.self, FailpointsCommand.self,
         ])
 }

@@ -101,6 +101,11 @@ final class Connection {
         }
     }
 
+    func cancel(_ consumer: Incoming.Consumer, channel: UInt16) throws(ConnectionLoss) {
+        let arena = ByteArena()
+        try request("cancelling a consumer") { _ = amqp_basic_cancel(state, channel, arena.lend(consumer.tag)) }
+    }
+
     struct QueueOptions {
         var passive = false
         var durable = false

@@ -8,6 +8,8 @@ final class ConsumingOwner: HandleOwner {
         case acknowledge([AMQPDeliveryTag])
         case consume(String)
         case release(String, CheckedContinuation<Void, Never>)
+        /// For a known bug only.
+        case cancel(String, CheckedContinuation<Void, Never>)
     }
 
     /// Bounds of one turn, so that acknowledgements and buffers get theirs.
@@ -64,6 +66,9 @@ final class ConsumingOwner: HandleOwner {
             subscriptions[index].isWanted = true
         case .release(let queue, let continuation):
             release(queue)
+            continuation.resume()
+        case .cancel(let queue, let continuation):
+            cancel(queue)
             continuation.resume()
         }
     }
@@ -136,6 +141,19 @@ final class ConsumingOwner: HandleOwner {
             subscriptions[index].forget()
             // What the library read while it waited for the answer is not seen by the poll of the socket.
             mayHoldMore = true
+        } catch {
+            lose(error)
+        }
+    }
+
+    private func cancel(_ queue: String) {
+        guard let index = subscriptions.firstIndex(where: { $0.queue == queue }) else { return }
+        subscriptions[index].isWanted = false
+        guard subscriptions[index].isOpen, let connection = link.connection else { return }
+        do throws(ConnectionLoss) {
+            try connection.cancel(
+                Incoming.Consumer(index: index, epoch: subscriptions[index].epoch),
+                channel: subscriptions[index].channel)
         } catch {
             lose(error)
         }

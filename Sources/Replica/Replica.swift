@@ -1,4 +1,5 @@
 package import Credits
+import Failpoints
 package import Ledger
 package import Logging
 package import Messaging
@@ -64,7 +65,7 @@ package final class Replica: Service {
         map?.catalogue(environmentID)
     }
 
-    /// The environment of a valid API key, by the SHA-256 of its text.
+    /// The holder of an API key that is not revoked, by the SHA-256 of its text.
     package func keyHolder(_ hash: KeyHash) -> KeyHolder? {
         map?.keyHolder(hash)
     }
@@ -118,8 +119,10 @@ package final class Replica: Service {
         defer { replication.close() }
         let slotName = "quotastack_\(UInt64.random(in: 0..<1 << 60))"
         let slot = try await replication.createTemporarySlot(named: slotName)
+        Failpoint.replicaAfterSlot.hit()
         let map = ReplicaMap()
         try await ReplicaSnapshot.load(slot.snapshot, into: map, configuration: configuration, logger: logger)
+        Failpoint.replicaBeforeLive.hit()
         current.withLock { $0 = Current(map: map, state: .live) }
         waiters.recheck()
         onLive()
@@ -158,15 +161,23 @@ package struct KeyHash: Hashable, Sendable {
     }
 }
 
-/// Whose requests an API key makes.
+/// Whose requests an API key makes, what they may be, and what their environment is set to.
 package struct KeyHolder: Hashable, Sendable {
     package let keyID: Bits128
     package let environmentID: EnvironmentID
     package let kind: EnvironmentKind
+    /// Whether the key has expired is for the caller to see, by the clock.
+    package let rights: KeyRights
+    package let config: EnvironmentConfig
 
-    package init(keyID: Bits128, environmentID: EnvironmentID, kind: EnvironmentKind) {
+    package init(
+        keyID: Bits128, environmentID: EnvironmentID, kind: EnvironmentKind, rights: KeyRights,
+        config: EnvironmentConfig
+    ) {
         self.keyID = keyID
         self.environmentID = environmentID
         self.kind = kind
+        self.rights = rights
+        self.config = config
     }
 }

@@ -35,8 +35,13 @@ final class ReplicaMap: Sendable {
 
     func keyHolder(_ hash: KeyHash) -> KeyHolder? {
         guard let key = keys.withLock({ $0[hash] }), !key.isRevoked else { return nil }
-        guard let kind = environments.withLock({ $0[key.environmentID]?.kind }) else { return nil }
-        return KeyHolder(keyID: key.keyID, environmentID: key.environmentID, kind: kind)
+        let environment = environments.withLock { environments in
+            environments[key.environmentID].map { (kind: $0.kind, config: $0.config) }
+        }
+        guard let environment else { return nil }
+        return KeyHolder(
+            keyID: key.keyID, environmentID: key.environmentID, kind: environment.kind, rights: key.rights,
+            config: environment.config)
     }
 
     func hasReached(_ position: Position) -> Bool {
@@ -99,9 +104,12 @@ final class ReplicaMap: Sendable {
 
     private func apply(_ change: CatalogueRow) {
         switch change {
-        case .environment(let id, let kind, let version):
+        case .environment(let id, let kind, let config, let version):
             environments.withLock { environments in
-                environments[id, default: ReplicaEnvironment(kind: kind)].version = version
+                var environment = environments[id] ?? ReplicaEnvironment(kind: kind)
+                environment.config = config
+                environment.version = version
+                environments[id] = environment
             }
         case .feature(let id, let feature):
             environments.withLock { $0[id]?.catalogue.features[feature.key] = feature }
@@ -145,7 +153,7 @@ struct AccountRow {
 
 /// The replicated rows that are no account's.
 enum CatalogueRow {
-    case environment(EnvironmentID, EnvironmentKind, version: Int64)
+    case environment(EnvironmentID, EnvironmentKind, EnvironmentConfig, version: Int64)
     case feature(EnvironmentID, Feature)
     case rule(EnvironmentID, MeteringRule)
     case key(KeyHash, ReplicaKey)
@@ -155,10 +163,12 @@ struct ReplicaKey {
     let keyID: Bits128
     let environmentID: EnvironmentID
     let isRevoked: Bool
+    let rights: KeyRights
 }
 
 private struct ReplicaEnvironment {
     let kind: EnvironmentKind
+    var config = EnvironmentConfig()
     var version: Int64 = 0
     var catalogue = Catalogue()
 

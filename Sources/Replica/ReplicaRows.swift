@@ -15,14 +15,18 @@ enum ReplicatedTable: String, CaseIterable {
 
     var columns: [String] {
         switch self {
-        case .environments: ["environment_id", "tenant_id", "kind", "catalogue_version"]
+        case .environments:
+            [
+                "environment_id", "tenant_id", "kind", "catalogue_version", "rate_limit_per_second",
+                "fail_closed_over_ms",
+            ]
         case .features: ["environment_id", "feature_key", "archived_at"]
         case .meteringRules:
             [
                 "environment_id", "rule_id", "feature_key", "version", "model", "amount", "unit_cost", "per_units",
                 "effective_from", "created_at",
             ]
-        case .apiKeys: ["environment_id", "key_id", "key_hash", "revoked_at"]
+        case .apiKeys: ["environment_id", "key_id", "key_hash", "revoked_at", "scopes", "expires_at"]
         case .accounts:
             [
                 "environment_id", "account_id", "end_user_id", "version", "revision", "balance", "reserved", "overage",
@@ -107,7 +111,11 @@ extension ReplicaChange {
             guard let kind = EnvironmentKind(rawValue: try row.field().text()) else {
                 throw ReplicaError.unexpectedValue
             }
-            self = .catalogue(.environment(id, kind, version: try row.field().int64()))
+            let version = try row.field().int64()
+            let config = EnvironmentConfig(
+                rateLimitPerSecond: try row.optional()?.int32(), failClosedOverMilliseconds: try row.optional()?.int32()
+            )
+            self = .catalogue(.environment(id, kind, config, version: version))
         case .features:
             let id = try row.environmentID()
             let key = try row.featureKey()
@@ -118,8 +126,12 @@ extension ReplicaChange {
             let environmentID = try row.environmentID()
             let keyID = Bits128(try row.field().uuid())
             let hash = KeyHash(try row.field().byteArray())
-            let key = ReplicaKey(
-                keyID: keyID, environmentID: environmentID, isRevoked: try row.optional() != nil)
+            let isRevoked = try row.optional() != nil
+            let scopes = try row.optional()?.array { field throws(PostgresError) in field.text() }.compactMap { $0 }
+            let rights = KeyRights(
+                scopes: KeyScopes(stored: scopes),
+                expiresAt: try row.optional().map { Instant(microseconds: try $0.timestamp()) })
+            let key = ReplicaKey(keyID: keyID, environmentID: environmentID, isRevoked: isRevoked, rights: rights)
             self = .catalogue(.key(hash, key))
         case .accounts:
             let environmentID = try row.environmentID()

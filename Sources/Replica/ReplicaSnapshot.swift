@@ -1,3 +1,4 @@
+import Failpoints
 import Logging
 import Postgres
 import Storage
@@ -12,6 +13,7 @@ enum ReplicaSnapshot {
         try await connection.script(
             "begin isolation level repeatable read read only; set transaction snapshot '\(snapshot)'")
         for table in ReplicatedTable.allCases {
+            Failpoint.replicaDuringSnapshot.hit()
             try await connection.copyRows(table.snapshotSQL) { row in
                 var cursor = CopyCursor(row: row)
                 map.apply([try ReplicaChange(table, &cursor)])

@@ -1,5 +1,6 @@
 import Postgres
 import Credits
+import Failpoints
 import Synchronization
 
 /// Follows the replication stream: collects the changes of a transaction and applies them at its commit.
@@ -53,7 +54,9 @@ final class ReplicaStream: Sendable {
         case .commit(_, let endPosition, _):
             let changes = state.changes
             state.changes = []
+            Failpoint.replicaBeforeApply.hit()
             map.apply(changes)
+            Failpoint.replicaAfterApply.hit()
             if !changes.isEmpty { onCommit() }
             return endPosition
         case .begin, .origin, .type, .message: break

@@ -47,27 +47,6 @@ package struct TenantRecord: Hashable, Sendable {
     }
 }
 
-/// An API key as it is shown: never the key itself.
-package struct KeyRecord: Hashable, Sendable {
-    package let id: Bits128
-    package let name: String
-    package let kind: EnvironmentKind
-    package let hint: String
-    package let createdAt: Instant
-    package let revokedAt: Instant?
-
-    package init(
-        id: Bits128, name: String, kind: EnvironmentKind, hint: String, createdAt: Instant, revokedAt: Instant?
-    ) {
-        self.id = id
-        self.name = name
-        self.kind = kind
-        self.hint = hint
-        self.createdAt = createdAt
-        self.revokedAt = revokedAt
-    }
-}
-
 extension JSONWriter {
     package mutating func feature(_ feature: FeatureRecord) {
         beginObject()
@@ -106,17 +85,6 @@ extension JSONWriter {
         member("id", PublicID(.tenant, tenant.id))
         member("name", tenant.name)
         member("created_at", tenant.createdAt as Instant?)
-        endObject()
-    }
-
-    package mutating func key(_ key: KeyRecord) {
-        beginObject()
-        member("id", PublicID(.key, key.id))
-        member("name", key.name)
-        member("environment", key.kind.rawValue)
-        member("hint", key.hint)
-        member("created_at", key.createdAt as Instant?)
-        member("revoked_at", key.revokedAt)
         endObject()
     }
 }

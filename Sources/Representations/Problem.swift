@@ -17,6 +17,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
     case bodyTooLarge = "body_too_large"
     case unsupportedMediaType = "unsupported_media_type"
     case idempotencyKeyReuse = "idempotency_key_reuse"
+    case rateLimited = "rate_limited"
     case unavailable
     case replicaBehind = "replica_behind"
     case internalError = "internal_error"
@@ -32,6 +33,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .bodyTooLarge: 413
         case .unsupportedMediaType: 415
         case .idempotencyKeyReuse: 422
+        case .rateLimited: 429
         case .internalError: 500
         case .unavailable, .replicaBehind: 503
         }
@@ -54,6 +56,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .bodyTooLarge: "The body is too large"
         case .unsupportedMediaType: "The body must be JSON"
         case .idempotencyKeyReuse: "The idempotency key was used for another request"
+        case .rateLimited: "Too many requests"
         case .unavailable: "Not available at the moment"
         case .replicaBehind: "This node has not seen that position yet"
         case .internalError: "Something went wrong on our side"
@@ -108,6 +111,17 @@ package struct Problem: Error, Hashable, Sendable {
         let more = errors.count > 1 ? " There are \(errors.count - 1) more problems; see errors." : ""
         self.init(code, first + more, errors: errors)
     }
+
+    /// The same key came with another request.
+    package static let keyReuse = Problem(
+        .idempotencyKeyReuse,
+        "This idempotency key was used before for a request with other contents. Use a new key for a new request.")
+
+    /// The ledger cannot apply the command.
+    package static let parked = Problem(
+        .internalError,
+        "The command could not be applied. It was put aside for the operators of this installation; nothing was changed."
+    )
 
     /// The body. Members in a fixed order, further ones sorted by name.
     package func json(requestID: String) -> [UInt8] {

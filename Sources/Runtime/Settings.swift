@@ -1,4 +1,5 @@
 import Configuration
+import Failpoints
 import Glibc
 package import Postgres
 package import RabbitMQ
@@ -67,6 +68,8 @@ package struct Settings: Sendable {
     package let commandWait: Duration
     package let readConnections: Int
     package let logLevel: String
+    private let failpoint: String?
+    private let knownBug: String?
     private let databaseURL: String?
     private let amqpURL: String?
     private let rootKeyText: String?
@@ -114,6 +117,8 @@ package struct Settings: Sendable {
         commandWait = .milliseconds(try number("QUOTASTACK_COMMAND_WAIT_MS", in: 100...60_000))
         readConnections = try number("QUOTASTACK_READ_CONNECTIONS", in: 1...256)
         logLevel = text("QUOTASTACK_LOG_LEVEL") ?? ""
+        failpoint = text("QUOTASTACK_FAIL")
+        knownBug = text("QUOTASTACK_BUG")
     }
 
     package func postgres() throws -> PostgresConfiguration {
@@ -134,6 +139,13 @@ package struct Settings: Sendable {
             throw SettingsError("QUOTASTACK_TLS_CERTIFICATE and QUOTASTACK_TLS_KEY go together: set both or none")
         case (let certificate, let key): return (certificate, key)
         }
+    }
+
+    /// Tells this process where to fail, if it shall. Torture runs do; neither variable is for anybody else, so neither is
+    /// among `keys`.
+    package func armFailpoints() throws {
+        if let failpoint { try Failpoint.arm(failpoint) }
+        if let knownBug { try KnownBug.activate(knownBug) }
     }
 
     package func rootKey() throws -> String {

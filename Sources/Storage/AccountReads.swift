@@ -25,18 +25,21 @@ package enum AccountReads {
         return try result.first.map { try decodeEndUser($0) }
     }
 
-    package static func endUser(
-        _ id: AccountID, environmentID: EnvironmentID, on connection: PostgresConnection
-    ) async throws -> EndUser? {
+    /// The tenant's names of accounts.
+    package static func endUserIDs(
+        _ ids: [AccountID], environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> [AccountID: EndUserID] {
         let result = try await connection.run(
             PostgresQuery(
                 """
-                select account_id, end_user_id, name, metadata, created_at, updated_at
-                from accounts
-                where environment_id = $1 and account_id = $2 and revision > 0
+                select a.account_id, a.end_user_id
+                from unnest($2::bigint[]) as k (account_id)
+                join accounts a on a.environment_id = $1 and a.account_id = k.account_id
                 """,
-                [.int32(environmentID.rawValue), .int64(id.rawValue)]))
-        return try result.first.map { try decodeEndUser($0) }
+                [.int32(environmentID.rawValue), .int64s(ids.map(\.rawValue))]))
+        var names: [AccountID: EndUserID] = [:]
+        for row in result { names[AccountID(try row.int64(0))] = EndUserID(try row.text(1)) }
+        return names
     }
 
     /// A page of end users, newest first, beginning before an account.

@@ -32,30 +32,6 @@ package enum CatalogueReads {
             createdAt: Instant(microseconds: try row.timestamp(2)))
     }
 
-    package static func keys(
-        environmentID: EnvironmentID, before: Bits128?, limit: Int, on connection: PostgresConnection
-    ) async throws -> [KeyRecord] {
-        let result = try await connection.run(
-            PostgresQuery(
-                """
-                select k.key_id, k.name, e.kind, k.hint, k.created_at, k.revoked_at
-                from api_keys k join environments e using (environment_id)
-                where k.environment_id = $1 and ($2::uuid is null or k.key_id < $2)
-                order by k.key_id desc limit $3
-                """, [.int32(environmentID.rawValue), optional(before), .int64(Int64(limit))]))
-        return try result.map { try decodeKey($0) }
-    }
-
-    static func decodeKey(_ row: PostgresRow) throws -> KeyRecord {
-        guard let kind = EnvironmentKind(rawValue: try row.text(2)) else {
-            throw StorageError.unknownValue(column: "kind")
-        }
-        return KeyRecord(
-            id: Bits128(try row.uuid(0)), name: try row.text(1), kind: kind, hint: try row.text(3),
-            createdAt: Instant(microseconds: try row.timestamp(4)),
-            revokedAt: try row.timestampOrNil(5).map { Instant(microseconds: $0) })
-    }
-
     package static func feature(
         _ key: FeatureKey, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws -> FeatureRecord? {

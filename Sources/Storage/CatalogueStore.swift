@@ -113,38 +113,30 @@ package enum CatalogueStore {
         return EnvironmentID(try row.int32(0))
     }
 
-    package static func insertKey(
-        _ key: KeyRecord, hash: [UInt8], environmentID: EnvironmentID, on connection: PostgresConnection
-    ) async throws {
+    /// Changes what an environment is set to, under the lock of its catalogue.
+    package static func updateConfig(
+        _ change: ConfigChange, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> EnvironmentConfig? {
+        let read = try await connection.run(
+            PostgresQuery(
+                """
+                select rate_limit_per_second, fail_closed_over_ms from environments where environment_id = $1
+                """, [.int32(environmentID.rawValue)]))
+        guard let row = read.first else { return nil }
+        let config = EnvironmentConfig(
+            rateLimitPerSecond: change.rateLimitPerSecond.applied(to: try row.int32OrNil(0)),
+            failClosedOverMilliseconds: change.failClosedOverMilliseconds.applied(to: try row.int32OrNil(1)))
         _ = try await connection.run(
             PostgresQuery(
                 """
-                insert into api_keys (environment_id, key_id, name, key_hash, hint, created_at)
-                values ($1, $2, $3, $4, $5, $6)
+                update environments set rate_limit_per_second = $2::integer, fail_closed_over_ms = $3::integer
+                where environment_id = $1
                 """,
                 [
-                    .int32(environmentID.rawValue), .uuid(high: key.id.high, low: key.id.low), .text(key.name),
-                    .bytes(hash), .text(key.hint), .timestamp(microseconds: key.createdAt.microseconds),
+                    .int32(environmentID.rawValue), .optional(config.rateLimitPerSecond),
+                    .optional(config.failClosedOverMilliseconds),
                 ]))
-    }
-
-    /// Revokes a key; one that is revoked already keeps its first instant.
-    package static func revokeKey(
-        _ id: Bits128, environmentID: EnvironmentID, now: Instant, on connection: PostgresConnection
-    ) async throws -> KeyRecord? {
-        let result = try await connection.run(
-            PostgresQuery(
-                """
-                update api_keys k set revoked_at = coalesce(k.revoked_at, $3)
-                from environments e
-                where k.environment_id = $1 and k.key_id = $2 and e.environment_id = k.environment_id
-                returning k.key_id, k.name, e.kind, k.hint, k.created_at, k.revoked_at
-                """,
-                [
-                    .int32(environmentID.rawValue), .uuid(high: id.high, low: id.low),
-                    .timestamp(microseconds: now.microseconds),
-                ]))
-        return try result.first.map { try CatalogueReads.decodeKey($0) }
+        return config
     }
 
     package static func insertFeature(

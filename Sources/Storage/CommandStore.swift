@@ -1,4 +1,5 @@
 package import Credits
+import Failpoints
 package import Messaging
 package import Postgres
 
@@ -42,13 +43,21 @@ package struct NewDecision: Hashable, Sendable {
 
 /// The decided commands: what makes every command happen once.
 package enum CommandStore {
-    /// A command's first decision, outside any batch: for an answer that took too long, or an operation.
+    /// A command's first decision, outside any batch.
     package static func find(_ key: CommandKey, on connection: PostgresConnection) async throws -> DecidedCommand? {
+        try await find([key], on: connection)[key]
+    }
+
+    /// The first decisions of those commands that have one, outside any batch: for answers that took too long, and for
+    /// operations.
+    package static func find(
+        _ keys: [CommandKey], on connection: PostgresConnection
+    ) async throws -> [CommandKey: DecidedCommand] {
         let result = try await connection.run(
             PostgresQuery(
                 loadDecided,
-                [.int32s([key.environmentID.rawValue]), .uuids([PostgresUUID(key.id)])]))
-        return try decodeDecided(result)[key]
+                [.int32s(keys.map(\.environmentID.rawValue)), .uuids(keys.map { PostgresUUID($0.id) })]))
+        return try decodeDecided(result)
     }
 
     static let loadDecided: PostgresStatement = """
@@ -89,7 +98,7 @@ package enum CommandStore {
     static func insert(_ decisions: [NewDecision]) -> PostgresQuery {
         let rows = decisions.sorted { $0.key < $1.key }
         return PostgresQuery(
-            insertStatement,
+            KnownBug.noIdempotencyCheck.isActive ? carelessInsertStatement : insertStatement,
             [
                 .int32s(rows.map(\.key.environmentID.rawValue)),
                 .uuids(rows.map { PostgresUUID($0.key.id) }),
@@ -118,6 +127,18 @@ package enum CommandStore {
             $8::bytea[], $9::timestamptz[])
             as c (environment_id, command_id, fingerprint, account_id, revision, status, sequence, response, decided_at)
         """
+
+    /// For the known bug only: the table would otherwise prevent what the bug is to show.
+    private static let carelessInsertStatement = PostgresStatement(insertStatement.sql + " on conflict do nothing")
+
+    /// Whether a command was put away because it cannot be applied.
+    package static func isParked(_ key: CommandKey, on connection: PostgresConnection) async throws -> Bool {
+        let result = try await connection.run(
+            PostgresQuery(
+                "select 1 from parked_commands where environment_id = $1 and command_id = $2 limit 1",
+                [.int32(key.environmentID.rawValue), .uuid(high: key.id.high, low: key.id.low)]))
+        return result.rowCount > 0
+    }
 
     /// Puts away what cannot be applied, with what is known about it.
     package static func park(

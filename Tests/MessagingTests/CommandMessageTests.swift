@@ -98,14 +98,20 @@ struct CommandMessageTests {
                 commands: .account(
                     actions.map { AccountCommand(identity: identity, endUserID: alice, action: $0) }))
             let secret = NewKey(hash: Array(repeating: 9, count: 32), hint: "wxyz")
+            let rights = KeyRights(scopes: [.read(.credits), .write(.admin)], expiresAt: Instant(microseconds: 7))
             let catalogue: [CatalogueAction] = [
-                .createTenant(name: "Acme", liveKey: secret, testKey: secret), .createKey(name: "ci", secret),
-                .revokeKey(id: Bits128(high: 5, low: 6)), .createFeature(key: key, name: "Calls", unitName: nil),
+                .createTenant(name: "Acme", liveKey: secret, testKey: secret),
+                .createKey(name: "ci", secret, .all, grantor: .all),
+                .createKey(name: "ci", secret, rights, grantor: .all), .revokeKey(id: Bits128(high: 5, low: 6)),
+                .rollKey(id: Bits128(high: 5, low: 6), secret, overlapSeconds: 86_400, grantor: rights),
+                .createFeature(key: key, name: "Calls", unitName: nil),
                 .updateFeature(key: key, FeatureChange(name: nil, unitName: "call", isArchived: true)),
                 .createRule(featureKey: key, model: .flat(amount: .zero), effectiveFrom: nil),
                 .createRule(
                     featureKey: key, model: .perUnit(unitCost: .max, perUnits: 1_000),
                     effectiveFrom: Instant(microseconds: .max)),
+                .updateConfig(ConfigChange(rateLimitPerSecond: .set(5), failClosedOverMilliseconds: .set(nil))),
+                .updateConfig(ConfigChange(failClosedOverMilliseconds: .set(0))),
             ]
             return [account]
                 + catalogue.map { action in

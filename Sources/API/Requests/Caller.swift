@@ -1,12 +1,32 @@
 import Credits
 import Hummingbird
+import Messaging
 import Replica
 import Representations
 
-/// Who makes a request: the holder of an API key, hence a tenant's environment.
+/// Who makes a request: the holder of an API key, hence a tenant's environment, or of the root key.
 struct Caller: Sendable {
+    /// The installation, for the root key.
     let environmentID: EnvironmentID
-    let kind: EnvironmentKind
+    /// Nil for the root key.
+    let kind: EnvironmentKind?
+    /// Nil for the root key.
+    let keyID: Bits128?
+    let rights: KeyRights
+    let config: EnvironmentConfig
+
+    static let root = Caller(
+        environmentID: .installation, kind: nil, keyID: nil, rights: .all, config: EnvironmentConfig())
+
+    /// Refuses a key without the scope that the access asks for.
+    func require(_ access: Access) throws(Problem) {
+        let missing = access.scopes.subtracting(rights.scopes)
+        guard missing.isEmpty else {
+            throw Problem(
+                .forbiddenScope,
+                "The API key lacks the scope \((missing.names ?? []).joined(separator: ", ")). Use one that has it.")
+        }
+    }
 }
 
 /// Finds out who makes a request.
@@ -20,33 +40,34 @@ struct Authenticator: Sendable {
         rootKeyHash = rootKey.map { KeyHash(APIKey.hash($0)) }
     }
 
-    /// The environment of the key that a request carries.
-    func caller(_ request: Request) throws(Problem) -> Caller {
+    /// The holder of the key that a request carries, if it is of the kind that the access asks for; its scopes are for the
+    /// caller to look at.
+    func caller(_ request: Request, _ access: Access) throws(Problem) -> Caller {
         let text = try keyText(request)
-        switch APIKey.kind(of: text) {
-        case .live?, .test?: break
-        case .root?:
+        switch (APIKey.kind(of: text), access) {
+        case (nil, _): throw Self.invalid
+        case (.root?, .root), (.root?, .scopeOrRoot):
+            guard KeyHash(APIKey.hash(text)) == rootKeyHash else { throw Self.invalid }
+            return .root
+        case (.root?, _):
             throw Problem(.forbiddenScope, "The root key is for /v1/admin only. Use a key of the tenant's environment.")
-        case nil: throw Self.invalid
+        case (_, .root): throw Problem(.forbiddenScope, "This takes the installation's root key.")
+        case (_, .anybody), (_, .scope), (_, .scopeOrRoot): return try holder(text)
         }
+    }
+
+    private func holder(_ text: String) throws(Problem) -> Caller {
         guard replica.state != .loading else {
             throw Problem(.unavailable, "This node is still loading. Try again in a moment.")
         }
         guard let holder = replica.keyHolder(KeyHash(APIKey.hash(text))) else { throw Self.invalid }
-        return Caller(environmentID: holder.environmentID, kind: holder.kind)
-    }
-
-    /// Refuses every key but the installation's root key.
-    func requireRoot(_ request: Request) throws(Problem) {
-        let text = try keyText(request)
-        guard let kind = APIKey.kind(of: text) else { throw Self.invalid }
-        guard kind == .root else { throw Problem(.forbiddenScope, "This takes the installation's root key.") }
-        guard KeyHash(APIKey.hash(text)) == rootKeyHash else { throw Self.invalid }
-    }
-
-    /// Whether a request carries the installation's root key.
-    func isRoot(_ request: Request) -> Bool {
-        (try? requireRoot(request)) != nil
+        if let expiresAt = holder.rights.expiresAt, expiresAt <= systemNow() {
+            throw Problem(
+                .unauthenticated, "The API key expired at \(expiresAt). Create one, or use the one it was rolled to.")
+        }
+        return Caller(
+            environmentID: holder.environmentID, kind: holder.kind, keyID: holder.keyID, rights: holder.rights,
+            config: holder.config)
     }
 
     private func keyText(_ request: Request) throws(Problem) -> String {

@@ -11,21 +11,23 @@ import Storage
 struct AccountRoutes: Sendable {
     let site: Site
 
-    func add(to router: Router<APIContext>) {
-        router.post("/v1/end-users", use: createEndUser)
-        router.get("/v1/end-users", use: listEndUsers)
-        router.get("/v1/end-users/:id", use: showEndUser)
-        router.patch("/v1/end-users/:id", use: updateEndUser)
-        router.post("/v1/credits/grant", use: grant)
-        router.get("/v1/credits/balance", use: balance)
-        router.get("/v1/credits/blocks", use: blocks)
-        router.get("/v1/ledger", use: ledger)
+    func add(to routes: inout RouteTable) {
+        routes.post("/v1/end-users", .write(.credits), use: createEndUser)
+        routes.get("/v1/end-users", .read(.credits), use: listEndUsers)
+        routes.get("/v1/end-users/{id}", .read(.credits), use: showEndUser)
+        routes.patch("/v1/end-users/{id}", .write(.credits), use: updateEndUser)
+        routes.post("/v1/credits/grant", .write(.credits), use: grant)
+        routes.get("/v1/credits/balance", .read(.credits), use: balance)
+        routes.get("/v1/credits/blocks", .read(.credits), use: blocks)
+        routes.get("/v1/ledger", .read(.credits), use: ledger)
     }
 
     // MARK: - End users
 
-    @Sendable private func createEndUser(_ request: Request, context: APIContext) async throws -> Response {
-        let (caller, headers) = try site.mutator(request, context)
+    @Sendable private func createEndUser(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        let headers = try MutationHeaders(request, requestID: context.requestID)
         let body = try await request.json()
         let (endUserID, change) = try read(body) { reader -> (EndUserID, EndUserChange)? in
             let endUserID = reader.endUserID()
@@ -35,16 +37,19 @@ struct AccountRoutes: Sendable {
         return try await mutate(.createEndUser(change), of: endUserID, caller, request, body, headers)
     }
 
-    @Sendable private func updateEndUser(_ request: Request, context: APIContext) async throws -> Response {
-        let (caller, headers) = try site.mutator(request, context)
+    @Sendable private func updateEndUser(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        let headers = try MutationHeaders(request, requestID: context.requestID)
         let endUserID = try endUserID(context)
         let body = try await request.json()
         let change = try read(body) { reader -> EndUserChange? in reader.endUserChange() }
         return try await mutate(.updateEndUser(change), of: endUserID, caller, request, body, headers)
     }
 
-    @Sendable private func showEndUser(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await site.reader(request)
+    @Sendable private func showEndUser(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
         let key = AccountKey(environmentID: caller.environmentID, endUserID: try endUserID(context))
         let found = try await site.reads.read(of: caller.environmentID) { connection in
             try await AccountReads.endUser(key, on: connection)
@@ -55,8 +60,9 @@ struct AccountRoutes: Sendable {
         return .json(json.bytes)
     }
 
-    @Sendable private func listEndUsers(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await site.reader(request)
+    @Sendable private func listEndUsers(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
         var query = try RequestQuery(request)
         let page = try query.page()
         try query.finish()
@@ -95,8 +101,8 @@ struct AccountRoutes: Sendable {
 
     // MARK: - Credits
 
-    @Sendable private func grant(_ request: Request, context: APIContext) async throws -> Response {
-        let (caller, headers) = try site.mutator(request, context)
+    @Sendable private func grant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        let headers = try MutationHeaders(request, requestID: context.requestID)
         let body = try await request.json()
         let (endUserID, grant) = try read(body) { reader -> (EndUserID, Grant)? in
             let endUserID = reader.endUserID()
@@ -107,8 +113,8 @@ struct AccountRoutes: Sendable {
         return try await mutate(.grant(grant), of: endUserID, caller, request, body, headers)
     }
 
-    @Sendable private func balance(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await site.reader(request)
+    @Sendable private func balance(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
         var query = try RequestQuery(request)
         let endUserID = try query.endUserID()
         try query.finish()
@@ -128,8 +134,8 @@ struct AccountRoutes: Sendable {
         return .json(json.bytes)
     }
 
-    @Sendable private func blocks(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await site.reader(request)
+    @Sendable private func blocks(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
         var query = try RequestQuery(request)
         let endUserID = try query.endUserID()
         let status = try query.optional("status", expected: "active, spent or expired") { BlockStatus(rawValue: $0) }
@@ -149,8 +155,8 @@ struct AccountRoutes: Sendable {
             })
     }
 
-    @Sendable private func ledger(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await site.reader(request)
+    @Sendable private func ledger(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
         var query = try RequestQuery(request)
         let endUserID = try query.endUserID()
         let page = try query.page()

@@ -10,20 +10,22 @@ import Storage
 struct CatalogueRoutes: Sendable {
     let site: Site
 
-    func add(to router: Router<APIContext>) {
-        router.post("/v1/features", use: createFeature)
-        router.get("/v1/features", use: listFeatures)
-        router.get("/v1/features/:key", use: showFeature)
-        router.patch("/v1/features/:key", use: updateFeature)
-        router.post("/v1/metering-rules", use: createRule)
-        router.get("/v1/metering-rules", use: listRules)
-        router.get("/v1/metering-rules/:id", use: showRule)
+    func add(to routes: inout RouteTable) {
+        routes.post("/v1/features", .write(.catalog), use: createFeature)
+        routes.get("/v1/features", .read(.catalog), use: listFeatures)
+        routes.get("/v1/features/{key}", .read(.catalog), use: showFeature)
+        routes.patch("/v1/features/{key}", .write(.catalog), use: updateFeature)
+        routes.post("/v1/metering-rules", .write(.catalog), use: createRule)
+        routes.get("/v1/metering-rules", .read(.catalog), use: listRules)
+        routes.get("/v1/metering-rules/{id}", .read(.catalog), use: showRule)
     }
 
     // MARK: - Features
 
-    @Sendable private func createFeature(_ request: Request, context: APIContext) async throws -> Response {
-        let (caller, headers) = try site.mutator(request, context)
+    @Sendable private func createFeature(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        let headers = try MutationHeaders(request, requestID: context.requestID)
         let body = try await request.json()
         let action = try read(body) { reader -> CatalogueAction? in
             let key = reader.featureKey("key")
@@ -36,8 +38,10 @@ struct CatalogueRoutes: Sendable {
         return try await site.changeCatalogue(action, caller: caller, request, body, headers)
     }
 
-    @Sendable private func updateFeature(_ request: Request, context: APIContext) async throws -> Response {
-        let (caller, headers) = try site.mutator(request, context)
+    @Sendable private func updateFeature(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        let headers = try MutationHeaders(request, requestID: context.requestID)
         let key = try featureKey(context)
         let body = try await request.json()
         let change = try read(body) { reader -> FeatureChange? in
@@ -50,8 +54,9 @@ struct CatalogueRoutes: Sendable {
             .updateFeature(key: key, change), caller: caller, request, body, headers)
     }
 
-    @Sendable private func showFeature(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await site.reader(request)
+    @Sendable private func showFeature(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
         let key = try featureKey(context)
         let found = try await site.reads.read(of: caller.environmentID) { connection in
             try await CatalogueReads.feature(key, environmentID: caller.environmentID, on: connection)
@@ -62,8 +67,9 @@ struct CatalogueRoutes: Sendable {
         return .json(json.bytes)
     }
 
-    @Sendable private func listFeatures(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await site.reader(request)
+    @Sendable private func listFeatures(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
         var query = try RequestQuery(request)
         let page = try query.page()
         try query.finish()
@@ -95,8 +101,10 @@ struct CatalogueRoutes: Sendable {
 
     // MARK: - Metering rules
 
-    @Sendable private func createRule(_ request: Request, context: APIContext) async throws -> Response {
-        let (caller, headers) = try site.mutator(request, context)
+    @Sendable private func createRule(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        let headers = try MutationHeaders(request, requestID: context.requestID)
         let body = try await request.json()
         let action = try read(body) { reader -> CatalogueAction? in
             let key = reader.featureKey()
@@ -108,8 +116,9 @@ struct CatalogueRoutes: Sendable {
         return try await site.changeCatalogue(action, caller: caller, request, body, headers)
     }
 
-    @Sendable private func showRule(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await site.reader(request)
+    @Sendable private func showRule(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
         let unknown = Problem(.notFound, "There is no metering rule with that id in this environment.")
         guard let id = PublicID(.rule, parsing: try context.pathParameter("id")) else { throw unknown }
         let found = try await site.reads.read(of: caller.environmentID) { connection in
@@ -121,8 +130,9 @@ struct CatalogueRoutes: Sendable {
         return .json(json.bytes)
     }
 
-    @Sendable private func listRules(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await site.reader(request)
+    @Sendable private func listRules(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
         var query = try RequestQuery(request)
         let page = try query.page()
         let featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }

@@ -11,13 +11,14 @@ import Storage
 struct EntitlementRoutes: Sendable {
     let gate: Gate
 
-    func add(to router: Router<APIContext>) {
-        router.get("/v1/entitlements/check", use: checkByQuery)
-        router.post("/v1/entitlements/check", use: checkByBody)
+    func add(to routes: inout RouteTable) {
+        routes.get("/v1/entitlements/check", .read(.entitlements), use: checkByQuery)
+        routes.post("/v1/entitlements/check", .read(.entitlements), use: checkByBody)
     }
 
-    @Sendable private func checkByQuery(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await gate.reader(request)
+    @Sendable private func checkByQuery(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
         var query = try RequestQuery(request)
         let endUserID = try query.endUserID()
         guard let featureKey = FeatureKey(try query.required("feature_key")) else {
@@ -30,8 +31,9 @@ struct EntitlementRoutes: Sendable {
         return try check(caller, endUserID: endUserID, featureKey: featureKey, units: units ?? 1)
     }
 
-    @Sendable private func checkByBody(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await gate.reader(request)
+    @Sendable private func checkByBody(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
         let (endUserID, featureKey, units) = try read(try await request.json()) {
             reader -> (EndUserID, FeatureKey, Int64)? in
             let endUserID = reader.endUserID()
@@ -46,6 +48,7 @@ struct EntitlementRoutes: Sendable {
     private func check(
         _ caller: Caller, endUserID: EndUserID, featureKey: FeatureKey, units: Int64
     ) throws(Problem) -> Response {
+        try gate.requireFreshMemory(for: caller)
         let now = systemNow()
         let key = AccountKey(environmentID: caller.environmentID, endUserID: endUserID)
         guard let catalogue = gate.replica.catalogue(caller.environmentID) else {

@@ -2,27 +2,24 @@ import Credits
 import Hummingbird
 import JSON
 import Messaging
+import Postgres
 import Representations
 import Storage
 
-/// Tenants, for the holder of the root key, and the API keys of a tenant's environment.
+/// Tenants, for the holder of the root key.
 struct TenantRoutes: Sendable {
     let site: Site
     private var keys: KeyDerivation { site.shownOnce.keys }
 
-    func add(to router: Router<APIContext>) {
-        router.post("/v1/admin/tenants", use: createTenant)
-        router.get("/v1/admin/tenants", use: listTenants)
-        router.get("/v1/admin/tenants/:id", use: showTenant)
-        router.post("/v1/api-keys", use: createKey)
-        router.get("/v1/api-keys", use: listKeys)
-        router.post("/v1/api-keys/:id/revoke", use: revokeKey)
+    func add(to routes: inout RouteTable) {
+        routes.post("/v1/admin/tenants", .root, use: createTenant)
+        routes.get("/v1/admin/tenants", .root, use: listTenants)
+        routes.get("/v1/admin/tenants/{id}", .root, use: showTenant)
     }
 
-    // MARK: - Tenants
-
-    @Sendable private func createTenant(_ request: Request, context: APIContext) async throws -> Response {
-        try site.authenticator.requireRoot(request)
+    @Sendable private func createTenant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
         let headers = try MutationHeaders(request, requestID: context.requestID)
         let body = try await request.json()
         let name = try read(body) { $0.string("name", length: 1...200) }
@@ -32,12 +29,13 @@ struct TenantRoutes: Sendable {
         let live = keys.key(.live, commandID: identity.id)
         let test = keys.key(.test, commandID: identity.id)
         return try await site.mutations.catalogue(
-            .createTenant(name: name, liveKey: newKey(live), testKey: newKey(test)), identity: identity,
+            .createTenant(name: name, liveKey: NewKey(live), testKey: NewKey(test)), identity: identity,
             environmentID: .installation, kind: nil, headers: headers)
     }
 
-    @Sendable private func listTenants(_ request: Request, context: APIContext) async throws -> Response {
-        try site.authenticator.requireRoot(request)
+    @Sendable private func listTenants(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
         var query = try RequestQuery(request)
         let page = try query.page()
         try query.finish()
@@ -48,8 +46,9 @@ struct TenantRoutes: Sendable {
         return .json(page.json(tenants, cursor: { [.string("\(PublicID(.tenant, $0.id))")] }) { $0.tenant($1) })
     }
 
-    @Sendable private func showTenant(_ request: Request, context: APIContext) async throws -> Response {
-        try site.authenticator.requireRoot(request)
+    @Sendable private func showTenant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
         let unknown = Problem(.notFound, "There is no tenant with that id.")
         guard let id = PublicID(.tenant, parsing: try context.pathParameter("id")) else { throw unknown }
         let found = try await site.reads.read(of: .installation) { connection in
@@ -59,47 +58,5 @@ struct TenantRoutes: Sendable {
         var json = JSONWriter()
         json.tenant(found)
         return .json(json.bytes)
-    }
-
-    // MARK: - API keys
-
-    @Sendable private func createKey(_ request: Request, context: APIContext) async throws -> Response {
-        let (caller, headers) = try site.mutator(request, context)
-        let body = try await request.json()
-        let name = try read(body) { $0.string("name", length: 1...200) }
-        let identity = CommandIdentity(
-            environmentID: caller.environmentID, idempotencyKey: headers.idempotencyKey
-        ) { CommandIdentity.content(request, body) }
-        let key = keys.key(APIKey.Kind(caller.kind), commandID: identity.id)
-        return try await site.mutations.catalogue(
-            .createKey(name: name, newKey(key)), identity: identity, environmentID: caller.environmentID,
-            kind: caller.kind, headers: headers)
-    }
-
-    @Sendable private func revokeKey(_ request: Request, context: APIContext) async throws -> Response {
-        let (caller, headers) = try site.mutator(request, context)
-        guard let id = PublicID(.key, parsing: try context.pathParameter("id")) else {
-            throw Problem(.notFound, "There is no key with that id in this environment.")
-        }
-        let body = try await request.json()
-        _ = try read(body) { _ in true }
-        return try await site.changeCatalogue(.revokeKey(id: id.bits), caller: caller, request, body, headers)
-    }
-
-    @Sendable private func listKeys(_ request: Request, context: APIContext) async throws -> Response {
-        let caller = try await site.reader(request)
-        var query = try RequestQuery(request)
-        let page = try query.page()
-        try query.finish()
-        let before = try page.cursorParts { Bits128(cursor: $0, .key) }
-        let keys = try await site.reads.read(of: caller.environmentID) { connection in
-            try await CatalogueReads.keys(
-                environmentID: caller.environmentID, before: before, limit: page.limit + 1, on: connection)
-        }
-        return .json(page.json(keys, cursor: { [.string("\(PublicID(.key, $0.id))")] }) { $0.key($1) })
-    }
-
-    private func newKey(_ text: String) -> NewKey {
-        NewKey(hash: APIKey.hash(text), hint: APIKey.hint(text))
     }
 }

@@ -9,13 +9,14 @@ import Representations
 struct UsageRoutes: Sendable {
     let site: Site
 
-    func add(to router: Router<APIContext>) {
-        router.post("/v1/usage", use: record)
-        router.post("/v1/usage/batch", use: recordBatch)
+    func add(to routes: inout RouteTable) {
+        routes.post("/v1/usage", .write(.usage), use: record)
+        routes.post("/v1/usage/batch", .write(.usage), use: recordBatch)
     }
 
-    @Sendable private func record(_ request: Request, context: APIContext) async throws -> Response {
-        let (caller, headers) = try site.mutator(request, context)
+    @Sendable private func record(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        let headers = try MutationHeaders(request, requestID: context.requestID)
         let sent = try read(try await request.json()) { SentEvent(&$0) }
         if let header = headers.idempotencyKey, let body = sent.idempotencyKey, header != body {
             throw Problem(
@@ -28,8 +29,10 @@ struct UsageRoutes: Sendable {
             caller: caller, headers: headers)
     }
 
-    @Sendable private func recordBatch(_ request: Request, context: APIContext) async throws -> Response {
-        let (caller, headers) = try site.mutator(request, context)
+    @Sendable private func recordBatch(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        let headers = try MutationHeaders(request, requestID: context.requestID)
         var batch = UsageBatch(site: site, caller: caller, headers: headers)
         try await batch.read(request)
         return try await batch.run()

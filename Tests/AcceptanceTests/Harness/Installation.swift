@@ -135,6 +135,13 @@ final class Installation: Sendable {
         _ = unlink(logPath)
     }
 
+    /// Lets the database be reached, or cuts every connection to it and refuses new ones.
+    func admitConnections(_ admits: Bool) async throws {
+        try await onServer("ALTER DATABASE \(name) ALLOW_CONNECTIONS \(admits)")
+        guard !admits else { return }
+        try await onServer("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '\(name)'")
+    }
+
     // MARK: - Looking inside
 
     /// Runs a subcommand of `quotastack` with this installation's configuration.

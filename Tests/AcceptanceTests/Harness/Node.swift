@@ -29,14 +29,23 @@ final class Node: Sendable {
     ///   - client: Who asks whether it is ready; by plain HTTP unless given.
     func start(_ extra: [String: String] = [:], readyAt client: Client? = nil) async throws {
         let client = client ?? Client(url: url, key: nil)
-        let started = try await ChildProcess.start(
-            [binary], environment: environment.merging(extra) { $1 }, logPath: logPath)
-        process.withLock { $0 = started }
+        let started = try await begin(extra)
         try await waitUntil("\(binary) is ready; its log:\n\(logPath)") {
             if started.hasEnded { throw HarnessError("\(binary) has ended:\n\(started.log.suffix(4_000))") }
             return (try? await client.get("/readyz"))?.status == 200
         }
     }
+
+    /// Starts the process, which may end at once.
+    @discardableResult
+    func begin(_ extra: [String: String] = [:]) async throws -> ChildProcess {
+        let started = try await ChildProcess.start(
+            [binary], environment: environment.merging(extra) { $1 }, logPath: logPath)
+        process.withLock { $0 = started }
+        return started
+    }
+
+    var hasEnded: Bool { process.withLock { $0 }?.hasEnded ?? true }
 
     /// Ends the process at whatever instruction it is.
     func kill() async {
@@ -55,11 +64,6 @@ final class Node: Sendable {
     /// Sends a signal: SIGSTOP freezes the process, SIGCONT lets it go on.
     func signal(_ number: Int32) {
         process.withLock { $0 }?.signal(number)
-    }
-
-    /// Waits until the process has ended by itself, and gives its status.
-    func ended() async -> Int32? {
-        await process.withLock { $0 }?.ended()
     }
 
     /// A number that the node shows among its metrics.

@@ -1,0 +1,45 @@
+import Credits
+import Hummingbird
+import JSON
+import Messaging
+import Representations
+
+/// What an environment is set to.
+struct ConfigRoutes: Sendable {
+    let site: Site
+
+    func add(to routes: inout RouteTable) {
+        routes.get("/v1/config", .read(.admin), use: show)
+        routes.patch("/v1/config", .write(.admin), use: update)
+    }
+
+    @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        try RequestQuery(request).finish()
+        var json = JSONWriter()
+        json.config(caller.config)
+        return .json(json.bytes)
+    }
+
+    @Sendable private func update(
+        _ request: Request, _ context: APIContext, _ caller: Caller
+    ) async throws -> Response {
+        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let body = try await request.json()
+        let change = try read(body) { reader -> ConfigChange? in
+            ConfigChange(
+                rateLimitPerSecond: reader.setting("rate_limit_per_second", in: EnvironmentConfig.rateLimits),
+                failClosedOverMilliseconds: reader.setting(
+                    "fail_closed_over_ms", in: EnvironmentConfig.failClosedLimits))
+        }
+        return try await site.changeCatalogue(.updateConfig(change), caller: caller, request, body, headers)
+    }
+}
+
+extension JSONReader {
+    /// A number; absence keeps it, null takes the default.
+    fileprivate mutating func setting(_ key: String, in range: ClosedRange<Int64>) -> FieldChange<Int32> {
+        let isThere = presence(of: key) != .absent
+        let value = optionalInt64(key, .plain, in: range).map { Int32($0) }
+        return isThere ? .set(value) : .keep
+    }
+}

@@ -1,0 +1,12 @@
+package import Credits
+package import JSON
+
+extension JSONWriter {
+    /// What an environment is set to; null is the default.
+    package mutating func config(_ config: EnvironmentConfig) {
+        beginObject()
+        member("rate_limit_per_second", config.rateLimitPerSecond.map { Int64($0) })
+        member("fail_closed_over_ms", config.failClosedOverMilliseconds.map { Int64($0) })
+        endObject()
+    }
+}

@@ -1,0 +1,112 @@
+import Glibc
+import JSON
+import Testing
+
+extension Acceptance {
+    /// What happens when a process ends or freezes at one instruction.
+    @Suite struct FailpointTests {
+        @Test("A command that kills every worker it comes to is parked; its neighbours are applied")
+        func poison() async throws {
+            try await withInstallation(serves: false) { installation in
+                let api = try await installation.startNodes("quotastack-api", 1)[0]
+                let worker = try await installation.startNodes("quotastack-ledger", 1)[0]
+                let client = try await installation.makeTenant(through: api).test
+                try await client.sell("api", unitCost: 1)
+                let neighbours = (0..<8).map { "neighbour-\($0)" }
+                for endUser in neighbours + ["poison"] { try await client.grant(endUser, 100).expect(201) }
+                #expect(await worker.stop() == 0)
+
+                // All wait in the queues when the first worker comes.
+                var operations: [String] = []
+                for endUser in neighbours + ["poison"] + neighbours {
+                    let events = JSONValue.object([
+                        "end_user_id": .string(endUser), "feature_key": "api", "units": 1,
+                    ])
+                    let answer = try await client.post("/v1/usage", events, headers: ["Prefer": "respond-async"])
+                    operations.append(try answer.expect(202).text("operation.id"))
+                }
+                let poison = operations[neighbours.count]
+                var deaths = 0
+                while try await client.status(of: poison) == "pending" {
+                    try await worker.begin(["QUOTASTACK_FAIL": "worker.during_decide:kill:subject=poison"])
+                    try await waitUntil("the worker dies or the command is parked") {
+                        if worker.hasEnded { return true }
+                        return try await client.status(of: poison) != "pending"
+                    }
+                    if worker.hasEnded { deaths += 1 }
+                    try #require(deaths < 20)
+                }
+                #expect(deaths >= 3)
+                for operation in operations where operation != poison {
+                    try await waitUntil("\(operation) is decided") {
+                        try await client.status(of: operation) == "succeeded"
+                    }
+                }
+                #expect(try await client.status(of: poison) == "failed")
+                #expect(try await client.balance("poison")["balance"] == 100)
+                for endUser in neighbours { #expect(try await client.balance(endUser)["balance"] == 98) }
+                let books = try await installation.run("verify")
+                #expect(books.output.contains("1 commands are parked"), "\(books.output)")
+            }
+        }
+
+        @Test(
+            "A reply that does not come is found in the database, and a key that meant something else is still told so")
+        func lostReply() async throws {
+            try await withInstallation(serves: false) { installation in
+                let api = try await installation.startNodes("quotastack-api", 1)[0]
+                let worker = try await installation.startNodes("quotastack-ledger", 1)[0]
+                let client = try await installation.makeTenant(through: api).test
+                try await client.sell("api", unitCost: 1)
+                try await client.grant("alice", 100).expect(201)
+                #expect(await worker.stop() == 0)
+                try await worker.start(["QUOTASTACK_FAIL": "worker.after_commit:freeze:n=1"])
+                let start = ContinuousClock.now
+                async let first = client.use("alice", "api", 7, key: "k")
+                try await first.expect(201)
+                #expect(ContinuousClock.now - start < .seconds(9), "not only after the whole wait")
+                let other = try await client.use("alice", "api", 8, key: "k")
+                #expect(other["code"] == "idempotency_key_reuse", "\(other)")
+                let found = try await api.metric("quotastack_api_lost_replies_total") ?? 0
+                #expect(found >= 2, "\(worker.log)")
+                worker.signal(SIGCONT)
+                try await client.use("alice", "api", 7, key: "k").expect(201)
+                #expect(try await client.balance("alice")["balance"] == 93)
+            }
+        }
+
+        @Test("A worker that dies between commit and acknowledgement is followed by one that answers the same")
+        func diesAfterCommit() async throws {
+            try await withInstallation(serves: false) { installation in
+                let api = try await installation.startNodes("quotastack-api", 1)[0]
+                let client: Client
+                do {
+                    let worker = try await installation.startNodes("quotastack-ledger", 1)[0]
+                    client = try await installation.makeTenant(through: api).test
+                    try await client.sell("api", unitCost: 1)
+                    try await client.grant("alice", 100).expect(201)
+                    #expect(await worker.stop() == 0)
+                }
+                let mortal = try installation.node("quotastack-ledger")
+                try await mortal.start(["QUOTASTACK_FAIL": "worker.after_commit:kill:n=1"])
+                let standby = try await installation.startNodes("quotastack-ledger", 1)[0]
+                // Whichever of the two has the shard: the mortal one applies at most once before it dies.
+                for number in 0..<10 { try await client.use("alice", "api", 1, key: "k\(number)").expect(201) }
+                #expect(try await client.balance("alice")["balance"] == 90)
+                for number in 0..<10 {
+                    let again = try await client.use("alice", "api", 1, key: "k\(number)").expect(201)
+                    #expect(again.isReplay)
+                }
+                #expect(try await client.balance("alice")["balance"] == 90)
+                #expect(await standby.stop() == 0)
+            }
+        }
+    }
+}
+
+extension Client {
+    /// `pending`, `succeeded` or `failed`.
+    func status(of operation: String) async throws -> String {
+        try await get("/v1/operations/\(operation)").expect(200).text("operation.status")
+    }
+}

@@ -1,0 +1,88 @@
+import JSON
+import Testing
+
+extension Acceptance {
+    /// What keeps one environment from taking what is there for all.
+    @Suite struct RateLimitTests {
+        @Test("An environment with a limit makes as many requests a second as it says, and its neighbours any number")
+        func requestsPerSecond() async throws {
+            let tenant = try await makeTenant()
+            let client = tenant.test
+            let scoped = try await client.post("/v1/api-keys", ["name": "k", "scopes": ["usage:write"]]).expect(201)
+            let meter = Client(url: client.url, key: try scoped.text("key"))
+            try await client.patch("/v1/config", ["rate_limit_per_second": 5]).expect(200)
+            let start = ContinuousClock.now
+            var statuses: [Int: Int] = [:]
+            for round in 0..<20 {
+                // What lacks a scope, and what is no request at all, counts as well as a check that is answered.
+                let answers = [
+                    try await client.check("alice", "api"), try await meter.check("alice", "api"),
+                    try await client.post("/v1/credits/grant", ["round": .integer(Int64(round))]),
+                    try await client.get("/v1/features"),
+                ]
+                for answer in answers {
+                    statuses[answer.status, default: 0] += 1
+                    guard answer.status == 429 else { continue }
+                    #expect(answer.headers["retry-after"] == "1")
+                    expectProblem(answer.expect(429, "rate_limited"))
+                }
+            }
+            let elapsed = ContinuousClock.now - start
+            let passed = 80 - statuses[429, default: 0]
+            #expect(passed >= 5 && passed <= 6 + 5 * Int(elapsed.components.seconds + 1), "\(statuses), \(elapsed)")
+            for _ in 0..<20 { try await tenant.live.check("alice", "api").expect(200) }
+            try await Client(url: client.url, key: nil).get("/healthz").expect(200)
+
+            try await waitUntil("the limit is lifted", within: 10) {
+                try await client.patch("/v1/config", ["rate_limit_per_second": .null]).status == 200
+            }
+            for _ in 0..<20 { try await client.check("alice", "api").expect(200) }
+        }
+
+        @Test(
+            "An environment whose commands are not decided fills half of a queue's room and leaves the rest to others")
+        func undecidedCommands() async throws {
+            try await withInstallation(serves: false) { installation in
+                let api = try installation.node("quotastack-api")
+                try await api.start(["QUOTASTACK_COMMAND_WAIT_MS": "60000"])
+                let worker = try installation.node("quotastack-ledger")
+                try await worker.start()
+                let (greedy, modest) = (
+                    try await installation.makeTenant(through: api).test,
+                    try await installation.makeTenant(through: api).test
+                )
+                try await greedy.grant("alice", 1).expect(201)
+                _ = await worker.stop()
+                let statuses = try await withThrowingTaskGroup(of: [Int].self) { group in
+                    for _ in 0..<16 {
+                        group.addTask {
+                            var statuses: [Int] = []
+                            for _ in 0..<150 { statuses.append(try await Self.grantLater(greedy).status) }
+                            return statuses
+                        }
+                    }
+                    return try await group.reduce(into: []) { $0 += $1 }
+                }
+                #expect(statuses.count { $0 == 202 } == 2_048)
+                #expect(statuses.count { $0 == 429 } == 352)
+                let refused = try await Self.grantLater(greedy).expect(429, "rate_limited")
+                #expect(refused.headers["retry-after"] == "1")
+                expectProblem(refused)
+                // Enough end users to find every queue.
+                for number in 0..<50 { try await Self.grantLater(modest, "user_\(number)").expect(202) }
+                // What was accepted is applied, what was refused is not, and then there is room again.
+                try await worker.start()
+                try await waitUntil("everything is decided") {
+                    try await greedy.balance("alice")["balance"] == 2_049
+                }
+                try await waitUntil("there is room again") { try await Self.grantLater(greedy).status == 202 }
+            }
+        }
+
+        private static func grantLater(_ client: Client, _ endUser: String = "alice") async throws -> Answer {
+            try await client.post(
+                "/v1/credits/grant", ["end_user_id": .string(endUser), "credits": 1],
+                headers: ["Prefer": "respond-async"])
+        }
+    }
+}
