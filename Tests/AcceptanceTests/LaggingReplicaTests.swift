@@ -2,7 +2,7 @@ import Glibc
 import Postgres
 import Testing
 
-extension Acceptance {
+extension Acceptance.Processes {
     @Suite struct LaggingReplicaTests {
         /// The server process that sends the log is frozen, so the effect is committed and this node cannot know it.
         @Test("A mutation is not answered as done before this node's checks show it")

@@ -4,7 +4,7 @@ import NIOSSL
 import Postgres
 import Testing
 
-extension Acceptance {
+extension Acceptance.Processes {
     /// An installation whose every connection is encrypted.
     @Suite struct TLSTests {
         private let folder: String
