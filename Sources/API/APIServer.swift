@@ -15,12 +15,12 @@ package struct APIServer: Service {
     private let server: HTTPServer
     private let reads: TenantReads
 
-    /// - Parameter reads: The connections that it reads over; closed when it ends.
+    /// - Parameter reads: Closed when it ends.
     package init(
         address: HTTPServer.Address, rootKey: String, reads: TenantReads, topology: Topology, commandWait: Duration,
         replica: Replica, gateway: CommandGateway, metrics: Metrics,
         logger: Logger
-    ) {
+    ) throws {
         let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
         let site = Site(
             gate: gate, reads: reads,
@@ -39,7 +39,7 @@ package struct APIServer: Service {
             Double(reads.statistics.waiting)
         }
         var endpoints: [Endpoint] = []
-        server = HTTPServer(
+        server = try HTTPServer(
             address: address,
             checks: [.postgres(reads), .broker { gateway.brokerState }, .replica(replica)], metrics: metrics,
             logger: logger
@@ -70,9 +70,10 @@ package struct APIServer: Service {
 package struct EntitlementServer: Service {
     private let server: HTTPServer
 
-    package init(address: HTTPServer.Address, replica: Replica, metrics: Metrics, logger: Logger) {
+    package init(address: HTTPServer.Address, replica: Replica, metrics: Metrics, logger: Logger) throws {
         let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: nil), replica: replica)
-        server = HTTPServer(address: address, checks: [.replica(replica)], metrics: metrics, logger: logger) { router in
+        server = try HTTPServer(address: address, checks: [.replica(replica)], metrics: metrics, logger: logger) {
+            router in
             var routes = RouteTable(router: router, gate: gate)
             EntitlementRoutes(gate: gate).add(to: &routes)
         }

@@ -173,6 +173,17 @@ final class Installation: Sendable {
             [binary] + arguments, environment: environment.merging(extra) { $1 }, logPath: path)
     }
 
+    /// The variables with which a process reaches both servers by TLS only, and verifies them.
+    func overTLS() throws -> [String: String] {
+        guard let databaseURL = variable("QUOTASTACK_TEST_DATABASE_TLS_URL"),
+            let amqpURL = variable("QUOTASTACK_TEST_AMQP_TLS_URL")
+        else {
+            throw HarnessError(
+                "the variables for TLS are not set: ./ops/test starts servers that speak it and sets them")
+        }
+        return ["DATABASE_URL": Self.url(databaseURL, database: name), "AMQP_URL": amqpURL]
+    }
+
     /// The URL of the installation's database for another login.
     func databaseURL(user: String, password: String) throws -> String {
         let url = environment["DATABASE_URL"] ?? ""
