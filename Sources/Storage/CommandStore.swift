@@ -19,6 +19,8 @@ package struct DecidedCommand: Hashable, Sendable {
     package let keyID: Bits128?
     /// Nil for what was decided before actions were recorded, and for an action that this release does not know.
     package let action: AuditAction?
+    /// The request that was the first to ask.
+    package let requestID: String
 }
 
 /// A command decided now, to be remembered.
@@ -72,7 +74,7 @@ package enum CommandStore {
 
     static let loadDecided: PostgresStatement = """
         select c.environment_id, c.command_id, c.fingerprint, c.account_id, c.revision, c.status, c.sequence, c.response,
-            c.key_id, c.action
+            c.key_id, c.action, c.request_id
         from unnest($1::integer[], $2::uuid[]) as k (environment_id, command_id)
         join commands c using (environment_id, command_id)
         """
@@ -105,7 +107,7 @@ package enum CommandStore {
             decided[key] = DecidedCommand(
                 fingerprint: try row.uuidOrNil(2).map { Bits128($0) }, status: UInt16(try row.int16(5)),
                 position: position, answer: answer, keyID: try row.uuidOrNil(8).map { Bits128($0) },
-                action: AuditAction(rawValue: try row.text(9)))
+                action: AuditAction(rawValue: try row.text(9)), requestID: try row.text(10))
         }
         return decided
     }

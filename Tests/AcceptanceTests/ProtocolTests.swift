@@ -133,7 +133,8 @@ extension Acceptance {
             #expect(
                 text.contains("quotastack_http_request_seconds_bucket{method=\"GET\",route=\"/readyz\",le=\"0.005\"}"))
             for name in [
-                "ledger_batch_commands_sum", "ledger_batch_seconds_sum", "ledger_commit_seconds_sum", "ledger_queues",
+                "ledger_batch_commands_sum", "ledger_queue_seconds_sum", "ledger_batch_seconds_sum",
+                "ledger_commit_seconds_sum", "ledger_queues",
                 "ledger_parked_commands_total", "replica_delay_seconds_sum", "replica_wal_lag_bytes",
                 "replica_wal_position", "replica_age_seconds", "api_read_connections", "api_reads_waiting",
             ] {
