@@ -25,6 +25,7 @@ let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-ser
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
 let package = Package(
@@ -44,6 +45,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -127,9 +129,11 @@ let package = Package(
             name: "API",
             dependencies: [
                 "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ", "Replica",
-                "Representations", "Runtime", "Storage", crypto, lifecycle, logging, nioCore,
+                "Representations", "Runtime", "Storage", crypto, lifecycle, logging, nioCore, nioSSL,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
             ], swiftSettings: settings),
 
         // Executables: which roles a process has.
@@ -154,12 +158,17 @@ let package = Package(
         // What tests share: numbers that are the same on every machine.
         .target(name: "SeededRandom", path: "Tests/SeededRandom", swiftSettings: settings),
 
+        // A server that gets as far as its certificate, for those that ought to be refused.
+        .target(
+            name: "TLSEndpoint", dependencies: [nioCore, nioPosix, nioSSL], path: "Tests/TLSEndpoint",
+            swiftSettings: settings),
+
         // Tests: the pure core by tables and seeded runs, the adapters on real servers, the whole over HTTP.
         .testTarget(
             name: "AcceptanceTests",
             dependencies: [
                 "APINode", "Credits", "EntitlementNode", "JSON", "LedgerNode", "Postgres", "QuotaStackCLI", "RabbitMQ",
-                "SeededRandom", nioCore, nioHTTP1,
+                "SeededRandom", nioCore, nioHTTP1, nioSSL,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),
         .testTarget(
@@ -189,8 +198,9 @@ let package = Package(
                 logging,
             ], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
-        .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),
-        .testTarget(name: "RabbitMQTests", dependencies: ["RabbitMQ", logging], swiftSettings: settings),
+        .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TLSEndpoint"], swiftSettings: settings),
+        .testTarget(
+            name: "RabbitMQTests", dependencies: ["RabbitMQ", "TLSEndpoint", logging], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

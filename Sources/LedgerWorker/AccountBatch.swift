@@ -6,6 +6,7 @@ import Messaging
 import Metering
 import Postgres
 import Representations
+import Runtime
 import Storage
 
 /// One account command on its way through a batch.
@@ -56,7 +57,8 @@ struct AccountBatch {
     /// - Returns: A result per item, in order. An error means that nothing was applied, unless the connection was lost
     ///   on the way: then applying the same items again finds out and completes.
     static func apply(
-        _ items: [AccountItem], catalogues: inout CatalogueCache, on connection: PostgresConnection
+        _ items: [AccountItem], catalogues: inout CatalogueCache, metrics: LedgerMetrics,
+        on connection: PostgresConnection
     ) async throws -> [CommandResult] {
         var batch = AccountBatch(items, on: connection)
         try await batch.load()
@@ -64,7 +66,9 @@ struct AccountBatch {
         Failpoint.workerAfterLoad.hit()
         let results = items.map { batch.decide($0, catalogue: catalogues[$0.environmentID]) }
         Failpoint.workerAfterDecide.hit()
+        let start = ContinuousClock.now
         try await LedgerStore.write(batch.drafts, decided: batch.decisions, on: connection)
+        metrics.commitSeconds.observe((ContinuousClock.now - start).seconds)
         return results
     }
 

@@ -114,7 +114,8 @@ actor BatchLoop {
             let start = ContinuousClock.now
             let results = try await repeating { connection in
                 var catalogues = self.catalogues
-                let results = try await AccountBatch.apply(items, catalogues: &catalogues, on: connection)
+                let results = try await AccountBatch.apply(
+                    items, catalogues: &catalogues, metrics: metrics, on: connection)
                 self.catalogues = catalogues
                 return results
             }

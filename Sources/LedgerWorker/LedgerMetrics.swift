@@ -4,6 +4,7 @@ import Runtime
 struct LedgerMetrics: Sendable {
     let batchSize: Histogram
     let batchSeconds: Histogram
+    let commitSeconds: Histogram
     let appliedCommands: Counter
     let repeatedTransactions: Counter
     let parkedCommands: Counter
@@ -14,6 +15,9 @@ struct LedgerMetrics: Sendable {
             buckets: [1, 4, 16, 64, 256, 1_024, 4_096])
         batchSeconds = metrics.histogram(
             "quotastack_ledger_batch_seconds", "Time from taking a batch to its commit.",
+            buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5])
+        commitSeconds = metrics.histogram(
+            "quotastack_ledger_commit_seconds", "Time to write a decided batch and commit it.",
             buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5])
         appliedCommands = metrics.counter("quotastack_ledger_commands_total", "Commands decided.")
         repeatedTransactions = metrics.counter(

@@ -39,6 +39,12 @@ package struct Settings: Sendable {
                 "Port that the node listens on; without it quotastack-ledger takes 8081, quotastack-entitlements 8082."
         ),
         Key(
+            name: "QUOTASTACK_TLS_CERTIFICATE", defaultValue: nil, isSecret: false,
+            help: "PEM file of the node's certificate and its chain: with it the node speaks HTTPS."),
+        Key(
+            name: "QUOTASTACK_TLS_KEY", defaultValue: nil, isSecret: false,
+            help: "PEM file of the certificate's key, without a passphrase."),
+        Key(
             name: "QUOTASTACK_QUEUE_PREFIX", defaultValue: "", isSecret: false,
             help: "Set before the name of every queue, so that installations can share a broker."),
         Key(
@@ -67,6 +73,8 @@ package struct Settings: Sendable {
     private let databaseURL: String?
     private let amqpURL: String?
     private let rootKeyText: String?
+    private let tlsCertificate: String?
+    private let tlsKey: String?
 
     /// - Parameter defaultPort: The port of a node for which none is configured.
     /// - Throws: `SettingsError` with a sentence about the value that cannot be used.
@@ -101,6 +109,8 @@ package struct Settings: Sendable {
         amqpURL = text("AMQP_URL", isSecret: true)
         rootKeyText = text("QUOTASTACK_ROOT_KEY", isSecret: true)
         host = text("QUOTASTACK_HOST") ?? ""
+        tlsCertificate = text("QUOTASTACK_TLS_CERTIFICATE")
+        tlsKey = text("QUOTASTACK_TLS_KEY")
         port = try number("QUOTASTACK_PORT", in: 1...65_535)
         queuePrefix = text("QUOTASTACK_QUEUE_PREFIX") ?? ""
         shardCount = Int32(try number("QUOTASTACK_SHARDS", in: 1...256))
@@ -119,6 +129,16 @@ package struct Settings: Sendable {
     package func amqp() throws -> AMQPConfiguration {
         guard let amqpURL else { throw SettingsError("AMQP_URL is not set") }
         return try AMQPConfiguration(url: amqpURL)
+    }
+
+    /// The PEM files with which a node speaks HTTPS; nil for plain HTTP.
+    package func tlsFiles() throws -> (certificate: String, key: String)? {
+        switch (tlsCertificate ?? "", tlsKey ?? "") {
+        case ("", ""): return nil
+        case ("", _), (_, ""):
+            throw SettingsError("QUOTASTACK_TLS_CERTIFICATE and QUOTASTACK_TLS_KEY go together: set both or none")
+        case (let certificate, let key): return (certificate, key)
+        }
     }
 
     /// Tells this process where to fail, if it shall. Torture runs do; neither variable is for anybody else, so neither is

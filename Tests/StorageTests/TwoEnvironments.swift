@@ -63,7 +63,8 @@ struct TwoEnvironments {
                     decode(repeat('00', 32), 'hex'));
             insert into commands (environment_id, command_id, account_id, revision, status, sequence, decided_at,
                 request_id, action) values (\(number), \(id), \(number), 1, 201, 1, now(), 'req_1', 'credits.grant');
-            insert into parked_commands (queue, environment_id, error, message) values ('', \(number), 'broken', '');
+            insert into parked_commands (queue, environment_id, command_id, error, message)
+                values ('', \(number), \(id), 'broken', '');
             """
     }
 }

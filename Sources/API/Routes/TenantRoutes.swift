@@ -2,6 +2,7 @@ import Credits
 import Hummingbird
 import JSON
 import Messaging
+import Postgres
 import Representations
 import Storage
 

@@ -144,6 +144,23 @@ final class Installation: Sendable {
 
     // MARK: - Looking inside
 
+    /// The server process that sends the write-ahead log to the only replica of this installation.
+    func logSender() async throws -> pid_t {
+        let senders = try await PostgresConnection.lent(database) { connection in
+            try await connection.run(
+                PostgresQuery(
+                    """
+                    select pid from pg_stat_activity
+                    where datname = current_database() and backend_type = 'walsender'
+                    """)
+            ).map { try $0.int32(0) }
+        }
+        guard senders.count == 1, let sender = senders.first else {
+            throw HarnessError("\(senders.count) processes send the log")
+        }
+        return sender
+    }
+
     /// Runs a subcommand of `quotastack` with this installation's configuration.
     ///
     /// - Parameter extra: Further environment variables for this process only.
@@ -154,6 +171,17 @@ final class Installation: Sendable {
         defer { _ = unlink(path) }
         return try await ChildProcess.run(
             [binary] + arguments, environment: environment.merging(extra) { $1 }, logPath: path)
+    }
+
+    /// The variables with which a process reaches both servers by TLS only, and verifies them.
+    func overTLS() throws -> [String: String] {
+        guard let databaseURL = variable("QUOTASTACK_TEST_DATABASE_TLS_URL"),
+            let amqpURL = variable("QUOTASTACK_TEST_AMQP_TLS_URL")
+        else {
+            throw HarnessError(
+                "the variables for TLS are not set: ./ops/test starts servers that speak it and sets them")
+        }
+        return ["DATABASE_URL": Self.url(databaseURL, database: name), "AMQP_URL": amqpURL]
     }
 
     /// The URL of the installation's database for another login.
