@@ -167,8 +167,9 @@ let package = Package(
         .testTarget(
             name: "AcceptanceTests",
             dependencies: [
-                "APINode", "Credits", "EntitlementNode", "JSON", "LedgerNode", "Postgres", "QuotaStackCLI", "RabbitMQ",
-                "SeededRandom", nioCore, nioHTTP1, nioSSL,
+                "API", "APINode", "Credits", "EntitlementNode", "JSON", "LedgerNode", "Messaging", "Postgres",
+                "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage", logging, nioCore,
+                nioHTTP1, nioSSL,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),
         .testTarget(
