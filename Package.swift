@@ -100,6 +100,7 @@ let package = Package(
                 .embedInCode("0003_roles.sql"), .embedInCode("0003_roles.after.sql"),
                 .embedInCode("0004_ledger_workers.sql"),
                 .embedInCode("0005_suspects.sql"),
+                .embedInCode("0006_audit.sql"),
             ],
             swiftSettings: settings),
         .target(
@@ -203,7 +204,8 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Storage", logging,
+                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Representations", "Storage",
+                logging,
             ], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TLSEndpoint"], swiftSettings: settings),

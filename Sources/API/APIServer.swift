@@ -1,4 +1,5 @@
 import Hummingbird
+import Postgres
 package import Logging
 package import Messaging
 package import Replica
@@ -28,6 +29,15 @@ package struct APIServer: Service {
                 shownOnce: ShownOnce(keys: KeyDerivation(rootKey: rootKey)),
                 wait: commandWait))
         self.reads = reads
+        metrics.gauge("quotastack_api_read_connections", "Connections of the pool for reads.") {
+            Double(reads.statistics.open)
+        }
+        metrics.gauge("quotastack_api_read_connections_in_use", "Connections of the pool that are lent.") {
+            Double(reads.statistics.open - reads.statistics.idle)
+        }
+        metrics.gauge("quotastack_api_reads_waiting", "Reads that wait for a connection of the pool.") {
+            Double(reads.statistics.waiting)
+        }
         var endpoints: [Endpoint] = []
         server = try HTTPServer(
             address: address,
@@ -42,6 +52,7 @@ package struct APIServer: Service {
             AccountRoutes(site: site).add(to: &routes)
             EntitlementRoutes(gate: gate).add(to: &routes)
             UsageRoutes(site: site).add(to: &routes)
+            AuditRoutes(site: site).add(to: &routes)
             OperationRoutes(site: site).add(to: &routes)
             endpoints = routes.endpoints
         }

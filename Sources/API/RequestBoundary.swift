@@ -7,16 +7,12 @@ import Runtime
 /// The outermost layer of every request: gives it an id, turns every error into a problem, logs and measures.
 struct RequestBoundary: RouterMiddleware {
     let logger: Logger
-    let seconds: Runtime.Histogram
-    let answered: Counter
-    let failed: Counter
+    private let seconds: RouteHistograms
+    private let failed: Counter
 
     init(metrics: Metrics, logger: Logger) {
         self.logger = logger
-        seconds = metrics.histogram(
-            "quotastack_api_request_seconds", "Time from a request's head to its answer.",
-            buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 10])
-        answered = metrics.counter("quotastack_api_requests_total", "Requests answered.")
+        seconds = RouteHistograms(metrics)
         failed = metrics.counter("quotastack_api_errors_total", "Requests answered with a 5xx status.")
     }
 
@@ -48,8 +44,8 @@ struct RequestBoundary: RouterMiddleware {
         }
         response.headers[.requestID] = context.requestID
         let duration = ContinuousClock.now - start
-        seconds.observe(duration.seconds)
-        answered.increment()
+        seconds.observe(
+            duration.seconds, method: request.method.rawValue, route: context.coreContext.endpointPath.value)
         // A node that is not ready yet says so in its answer; that is no failure to look into.
         if response.status.code >= 500, request.uri.path != "/readyz" {
             failed.increment()

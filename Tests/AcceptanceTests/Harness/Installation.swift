@@ -144,6 +144,23 @@ final class Installation: Sendable {
 
     // MARK: - Looking inside
 
+    /// The server process that sends the write-ahead log to the only replica of this installation.
+    func logSender() async throws -> pid_t {
+        let senders = try await PostgresConnection.lent(database) { connection in
+            try await connection.run(
+                PostgresQuery(
+                    """
+                    select pid from pg_stat_activity
+                    where datname = current_database() and backend_type = 'walsender'
+                    """)
+            ).map { try $0.int32(0) }
+        }
+        guard senders.count == 1, let sender = senders.first else {
+            throw HarnessError("\(senders.count) processes send the log")
+        }
+        return sender
+    }
+
     /// Runs a subcommand of `quotastack` with this installation's configuration.
     ///
     /// - Parameter extra: Further environment variables for this process only.
