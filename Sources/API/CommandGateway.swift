@@ -296,7 +296,6 @@ package final class CommandGateway: Service {
                     let results = request.commands.identities.compactMap { identity in
                         found[identity.id]?.result(for: identity, requestID: request.requestID)
                     }
-                    // What was refused as malformed is not remembered; only its reply, or a repetition, can tell.
                     guard results.count == request.commands.count else { continue }
                     foundReplies.increment()
                     receive(CommandReply(token: request.token, results: results))

@@ -15,9 +15,11 @@ struct DecidedAnswer: Sendable {
     let action: AuditAction?
     let result: CommandResult
 
-    /// The answer to a request: the command's result, unless its key stood for another request.
-    func result(for identity: CommandIdentity, requestID: String) -> CommandResult {
+    /// The answer to a request: the command's result, unless its key stood for another request. Nil when that one was
+    /// malformed, which leaves this one to be decided.
+    func result(for identity: CommandIdentity, requestID: String) -> CommandResult? {
         guard identity.idempotencyKey?.fingerprint == fingerprint else {
+            if result.status == 400 { return nil }
             return CommandResult(
                 status: Problem.keyReuse.code.status, isReplay: false, position: .none,
                 body: Problem.keyReuse.json(requestID: requestID))

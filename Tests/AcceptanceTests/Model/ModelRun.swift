@@ -1,4 +1,5 @@
 import Credits
+import LedgerModel
 import Glibc
 import JSON
 import SeededRandom
