@@ -25,6 +25,7 @@ let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-ser
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
 let package = Package(
@@ -45,6 +46,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -99,6 +101,7 @@ let package = Package(
                 .embedInCode("0003_roles.sql"), .embedInCode("0003_roles.after.sql"),
                 .embedInCode("0004_ledger_workers.sql"),
                 .embedInCode("0005_suspects.sql"),
+                .embedInCode("0006_audit.sql"),
             ],
             swiftSettings: settings),
         .target(
@@ -127,9 +130,19 @@ let package = Package(
             name: "API",
             dependencies: [
                 "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ", "Replica",
-                "Representations", "Runtime", "Storage", crypto, lifecycle, logging, nioCore,
+                "Representations", "Runtime", "Storage", crypto, lifecycle, logging, nioCore, nioSSL,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+            ], swiftSettings: settings),
+
+        // What is wrong with an installation.
+        .target(
+            name: "Doctor",
+            dependencies: [
+                "JSON", "Messaging", "Postgres", "RabbitMQ", "Runtime", "Storage", logging, nioCore,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),
 
         // Executables: which roles a process has.
@@ -145,7 +158,8 @@ let package = Package(
         .executableTarget(
             name: "QuotaStackCLI",
             dependencies: [
-                "API", "Failpoints", "Ingest", "JSON", "LoadGenerator", "Messaging", "Migrations", "Nodes", "Postgres",
+                "API", "Doctor", "Failpoints", "Ingest", "JSON", "LoadGenerator", "Messaging", "Migrations", "Nodes",
+                "Postgres",
                 "Runtime",
                 "Storage", arguments, logging, nioCore, nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -154,6 +168,10 @@ let package = Package(
         // What tests share: numbers that are the same on every machine.
         .target(name: "SeededRandom", path: "Tests/SeededRandom", swiftSettings: settings),
 
+        // A server that gets as far as its certificate, for those that ought to be refused.
+        .target(
+            name: "TLSEndpoint", dependencies: [nioCore, nioPosix, nioSSL], path: "Tests/TLSEndpoint",
+            swiftSettings: settings),
         // What tests and the torture share: the written rules as a model, and programs that run beside.
         .target(name: "LedgerModel", dependencies: ["Credits"], path: "Tests/LedgerModel", swiftSettings: settings),
         .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),
@@ -170,14 +188,14 @@ let package = Package(
         .testTarget(
             name: "AcceptanceTests",
             dependencies: [
-                "APINode", "ChildProcesses", "Credits", "EntitlementNode", "JSON", "LedgerModel", "LedgerNode",
-                "Postgres",
-                "QuotaStackCLI", "RabbitMQ",
-                "SeededRandom", nioCore, nioHTTP1,
+                "API", "APINode", "ChildProcesses", "Credits", "EntitlementNode", "JSON", "LedgerModel", "LedgerNode",
+                "Messaging", "Postgres", "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage",
+                logging, nioCore, nioHTTP1, nioSSL,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),
         .testTarget(
             name: "APITests", dependencies: ["API", "Credits", "JSON", "Messaging"], swiftSettings: settings),
+        .testTarget(name: "DoctorTests", dependencies: ["Doctor", "JSON", "Storage"], swiftSettings: settings),
         .testTarget(name: "CreditsTests", dependencies: ["Credits"], swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
         .testTarget(
@@ -199,11 +217,13 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Storage", logging,
+                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Representations", "Storage",
+                logging,
             ], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
-        .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),
-        .testTarget(name: "RabbitMQTests", dependencies: ["RabbitMQ", logging], swiftSettings: settings),
+        .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TLSEndpoint"], swiftSettings: settings),
+        .testTarget(
+            name: "RabbitMQTests", dependencies: ["RabbitMQ", "TLSEndpoint", logging], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -58,7 +58,8 @@ grant update (version, revision, balance, reserved, overage, lifetime_granted, b
 grant update (remaining, held, open) on blocks to quotastack_ledger;
 grant delete on accounts, commands to quotastack_ledger;
 
--- The API reads for tenants. Keys are looked up in memory, so even their hashes are none of its business.
+-- The API reads for tenants. Keys are looked up in memory, so even their hashes are none of its business; of a parked
+-- command it asks no more than whether it is one.
 grant select on tenants, environments, features, metering_rules, accounts, blocks, entries, commands
     to quotastack_api;
 grant select (environment_id, key_id, name, scopes, hint, created_at, expires_at, replaces, revoked_at) on api_keys

@@ -7,9 +7,9 @@ create table suspects (
     constraint suspects_pkey primary key (suspect_id)
 );
 
--- An operation asks whether its command is parked.
-create index parked_commands_command on parked_commands (environment_id, command_id);
-
 grant select, insert, delete on suspects to quotastack_ledger;
 grant update (attempts) on suspects to quotastack_ledger;
 grant select on suspects to quotastack_operator;
+
+-- An operation asks whether its command is parked.
+create index parked_commands_command on parked_commands (environment_id, command_id);

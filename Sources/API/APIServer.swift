@@ -1,4 +1,5 @@
 import Hummingbird
+import Postgres
 package import Logging
 package import Messaging
 package import Replica
@@ -14,12 +15,12 @@ package struct APIServer: Service {
     private let server: HTTPServer
     private let reads: TenantReads
 
-    /// - Parameter reads: The connections that it reads over; closed when it ends.
+    /// - Parameter reads: Closed when it ends.
     package init(
         address: HTTPServer.Address, rootKey: String, reads: TenantReads, topology: Topology, commandWait: Duration,
         replica: Replica, gateway: CommandGateway, metrics: Metrics,
         logger: Logger
-    ) {
+    ) throws {
         let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
         let site = Site(
             gate: gate, reads: reads,
@@ -28,8 +29,17 @@ package struct APIServer: Service {
                 shownOnce: ShownOnce(keys: KeyDerivation(rootKey: rootKey)),
                 wait: commandWait))
         self.reads = reads
+        metrics.gauge("quotastack_api_read_connections", "Connections of the pool for reads.") {
+            Double(reads.statistics.open)
+        }
+        metrics.gauge("quotastack_api_read_connections_in_use", "Connections of the pool that are lent.") {
+            Double(reads.statistics.open - reads.statistics.idle)
+        }
+        metrics.gauge("quotastack_api_reads_waiting", "Reads that wait for a connection of the pool.") {
+            Double(reads.statistics.waiting)
+        }
         var endpoints: [Endpoint] = []
-        server = HTTPServer(
+        server = try HTTPServer(
             address: address,
             checks: [.postgres(reads), .broker { gateway.brokerState }, .replica(replica)], metrics: metrics,
             logger: logger
@@ -42,6 +52,7 @@ package struct APIServer: Service {
             AccountRoutes(site: site).add(to: &routes)
             EntitlementRoutes(gate: gate).add(to: &routes)
             UsageRoutes(site: site).add(to: &routes)
+            AuditRoutes(site: site).add(to: &routes)
             OperationRoutes(site: site).add(to: &routes)
             endpoints = routes.endpoints
         }
@@ -59,9 +70,10 @@ package struct APIServer: Service {
 package struct EntitlementServer: Service {
     private let server: HTTPServer
 
-    package init(address: HTTPServer.Address, replica: Replica, metrics: Metrics, logger: Logger) {
+    package init(address: HTTPServer.Address, replica: Replica, metrics: Metrics, logger: Logger) throws {
         let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: nil), replica: replica)
-        server = HTTPServer(address: address, checks: [.replica(replica)], metrics: metrics, logger: logger) { router in
+        server = try HTTPServer(address: address, checks: [.replica(replica)], metrics: metrics, logger: logger) {
+            router in
             var routes = RouteTable(router: router, gate: gate)
             EntitlementRoutes(gate: gate).add(to: &routes)
         }

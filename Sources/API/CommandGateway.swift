@@ -160,8 +160,9 @@ package final class CommandGateway: Service {
     ///   - deadline: When to stop waiting for the results.
     ///   - returnsWhenAccepted: True to come back with `.pending` as soon as the queue has accepted the request.
     func send(
-        to queue: String, requestID: String, traceParent: String?, environmentID: EnvironmentID, wantsBodies: Bool,
-        commands: CommandRequest.Commands, deadline: ContinuousClock.Instant, returnsWhenAccepted: Bool
+        to queue: String, requestID: String, traceParent: String?, actor: Actor, environmentID: EnvironmentID,
+        wantsBodies: Bool, commands: CommandRequest.Commands, deadline: ContinuousClock.Instant,
+        returnsWhenAccepted: Bool
     ) async -> Reply {
         await withCheckedContinuation { continuation in
             let lane = Lane(queue: queue, environmentID: environmentID)
@@ -175,8 +176,8 @@ package final class CommandGateway: Service {
                 let token = state.nextToken
                 state.nextToken += 1
                 let request = CommandRequest(
-                    token: token, requestID: requestID, traceParent: traceParent, environmentID: environmentID,
-                    wantsBodies: wantsBodies, commands: commands)
+                    token: token, requestID: requestID, traceParent: traceParent, actor: actor,
+                    environmentID: environmentID, wantsBodies: wantsBodies, commands: commands)
                 state.add(
                     Waiting(
                         lane: lane, request: request, deadline: deadline, returnsWhenAccepted: returnsWhenAccepted,
@@ -199,7 +200,8 @@ package final class CommandGateway: Service {
         while let requests = takeWaiting(for: queue) {
             messageSize.observe(Double(requests.reduce(0) { $0 + $1.commands.count }))
             let message = AMQPMessage(
-                routingKey: queue, body: CommandMessage(requests: requests).encoded(), replyTo: replyQueue,
+                routingKey: queue, body: CommandMessage(sentAt: systemNow(), requests: requests).encoded(),
+                replyTo: replyQueue,
                 mandatory: !KnownBug.noMandatoryFlag.isActive)
             Failpoint.apiBeforePublish.hit()
             do throws(AMQPError) {
@@ -284,11 +286,12 @@ package final class CommandGateway: Service {
     /// requests go on waiting.
     private func lookUpLostReplies() async {
         while (try? await Task.sleep(for: .milliseconds(250))) != nil {
-            for (scope, requests) in Dictionary(grouping: takeOverdue(), by: LookUpScope.init) {
+            for (kind, requests) in Dictionary(grouping: takeOverdue(), by: LookUp.init) {
                 let ids = requests.flatMap { $0.commands.identities.map(\.id) }
-                let found = try? await answers.find(
-                    environmentID: scope.environmentID, commandIDs: ids, wantsBodies: scope.wantsBodies)
-                guard let found else { continue }
+                guard
+                    let found = try? await answers.find(
+                        environmentID: kind.environmentID, commandIDs: ids, wantsBodies: kind.wantsBodies)
+                else { continue }
                 for request in requests {
                     let results = request.commands.identities.compactMap { identity in
                         found[identity.id]?.result(for: identity, requestID: request.requestID)
@@ -298,17 +301,6 @@ package final class CommandGateway: Service {
                     receive(CommandReply(token: request.token, results: results))
                 }
             }
-        }
-    }
-
-    /// What is asked for in one question.
-    private struct LookUpScope: Hashable {
-        let environmentID: EnvironmentID
-        let wantsBodies: Bool
-
-        init(_ request: CommandRequest) {
-            environmentID = request.environmentID
-            wantsBodies = request.wantsBodies
         }
     }
 
@@ -353,6 +345,17 @@ package final class CommandGateway: Service {
         if error.outcomeIsUnknown { return unconfirmed }
         if case .rejected = error.kind { return overloaded }
         return Problem(.unavailable, "The command queue cannot be reached. Nothing was done; try again in a moment.")
+    }
+}
+
+/// What requests must have in common to be looked up together.
+private struct LookUp: Hashable {
+    let environmentID: EnvironmentID
+    let wantsBodies: Bool
+
+    init(_ request: CommandRequest) {
+        environmentID = request.environmentID
+        wantsBodies = request.wantsBodies
     }
 }
 

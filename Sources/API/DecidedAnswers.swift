@@ -5,9 +5,14 @@ import Postgres
 import Representations
 package import Storage
 
-/// What a command came to, and which request it was.
+/// What a command came to, which request it was, and whose.
 struct DecidedAnswer: Sendable {
     let fingerprint: Bits128?
+    /// The request that was the first to ask.
+    let requestID: String
+    /// The key that asked; nil for the root key.
+    let keyID: Bits128?
+    let action: AuditAction?
     let result: CommandResult
 
     /// The answer to a request: the command's result, unless its key stood for another request. Nil when that one was
@@ -19,7 +24,8 @@ struct DecidedAnswer: Sendable {
                 status: Problem.keyReuse.code.status, isReplay: false, position: .none,
                 body: Problem.keyReuse.json(requestID: requestID))
         }
-        return result
+        return CommandResult(
+            status: result.status, isReplay: self.requestID != requestID, position: result.position, body: result.body)
     }
 }
 
@@ -33,7 +39,7 @@ package struct DecidedAnswers: Sendable {
 
     /// What a command came to, or nil while it has come to nothing.
     func find(environmentID: EnvironmentID, commandID: Bits128) async throws -> DecidedAnswer? {
-        try await find(environmentID: environmentID, commandIDs: [commandID])[commandID]
+        try await find(environmentID: environmentID, commandIDs: [commandID], wantsBodies: true)[commandID]
     }
 
     /// Whether a command was put aside because it cannot be applied.
@@ -45,9 +51,9 @@ package struct DecidedAnswers: Sendable {
 
     /// What those among the commands of an environment came to that have come to something.
     ///
-    /// - Parameter wantsBodies: False to have the id alone of every use, as the events of a batch show it.
+    /// - Parameter wantsBodies: False when the id of a successful use will do, as in the ledger's own replies.
     func find(
-        environmentID: EnvironmentID, commandIDs: [Bits128], wantsBodies: Bool = true
+        environmentID: EnvironmentID, commandIDs: [Bits128], wantsBodies: Bool
     ) async throws -> [Bits128: DecidedAnswer] {
         try await reads.read(of: environmentID) { connection in
             let keys = commandIDs.map { CommandKey(environmentID: environmentID, id: $0) }
@@ -67,7 +73,8 @@ package struct DecidedAnswers: Sendable {
                     body = use
                 }
                 results[key.id] = DecidedAnswer(
-                    fingerprint: command.fingerprint,
+                    fingerprint: command.fingerprint, requestID: command.requestID, keyID: command.keyID,
+                    action: command.action,
                     result: CommandResult(
                         status: command.status, isReplay: false, position: command.position, body: body))
             }

@@ -1,45 +1,60 @@
 import Hummingbird
+import HummingbirdCore
+import HummingbirdTLS
 package import Logging
 package import Runtime
 import ServiceLifecycle
 
 /// What every node has: an HTTP server with `/healthz`, `/readyz` and `/metrics`, and whatever else it serves.
 package struct HTTPServer: Service {
-    /// Where a node listens.
-    package struct Address: Sendable {
+    /// Where a node listens, and whether it speaks HTTPS there or plain HTTP.
+    package struct Address: Sendable, CustomStringConvertible {
         package let host: String
         package let port: Int
+        /// Nil for plain HTTP.
+        package let identity: TLSIdentity?
 
-        package init(host: String, port: Int) {
+        package init(host: String, port: Int, identity: TLSIdentity?) {
             self.host = host
             self.port = port
+            self.identity = identity
+        }
+
+        package var description: String {
+            "\(identity == nil ? "http" : "https")://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+        }
+
+        /// Whether keys and answers pass over a network for everybody on it to read.
+        package var isExposed: Bool {
+            identity == nil && !isLoopback(host)
         }
     }
 
     private let application: Application<RouterResponder<APIContext>>
 
     /// A server with nothing else: for nodes whose work is not HTTP.
-    package init(address: Address, checks: [HealthCheck], metrics: Metrics, logger: Logger) {
-        self.init(address: address, checks: checks, metrics: metrics, logger: logger) { _ in }
+    package init(address: Address, checks: [HealthCheck], metrics: Metrics, logger: Logger) throws {
+        try self.init(address: address, checks: checks, metrics: metrics, logger: logger) { _ in }
     }
 
     init(
         address: Address, checks: [HealthCheck], metrics: Metrics, logger: Logger,
         addRoutes: (Router<APIContext>) -> Void
-    ) {
+    ) throws {
         let router = Router(context: APIContext.self)
         router.add(middleware: RequestBoundary(metrics: metrics, logger: logger))
         HealthRoutes(checks: checks, metrics: metrics).add(to: router)
         addRoutes(router)
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
+        let plain = HTTPServerBuilder.http1(
+            configuration: .init(
+                idleTimeout: .seconds(60),
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 16 << 10, maxHeaderFieldCount: 100)))
         application = Application(
             router: router,
-            server: .http1(
-                configuration: .init(
-                    idleTimeout: .seconds(60),
-                    httpDecoderConfiguration: .init(
-                        maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 16 << 10, maxHeaderFieldCount: 100))),
+            server: try address.identity.map { try .tls(plain, tlsConfiguration: $0.configuration) } ?? plain,
             configuration: ApplicationConfiguration(
                 address: .hostname(address.host, port: address.port), serverName: nil, backlog: 1_024,
                 reuseAddress: true),

@@ -51,7 +51,8 @@ package struct HealthCheck: Sendable {
             switch replica.state {
             case .live: nil
             case .loading: "loading"
-            case .disconnected(let since): "disconnected for \((ContinuousClock.now - since).components.seconds) s"
+            case .disconnected(let since):
+                "has not heard from the database for \((ContinuousClock.now - since).components.seconds) s"
             }
         }
     }

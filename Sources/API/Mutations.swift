@@ -1,36 +1,42 @@
 import Credits
 import Crypto
 import Failpoints
-import Glibc
 import Hummingbird
 import JSON
 import Ledger
 import Messaging
 import Replica
 import Representations
+import Runtime
 
 /// The system's clock, in UTC.
 func systemNow() -> Instant {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Instant(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000)
+    Instant(microseconds: systemMicroseconds())
 }
 
-/// What a request says about itself beside its body.
+/// What is known of a request beside its body.
 struct MutationHeaders: Sendable {
     let requestID: String
+    let clientAddress: String?
     let traceParent: String?
     let idempotencyKey: String?
     let respondsAsync: Bool
 
-    init(_ request: Request, requestID: String) throws(Problem) {
-        self.requestID = requestID
-        traceParent = request.headers[.traceParent].flatMap { $0.utf8.count <= 64 ? $0 : nil }
+    init(_ request: Request, _ context: APIContext) throws(Problem) {
+        requestID = context.requestID
+        clientAddress = context.clientAddress
+        traceParent = request.headers[.traceParent].flatMap { Self.isTraceParent($0) ? $0 : nil }
         idempotencyKey = try request.headers[.idempotencyKey].map { text throws(Problem) in try Self.checked(text) }
         respondsAsync =
             request.headers[.prefer]?.split(separator: ",").contains {
                 $0.filter { $0 != " " }.lowercased() == "respond-async"
             } ?? false
+    }
+
+    /// Version, trace, parent and flags, as W3C wants them. It is logged, so it is that and nothing else.
+    private static func isTraceParent(_ text: String) -> Bool {
+        text.split(separator: "-", omittingEmptySubsequences: false).map(\.utf8.count) == [2, 32, 16, 2]
+            && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) || $0 == UInt8(ascii: "-") }
     }
 
     static func checked(_ key: String) throws(Problem) -> String {
@@ -91,29 +97,27 @@ struct Mutations: Sendable {
         return try await run(
             .account([command]), identity: identity,
             queue: topology.ledgerQueue(environmentID: caller.environmentID, endUserID: endUserID),
-            environmentID: caller.environmentID, headers: headers)
+            caller: caller, headers: headers)
     }
 
-    /// A mutation of an environment's catalogue, or of the installation.
-    ///
-    /// - Parameter kind: The environment's; nil for the installation.
+    /// A mutation of the catalogue of the caller's environment, or of the installation.
     func catalogue(
-        _ action: CatalogueAction, identity: CommandIdentity, environmentID: EnvironmentID, kind: EnvironmentKind?,
-        headers: MutationHeaders
+        _ action: CatalogueAction, identity: CommandIdentity, caller: Caller, headers: MutationHeaders
     ) async throws -> Response {
         try await run(
             .catalogue(CatalogueCommand(identity: identity, action: action)), identity: identity,
-            queue: topology.catalogueQueue, environmentID: environmentID, headers: headers
-        ) { shownOnce.completed($0, commandID: identity.id, kind: kind) }
+            queue: topology.catalogueQueue, caller: caller, headers: headers
+        ) { shownOnce.completed($0, commandID: identity.id, kind: caller.kind) }
     }
 
     private func run(
-        _ commands: CommandRequest.Commands, identity: CommandIdentity, queue: String, environmentID: EnvironmentID,
+        _ commands: CommandRequest.Commands, identity: CommandIdentity, queue: String, caller: Caller,
         headers: MutationHeaders, finish: (([UInt8]) -> [UInt8])? = nil
     ) async throws -> Response {
         let deadline = ContinuousClock.now + wait
         let reply = await gateway.send(
-            to: queue, requestID: headers.requestID, traceParent: headers.traceParent, environmentID: environmentID,
+            to: queue, requestID: headers.requestID, traceParent: headers.traceParent,
+            actor: Actor(keyID: caller.keyID, address: headers.clientAddress), environmentID: caller.environmentID,
             wantsBodies: true, commands: commands, deadline: deadline, returnsWhenAccepted: headers.respondsAsync)
         var result: CommandResult?
         switch reply {

@@ -7,16 +7,12 @@ import Runtime
 /// The outermost layer of every request: gives it an id, turns every error into a problem, logs and measures.
 struct RequestBoundary: RouterMiddleware {
     let logger: Logger
-    let seconds: Runtime.Histogram
-    let answered: Counter
-    let failed: Counter
+    private let seconds: RouteHistograms
+    private let failed: Counter
 
     init(metrics: Metrics, logger: Logger) {
         self.logger = logger
-        seconds = metrics.histogram(
-            "quotastack_api_request_seconds", "Time from a request's head to its answer.",
-            buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 10])
-        answered = metrics.counter("quotastack_api_requests_total", "Requests answered.")
+        seconds = RouteHistograms(metrics)
         failed = metrics.counter("quotastack_api_errors_total", "Requests answered with a 5xx status.")
     }
 
@@ -35,11 +31,7 @@ struct RequestBoundary: RouterMiddleware {
             response = .problem(Self.problem(error), requestID: context.requestID)
         } catch {
             let isOutage = error is PostgresError
-            logger.error(
-                "a request failed: \(error)",
-                metadata: [
-                    "request_id": "\(context.requestID)", "method": "\(request.method)", "path": "\(request.uri.path)",
-                ])
+            logger.error("a request failed: \(error)", metadata: Self.metadata(request, context))
             let problem =
                 isOutage
                 ? Problem(.unavailable, "The database cannot be reached at the moment. Try again.")
@@ -48,24 +40,28 @@ struct RequestBoundary: RouterMiddleware {
         }
         response.headers[.requestID] = context.requestID
         let duration = ContinuousClock.now - start
-        seconds.observe(duration.seconds)
-        answered.increment()
+        seconds.observe(
+            duration.seconds, method: request.method.rawValue, route: context.coreContext.endpointPath.value)
         // A node that is not ready yet says so in its answer; that is no failure to look into.
         if response.status.code >= 500, request.uri.path != "/readyz" {
             failed.increment()
             logger.warning(
-                "a request was answered \(response.status.code)",
-                metadata: [
-                    "request_id": "\(context.requestID)", "method": "\(request.method)", "path": "\(request.uri.path)",
-                ])
+                "a request was answered \(response.status.code)", metadata: Self.metadata(request, context))
         }
         logger.debug(
             "request",
-            metadata: [
-                "request_id": "\(context.requestID)", "method": "\(request.method)", "path": "\(request.uri.path)",
+            metadata: Self.metadata(request, context).merging([
                 "status": "\(response.status.code)", "ms": "\(Int(duration.seconds * 1_000))",
-            ])
+            ]) { $1 })
         return response
+    }
+
+    /// What a log line says of a request: its route and never its path, which names a tenant's end users.
+    private static func metadata(_ request: Request, _ context: APIContext) -> Logger.Metadata {
+        [
+            "request_id": "\(context.requestID)", "method": "\(request.method)",
+            "route": "\(context.coreContext.endpointPath.value ?? "none")",
+        ]
     }
 
     /// The client's id where it is usable (1 to 64 visible ASCII characters), else one of our own.

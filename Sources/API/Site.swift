@@ -2,6 +2,7 @@ import Credits
 import Hummingbird
 import JSON
 import Messaging
+import NIOCore
 import Replica
 import Representations
 import Storage
@@ -72,7 +73,7 @@ struct Site: Sendable {
             environmentID: caller.environmentID, idempotencyKey: headers.idempotencyKey
         ) { CommandIdentity.content(request, body) }
         return try await mutations.catalogue(
-            action, identity: identity, environmentID: caller.environmentID, kind: caller.kind, headers: headers)
+            action, identity: identity, caller: caller, headers: headers)
     }
 }
 
@@ -81,11 +82,17 @@ struct APIContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     /// Shown to the client and written in every log line about the request.
     var requestID: String
+    private let channel: any Channel
 
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
         requestID = ""
+        channel = source.channel
     }
+
+    /// The address at the other end of the connection. What a proxy says in X-Forwarded-For is not taken: anybody can say
+    /// that.
+    var clientAddress: String? { channel.remoteAddress?.ipAddress }
 
     /// A part of the path, decoded.
     func pathParameter(_ name: String) throws(Problem) -> String {

@@ -6,12 +6,14 @@ import Messaging
 import Metering
 import Postgres
 import Representations
+import Runtime
 import Storage
 
 /// One account command on its way through a batch.
 struct AccountItem: Sendable {
     let environmentID: EnvironmentID
     let requestID: String
+    let actor: Actor
     let wantsBody: Bool
     let command: AccountCommand
 
@@ -60,7 +62,8 @@ struct AccountBatch {
     /// - Returns: A result per item, in order. An error means that nothing was applied, unless the connection was lost
     ///   on the way: then applying the same items again finds out and completes.
     static func apply(
-        _ items: [AccountItem], catalogues: inout CatalogueCache, on connection: PostgresConnection
+        _ items: [AccountItem], catalogues: inout CatalogueCache, metrics: LedgerMetrics,
+        on connection: PostgresConnection
     ) async throws -> [CommandResult] {
         var batch = AccountBatch(items, on: connection)
         try await batch.load()
@@ -68,7 +71,9 @@ struct AccountBatch {
         Failpoint.workerAfterLoad.hit()
         let results = items.map { batch.decide($0, catalogue: catalogues[$0.environmentID]) }
         Failpoint.workerAfterDecide.hit()
+        let start = ContinuousClock.now
         try await LedgerStore.write(batch.drafts, decided: batch.decisions, on: connection)
+        metrics.commitSeconds.observe((ContinuousClock.now - start).seconds)
         return results
     }
 
@@ -139,15 +144,18 @@ struct AccountBatch {
             decision = Decided(
                 fingerprint: item.fingerprint, status: answer.status, position: position, content: .body(answer.body))
         }
-        remember(decision, as: item.commandKey, account: account, replacesMalformed: earlier != nil)
+        // To bring an account to the present is nobody's mutation, and doing it again changes nothing.
+        if let action = AuditAction(item.command.action) {
+            remember(decision, of: item, action: action, account: account, replacesMalformed: earlier != nil)
+        }
         return result(decision, for: item, isReplay: false)
     }
 
     private mutating func remember(
-        _ decision: Decided, as key: CommandKey, account: Account, replacesMalformed: Bool
+        _ decision: Decided, of item: AccountItem, action: AuditAction, account: Account, replacesMalformed: Bool
     ) {
-        if replacesMalformed { decisions.removeAll { $0.key == key } }
-        decided[key] = decision
+        if replacesMalformed { decisions.removeAll { $0.key == item.commandKey } }
+        decided[item.commandKey] = decision
         let answer: DecidedCommand.Answer =
             switch decision.content {
             case .use(let account, let entry): .use(account, sequence: entry.sequence)
@@ -155,9 +163,10 @@ struct AccountBatch {
             }
         decisions.append(
             NewDecision(
-                key: key, fingerprint: decision.fingerprint, status: decision.status,
+                key: item.commandKey, fingerprint: decision.fingerprint, status: decision.status,
                 accountID: account.revision > 0 ? account.id : nil, revision: account.revision, answer: answer,
-                decidedAt: now, replacesMalformed: replacesMalformed))
+                decidedAt: now, action: action, actor: item.actor, requestID: item.requestID,
+                replacesMalformed: replacesMalformed))
     }
 
     /// The answer to an item: what a first answer and every replay share.

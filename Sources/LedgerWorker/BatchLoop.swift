@@ -59,6 +59,8 @@ actor BatchLoop {
             }
         }
         Failpoint.workerAfterDecode.hit()
+        let now = systemMicroseconds()
+        for message in messages { metrics.observeWait(now - message.message.sentAt.microseconds) }
         guard await applyAccountCommands(&messages, oneByOne: oneByOne) else { return false }
         guard await applyCatalogueCommands(&messages) else { return false }
         for request in messages.flatMap(\.message.requests) {
@@ -89,7 +91,7 @@ actor BatchLoop {
                     places.append(Place(message: message, request: request, command: index))
                     items.append(
                         AccountItem(
-                            environmentID: content.environmentID, requestID: content.requestID,
+                            environmentID: content.environmentID, requestID: content.requestID, actor: content.actor,
                             wantsBody: content.wantsBodies, command: command))
                 }
             }
@@ -114,7 +116,8 @@ actor BatchLoop {
             let start = ContinuousClock.now
             let results = try await repeating { connection in
                 var catalogues = self.catalogues
-                let results = try await AccountBatch.apply(items, catalogues: &catalogues, on: connection)
+                let results = try await AccountBatch.apply(
+                    items, catalogues: &catalogues, metrics: metrics, on: connection)
                 self.catalogues = catalogues
                 return results
             }
@@ -143,8 +146,7 @@ actor BatchLoop {
                 do {
                     result = try await repeating { connection in
                         try await CatalogueChange.apply(
-                            command, environmentID: content.environmentID, requestID: content.requestID,
-                            on: connection)
+                            command, of: content, on: connection)
                     }
                 } catch is LoopClosed {
                     return false
@@ -167,8 +169,8 @@ actor BatchLoop {
         await parked(
             item.commandKey, requestID: item.requestID, error: error,
             command: CommandRequest(
-                token: 0, requestID: item.requestID, traceParent: nil, environmentID: item.environmentID,
-                wantsBodies: item.wantsBody, commands: .account([item.command])))
+                token: 0, requestID: item.requestID, traceParent: nil, actor: item.actor,
+                environmentID: item.environmentID, wantsBodies: item.wantsBody, commands: .account([item.command])))
     }
 
     /// Parks a command that cannot be applied even alone.
@@ -179,7 +181,7 @@ actor BatchLoop {
             "a command cannot be applied and is parked: \(error)",
             metadata: ["request_id": "\(requestID)", "command_id": "\(PublicID(.operation, key.id))"])
         metrics.parkedCommands.increment()
-        let message = CommandMessage(requests: [command]).encoded()
+        let message = CommandMessage(sentAt: Instant(microseconds: systemMicroseconds()), requests: [command]).encoded()
         guard await put(queue: "", key: key, requestID: requestID, error: error, message: message) else {
             return nil
         }

@@ -10,23 +10,22 @@ import Storage
 struct CatalogueChange {
     let environmentID: EnvironmentID
     let requestID: String
+    private let actor: Actor
     let command: CatalogueCommand
     let connection: PostgresConnection
 
-    private init(
-        _ command: CatalogueCommand, environmentID: EnvironmentID, requestID: String, on connection: PostgresConnection
-    ) {
+    private init(_ command: CatalogueCommand, of request: CommandRequest, on connection: PostgresConnection) {
         self.command = command
-        self.environmentID = environmentID
-        self.requestID = requestID
+        environmentID = request.environmentID
+        requestID = request.requestID
+        actor = request.actor
         self.connection = connection
     }
 
     static func apply(
-        _ command: CatalogueCommand, environmentID: EnvironmentID, requestID: String, on connection: PostgresConnection
+        _ command: CatalogueCommand, of request: CommandRequest, on connection: PostgresConnection
     ) async throws -> CommandResult {
-        let change = CatalogueChange(
-            command, environmentID: environmentID, requestID: requestID, on: connection)
+        let change = CatalogueChange(command, of: request, on: connection)
         _ = try await connection.run(PostgresQuery("begin"))
         return try await change.run()
     }
@@ -50,8 +49,9 @@ struct CatalogueChange {
         let isChange = (200..<300).contains(answer.status)
         let version = isChange && environment != nil ? (environment?.version ?? 0) + 1 : 0
         let decision = NewDecision(
-            key: key, fingerprint: fingerprint, status: answer.status, accountID: nil, revision: version,
-            answer: .body(answer.body), decidedAt: now, replacesMalformed: earlier != nil)
+            key: key, fingerprint: fingerprint, status: answer.status, accountID: nil,
+            revision: created.map { Int64($0.rawValue) } ?? version, answer: .body(answer.body), decidedAt: now,
+            action: AuditAction(command.action), actor: actor, requestID: requestID, replacesMalformed: earlier != nil)
         try await CatalogueStore.finish(
             decision, raising: version > 0 ? environmentID : nil, on: connection)
         var position = version > 0 ? Position.catalogue(environmentID, version: version) : .none

@@ -136,6 +136,7 @@ package struct CommandRequest: Hashable, Sendable {
     package let requestID: String
     /// W3C trace context, as the client sent it.
     package let traceParent: String?
+    package let actor: Actor
     /// The scope of the idempotency keys; 0 is the installation itself.
     package let environmentID: EnvironmentID
     /// False when the sender needs a successful use's id only, as in a batch.
@@ -143,12 +144,13 @@ package struct CommandRequest: Hashable, Sendable {
     package let commands: Commands
 
     package init(
-        token: UInt64, requestID: String, traceParent: String?, environmentID: EnvironmentID, wantsBodies: Bool,
-        commands: Commands
+        token: UInt64, requestID: String, traceParent: String?, actor: Actor, environmentID: EnvironmentID,
+        wantsBodies: Bool, commands: Commands
     ) {
         self.token = token
         self.requestID = requestID
         self.traceParent = traceParent
+        self.actor = actor
         self.environmentID = environmentID
         self.wantsBodies = wantsBodies
         self.commands = commands

@@ -1,19 +1,23 @@
-import Credits
+package import Credits
 import Ledger
 import Metering
 
 /// One message of a command queue: the requests that were waiting for it. The format is versioned by its first byte.
 package struct CommandMessage: Hashable, Sendable {
-    private static let version: UInt8 = 1
+    private static let version: UInt8 = 2
+    /// When it was sent, by the sender's clock.
+    package let sentAt: Instant
     package var requests: [CommandRequest]
 
-    package init(requests: [CommandRequest]) {
+    package init(sentAt: Instant, requests: [CommandRequest]) {
+        self.sentAt = sentAt
         self.requests = requests
     }
 
     package func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 4_096)
         writer.write(Self.version)
+        writer.write(sentAt.microseconds)
         writer.write(count: requests.count)
         for request in requests { writer.write(request) }
         return writer.bytes
@@ -24,6 +28,7 @@ package struct CommandMessage: Hashable, Sendable {
         var reader = ByteReader(bytes)
         let version = try reader.integer(UInt8.self)
         guard version == Self.version else { throw .unsupportedVersion(version) }
+        sentAt = Instant(microseconds: try reader.integer())
         requests = []
         for _ in 0..<(try reader.count()) { requests.append(try reader.commandRequest()) }
         try reader.finish()
@@ -84,6 +89,8 @@ extension ByteWriter {
         write(request.token)
         write(request.requestID)
         write(request.traceParent)
+        write(request.actor.keyID) { $0.write($1 as Bits128) }
+        write(request.actor.address)
         write(request.environmentID.rawValue)
         write(request.wantsBodies)
         switch request.commands {
@@ -258,6 +265,9 @@ extension ByteReader {
         let token = try integer(UInt64.self)
         let requestID = try string()
         let traceParent = try optionalString()
+        let actor = Actor(
+            keyID: try optional { (reader) throws(CodingError) in try reader.bits128() },
+            address: try optionalString())
         let environmentID = EnvironmentID(try integer())
         let wantsBodies = try boolean()
         let commands: CommandRequest.Commands
@@ -275,7 +285,7 @@ extension ByteReader {
         default: throw .invalid(field: "kind of command")
         }
         return CommandRequest(
-            token: token, requestID: requestID, traceParent: traceParent, environmentID: environmentID,
+            token: token, requestID: requestID, traceParent: traceParent, actor: actor, environmentID: environmentID,
             wantsBodies: wantsBodies, commands: commands)
     }
 

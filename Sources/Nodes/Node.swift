@@ -27,6 +27,7 @@ package struct Node {
 
     private let settings: Settings
     private let postgres: PostgresConfiguration
+    private let address: HTTPServer.Address
     private let logger: Logger
     private let metrics = Metrics()
 
@@ -38,7 +39,7 @@ package struct Node {
         let settings = try await Settings.load(defaultPort: defaultPort)
         try LogSetup.start(level: settings.logLevel)
         try settings.armFailpoints()
-        let node = Node(settings: settings, postgres: try settings.postgres(), logger: Logger(label: "quotastack"))
+        let node = try Node(settings)
         // Tasks run on the event loops themselves: a request that is answered from memory changes no thread on its way.
         // Nothing in this process blocks a task's thread, since every C handle has a thread of its own. Where the runtime
         // does not offer the hook, tasks run on Swift's own pool as before.
@@ -48,19 +49,30 @@ package struct Node {
         }
         let services = ServiceGroup(
             services: try await node.services(roles), gracefulShutdownSignals: [.sigterm, .sigint], logger: node.logger)
-        node.logger.info("listening on http://\(settings.host):\(settings.port)")
+        node.logger.info("listening on \(node.address)")
+        if node.address.isExposed {
+            node.logger.warning(
+                """
+                \(node.address) is plain HTTP: API keys can be read on the way unless something in front of it encrypts; \
+                QUOTASTACK_TLS_CERTIFICATE and QUOTASTACK_TLS_KEY make it HTTPS
+                """)
+        }
         try await services.run()
     }
 
-    private init(settings: Settings, postgres: PostgresConfiguration, logger: Logger) {
+    private init(_ settings: Settings) throws {
         self.settings = settings
-        self.postgres = postgres
-        self.logger = logger
+        postgres = try settings.postgres()
+        logger = Logger(label: "quotastack")
+        address = HTTPServer.Address(
+            host: settings.host, port: settings.port,
+            identity: try settings.tlsFiles().map {
+                try TLSIdentity(certificateFile: $0.certificate, keyFile: $0.key)
+            })
     }
 
     /// Stopped in the reverse order: the API answers what it has taken while the worker still applies it.
     private func services(_ roles: Set<Role>) async throws -> [any Service] {
-        let address = HTTPServer.Address(host: settings.host, port: settings.port)
         let topology = try await topology()
         var services: [any Service] = []
         if roles.contains(.ledger) {
@@ -69,10 +81,9 @@ package struct Node {
             services.append(worker)
             if !roles.contains(.api) {
                 services.append(
-                    HTTPServer(
+                    try HTTPServer(
                         address: address, checks: [.worker { worker.lastSeen }, .broker { worker.state }],
-                        metrics: metrics,
-                        logger: logger))
+                        metrics: metrics, logger: logger))
             }
         }
         guard roles.contains(.api) || roles.contains(.entitlements) else { return services }
@@ -80,7 +91,7 @@ package struct Node {
         services.insert(replica, at: 0)
         guard roles.contains(.api) else {
             return services + [
-                EntitlementServer(address: address, replica: replica, metrics: metrics, logger: logger)
+                try EntitlementServer(address: address, replica: replica, metrics: metrics, logger: logger)
             ]
         }
         let rootKey = try settings.rootKey()
@@ -91,16 +102,15 @@ package struct Node {
         let gateway = CommandGateway(
             amqp: try settings.amqp(), topology: topology, answers: DecidedAnswers(reads: reads), metrics: metrics,
             logger: logger)
-        let api = APIServer(
+        let api = try APIServer(
             address: address, rootKey: rootKey, reads: reads, topology: topology, commandWait: settings.commandWait,
-            replica: replica, gateway: gateway,
-            metrics: metrics, logger: logger)
+            replica: replica, gateway: gateway, metrics: metrics, logger: logger)
         return services + [gateway, api]
     }
 
     /// The installation's queues, once its schema is known to be complete.
     private func topology() async throws -> Topology {
-        let connection = try await PostgresConnection.connect(postgres, logger: logger)
+        let connection = try await connected()
         defer { connection.close() }
         let missing = try await Migrator(migrations: SchemaMigrations.all, logger: logger).missing(connection)
         guard missing.isEmpty else {
@@ -109,5 +119,22 @@ package struct Node {
         }
         return Topology(
             prefix: settings.queuePrefix, shardCount: try await InstallationStore.shardCount(on: connection))
+    }
+
+    /// The first connection, tried for a minute: the database may be starting beside this process, or be away for a
+    /// moment while this process is restarted.
+    private func connected() async throws -> PostgresConnection {
+        let deadline = ContinuousClock.now + .seconds(60)
+        var isFirst = true
+        while true {
+            do {
+                return try await PostgresConnection.connect(postgres, logger: logger)
+            } catch {
+                guard ContinuousClock.now < deadline else { throw error }
+                if isFirst { logger.warning("PostgreSQL cannot be reached yet and is tried for a minute: \(error)") }
+                isFirst = false
+                try await Task.sleep(for: .milliseconds(500))
+            }
+        }
     }
 }

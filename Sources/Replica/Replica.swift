@@ -21,25 +21,36 @@ package final class Replica: Service {
         /// Nothing has been loaded yet: there is nothing to answer from.
         case loading
         case live
-        /// The stream is lost since then (monotonic nanoseconds); answers are as old as that.
+        /// The database was last heard from then; answers are as old as that.
         case disconnected(since: ContinuousClock.Instant)
     }
+
+    /// Every second the database is asked for a sign of life; without one for this long the answers count as old.
+    private static let patience = Duration.seconds(3)
 
     private struct Current {
         var map: ReplicaMap?
         var state = State.loading
+        var lastHeard = ContinuousClock.now
     }
 
     private let configuration: PostgresConfiguration
     private let logger: Logger
     private let current = Mutex(Current())
     private let waiters = PositionWaiters()
+    private let metrics: ReplicaMetrics
 
     package init(postgres: PostgresConfiguration, metrics: Metrics, logger: Logger) {
         var configuration = postgres
         configuration.applicationName = "quotastack-replica"
         self.configuration = configuration
         self.logger = logger
+        self.metrics = ReplicaMetrics(metrics)
+        metrics.gauge("quotastack_replica_age_seconds", "How old the answers may be; 0 while the database is followed.")
+        {
+            [weak self] in
+            self.map { $0.age.seconds }
+        }
         metrics.gauge("quotastack_replica_accounts", "Accounts in memory.") { [weak self] in
             self?.map.map { Double($0.accountCount) }
         }
@@ -48,7 +59,18 @@ package final class Replica: Service {
         }
     }
 
-    package var state: State { current.withLock { $0.state } }
+    package var state: State {
+        let now = ContinuousClock.now
+        return current.withLock { current in
+            guard current.state == .live, now - current.lastHeard > Self.patience else { return current.state }
+            return .disconnected(since: current.lastHeard)
+        }
+    }
+
+    /// How old the answers may be: zero while the replica follows the database, and while it has loaded nothing.
+    package var age: Duration {
+        if case .disconnected(let since) = state { ContinuousClock.now - since } else { .zero }
+    }
 
     private var map: ReplicaMap? { current.withLock { $0.map } }
 
@@ -106,7 +128,7 @@ package final class Replica: Service {
                 logger.warning("the replica lost the database and will load again: \(error)")
             }
             current.withLock { current in
-                if current.state == .live { current.state = .disconnected(since: .now) }
+                if current.state == .live { current.state = .disconnected(since: current.lastHeard) }
             }
             try? await Task.sleep(for: delay)
             delay = min(delay * 2, .seconds(5))
@@ -127,8 +149,9 @@ package final class Replica: Service {
         waiters.recheck()
         onLive()
         logger.info("the replica has loaded \(map.accountCount) accounts in \((ContinuousClock.now - start).seconds) s")
-        let stream = ReplicaStream(map: map) { [waiters] in waiters.recheck() }
+        let stream = ReplicaStream(map: map, metrics: metrics) { [waiters] in waiters.recheck() }
         try await replication.start(slot: slotName, publication: "quotastack", from: slot.consistentPoint) { message in
+            self.current.withLock { $0.lastHeard = .now }
             do {
                 if let applied = try stream.apply(message) { replication.confirm(applied) }
             } catch {

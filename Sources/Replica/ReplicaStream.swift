@@ -1,6 +1,7 @@
 import Postgres
 import Credits
 import Failpoints
+import Runtime
 import Synchronization
 
 /// Follows the replication stream: collects the changes of a transaction and applies them at its commit.
@@ -13,23 +14,30 @@ final class ReplicaStream: Sendable {
     }
 
     private let map: ReplicaMap
+    private let metrics: ReplicaMetrics
     private let onCommit: @Sendable () -> Void
     private let state = Mutex(State())
 
-    init(map: ReplicaMap, onCommit: @escaping @Sendable () -> Void) {
+    init(map: ReplicaMap, metrics: ReplicaMetrics, onCommit: @escaping @Sendable () -> Void) {
         self.map = map
+        self.metrics = metrics
         self.onCommit = onCommit
     }
 
     /// - Returns: The position that has been dealt with, when there is a new one.
     func apply(_ message: ReplicationMessage) throws -> WALPosition? {
+        let applied: WALPosition?
         switch message {
         case .keepalive(let walEnd, _, _):
+            metrics.announced(walEnd)
             // Between transactions everything up to here has been applied; inside one, keepalives speak of before it.
-            return state.withLock { $0.changes.isEmpty } ? walEnd : nil
-        case .data(_, _, _, let payload):
-            return try state.withLock { try apply(PGOutputMessage(payload), to: &$0) }
+            applied = state.withLock { $0.changes.isEmpty } ? walEnd : nil
+        case .data(_, let walEnd, _, let payload):
+            metrics.announced(walEnd)
+            applied = try state.withLock { try apply(PGOutputMessage(payload), to: &$0) }
         }
+        if let applied { metrics.applied(applied) }
+        return applied
     }
 
     private func apply(_ message: PGOutputMessage, to state: inout State) throws -> WALPosition? {
@@ -51,13 +59,16 @@ final class ReplicaStream: Sendable {
             guard case .value(let id)? = try cursor.next() else { throw ReplicaError.unexpectedValue }
             state.changes.append(.accountRemoved(AccountID(try id.int64())))
         case .truncate: throw ReplicaError.unexpectedChange(table: "a whole table")
-        case .commit(_, let endPosition, _):
+        case .commit(_, let endPosition, let commitTime):
             let changes = state.changes
             state.changes = []
             Failpoint.replicaBeforeApply.hit()
             map.apply(changes)
             Failpoint.replicaAfterApply.hit()
-            if !changes.isEmpty { onCommit() }
+            if !changes.isEmpty {
+                metrics.visible(commitTime: commitTime, now: systemMicroseconds())
+                onCommit()
+            }
             return endPosition
         case .begin, .origin, .type, .message: break
         }

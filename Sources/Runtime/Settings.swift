@@ -18,6 +18,22 @@ package struct Settings: Sendable {
         package let help: String
     }
 
+    /// A key's value in this process, and where it came from.
+    package struct Value: Sendable {
+        package enum Origin: Hashable, Sendable {
+            case environment
+            /// The file that `QUOTASTACK_CONFIG` names.
+            case file(String)
+            /// Nobody has set it.
+            case standard
+        }
+
+        package let key: Key
+        package let origin: Origin
+        /// Nil for a secret, and where there is no value.
+        package let shown: String?
+    }
+
     package static let keys: [Key] = [
         Key(
             name: "DATABASE_URL", defaultValue: nil, isSecret: true,
@@ -39,6 +55,12 @@ package struct Settings: Sendable {
                 "Port that the node listens on; without it quotastack-ledger takes 8081, quotastack-entitlements 8082."
         ),
         Key(
+            name: "QUOTASTACK_TLS_CERTIFICATE", defaultValue: nil, isSecret: false,
+            help: "PEM file of the node's certificate and its chain: with it the node speaks HTTPS."),
+        Key(
+            name: "QUOTASTACK_TLS_KEY", defaultValue: nil, isSecret: false,
+            help: "PEM file of the certificate's key, without a passphrase."),
+        Key(
             name: "QUOTASTACK_QUEUE_PREFIX", defaultValue: "", isSecret: false,
             help: "Set before the name of every queue, so that installations can share a broker."),
         Key(
@@ -55,6 +77,8 @@ package struct Settings: Sendable {
             help: "trace, debug, info, notice, warning, error or critical."),
     ]
 
+    /// All keys, in the order of `keys`.
+    package let values: [Value]
     package let host: String
     package let port: Int
     package let queuePrefix: String
@@ -67,22 +91,25 @@ package struct Settings: Sendable {
     private let databaseURL: String?
     private let amqpURL: String?
     private let rootKeyText: String?
+    private let tlsCertificate: String?
+    private let tlsKey: String?
 
     /// - Parameter defaultPort: The port of a node for which none is configured.
     /// - Throws: `SettingsError` with a sentence about the value that cannot be used.
     package static func load(defaultPort: Int = 8080) async throws -> Settings {
         var providers: [any ConfigProvider] = [EnvironmentVariablesProvider()]
-        if let path = getenv("QUOTASTACK_CONFIG").map({ String(cString: $0) }), !path.isEmpty {
+        let path = getenv("QUOTASTACK_CONFIG").map { String(cString: $0) } ?? ""
+        if !path.isEmpty {
             do {
                 providers.append(try await EnvironmentVariablesProvider(environmentFilePath: FilePath(path)))
             } catch {
                 throw SettingsError("QUOTASTACK_CONFIG names \(path), which cannot be read: \(error)")
             }
         }
-        return try Settings(ConfigReader(providers: providers), defaultPort: defaultPort)
+        return try Settings(ConfigReader(providers: providers), file: path, defaultPort: defaultPort)
     }
 
-    private init(_ config: ConfigReader, defaultPort: Int) throws {
+    private init(_ config: ConfigReader, file: String, defaultPort: Int) throws {
         func text(_ name: String, isSecret: Bool = false) -> String? {
             let key = name.lowercased().split(separator: "_").joined(separator: ".")
             if let value = config.string(forKey: ConfigKey(key), isSecret: isSecret) { return value }
@@ -97,10 +124,26 @@ package struct Settings: Sendable {
             }
             return value
         }
+        values = Self.keys.map { key in
+            let origin: Value.Origin
+            let configured = config.string(
+                forKey: ConfigKey(key.name.lowercased().split(separator: "_").joined(separator: ".")),
+                isSecret: key.isSecret)
+            if getenv(key.name) != nil {
+                origin = .environment
+            } else if configured != nil {
+                origin = .file(file)
+            } else {
+                origin = .standard
+            }
+            return Value(key: key, origin: origin, shown: key.isSecret ? nil : text(key.name))
+        }
         databaseURL = text("DATABASE_URL", isSecret: true)
         amqpURL = text("AMQP_URL", isSecret: true)
         rootKeyText = text("QUOTASTACK_ROOT_KEY", isSecret: true)
         host = text("QUOTASTACK_HOST") ?? ""
+        tlsCertificate = text("QUOTASTACK_TLS_CERTIFICATE")
+        tlsKey = text("QUOTASTACK_TLS_KEY")
         port = try number("QUOTASTACK_PORT", in: 1...65_535)
         queuePrefix = text("QUOTASTACK_QUEUE_PREFIX") ?? ""
         shardCount = Int32(try number("QUOTASTACK_SHARDS", in: 1...256))
@@ -119,6 +162,16 @@ package struct Settings: Sendable {
     package func amqp() throws -> AMQPConfiguration {
         guard let amqpURL else { throw SettingsError("AMQP_URL is not set") }
         return try AMQPConfiguration(url: amqpURL)
+    }
+
+    /// The PEM files with which a node speaks HTTPS; nil for plain HTTP.
+    package func tlsFiles() throws -> (certificate: String, key: String)? {
+        switch (tlsCertificate ?? "", tlsKey ?? "") {
+        case ("", ""): return nil
+        case ("", _), (_, ""):
+            throw SettingsError("QUOTASTACK_TLS_CERTIFICATE and QUOTASTACK_TLS_KEY go together: set both or none")
+        case (let certificate, let key): return (certificate, key)
+        }
     }
 
     /// Tells this process where to fail, if it shall. Torture runs do; neither variable is for anybody else, so neither is

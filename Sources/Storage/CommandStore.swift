@@ -15,6 +15,12 @@ package struct DecidedCommand: Hashable, Sendable {
     package let status: UInt16
     package let position: Position
     package let answer: Answer
+    /// The key that asked; nil for the root key.
+    package let keyID: Bits128?
+    /// Nil for what was decided before actions were recorded, and for an action that this release does not know.
+    package let action: AuditAction?
+    /// The request that was the first to ask.
+    package let requestID: String
 
     /// Whether the decision stands for a request with that fingerprint, or makes room for it: the key of a malformed
     /// request may be used again for the mended one.
@@ -32,12 +38,16 @@ package struct NewDecision: Hashable, Sendable {
     package let revision: Int64
     package let answer: DecidedCommand.Answer
     package let decidedAt: Instant
+    package let action: AuditAction
+    package let actor: Actor
+    package let requestID: String
     /// Whether a malformed request was decided under the same key before, and makes room for this one.
     package let replacesMalformed: Bool
 
     package init(
         key: CommandKey, fingerprint: Bits128?, status: UInt16, accountID: AccountID?, revision: Int64,
-        answer: DecidedCommand.Answer, decidedAt: Instant, replacesMalformed: Bool = false
+        answer: DecidedCommand.Answer, decidedAt: Instant, action: AuditAction, actor: Actor, requestID: String,
+        replacesMalformed: Bool = false
     ) {
         self.key = key
         self.fingerprint = fingerprint
@@ -46,6 +56,9 @@ package struct NewDecision: Hashable, Sendable {
         self.revision = revision
         self.answer = answer
         self.decidedAt = decidedAt
+        self.action = action
+        self.actor = actor
+        self.requestID = requestID
         self.replacesMalformed = replacesMalformed
     }
 }
@@ -70,7 +83,8 @@ package enum CommandStore {
     }
 
     static let loadDecided: PostgresStatement = """
-        select c.environment_id, c.command_id, c.fingerprint, c.account_id, c.revision, c.status, c.sequence, c.response
+        select c.environment_id, c.command_id, c.fingerprint, c.account_id, c.revision, c.status, c.sequence, c.response,
+            c.key_id, c.action, c.request_id
         from unnest($1::integer[], $2::uuid[]) as k (environment_id, command_id)
         join commands c using (environment_id, command_id)
         """
@@ -92,12 +106,18 @@ package enum CommandStore {
             let position: Position
             if let accountID {
                 position = .account(accountID, revision: revision)
+            } else if revision == 0 {
+                position = .none
+            } else if environmentID == .installation {
+                // Of a new tenant, the number of one of its environments is kept.
+                position = .catalogue(EnvironmentID(Int32(truncatingIfNeeded: revision)), version: 1)
             } else {
-                position = revision > 0 ? .catalogue(environmentID, version: revision) : .none
+                position = .catalogue(environmentID, version: revision)
             }
             decided[key] = DecidedCommand(
                 fingerprint: try row.uuidOrNil(2).map { Bits128($0) }, status: UInt16(try row.int16(5)),
-                position: position, answer: answer)
+                position: position, answer: answer, keyID: try row.uuidOrNil(8).map { Bits128($0) },
+                action: AuditAction(rawValue: try row.text(9)), requestID: try row.text(10))
         }
         return decided
     }
@@ -143,17 +163,22 @@ package enum CommandStore {
                         if case .body(let body) = row.answer { body } else { nil }
                     }),
                 .timestamps(microseconds: rows.map(\.decidedAt.microseconds)),
+                .nullableUUIDs(rows.map { $0.actor.keyID.map { PostgresUUID($0) } }),
+                .nullableTexts(rows.map(\.actor.address)),
+                .texts(rows.map(\.requestID)),
+                .texts(rows.map(\.action.rawValue)),
             ])
     }
 
     private static let insertStatement: PostgresStatement = """
         insert into commands (environment_id, command_id, fingerprint, account_id, revision, status, sequence, response,
-            decided_at)
+            decided_at, key_id, client_address, request_id, action)
         select c.environment_id, c.command_id, c.fingerprint, c.account_id, c.revision, c.status, c.sequence, c.response,
-            c.decided_at
+            c.decided_at, c.key_id, c.client_address, c.request_id, c.action
         from unnest($1::integer[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::smallint[], $7::bigint[],
-            $8::bytea[], $9::timestamptz[])
-            as c (environment_id, command_id, fingerprint, account_id, revision, status, sequence, response, decided_at)
+            $8::bytea[], $9::timestamptz[], $10::uuid[], $11::text[], $12::text[], $13::text[])
+            as c (environment_id, command_id, fingerprint, account_id, revision, status, sequence, response, decided_at,
+                key_id, client_address, request_id, action)
         """
 
     /// For the known bug only: the table would otherwise prevent what the bug is to show.

@@ -37,6 +37,9 @@ package final class TenantReads: Sendable {
         }
     }
 
+    /// How the connections are used.
+    package var statistics: PostgresPool.Statistics { pool.statistics }
+
     /// Finds out whether the database answers.
     package func reachDatabase(within limit: Duration) async throws {
         _ = try await pool.withConnection { try await $0.run(PostgresQuery("select 1"), within: limit) }

@@ -2,7 +2,7 @@ import JSON
 import SeededRandom
 import Testing
 
-extension Acceptance {
+extension Acceptance.Processes {
     @Suite struct CrashTests {
         /// Kills; `QUOTASTACK_TEST_KILLS` for more than CI affords.
         @Test(

@@ -2,7 +2,7 @@ import Glibc
 import JSON
 import Testing
 
-extension Acceptance {
+extension Acceptance.Processes {
     /// What happens when a process ends or freezes at one instruction.
     @Suite struct FailpointTests {
         @Test("A command that kills every worker it comes to is parked; its neighbours are applied")

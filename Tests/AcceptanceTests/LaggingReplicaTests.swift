@@ -1,8 +1,7 @@
 import Glibc
-import Postgres
 import Testing
 
-extension Acceptance {
+extension Acceptance.Processes {
     @Suite struct LaggingReplicaTests {
         /// The server process that sends the log is frozen, so the effect is committed and this node cannot know it.
         @Test("A mutation is not answered as done before this node's checks show it")
@@ -11,17 +10,8 @@ extension Acceptance {
                 let client = try await installation.makeTenant().test
                 try await client.sell("api", unitCost: 1)
                 try await client.grant("alice", 100).expect(201)
-                let sender = try await PostgresConnection.lent(installation.database) { connection in
-                    try await connection.run(
-                        PostgresQuery(
-                            """
-                            select pid from pg_stat_activity
-                            where datname = current_database() and backend_type = 'walsender'
-                            """)
-                    ).map { try $0.int32(0) }
-                }
-                let process = try #require(sender.first)
-                try #require(sender.count == 1 && kill(process, SIGSTOP) == 0)
+                let process = try await installation.logSender()
+                try #require(kill(process, SIGSTOP) == 0)
                 defer { kill(process, SIGCONT) }
                 let answer = try await client.use("alice", "api", 30)
                 answer.expect(202)

@@ -1,7 +1,7 @@
 import JSON
 import Testing
 
-extension Acceptance {
+extension Acceptance.Processes {
     /// Processes that log in to the database as users who may do one thing only.
     @Suite struct LoginTests {
         @Test("An installation runs on logins that are members of one process's roles each, and no other will do")

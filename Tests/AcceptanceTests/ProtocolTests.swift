@@ -146,8 +146,16 @@ extension Acceptance {
             let metrics = try await anybody.get("/metrics").expect(200)
             #expect(metrics.headers["content-type"]?.hasPrefix("text/plain") == true)
             let text = String(decoding: metrics.bytes, as: UTF8.self)
-            #expect(text.contains("\nquotastack_api_requests_total "))
-            #expect(text.contains("quotastack_api_request_seconds_bucket{le=\"0.005\"}"))
+            #expect(
+                text.contains("quotastack_http_request_seconds_bucket{method=\"GET\",route=\"/readyz\",le=\"0.005\"}"))
+            for name in [
+                "ledger_batch_commands_sum", "ledger_queue_seconds_sum", "ledger_batch_seconds_sum",
+                "ledger_commit_seconds_sum", "ledger_queues",
+                "ledger_parked_commands_total", "replica_delay_seconds_sum", "replica_wal_lag_bytes",
+                "replica_wal_position", "replica_age_seconds", "api_read_connections", "api_reads_waiting",
+            ] {
+                #expect(text.contains("\nquotastack_\(name) "), "\(name)")
+            }
         }
 
         @Test("End users whose ids differ only in their encoding or their case are different end users")

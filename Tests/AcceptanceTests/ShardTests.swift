@@ -2,7 +2,7 @@ import Glibc
 import JSON
 import Testing
 
-extension Acceptance {
+extension Acceptance.Processes {
     /// Several ledger workers and API nodes, each a process of its own.
     @Suite struct ShardTests {
         @Test(

@@ -3,7 +3,7 @@ import JSON
 import SeededRandom
 import Testing
 
-extension Acceptance {
+extension Acceptance.Processes {
     /// Two API nodes, an entitlement node and two workers over the same books.
     @Suite struct TwoNodeTests {
         /// Pairs of a write and a check; `QUOTASTACK_TEST_NODE_PAIRS` for more than CI affords.

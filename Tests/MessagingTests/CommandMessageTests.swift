@@ -8,13 +8,13 @@ import Testing
 struct CommandMessageTests {
     @Test("every kind of command comes out as it went in")
     func roundTrip() throws {
-        let message = CommandMessage(requests: try Self.requests)
+        let message = CommandMessage(sentAt: Instant(microseconds: 7), requests: try Self.requests)
         #expect(try CommandMessage(decoding: message.encoded()) == message)
     }
 
     @Test("a message cut anywhere is refused")
     func truncation() throws {
-        let bytes = CommandMessage(requests: try Self.requests).encoded()
+        let bytes = CommandMessage(sentAt: Instant(microseconds: 7), requests: try Self.requests).encoded()
         for length in bytes.indices {
             #expect(throws: CodingError.self, "cut at \(length)") {
                 try CommandMessage(decoding: Array(bytes[..<length]))
@@ -24,7 +24,7 @@ struct CommandMessageTests {
 
     @Test("a message with something behind it is refused")
     func trailingBytes() throws {
-        let bytes = CommandMessage(requests: try Self.requests).encoded() + [0]
+        let bytes = CommandMessage(sentAt: Instant(microseconds: 7), requests: try Self.requests).encoded() + [0]
         #expect(throws: CodingError.trailingBytes) { try CommandMessage(decoding: bytes) }
     }
 
@@ -35,7 +35,7 @@ struct CommandMessageTests {
 
     @Test("a message with any one byte changed is read or refused, and what is read can be written again")
     func changedBytes() throws {
-        let bytes = CommandMessage(requests: try Self.requests).encoded()
+        let bytes = CommandMessage(sentAt: Instant(microseconds: 7), requests: try Self.requests).encoded()
         var read = 0
         for index in bytes.indices {
             for mask: UInt8 in [0x01, 0x80, 0xFF] {
@@ -93,7 +93,8 @@ struct CommandMessageTests {
                 id: Bits128(high: 1, low: .max),
                 idempotencyKey: IdempotencyKey(text: "é", fingerprint: Bits128(high: 2, low: 3)))
             let account = CommandRequest(
-                token: 1, requestID: "req_1", traceParent: "00-ab-cd-01", environmentID: EnvironmentID(3),
+                token: 1, requestID: "req_1", traceParent: "00-ab-cd-01",
+                actor: Actor(keyID: Bits128(high: 4, low: 5), address: "192.0.2.1"), environmentID: EnvironmentID(3),
                 wantsBodies: true,
                 commands: .account(
                     actions.map { AccountCommand(identity: identity, endUserID: alice, action: $0) }))
@@ -116,7 +117,8 @@ struct CommandMessageTests {
             return [account]
                 + catalogue.map { action in
                     CommandRequest(
-                        token: 2, requestID: "", traceParent: nil, environmentID: .installation, wantsBodies: false,
+                        token: 2, requestID: "", traceParent: nil, actor: Actor(keyID: nil, address: nil),
+                        environmentID: .installation, wantsBodies: false,
                         commands: .catalogue(
                             CatalogueCommand(
                                 identity: CommandIdentity(id: Bits128(high: 0, low: 0), idempotencyKey: nil),

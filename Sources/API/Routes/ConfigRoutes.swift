@@ -23,7 +23,7 @@ struct ConfigRoutes: Sendable {
     @Sendable private func update(
         _ request: Request, _ context: APIContext, _ caller: Caller
     ) async throws -> Response {
-        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let headers = try MutationHeaders(request, context)
         let body = try await request.json()
         let change = try read(body) { reader -> ConfigChange? in
             ConfigChange(

@@ -5,6 +5,7 @@ import Ledger
 import Messaging
 import Replica
 import Representations
+import Runtime
 import Storage
 
 /// "May this end user do that?", answered from memory by the function that decides the debit.
@@ -88,6 +89,7 @@ struct EntitlementRoutes: Sendable {
         json.member(
             "position",
             PositionToken.text(known.map { .account($0.id, revision: $0.revision) } ?? .none))
+        json.member("replica_age_ms", Int64(gate.replica.age.seconds * 1_000))
         json.endObject()
         return .json(json.bytes)
     }

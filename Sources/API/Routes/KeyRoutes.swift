@@ -25,7 +25,7 @@ struct KeyRoutes: Sendable {
     @Sendable private func create(
         _ request: Request, _ context: APIContext, _ caller: Caller
     ) async throws -> Response {
-        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let headers = try MutationHeaders(request, context)
         let body = try await request.json()
         let (name, rights) = try read(body) { reader -> (String, KeyRights)? in
             let name = reader.string("name", length: 1...200)
@@ -42,7 +42,7 @@ struct KeyRoutes: Sendable {
     @Sendable private func roll(
         _ request: Request, _ context: APIContext, _ caller: Caller
     ) async throws -> Response {
-        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let headers = try MutationHeaders(request, context)
         let id = try keyID(context)
         let body = try await request.json()
         let overlap = try read(body) { reader in
@@ -67,13 +67,13 @@ struct KeyRoutes: Sendable {
         ) { CommandIdentity.content(request, body) + Array("\n\(PublicID(.key, keyID))".utf8) }
         let key = NewKey(keys.key(APIKey.Kind(kind), commandID: identity.id))
         return try await site.mutations.catalogue(
-            action(key), identity: identity, environmentID: caller.environmentID, kind: kind, headers: headers)
+            action(key), identity: identity, caller: caller, headers: headers)
     }
 
     @Sendable private func revoke(
         _ request: Request, _ context: APIContext, _ caller: Caller
     ) async throws -> Response {
-        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let headers = try MutationHeaders(request, context)
         let id = try keyID(context)
         let body = try await request.json()
         _ = try read(body) { _ in true }

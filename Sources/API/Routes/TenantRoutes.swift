@@ -2,6 +2,7 @@ import Credits
 import Hummingbird
 import JSON
 import Messaging
+import Postgres
 import Representations
 import Storage
 
@@ -19,7 +20,7 @@ struct TenantRoutes: Sendable {
     @Sendable private func createTenant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let headers = try MutationHeaders(request, context)
         let body = try await request.json()
         let name = try read(body) { $0.string("name", length: 1...200) }
         let identity = CommandIdentity(environmentID: .installation, idempotencyKey: headers.idempotencyKey) {
@@ -29,7 +30,7 @@ struct TenantRoutes: Sendable {
         let test = keys.key(.test, commandID: identity.id)
         return try await site.mutations.catalogue(
             .createTenant(name: name, liveKey: NewKey(live), testKey: NewKey(test)), identity: identity,
-            environmentID: .installation, kind: nil, headers: headers)
+            caller: caller, headers: headers)
     }
 
     @Sendable private func listTenants(_ request: Request, _ context: APIContext, _ caller: Caller) async throws

@@ -134,6 +134,7 @@ struct UsageBatch {
             perQueue[queue, default: []].append((index, command))
         }
         let (gateway, headers, environmentID) = (site.mutations.gateway, headers, caller.environmentID)
+        let actor = Actor(keyID: caller.keyID, address: headers.clientAddress)
         return await withTaskGroup(of: ([Int], CommandGateway.Reply).self) { group in
             for (queue, items) in perQueue {
                 for start in stride(from: 0, to: items.count, by: Self.eventsPerRequest) {
@@ -141,7 +142,7 @@ struct UsageBatch {
                     group.addTask {
                         let reply = await gateway.send(
                             to: queue, requestID: headers.requestID, traceParent: headers.traceParent,
-                            environmentID: environmentID, wantsBodies: false,
+                            actor: actor, environmentID: environmentID, wantsBodies: false,
                             commands: .account(chunk.map(\.command)), deadline: deadline, returnsWhenAccepted: false)
                         return (chunk.map(\.index), reply)
                     }

@@ -16,7 +16,7 @@ struct UsageRoutes: Sendable {
 
     @Sendable private func record(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let headers = try MutationHeaders(request, context)
         let sent = try read(try await request.json()) { SentEvent(&$0) }
         if let header = headers.idempotencyKey, let body = sent.idempotencyKey, header != body {
             throw Problem(
@@ -32,7 +32,7 @@ struct UsageRoutes: Sendable {
     @Sendable private func recordBatch(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        let headers = try MutationHeaders(request, requestID: context.requestID)
+        let headers = try MutationHeaders(request, context)
         var batch = UsageBatch(site: site, caller: caller, headers: headers)
         try await batch.read(request)
         return try await batch.run()

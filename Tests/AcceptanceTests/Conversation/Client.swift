@@ -9,7 +9,8 @@ import Testing
 /// Somebody who calls the API: an address and a key.
 struct Client: Sendable {
     let url: String
-    let key: String?
+    var key: String?
+    var http = Self.http
 
     /// Nothing is retried: a test decides what an unanswered request means.
     private static let http: HTTPClient = {
@@ -33,7 +34,7 @@ struct Client: Sendable {
             request.body = isChunked ? .bytes(bytes, length: .unknown) : .bytes(ByteBuffer(bytes: bytes))
         }
         for (name, value) in headers { request.headers.replaceOrAdd(name: name, value: value) }
-        let response = try await Self.http.execute(request, timeout: .seconds(60))
+        let response = try await http.execute(request, timeout: .seconds(60))
         let body = try await response.body.collect(upTo: 64 << 20)
         return Answer(
             status: Int(response.status.code),

@@ -9,9 +9,9 @@ final class Installation: Sendable {
     let port: Int
     let rootKey: String
     let database: PostgresConfiguration
-    private let name: String
+    let name: String
     private let server: PostgresConfiguration
-    private let amqp: AMQPConfiguration
+    let amqp: AMQPConfiguration
     private let environment: [String: String]
     private let binary: String
     private let process = Mutex<ChildProcess?>(nil)
@@ -34,8 +34,9 @@ final class Installation: Sendable {
             "PATH": variable("PATH") ?? "/usr/bin:/bin", "LANG": "C.UTF-8",
             "DATABASE_URL": Self.url(servers.databaseURL, database: name), "AMQP_URL": servers.amqpURL,
             "QUOTASTACK_ROOT_KEY": rootKey, "QUOTASTACK_PORT": "\(port)", "QUOTASTACK_QUEUE_PREFIX": "\(name).",
-            "QUOTASTACK_SHARDS": "4", "SWIFT_BACKTRACE": "enable=no",
+            "QUOTASTACK_SHARDS": "4", "QUOTASTACK_LOG_LEVEL": "debug", "SWIFT_BACKTRACE": "enable=no",
         ]
+        Canaries.remember(passwordsIn: environment)
     }
 
     // MARK: - Life
@@ -115,11 +116,15 @@ final class Installation: Sendable {
     }
 
     /// Ends the server and removes its database, queues and log.
+    ///
+    /// - Throws: Also when a secret, or what is a tenant's own, was in a log.
     func remove() async throws {
         await killServer()
+        var leaks = Canaries.lines(of: log)
         for node in nodes.withLock({ $0 }) {
             node.signal(SIGCONT)
             await node.kill()
+            leaks += Canaries.lines(of: node.log)
             _ = unlink(node.logPath)
         }
         // A replication slot goes with its server process, a moment after its connection.
@@ -134,6 +139,9 @@ final class Installation: Sendable {
         let queues = (0..<4).map { "\(name).ledger.\($0)" } + ["\(name).catalog"]
         try await AMQPTopology.delete(queues, configuration: amqp)
         _ = unlink(logPath)
+        guard leaks.isEmpty else {
+            throw HarnessError("a log says what none may, in \(leaks.count) lines such as:\n\(leaks[0])")
+        }
     }
 
     /// Lets the database be reached, or cuts every connection to it and refuses new ones.
@@ -145,6 +153,23 @@ final class Installation: Sendable {
 
     // MARK: - Looking inside
 
+    /// The server process that sends the write-ahead log to the only replica of this installation.
+    func logSender() async throws -> pid_t {
+        let senders = try await PostgresConnection.lent(database) { connection in
+            try await connection.run(
+                PostgresQuery(
+                    """
+                    select pid from pg_stat_activity
+                    where datname = current_database() and backend_type = 'walsender'
+                    """)
+            ).map { try $0.int32(0) }
+        }
+        guard senders.count == 1, let sender = senders.first else {
+            throw HarnessError("\(senders.count) processes send the log")
+        }
+        return sender
+    }
+
     /// Runs a subcommand of `quotastack` with this installation's configuration.
     ///
     /// - Parameter extra: Further environment variables for this process only.
@@ -155,6 +180,17 @@ final class Installation: Sendable {
         defer { _ = unlink(path) }
         return try await ChildProcess.run(
             [binary] + arguments, environment: environment.merging(extra) { $1 }, logPath: path)
+    }
+
+    /// The variables with which a process reaches both servers by TLS only, and verifies them.
+    func overTLS() throws -> [String: String] {
+        guard let databaseURL = variable("QUOTASTACK_TEST_DATABASE_TLS_URL"),
+            let amqpURL = variable("QUOTASTACK_TEST_AMQP_TLS_URL")
+        else {
+            throw HarnessError(
+                "the variables for TLS are not set: ./ops/test starts servers that speak it and sets them")
+        }
+        return ["DATABASE_URL": Self.url(databaseURL, database: name), "AMQP_URL": amqpURL]
     }
 
     /// The URL of the installation's database for another login.
@@ -179,6 +215,12 @@ final class Installation: Sendable {
         }
         for login in logins { try await onServer("DROP ROLE \(login.name)") }
         try result.get()
+    }
+
+    /// The password of its database.
+    var password: String {
+        let user = (environment["DATABASE_URL"] ?? "").split(separator: "@").first ?? ""
+        return String(user.split(separator: ":").last ?? "")
     }
 
     /// What the servers of this installation have logged.

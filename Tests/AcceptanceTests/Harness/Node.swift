@@ -25,18 +25,22 @@ final class Node: Sendable {
 
     /// Starts the process and waits until it says that it is ready.
     ///
-    /// - Parameter extra: Further environment variables for this process only.
-    func start(_ extra: [String: String] = [:]) async throws {
+    /// - Parameters:
+    ///   - extra: Further environment variables for this process only.
+    ///   - client: Who asks whether it is ready; by plain HTTP unless given.
+    func start(_ extra: [String: String] = [:], readyAt client: Client? = nil) async throws {
+        let client = client ?? Client(url: url, key: nil)
         let started = try await begin(extra)
         try await waitUntil("\(binary) is ready; its log:\n\(logPath)") {
             if started.hasEnded { throw HarnessError("\(binary) has ended:\n\(started.log.suffix(4_000))") }
-            return (try? await Client(url: self.url, key: nil).get("/readyz"))?.status == 200
+            return (try? await client.get("/readyz"))?.status == 200
         }
     }
 
     /// Starts the process, which may end at once.
     @discardableResult
     func begin(_ extra: [String: String] = [:]) async throws -> ChildProcess {
+        Canaries.remember(passwordsIn: extra)
         let started = try await ChildProcess.start(
             [binary], environment: environment.merging(extra) { $1 }, logPath: logPath)
         process.withLock { $0 = started }

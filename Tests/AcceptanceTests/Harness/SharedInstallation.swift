@@ -2,7 +2,10 @@ import Testing
 
 /// All acceptance tests: they drive the real program over HTTP, with the real servers behind it.
 @Suite(.sharedInstallation, .timeLimit(.minutes(10)))
-enum Acceptance {}
+enum Acceptance {
+    /// Tests that start many processes, one test at a time: all at once they would fight for the machine.
+    @Suite(.serialized) enum Processes {}
+}
 
 extension Trait where Self == SharedInstallation {
     /// One installation for all tests that do no harm, started by the first that asks and removed after the last.

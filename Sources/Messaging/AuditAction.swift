@@ -1,0 +1,65 @@
+package import Credits
+package import Ledger
+
+/// Every kind of mutation, as the audit log names it: what was changed, and how.
+package enum AuditAction: String, Sendable, CaseIterable {
+    case createUsage = "usage.create"
+    case grantCredits = "credits.grant"
+    case createEndUser = "end_user.create"
+    case updateEndUser = "end_user.update"
+    case createFeature = "feature.create"
+    case updateFeature = "feature.update"
+    case createRule = "metering_rule.create"
+    case createKey = "api_key.create"
+    case rollKey = "api_key.roll"
+    case revokeKey = "api_key.revoke"
+    case updateConfig = "config.update"
+    case createTenant = "tenant.create"
+
+    /// Where the mutation belongs: who may read the area may see what became of it.
+    package var area: AccessArea {
+        switch self {
+        case .createUsage: .usage
+        case .grantCredits, .createEndUser, .updateEndUser: .credits
+        case .createFeature, .updateFeature, .createRule: .catalog
+        case .createKey, .rollKey, .revokeKey, .updateConfig, .createTenant: .admin
+        }
+    }
+
+    /// Nil for a command that nobody asked for: time passes by itself.
+    package init?(_ action: AccountAction) {
+        switch action {
+        case .use: self = .createUsage
+        case .grant: self = .grantCredits
+        case .createEndUser: self = .createEndUser
+        case .updateEndUser: self = .updateEndUser
+        case .advance: return nil
+        }
+    }
+
+    package init(_ action: CatalogueAction) {
+        switch action {
+        case .createTenant: self = .createTenant
+        case .createKey: self = .createKey
+        case .revokeKey: self = .revokeKey
+        case .rollKey: self = .rollKey
+        case .createFeature: self = .createFeature
+        case .updateFeature: self = .updateFeature
+        case .createRule: self = .createRule
+        case .updateConfig: self = .updateConfig
+        }
+    }
+}
+
+/// Who sent a request.
+package struct Actor: Hashable, Sendable {
+    /// Nil for the root key.
+    package let keyID: Bits128?
+    /// The address at the other end of the connection, which may be a proxy; nil where there is none.
+    package let address: String?
+
+    package init(keyID: Bits128?, address: String?) {
+        self.keyID = keyID
+        self.address = address
+    }
+}

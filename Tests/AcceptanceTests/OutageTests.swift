@@ -1,0 +1,80 @@
+import Glibc
+import JSON
+import Testing
+
+extension Acceptance.Processes {
+    /// PostgreSQL is away or silent: commands wait, checks go on and say how old they are.
+    @Suite struct OutageTests {
+        @Test(
+            "While the database is away commands queue and are answered 202; all apply when it is back, by themselves")
+        func databaseAway() async throws {
+            try await withInstallation(serves: false) { installation in
+                let worker = try await installation.startNodes("quotastack-ledger", 1)[0]
+                let api = try installation.node("quotastack-api")
+                try await api.start(["QUOTASTACK_COMMAND_WAIT_MS": "1000"])
+                let entitlements = try await installation.startNodes("quotastack-entitlements", 1)[0]
+                let client = try await installation.makeTenant(through: api).test
+                try await client.sell("api", unitCost: 1)
+                try await client.grant("alice", 1_000).expect(201)
+                let checker = Client(url: entitlements.url, key: client.key)
+                try await waitUntil("the entitlement node has seen it") {
+                    try await checker.check("alice", "api")["balance"] == 1_000
+                }
+
+                try await installation.admitConnections(false)
+                var operations: [String] = []
+                for number in 0..<20 {
+                    let answer = try await client.post(
+                        "/v1/usage", event("alice", "api", 1), key: "k\(number)",
+                        headers: number < 18 ? ["Prefer": "respond-async"] : [:])
+                    operations.append(try answer.expect(202).text("operation.id"))
+                }
+                for node in [client, checker] {
+                    try await waitUntil("\(node.url) says how old its answers are") {
+                        let check = try await node.check("alice", "api").expect(200)
+                        #expect(check["allowed"] == true && check["balance"] == 1_000)
+                        return (check["replica_age_ms"]?.integer ?? 0) > 0
+                    }
+                    try await node.get("/readyz").expect(503)
+                }
+
+                try await installation.admitConnections(true)
+                for operation in operations {
+                    try await waitUntil("\(operation) is decided") {
+                        try await client.get("/v1/operations/\(operation)")["operation.status"] == "succeeded"
+                    }
+                }
+                for node in [client, checker] {
+                    try await waitUntil("\(node.url) follows again") {
+                        let check = try await node.check("alice", "api").expect(200)
+                        return check["balance"] == 980 && check["replica_age_ms"] == 0
+                    }
+                }
+                for node in [worker, api, entitlements] { #expect(!node.hasEnded) }
+            }
+        }
+
+        @Test("A node whose database has fallen silent says how old its answers are")
+        func databaseSilent() async throws {
+            try await withInstallation(serves: false) { installation in
+                _ = try await installation.startNodes("quotastack-ledger", 1)
+                let api = try await installation.startNodes("quotastack-api", 1)[0]
+                let client = try await installation.makeTenant(through: api).test
+                try await client.sell("api", unitCost: 1)
+                try await client.grant("alice", 10).expect(201)
+                let sender = try await installation.logSender()
+                #expect(kill(sender, SIGSTOP) == 0)
+                defer { kill(sender, SIGCONT) }
+                try await waitUntil("the node notices") {
+                    (try await client.check("alice", "api").expect(200)["replica_age_ms"]?.integer ?? 0) > 3_000
+                }
+                #expect(try await client.get("/readyz").expect(503).text("replica").contains("has not heard"))
+                #expect(try await api.metric("quotastack_replica_age_seconds") ?? 0 > 3)
+                kill(sender, SIGCONT)
+                try await waitUntil("the node follows again") {
+                    try await client.check("alice", "api")["replica_age_ms"] == 0
+                }
+            }
+        }
+    }
+}
