@@ -36,6 +36,7 @@ let package = Package(
         .executable(name: "quotastack-api", targets: ["APINode"]),
         .executable(name: "quotastack-entitlements", targets: ["EntitlementNode"]),
         .executable(name: "quotastack-ledger", targets: ["LedgerNode"]),
+        .executable(name: "quotastack-torture", targets: ["Torture"]),
     ],
     dependencies: [
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
@@ -162,14 +163,25 @@ let package = Package(
         .target(
             name: "TLSEndpoint", dependencies: [nioCore, nioPosix, nioSSL], path: "Tests/TLSEndpoint",
             swiftSettings: settings),
+        // What tests and the torture share: the written rules as a model, and programs that run beside.
+        .target(name: "LedgerModel", dependencies: ["Credits"], path: "Tests/LedgerModel", swiftSettings: settings),
+        .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),
+        .executableTarget(
+            name: "Torture",
+            dependencies: [
+                "ChildProcesses", "Credits", "JSON", "LedgerModel", "Postgres", "SeededRandom", crypto, logging,
+                nioCore, nioHTTP1,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: settings),
 
         // Tests: the pure core by tables and seeded runs, the adapters on real servers, the whole over HTTP.
         .testTarget(
             name: "AcceptanceTests",
             dependencies: [
-                "API", "APINode", "Credits", "EntitlementNode", "JSON", "LedgerNode", "Messaging", "Postgres",
-                "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage", logging, nioCore,
-                nioHTTP1, nioSSL,
+                "API", "APINode", "ChildProcesses", "Credits", "EntitlementNode", "JSON", "LedgerModel", "LedgerNode",
+                "Messaging", "Postgres", "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage",
+                logging, nioCore, nioHTTP1, nioSSL,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),
         .testTarget(

@@ -45,6 +45,7 @@ end
 $$;
 
 -- The ledger applies commands. What is decided is never edited: entries, rules and decided commands are inserted only.
+-- A malformed request alone makes room for the mended one under its key (see the policy `only_malformed`).
 grant select on environments, api_keys, features, metering_rules, accounts, blocks, entries, commands
     to quotastack_ledger;
 grant insert on tenants, environments, api_keys, features, metering_rules, accounts, blocks, entries, commands,
@@ -55,7 +56,7 @@ grant update (name, unit_name, updated_at, archived_at) on features to quotastac
 grant update (version, revision, balance, reserved, overage, lifetime_granted, block_count, last_hash, advanced_to,
     due_at, name, metadata, created_at, updated_at) on accounts to quotastack_ledger;
 grant update (remaining, held, open) on blocks to quotastack_ledger;
-grant delete on accounts to quotastack_ledger;
+grant delete on accounts, commands to quotastack_ledger;
 
 -- The API reads for tenants. Keys are looked up in memory, so even their hashes are none of its business; of a parked
 -- command it asks no more than whether it is one.
@@ -103,6 +104,12 @@ begin
     end loop;
 end
 $$;
+
+create policy only_malformed on commands as restrictive for delete to quotastack_ledger using (status = 400);
+
+-- Of the decided commands only a malformed one may go: its key may be used again for the mended request.
+grant delete on commands to quotastack_ledger;
+create policy only_malformed on commands as restrictive for delete to quotastack_ledger using (status = 400);
 
 -- Tenants and the list of environments belong to the installation.
 create policy api on tenants for select to quotastack_api using (current_environment() = 0);

@@ -200,7 +200,8 @@ package final class CommandGateway: Service {
         while let requests = takeWaiting(for: queue) {
             messageSize.observe(Double(requests.reduce(0) { $0 + $1.commands.count }))
             let message = AMQPMessage(
-                routingKey: queue, body: CommandMessage(requests: requests).encoded(), replyTo: replyQueue,
+                routingKey: queue, body: CommandMessage(sentAt: systemNow(), requests: requests).encoded(),
+                replyTo: replyQueue,
                 mandatory: !KnownBug.noMandatoryFlag.isActive)
             Failpoint.apiBeforePublish.hit()
             do throws(AMQPError) {
@@ -285,16 +286,16 @@ package final class CommandGateway: Service {
     /// requests go on waiting.
     private func lookUpLostReplies() async {
         while (try? await Task.sleep(for: .milliseconds(250))) != nil {
-            for (environmentID, requests) in Dictionary(grouping: takeOverdue(), by: \.environmentID) {
+            for (kind, requests) in Dictionary(grouping: takeOverdue(), by: LookUp.init) {
                 let ids = requests.flatMap { $0.commands.identities.map(\.id) }
-                guard let found = try? await answers.find(environmentID: environmentID, commandIDs: ids) else {
-                    continue
-                }
+                guard
+                    let found = try? await answers.find(
+                        environmentID: kind.environmentID, commandIDs: ids, wantsBodies: kind.wantsBodies)
+                else { continue }
                 for request in requests {
                     let results = request.commands.identities.compactMap { identity in
                         found[identity.id]?.result(for: identity, requestID: request.requestID)
                     }
-                    // What was refused as malformed is not remembered; only its reply, or a repetition, can tell.
                     guard results.count == request.commands.count else { continue }
                     foundReplies.increment()
                     receive(CommandReply(token: request.token, results: results))
@@ -344,6 +345,17 @@ package final class CommandGateway: Service {
         if error.outcomeIsUnknown { return unconfirmed }
         if case .rejected = error.kind { return overloaded }
         return Problem(.unavailable, "The command queue cannot be reached. Nothing was done; try again in a moment.")
+    }
+}
+
+/// What requests must have in common to be looked up together.
+private struct LookUp: Hashable {
+    let environmentID: EnvironmentID
+    let wantsBodies: Bool
+
+    init(_ request: CommandRequest) {
+        environmentID = request.environmentID
+        wantsBodies = request.wantsBodies
     }
 }
 

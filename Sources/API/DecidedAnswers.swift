@@ -8,19 +8,24 @@ package import Storage
 /// What a command came to, which request it was, and whose.
 struct DecidedAnswer: Sendable {
     let fingerprint: Bits128?
+    /// The request that was the first to ask.
+    let requestID: String
     /// The key that asked; nil for the root key.
     let keyID: Bits128?
     let action: AuditAction?
     let result: CommandResult
 
-    /// The answer to a request: the command's result, unless its key stood for another request.
-    func result(for identity: CommandIdentity, requestID: String) -> CommandResult {
+    /// The answer to a request: the command's result, unless its key stood for another request. Nil when that one was
+    /// malformed, which leaves this one to be decided.
+    func result(for identity: CommandIdentity, requestID: String) -> CommandResult? {
         guard identity.idempotencyKey?.fingerprint == fingerprint else {
+            if result.status == 400 { return nil }
             return CommandResult(
                 status: Problem.keyReuse.code.status, isReplay: false, position: .none,
                 body: Problem.keyReuse.json(requestID: requestID))
         }
-        return result
+        return CommandResult(
+            status: result.status, isReplay: self.requestID != requestID, position: result.position, body: result.body)
     }
 }
 
@@ -34,7 +39,7 @@ package struct DecidedAnswers: Sendable {
 
     /// What a command came to, or nil while it has come to nothing.
     func find(environmentID: EnvironmentID, commandID: Bits128) async throws -> DecidedAnswer? {
-        try await find(environmentID: environmentID, commandIDs: [commandID])[commandID]
+        try await find(environmentID: environmentID, commandIDs: [commandID], wantsBodies: true)[commandID]
     }
 
     /// Whether a command was put aside because it cannot be applied.
@@ -45,23 +50,31 @@ package struct DecidedAnswers: Sendable {
     }
 
     /// What those among the commands of an environment came to that have come to something.
-    func find(environmentID: EnvironmentID, commandIDs: [Bits128]) async throws -> [Bits128: DecidedAnswer] {
+    ///
+    /// - Parameter wantsBodies: False when the id of a successful use will do, as in the ledger's own replies.
+    func find(
+        environmentID: EnvironmentID, commandIDs: [Bits128], wantsBodies: Bool
+    ) async throws -> [Bits128: DecidedAnswer] {
         try await reads.read(of: environmentID) { connection in
             let keys = commandIDs.map { CommandKey(environmentID: environmentID, id: $0) }
             let decided = try await CommandStore.find(keys, on: connection)
-            let uses = try await uses(among: decided, environmentID: environmentID, on: connection)
+            let uses =
+                wantsBodies ? try await uses(among: decided, environmentID: environmentID, on: connection) : [:]
             var results: [Bits128: DecidedAnswer] = [:]
             for (key, command) in decided {
                 let body: [UInt8]
                 switch command.answer {
                 case .body(let bytes): body = bytes
+                case .use(let account, let sequence) where !wantsBodies:
+                    body = PublicID(.usage, account: account, number: sequence).utf8
                 case .use(let account, let sequence):
                     guard let use = uses[EntryKey(environmentID: environmentID, accountID: account, sequence: sequence)]
                     else { throw StorageError.missingRow("the entry of a decided use") }
                     body = use
                 }
                 results[key.id] = DecidedAnswer(
-                    fingerprint: command.fingerprint, keyID: command.keyID, action: command.action,
+                    fingerprint: command.fingerprint, requestID: command.requestID, keyID: command.keyID,
+                    action: command.action,
                     result: CommandResult(
                         status: command.status, isReplay: false, position: command.position, body: body))
             }

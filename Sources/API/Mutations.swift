@@ -1,19 +1,17 @@
 import Credits
 import Crypto
 import Failpoints
-import Glibc
 import Hummingbird
 import JSON
 import Ledger
 import Messaging
 import Replica
 import Representations
+import Runtime
 
 /// The system's clock, in UTC.
 func systemNow() -> Instant {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Instant(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000)
+    Instant(microseconds: systemMicroseconds())
 }
 
 /// What is known of a request beside its body.

@@ -45,6 +45,11 @@ struct AccountBatch {
         let status: UInt16
         let position: Position
         let content: Content
+
+        /// See `DecidedCommand.makesRoom`.
+        func makesRoom(for other: Bits128?) -> Bool {
+            status == 400 && fingerprint != other
+        }
     }
 
     private init(_ items: [AccountItem], on connection: PostgresConnection) {
@@ -114,7 +119,8 @@ struct AccountBatch {
     // MARK: - Decide
 
     private mutating func decide(_ item: AccountItem, catalogue: Catalogue) -> CommandResult {
-        if let earlier = decided[item.commandKey] {
+        let earlier = decided[item.commandKey]
+        if let earlier, !earlier.makesRoom(for: item.fingerprint) {
             guard earlier.fingerprint == item.fingerprint else {
                 let answer = Answer(.keyReuse, requestID: item.requestID)
                 return CommandResult(status: answer.status, isReplay: false, position: .none, body: answer.body)
@@ -137,16 +143,18 @@ struct AccountBatch {
                 outcome, account: AccountName(id: account.id, endUserID: account.endUserID), requestID: item.requestID)
             decision = Decided(
                 fingerprint: item.fingerprint, status: answer.status, position: position, content: .body(answer.body))
-            guard answer.isRemembered else { return result(decision, for: item, isReplay: false) }
         }
         // To bring an account to the present is nobody's mutation, and doing it again changes nothing.
         if let action = AuditAction(item.command.action) {
-            remember(decision, of: item, action: action, account: account)
+            remember(decision, of: item, action: action, account: account, replacesMalformed: earlier != nil)
         }
         return result(decision, for: item, isReplay: false)
     }
 
-    private mutating func remember(_ decision: Decided, of item: AccountItem, action: AuditAction, account: Account) {
+    private mutating func remember(
+        _ decision: Decided, of item: AccountItem, action: AuditAction, account: Account, replacesMalformed: Bool
+    ) {
+        if replacesMalformed { decisions.removeAll { $0.key == item.commandKey } }
         decided[item.commandKey] = decision
         let answer: DecidedCommand.Answer =
             switch decision.content {
@@ -157,7 +165,8 @@ struct AccountBatch {
             NewDecision(
                 key: item.commandKey, fingerprint: decision.fingerprint, status: decision.status,
                 accountID: account.revision > 0 ? account.id : nil, revision: account.revision, answer: answer,
-                decidedAt: now, action: action, actor: item.actor, requestID: item.requestID))
+                decidedAt: now, action: action, actor: item.actor, requestID: item.requestID,
+                replacesMalformed: replacesMalformed))
     }
 
     /// The answer to an item: what a first answer and every replay share.

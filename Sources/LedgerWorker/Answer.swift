@@ -3,23 +3,18 @@ import JSON
 import Ledger
 import Representations
 
-/// The HTTP answer to an outcome, and how it is remembered.
+/// The HTTP answer to an outcome.
 struct Answer {
     let status: UInt16
     let body: [UInt8]
-    /// False for a malformed request: the same key may be used again for the mended one.
-    let isRemembered: Bool
 
-    init(status: UInt16, body: [UInt8], isRemembered: Bool = true) {
+    init(status: UInt16, body: [UInt8]) {
         self.status = status
         self.body = body
-        self.isRemembered = isRemembered
     }
 
     init(_ problem: Problem, requestID: String) {
-        self.init(
-            status: problem.code.status, body: problem.json(requestID: requestID),
-            isRemembered: problem.code.status != 400)
+        self.init(status: problem.code.status, body: problem.json(requestID: requestID))
     }
 
     init(_ outcome: Outcome, account: AccountName, requestID: String) {

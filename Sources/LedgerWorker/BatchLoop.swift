@@ -59,6 +59,8 @@ actor BatchLoop {
             }
         }
         Failpoint.workerAfterDecode.hit()
+        let now = systemMicroseconds()
+        for message in messages { metrics.observeWait(now - message.message.sentAt.microseconds) }
         guard await applyAccountCommands(&messages, oneByOne: oneByOne) else { return false }
         guard await applyCatalogueCommands(&messages) else { return false }
         for request in messages.flatMap(\.message.requests) {
@@ -179,7 +181,7 @@ actor BatchLoop {
             "a command cannot be applied and is parked: \(error)",
             metadata: ["request_id": "\(requestID)", "command_id": "\(PublicID(.operation, key.id))"])
         metrics.parkedCommands.increment()
-        let message = CommandMessage(requests: [command]).encoded()
+        let message = CommandMessage(sentAt: Instant(microseconds: systemMicroseconds()), requests: [command]).encoded()
         guard await put(queue: "", key: key, requestID: requestID, error: error, message: message) else {
             return nil
         }

@@ -37,7 +37,9 @@ struct CatalogueChange {
         if environmentID != .installation {
             environment = try await CatalogueStore.lock(environmentID, on: connection)
         }
-        if let earlier = try await CommandStore.find(key, on: connection) {
+        let fingerprint = command.identity.idempotencyKey?.fingerprint
+        let earlier = try await CommandStore.find(key, on: connection)
+        if let earlier, !earlier.makesRoom(for: fingerprint) {
             try await CatalogueStore.finish(nil, raising: nil, on: connection)
             return replay(earlier)
         }
@@ -47,13 +49,11 @@ struct CatalogueChange {
         let isChange = (200..<300).contains(answer.status)
         let version = isChange && environment != nil ? (environment?.version ?? 0) + 1 : 0
         let decision = NewDecision(
-            key: key, fingerprint: command.identity.idempotencyKey?.fingerprint, status: answer.status, accountID: nil,
+            key: key, fingerprint: fingerprint, status: answer.status, accountID: nil,
             revision: created.map { Int64($0.rawValue) } ?? version, answer: .body(answer.body), decidedAt: now,
-            action: AuditAction(command.action),
-            actor: actor,
-            requestID: requestID)
+            action: AuditAction(command.action), actor: actor, requestID: requestID, replacesMalformed: earlier != nil)
         try await CatalogueStore.finish(
-            answer.isRemembered ? decision : nil, raising: version > 0 ? environmentID : nil, on: connection)
+            decision, raising: version > 0 ? environmentID : nil, on: connection)
         var position = version > 0 ? Position.catalogue(environmentID, version: version) : .none
         if let created { position = .catalogue(created, version: 1) }
         return CommandResult(status: answer.status, isReplay: false, position: position, body: answer.body)

@@ -2,6 +2,7 @@ import Runtime
 
 /// What an operator sees of the worker.
 struct LedgerMetrics: Sendable {
+    private let queueSeconds: Histogram
     let batchSize: Histogram
     let batchSeconds: Histogram
     let commitSeconds: Histogram
@@ -10,6 +11,10 @@ struct LedgerMetrics: Sendable {
     let parkedCommands: Counter
 
     init(_ metrics: Metrics) {
+        queueSeconds = metrics.histogram(
+            "quotastack_ledger_queue_seconds",
+            "Age of a message when it is taken: the time that it waited in its queue.",
+            buckets: [0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 300])
         batchSize = metrics.histogram(
             "quotastack_ledger_batch_commands", "Commands applied in one transaction.",
             buckets: [1, 4, 16, 64, 256, 1_024, 4_096])
@@ -24,6 +29,11 @@ struct LedgerMetrics: Sendable {
             "quotastack_ledger_repeated_transactions_total", "Transactions repeated after a lost race or deadlock.")
         parkedCommands = metrics.counter(
             "quotastack_ledger_parked_commands_total", "Commands put aside because they cannot be applied.")
+    }
+
+    /// Notes how long a message has waited.
+    func observeWait(_ microseconds: Int64) {
+        queueSeconds.observe(Double(max(0, microseconds)) / 1e6)
     }
 
     /// Counts a batch that was applied.

@@ -70,11 +70,17 @@ package struct LedgerWorker: Service {
             group.addTask { await consumer.run() }
             group.addTask { await publisher.run() }
             let keeping = Task { await keeper.run() }
-            await withGracefulShutdownHandler {
-                await withTaskGroup(of: Void.self) { group in
-                    for lane in lanes { group.addTask { await lane.run() } }
+            // Cancelled when another part of the process has failed: it must not stay among the workers half alive.
+            await withTaskCancellationHandler {
+                await withGracefulShutdownHandler {
+                    await withTaskGroup(of: Void.self) { group in
+                        for lane in lanes { group.addTask { await lane.run() } }
+                    }
+                } onGracefulShutdown: {
+                    keeping.cancel()
+                    inbox.close()
                 }
-            } onGracefulShutdown: {
+            } onCancel: {
                 keeping.cancel()
                 inbox.close()
             }

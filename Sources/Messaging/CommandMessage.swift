@@ -1,19 +1,23 @@
-import Credits
+package import Credits
 import Ledger
 import Metering
 
 /// One message of a command queue: the requests that were waiting for it. The format is versioned by its first byte.
 package struct CommandMessage: Hashable, Sendable {
     private static let version: UInt8 = 2
+    /// When it was sent, by the sender's clock.
+    package let sentAt: Instant
     package var requests: [CommandRequest]
 
-    package init(requests: [CommandRequest]) {
+    package init(sentAt: Instant, requests: [CommandRequest]) {
+        self.sentAt = sentAt
         self.requests = requests
     }
 
     package func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 4_096)
         writer.write(Self.version)
+        writer.write(sentAt.microseconds)
         writer.write(count: requests.count)
         for request in requests { writer.write(request) }
         return writer.bytes
@@ -24,6 +28,7 @@ package struct CommandMessage: Hashable, Sendable {
         var reader = ByteReader(bytes)
         let version = try reader.integer(UInt8.self)
         guard version == Self.version else { throw .unsupportedVersion(version) }
+        sentAt = Instant(microseconds: try reader.integer())
         requests = []
         for _ in 0..<(try reader.count()) { requests.append(try reader.commandRequest()) }
         try reader.finish()

@@ -83,8 +83,7 @@ package struct Node {
                 services.append(
                     try HTTPServer(
                         address: address, checks: [.worker { worker.lastSeen }, .broker { worker.state }],
-                        metrics: metrics,
-                        logger: logger))
+                        metrics: metrics, logger: logger))
             }
         }
         guard roles.contains(.api) || roles.contains(.entitlements) else { return services }
@@ -105,14 +104,13 @@ package struct Node {
             logger: logger)
         let api = try APIServer(
             address: address, rootKey: rootKey, reads: reads, topology: topology, commandWait: settings.commandWait,
-            replica: replica, gateway: gateway,
-            metrics: metrics, logger: logger)
+            replica: replica, gateway: gateway, metrics: metrics, logger: logger)
         return services + [gateway, api]
     }
 
     /// The installation's queues, once its schema is known to be complete.
     private func topology() async throws -> Topology {
-        let connection = try await PostgresConnection.connect(postgres, logger: logger)
+        let connection = try await connected()
         defer { connection.close() }
         let missing = try await Migrator(migrations: SchemaMigrations.all, logger: logger).missing(connection)
         guard missing.isEmpty else {
@@ -121,5 +119,22 @@ package struct Node {
         }
         return Topology(
             prefix: settings.queuePrefix, shardCount: try await InstallationStore.shardCount(on: connection))
+    }
+
+    /// The first connection, tried for a minute: the database may be starting beside this process, or be away for a
+    /// moment while this process is restarted.
+    private func connected() async throws -> PostgresConnection {
+        let deadline = ContinuousClock.now + .seconds(60)
+        var isFirst = true
+        while true {
+            do {
+                return try await PostgresConnection.connect(postgres, logger: logger)
+            } catch {
+                guard ContinuousClock.now < deadline else { throw error }
+                if isFirst { logger.warning("PostgreSQL cannot be reached yet and is tried for a minute: \(error)") }
+                isFirst = false
+                try await Task.sleep(for: .milliseconds(500))
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 import Postgres
 import Credits
 import Failpoints
-import Glibc
+import Runtime
 import Synchronization
 
 /// Follows the replication stream: collects the changes of a transaction and applies them at its commit.
@@ -74,12 +74,6 @@ final class ReplicaStream: Sendable {
         }
         return nil
     }
-}
-
-private func systemMicroseconds() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
 }
 
 private struct TupleCursor: FieldCursor {

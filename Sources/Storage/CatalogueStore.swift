@@ -237,7 +237,7 @@ package enum CatalogueStore {
                     "update environments set catalogue_version = catalogue_version + 1 where environment_id = $1",
                     [.int32(environmentID.rawValue)]))
         }
-        if let decision { queries.append(CommandStore.insert([decision])) }
+        if let decision { queries += CommandStore.insert([decision]) }
         queries.append(PostgresQuery("commit"))
         _ = try await connection.run(queries)
     }

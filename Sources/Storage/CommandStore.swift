@@ -19,6 +19,14 @@ package struct DecidedCommand: Hashable, Sendable {
     package let keyID: Bits128?
     /// Nil for what was decided before actions were recorded, and for an action that this release does not know.
     package let action: AuditAction?
+    /// The request that was the first to ask.
+    package let requestID: String
+
+    /// Whether the decision stands for a request with that fingerprint, or makes room for it: the key of a malformed
+    /// request may be used again for the mended one.
+    package func makesRoom(for other: Bits128?) -> Bool {
+        status == 400 && fingerprint != other
+    }
 }
 
 /// A command decided now, to be remembered.
@@ -33,10 +41,13 @@ package struct NewDecision: Hashable, Sendable {
     package let action: AuditAction
     package let actor: Actor
     package let requestID: String
+    /// Whether a malformed request was decided under the same key before, and makes room for this one.
+    package let replacesMalformed: Bool
 
     package init(
         key: CommandKey, fingerprint: Bits128?, status: UInt16, accountID: AccountID?, revision: Int64,
-        answer: DecidedCommand.Answer, decidedAt: Instant, action: AuditAction, actor: Actor, requestID: String
+        answer: DecidedCommand.Answer, decidedAt: Instant, action: AuditAction, actor: Actor, requestID: String,
+        replacesMalformed: Bool = false
     ) {
         self.key = key
         self.fingerprint = fingerprint
@@ -48,6 +59,7 @@ package struct NewDecision: Hashable, Sendable {
         self.action = action
         self.actor = actor
         self.requestID = requestID
+        self.replacesMalformed = replacesMalformed
     }
 }
 
@@ -72,7 +84,7 @@ package enum CommandStore {
 
     static let loadDecided: PostgresStatement = """
         select c.environment_id, c.command_id, c.fingerprint, c.account_id, c.revision, c.status, c.sequence, c.response,
-            c.key_id, c.action
+            c.key_id, c.action, c.request_id
         from unnest($1::integer[], $2::uuid[]) as k (environment_id, command_id)
         join commands c using (environment_id, command_id)
         """
@@ -105,16 +117,35 @@ package enum CommandStore {
             decided[key] = DecidedCommand(
                 fingerprint: try row.uuidOrNil(2).map { Bits128($0) }, status: UInt16(try row.int16(5)),
                 position: position, answer: answer, keyID: try row.uuidOrNil(8).map { Bits128($0) },
-                action: AuditAction(rawValue: try row.text(9)))
+                action: AuditAction(rawValue: try row.text(9)), requestID: try row.text(10))
         }
         return decided
     }
 
     /// Rows go in by key, the order in which every writer takes them, so that two batches that share a key wait for
     /// each other and never both ways.
-    static func insert(_ decisions: [NewDecision]) -> PostgresQuery {
+    static func insert(_ decisions: [NewDecision]) -> [PostgresQuery] {
         let rows = decisions.sorted { $0.key < $1.key }
-        return PostgresQuery(
+        let replaced = rows.filter(\.replacesMalformed).map(\.key)
+        var queries: [PostgresQuery] = []
+        if !replaced.isEmpty {
+            queries.append(
+                PostgresQuery(
+                    deleteMalformed,
+                    [.int32s(replaced.map(\.environmentID.rawValue)), .uuids(replaced.map { PostgresUUID($0.id) })]))
+        }
+        queries.append(insert(sorted: rows))
+        return queries
+    }
+
+    private static let deleteMalformed: PostgresStatement = """
+        delete from commands c
+        using unnest($1::integer[], $2::uuid[]) as k (environment_id, command_id)
+        where c.environment_id = k.environment_id and c.command_id = k.command_id and c.status = 400
+        """
+
+    private static func insert(sorted rows: [NewDecision]) -> PostgresQuery {
+        PostgresQuery(
             KnownBug.noIdempotencyCheck.isActive ? carelessInsertStatement : insertStatement,
             [
                 .int32s(rows.map(\.key.environmentID.rawValue)),

@@ -17,7 +17,7 @@ extension LedgerStore {
         if changed.contains(where: { !$0.grantedBlocks.isEmpty }) { queries.append(insertBlocks(changed)) }
         if changed.contains(where: { !$0.olderChangedBlocks.isEmpty }) { queries.append(updateBlocks(changed)) }
         if !changed.isEmpty { queries.append(updateAccounts(changed)) }
-        if !decided.isEmpty { queries.append(CommandStore.insert(decided)) }
+        if !decided.isEmpty { queries += CommandStore.insert(decided) }
         let unused = drafts.filter { $0.account.revision == 0 }
         if !unused.isEmpty { queries.append(deleteUnused(unused)) }
         queries.append(PostgresQuery("commit"))

@@ -65,6 +65,22 @@ extension Acceptance {
             try await client.get("/v1/operations/nonsense").expect(404, "not_found")
         }
 
+        @Test("What the ledger finds malformed after its 202 has failed under its operation, and leaves its key free")
+        func acceptedMalformed() async throws {
+            let client = try await makeTenant().test
+            let late: JSONValue = ["end_user_id": "alice", "credits": 100, "expires_at": "2020-01-01T00:00:00Z"]
+            let accepted = try await client.post(
+                "/v1/credits/grant", late, key: "late", headers: ["Prefer": "respond-async"]
+            ).expect(202)
+            let failed = try await decided(client, accepted)
+            #expect(failed["operation.status"] == "failed")
+            #expect(failed["operation.result.status"] == 400)
+            #expect(try await client.post("/v1/credits/grant", late, key: "late").expect(400).isReplay)
+            let mended = try await client.grant("alice", 100, key: "late").expect(201)
+            #expect(!mended.isReplay)
+            try await client.post("/v1/credits/grant", late, key: "late").expect(422, "idempotency_key_reuse")
+        }
+
         @Test("What is shown once is shown also to a client that asked for an asynchronous answer")
         func asyncSecrets() async throws {
             let installation = try await SharedInstallation.get()
@@ -133,7 +149,8 @@ extension Acceptance {
             #expect(
                 text.contains("quotastack_http_request_seconds_bucket{method=\"GET\",route=\"/readyz\",le=\"0.005\"}"))
             for name in [
-                "ledger_batch_commands_sum", "ledger_batch_seconds_sum", "ledger_commit_seconds_sum", "ledger_queues",
+                "ledger_batch_commands_sum", "ledger_queue_seconds_sum", "ledger_batch_seconds_sum",
+                "ledger_commit_seconds_sum", "ledger_queues",
                 "ledger_parked_commands_total", "replica_delay_seconds_sum", "replica_wal_lag_bytes",
                 "replica_wal_position", "replica_age_seconds", "api_read_connections", "api_reads_waiting",
             ] {

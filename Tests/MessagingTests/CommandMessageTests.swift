@@ -8,13 +8,13 @@ import Testing
 struct CommandMessageTests {
     @Test("every kind of command comes out as it went in")
     func roundTrip() throws {
-        let message = CommandMessage(requests: try Self.requests)
+        let message = CommandMessage(sentAt: Instant(microseconds: 7), requests: try Self.requests)
         #expect(try CommandMessage(decoding: message.encoded()) == message)
     }
 
     @Test("a message cut anywhere is refused")
     func truncation() throws {
-        let bytes = CommandMessage(requests: try Self.requests).encoded()
+        let bytes = CommandMessage(sentAt: Instant(microseconds: 7), requests: try Self.requests).encoded()
         for length in bytes.indices {
             #expect(throws: CodingError.self, "cut at \(length)") {
                 try CommandMessage(decoding: Array(bytes[..<length]))
@@ -24,7 +24,7 @@ struct CommandMessageTests {
 
     @Test("a message with something behind it is refused")
     func trailingBytes() throws {
-        let bytes = CommandMessage(requests: try Self.requests).encoded() + [0]
+        let bytes = CommandMessage(sentAt: Instant(microseconds: 7), requests: try Self.requests).encoded() + [0]
         #expect(throws: CodingError.trailingBytes) { try CommandMessage(decoding: bytes) }
     }
 
@@ -35,7 +35,7 @@ struct CommandMessageTests {
 
     @Test("a message with any one byte changed is read or refused, and what is read can be written again")
     func changedBytes() throws {
-        let bytes = CommandMessage(requests: try Self.requests).encoded()
+        let bytes = CommandMessage(sentAt: Instant(microseconds: 7), requests: try Self.requests).encoded()
         var read = 0
         for index in bytes.indices {
             for mask: UInt8 in [0x01, 0x80, 0xFF] {

@@ -19,8 +19,9 @@ struct TidyTests {
     @Test("SQL is in Storage, in Migrations and in the drivers' own session commands")
     func sqlIsInStorage() throws {
         let pattern = try Regex(#"\"{3}\s*\n\s*(select|insert|update|delete|copy) "#)
-        for (path, text) in try sources()
-        where !path.hasPrefix("Sources/Storage/") && !path.hasPrefix("Sources/LoadGenerator/Peers/") {
+        // Peers have SQL of their own, and the torture reads the books behind the product's back.
+        let exceptions = ["Sources/Storage/", "Sources/LoadGenerator/Peers/", "Sources/Torture/Checks/Books.swift"]
+        for (path, text) in try sources() where !exceptions.contains(where: { path.hasPrefix($0) }) {
             #expect(text.firstMatch(of: pattern) == nil, "\(path) has SQL")
         }
     }

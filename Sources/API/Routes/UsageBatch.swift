@@ -108,12 +108,13 @@ struct UsageBatch {
     mutating func run() async throws -> Response {
         let deadline = ContinuousClock.now + site.mutations.wait
         let replies = await send(deadline: deadline)
+        let visible = max(deadline, .now + .seconds(1))
         for (indices, reply) in replies {
             switch reply {
             case .results(let results):
                 for (index, result) in zip(indices, results) {
                     set(result, at: index)
-                    guard await site.replica.reaches(result.position, by: max(deadline, .now + .seconds(1))) else {
+                    guard await site.replica.reaches(result.position, by: visible) else {
                         setUnknown(indices, Self.unseen)
                         break
                     }

@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import ChildProcesses
 import Glibc
 import JSON
 import NIOCore

@@ -1,4 +1,5 @@
 import Credits
+import LedgerModel
 import SeededRandom
 import JSON
 

@@ -1,5 +1,6 @@
 import Credits
 import Foundation
+import LedgerModel
 import JSON
 import SeededRandom
 import Testing

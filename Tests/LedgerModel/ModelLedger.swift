@@ -1,46 +1,52 @@
-import Credits
+package import Credits
 
 /// One account by the written rules, in the most naive way: every question is answered by going through all blocks.
-struct ModelLedger {
-    static let largestAmount: Int64 = 9_007_199_254_740_991
+///
+/// Amounts are millicredits. It shares no code with the ledger itself, so that both can be held against each other.
+package struct ModelLedger: Sendable {
+    package static let largestAmount: Int64 = 9_007_199_254_740_991
 
-    struct Block {
-        let number: Int
-        let original: Int64
-        var remaining: Int64
-        let priority: Int64
-        let expiresAt: Instant?
+    /// One grant's credits.
+    package struct Block: Sendable {
+        package let number: Int
+        package let original: Int64
+        package var remaining: Int64
+        package let priority: Int64
+        package let expiresAt: Instant?
         /// Empty means all.
-        let features: [String]
-        var hasExpired = false
+        package let features: [String]
+        package var hasExpired = false
         /// As the server named it.
-        var id = ""
+        package var id = ""
 
-        var status: String { hasExpired ? "expired" : remaining == 0 ? "spent" : "active" }
+        package var status: String { hasExpired ? "expired" : remaining == 0 ? "spent" : "active" }
     }
 
-    struct Share: Equatable {
-        let block: Int
-        let amount: Int64
+    /// What one block gained or lost by an entry.
+    package struct Share: Equatable, Sendable {
+        package let block: Int
+        package let amount: Int64
     }
 
-    struct Entry {
-        let sequence: Int64
-        let type: String
-        let amount: Int64
-        let balanceAfter: Int64
-        let allocation: [Share]
-        var feature: String?
-        var units: Int64?
-        var effectiveAt: Instant?
+    /// One line of the account's ledger.
+    package struct Entry: Sendable {
+        package let sequence: Int64
+        package let type: String
+        package let amount: Int64
+        package let balanceAfter: Int64
+        package let allocation: [Share]
+        package var feature: String?
+        package var units: Int64?
+        package var effectiveAt: Instant?
     }
 
-    enum Price {
+    /// What units of a feature cost.
+    package enum Price: Sendable {
         case flat(Int64)
         case perUnit(Int64, per: Int64)
 
         /// Nil when it is beyond the range of amounts.
-        func cost(_ units: Int64) -> Int64? {
+        package func cost(_ units: Int64) -> Int64? {
             switch self {
             case .flat(let amount): return units == 0 ? 0 : amount
             case .perUnit(let cost, let per):
@@ -50,33 +56,42 @@ struct ModelLedger {
         }
     }
 
-    struct Feature {
-        var isArchived = false
+    /// Something that is sold, and its prices.
+    package struct Feature: Sendable {
+        package var isArchived: Bool
         /// In the order in which they took effect.
-        var prices: [(from: Instant, price: Price)] = []
+        package var prices: [(from: Instant, price: Price)]
+
+        package init(isArchived: Bool = false, prices: [(from: Instant, price: Price)] = []) {
+            self.isArchived = isArchived
+            self.prices = prices
+        }
     }
 
-    enum Refusal: Error, Equatable {
+    /// Why something is refused; a refusal changes nothing.
+    package enum Refusal: Error, Equatable {
         case malformed(String)
         case unknownFeature, notPriced, unknownEndUser
         case insufficient(effective: Int64, required: Int64)
     }
 
-    let features: [String: Feature]
-    var blocks: [Block] = []
-    var entries: [Entry] = []
-    var exists = false
-    var name: String?
-    var lifetime: Int64 = 0
+    package let features: [String: Feature]
+    package var blocks: [Block] = []
+    package var entries: [Entry] = []
+    package var exists = false
+    package var name: String?
+    package var lifetime: Int64 = 0
 
-    init(features: [String: Feature]) {
+    /// An end user who has nothing yet.
+    package init(features: [String: Feature]) {
         self.features = features
     }
 
-    var balance: Int64 { blocks.reduce(0) { $0 + $1.remaining } }
+    /// What all blocks have left.
+    package var balance: Int64 { blocks.reduce(0) { $0 + $1.remaining } }
 
     /// The blocks that can be spent, in the order in which they burn.
-    var burnOrder: [Block] {
+    package var burnOrder: [Block] {
         blocks.filter { $0.remaining > 0 }.sorted { left, right in
             if left.priority != right.priority { return left.priority < right.priority }
             switch (left.expiresAt, right.expiresAt) {
@@ -88,18 +103,20 @@ struct ModelLedger {
         }
     }
 
-    func spendable(_ feature: String) -> Int64 {
+    /// What a use of the feature could be charged to.
+    package func spendable(_ feature: String) -> Int64 {
         burnOrder.filter { $0.features.isEmpty || $0.features.contains(feature) }.reduce(0) { $0 + $1.remaining }
     }
 
     /// The instants after one and up to another at which time does something to the account.
-    func expiries(after start: Instant, upTo end: Instant) -> [Instant] {
+    package func expiries(after start: Instant, upTo end: Instant) -> [Instant] {
         blocks.filter { $0.remaining > 0 }.compactMap(\.expiresAt).filter { start < $0 && $0 <= end }.sorted()
     }
 
     // MARK: - What happens
 
-    mutating func advance(to now: Instant) {
+    /// Lets everything expire that was due, each in its own entry.
+    package mutating func advance(to now: Instant) {
         let due = blocks.filter { $0.remaining > 0 && $0.expiresAt.map { $0 <= now } ?? false }
         for block in due.sorted(by: { ($0.expiresAt ?? now, $0.number) < ($1.expiresAt ?? now, $1.number) }) {
             let rest = block.remaining
@@ -110,7 +127,8 @@ struct ModelLedger {
         }
     }
 
-    mutating func grant(
+    /// Advances the account, and gives it a block unless the grant is refused.
+    package mutating func grant(
         _ credits: Int64, priority: Int64, expiresAt: Instant?, features keys: [String], now: Instant
     ) throws(Refusal) {
         advance(to: now)
@@ -128,13 +146,15 @@ struct ModelLedger {
         exists = true
     }
 
-    func price(_ feature: String, at instant: Instant) throws(Refusal) -> Price {
+    /// The price in force at an instant.
+    package func price(_ feature: String, at instant: Instant) throws(Refusal) -> Price {
         guard let found = features[feature], !found.isArchived else { throw .unknownFeature }
         guard let price = found.prices.last(where: { $0.from <= instant })?.price else { throw .notPriced }
         return price
     }
 
-    mutating func use(_ feature: String, _ units: Int64, occurredAt: Instant?, now: Instant) throws(Refusal) {
+    /// Advances the account, and charges a use in burn order unless it is refused.
+    package mutating func use(_ feature: String, _ units: Int64, occurredAt: Instant?, now: Instant) throws(Refusal) {
         advance(to: now)
         let instant = occurredAt ?? now
         if instant < now.adding(seconds: -35 * 86_400) || instant > now.adding(seconds: 300) {

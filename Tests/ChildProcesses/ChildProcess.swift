@@ -1,13 +1,13 @@
 import Glibc
 import Synchronization
 
-/// A program that runs beside the tests and cannot outlive them.
+/// A program that runs beside this one and cannot outlive it.
 ///
 /// It is started by a thread that then waits for its end: `setpriv --pdeathsig` ties a child to the thread that made
 /// it, and a thread of the cooperative pool may go at any time.
-final class ChildProcess: Sendable {
+package final class ChildProcess: Sendable {
     /// Where the standard output and error go.
-    let logPath: String
+    package let logPath: String
     private let state = Mutex(State())
 
     private struct State {
@@ -24,7 +24,7 @@ final class ChildProcess: Sendable {
     }
 
     /// Starts a program by its path, with exactly the given environment. The log is appended to.
-    static func start(
+    package static func start(
         _ arguments: [String], environment: [String: String], logPath: String
     ) async throws -> ChildProcess {
         let process = ChildProcess(logPath: logPath)
@@ -36,13 +36,13 @@ final class ChildProcess: Sendable {
         }
         let failure = process.state.withLock { $0.startFailure }
         guard failure == 0 else {
-            throw HarnessError("\(command.joined(separator: " ")): \(String(cString: strerror(failure)))")
+            throw StartFailure(description: "\(command.joined(separator: " ")): \(String(cString: strerror(failure)))")
         }
         return process
     }
 
     /// Runs a program to its end.
-    static func run(
+    package static func run(
         _ arguments: [String], environment: [String: String], logPath: String
     ) async throws -> (status: Int32, output: String) {
         _ = unlink(logPath)
@@ -51,10 +51,10 @@ final class ChildProcess: Sendable {
         return (status, process.log)
     }
 
-    var hasEnded: Bool { state.withLock { $0.status != nil } }
+    package var hasEnded: Bool { state.withLock { $0.status != nil } }
 
     /// Waits for the end; returns at once when it has come.
-    func ended() async -> Int32 {
+    package func ended() async -> Int32 {
         await withCheckedContinuation { continuation in
             let status = state.withLock { state -> Int32? in
                 if state.status == nil { state.waiting.append(continuation) }
@@ -65,14 +65,14 @@ final class ChildProcess: Sendable {
     }
 
     /// Sends a signal, unless the process has ended: its number may be somebody else's by now.
-    func signal(_ number: Int32) {
+    package func signal(_ number: Int32) {
         state.withLock { state in
             if state.status == nil { _ = kill(state.identifier, number) }
         }
     }
 
     /// What it has written so far.
-    var log: String {
+    package var log: String {
         guard let file = fopen(logPath, "r") else { return "" }
         defer { fclose(file) }
         var bytes: [UInt8] = []
@@ -134,8 +134,13 @@ final class ChildProcess: Sendable {
     }
 }
 
+/// A program that could not be started, in a sentence.
+package struct StartFailure: Error, CustomStringConvertible {
+    package let description: String
+}
+
 /// Runs blocking work on a thread of its own.
-func runOnThread(_ body: @escaping @Sendable () -> Void) {
+package func runOnThread(_ body: @escaping @Sendable () -> Void) {
     final class Work {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }

@@ -1,0 +1,89 @@
+import Credits
+import JSON
+
+/// Holds what the clients were told against what was decided.
+struct DecisionCheck {
+    let environments: [Environment]
+    let books: Books
+    let violations: Violations
+
+    /// Operations that were refused before anything was done, by every request that carried them, have no effect.
+    func nothingWasDone(_ journals: [ClientJournal]) {
+        let decided = Set(books.commands.map(\.identifier))
+        for record in journals.flatMap(\.records) {
+            guard case .notAccepted(let reason) = record.outcome else { continue }
+            if decided.contains(record.operation.commandID(environments)) {
+                violations.add("\(record.operation.key) was decided, but its client was told: \(reason)")
+            }
+        }
+    }
+
+    /// Every operation has one decision, and it is the one that its client was told.
+    func everythingIsDecidedOnce(_ journals: [ClientJournal]) {
+        let commands = Dictionary(grouping: books.commands, by: \.identifier)
+        for record in journals.flatMap(\.records) {
+            let operation = record.operation
+            let found = commands[operation.commandID(environments)] ?? []
+            // What stays undecided was reported when it was asked for.
+            guard case .decided(let decision) = record.outcome else { continue }
+            guard found.count == 1, let command = found.first else {
+                violations.add("I11: \(operation.key) was answered \(decision) and has \(found.count) decisions")
+                continue
+            }
+            if command.status != decision.status || mark(command, operation) != decision.mark {
+                violations.add(
+                    "I11: \(operation.key) was answered \(decision), and decided \(command.status) "
+                        + mark(command, operation))
+            }
+        }
+        for (account, entries) in books.entries {
+            let keys = entries.compactMap(\.key)
+            if Set(keys).count != keys.count { violations.add("I11: a key has two entries in account \(account)") }
+        }
+    }
+
+    private func mark(_ command: Books.Command, _ operation: Operation) -> String {
+        if let account = command.account, let sequence = command.sequence {
+            return "\(PublicID(.usage, account: AccountID(account), number: sequence))"
+        }
+        guard case .decided(let decision) = Outcome(status: command.status, body: command.json) else { return "" }
+        return decision.mark
+    }
+
+    /// What one client did to one end user, one thing after another, is in the ledger in that order.
+    ///
+    /// - Returns: How many pairs of neighbours were compared.
+    func orderIsKept(_ journals: [ClientJournal]) -> Int {
+        var places: [Bits128: Int64] = [:]
+        for command in books.commands where command.status < 300 {
+            places[command.identifier] = command.sequence ?? command.json["entry"]?["sequence"]?.integer
+        }
+        var compared = 0
+        for journal in journals {
+            for (endUser, records) in journal.confirmed {
+                var last: (sequence: Int64, key: String)?
+                for index in records {
+                    let operation = journal.records[index].operation
+                    guard let sequence = places[operation.commandID(environments)] else { continue }
+                    if let last {
+                        compared += 1
+                        if sequence <= last.sequence {
+                            violations.add(
+                                "order: \(operation.key) is entry \(sequence) of \(endUser), but \(last.key), which was "
+                                    + "confirmed before, is entry \(last.sequence)")
+                        }
+                    }
+                    last = (sequence, operation.key)
+                }
+            }
+        }
+        return compared
+    }
+}
+
+extension Books.Command {
+    /// The answer as it is kept; null when it is made from the entry.
+    var json: JSONValue {
+        response.flatMap { try? JSONParser.parse($0) } ?? .null
+    }
+}

@@ -1,0 +1,202 @@
+import Credits
+import JSON
+
+/// Finds out what became of everything that a storm left open, once all processes run again.
+struct Settlement {
+    let environments: [Environment]
+    let fleet: Fleet
+    let http: HTTPCaller
+    let violations: Violations
+    private static let lanes = 32
+    /// How long an operation is asked for or repeated before it counts as undecided.
+    private static let patience = Duration.seconds(45)
+
+    /// Waits until no command is in a queue or in a worker's hands (I23).
+    func drain(prefix: String, within seconds: Int = 90) async throws {
+        var last = ""
+        do {
+            try await waitUntil("the queues are empty", within: seconds) {
+                let queues = try await fleet.rabbitmq.queues().filter {
+                    $0.key.hasPrefix("\(prefix)ledger.") || $0.key == "\(prefix)catalog"
+                }
+                last = "\(queues)"
+                return !queues.isEmpty && queues.values.allSatisfy { $0.ready == 0 && $0.unacknowledged == 0 }
+            }
+        } catch is TortureError {
+            violations.add("I23: after \(seconds) s the queues are not empty: \(last)")
+        }
+    }
+
+    /// Asks for every operation that was accepted, without sending it again: what was accepted is never lost.
+    ///
+    /// - Returns: How many there were.
+    func followAccepted(_ journals: inout [ClientJournal]) async -> Int {
+        await settle(&journals) { outcome in
+            if case .accepted = outcome { true } else { false }
+        } with: { record, node, deadline in
+            guard case .accepted(let operation) = record.outcome else { return nil }
+            return await follow(operation, record.operation, node, until: deadline)
+        }
+    }
+
+    /// Repeats everything that is unknown, and everything that was not taken, with its key.
+    ///
+    /// - Returns: How many there were.
+    func repeatOpen(_ journals: inout [ClientJournal]) async -> Int {
+        await settle(&journals) { outcome in
+            switch outcome {
+            case .unknown, .notAccepted: true
+            case .decided, .accepted: false
+            }
+        } with: { record, node, deadline in
+            for attempt in 0... {
+                let operation = record.operation
+                let result = await http.send(
+                    operation.method, fleet.apiNodes[(node + attempt) % fleet.apiNodes.count], operation.path,
+                    key: environments[operation.endUser.environment].apiKey, body: operation.body().bytes,
+                    headers: [("Idempotency-Key", operation.key)])
+                switch Outcome(result) {
+                case .decided(let decision): return .decided(decision)
+                case .accepted(let identifier): return await follow(identifier, operation, node, until: deadline)
+                case .unknown, .notAccepted: break
+                }
+                if ContinuousClock.now > deadline { break }
+                try? await Task.sleep(for: .milliseconds(200))
+            }
+            return nil
+        }
+    }
+
+    private func follow(
+        _ identifier: String, _ operation: Operation, _ node: Int, until deadline: ContinuousClock.Instant
+    ) async -> Outcome? {
+        for attempt in 0... {
+            let result = await http.send(
+                "GET", fleet.apiNodes[(node + attempt) % fleet.apiNodes.count], "/v1/operations/\(identifier)",
+                key: environments[operation.endUser.environment].apiKey)
+            if case .answered(let answer) = result, answer.status == 200 {
+                let shown = answer.json["operation"]
+                if shown?["status"]?.text != "pending", let status = shown?["result"]?["status"]?.integer {
+                    return Outcome(status: Int(status), body: shown?["result"]?["body"] ?? .null)
+                }
+            }
+            if ContinuousClock.now > deadline { break }
+            try? await Task.sleep(for: .milliseconds(200))
+        }
+        return nil
+    }
+
+    private func settle(
+        _ journals: inout [ClientJournal], where isOpen: (Outcome) -> Bool,
+        with decide: @Sendable @escaping (Record, Int, ContinuousClock.Instant) async -> Outcome?
+    ) async -> Int {
+        var open: [(journal: Int, record: Int)] = []
+        for (journal, content) in journals.enumerated() {
+            for (record, one) in content.records.enumerated() where isOpen(one.outcome) {
+                open.append((journal, record))
+            }
+        }
+        let work = open.map { ($0.journal, $0.record, journals[$0.journal].records[$0.record]) }
+        let deadline = ContinuousClock.now + Self.patience
+        let found = await withTaskGroup(of: [(Int, Int, Outcome?)].self) { group in
+            for lane in 0..<Self.lanes {
+                group.addTask {
+                    var found: [(Int, Int, Outcome?)] = []
+                    for place in stride(from: lane, to: work.count, by: Self.lanes) {
+                        let (journal, index, record) = work[place]
+                        found.append((journal, index, await decide(record, place, deadline)))
+                    }
+                    return found
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }
+        }
+        for (journal, index, outcome) in found {
+            let record = journals[journal].records[index]
+            guard let outcome else {
+                violations.add("I14: \(record.operation.key) stays undecided: \(record.outcome), \(record.operation)")
+                continue
+            }
+            journals[journal].records[index].outcome = outcome
+        }
+        return work.count
+    }
+
+    // MARK: - Replays and replicas
+
+    /// Repeats decided operations on both nodes: each must answer the same bytes as the first time, and say so.
+    ///
+    /// - Returns: How many were repeated.
+    func repeatDecided(_ journals: [ClientJournal], about count: Int) async -> Int {
+        var decided: [Record] = []
+        for journal in journals {
+            decided += journal.records.filter { if case .decided = $0.outcome { true } else { false } }
+        }
+        let step = max(1, decided.count / count)
+        let sample = decided.enumerated().filter {
+            $0.offset % step == 0 || $0.element.answer != nil && $0.offset % 3 == 0
+        }
+        .map(\.element)
+        await withTaskGroup(of: Void.self) { group in
+            for lane in 0..<Self.lanes {
+                group.addTask {
+                    for place in stride(from: lane, to: sample.count, by: Self.lanes) { await again(sample[place]) }
+                }
+            }
+        }
+        return sample.count
+    }
+
+    private func again(_ record: Record) async {
+        let operation = record.operation
+        var first = record.answer
+        for node in fleet.apiNodes {
+            let result = await http.send(
+                operation.method, node, operation.path, key: environments[operation.endUser.environment].apiKey,
+                body: operation.body().bytes, headers: [("Idempotency-Key", operation.key)])
+            guard case .answered(let answer) = result else {
+                violations.add("the replay of \(operation.key) on \(node.name) is \(result)")
+                continue
+            }
+            if !answer.isReplay || Outcome(result) != record.outcome || answer.bytes != first ?? answer.bytes {
+                violations.add(
+                    "I11: the replay of \(operation.key) on \(node.name) is \(answer.text), not a replay of "
+                        + (first.map { String(decoding: $0, as: UTF8.self) } ?? "\(record.outcome)"))
+            }
+            first = first ?? answer.bytes
+        }
+    }
+
+    /// Asks every node for every end user.
+    ///
+    /// - Returns: What they showed, to be compared with the books.
+    func observeAll(_ endUsers: [EndUser]) async -> [Observation] {
+        await withTaskGroup(of: [Observation].self) { group in
+            for node in fleet.checkingNodes {
+                group.addTask {
+                    var observations: [Observation] = []
+                    for endUser in endUsers {
+                        if let observation = await observe(endUser, node) { observations.append(observation) }
+                    }
+                    return observations
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }
+        }
+    }
+
+    private func observe(_ endUser: EndUser, _ node: Node) async -> Observation? {
+        let path = "/v1/entitlements/check?end_user_id=\(endUser.id)&feature_key=calls"
+        let start = Instant.now
+        let result = await http.send("GET", node, path, key: environments[endUser.environment].apiKey)
+        guard case .answered(let answer) = result, answer.status == 200, let balance = answer.json["balance"]?.integer,
+            let token = answer.json["position"]?.text
+        else {
+            violations.add("\(node.name) does not answer a check of \(endUser): \(result)")
+            return nil
+        }
+        return Observation(
+            endUser: endUser, revision: Position.revision(token) ?? -1, balance: balance, start: start, end: .now,
+            node: node.name)
+    }
+}

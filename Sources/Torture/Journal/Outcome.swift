@@ -1,0 +1,106 @@
+import Credits
+import JSON
+
+/// What a client knows of an operation.
+enum Outcome: Equatable, Sendable {
+    /// Answered: a status, and the id of what was made or the code of the refusal.
+    case decided(Decision)
+    /// 202: the queue has it, and the operation's id says what becomes of it.
+    case accepted(operation: String)
+    /// No answer, or one that says so: it may have been applied.
+    case unknown(String)
+    /// Refused before anything was done: it must have no effect.
+    case notAccepted(String)
+
+    struct Decision: Equatable, Sendable {
+        let status: Int
+        let mark: String
+    }
+
+    /// What an answer to one operation says.
+    init(_ result: CallResult) {
+        switch result {
+        case .unsent(let reason): self = .notAccepted(reason)
+        case .lost(let reason): self = .unknown(reason)
+        case .answered(let answer): self.init(status: answer.status, body: answer.json)
+        }
+    }
+
+    init(status: Int, body: JSONValue) {
+        switch status {
+        case 200, 201, 400, 402, 404, 409, 422:
+            self = .decided(Decision(status: status, mark: Self.mark(body)))
+        case 202: self = .accepted(operation: body["operation"]?["id"]?.text ?? "")
+        case 503 where body["outcome"]?.text != "unknown": self = .notAccepted(body["detail"]?.text ?? "503")
+        default: self = .unknown("\(status) \(body["detail"]?.text ?? "")")
+        }
+    }
+
+    /// The outcomes of a batch's events, in order; the whole call's outcome for each when there are none.
+    static func batch(_ result: CallResult, count: Int) -> [Outcome] {
+        guard case .answered(let answer) = result, answer.status == 200 else {
+            return Array(repeating: Outcome(result), count: count)
+        }
+        guard let results = answer.json["results"]?.items, results.count == count else {
+            return Array(repeating: .unknown("500 not the answer to a batch: \(answer.text)"), count: count)
+        }
+        return results.map { result in
+            if let id = result["id"]?.text { return .decided(Decision(status: 201, mark: id)) }
+            let error = result["error"] ?? .null
+            return Outcome(status: Int(error["status"]?.integer ?? 0), body: error)
+        }
+    }
+
+    private static func mark(_ body: JSONValue) -> String {
+        body["code"]?.text ?? body["block"]?["id"]?.text ?? body["id"]?.text ?? body["end_user_id"]?.text ?? ""
+    }
+
+    /// What is known when the same operation was sent twice.
+    ///
+    /// - Returns: Nil when the two contradict each other.
+    static func joined(_ first: Outcome, _ second: Outcome) -> Outcome? {
+        switch (first, second) {
+        case (.decided(let left), .decided(let right)): left == right ? first : nil
+        case (.decided, _): first
+        case (_, .decided): second
+        case (.accepted(let left), .accepted(let right)): left == right ? first : nil
+        case (.accepted, _): first
+        case (_, .accepted): second
+        case (.unknown, _): first
+        case (_, .unknown): second
+        case (.notAccepted, .notAccepted): first
+        }
+    }
+}
+
+/// One operation, and what its client learned of it.
+struct Record: Sendable {
+    let operation: Operation
+    /// What the first request, or the two first at once, brought.
+    let firstOutcome: Outcome
+    /// What is known now.
+    var outcome: Outcome
+    /// The first answer's body; only of single operations, and only of some.
+    var answer: [UInt8]?
+}
+
+/// What a node showed of an end user at some time.
+struct Observation: Sendable {
+    let endUser: EndUser
+    let revision: Int64
+    let balance: Int64
+    /// Between which the node looked at its clock.
+    let start: Instant
+    let end: Instant
+    let node: String
+}
+
+/// What one client did, in its order.
+struct ClientJournal: Sendable {
+    let client: Int
+    var records: [Record] = []
+    /// By end user, the places in `records` of the operations that were confirmed (decided or accepted) by the first
+    /// answer, in the order in which they were.
+    var confirmed: [EndUser: [Int]] = [:]
+    var observations: [Observation] = []
+}

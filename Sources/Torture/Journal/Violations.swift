@@ -1,0 +1,26 @@
+import Synchronization
+
+/// What must not be, in sentences that name keys and end users.
+final class Violations: Sendable {
+    private static let kept = 200
+
+    private struct State {
+        var sentences: [String] = []
+        var count = 0
+    }
+
+    private let state = Mutex(State())
+
+    var count: Int { state.withLock { $0.count } }
+    /// The first of them.
+    var sentences: [String] { state.withLock { $0.sentences } }
+
+    func add(_ sentence: String) {
+        let isFirst = state.withLock { state in
+            state.count += 1
+            if state.sentences.count < Self.kept { state.sentences.append(sentence) }
+            return state.count <= 20
+        }
+        if isFirst { progress("VIOLATION: \(sentence)") }
+    }
+}

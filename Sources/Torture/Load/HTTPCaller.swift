@@ -1,0 +1,85 @@
+import AsyncHTTPClient
+import JSON
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// What a node answered.
+struct Answer: Sendable {
+    let status: Int
+    let bytes: [UInt8]
+    /// `QuotaStack-Position`.
+    let position: String?
+    let isReplay: Bool
+
+    var json: JSONValue { (try? JSONParser.parse(bytes)) ?? .null }
+    var text: String { "\(status) \(String(decoding: bytes.prefix(600), as: UTF8.self))" }
+}
+
+/// What became of a call.
+enum CallResult: Sendable {
+    case answered(Answer)
+    /// No connection could be made, so nothing was sent.
+    case unsent(String)
+    /// The connection was lost, or no answer came in time.
+    case lost(String)
+
+    /// The status, or why there is none.
+    var summary: String {
+        switch self {
+        case .answered(let answer): "\(answer.status)"
+        case .unsent(let reason), .lost(let reason): reason
+        }
+    }
+}
+
+/// Calls nodes over HTTP; never repeats anything by itself.
+final class HTTPCaller: Sendable {
+    private let client: HTTPClient
+
+    init() {
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 128
+        configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.connectionPool.idleTimeout = .seconds(10)
+        configuration.timeout.connect = .seconds(3)
+        client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }
+
+    func shutDown() async {
+        try? await client.shutdown()
+    }
+
+    /// - Parameters:
+    ///   - key: The API key.
+    ///   - limit: After which no answer is waited for.
+    func send(
+        _ method: String, _ node: Node, _ path: String, key: String?, body: [UInt8]? = nil,
+        headers: [(String, String)] = [], limit: Duration = .seconds(15)
+    ) async -> CallResult {
+        var request = HTTPClientRequest(url: node.url + path)
+        request.method = .RAW(value: method)
+        if let key { request.headers.add(name: "Authorization", value: "Bearer \(key)") }
+        if let body {
+            request.headers.add(name: "Content-Type", value: "application/json")
+            request.body = .bytes(ByteBuffer(bytes: body))
+        }
+        for (name, value) in headers { request.headers.add(name: name, value: value) }
+        do {
+            let deadline = NIODeadline.now() + .nanoseconds(Int64(limit / .nanoseconds(1)))
+            let response = try await client.execute(request, deadline: deadline)
+            let body = try await response.body.collect(upTo: 16 << 20)
+            return .answered(
+                Answer(
+                    status: Int(response.status.code), bytes: Array(body.readableBytesView),
+                    position: response.headers.first(name: "QuotaStack-Position"),
+                    isReplay: response.headers.first(name: "X-Idempotent-Replayed") == "true"))
+        } catch let error as NIOConnectionError {
+            return .unsent("\(error)")
+        } catch let error as HTTPClientError where error == .connectTimeout {
+            return .unsent("\(error)")
+        } catch {
+            return .lost("\(error)")
+        }
+    }
+}

@@ -1,0 +1,238 @@
+import Credits
+import JSON
+
+/// One of the storm's clients: it sends one thing after another, and writes down what it learns.
+struct LoadClient {
+    private let environments: [Environment]
+    private let fleet: Fleet
+    private let http: HTTPCaller
+    private let control: LoadControl
+    private let tally: FaultTally
+    private let violations: Violations
+    private var mix: OperationMix
+    private(set) var journal: ClientJournal
+    /// By end user: the latest position that an answer to this client named, and what it stands for.
+    private var known: [EndUser: Known] = [:]
+    /// By node and end user: the latest state that the node showed to this client.
+    private var shown: [String: Int64] = [:]
+
+    private struct Known {
+        var token: String
+        var revision: Int64
+        /// Of the latest entry that this client knows of.
+        var sequence: Int64
+    }
+
+    init(
+        number: Int, seed: UInt64, environments: [Environment], fleet: Fleet, http: HTTPCaller, control: LoadControl,
+        tally: FaultTally, violations: Violations
+    ) {
+        self.environments = environments
+        self.fleet = fleet
+        self.http = http
+        self.control = control
+        self.tally = tally
+        self.violations = violations
+        mix = OperationMix(seed: seed, client: number, environmentCount: environments.count)
+        journal = ClientJournal(client: number)
+    }
+
+    mutating func run() async {
+        while !control.isOver {
+            switch mix.next() {
+            case .mutate(let operation, let node, let isAsync, let isTwice):
+                await control.send(1)
+                await mutate(operation, node: node, isAsync: isAsync, isTwice: isTwice)
+            case .batch(let operations, let node, let isTwice):
+                await control.send(operations.count)
+                await mutate(operations, node: node, isTwice: isTwice)
+            case .read(let read): await look(read)
+            }
+        }
+    }
+
+    // MARK: - Mutations
+
+    private mutating func mutate(_ operation: Operation, node: Int, isAsync: Bool, isTwice: Bool) async {
+        let nodes = targets(node, isTwice)
+        var headers = [("Idempotency-Key", operation.key)]
+        if isAsync { headers.append(("Prefer", "respond-async")) }
+        let results = await send(
+            operation.method, operation.path, operation.endUser.environment, operation.body().bytes, headers, to: nodes)
+        let outcomes = results.map { [Outcome($0)] }
+        let answers = results.compactMap { result -> Answer? in
+            if case .answered(let answer) = result, answer.status != 202, answer.status != 503 { answer } else { nil }
+        }
+        if answers.count == 2, answers[0].bytes != answers[1].bytes {
+            violations.add(
+                "I11: two answers to key \(operation.key): \(answers[0].text) and \(answers[1].text)")
+        }
+        await rest(after: outcomes)
+        note([operation], outcomes, answer: journal.records.count % 20 == 0 ? answers.first?.bytes : nil)
+        if let answer = answers.first, let position = answer.position {
+            let sequence = answer.json["entry"]?["sequence"]?.integer ?? 0
+            know(operation.endUser, position, sequence: sequence)
+        }
+    }
+
+    private mutating func mutate(_ operations: [Operation], node: Int, isTwice: Bool) async {
+        let body = JSONValue.members([("events", .array(operations.map { $0.body(withKey: true) }))])
+        let results = await send(
+            "POST", "/v1/usage/batch", operations[0].endUser.environment, body.bytes, [], to: targets(node, isTwice))
+        let outcomes = results.map { Outcome.batch($0, count: operations.count) }
+        await rest(after: outcomes)
+        note(operations, outcomes, answer: nil)
+        for case .answered(let answer) in results where answer.status == 200 {
+            for (operation, result) in zip(operations, answer.json["results"]?.items ?? []) {
+                guard let id = result["id"]?.text.flatMap({ PublicID(.usage, parsing: $0) }),
+                    let position = result["position"]?.text
+                else { continue }
+                know(operation.endUser, position, sequence: id.number)
+            }
+        }
+    }
+
+    /// Who is turned away comes back a little later.
+    private func rest(after outcomes: [[Outcome]]) async {
+        for case .notAccepted in outcomes.flatMap({ $0 }) {
+            return (try? await Task.sleep(for: .milliseconds(150))) ?? ()
+        }
+    }
+
+    private func targets(_ node: Int, _ isTwice: Bool) -> [Node] {
+        let nodes = fleet.apiNodes
+        let first = node % nodes.count
+        return isTwice ? [nodes[first], nodes[(first + 1) % nodes.count]] : [nodes[first]]
+    }
+
+    private func send(
+        _ method: String, _ path: String, _ environment: Int, _ body: [UInt8], _ headers: [(String, String)],
+        to nodes: [Node]
+    ) async -> [CallResult] {
+        let key = environments[environment].apiKey
+        return await withTaskGroup(of: (Int, CallResult).self) { group in
+            for (index, node) in nodes.enumerated() {
+                group.addTask {
+                    let result = await timed("\(method) \(path)", node) {
+                        await http.send(method, node, path, key: key, body: body, headers: headers)
+                    }
+                    if case .answered(let answer) = result, answer.status == 201 || answer.status == 200 {
+                        tally.mutationSucceeded()
+                    }
+                    return (index, result)
+                }
+            }
+            return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
+        }
+    }
+
+    private mutating func note(_ operations: [Operation], _ outcomes: [[Outcome]], answer: [UInt8]?) {
+        for (index, operation) in operations.enumerated() {
+            var outcome = outcomes[0][index]
+            if outcomes.count == 2 {
+                if let joined = Outcome.joined(outcome, outcomes[1][index]) {
+                    outcome = joined
+                } else {
+                    violations.add("I11: two outcomes of \(operation.key): \(outcome) and \(outcomes[1][index])")
+                }
+            }
+            for one in outcomes { complainAbout(one[index], operation) }
+            switch outcome {
+            case .decided, .accepted: journal.confirmed[operation.endUser, default: []].append(journal.records.count)
+            default: break
+            }
+            journal.records.append(
+                Record(operation: operation, firstOutcome: outcome, outcome: outcome, answer: answer))
+        }
+    }
+
+    /// An answer that no fault excuses.
+    private func complainAbout(_ outcome: Outcome, _ operation: Operation) {
+        switch outcome {
+        case .decided(let decision) where decision.status == 409 || decision.status == 422:
+            violations.add("\(operation.key) was answered \(decision.status) \(decision.mark)")
+        case .decided(let decision) where decision.status == 400:
+            // Only an expiry that had passed before the ledger came to it is no client's fault here.
+            if case .grant(_, _, .at, _) = operation.action, decision.mark == "invalid_request" { return }
+            violations.add("\(operation.key) was answered 400 \(decision.mark)")
+        case .unknown(let reason) where ["401", "403", "404", "500"].contains(String(reason.prefix(3))):
+            violations.add("\(operation.key) was answered \(reason)")
+        default: break
+        }
+    }
+
+    private mutating func know(_ endUser: EndUser, _ token: String, sequence: Int64) {
+        guard let revision = Position.revision(token) else { return }
+        let before = known[endUser]
+        guard before == nil || revision >= before?.revision ?? 0 else { return }
+        known[endUser] = Known(token: token, revision: revision, sequence: max(sequence, before?.sequence ?? 0))
+    }
+
+    // MARK: - Reads
+
+    private mutating func look(_ read: OperationMix.Read) async {
+        let endUser = read.endUser
+        let nodes = if case .check = read.what { fleet.checkingNodes } else { fleet.apiNodes }
+        let node = nodes[read.node % nodes.count]
+        let path =
+            switch read.what {
+            case .check(let feature, let units):
+                "/v1/entitlements/check?end_user_id=\(endUser.id)&feature_key=\(feature)&units=\(units)"
+            case .balance: "/v1/credits/balance?end_user_id=\(endUser.id)"
+            case .ledger: "/v1/ledger?end_user_id=\(endUser.id)&limit=1"
+            }
+        let required = read.presentsPosition ? known[endUser] : nil
+        let headers = required.map { [("QuotaStack-Min-Position", $0.token)] } ?? []
+        let key = environments[endUser.environment].apiKey
+        let start = Instant.now
+        let result = await timed("GET \(path)", node) { [http] in
+            await http.send("GET", node, path, key: key, headers: headers)
+        }
+        guard case .answered(let answer) = result else { return control.count("read unanswered") }
+        control.count("read \(answer.status)")
+        guard answer.status == 200 else {
+            if [400, 401, 403, 500].contains(answer.status) || answer.status == 404 && required?.revision ?? 0 > 0 {
+                violations.add("I21: \(node.name) answered \(path) with \(answer.text)")
+            }
+            return
+        }
+        let json = answer.json
+        if case .ledger = read.what {
+            let sequence = json["data"]?.items?.first?["sequence"]?.integer ?? 0
+            if let required, sequence < required.sequence {
+                violations.add("I21: \(node.name) shows \(endUser) up to entry \(sequence), not \(required.sequence)")
+            }
+            return
+        }
+        guard let revision = json["position"]?.text.flatMap({ Position.revision($0) }),
+            let balance = json["balance"]?.integer
+        else { return violations.add("I21: \(node.name) answered \(path) with \(answer.text)") }
+        if let required, revision < required.revision {
+            violations.add(
+                "I21: \(node.name) shows \(endUser) at \(revision) to one who presents \(required.revision)")
+        }
+        let place = "\(node.name) \(endUser.environment) \(endUser.id)"
+        if let before = shown[place], revision < before {
+            violations.add("I21: \(node.name) showed \(endUser) at \(before) and then at \(revision)")
+        }
+        shown[place] = revision
+        journal.observations.append(
+            Observation(
+                endUser: endUser, revision: revision, balance: balance, start: start, end: .now, node: node.name))
+    }
+
+    // MARK: - Time
+
+    /// Measures a call, unless its node was frozen, killed or started meanwhile.
+    private func timed(_ what: String, _ node: Node, _ call: () async -> CallResult) async -> CallResult {
+        let before = node.disturbance
+        let start = ContinuousClock.now
+        let result = await call()
+        let took = ContinuousClock.now - start
+        let after = node.disturbance
+        if !before.isFrozen, before.count == after.count {
+            control.measure(took, "\(what) at \(node.name): \(result.summary)")
+        }
+        return result
+    }
+}

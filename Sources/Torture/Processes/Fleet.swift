@@ -1,0 +1,99 @@
+import ChildProcesses
+import Glibc
+import Synchronization
+
+/// The installation under torture: its processes and its two servers.
+final class Fleet: Sendable {
+    let nodes: [Node]
+    let postgres: Server
+    let rabbitmq: Server
+    private let findings = Mutex<[String]>([])
+    private let givenUp = Mutex(0)
+
+    init(nodes: [Node], postgres: Server, rabbitmq: Server) {
+        self.nodes = nodes
+        self.postgres = postgres
+        self.rabbitmq = rabbitmq
+    }
+
+    var apiNodes: [Node] { nodes.filter { $0.role == .api } }
+    /// Nodes that answer checks.
+    var checkingNodes: [Node] { nodes.filter { $0.role != .ledger } }
+
+    /// What processes did that nobody had asked them to do, in sentences.
+    var reports: [String] { findings.withLock { $0 } }
+
+    /// How often a process ended by itself because it could not reach a server when it started.
+    var startsGivenUp: Int { givenUp.withLock { $0 } }
+
+    func report(_ sentence: String) {
+        progress(sentence)
+        findings.withLock { $0.append(sentence) }
+    }
+
+    func node(_ role: Node.Role, _ index: Int) -> Node {
+        let candidates = nodes.filter { $0.role == role }
+        return candidates[index % candidates.count]
+    }
+
+    func server(_ name: Server.Name) -> Server {
+        name == .postgres ? postgres : rabbitmq
+    }
+
+    /// The process that a fault hits.
+    func name(of fault: Fault) -> String {
+        switch fault.target {
+        case .node(let role): node(role, fault.index).name
+        case .server(let name): name.rawValue
+        }
+    }
+
+    /// Starts a node, and starts it again whenever it ends without having been asked to, which is reported.
+    func start(_ node: Node) async throws {
+        let began = ContinuousClock.now
+        guard let (process, isEndWanted) = try await node.start() else { return }
+        Task {
+            let status = await process.ended()
+            guard !isEndWanted() else { return }
+            if status == 1, ContinuousClock.now - began < .seconds(15) {
+                givenUp.withLock { $0 += 1 }
+            } else {
+                report("\(node.name) ended by itself with \(status)")
+            }
+            try? await Task.sleep(for: .milliseconds(200))
+            try? await start(node)
+        }
+    }
+
+    /// Waits until every process says that it is ready.
+    func waitUntilReady(_ http: HTTPCaller, within seconds: Int = 60) async throws {
+        for node in nodes {
+            try await waitUntil("\(node.name) is ready", within: seconds) {
+                if case .answered(let answer) = await http.send("GET", node, "/readyz", key: nil, limit: .seconds(3)) {
+                    return answer.status == 200
+                }
+                return false
+            }
+        }
+    }
+
+    /// Asks a process to end; one that does not within 30 s, or that does not end well, is reported.
+    func terminate(_ node: Node) async {
+        let isYoung = node.age < .seconds(3)
+        switch await node.terminate(within: 30) {
+        case nil: report("\(node.name) did not stop within 30 s of SIGTERM")
+        case 0: break
+        // A process that does not yet hear signals is ended by the kernel.
+        case 128 + SIGTERM where isYoung: break
+        case 1 where isYoung: givenUp.withLock { $0 += 1 }
+        case let status?: report("\(node.name) ended with \(status) after SIGTERM")
+        }
+    }
+
+    /// Asks all processes to end.
+    func stop() async {
+        await withTaskGroup(of: Void.self) { group in
+            for node in nodes { group.addTask { await self.terminate(node) } }
+        }
+    }
+}

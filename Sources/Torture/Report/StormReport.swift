@@ -1,0 +1,121 @@
+/// What a storm shows at its end.
+struct StormReport {
+    /// How much was compared.
+    struct Checked {
+        /// Operations that were answered 202, and came to their end without being sent again.
+        var followed = 0
+        /// Operations that were unknown or not taken, and were repeated with their keys.
+        var repeatedOpen = 0
+        var replays = 0
+        var replayed = 0
+        var observed = 0
+        var replicaAnswers = 0
+        var orderedPairs = 0
+        var accounts = 0
+        var entries = 0
+    }
+
+    let plan: Storm.Plan
+    let outcomes: [Outcome]
+    let control: LoadControl
+    let tally: FaultTally
+    let checked: Checked
+    let violations: Violations
+    let startsGivenUp: Int
+    let stormed: Duration
+    let took: Duration
+
+    /// The table for people.
+    func table(revision: String) -> String {
+        var rows: [(String, String)] = [
+            ("seed", "\(plan.seed)"),
+            ("duration", "\(seconds(took)), of it storm \(seconds(stormed))"),
+            ("mutations", "\(grouped(control.mutations)) by \(plan.connections) connections: \(outcomeText)"),
+            ("not taken", reasons { if case .notAccepted(let reason) = $0 { reason } else { nil } }),
+            ("unknown", reasons { if case .unknown(let reason) = $0 { reason } else { nil } }),
+            ("reads", answersText),
+            ("kills (SIGKILL)", "\(tally.kills)"),
+        ]
+        for (name, count) in tally.counts.sorted(by: { $0.key < $1.key }) { rows.append(("  \(name)", "\(count)")) }
+        rows += [
+            ("starts given up", "\(startsGivenUp) (a server could not be reached)"),
+            ("accepted (202), followed to the end", grouped(checked.followed)),
+            ("unknown or not taken, decided by a retry", grouped(checked.repeatedOpen)),
+            ("replays compared, on two nodes", grouped(checked.replays)),
+            (
+                "decided commands replayed by the model",
+                "\(grouped(checked.replayed)) of \(grouped(checked.accounts)) accounts, \(grouped(checked.entries)) entries"
+            ),
+            ("answers of nodes compared with the books", grouped(checked.observed)),
+            ("pairs in a client's order", grouped(checked.orderedPairs)),
+        ]
+        if let longest = control.longest {
+            rows.append(("longest request at an undisturbed node", "\(seconds(longest.took))  \(longest.what)"))
+        }
+        for (what, times) in Dictionary(grouping: tally.recoveries, by: \.what).sorted(by: { $0.key < $1.key }) {
+            let sorted = times.map(\.took).sorted()
+            rows.append(
+                (
+                    "first 2xx, \(what)",
+                    "median \(seconds(sorted[sorted.count / 2])), longest \(seconds(sorted[sorted.count - 1])), \(sorted.count) times"
+                ))
+        }
+        let count = violations.count
+        rows.append(
+            ("violations", count == 0 ? "0 of \(grouped(outcomes.count)) operations (< \(bound))" : "\(count)"))
+        let width = rows.map(\.0.count).max() ?? 0
+        let lines = rows.map { $0.0 + String(repeating: " ", count: width + 2 - $0.0.count) + $0.1 }
+        return (["revision \(revision)"] + lines + violations.sentences.prefix(20).map { "! \($0)" })
+            .joined(separator: "\n")
+    }
+
+    /// The rule of three: what a zero of n trials rules out.
+    private var bound: String {
+        guard !outcomes.isEmpty else { return "1" }
+        return "\(Double(Int(3e9 / Double(outcomes.count))) / 1e9)"
+    }
+
+    private var outcomeText: String {
+        var counts: [String: Int] = [:]
+        for outcome in outcomes {
+            let name =
+                switch outcome {
+                case .decided(let decision): decision.status < 300 ? "done" : "\(decision.status)"
+                case .accepted: "accepted"
+                case .unknown: "unknown"
+                case .notAccepted: "not taken"
+                }
+            counts[name, default: 0] += 1
+        }
+        return counts.sorted { $0.value > $1.value }.map { "\(grouped($0.value)) \($0.key)" }.joined(separator: ", ")
+    }
+
+    /// The most frequent reasons of some outcomes.
+    private func reasons(_ reason: (Outcome) -> String?) -> String {
+        var counts: [String: Int] = [:]
+        for outcome in outcomes { reason(outcome).map { counts[String($0.prefix(60)), default: 0] += 1 } }
+        return counts.sorted { $0.value > $1.value }.prefix(5).map { "\(grouped($0.value)) \($0.key)" }
+            .joined(separator: "; ")
+    }
+
+    private var answersText: String {
+        control.answers.sorted { $0.value > $1.value }.map { "\(grouped($0.value)) \($0.key.dropFirst(5))" }
+            .joined(separator: ", ")
+    }
+
+    private func seconds(_ duration: Duration) -> String {
+        let hundredths = Int((duration / .milliseconds(10)).rounded())
+        let fraction = hundredths % 100
+        return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction) s"
+    }
+
+    private func grouped(_ number: Int) -> String {
+        let digits = String(number)
+        var text = ""
+        for (index, digit) in digits.enumerated() {
+            if index > 0, (digits.count - index) % 3 == 0 { text += "," }
+            text.append(digit)
+        }
+        return text
+    }
+}

@@ -1,0 +1,151 @@
+import Credits
+import JSON
+
+/// Faults by seed under a mixed load, then healing, then the question whether everything is as it must be.
+struct Storm {
+    struct Plan {
+        let seed: UInt64
+        /// The storm goes on until there were as many mutations and as many kills,
+        let mutations: Int
+        let kills: Int
+        /// or until so many seconds have passed.
+        let seconds: Int?
+        let connections: Int
+        /// Mutations per second at most.
+        let rate: Int
+        /// Milliseconds from one fault to the next, on average.
+        let meanPause: Int
+    }
+
+    let plan: Plan
+    let installation: Installation
+    private let violations = Violations()
+    private let tally = FaultTally()
+
+    init(plan: Plan, installation: Installation) {
+        self.plan = plan
+        self.installation = installation
+    }
+
+    /// Runs the storm on a fresh installation, and all checks after it.
+    func run() async throws -> StormReport {
+        let begin = ContinuousClock.now
+        let control = LoadControl(rate: plan.rate)
+        progress("seed \(plan.seed): \(plan.connections) connections, faults begin")
+        var journals = await storm(control)
+        let stormed = ContinuousClock.now - begin
+        let before = journals.flatMap(\.records).map(\.outcome)
+        progress("\(control.mutations) mutations, \(tally.kills) kills; healing")
+        try await installation.fleet.waitUntilReady(installation.http, within: 120)
+        let settlement = Settlement(
+            environments: installation.environments, fleet: installation.fleet, http: installation.http,
+            violations: violations)
+        let checked = try await settle(settlement, &journals)
+        await installation.fleet.stop()
+        for sentence in installation.fleet.reports { violations.add(sentence) }
+        var secrets = installation.secrets
+        for record in journals.flatMap(\.records) { record.operation.canary.map { _ = secrets.insert($0) } }
+        LogCheck(secrets: secrets, violations: violations).run(folder: installation.logFolder)
+        return StormReport(
+            plan: plan, outcomes: before, control: control, tally: tally, checked: checked, violations: violations,
+            startsGivenUp: installation.fleet.startsGivenUp, stormed: stormed, took: ContinuousClock.now - begin)
+    }
+
+    private func storm(_ control: LoadControl) async -> [ClientJournal] {
+        let deadline = plan.seconds.map { ContinuousClock.now + .seconds($0) }
+        let isOver: @Sendable () -> Bool = { [plan, tally] in
+            if let deadline, ContinuousClock.now >= deadline { return true }
+            return control.mutations >= plan.mutations && tally.kills >= plan.kills
+        }
+        let driver = FaultDriver(fleet: installation.fleet, tally: tally, isOver: isOver)
+        return await withTaskGroup(of: ClientJournal?.self) { group in
+            group.addTask {
+                await driver.run(FaultSchedule(seed: plan.seed, meanPause: plan.meanPause))
+                control.end()
+                return nil
+            }
+            group.addTask { [tally] in
+                while !control.isOver {
+                    try? await Task.sleep(for: .seconds(15))
+                    progress("\(control.mutations) mutations, \(tally.kills) kills")
+                }
+                return nil
+            }
+            for number in 0..<plan.connections {
+                group.addTask { [self] in
+                    var client = LoadClient(
+                        number: number, seed: plan.seed, environments: installation.environments,
+                        fleet: installation.fleet, http: installation.http, control: control, tally: tally,
+                        violations: violations)
+                    await client.run()
+                    return client.journal
+                }
+            }
+            return await group.reduce(into: []) { journals, journal in
+                if let journal { journals.append(journal) }
+            }
+        }
+    }
+
+    /// Decides what is open, then compares everything with everything.
+    private func settle(_ settlement: Settlement, _ journals: inout [ClientJournal]) async throws -> StormReport.Checked
+    {
+        var checked = StormReport.Checked()
+        try await settlement.drain(prefix: Installation.queuePrefix)
+        let environments = installation.environments
+        progress("the queues are empty; what was not taken must have no effect")
+        let early = DecisionCheck(
+            environments: environments, books: try await Books.read(installation.booksURL), violations: violations)
+        early.nothingWasDone(journals)
+        progress("following what was accepted, repeating what is unknown")
+        checked.followed = await settlement.followAccepted(&journals)
+        checked.repeatedOpen = await settlement.repeatOpen(&journals)
+        progress("repeating what is decided")
+        checked.replays = await settlement.repeatDecided(journals, about: 2_000)
+        try await settlement.drain(prefix: Installation.queuePrefix)
+        let endUsers = environments.flatMap { environment in
+            (0..<OperationMix.endUsersPerEnvironment).map {
+                EndUser(environment: environment.number, id: OperationMix.endUserID($0))
+            }
+        }
+        let final = await settlement.observeAll(endUsers)
+        checked.replicaAnswers = final.count
+        progress("replaying the books")
+        let books = try await Books.read(installation.booksURL)
+        compare(books, journals, final, &checked)
+        progress("verifying the books")
+        try await installation.verify(violations)
+        return checked
+    }
+
+    private func compare(
+        _ books: Books, _ journals: [ClientJournal], _ final: [Observation], _ checked: inout StormReport.Checked
+    ) {
+        let check = DecisionCheck(environments: installation.environments, books: books, violations: violations)
+        check.everythingIsDecidedOnce(journals)
+        checked.orderedPairs = check.orderIsKept(journals)
+        for parked in books.parkedCommands { violations.add("parked: \(parked)") }
+        let numbers = Dictionary(
+            uniqueKeysWithValues: installation.environments.map { ($0.identifier, $0.number) })
+        var revisions: [EndUser: Int64] = [:]
+        for account in books.accounts {
+            guard let environment = numbers[account.environment] else { continue }
+            revisions[EndUser(environment: environment, id: account.endUserID)] = account.revision
+        }
+        for observation in final where observation.revision != revisions[observation.endUser] ?? 0 {
+            violations.add(
+                "I21: in the end \(observation.node) shows \(observation.endUser) at \(observation.revision), not "
+                    + "\(revisions[observation.endUser] ?? 0)")
+        }
+        var last = ClientJournal(client: -1)
+        last.observations = final
+        var replay = BookReplay(
+            environments: installation.environments, books: books, journals: journals + [last],
+            setUpCommands: installation.setUpCommands, violations: violations)
+        replay.run()
+        checked.replayed = replay.replayed
+        checked.observed = replay.observed
+        checked.accounts = books.accounts.count
+        checked.entries = books.entries.values.reduce(0) { $0 + $1.count }
+    }
+}
