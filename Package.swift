@@ -137,6 +137,14 @@ let package = Package(
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
             ], swiftSettings: settings),
 
+        // What is wrong with an installation.
+        .target(
+            name: "Doctor",
+            dependencies: [
+                "JSON", "Messaging", "Postgres", "RabbitMQ", "Runtime", "Storage", logging, nioCore,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ], swiftSettings: settings),
+
         // Executables: which roles a process has.
         .target(
             name: "Nodes",
@@ -150,7 +158,8 @@ let package = Package(
         .executableTarget(
             name: "QuotaStackCLI",
             dependencies: [
-                "API", "Failpoints", "Ingest", "JSON", "LoadGenerator", "Messaging", "Migrations", "Nodes", "Postgres",
+                "API", "Doctor", "Failpoints", "Ingest", "JSON", "LoadGenerator", "Messaging", "Migrations", "Nodes",
+                "Postgres",
                 "Runtime",
                 "Storage", arguments, logging, nioCore, nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -186,6 +195,7 @@ let package = Package(
             ], swiftSettings: settings),
         .testTarget(
             name: "APITests", dependencies: ["API", "Credits", "JSON", "Messaging"], swiftSettings: settings),
+        .testTarget(name: "DoctorTests", dependencies: ["Doctor", "JSON", "Storage"], swiftSettings: settings),
         .testTarget(name: "CreditsTests", dependencies: ["Credits"], swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
         .testTarget(

@@ -26,7 +26,7 @@ package struct HTTPServer: Service {
 
         /// Whether keys and answers pass over a network for everybody on it to read.
         package var isExposed: Bool {
-            identity == nil && host != "localhost" && host != "::1" && !host.hasPrefix("127.")
+            identity == nil && !isLoopback(host)
         }
     }
 

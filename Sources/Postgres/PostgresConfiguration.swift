@@ -69,9 +69,14 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
         return copy
     }
 
+    /// Where the server is, as a name or an address; a socket's folder begins with a slash.
+    package var host: String { parameters["host"] ?? parameters["hostaddr"] ?? "localhost" }
+
+    /// Whether only the right server, by certificate and name, is talked to.
+    package var verifiesServer: Bool { parameters["sslmode"] == "verify-full" }
+
     package var description: String {
         let user = parameters["user"].map { "\($0)@" } ?? ""
-        let host = parameters["host"] ?? parameters["hostaddr"] ?? "localhost"
         let port = parameters["port"].map { ":\($0)" } ?? ""
         return "postgres://\(user)\(host)\(port)/\(parameters["dbname"] ?? "")"
     }

@@ -9,7 +9,7 @@ struct QuotaStackCommand: AsyncParsableCommand {
         discussion: "Configured by the environment or the file that QUOTASTACK_CONFIG names: see `quotastack config`.",
         subcommands: [
             UpCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self, VerifyCommand.self,
-            IngestCommand.self,
+            DoctorCommand.self, IngestCommand.self,
             BenchCommand.self, ConfigCommand.self, FailpointsCommand.self,
         ])
 }

@@ -18,6 +18,22 @@ package struct Settings: Sendable {
         package let help: String
     }
 
+    /// A key's value in this process, and where it came from.
+    package struct Value: Sendable {
+        package enum Origin: Hashable, Sendable {
+            case environment
+            /// The file that `QUOTASTACK_CONFIG` names.
+            case file(String)
+            /// Nobody has set it.
+            case standard
+        }
+
+        package let key: Key
+        package let origin: Origin
+        /// Nil for a secret, and where there is no value.
+        package let shown: String?
+    }
+
     package static let keys: [Key] = [
         Key(
             name: "DATABASE_URL", defaultValue: nil, isSecret: true,
@@ -61,6 +77,8 @@ package struct Settings: Sendable {
             help: "trace, debug, info, notice, warning, error or critical."),
     ]
 
+    /// All keys, in the order of `keys`.
+    package let values: [Value]
     package let host: String
     package let port: Int
     package let queuePrefix: String
@@ -80,17 +98,18 @@ package struct Settings: Sendable {
     /// - Throws: `SettingsError` with a sentence about the value that cannot be used.
     package static func load(defaultPort: Int = 8080) async throws -> Settings {
         var providers: [any ConfigProvider] = [EnvironmentVariablesProvider()]
-        if let path = getenv("QUOTASTACK_CONFIG").map({ String(cString: $0) }), !path.isEmpty {
+        let path = getenv("QUOTASTACK_CONFIG").map { String(cString: $0) } ?? ""
+        if !path.isEmpty {
             do {
                 providers.append(try await EnvironmentVariablesProvider(environmentFilePath: FilePath(path)))
             } catch {
                 throw SettingsError("QUOTASTACK_CONFIG names \(path), which cannot be read: \(error)")
             }
         }
-        return try Settings(ConfigReader(providers: providers), defaultPort: defaultPort)
+        return try Settings(ConfigReader(providers: providers), file: path, defaultPort: defaultPort)
     }
 
-    private init(_ config: ConfigReader, defaultPort: Int) throws {
+    private init(_ config: ConfigReader, file: String, defaultPort: Int) throws {
         func text(_ name: String, isSecret: Bool = false) -> String? {
             let key = name.lowercased().split(separator: "_").joined(separator: ".")
             if let value = config.string(forKey: ConfigKey(key), isSecret: isSecret) { return value }
@@ -104,6 +123,20 @@ package struct Settings: Sendable {
                 )
             }
             return value
+        }
+        values = Self.keys.map { key in
+            let origin: Value.Origin
+            let configured = config.string(
+                forKey: ConfigKey(key.name.lowercased().split(separator: "_").joined(separator: ".")),
+                isSecret: key.isSecret)
+            if getenv(key.name) != nil {
+                origin = .environment
+            } else if configured != nil {
+                origin = .file(file)
+            } else {
+                origin = .standard
+            }
+            return Value(key: key, origin: origin, shown: key.isSecret ? nil : text(key.name))
         }
         databaseURL = text("DATABASE_URL", isSecret: true)
         amqpURL = text("AMQP_URL", isSecret: true)

@@ -148,6 +148,14 @@ struct RowLevelSecurityTests {
             }
         ),
         (
+            "audit log",
+            { number, connection in
+                try await AuditLog.list(
+                    environmentID: EnvironmentID(number), AuditFilter(limit: 10), on: connection
+                ).count
+            }
+        ),
+        (
             "parked command",
             { number, connection in
                 let key = CommandKey(environmentID: EnvironmentID(number), id: TwoEnvironments.id(number))

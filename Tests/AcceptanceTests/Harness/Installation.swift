@@ -9,9 +9,9 @@ final class Installation: Sendable {
     let port: Int
     let rootKey: String
     let database: PostgresConfiguration
-    private let name: String
+    let name: String
     private let server: PostgresConfiguration
-    private let amqp: AMQPConfiguration
+    let amqp: AMQPConfiguration
     private let environment: [String: String]
     private let binary: String
     private let process = Mutex<ChildProcess?>(nil)
@@ -215,6 +215,12 @@ final class Installation: Sendable {
         }
         for login in logins { try await onServer("DROP ROLE \(login.name)") }
         try result.get()
+    }
+
+    /// The password of its database.
+    var password: String {
+        let user = (environment["DATABASE_URL"] ?? "").split(separator: "@").first ?? ""
+        return String(user.split(separator: ":").last ?? "")
     }
 
     /// What the servers of this installation have logged.

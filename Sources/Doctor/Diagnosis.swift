@@ -1,0 +1,99 @@
+import JSON
+
+/// One thing that was looked at: what it is like, and what to do about it.
+package struct Finding: Hashable, Sendable {
+    package enum Section: String, Sendable, CaseIterable {
+        case configuration, postgresql, rabbitmq, nodes, commands
+
+        var title: String {
+            switch self {
+            case .configuration: "Configuration"
+            case .postgresql: "PostgreSQL"
+            case .rabbitmq: "RabbitMQ"
+            case .nodes: "Nodes"
+            case .commands: "Commands"
+            }
+        }
+    }
+
+    package enum Level: String, Sendable {
+        case ok
+        /// It works, and will not for ever, or not as well as it could.
+        case warning
+        /// Something does not work, or loses what it must not.
+        case problem
+    }
+
+    package let section: Section
+    package let level: Level
+    package let text: String
+    /// What to do, in a sentence; nil when nothing is to be done.
+    package let remedy: String?
+
+    package static func ok(_ section: Section, _ text: String) -> Finding {
+        Finding(section: section, level: .ok, text: text, remedy: nil)
+    }
+
+    package static func warning(_ section: Section, _ text: String, remedy: String) -> Finding {
+        Finding(section: section, level: .warning, text: text, remedy: remedy)
+    }
+
+    package static func problem(_ section: Section, _ text: String, remedy: String) -> Finding {
+        Finding(section: section, level: .problem, text: text, remedy: remedy)
+    }
+}
+
+/// All findings about an installation, as `quotastack doctor` shows them.
+package struct Diagnosis: Hashable, Sendable {
+    package let findings: [Finding]
+
+    package init(_ findings: [Finding]) {
+        self.findings = findings
+    }
+
+    /// True without a problem; warnings are none.
+    package var isHealthy: Bool { !findings.contains { $0.level == .problem } }
+
+    /// One line per finding, by section, and the verdict.
+    package var text: String {
+        var lines: [String] = []
+        for section in Finding.Section.allCases {
+            let own = findings.filter { $0.section == section }
+            guard !own.isEmpty else { continue }
+            lines.append(section.title)
+            for finding in own {
+                let level = finding.level.rawValue
+                let padding = String(repeating: " ", count: 9 - level.count)
+                lines.append("  \(level)\(padding)\(finding.text)" + (finding.remedy.map { ". \($0)" } ?? ""))
+            }
+        }
+        let problems = findings.count { $0.level == .problem }
+        let warnings = findings.count { $0.level == .warning }
+        lines.append("\(Self.count(problems, "problem")), \(Self.count(warnings, "warning"))")
+        return lines.joined(separator: "\n")
+    }
+
+    private static func count(_ number: Int, _ noun: String) -> String {
+        "\(number == 0 ? "no" : "\(number)") \(noun)\(number == 1 ? "" : "s")"
+    }
+
+    /// `{"healthy", "findings": [{"section", "level", "text", "remedy"}]}`.
+    package var json: [UInt8] {
+        var json = JSONWriter()
+        json.beginObject()
+        json.member("healthy", isHealthy)
+        json.key("findings")
+        json.beginArray()
+        for finding in findings {
+            json.beginObject()
+            json.member("section", finding.section.rawValue)
+            json.member("level", finding.level.rawValue)
+            json.member("text", finding.text)
+            json.member("remedy", finding.remedy)
+            json.endObject()
+        }
+        json.endArray()
+        json.endObject()
+        return json.bytes
+    }
+}

@@ -1,0 +1,155 @@
+import AsyncHTTPClient
+import JSON
+package import Logging
+import Messaging
+import NIOCore
+import Postgres
+import RabbitMQ
+package import Runtime
+package import Storage
+
+/// Looks at everything that an installation consists of, and changes nothing.
+package struct Examination {
+    private let settings: Settings
+    private let migrator: Migrator
+    private let nodeURL: String?
+    private let logger: Logger
+
+    /// - Parameters:
+    ///   - migrator: Knows this release's migrations.
+    ///   - nodeURL: A node to ask whether it is ready; nil to ask none.
+    package init(settings: Settings, migrator: Migrator, nodeURL: String?, logger: Logger) {
+        self.settings = settings
+        self.migrator = migrator
+        self.nodeURL = nodeURL
+        self.logger = logger
+    }
+
+    /// What is not reachable is a finding, too, and takes some seconds to be found out.
+    package func run() async -> Diagnosis {
+        var findings = Finding.about(settings)
+        var shardCount: Int32?
+        if let postgres = try? settings.postgres() {
+            let server = await examineServer(postgres, shardCount: &shardCount)
+            findings += server
+            if !server.contains(where: { $0.level == .problem }) { findings += await examineOperation(postgres) }
+        }
+        if let amqp = try? settings.amqp() { findings += await examineBroker(amqp, shardCount: shardCount) }
+        if let nodeURL { findings += await examineNode(nodeURL) }
+        return Diagnosis(findings)
+    }
+
+    // MARK: - PostgreSQL
+
+    /// In the login's own right, since the roles may be what is missing.
+    private func examineServer(_ postgres: PostgresConfiguration, shardCount: inout Int32?) async -> [Finding] {
+        do {
+            let connection = try await PostgresConnection.connect(postgres, logger: logger)
+            defer { connection.close() }
+            let facts = try await ServerFacts.read(on: connection)
+            let missing = try await migrator.missing(connection)
+            if missing.isEmpty { shardCount = try await InstallationStore.shardCount(on: connection) }
+            return Finding.about(facts, missingMigrations: missing)
+        } catch let error as PostgresError where error.sqlState == "42501" {
+            return [
+                .problem(
+                    .postgresql, Finding.singleLine("\(error)"),
+                    remedy: "Log in as the owner or as a member of \(DatabaseRole.operator.rawValue).")
+            ]
+        } catch {
+            return [
+                .problem(
+                    .postgresql, Finding.singleLine("\(postgres): \(error)"),
+                    remedy: "Start the server, or mend DATABASE_URL.")
+            ]
+        }
+    }
+
+    private func examineOperation(_ postgres: PostgresConfiguration) async -> [Finding] {
+        do {
+            let connection = try await PostgresConnection.connect(postgres.acting(as: .operator), logger: logger)
+            defer { connection.close() }
+            let facts = try await OperationFacts.read(on: connection)
+            let overdue = try? await OperationFacts.overdueAccounts(within: .seconds(10), on: connection)
+            return Finding.about(facts, overdueAccounts: overdue)
+        } catch {
+            return [
+                .problem(
+                    .commands, Finding.singleLine("the installation's tables cannot be read: \(error)"),
+                    remedy: "Log in as the owner or as a member of \(DatabaseRole.operator.rawValue).")
+            ]
+        }
+    }
+
+    // MARK: - RabbitMQ
+
+    private func examineBroker(_ amqp: AMQPConfiguration, shardCount: Int32?) async -> [Finding] {
+        let topology = Topology(prefix: settings.queuePrefix, shardCount: shardCount ?? 0)
+        var queues: [BrokerFacts.Queue] = []
+        for name in topology.commandQueues {
+            do throws(AMQPError) {
+                let counts = try await AMQPTopology.messageCount(queue: name, configuration: amqp)
+                queues.append(.init(name: name, state: .there(ready: counts.ready, consumers: counts.consumers)))
+            } catch {
+                switch error.kind {
+                case .channelClosed(404, _): queues.append(.init(name: name, state: .missing))
+                case .channelClosed(_, let text): queues.append(.init(name: name, state: .refused(text)))
+                default:
+                    return [
+                        .problem(
+                            .rabbitmq, Finding.singleLine("\(amqp): \(error)"),
+                            remedy: "Start the broker, or mend AMQP_URL.")
+                    ]
+                }
+            }
+        }
+        return Finding.about(BrokerFacts(queues: queues, alarm: await alarm(amqp)))
+    }
+
+    /// Sends a message that no queue takes: a broker in order gives it back, one with an alarm keeps the sender waiting.
+    ///
+    /// - Returns: The broker's words when it takes no messages.
+    private func alarm(_ amqp: AMQPConfiguration) async -> String? {
+        var configuration = amqp
+        configuration.connectionName = "quotastack doctor"
+        var quiet = logger
+        quiet.logLevel = .critical
+        let publisher = AMQPPublisher(configuration: configuration, confirmDeadline: .seconds(3), logger: quiet)
+        let running = Task { await publisher.run() }
+        var words: String?
+        for _ in 0..<100 where publisher.state != .connected { try? await Task.sleep(for: .milliseconds(50)) }
+        do throws(AMQPError) {
+            let name = "\(settings.queuePrefix)doctor.\(UInt64.random(in: 0...UInt64.max))"
+            try await publisher.publish(AMQPMessage(routingKey: name, body: []))
+        } catch {
+            if case .blocked(let reason) = publisher.state {
+                words = "blocked, \(reason)"
+            } else if case .returned = error.kind {
+                words = nil
+            } else {
+                words = "\(error)"
+            }
+        }
+        await publisher.close()
+        await running.value
+        return words.map(Finding.singleLine)
+    }
+
+    // MARK: - Nodes
+
+    private func examineNode(_ url: String) async -> [Finding] {
+        do {
+            let response = try await HTTPClient.shared.execute(
+                HTTPClientRequest(url: "\(url)/readyz"), timeout: .seconds(5))
+            let body = try await response.body.collect(upTo: 1 << 16)
+            let parts = try JSONParser.parse(body.readableBytesView)
+            return Finding.about(node: url, readiness: parts)
+        } catch {
+            return [
+                .problem(
+                    .nodes, Finding.singleLine("\(url) does not answer: \(error)"),
+                    remedy: "Start it, or mend QUOTASTACK_URL.")
+            ]
+        }
+    }
+}
