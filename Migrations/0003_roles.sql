@@ -107,10 +107,6 @@ $$;
 
 create policy only_malformed on commands as restrictive for delete to quotastack_ledger using (status = 400);
 
--- Of the decided commands only a malformed one may go: its key may be used again for the mended request.
-grant delete on commands to quotastack_ledger;
-create policy only_malformed on commands as restrictive for delete to quotastack_ledger using (status = 400);
-
 -- Tenants and the list of environments belong to the installation.
 create policy api on tenants for select to quotastack_api using (current_environment() = 0);
 create policy api_for_installation on environments for select to quotastack_api using (current_environment() = 0);
