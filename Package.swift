@@ -188,8 +188,9 @@ let package = Package(
         .testTarget(
             name: "AcceptanceTests",
             dependencies: [
-                "APINode", "ChildProcesses", "Credits", "EntitlementNode", "JSON", "LedgerModel", "LedgerNode",
-                "Postgres", "QuotaStackCLI", "RabbitMQ", "SeededRandom", nioCore, nioHTTP1, nioSSL,
+                "API", "APINode", "ChildProcesses", "Credits", "EntitlementNode", "JSON", "LedgerModel", "LedgerNode",
+                "Messaging", "Postgres", "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage",
+                logging, nioCore, nioHTTP1, nioSSL,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),
         .testTarget(

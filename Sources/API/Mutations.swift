@@ -25,12 +25,18 @@ struct MutationHeaders: Sendable {
     init(_ request: Request, _ context: APIContext) throws(Problem) {
         requestID = context.requestID
         clientAddress = context.clientAddress
-        traceParent = request.headers[.traceParent].flatMap { $0.utf8.count <= 64 ? $0 : nil }
+        traceParent = request.headers[.traceParent].flatMap { Self.isTraceParent($0) ? $0 : nil }
         idempotencyKey = try request.headers[.idempotencyKey].map { text throws(Problem) in try Self.checked(text) }
         respondsAsync =
             request.headers[.prefer]?.split(separator: ",").contains {
                 $0.filter { $0 != " " }.lowercased() == "respond-async"
             } ?? false
+    }
+
+    /// Version, trace, parent and flags, as W3C wants them. It is logged, so it is that and nothing else.
+    private static func isTraceParent(_ text: String) -> Bool {
+        text.split(separator: "-", omittingEmptySubsequences: false).map(\.utf8.count) == [2, 32, 16, 2]
+            && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) || $0 == UInt8(ascii: "-") }
     }
 
     static func checked(_ key: String) throws(Problem) -> String {

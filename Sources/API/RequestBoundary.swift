@@ -31,11 +31,7 @@ struct RequestBoundary: RouterMiddleware {
             response = .problem(Self.problem(error), requestID: context.requestID)
         } catch {
             let isOutage = error is PostgresError
-            logger.error(
-                "a request failed: \(error)",
-                metadata: [
-                    "request_id": "\(context.requestID)", "method": "\(request.method)", "path": "\(request.uri.path)",
-                ])
+            logger.error("a request failed: \(error)", metadata: Self.metadata(request, context))
             let problem =
                 isOutage
                 ? Problem(.unavailable, "The database cannot be reached at the moment. Try again.")
@@ -50,18 +46,22 @@ struct RequestBoundary: RouterMiddleware {
         if response.status.code >= 500, request.uri.path != "/readyz" {
             failed.increment()
             logger.warning(
-                "a request was answered \(response.status.code)",
-                metadata: [
-                    "request_id": "\(context.requestID)", "method": "\(request.method)", "path": "\(request.uri.path)",
-                ])
+                "a request was answered \(response.status.code)", metadata: Self.metadata(request, context))
         }
         logger.debug(
             "request",
-            metadata: [
-                "request_id": "\(context.requestID)", "method": "\(request.method)", "path": "\(request.uri.path)",
+            metadata: Self.metadata(request, context).merging([
                 "status": "\(response.status.code)", "ms": "\(Int(duration.seconds * 1_000))",
-            ])
+            ]) { $1 })
         return response
+    }
+
+    /// What a log line says of a request: its route and never its path, which names a tenant's end users.
+    private static func metadata(_ request: Request, _ context: APIContext) -> Logger.Metadata {
+        [
+            "request_id": "\(context.requestID)", "method": "\(request.method)",
+            "route": "\(context.coreContext.endpointPath.value ?? "none")",
+        ]
     }
 
     /// The client's id where it is usable (1 to 64 visible ASCII characters), else one of our own.

@@ -14,7 +14,7 @@ package enum Access: Hashable, Sendable {
     case scopeOrRoot(KeyScopes)
 
     /// The scopes that a key of an environment must have.
-    var scopes: KeyScopes {
+    package var scopes: KeyScopes {
         switch self {
         case .anybody, .root: []
         case .scope(let scopes), .scopeOrRoot(let scopes): scopes
@@ -31,6 +31,12 @@ package struct Endpoint: Hashable, Sendable {
     /// With its parameters in braces: `/v1/features/{key}`.
     package let path: String
     package let access: Access
+
+    package init(method: String, path: String, access: Access) {
+        self.method = method
+        self.path = path
+        self.access = access
+    }
 }
 
 /// The routes of a node. Each is added with the access that it needs, and its handler is only called for a caller who has

@@ -11,6 +11,7 @@ import Synchronization
 /// workers may both consume a queue: the broker lets one of them wait, and order is kept.
 final class ShardKeeper: Sendable {
     private static let interval = Duration.milliseconds(500)
+    private static let brokerPatience = Duration.seconds(5)
 
     private let queues: [String]
     private let consumer: AMQPConsumer
@@ -21,6 +22,7 @@ final class ShardKeeper: Sendable {
 
     private struct State {
         var lastBeat: ContinuousClock.Instant?
+        var lastConnected = ContinuousClock.now
         var held: Set<String> = []
     }
 
@@ -60,11 +62,13 @@ final class ShardKeeper: Sendable {
     }
 
     private func keep(_ onBeat: () -> Void) async throws {
+        try requireBroker()
         let connection = try await PostgresConnection.connect(database, logger: logger)
         defer { connection.close() }
         try await connection.script(WorkerRegistry.sessionSettings)
         let number = try await WorkerRegistry.register(on: connection)
         while true {
+            try requireBroker()
             let members = try await WorkerRegistry.beat(number, on: connection)
             guard let rank = members.firstIndex(of: number) else { throw WorkerGivenUp() }
             onBeat()
@@ -78,6 +82,17 @@ final class ShardKeeper: Sendable {
                 throw error
             }
         }
+    }
+
+    /// A worker that cannot reach the broker leaves its share to those who can.
+    private func requireBroker() throws {
+        let now = ContinuousClock.now
+        let isReachable = consumer.state == .connected
+        let silence = state.withLock { state in
+            if isReachable { state.lastConnected = now }
+            return now - state.lastConnected
+        }
+        guard silence < Self.brokerPatience else { throw NoBroker() }
     }
 
     /// The queues of one worker: every `count`th, beginning with its rank.
@@ -105,6 +120,10 @@ final class ShardKeeper: Sendable {
         state.withLock { $0.held = share }
         logger.notice("this ledger worker has \(share.count) of \(queues.count) queues")
     }
+}
+
+private struct NoBroker: Error, CustomStringConvertible {
+    var description: String { "it has no connection to the broker" }
 }
 
 /// The others took this worker for dead, for instance because it was frozen.

@@ -1,5 +1,4 @@
 import Credits
-import Glibc
 import JSON
 import Testing
 
@@ -79,7 +78,7 @@ extension Acceptance {
             let new = Client(url: owner.url, key: try rolled.text("key"))
             try await new.get("/v1/features").expect(200)
             try await new.get("/v1/end-users").expect(403, "forbidden_scope")
-            try await waitUntil("the old key has ended", within: 10) { try await old.get("/v1/features").status == 401 }
+            try await waitUntil("the old key has ended") { try await old.get("/v1/features").status == 401 }
             try await new.get("/v1/features").expect(200)
             let listed = try await owner.all("/v1/api-keys")
             #expect(listed.map { $0[path: "replaces"] } == [made["id"], .null, .null])
@@ -132,14 +131,14 @@ extension Acceptance {
         @Test("A key expires by the clock, at each request")
         func expiry() async throws {
             let owner = try await makeTenant().test
-            let end = Instant(microseconds: Self.microsecondsNow() + 3_000_000)
+            let end = Instant(microseconds: Instant.now.microseconds + 8_000_000)
             let made = try await owner.post(
                 "/v1/api-keys", ["name": "short", "expires_at": .string("\(end)")]
             ).expect(201)
             let short = Client(url: owner.url, key: try made.text("key"))
             try await short.get("/v1/features").expect(200)
-            try await waitUntil("the key has expired", within: 10) { try await short.get("/v1/features").status == 401 }
-            #expect(Self.microsecondsNow() >= end.microseconds)
+            try await waitUntil("the key has expired", within: 60) { try await short.get("/v1/features").status == 401 }
+            #expect(Instant.now.microseconds >= end.microseconds)
             try await owner.post("/v1/api-keys/\(try made.text("id"))/roll").expect(409, "conflict")
             try await owner.get("/v1/features").expect(200)
         }
@@ -154,12 +153,6 @@ extension Acceptance {
                 try await owner.post("/v1/api-keys/\(try made.text("id"))/revoke").expect(200)
                 try await brief.get("/v1/features").expect(401, "unauthenticated")
             }
-        }
-
-        private static func microsecondsNow() -> Int64 {
-            var time = timespec()
-            clock_gettime(CLOCK_REALTIME, &time)
-            return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
         }
 
         @Test("The command line makes keys with scopes and an end, and rolls them")

@@ -45,9 +45,9 @@ struct BookVerifierTests {
         #expect(entries.findings.contains { $0.contains("without an account") })
         let commands = try await verified(
             after: """
-                insert into commands (environment_id, command_id, account_id, revision, status, sequence, decided_at,
-                    request_id, action)
-                values (1, gen_random_uuid(), 1, 1, 201, 77, now(), 'r', 'usage.create')
+                insert into commands (environment_id, command_id, account_id, revision, status, sequence, decided_at, request_id,
+                    action)
+                values (1, gen_random_uuid(), 1, 1, 201, 77, now(), 'req_1', 'usage.create')
                 """)
         #expect(commands.findings.contains { $0.contains("without an entry") })
     }

@@ -211,6 +211,14 @@ struct RowLevelSecurityTests {
                 ).count
             }
         ),
+        (
+            "audit log",
+            { number, connection in
+                try await AuditLog.list(
+                    environmentID: EnvironmentID(number), AuditFilter(limit: 10), on: connection
+                ).count
+            }
+        ),
     ]
 
     @Test("a statement that forgets its environment still shows the asking one's rows only")

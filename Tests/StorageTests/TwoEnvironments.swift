@@ -62,7 +62,7 @@ struct TwoEnvironments {
                 values (\(number), \(number), 1, 'grant', 5, 0, 0, 5, 0, '{1}', '{5}', now(), now(),
                     decode(repeat('00', 32), 'hex'));
             insert into commands (environment_id, command_id, account_id, revision, status, sequence, decided_at,
-                request_id, action) values (\(number), \(id), \(number), 1, 201, 1, now(), 'r', 'usage.create');
+                request_id, action) values (\(number), \(id), \(number), 1, 201, 1, now(), 'req_1', 'credits.grant');
             insert into parked_commands (queue, environment_id, command_id, error, message)
                 values ('', \(number), \(id), 'broken', '');
             """

@@ -34,8 +34,9 @@ final class Installation: Sendable {
             "PATH": variable("PATH") ?? "/usr/bin:/bin", "LANG": "C.UTF-8",
             "DATABASE_URL": Self.url(servers.databaseURL, database: name), "AMQP_URL": servers.amqpURL,
             "QUOTASTACK_ROOT_KEY": rootKey, "QUOTASTACK_PORT": "\(port)", "QUOTASTACK_QUEUE_PREFIX": "\(name).",
-            "QUOTASTACK_SHARDS": "4", "SWIFT_BACKTRACE": "enable=no",
+            "QUOTASTACK_SHARDS": "4", "QUOTASTACK_LOG_LEVEL": "debug", "SWIFT_BACKTRACE": "enable=no",
         ]
+        Canaries.remember(passwordsIn: environment)
     }
 
     // MARK: - Life
@@ -115,11 +116,15 @@ final class Installation: Sendable {
     }
 
     /// Ends the server and removes its database, queues and log.
+    ///
+    /// - Throws: Also when a secret, or what is a tenant's own, was in a log.
     func remove() async throws {
         await killServer()
+        var leaks = Canaries.lines(of: log)
         for node in nodes.withLock({ $0 }) {
             node.signal(SIGCONT)
             await node.kill()
+            leaks += Canaries.lines(of: node.log)
             _ = unlink(node.logPath)
         }
         // A replication slot goes with its server process, a moment after its connection.
@@ -134,6 +139,9 @@ final class Installation: Sendable {
         let queues = (0..<4).map { "\(name).ledger.\($0)" } + ["\(name).catalog"]
         try await AMQPTopology.delete(queues, configuration: amqp)
         _ = unlink(logPath)
+        guard leaks.isEmpty else {
+            throw HarnessError("a log says what none may, in \(leaks.count) lines such as:\n\(leaks[0])")
+        }
     }
 
     /// Lets the database be reached, or cuts every connection to it and refuses new ones.

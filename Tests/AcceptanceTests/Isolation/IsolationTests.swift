@@ -1,17 +1,89 @@
+import API
+import Credits
 import JSON
 import Testing
 
 extension Acceptance {
     /// Nothing of one environment is seen or changed from another, neither the same tenant's nor another's.
     @Suite struct IsolationTests {
-        /// What the owner has, and the ids by which somebody else might ask for it.
-        private struct Property {
-            let ruleID: String
-            let keyID: String
-            let operation: String
-            let position: String
-            /// Texts that no answer to anybody else may contain.
-            let secrets: [String]
+        @Test("The table of calls has every route of the API with its access, and nothing else")
+        func completeness() throws {
+            let table = Set(EndpointCall.all.map(\.endpoint))
+            let served = try EndpointCall.served()
+            #expect(table.subtracting(served) == [])
+            #expect(served.subtracting(table) == [])
+            #expect(
+                served.filter { $0.access == .anybody }.map(\.path).sorted() == ["/healthz", "/metrics", "/readyz"])
+        }
+
+        @Test(
+            "Every endpoint, asked with another's ids, finds nothing, shows nothing and changes nothing",
+            arguments: ["tenant", "side"])
+        func everyEndpoint(_ stranger: String) async throws {
+            let owner = try await makeTenant()
+            let property = try await furnish(owner.test, tenantID: owner.id)
+            let client = stranger == "side" ? owner.live : try await makeTenant().test
+            let before = try await snapshot(owner.test)
+            for call in EndpointCall.all {
+                let answer = try await call.send(client, property)
+                let name = "\(call.endpoint.method) \(call.endpoint.path)"
+                answer.expect(call.stranger, nil, name)
+                #expect(property.leaks(in: answer).isEmpty, "\(name): \(answer)")
+            }
+            #expect(try await snapshot(owner.test) == before)
+        }
+
+        @Test("A key of one scope opens the endpoints of that scope and no other, and what is refused leaves no trace")
+        func everyScope() async throws {
+            let owner = try await makeTenant()
+            let property = try await furnish(owner.test, tenantID: owner.id)
+            var keys: [(scope: KeyScopes, name: String, client: Client)] = []
+            for (name, scope) in KeyScopes.named {
+                let made = try await owner.test.post("/v1/api-keys", ["name": "k", "scopes": [.string(name)]])
+                keys.append((scope, name, Client(url: owner.test.url, key: try made.expect(201).text("key"))))
+            }
+            let before = try await snapshot(owner.test)
+            for (scope, name, client) in keys {
+                for call in EndpointCall.all where call.endpoint.access != .anybody {
+                    let label = "\(name) on \(call.endpoint.method) \(call.endpoint.path)"
+                    if call.endpoint.access == .root {
+                        try await call.send(client, property).expect(403, "forbidden_scope", label)
+                    } else if !scope.isSuperset(of: call.endpoint.access.scopes) {
+                        let needed = call.endpoint.access.scopes.names?.joined() ?? ""
+                        let answer = try await call.send(client, property).expect(403, "forbidden_scope", label)
+                        #expect(try answer.text("detail").contains("lacks the scope \(needed)."), "\(label)")
+                        #expect(property.leaks(in: answer).isEmpty, "\(label)")
+                    }
+                }
+            }
+            #expect(try await snapshot(owner.test) == before)
+            // Only now, since these change things.
+            for (scope, name, client) in keys {
+                for call in EndpointCall.all {
+                    guard case .scope(let needed) = call.endpoint.access, needed == scope else { continue }
+                    let answer = try await call.send(client, property)
+                    #expect(
+                        answer.status != 401 && answer["detail"]?.text?.contains("lacks the scope") != true, "\(name)")
+                }
+            }
+        }
+
+        @Test("An operation is shown to the key that asked for it and to who may read what it changed")
+        func operations() async throws {
+            let owner = try await makeTenant()
+            let property = try await furnish(owner.test, tenantID: owner.id)
+            for (name, _) in KeyScopes.named {
+                let made = try await owner.test.post("/v1/api-keys", ["name": "k", "scopes": [.string(name)]])
+                let client = Client(url: owner.test.url, key: try made.expect(201).text("key"))
+                // It made an end user.
+                let answer = try await client.get(property.operation)
+                if name == "credits:read" {
+                    #expect(answer.expect(200)["operation.result.body.end_user_id"] == "bob")
+                } else {
+                    answer.expect(403, "forbidden_scope", name)
+                    #expect(property.leaks(in: answer).isEmpty)
+                }
+            }
         }
 
         @Test(
@@ -19,23 +91,19 @@ extension Acceptance {
             arguments: ["tenant", "side"])
         func isolation(_ stranger: String) async throws {
             let owner = try await makeTenant()
-            let property = try await furnish(owner.test)
+            let property = try await furnish(owner.test, tenantID: owner.id)
             let client = stranger == "side" ? owner.live : try await makeTenant().test
             let before = try await snapshot(owner.test)
 
-            func leaks(_ answer: Answer) -> [String] {
-                let text = String(decoding: answer.bytes, as: UTF8.self)
-                return property.secrets.filter { text.contains($0) }
-            }
             func ask(
                 _ path: String, _ status: Int, _ code: String? = nil, query: [(String, String?)] = []
             ) async throws {
                 let answer = try await client.get(path, query).expect(status, code, path)
-                #expect(leaks(answer).isEmpty, "\(path): \(answer)")
+                #expect(property.leaks(in: answer).isEmpty, "\(path): \(answer)")
             }
             func tell(_ method: String, _ path: String, _ body: JSONValue, _ status: Int, _ code: String) async throws {
                 let answer = try await client.send(method, path, bytes: body.bytes).expect(status, code, path)
-                #expect(leaks(answer).isEmpty, "\(path): \(answer)")
+                #expect(property.leaks(in: answer).isEmpty, "\(path): \(answer)")
             }
             let alice: [(String, String?)] = [("end_user_id", "alice")]
             try await ask("/v1/features/secret-feature", 404, "unknown_feature")
@@ -53,7 +121,7 @@ extension Acceptance {
             #expect(try await client.all("/v1/api-keys").count == 1)
             // An operation of somebody else's is as one that nobody has heard of: it never gets a result.
             let operation = try await client.get(property.operation).expect(200)
-            #expect(operation["operation.result"] == nil && leaks(operation).isEmpty)
+            #expect(operation["operation.result"] == nil && property.leaks(in: operation).isEmpty)
 
             try await tell("PATCH", "/v1/features/secret-feature", ["archived": true], 404, "unknown_feature")
             try await tell("PATCH", "/v1/end-users/alice", ["name": "Mallory"], 404, "unknown_end_user")
@@ -69,13 +137,13 @@ extension Acceptance {
             let batch = try await client.post(
                 "/v1/usage/batch", ["events": [event("alice", "secret-feature", 1, key: "owners-key")]]
             ).expect(200)
-            #expect(batch["rejected"] == 1 && batch["replayed"] == 0 && leaks(batch).isEmpty)
+            #expect(batch["rejected"] == 1 && batch["replayed"] == 0 && property.leaks(in: batch).isEmpty)
 
             // The same names on this side are other things.
             let check = try await client.check("alice", "secret-feature").expect(200)
             #expect(check["balance"] == 0 && check["reason"] == "unknown_feature")
             let granted = try await client.grant("alice", 7, key: "owners-grant").expect(201)
-            #expect(!granted.isReplay && granted["balance"] == 7 && leaks(granted).isEmpty)
+            #expect(!granted.isReplay && granted["balance"] == 7 && property.leaks(in: granted).isEmpty)
             let made = try await client.post(
                 "/v1/features", ["key": "secret-feature", "name": "Mine", "type": "metered"], key: "owners-feature"
             ).expect(201)
@@ -83,7 +151,8 @@ extension Acceptance {
             #expect(try await client.ledger("alice").count == 1)
             let behind = try await client.get(
                 "/v1/credits/balance", alice, headers: ["QuotaStack-Min-Position": property.position])
-            #expect([200, 503].contains(behind.status) && leaks(behind).isEmpty && behind["balance"] != 900)
+            #expect(
+                [200, 503].contains(behind.status) && property.leaks(in: behind).isEmpty && behind["balance"] != 900)
 
             #expect(try await snapshot(owner.test) == before)
             #expect(try await owner.test.check("alice", "secret-feature")["balance"] == 900)
@@ -115,7 +184,10 @@ extension Acceptance {
             }
         }
 
-        private func furnish(_ client: Client) async throws -> Property {
+        private func furnish(_ client: Client, tenantID: String) async throws -> Property {
+            try await client.post(
+                "/v1/features", ["key": "secret-other", "name": "Confidential Five", "type": "metered"]
+            ).expect(201)
             try await client.post(
                 "/v1/features", ["key": "secret-feature", "name": "Confidential One", "type": "metered"],
                 key: "owners-feature"
@@ -136,7 +208,7 @@ extension Acceptance {
                 try await client.get(operation).expect(200)["operation.status"] == "succeeded"
             }
             return Property(
-                ruleID: try rule.text("id"), keyID: try key.text("id"), operation: operation,
+                tenantID: tenantID, ruleID: try rule.text("id"), keyID: try key.text("id"), operation: operation,
                 position: try #require(used.position),
                 secrets: [
                     "Confidential", try rule.text("id"), try key.text("id"), try granted.text("block.id"),
@@ -149,7 +221,25 @@ extension Acceptance {
             for path in ["/v1/features", "/v1/metering-rules", "/v1/end-users", "/v1/api-keys"] {
                 shown.append(try await client.all(path))
             }
+            shown.append([try await client.get("/v1/config").json])
+            shown.append(try await client.all("/v1/audit-log"))
             return shown + [try await client.blocks("alice"), try await client.ledger("alice")]
         }
+    }
+}
+
+/// What an owner has, and the ids by which somebody else might ask for it.
+struct Property: Sendable {
+    let tenantID: String
+    let ruleID: String
+    let keyID: String
+    let operation: String
+    let position: String
+    /// Texts that no answer to anybody else may contain.
+    let secrets: [String]
+
+    func leaks(in answer: Answer) -> [String] {
+        let text = String(decoding: answer.bytes, as: UTF8.self)
+        return secrets.filter { text.contains($0) }
     }
 }

@@ -1,0 +1,131 @@
+import API
+import Credits
+import JSON
+import Logging
+import Messaging
+import Postgres
+import RabbitMQ
+import Replica
+import Runtime
+import Storage
+
+/// Every endpoint of the API, as somebody calls it who should not: with the ids of somebody else's things.
+struct EndpointCall: Sendable {
+    let endpoint: Endpoint
+    /// The path with the owner's ids, and the query.
+    let target: @Sendable (Property) -> String
+    let body: JSONValue?
+    /// What another environment's key with every scope is answered: 404 for what is the owner's, and success for what
+    /// is then the stranger's own.
+    let stranger: Int
+
+    static let all: [EndpointCall] = [
+        .open("/healthz"), .open("/readyz"), .open("/metrics"),
+        .root("GET", "/v1/admin/tenants"), .root("POST", "/v1/admin/tenants", ["name": "Mallory's"]),
+        .root("GET", "/v1/admin/tenants/{id}") { "/v1/admin/tenants/\($0.tenantID)" },
+
+        .call("POST", "/v1/api-keys", .write(.admin), ["name": "k", "scopes": ["admin:read"]], 201),
+        .call("GET", "/v1/api-keys", .read(.admin), 200),
+        .call("POST", "/v1/api-keys/{id}/revoke", .write(.admin), [:], 404) { "/v1/api-keys/\($0.keyID)/revoke" },
+        .call("POST", "/v1/api-keys/{id}/roll", .write(.admin), [:], 404) { "/v1/api-keys/\($0.keyID)/roll" },
+        .call("GET", "/v1/config", .read(.admin), 200),
+        .call("PATCH", "/v1/config", .write(.admin), ["fail_closed_over_ms": 77], 200),
+        Self(
+            endpoint: Endpoint(method: "GET", path: "/v1/audit-log", access: .scopeOrRoot(.read(.admin))),
+            target: { "/v1/audit-log?actor=\($0.keyID)" }, body: nil, stranger: 200),
+        Self(
+            endpoint: Endpoint(method: "GET", path: "/v1/operations/{id}", access: .scopeOrRoot([])),
+            target: { $0.operation }, body: nil, stranger: 200),
+
+        .call(
+            "POST", "/v1/features", .write(.catalog), ["key": "secret-feature", "name": "Mine", "type": "metered"], 201),
+        .call("GET", "/v1/features", .read(.catalog), 200),
+        .call("GET", "/v1/features/{key}", .read(.catalog), 404) { _ in "/v1/features/secret-other" },
+        .call("PATCH", "/v1/features/{key}", .write(.catalog), ["archived": true], 404) { _ in
+            "/v1/features/secret-other"
+        },
+        .call(
+            "POST", "/v1/metering-rules", .write(.catalog),
+            ["feature_key": "secret-other", "model": "flat", "amount": 0], 404),
+        .call("GET", "/v1/metering-rules", .read(.catalog), 200),
+        .call("GET", "/v1/metering-rules/{id}", .read(.catalog), 404) { "/v1/metering-rules/\($0.ruleID)" },
+
+        .call("POST", "/v1/end-users", .write(.credits), ["end_user_id": "mallory"], 201),
+        .call("GET", "/v1/end-users", .read(.credits), 200),
+        .call("GET", "/v1/end-users/{id}", .read(.credits), 404) { _ in "/v1/end-users/alice" },
+        .call("PATCH", "/v1/end-users/{id}", .write(.credits), ["name": "Mallory"], 404) { _ in "/v1/end-users/alice" },
+        .call(
+            "POST", "/v1/credits/grant", .write(.credits),
+            ["end_user_id": "alice", "credits": 1, "feature_keys": ["secret-other"]], 404),
+        .call("GET", "/v1/credits/balance", .read(.credits), 404) { _ in "/v1/credits/balance?end_user_id=alice" },
+        .call("GET", "/v1/credits/blocks", .read(.credits), 404) { _ in "/v1/credits/blocks?end_user_id=alice" },
+        .call("GET", "/v1/ledger", .read(.credits), 404) { _ in "/v1/ledger?end_user_id=alice" },
+
+        .call("GET", "/v1/entitlements/check", .read(.entitlements), 200) { _ in
+            "/v1/entitlements/check?end_user_id=alice&feature_key=secret-other"
+        },
+        .call(
+            "POST", "/v1/entitlements/check", .read(.entitlements),
+            ["end_user_id": "alice", "feature_key": "secret-other"], 200),
+        .call("POST", "/v1/usage", .write(.usage), ["end_user_id": "alice", "feature_key": "secret-other"], 404),
+        .call(
+            "POST", "/v1/usage/batch", .write(.usage),
+            ["events": [event("alice", "secret-other", 1, key: "owners-key")]],
+            200),
+    ]
+
+    /// What the API itself says it serves.
+    static func served() throws -> Set<Endpoint> {
+        let metrics = Metrics()
+        let logger = Logger(label: "test")
+        let (postgres, amqp) = (
+            try PostgresConfiguration(url: "postgres://nobody@127.0.0.1:1/none"),
+            try AMQPConfiguration(url: "amqp://nobody:none@127.0.0.1:1/none")
+        )
+        let topology = Topology(prefix: "", shardCount: 1)
+        let reads = TenantReads(postgres: postgres, connections: 1)
+        let server = try APIServer(
+            address: HTTPServer.Address(host: "127.0.0.1", port: 1, identity: nil), rootKey: "", reads: reads,
+            topology: topology,
+            commandWait: .seconds(1), replica: Replica(postgres: postgres, metrics: metrics, logger: logger),
+            gateway: CommandGateway(
+                amqp: amqp, topology: topology, answers: DecidedAnswers(reads: reads), metrics: metrics, logger: logger),
+            metrics: metrics, logger: logger)
+        return Set(server.endpoints)
+    }
+
+    func send(_ client: Client, _ property: Property) async throws -> Answer {
+        try await client.send(endpoint.method, target(property), bytes: body?.bytes)
+    }
+
+    private static func open(_ path: String) -> EndpointCall {
+        EndpointCall(
+            endpoint: Endpoint(method: "GET", path: path, access: .anybody), target: { _ in path }, body: nil,
+            stranger: 200)
+    }
+
+    private static func root(
+        _ method: String, _ path: String, _ body: JSONValue? = nil,
+        target: (@Sendable (Property) -> String)? = nil
+    ) -> EndpointCall {
+        EndpointCall(
+            endpoint: Endpoint(method: method, path: path, access: .root), target: target ?? { _ in path }, body: body,
+            stranger: 403)
+    }
+
+    private static func call(
+        _ method: String, _ path: String, _ scope: KeyScopes, _ stranger: Int,
+        target: (@Sendable (Property) -> String)? = nil
+    ) -> EndpointCall {
+        call(method, path, scope, nil, stranger, target: target)
+    }
+
+    private static func call(
+        _ method: String, _ path: String, _ scope: KeyScopes, _ body: JSONValue?, _ stranger: Int,
+        target: (@Sendable (Property) -> String)? = nil
+    ) -> EndpointCall {
+        EndpointCall(
+            endpoint: Endpoint(method: method, path: path, access: .scope(scope)), target: target ?? { _ in path },
+            body: body, stranger: stranger)
+    }
+}
