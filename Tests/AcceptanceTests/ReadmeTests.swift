@@ -27,7 +27,8 @@ extension Acceptance {
         func endpoints() throws {
             var listed: Set<Endpoint> = []
             for line in try lines() {
-                guard let area = line.firstMatch(of: /^\| `([a-z]+)` \|/).flatMap({ AccessArea(rawValue: String($0.1)) })
+                guard
+                    let area = line.firstMatch(of: /^\| `([a-z]+)` \|/).flatMap({ AccessArea(rawValue: String($0.1)) })
                 else { continue }
                 let cells = line.split(separator: "|", omittingEmptySubsequences: false).map(String.init)
                 try #require(cells.count == 5)
