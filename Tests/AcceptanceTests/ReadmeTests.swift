@@ -27,7 +27,8 @@ extension Acceptance {
         func endpoints() throws {
             var listed: Set<Endpoint> = []
             for line in try lines() {
-                guard let area = line.firstMatch(of: /^\| `([a-z]+)` \|/).flatMap({ AccessArea(rawValue: String($0.1)) })
+                guard
+                    let area = line.firstMatch(of: /^\| `([a-z]+)` \|/).flatMap({ AccessArea(rawValue: String($0.1)) })
                 else { continue }
                 let cells = line.split(separator: "|", omittingEmptySubsequences: false).map(String.init)
                 try #require(cells.count == 5)
@@ -65,7 +66,7 @@ extension JSONValue {
     fileprivate var withoutVolatileValues: JSONValue {
         switch self {
         case .object(let object):
-            let volatile: Set = ["id", "block_id", "rule_id", "position", "hash", "as_of"]
+            let volatile: Set = ["id", "block_id", "rule_id", "position", "hash", "as_of", "replica_age_ms"]
             return .object(
                 JSONObject(
                     members: object.members.map { key, value in
