@@ -123,12 +123,7 @@ struct Mutations: Sendable {
         switch reply {
         case .results(let results): result = results.first
         case .refused(let problem): throw problem
-        case .pending:
-            // A reply is a hint: it may be lost while the effect is there.
-            if !headers.respondsAsync {
-                let answer = try? await answers.find(environmentID: caller.environmentID, commandID: identity.id)
-                result = answer?.result(for: identity, requestID: headers.requestID)
-            }
+        case .pending: break
         }
         Failpoint.apiBeforeReplicaWait.hit()
         guard let result, await replica.reaches(result.position, by: max(deadline, .now + .seconds(1))) else {

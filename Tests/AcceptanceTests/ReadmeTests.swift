@@ -38,7 +38,7 @@ extension JSONValue {
     fileprivate var withoutVolatileValues: JSONValue {
         switch self {
         case .object(let object):
-            let volatile: Set = ["id", "block_id", "rule_id", "position", "hash", "as_of"]
+            let volatile: Set = ["id", "block_id", "rule_id", "position", "hash", "as_of", "replica_age_ms"]
             return .object(
                 JSONObject(
                     members: object.members.map { key, value in

@@ -78,9 +78,9 @@ struct FaultSchedule {
         Row(.stop, .server(.postgres), weight: 15),
         Row(.stopImmediately, .server(.postgres), weight: 18),
         Row(.freeze, .server(.postgres), weight: 25, milliseconds: 500...6_000),
-        Row(.kill, .server(.rabbitmq), weight: 16),
-        Row(.stop, .server(.rabbitmq), weight: 6),
-        Row(.freeze, .server(.rabbitmq), weight: 9, milliseconds: 2_000...15_000),
+        Row(.kill, .server(.rabbitmq), weight: 12),
+        Row(.stop, .server(.rabbitmq), weight: 4),
+        Row(.freeze, .server(.rabbitmq), weight: 6, milliseconds: 2_000...15_000),
     ]
 
     private static let totalWeight = rows.reduce(0) { $0 + $1.weight }

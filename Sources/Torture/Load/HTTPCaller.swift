@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import Glibc
 import JSON
 import NIOCore
 import NIOHTTP1
@@ -78,6 +79,8 @@ final class HTTPCaller: Sendable {
             return .unsent("\(error)")
         } catch let error as HTTPClientError where error == .connectTimeout {
             return .unsent("\(error)")
+        } catch let error as IOError where error.errnoCode == ECONNREFUSED {
+            return .unsent("connection refused")
         } catch {
             return .lost("\(error)")
         }

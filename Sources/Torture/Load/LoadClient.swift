@@ -95,7 +95,7 @@ struct LoadClient {
     /// Who is turned away comes back a little later.
     private func rest(after outcomes: [[Outcome]]) async {
         for case .notAccepted in outcomes.flatMap({ $0 }) {
-            return (try? await Task.sleep(for: .milliseconds(150))) ?? ()
+            return (try? await Task.sleep(for: .milliseconds(300))) ?? ()
         }
     }
 

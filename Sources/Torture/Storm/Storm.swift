@@ -65,9 +65,10 @@ struct Storm {
                 return nil
             }
             group.addTask { [tally] in
-                while !control.isOver {
-                    try? await Task.sleep(for: .seconds(15))
-                    progress("\(control.mutations) mutations, \(tally.kills) kills")
+                for second in 1... {
+                    try? await Task.sleep(for: .seconds(1))
+                    if control.isOver { break }
+                    if second % 20 == 0 { progress("\(control.mutations) mutations, \(tally.kills) kills") }
                 }
                 return nil
             }
