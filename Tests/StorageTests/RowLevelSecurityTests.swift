@@ -211,14 +211,6 @@ struct RowLevelSecurityTests {
                 ).count
             }
         ),
-        (
-            "audit log",
-            { number, connection in
-                try await AuditLog.list(
-                    environmentID: EnvironmentID(number), AuditFilter(limit: 10), on: connection
-                ).count
-            }
-        ),
     ]
 
     @Test("a statement that forgets its environment still shows the asking one's rows only")
