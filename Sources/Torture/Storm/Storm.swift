@@ -66,7 +66,8 @@ struct Storm {
         LogCheck(secrets: secrets, violations: violations).run(folder: installation.logFolder)
         return StormReport(
             plan: plan, outcomes: before, control: control, tally: tally, checked: checked, violations: violations,
-            startsGivenUp: installation.fleet.startsGivenUp, failpointHits: installation.fleet.failpointHits, stormed: stormed, took: ContinuousClock.now - begin)
+            startsGivenUp: installation.fleet.startsGivenUp, failpointHits: installation.fleet.failpointHits,
+            stormed: stormed, took: ContinuousClock.now - begin)
     }
 
     private func giveOrders() async throws {
