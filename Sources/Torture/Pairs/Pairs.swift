@@ -48,7 +48,8 @@ struct Pairs {
         while result.pairs < pairs {
             let written = try await write(
                 "/v1/usage", [("feature_key", .string("flat")), ("units", .integer(1))], endUser, environment, writing)
-            guard let left = written.json["balance"]?.integer, left < balance, let token = written.position else {
+            let effect = written.json["operation"]?["result"]?["body"] ?? written.json
+            guard let left = effect["balance"]?.integer, left < balance, let token = written.position else {
                 throw TortureError("a use was answered \(written.text)")
             }
             balance = left
@@ -86,10 +87,24 @@ struct Pairs {
     ) async throws -> Answer {
         let body = JSONValue.members([("end_user_id", .string(endUser))] + members)
         let result = await installation.http.send("POST", node, path, key: environment.apiKey, body: body.bytes)
-        guard case .answered(let answer) = result, answer.status == 201 else {
+        guard case .answered(let answer) = result, answer.status == 201 || answer.status == 202 else {
             throw TortureError("POST \(path): \(result)")
         }
-        return answer
+        guard answer.status == 202, let operation = answer.json["operation"]?["id"]?.text else { return answer }
+        return try await followed(operation, environment, node)
+    }
+
+    /// What became of a write that took longer than its node waits.
+    private func followed(_ operation: String, _ environment: Environment, _ node: Node) async throws -> Answer {
+        for _ in 0..<600 {
+            let result = await installation.http.send(
+                "GET", node, "/v1/operations/\(operation)", key: environment.apiKey)
+            if case .answered(let answer) = result, answer.json["operation"]?["status"]?.text == "succeeded" {
+                return answer
+            }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        throw TortureError("the operation \(operation) is not decided within a minute")
     }
 
     private func check(
