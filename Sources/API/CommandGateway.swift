@@ -293,14 +293,25 @@ package final class CommandGateway: Service {
                         environmentID: kind.environmentID, commandIDs: ids, wantsBodies: kind.wantsBodies)
                 else { continue }
                 for request in requests {
-                    let results = request.commands.identities.compactMap { identity in
-                        found[identity.id]?.result(for: identity, requestID: request.requestID)
-                    }
+                    let results = Self.results(of: request, from: found)
                     guard results.count == request.commands.count else { continue }
                     foundReplies.increment()
                     receive(CommandReply(token: request.token, results: results))
                 }
             }
+        }
+    }
+
+    /// The results of those commands of a request that have one. A command that comes twice in it is a replay the second
+    /// time.
+    private static func results(of request: CommandRequest, from found: [Bits128: DecidedAnswer]) -> [CommandResult] {
+        var seen: Set<Bits128> = []
+        return request.commands.identities.compactMap { identity in
+            guard var result = found[identity.id]?.result(for: identity, requestID: request.requestID) else {
+                return nil
+            }
+            if !seen.insert(identity.id).inserted, result.isSuccess { result.isReplay = true }
+            return result
         }
     }
 
