@@ -30,6 +30,8 @@ struct Operation: Sendable {
         case create(name: String)
         /// Sets the name of an end user who exists.
         case rename(name: String?)
+        /// Changes the catalogue, in a way that no account feels.
+        case nameFeature(feature: String, name: String)
     }
 
     enum Expiry: Sendable {
@@ -44,7 +46,15 @@ struct Operation: Sendable {
     /// Goes with it as metadata, and must not be seen in any log.
     let canary: String?
 
-    var method: String { if case .rename = action { "PATCH" } else { "POST" } }
+    var method: String {
+        switch action {
+        case .rename, .nameFeature: "PATCH"
+        case .use, .grant, .create: "POST"
+        }
+    }
+
+    /// Whether it is an account's own, and so in its ledger or not.
+    var isOfAnAccount: Bool { if case .nameFeature = action { false } else { true } }
 
     var path: String {
         switch action {
@@ -52,6 +62,7 @@ struct Operation: Sendable {
         case .grant: "/v1/credits/grant"
         case .create: "/v1/end-users"
         case .rename: "/v1/end-users/\(endUser.id)"
+        case .nameFeature(let feature, _): "/v1/features/\(feature)"
         }
     }
 
@@ -81,6 +92,8 @@ struct Operation: Sendable {
             return .members([("end_user_id", .string(endUser.id)), ("name", .string(name)), ("metadata", metadata)])
         case .rename(let name):
             return .members([("name", name.map { .string($0) } ?? .null)])
+        case .nameFeature(_, let name):
+            return .members([("name", .string(name))])
         }
     }
 

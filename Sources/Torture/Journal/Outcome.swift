@@ -52,7 +52,8 @@ enum Outcome: Equatable, Sendable {
     }
 
     private static func mark(_ body: JSONValue) -> String {
-        body["code"]?.text ?? body["block"]?["id"]?.text ?? body["id"]?.text ?? body["end_user_id"]?.text ?? ""
+        body["code"]?.text ?? body["block"]?["id"]?.text ?? body["id"]?.text ?? body["end_user_id"]?.text
+            ?? body["key"]?.text ?? ""
     }
 
     /// What is known when the same operation was sent twice.

@@ -46,6 +46,11 @@ struct LoadClient {
             case .batch(let operations, let node, let isTwice):
                 await control.send(operations.count)
                 await mutate(operations, node: node, isTwice: isTwice)
+            case .burst(let operations, let node):
+                await control.send(operations.count)
+                for operation in operations {
+                    await mutate(operation, node: node, isAsync: true, isTwice: false)
+                }
             case .read(let read): await look(read)
             }
         }

@@ -7,6 +7,8 @@ struct OperationMix {
         /// One request for each operation; sent to both API nodes at once if `isTwice`.
         case mutate(Operation, node: Int, isAsync: Bool, isTwice: Bool)
         case batch([Operation], node: Int, isTwice: Bool)
+        /// One after another, none waiting for what becomes of the one before.
+        case burst([Operation], node: Int)
         case read(Read)
     }
 
@@ -54,7 +56,10 @@ struct OperationMix {
             let size = Int.random(in: 2...20, using: &random)
             return .batch((0..<size).map { _ in use(self.endUser(environment)) }, node: node, isTwice: isTwice)
         case ..<770: return .mutate(grant(endUser), node: node, isAsync: random.chance(10), isTwice: isTwice)
-        case ..<810: return .mutate(naming(endUser), node: node, isAsync: false, isTwice: isTwice)
+        case ..<805: return .mutate(naming(endUser), node: node, isAsync: false, isTwice: isTwice)
+        case ..<815: return .mutate(catalogueChange(environment), node: node, isAsync: false, isTwice: isTwice)
+        case ..<850:
+            return .burst((0..<Int.random(in: 3...8, using: &random)).map { _ in use(endUser) }, node: node)
         default: return .read(read(endUser, node: node))
         }
     }
@@ -111,6 +116,14 @@ struct OperationMix {
         let action: Operation.Action =
             random.chance(50) ? .create(name: name) : .rename(name: random.chance(20) ? nil : name)
         return Operation(endUser: endUser, action: action, key: key(endUser), canary: nil)
+    }
+
+    private mutating func catalogueChange(_ environment: Int) -> Operation {
+        let endUser = EndUser(environment: environment, id: "")
+        let name = "name \(UInt32.random(in: 0...UInt32.max, using: &random))"
+        return Operation(
+            endUser: endUser, action: .nameFeature(feature: random.pick(["calls", "tokens", "flat"]), name: name),
+            key: key(endUser), canary: nil)
     }
 
     private mutating func read(_ endUser: EndUser, node: Int) -> Read {

@@ -9,6 +9,7 @@ final class Fleet: Sendable {
     let rabbitmq: Server
     private let findings = Mutex<[String]>([])
     private let givenUp = Mutex(0)
+    private let hits = Mutex<[String: Int]>([:])
 
     init(nodes: [Node], postgres: Server, rabbitmq: Server) {
         self.nodes = nodes
@@ -25,6 +26,9 @@ final class Fleet: Sendable {
 
     /// How often a process ended by itself because it could not reach a server when it started.
     var startsGivenUp: Int { givenUp.withLock { $0 } }
+
+    /// How often a process ended itself at each failpoint.
+    var failpointHits: [String: Int] { hits.withLock { $0 } }
 
     func report(_ sentence: String) {
         progress(sentence)
@@ -55,7 +59,9 @@ final class Fleet: Sendable {
         Task {
             let status = await process.ended()
             guard !isEndWanted() else { return }
-            if status == 1, ContinuousClock.now - began < .seconds(15) {
+            if status == 128 + SIGKILL, let failpoint = node.failpoint {
+                hits.withLock { $0[failpoint, default: 0] += 1 }
+            } else if status == 1, ContinuousClock.now - began < .seconds(15) {
                 givenUp.withLock { $0 += 1 }
             } else {
                 report("\(node.name) ended by itself with \(status)")

@@ -27,6 +27,8 @@ final class Node: Sendable {
         /// The starts whose process we have ended, or asked to end.
         var wantedEnds: Set<Int> = []
         var startedAt = ContinuousClock.now
+        /// What its next starts are told beside its environment.
+        var orders: [String: String] = [:]
     }
 
     init(role: Role, number: Int, port: Int, program: String, environment: [String: String], logFolder: String) {
@@ -43,24 +45,36 @@ final class Node: Sendable {
     /// Whether it is frozen, and how often it was disturbed so far.
     var disturbance: (isFrozen: Bool, count: Int) { state.withLock { ($0.isFrozen, $0.disturbances) } }
 
+    /// What a variable is for the starts to come; nil takes it away.
+    func order(_ variable: String, _ value: String?) {
+        state.withLock { $0.orders[variable] = value }
+    }
+
+    /// The failpoint at which the process ended itself, if that is the last thing in its log.
+    var failpoint: String? {
+        guard let line = readFile(logPath)?.split(separator: "\n").last, line.hasPrefix("failpoint "),
+            line.hasSuffix(": kill")
+        else { return nil }
+        return String(line.dropFirst("failpoint ".count).dropLast(": kill".count))
+    }
+
     /// Since it was started.
     var age: Duration { ContinuousClock.now - state.withLock { $0.startedAt } }
 
     /// Starts the process; does not wait until it is ready.
     ///
     /// - Returns: The process, and a function that says whether we have wanted its end; nil when it runs already.
-    func start(
-        extra: [String: String] = [:]
-    ) async throws -> (process: ChildProcess, isEndWanted: @Sendable () -> Bool)? {
+    func start() async throws -> (process: ChildProcess, isEndWanted: @Sendable () -> Bool)? {
         let mayStart = state.withLock { state in
             guard !state.isStarting, state.process?.hasEnded != false else { return false }
             state.isStarting = true
             return true
         }
         guard mayStart else { return nil }
+        let orders = state.withLock { $0.orders }
         defer { state.withLock { $0.isStarting = false } }
         let process = try await ChildProcess.start(
-            [program], environment: environment.merging(extra) { _, new in new }, logPath: logPath)
+            [program], environment: environment.merging(orders) { _, new in new }, logPath: logPath)
         let start = state.withLock { state in
             state.process = process
             state.isFrozen = false

@@ -63,11 +63,16 @@ struct Server: Sendable {
         return queues
     }
 
-    private func call(_ action: String) async throws -> String {
+    /// Takes a queue away, with what is in it.
+    func deleteQueue(_ name: String) async throws {
+        _ = try await call("delete-queue", name)
+    }
+
+    private func call(_ action: String, _ arguments: String...) async throws -> String {
         let log = "\(home)/log/\(action)-\(name.rawValue).\(UInt32.random(in: 0...UInt32.max))"
         defer { _ = unlink(log) }
         let result = try await ChildProcess.run(
-            ["/bin/bash", script, home, action, name.rawValue],
+            ["/bin/bash", script, home, action, name.rawValue] + arguments,
             environment: ["PATH": environmentVariable("PATH") ?? "/usr/bin:/bin", "LANG": "C.UTF-8"], logPath: log)
         guard result.status == 0 else {
             throw TortureError("\(action) \(name.rawValue) failed with \(result.status): \(result.output)")

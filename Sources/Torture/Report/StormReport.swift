@@ -22,6 +22,7 @@ struct StormReport {
     let checked: Checked
     let violations: Violations
     let startsGivenUp: Int
+    let failpointHits: [String: Int]
     let stormed: Duration
     let took: Duration
 
@@ -34,9 +35,10 @@ struct StormReport {
             ("not taken", reasons { if case .notAccepted(let reason) = $0 { reason } else { nil } }),
             ("unknown", reasons { if case .unknown(let reason) = $0 { reason } else { nil } }),
             ("reads", answersText),
-            ("kills (SIGKILL)", "\(tally.kills)"),
+            ("kills (SIGKILL)", "\(tally.kills + failpointHits.values.reduce(0, +))"),
         ]
         for (name, count) in tally.counts.sorted(by: { $0.key < $1.key }) { rows.append(("  \(name)", "\(count)")) }
+        for (name, count) in failpointHits.sorted(by: { $0.key < $1.key }) { rows.append(("  at \(name)", "\(count)")) }
         rows += [
             ("starts given up", "\(startsGivenUp) (a server could not be reached)"),
             ("accepted (202), followed to the end", grouped(checked.followed)),

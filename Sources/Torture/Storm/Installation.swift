@@ -64,6 +64,11 @@ final class Installation: Sendable {
                 + environments.map(\.apiKey))
     }
 
+    /// Declares what queues are missing, among other things.
+    func migrate() async throws {
+        _ = try await Self.output([programs + "/quotastack", "migrate"], variables, logFolder)
+    }
+
     /// Checks the books with the product's own command.
     func verify(_ violations: Violations) async throws {
         let result = try await ChildProcess.run(

@@ -15,6 +15,13 @@ struct Storm {
         let rate: Int
         /// Milliseconds from one fault to the next, on average.
         let meanPause: Int
+        /// A mistake that all processes are told to make, to see whether the storm notices.
+        var knownBug: String?
+        /// Where processes of a role shall end themselves now and then, beside all else.
+        var failpointOrder: String?
+        /// In place of faults by seed: the failpoints to hit, and how often each.
+        var failpoints: [String] = []
+        var hits = 0
     }
 
     let plan: Plan
@@ -30,12 +37,23 @@ struct Storm {
     /// Runs the storm on a fresh installation, and all checks after it.
     func run() async throws -> StormReport {
         let begin = ContinuousClock.now
+        try await giveOrders()
         let control = LoadControl(rate: plan.rate)
+        let missing = MissingQueue(
+            environments: installation.environments, fleet: installation.fleet, http: installation.http)
+        let refused = try await missing.run(queue: "\(Installation.queuePrefix)ledger.1") {
+            try await installation.migrate()
+        }
         progress("seed \(plan.seed): \(plan.connections) connections, faults begin")
-        var journals = await storm(control)
+        var journals = try await storm(control) + [refused]
         let stormed = ContinuousClock.now - begin
         let before = journals.flatMap(\.records).map(\.outcome)
         progress("\(control.mutations) mutations, \(tally.kills) kills; healing")
+        for node in installation.fleet.nodes where plan.failpointOrder != nil {
+            node.order("QUOTASTACK_FAIL", nil)
+            await node.kill()
+            try await installation.fleet.start(node)
+        }
         try await installation.fleet.waitUntilReady(installation.http, within: 120)
         let settlement = Settlement(
             environments: installation.environments, fleet: installation.fleet, http: installation.http,
@@ -48,20 +66,40 @@ struct Storm {
         LogCheck(secrets: secrets, violations: violations).run(folder: installation.logFolder)
         return StormReport(
             plan: plan, outcomes: before, control: control, tally: tally, checked: checked, violations: violations,
-            startsGivenUp: installation.fleet.startsGivenUp, stormed: stormed, took: ContinuousClock.now - begin)
+            startsGivenUp: installation.fleet.startsGivenUp, failpointHits: installation.fleet.failpointHits,
+            stormed: stormed, took: ContinuousClock.now - begin)
     }
 
-    private func storm(_ control: LoadControl) async -> [ClientJournal] {
+    private func giveOrders() async throws {
+        let fleet = installation.fleet
+        for node in fleet.nodes {
+            let isMeant = plan.failpointOrder.map { FailpointDriver.roles(of: $0).contains(node.role) } ?? false
+            if isMeant { node.order("QUOTASTACK_FAIL", plan.failpointOrder) }
+            node.order("QUOTASTACK_BUG", plan.knownBug)
+            guard isMeant || plan.knownBug != nil else { continue }
+            await node.kill()
+            try await fleet.start(node)
+        }
+        try await fleet.waitUntilReady(installation.http)
+    }
+
+    private func storm(_ control: LoadControl) async throws -> [ClientJournal] {
         let deadline = plan.seconds.map { ContinuousClock.now + .seconds($0) }
         let isOver: @Sendable () -> Bool = { [plan, tally] in
             if let deadline, ContinuousClock.now >= deadline { return true }
             return control.mutations >= plan.mutations && tally.kills >= plan.kills
         }
         let driver = FaultDriver(fleet: installation.fleet, tally: tally, isOver: isOver)
-        return await withTaskGroup(of: ClientJournal?.self) { group in
-            group.addTask {
-                await driver.run(FaultSchedule(seed: plan.seed, meanPause: plan.meanPause))
-                control.end()
+        let failpoints = FailpointDriver(
+            fleet: installation.fleet, failpoints: plan.failpoints, hits: plan.hits, violations: violations)
+        return try await withThrowingTaskGroup(of: ClientJournal?.self) { group in
+            group.addTask { [plan] in
+                defer { control.end() }
+                if plan.failpoints.isEmpty {
+                    await driver.run(FaultSchedule(seed: plan.seed, meanPause: plan.meanPause))
+                } else {
+                    try await failpoints.run()
+                }
                 return nil
             }
             group.addTask { [tally] in
@@ -82,7 +120,7 @@ struct Storm {
                     return client.journal
                 }
             }
-            return await group.reduce(into: []) { journals, journal in
+            return try await group.reduce(into: []) { journals, journal in
                 if let journal { journals.append(journal) }
             }
         }

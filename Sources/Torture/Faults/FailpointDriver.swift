@@ -1,0 +1,60 @@
+/// Lets processes end themselves at one failpoint after another, until each was hit often enough.
+struct FailpointDriver {
+    let fleet: Fleet
+    /// Names as `quotastack failpoints` lists them.
+    let failpoints: [String]
+    /// How often each shall be hit.
+    let hits: Int
+    let violations: Violations
+    private static let patience = Duration.seconds(120)
+
+    func run() async throws {
+        for failpoint in failpoints {
+            let nodes = fleet.nodes.filter { Self.roles(of: failpoint).contains($0.role) }
+            try await order("\(failpoint):kill:\(Self.trigger(of: failpoint))", nodes)
+            let deadline = ContinuousClock.now + Self.patience
+            while count(failpoint) < hits, ContinuousClock.now < deadline {
+                try await Task.sleep(for: .milliseconds(100))
+            }
+            progress("\(failpoint): \(count(failpoint)) hits")
+            if count(failpoint) < hits {
+                violations.add("\(failpoint) was hit \(count(failpoint)) times in \(Self.patience), not \(hits)")
+            }
+            try await order(nil, nodes)
+        }
+    }
+
+    private func count(_ failpoint: String) -> Int {
+        fleet.failpointHits[failpoint] ?? 0
+    }
+
+    /// Gives the processes an order, or takes it back; they hear it when they start.
+    private func order(_ text: String?, _ nodes: [Node]) async throws {
+        for node in nodes { node.order("QUOTASTACK_FAIL", text) }
+        for node in nodes {
+            await node.kill()
+            try await fleet.start(node)
+        }
+    }
+
+    /// The part before the dot says which processes have the place.
+    static func roles(of failpoint: String) -> [Node.Role] {
+        switch failpoint.prefix(while: { $0 != "." }) {
+        case "api": [.api]
+        case "worker": [.ledger]
+        default: [.api, .entitlements]
+        }
+    }
+
+    /// So seldom that the process does something in between, and so often that it is soon hit: some places are passed
+    /// once in a process's life, some when a queue changes hands, some with every change in the log.
+    private static func trigger(of failpoint: String) -> String {
+        switch failpoint {
+        case "replica.before_apply", "replica.after_apply": "p=0.01"
+        case "worker.before_release", "worker.after_release": "n=1"
+        case let name where name.hasPrefix("replica."): "p=0.5"
+        case let name where name.hasPrefix("api."): "p=0.02"
+        default: "p=0.05"
+        }
+    }
+}
