@@ -58,7 +58,9 @@ struct Storm {
         let settlement = Settlement(
             environments: installation.environments, fleet: installation.fleet, http: installation.http,
             violations: violations)
-        let checked = try await settle(settlement, &journals)
+        // What a known bug has shown already need not be looked for any further.
+        let isNoticed = plan.knownBug != nil && violations.count > 0
+        let checked = isNoticed ? StormReport.Checked() : try await settle(settlement, &journals)
         await installation.fleet.stop()
         for sentence in installation.fleet.reports { violations.add(sentence) }
         var secrets = installation.secrets
@@ -85,7 +87,8 @@ struct Storm {
 
     private func storm(_ control: LoadControl) async throws -> [ClientJournal] {
         let deadline = plan.seconds.map { ContinuousClock.now + .seconds($0) }
-        let isOver: @Sendable () -> Bool = { [plan, tally] in
+        let isOver: @Sendable () -> Bool = { [plan, tally, violations] in
+            if plan.knownBug != nil, violations.count > 0 { return true }
             if let deadline, ContinuousClock.now >= deadline { return true }
             return control.mutations >= plan.mutations && tally.kills >= plan.kills
         }
