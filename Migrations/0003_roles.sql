@@ -21,14 +21,18 @@ begin
                             role_name, role_name, current_user);
             end;
         end if;
-        if not pg_has_role(current_user, role_name, 'member') then
+        -- A superuser may take every role. Everybody else is granted it also where he seems to be a member: from
+        -- PostgreSQL 16 on, who makes a role is one without the right to take it.
+        if not (select rolsuper from pg_roles where rolname = current_user) then
             begin
                 execute format('grant %I to current_user', role_name);
             exception
                 when unique_violation then null;
                 when insufficient_privilege then
-                    raise exception '% is not a member of the role %', current_user, role_name
-                        using hint = format('as an administrator: grant %I to %I;', role_name, current_user);
+                    if not pg_has_role(current_user, role_name, 'member') then
+                        raise exception '% is not a member of the role %', current_user, role_name
+                            using hint = format('as an administrator: grant %I to %I;', role_name, current_user);
+                    end if;
             end;
         end if;
         execute format('grant usage on schema %I to %I', current_schema(), role_name);

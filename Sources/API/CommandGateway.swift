@@ -20,6 +20,8 @@ package final class CommandGateway: Service {
     private static let replyPatience = Duration.seconds(1)
     /// Commands in one such question.
     private static let commandsPerLookUp = 2_000
+    /// How long a broker that takes no messages may still confirm those that it took before.
+    private static let blockedPatience = Duration.milliseconds(200)
     /// Requests that may wait for a place in a message, per queue; more are refused with 503.
     private static let waitingPerQueue = 4_096
     /// Requests of one environment that may be undecided at once, per queue; more are refused with 429. Half of the room
@@ -149,7 +151,7 @@ package final class CommandGateway: Service {
             defer { state.waiting = [:] }
             return Array(state.waiting.values)
         }
-        for waiting in left { Self.giveUp(waiting) }
+        for waiting in left { Self.giveUp(waiting, because: Self.unreachable) }
     }
 
     // MARK: - Sending
@@ -164,7 +166,8 @@ package final class CommandGateway: Service {
         wantsBodies: Bool, commands: CommandRequest.Commands, deadline: ContinuousClock.Instant,
         returnsWhenAccepted: Bool
     ) async -> Reply {
-        await withCheckedContinuation { continuation in
+        guard publisher.state == .connected else { return .refused(Self.unreachable) }
+        return await withCheckedContinuation { continuation in
             let lane = Lane(queue: queue, environmentID: environmentID)
             let admission = state.withLock { state -> Admission in
                 guard state.undecided[lane, default: 0] < Self.undecidedPerEnvironment else {
@@ -270,13 +273,18 @@ package final class CommandGateway: Service {
 
     /// Ends the wait of requests whose deadline has passed; up to 50 ms late.
     private func sweep() async {
+        var blockedSince: ContinuousClock.Instant?
         while (try? await Task.sleep(for: .milliseconds(50))) != nil {
             let now = ContinuousClock.now
+            if case .blocked = publisher.state { blockedSince = blockedSince ?? now } else { blockedSince = nil }
+            let isStuck = blockedSince.map { now - $0 >= Self.blockedPatience } ?? false
             let late = state.withLock { state in
-                let tokens = state.waiting.filter { $0.value.deadline <= now }.map(\.key)
-                return tokens.compactMap { state.remove($0) }
+                let tokens = state.waiting.filter { _, waiting in
+                    waiting.deadline <= now || isStuck && waiting.stage != .accepted
+                }
+                return tokens.keys.compactMap { state.remove($0) }
             }
-            for waiting in late { Self.giveUp(waiting) }
+            for waiting in late { Self.giveUp(waiting, because: isStuck ? Self.unreachable : Self.overloaded) }
         }
     }
 
@@ -293,14 +301,25 @@ package final class CommandGateway: Service {
                         environmentID: kind.environmentID, commandIDs: ids, wantsBodies: kind.wantsBodies)
                 else { continue }
                 for request in requests {
-                    let results = request.commands.identities.compactMap { identity in
-                        found[identity.id]?.result(for: identity, requestID: request.requestID)
-                    }
+                    let results = Self.results(of: request, from: found)
                     guard results.count == request.commands.count else { continue }
                     foundReplies.increment()
                     receive(CommandReply(token: request.token, results: results))
                 }
             }
+        }
+    }
+
+    /// The results of those commands of a request that have one. A command that comes twice in it is a replay the second
+    /// time.
+    private static func results(of request: CommandRequest, from found: [Bits128: DecidedAnswer]) -> [CommandResult] {
+        var seen: Set<Bits128> = []
+        return request.commands.identities.compactMap { identity in
+            guard var result = found[identity.id]?.result(for: identity, requestID: request.requestID) else {
+                return nil
+            }
+            if !seen.insert(identity.id).inserted, result.isSuccess { result.isReplay = true }
+            return result
         }
     }
 
@@ -320,9 +339,11 @@ package final class CommandGateway: Service {
     }
 
     /// Says what is true of a request that is not waited for any longer: only what the queue has accepted is pending.
-    private static func giveUp(_ waiting: Waiting) {
+    ///
+    /// - Parameter problem: Why a request was not even sent.
+    private static func giveUp(_ waiting: Waiting, because problem: Problem) {
         switch waiting.stage {
-        case .waiting: waiting.continuation?.resume(returning: .refused(overloaded))
+        case .waiting: waiting.continuation?.resume(returning: .refused(problem))
         case .sent: waiting.continuation?.resume(returning: .refused(unconfirmed))
         case .accepted: waiting.continuation?.resume(returning: .pending)
         }
@@ -344,8 +365,12 @@ package final class CommandGateway: Service {
     private static func problem(_ error: AMQPError) -> Problem {
         if error.outcomeIsUnknown { return unconfirmed }
         if case .rejected = error.kind { return overloaded }
-        return Problem(.unavailable, "The command queue cannot be reached. Nothing was done; try again in a moment.")
+        return unreachable
     }
+
+    private static let unreachable = Problem(
+        .unavailable,
+        "The command queue cannot be reached or takes no messages. Nothing was done; try again in a moment.")
 }
 
 /// What requests must have in common to be looked up together.

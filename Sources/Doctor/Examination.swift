@@ -44,12 +44,14 @@ package struct Examination {
     /// In the login's own right, since the roles may be what is missing.
     private func examineServer(_ postgres: PostgresConfiguration, shardCount: inout Int32?) async -> [Finding] {
         do {
-            let connection = try await PostgresConnection.connect(postgres, logger: logger)
-            defer { connection.close() }
-            let facts = try await ServerFacts.read(on: connection)
-            let missing = try await migrator.missing(connection)
-            if missing.isEmpty { shardCount = try await InstallationStore.shardCount(on: connection) }
-            return Finding.about(facts, missingMigrations: missing)
+            let (findings, count) = try await PostgresConnection.lent(postgres, logger: logger) { connection in
+                let facts = try await ServerFacts.read(on: connection)
+                let missing = try await migrator.missing(connection)
+                let count = missing.isEmpty ? try await InstallationStore.shardCount(on: connection) : nil
+                return (Finding.about(facts, missingMigrations: missing), count)
+            }
+            shardCount = count
+            return findings
         } catch let error as PostgresError where error.sqlState == "42501" {
             return [
                 .problem(
@@ -67,11 +69,11 @@ package struct Examination {
 
     private func examineOperation(_ postgres: PostgresConfiguration) async -> [Finding] {
         do {
-            let connection = try await PostgresConnection.connect(postgres.acting(as: .operator), logger: logger)
-            defer { connection.close() }
-            let facts = try await OperationFacts.read(on: connection)
-            let overdue = try? await OperationFacts.overdueAccounts(within: .seconds(10), on: connection)
-            return Finding.about(facts, overdueAccounts: overdue)
+            return try await PostgresConnection.lent(postgres.acting(as: .operator), logger: logger) { connection in
+                let facts = try await OperationFacts.read(on: connection)
+                let overdue = try? await OperationFacts.overdueAccounts(within: .seconds(10), on: connection)
+                return Finding.about(facts, overdueAccounts: overdue)
+            }
         } catch {
             return [
                 .problem(

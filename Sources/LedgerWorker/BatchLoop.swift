@@ -43,6 +43,7 @@ actor BatchLoop {
             guard isDone else { break }
         }
         connection?.close()
+        await connection?.closes()
     }
 
     /// - Parameter oneByOne: Whether each command shall have a transaction of its own, since one of them is a suspect.

@@ -5,7 +5,7 @@ package struct CommandResult: Hashable, Sendable {
     /// The HTTP status.
     package let status: UInt16
     /// True when the command had been decided before and this is the first answer again.
-    package let isReplay: Bool
+    package var isReplay: Bool
     package let position: Position
     /// The answer's JSON body; for a successful use whose body was not wanted, only its id.
     package let body: [UInt8]

@@ -40,6 +40,24 @@ package final class PostgresConnection: Sendable {
         return connection
     }
 
+    /// Connects, runs the body and closes, and returns when the connection's thread has ended: a process that ends
+    /// earlier takes the TLS library away from under it.
+    package static func lent<Value: Sendable>(
+        _ configuration: PostgresConfiguration, logger: Logger? = nil,
+        _ body: (PostgresConnection) async throws -> Value
+    ) async throws -> Value {
+        let connection = try await connect(configuration, logger: logger)
+        let result: Result<Value, any Error>
+        do {
+            result = .success(try await body(connection))
+        } catch {
+            result = .failure(error)
+        }
+        connection.close()
+        await connection.closes()
+        return try result.get()
+    }
+
     /// Sends the queries in one network round trip, followed by one Sync, and gives their results in order.
     ///
     /// Outside a transaction the queries are one: all or none. When one fails, the later ones are not carried out and

@@ -19,15 +19,15 @@ struct MigrateCommand: AsyncParsableCommand {
         let amqp = try settings.amqp()
         let migrating = try await PostgresConnection.connect(postgres, logger: logger)
         let applied = try await Migrator(migrations: SchemaMigrations.all, logger: logger).migrate(migrating)
-        let connection = try await PostgresConnection.connect(postgres, logger: logger)
-        defer { connection.close() }
-        let level = try await connection.run(PostgresQuery("select current_setting('wal_level')")).first?.text(0)
-        guard level == "logical" else {
-            throw SettingsError(
-                "PostgreSQL runs with wal_level=\(level ?? "?"); replicas need wal_level=logical (and a restart of the server)"
-            )
+        let shards = try await PostgresConnection.lent(postgres, logger: logger) { connection in
+            let level = try await connection.run(PostgresQuery("select current_setting('wal_level')")).first?.text(0)
+            guard level == "logical" else {
+                throw SettingsError(
+                    "PostgreSQL runs with wal_level=\(level ?? "?"); replicas need wal_level=logical (and a restart of the server)"
+                )
+            }
+            return try await InstallationStore.shardCount(orCreateWith: settings.shardCount, on: connection)
         }
-        let shards = try await InstallationStore.shardCount(orCreateWith: settings.shardCount, on: connection)
         try await Topology(prefix: settings.queuePrefix, shardCount: shards).declare(configuration: amqp)
         print(applied.isEmpty ? "The schema is up to date." : "Applied \(applied.joined(separator: ", ")).")
     }

@@ -14,13 +14,14 @@ struct VerifyCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try await Settings.load()
         try LogSetup.start(level: settings.logLevel)
-        let connection = try await PostgresConnection.connect(
-            try settings.postgres().acting(as: .operator), logger: Logger(label: "quotastack"))
-        defer { connection.close() }
         let showsProgress = isatty(2) == 1
-        let report = try await BookVerifier.verify(on: connection) { report in
-            guard showsProgress else { return }
-            writeError("\r\(report.accounts) accounts, \(report.entries) entries")
+        let report = try await PostgresConnection.lent(
+            try settings.postgres().acting(as: .operator), logger: Logger(label: "quotastack")
+        ) { connection in
+            try await BookVerifier.verify(on: connection) { report in
+                guard showsProgress else { return }
+                writeError("\r\(report.accounts) accounts, \(report.entries) entries")
+            }
         }
         if showsProgress { writeError("\r\u{1B}[K") }
         for violation in report.violations.prefix(100) { print(violation) }

@@ -7,7 +7,8 @@ struct TortureCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "quotastack-torture",
         abstract: "Prove by faults that nothing is lost, doubled or mixed up; ./ops/torture runs it.",
-        subcommands: [StormCommand.self, FailpointsCommand.self], defaultSubcommand: StormCommand.self)
+        subcommands: [StormCommand.self, FailpointsCommand.self, PairsCommand.self],
+        defaultSubcommand: StormCommand.self)
 }
 
 struct StormCommand: AsyncParsableCommand {
@@ -56,31 +57,57 @@ struct FailpointsCommand: AsyncParsableCommand {
     }
 }
 
+struct PairsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pairs",
+        abstract: "Write on one node and check on another, with the write's token and without.")
+
+    @Option(help: "Writes, each followed by a check.") var pairs = 1_000_000
+    @Option(help: "Clients at once.") var connections = 64
+
+    func run() async throws {
+        let installation = try await Installation.onPrivateServers()
+        let begin = ContinuousClock.now
+        let result = try await Pairs(installation: installation, pairs: pairs, connections: connections).run()
+        await installation.fleet.stop()
+        await installation.http.shutDown()
+        writeOut(result.table(took: ContinuousClock.now - begin) + "\n")
+        for sentence in result.stale.prefix(20) { writeOut("! \(sentence)\n") }
+        if !result.stale.isEmpty { throw ExitCode(1) }
+    }
+}
+
 extension Storm.Plan {
     /// Runs the plan on the servers that `ops/torture` has started, and prints its table.
     ///
     /// - Throws: `ExitCode` 1 when there was a violation.
     fileprivate func run() async throws {
-        let installation = try await Installation(
-            home: try needed("QUOTASTACK_TORTURE_HOME"), script: try needed("QUOTASTACK_TORTURE_SERVERS"),
-            programs: try needed("QUOTASTACK_TORTURE_PROGRAMS"), databaseURL: try needed("DATABASE_URL"),
-            booksURL: try needed("QUOTASTACK_TORTURE_BOOKS_URL"),
-            amqpURL: try needed("AMQP_URL"))
+        let installation = try await Installation.onPrivateServers()
         let report = try await Storm(plan: self, installation: installation).run()
         await installation.http.shutDown()
         writeOut(report.table(revision: environmentVariable("QUOTASTACK_TORTURE_REVISION") ?? "unknown") + "\n")
         if report.violations.count > 0 { throw ExitCode(1) }
     }
+}
 
-    private func needed(_ name: String) throws -> String {
+extension Installation {
+    /// An installation on the servers that `ops/torture` has started.
+    fileprivate static func onPrivateServers() async throws -> Installation {
+        try await Installation(
+            home: try needed("QUOTASTACK_TORTURE_HOME"), script: try needed("QUOTASTACK_TORTURE_SERVERS"),
+            programs: try needed("QUOTASTACK_TORTURE_PROGRAMS"), databaseURL: try needed("DATABASE_URL"),
+            booksURL: try needed("QUOTASTACK_TORTURE_BOOKS_URL"), amqpURL: try needed("AMQP_URL"))
+    }
+
+    private static func needed(_ name: String) throws -> String {
         guard let value = environmentVariable(name) else {
             throw ValidationError("\(name) is not set: run ./ops/torture.")
         }
         return value
     }
+}
 
-    private func writeOut(_ text: String) {
-        var text = text
-        text.withUTF8 { bytes in _ = write(STDOUT_FILENO, bytes.baseAddress, bytes.count) }
-    }
+private func writeOut(_ text: String) {
+    var text = text
+    text.withUTF8 { bytes in _ = write(STDOUT_FILENO, bytes.baseAddress, bytes.count) }
 }

@@ -1,3 +1,5 @@
+import API
+import Credits
 import Foundation
 import JSON
 import Testing
@@ -21,14 +23,40 @@ extension Acceptance {
             }
         }
 
+        @Test("The README's table has every call below the scope that it needs")
+        func endpoints() throws {
+            var listed: Set<Endpoint> = []
+            for line in try lines() {
+                guard
+                    let area = line.firstMatch(of: /^\| `([a-z]+)` \|/).flatMap({ AccessArea(rawValue: String($0.1)) })
+                else { continue }
+                let cells = line.split(separator: "|", omittingEmptySubsequences: false).map(String.init)
+                try #require(cells.count == 5)
+                for (cell, scope) in [(cells[2], KeyScopes.read(area)), (cells[3], KeyScopes.write(area))] {
+                    for call in cell.matches(of: /`([A-Z]+) ([^`]+)`/) {
+                        listed.insert(Endpoint(method: "\(call.1)", path: "\(call.2)", access: .scope(scope)))
+                    }
+                }
+            }
+            let served = EndpointCall.all.map(\.endpoint).filter { !$0.access.scopes.isEmpty }.map { endpoint in
+                Endpoint(method: endpoint.method, path: endpoint.path, access: .scope(endpoint.access.scopes))
+            }
+            #expect(Set(served).subtracting(listed) == [])
+            #expect(listed.subtracting(served) == [])
+        }
+
         /// Every curl line of the README that calls the installation, with the answer shown below it.
         private func examples() throws -> [(call: String, answer: JSONValue)] {
-            let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../README.md")
-            let lines = try String(contentsOf: file, encoding: .utf8).components(separatedBy: "\n")
+            let lines = try lines()
             return try lines.indices.filter { lines[$0].hasPrefix("curl ") }.map { index in
                 let answer = try #require(lines[index...].first { $0.hasPrefix("{") }, "an answer to \(lines[index])")
                 return (lines[index], try JSONParser.parse(Array(answer.utf8)))
             }
+        }
+
+        private func lines() throws -> [String] {
+            let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../README.md")
+            return try String(contentsOf: file, encoding: .utf8).components(separatedBy: "\n")
         }
     }
 }
@@ -38,7 +66,7 @@ extension JSONValue {
     fileprivate var withoutVolatileValues: JSONValue {
         switch self {
         case .object(let object):
-            let volatile: Set = ["id", "block_id", "rule_id", "position", "hash", "as_of"]
+            let volatile: Set = ["id", "block_id", "rule_id", "position", "hash", "as_of", "replica_age_ms"]
             return .object(
                 JSONObject(
                     members: object.members.map { key, value in

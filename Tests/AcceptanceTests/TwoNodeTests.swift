@@ -81,6 +81,27 @@ extension Acceptance.Processes {
             return delays
         }
 
+        @Test("A key that is revoked on one node opens nothing on any other within five seconds")
+        func revocation() async throws {
+            try await withInstallation(serves: false) { installation in
+                _ = try await installation.startNodes("quotastack-ledger", 1)
+                let apis = try await installation.startNodes("quotastack-api", 2)
+                let entitlements = try await installation.startNodes("quotastack-entitlements", 1)[0]
+                let admin = try await installation.makeTenant(through: apis[0]).test
+                let made = try await admin.post("/v1/api-keys", ["name": "K"]).expect(201)
+                let nodes = [apis[1], entitlements].map { Client(url: $0.url, key: try? made.text("key")) }
+                for node in nodes {
+                    try await waitUntil("\(node.url) knows the key") { try await node.check("a", "f").status == 200 }
+                }
+                try await admin.post("/v1/api-keys/\(try made.text("id"))/revoke").expect(200)
+                for node in nodes {
+                    try await waitUntil("\(node.url) refuses the key", within: 5) {
+                        try await node.check("a", "f").status == 401
+                    }
+                }
+            }
+        }
+
         /// Keys that are raced for; `QUOTASTACK_TEST_RACED_KEYS` for more than CI affords.
         @Test(
             "64 clients race the same keys over two nodes: one effect a key, replays to the byte, 422 for other bodies")

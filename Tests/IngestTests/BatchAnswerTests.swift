@@ -60,6 +60,22 @@ struct BatchAnswerTests {
         }
     }
 
+    @Test(
+        "A batch with events that were not decided is sent again; what is refused for good is done",
+        arguments: [(402, false), (404, false), (422, false), (429, true), (500, true), (503, true)])
+    func undecidedEvents(status: Int, isSentAgain: Bool) {
+        let body = """
+            {"accepted": 1, "replayed": 0, "rejected": 1, "results": [
+              {"index": 0, "id": "use_1"}, {"index": 1, "error": {"status": \(status), "code": "c", "detail": "D."}}]}
+            """
+        let verdict = Verdict(status: 200, retryAfter: nil, body: Array(body.utf8), batch: batch(lines: [2, 3]))
+        switch verdict {
+        case .again(let reason, _): #expect(isSentAgain && reason == "the server answers \(status) for some events: D.")
+        case .done: #expect(!isSentAgain)
+        case .stop(let failure): Issue.record("\(failure)")
+        }
+    }
+
     @Test("Retry-After is read in seconds")
     func retryAfter() {
         for (text, seconds) in [("0", 0), ("120", 120), ("-1", nil), ("soon", nil)] as [(String, Int?)] {

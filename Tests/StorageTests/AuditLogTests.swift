@@ -17,10 +17,13 @@ struct AuditLogTests {
         analyze commands
         """
 
-    @Test("every page is read from the end of the index, however it is filtered")
+    @Test("every page is read from the end of the index, however it is filtered, in the API's role")
     func plans() async throws {
-        try await withDatabase { connection, _ in
+        try await withDatabase { connection, configuration in
             try await connection.script(Self.fill)
+            let api = try await PostgresConnection.connect(configuration.acting(as: .api))
+            defer { api.close() }
+            try await api.script("set quotastack.environment = '1'")
             var filters = [
                 AuditFilter(limit: 26), AuditFilter(limit: 26), AuditFilter(limit: 26), AuditFilter(limit: 26),
             ]
@@ -29,7 +32,7 @@ struct AuditLogTests {
             filters[3].from = Instant(microseconds: 1_767_225_600_000_000)
             filters[3].to = Instant(microseconds: 1_767_225_700_000_000)
             for filter in filters {
-                let plan = try await connection.run(
+                let plan = try await api.run(
                     PostgresQuery(
                         PostgresStatement("explain (costs off) \(AuditLog.listStatement.sql)"),
                         AuditLog.parameters(environmentID: EnvironmentID(1), filter))

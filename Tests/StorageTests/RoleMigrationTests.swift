@@ -9,16 +9,21 @@ import Testing
 /// time, so each test has them under names of its own.
 @Suite("Roles of the database")
 struct RoleMigrationTests {
-    @Test("installations that migrate at the same time make the roles together")
-    func race() async throws {
+    @Test(
+        "installations that migrate at the same time make the roles together",
+        arguments: ["by a superuser", "by one owner with CREATEROLE"])
+    func race(migrator: String) async throws {
         try await withServer { server in
-            let count = 6
-            for number in 0..<count { try await server.makeDatabase("\(server.prefix)\(number)") }
+            let isOwner = migrator != "by a superuser"
+            if isOwner { try await server.makeOwner("createrole") }
+            let names = (0..<6).map { "\(server.prefix)\($0)" }
+            for name in names { try await server.makeDatabase(name, owner: isOwner ? server.owner : "postgres") }
             try await withThrowingTaskGroup(of: Void.self) { group in
-                for number in 0..<count {
-                    group.addTask {
-                        try await server.migrate(try server.configuration("\(server.prefix)\(number)"))
-                    }
+                for name in names {
+                    let configuration =
+                        isOwner
+                        ? try server.ownerConfiguration(database: name) : try server.configuration(name)
+                    group.addTask { try await server.migrate(configuration) }
                 }
                 try await group.waitForAll()
             }

@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # A private PostgreSQL on loopback: in $servers/postgres, run by the user postgres when root starts it.
 
+# shellcheck source-path=SCRIPTDIR
+. "$checkout/ops/lib/tls.sh"
+
 postgres_programs=/usr/lib/postgresql/15/bin
 postgres_superuser=postgres
 

@@ -3,6 +3,9 @@
 # name, a cookie, a distribution port and an epmd of its own, so it neither meets nor disturbs another node on the
 # machine.
 
+# shellcheck source-path=SCRIPTDIR
+. "$checkout/ops/lib/tls.sh"
+
 rabbitmq_programs=/usr/lib/rabbitmq/bin
 
 # rabbitmq_start PROFILE: `up` stops taking messages when less than 2 GB of disk are left, `test` at 50 MB. `test` speaks

@@ -1,19 +1,20 @@
 # shellcheck shell=bash
-# Certificates of two private authorities for the tests, in $home/tls, made anew with every start: they are valid for
-# two days. The private servers present `server`, which is for localhost and not for 127.0.0.1.
+# Certificates of two private authorities for the tests, in $home/tls. The private servers present `server`, which is for
+# localhost and not for 127.0.0.1.
 
 # tls_create: `authority` signs for everybody, `stranger` for nobody. `expired` is `server` past its time; `client` is the
-# user `certified`. Each has its key beside it.
+# user `certified`. Each has its key beside it. What is still valid for a day is kept.
 tls_create() {
     local name
+    if openssl x509 -checkend 86400 -noout -in "$home/tls/client.pem" >/dev/null 2>&1; then return 0; fi
     (umask 077 && mkdir -p "$home/tls")
     for name in authority stranger; do
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj "/CN=QuotaStack test $name" -days 2 \
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj "/CN=QuotaStack test $name" -days 30 \
             -keyout "$home/tls/$name.key" -out "$home/tls/$name.pem" 2>"$home/log/openssl.log"
     done
-    tls_issue server localhost 2
+    tls_issue server localhost 30
     tls_issue expired localhost -1
-    tls_issue client certified 2
+    tls_issue client certified 30
 }
 
 # tls_issue FILE NAME DAYS
@@ -30,5 +31,6 @@ tls_issue() {
 # tls_give USER FOLDER: what a server needs, in a folder that only its user can look into.
 tls_give() {
     local name
+    tls_create
     for name in authority.pem server.pem server.key; do own_file "$1" "$2/$name" <"$home/tls/$name"; done
 }

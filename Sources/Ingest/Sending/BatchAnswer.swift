@@ -9,6 +9,12 @@ struct BatchAnswer: Sendable, Equatable {
         var status: Int?
         var code: String
         var detail: String
+
+        /// Whether the event was not decided, so that the same event may be accepted later.
+        var isPassing: Bool {
+            guard let status else { return false }
+            return status == 429 || status >= 500
+        }
     }
 
     var accepted: Int

@@ -12,7 +12,15 @@ enum Verdict: Sendable, Equatable {
         switch status {
         case 200:
             do throws(UnusableAnswer) {
-                self = .done(try BatchAnswer(body, eventCount: batch.events.count))
+                let answer = try BatchAnswer(body, eventCount: batch.events.count)
+                if let passing = answer.rejections.first(where: \.isPassing) {
+                    self = .again(
+                        reason:
+                            "the server answers \(passing.status ?? 0) for some events: \(passing.detail.printable)",
+                        retryAfter: nil)
+                } else {
+                    self = .done(answer)
+                }
             } catch {
                 self = .stop(.unexpectedAnswer(error.sentence, lines: batch.lines))
             }

@@ -288,17 +288,6 @@ private struct Servers {
     }
 }
 
-extension PostgresConnection {
-    /// Lends a connection that is closed afterwards.
-    static func lent<Value: Sendable>(
-        _ configuration: PostgresConfiguration, _ body: (PostgresConnection) async throws -> Value
-    ) async throws -> Value {
-        let connection = try await connect(configuration)
-        defer { connection.close() }
-        return try await body(connection)
-    }
-}
-
 /// A variable of the process's environment; nil when it is empty.
 func variable(_ name: String) -> String? {
     getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }

@@ -1,0 +1,148 @@
+import JSON
+
+/// Writes on one API node and checks on another node: with the write's token the check must show the write; without
+/// it, how long until it does is measured.
+struct Pairs {
+    /// What one client found.
+    struct Result: Sendable {
+        var pairs = 0
+        var stale: [String] = []
+        /// Nodes that had not seen the position within their second said 503: allowed, and counted.
+        var turnedAway = 0
+        /// After writes whose check presented no token: zero when the first check showed the write.
+        var delays: [Duration] = []
+    }
+
+    /// One pair in so many goes without the token.
+    private static let pairsPerMeasurement = 10
+    private static let grant: Int64 = 1_000_000_000
+
+    let installation: Installation
+    let pairs: Int
+    let connections: Int
+
+    /// - Throws: When a write or a check was answered in a way that no load excuses.
+    func run() async throws -> Result {
+        try await withThrowingTaskGroup(of: Result.self) { group in
+            for number in 0..<connections {
+                group.addTask { try await client(number, pairs: pairs / connections) }
+            }
+            return try await group.reduce(into: Result()) { total, part in
+                total.pairs += part.pairs
+                total.stale += part.stale
+                total.turnedAway += part.turnedAway
+                total.delays += part.delays
+            }
+        }
+    }
+
+    private func client(_ number: Int, pairs: Int) async throws -> Result {
+        let environment = installation.environments[number % installation.environments.count]
+        let writing = installation.fleet.apiNodes[number % 2]
+        let reading = installation.fleet.checkingNodes.filter { $0 !== writing }
+        let endUser = "pair-\(number)"
+        var result = Result()
+        var balance = Self.grant
+        _ = try await write(
+            "/v1/credits/grant", [("credits", .integer(balance))], endUser, environment, writing)
+        while result.pairs < pairs {
+            let written = try await write(
+                "/v1/usage", [("feature_key", .string("flat")), ("units", .integer(1))], endUser, environment, writing)
+            let effect = written.json["operation"]?["result"]?["body"] ?? written.json
+            guard let left = effect["balance"]?.integer, left < balance, let token = written.position else {
+                throw TortureError("a use was answered \(written.text)")
+            }
+            balance = left
+            let node = reading[result.pairs % reading.count]
+            if result.pairs % Self.pairsPerMeasurement == 0 {
+                result.delays.append(try await delay(of: balance, endUser, environment, node))
+                result.pairs += 1
+                continue
+            }
+            let seen = try await check(endUser, environment, node, headers: [("QuotaStack-Min-Position", token)])
+            switch seen.status {
+            case 200 where seen.json["balance"]?.integer == balance: result.pairs += 1
+            case 200: result.stale.append("\(node.name) shows \(seen.text) after \(balance) at \(token)")
+            case 503: result.turnedAway += 1
+            default: throw TortureError("a check was answered \(seen.text)")
+            }
+        }
+        return result
+    }
+
+    private func delay(
+        of balance: Int64, _ endUser: String, _ environment: Environment, _ node: Node
+    ) async throws -> Duration {
+        let start = ContinuousClock.now
+        var delay = Duration.zero
+        while try await check(endUser, environment, node).json["balance"]?.integer != balance {
+            delay = ContinuousClock.now - start
+            guard delay < .seconds(30) else { throw TortureError("\(node.name) never shows \(balance)") }
+        }
+        return delay
+    }
+
+    private func write(
+        _ path: String, _ members: [(String, JSONValue?)], _ endUser: String, _ environment: Environment, _ node: Node
+    ) async throws -> Answer {
+        let body = JSONValue.members([("end_user_id", .string(endUser))] + members)
+        let result = await installation.http.send("POST", node, path, key: environment.apiKey, body: body.bytes)
+        guard case .answered(let answer) = result, answer.status == 201 || answer.status == 202 else {
+            throw TortureError("POST \(path): \(result)")
+        }
+        guard answer.status == 202, let operation = answer.json["operation"]?["id"]?.text else { return answer }
+        return try await followed(operation, environment, node)
+    }
+
+    /// What became of a write that took longer than its node waits.
+    private func followed(_ operation: String, _ environment: Environment, _ node: Node) async throws -> Answer {
+        for _ in 0..<600 {
+            let result = await installation.http.send(
+                "GET", node, "/v1/operations/\(operation)", key: environment.apiKey)
+            if case .answered(let answer) = result, answer.json["operation"]?["status"]?.text == "succeeded" {
+                return answer
+            }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        throw TortureError("the operation \(operation) is not decided within a minute")
+    }
+
+    private func check(
+        _ endUser: String, _ environment: Environment, _ node: Node, headers: [(String, String)] = []
+    ) async throws -> Answer {
+        let path = "/v1/entitlements/check?end_user_id=\(endUser)&feature_key=flat"
+        let result = await installation.http.send("GET", node, path, key: environment.apiKey, headers: headers)
+        guard case .answered(let answer) = result else { throw TortureError("GET \(path): \(result)") }
+        return answer
+    }
+}
+
+extension Pairs.Result {
+    /// The table that the command prints.
+    func table(took: Duration) -> String {
+        let sorted = delays.sorted()
+        func milliseconds(_ share: Double) -> String {
+            guard !sorted.isEmpty else { return "-" }
+            let value = sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]
+            return "\((Double(value / .microseconds(1)) / 1_000).roundedToTenths) ms"
+        }
+        let older = sorted.filter { $0 > .zero }.count
+        let bound = pairs > delays.count ? 3.0 / Double(pairs - delays.count) : 1
+        return """
+            | write on one node, check on another | |
+            |---|---|
+            | pairs with the token | \(pairs - delays.count) |
+            | older answers to them | \(stale.count)\(stale.isEmpty ? " (< \(bound))" : "") |
+            | turned away with 503 replica_behind | \(turnedAway) |
+            | pairs without the token | \(delays.count) |
+            | of these, first check older than the write | \(older) |
+            | until the write shows: p50, p99, p99.9, longest | \(milliseconds(0.5)), \(milliseconds(0.99)), \
+            \(milliseconds(0.999)), \(milliseconds(1)) |
+            | took | \(took.components.seconds) s |
+            """
+    }
+}
+
+extension Double {
+    fileprivate var roundedToTenths: Double { (self * 10).rounded() / 10 }
+}
