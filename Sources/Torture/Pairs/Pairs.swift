@@ -20,7 +20,10 @@ struct Pairs {
     let installation: Installation
     let pairs: Int
     let connections: Int
+    let deadline: ContinuousClock.Instant
 
+    /// Ends with the last pair, or at the deadline.
+    ///
     /// - Throws: When a write or a check was answered in a way that no load excuses.
     func run() async throws -> Result {
         try await withThrowingTaskGroup(of: Result.self) { group in
@@ -45,7 +48,7 @@ struct Pairs {
         var balance = Self.grant
         _ = try await write(
             "/v1/credits/grant", [("credits", .integer(balance))], endUser, environment, writing)
-        while result.pairs < pairs {
+        while result.pairs < pairs, ContinuousClock.now < deadline {
             let written = try await write(
                 "/v1/usage", [("feature_key", .string("flat")), ("units", .integer(1))], endUser, environment, writing)
             let effect = written.json["operation"]?["result"]?["body"] ?? written.json
