@@ -13,8 +13,15 @@ struct FailpointDriver {
             let nodes = fleet.nodes.filter { Self.roles(of: failpoint).contains($0.role) }
             try await order("\(failpoint):kill:\(Self.trigger(of: failpoint))", nodes)
             let deadline = ContinuousClock.now + Self.patience
-            while count(failpoint) < hits, ContinuousClock.now < deadline {
+            for turn in 1... {
+                if count(failpoint) >= hits || ContinuousClock.now >= deadline { break }
                 try await Task.sleep(for: .milliseconds(100))
+                // A place that is passed at the start is passed again after another start.
+                if Self.isPassedAtStart(failpoint), turn % 10 == 0 {
+                    let node = nodes[turn / 10 % nodes.count]
+                    await node.kill()
+                    try await fleet.start(node)
+                }
             }
             progress("\(failpoint): \(count(failpoint)) hits")
             if count(failpoint) < hits {
@@ -46,13 +53,18 @@ struct FailpointDriver {
         }
     }
 
+    private static func isPassedAtStart(_ failpoint: String) -> Bool {
+        ["replica.after_slot", "replica.during_snapshot", "replica.before_live"].contains(failpoint)
+    }
+
     /// So seldom that the process does something in between, and so often that it is soon hit: some places are passed
     /// once in a process's life, some when a queue changes hands, some with every change in the log.
     private static func trigger(of failpoint: String) -> String {
         switch failpoint {
         case "replica.before_apply", "replica.after_apply": "p=0.01"
         case "worker.before_release", "worker.after_release": "n=1"
-        case let name where name.hasPrefix("replica."): "p=0.5"
+        case "worker.after_catalogue_commit": "p=0.5"
+        case let name where isPassedAtStart(name): "p=0.5"
         case let name where name.hasPrefix("api."): "p=0.02"
         default: "p=0.05"
         }

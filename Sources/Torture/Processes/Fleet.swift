@@ -85,13 +85,13 @@ final class Fleet: Sendable {
 
     /// Asks a process to end; one that does not within 30 s, or that does not end well, is reported.
     func terminate(_ node: Node) async {
-        let isYoung = node.age < .seconds(3)
+        // A process hears signals when its services run, the last of which is its HTTP server.
+        let isUp = node.isListening
         switch await node.terminate(within: 30) {
         case nil: report("\(node.name) did not stop within 30 s of SIGTERM")
         case 0: break
-        // A process that does not yet hear signals is ended by the kernel.
-        case 128 + SIGTERM where isYoung: break
-        case 1 where isYoung: givenUp.withLock { $0 += 1 }
+        case 128 + SIGTERM where !isUp: break
+        case 1 where !isUp: givenUp.withLock { $0 += 1 }
         case let status?: report("\(node.name) ended with \(status) after SIGTERM")
         }
     }

@@ -26,7 +26,6 @@ final class Node: Sendable {
         var starts = 0
         /// The starts whose process we have ended, or asked to end.
         var wantedEnds: Set<Int> = []
-        var startedAt = ContinuousClock.now
         /// What its next starts are told beside its environment.
         var orders: [String: String] = [:]
     }
@@ -58,8 +57,12 @@ final class Node: Sendable {
         return String(line.dropFirst("failpoint ".count).dropLast(": kill".count))
     }
 
-    /// Since it was started.
-    var age: Duration { ContinuousClock.now - state.withLock { $0.startedAt } }
+    /// Whether something listens on its port.
+    var isListening: Bool {
+        withLoopback(port: port) { descriptor, address in
+            connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+        }
+    }
 
     /// Starts the process; does not wait until it is ready.
     ///
@@ -79,7 +82,6 @@ final class Node: Sendable {
             state.process = process
             state.isFrozen = false
             state.starts += 1
-            state.startedAt = .now
             state.disturbances += 1
             return state.starts
         }

@@ -45,6 +45,19 @@ func progress(_ text: String) {
     text.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
 }
 
+/// Lends a fresh TCP socket and the address of a port of loopback.
+func withLoopback(port: Int, _ body: (Int32, UnsafePointer<sockaddr>) -> Bool) -> Bool {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = in_port_t(UInt16(port).bigEndian)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    return withUnsafePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body(descriptor, $0) }
+    }
+}
+
 /// Ports of loopback below those that the kernel gives to outgoing connections, each handed out once.
 final class FreePorts: Sendable {
     private let given = Mutex<Set<Int>>([])
@@ -53,18 +66,10 @@ final class FreePorts: Sendable {
         for _ in 0..<200 {
             let port = Int.random(in: 28_000..<32_000)
             guard given.withLock({ $0.insert(port).inserted }) else { continue }
-            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-            defer { close(descriptor) }
-            var address = sockaddr_in()
-            address.sin_family = sa_family_t(AF_INET)
-            address.sin_port = in_port_t(UInt16(port).bigEndian)
-            address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-            let isBound = withUnsafePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-                }
+            let isFree = withLoopback(port: port) { descriptor, address in
+                bind(descriptor, address, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
             }
-            if isBound { return port }
+            if isFree { return port }
         }
         throw TortureError("no free port was found from 28000 to 31999")
     }
