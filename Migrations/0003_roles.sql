@@ -68,7 +68,7 @@ grant select on tenants, environments, features, metering_rules, accounts, block
     to quotastack_api;
 grant select (environment_id, key_id, name, scopes, hint, created_at, expires_at, replaces, revoked_at) on api_keys
     to quotastack_api;
-grant select (environment_id, command_id) on parked_commands to quotastack_api;
+grant select (environment_id, command_id) on parked_commands to quotastack_api, quotastack_ledger;
 
 -- The operator looks at everything.
 grant select on tenants, environments, api_keys, features, metering_rules, accounts, blocks, entries, commands,

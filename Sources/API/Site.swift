@@ -20,8 +20,7 @@ struct Gate: Sendable {
 
     /// The caller of a request, once the replica has reached the position that the request asks for.
     func admit(_ request: Request, _ access: Access) async throws -> Caller {
-        try await reachMinimumPosition(request)
-        let caller = try authenticator.caller(request, access)
+        var caller = try await knownCaller(request, access)
         if let limit = caller.config.rateLimitPerSecond {
             guard limiter.admits(caller.environmentID, rate: Int64(limit), at: .now) else {
                 throw Problem(
@@ -29,8 +28,27 @@ struct Gate: Sendable {
                     "The environment makes more than \(limit) requests a second (rate_limit_per_second of its config).")
             }
         }
+        if let token = request.headers[.minimumPosition] {
+            try await reach(token, for: caller)
+            // What has happened up to there may have revoked the key.
+            caller = try authenticator.caller(request, access)
+        }
         try caller.require(access)
         return caller
+    }
+
+    /// The caller, be it one whose key was made on another node a moment ago: who presents a position is given a second
+    /// for the key to become known. Nothing about the position is told to somebody without a key.
+    private func knownCaller(_ request: Request, _ access: Access) async throws(Problem) -> Caller {
+        do throws(Problem) {
+            return try authenticator.caller(request, access)
+        } catch {
+            guard error.code == .unauthenticated, request.headers[.minimumPosition] != nil,
+                let key = authenticator.keyHash(request)
+            else { throw error }
+            await replica.learns(key, by: .now + .seconds(1))
+            return try authenticator.caller(request, access)
+        }
     }
 
     /// Refuses to answer from a memory that is older than the caller's environment allows.
@@ -44,13 +62,16 @@ struct Gate: Sendable {
         )
     }
 
-    /// Waits up to a second for the position that a request presents.
-    private func reachMinimumPosition(_ request: Request) async throws(Problem) {
-        guard let token = request.headers[.minimumPosition] else { return }
+    /// Waits up to a second for a position. One of another environment is never reached.
+    private func reach(_ token: String, for caller: Caller) async throws(Problem) {
         guard let position = PositionToken.position(token) else {
             throw Problem(.invalidRequest, "QuotaStack-Min-Position is not a position of ours.")
         }
-        guard await replica.reaches(position, by: .now + .seconds(1)) else {
+        guard
+            await replica.reaches(
+                position, in: caller.environmentID == .installation ? nil : caller.environmentID, by: .now + .seconds(1)
+            )
+        else {
             throw Problem(.replicaBehind, "This node has not seen that position after 1 second. Try again.")
         }
     }

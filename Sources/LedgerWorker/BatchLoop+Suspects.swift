@@ -1,5 +1,6 @@
 import Credits
 import Crypto
+import Failpoints
 import Logging
 import Messaging
 import RabbitMQ
@@ -17,39 +18,74 @@ extension BatchLoop {
     private static let attemptsTogether = 2
     /// Deaths of a command alone before it is parked.
     private static let attemptsAlone = 2
-    /// Deaths of a message before it is parked as it is: then it dies before its commands can be told apart.
-    private static let attemptsInAll = 20
+    /// Deaths while the message itself was read before it is parked as it is.
+    private static let attemptsToRead = 2
 
     /// - Returns: False when the loop was closed first.
     func processSuspect(_ delivery: AMQPDelivery) async -> Bool {
         let messageID = Self.identity(of: delivery.body)
         guard let attempts = await countAttempt(messageID) else { return false }
-        if attempts > Self.attemptsInAll {
-            guard await park(delivery, error: "its worker died \(attempts - 1) times while it read it") else {
-                return false
-            }
-        } else {
-            guard await process([delivery], oneByOne: attempts > Self.attemptsTogether) else { return false }
+        let oneByOne = attempts > Self.attemptsTogether
+        if oneByOne {
+            guard let isReadable = await read(delivery, messageID) else { return false }
+            guard isReadable else { return true }
         }
-        await forget([messageID])
+        guard await process([delivery], oneByOne: oneByOne) else { return false }
+        // Not before the acknowledgement: should the message come again, what was parked must not be tried again.
+        await forget([messageID] + condemned)
+        condemned = []
         return true
     }
 
-    /// Applies items one by one; the one that keeps killing its worker is parked.
+    /// Finds out whether a message can be read at all without the worker's dying; one that cannot is parked as it is.
+    ///
+    /// - Returns: Nil when the loop was closed first.
+    private func read(_ delivery: AMQPDelivery, _ messageID: Bits128) async -> Bool? {
+        let readingID = Bits128(high: ~messageID.high, low: ~messageID.low)
+        guard let attempts = await countAttempt(readingID) else { return nil }
+        if attempts > Self.attemptsToRead {
+            guard await park(delivery, error: "its worker died \(attempts - 1) times while it read it") else {
+                return nil
+            }
+            consumer.acknowledge([delivery.tag])
+            await forget([messageID, readingID])
+            return false
+        }
+        Failpoint.workerDuringRead.hit()
+        _ = try? CommandMessage(decoding: delivery.body)
+        await forget([readingID])
+        return true
+    }
+
+    /// Applies items one by one; those that keep killing their worker are parked.
     func applyOneByOne(_ items: [AccountItem]) async -> [CommandResult]? {
         var results: [CommandResult] = []
         for item in items {
-            let id = item.command.identity.id
-            guard let attempts = await countAttempt(id) else { return nil }
-            let result =
-                attempts > Self.attemptsAlone
-                ? await parked(item, error: "its worker died \(attempts - 1) times while it applied it alone")
-                : await apply([item])?.first
+            let result = await tryAlone(item.command.identity.id) {
+                await apply([item])?.first
+            } park: {
+                await parked(item, error: $0)
+            }
             guard let result else { return nil }
             results.append(result)
-            await forget([id])
         }
         return results
+    }
+
+    /// Tries one command, unless its worker has died of it often enough.
+    ///
+    /// - Returns: Nil when the loop was closed first.
+    func tryAlone(
+        _ id: Bits128, apply: () async -> CommandResult?, park: (String) async -> CommandResult?
+    ) async -> CommandResult? {
+        guard let attempts = await countAttempt(id) else { return nil }
+        guard attempts <= Self.attemptsAlone else {
+            condemned.append(id)
+            return await park("its worker died \(attempts - 1) times while it applied it alone")
+        }
+        guard let result = await apply() else { return nil }
+        await forget([id])
+        return result
     }
 
     /// - Returns: Nil when the loop was closed first.

@@ -13,13 +13,15 @@ actor BatchLoop {
     /// Commands in one transaction; more are applied in several.
     private static let commandsPerTransaction = 2_000
     let inbox: DeliveryInbox
-    private let consumer: AMQPConsumer
+    let consumer: AMQPConsumer
     private let publisher: AMQPPublisher
     let database: PostgresConfiguration
     let metrics: LedgerMetrics
     let logger: Logger
     var connection: PostgresConnection?
     private var catalogues = CatalogueCache()
+    /// Commands of the message in hand that were parked because they kill.
+    var condemned: [Bits128] = []
 
     init(
         inbox: DeliveryInbox, consumer: AMQPConsumer, publisher: AMQPPublisher, database: PostgresConfiguration,
@@ -63,7 +65,7 @@ actor BatchLoop {
         let now = systemMicroseconds()
         for message in messages { metrics.observeWait(now - message.message.sentAt.microseconds) }
         guard await applyAccountCommands(&messages, oneByOne: oneByOne) else { return false }
-        guard await applyCatalogueCommands(&messages) else { return false }
+        guard await applyCatalogueCommands(&messages, oneByOne: oneByOne) else { return false }
         for request in messages.flatMap(\.message.requests) {
             logger.debug(
                 "applied",
@@ -139,23 +141,17 @@ actor BatchLoop {
         }
     }
 
-    private func applyCatalogueCommands(_ messages: inout [DecodedDelivery]) async -> Bool {
+    private func applyCatalogueCommands(_ messages: inout [DecodedDelivery], oneByOne: Bool) async -> Bool {
         for message in messages.indices {
             for (request, content) in messages[message].message.requests.enumerated() {
                 guard case .catalogue(let command) = content.commands else { continue }
-                let result: CommandResult?
-                do {
-                    result = try await repeating { connection in
-                        try await CatalogueChange.apply(
-                            command, of: content, on: connection)
-                    }
-                } catch is LoopClosed {
-                    return false
-                } catch {
-                    result = await parked(
-                        CommandKey(environmentID: content.environmentID, id: command.identity.id),
-                        requestID: content.requestID, error: "\(error)", command: content)
-                }
+                let result =
+                    oneByOne
+                    ? await tryAlone(command.identity.id) {
+                        await apply(command, of: content)
+                    } park: {
+                        await parked(command, of: content, error: $0)
+                    } : await apply(command, of: content)
                 guard let result else { return false }
                 Failpoint.workerAfterCatalogueCommit.hit()
                 messages[message].set(result, at: Place(message: message, request: request, command: 0))
@@ -164,7 +160,28 @@ actor BatchLoop {
         return true
     }
 
+    /// - Returns: Nil when the loop was closed first.
+    private func apply(_ command: CatalogueCommand, of request: CommandRequest) async -> CommandResult? {
+        do {
+            return try await repeating { connection in
+                try await CatalogueChange.apply(command, of: request, on: connection)
+            }
+        } catch is LoopClosed {
+            return nil
+        } catch {
+            return await parked(command, of: request, error: "\(error)")
+        }
+    }
+
     // MARK: - What cannot be applied
+
+    private func parked(
+        _ command: CatalogueCommand, of request: CommandRequest, error: String
+    ) async -> CommandResult? {
+        await parked(
+            CommandKey(environmentID: request.environmentID, id: command.identity.id), requestID: request.requestID,
+            error: error, command: request)
+    }
 
     func parked(_ item: AccountItem, error: String) async -> CommandResult? {
         await parked(

@@ -18,6 +18,8 @@ final class DeliveryInbox: Sendable {
         var deliveries: [AMQPDelivery] = []
         var bytes = 0
         var isTaken = false
+        /// The number of the batch that last took from it.
+        var lastTurn = 0
         /// Another worker's by now: what still comes is not taken.
         var isWithdrawn = false
     }
@@ -25,6 +27,7 @@ final class DeliveryInbox: Sendable {
     private struct State {
         var queues: [String: Queue] = [:]
         var lanesAtWork = 0
+        var turn = 0
         /// A lane has a suspect in hand: should the process die, it was that.
         var isExclusive = false
         var waiters: [CheckedContinuation<Void, Never>] = []
@@ -48,6 +51,12 @@ final class DeliveryInbox: Sendable {
     func put(_ deliveries: [AMQPDelivery]) {
         update { state in
             for delivery in deliveries where state.queues[delivery.queue]?.isWithdrawn != true {
+                // A new channel delivers everything again, oldest first; what waits from the one before would only pile up.
+                if let waiting = state.queues[delivery.queue]?.deliveries.first, waiting.tag.isOlder(than: delivery.tag)
+                {
+                    state.queues[delivery.queue]?.deliveries = []
+                    state.queues[delivery.queue]?.bytes = 0
+                }
                 state.queues[delivery.queue, default: Queue()].deliveries.append(delivery)
                 state.queues[delivery.queue]?.bytes += Self.size(delivery)
             }
@@ -127,7 +136,10 @@ final class DeliveryInbox: Sendable {
             state.isExclusive = true
             return [suspect]
         }
+        // The longest waiting queue first, so that a busy one does not keep the others from their turn.
         let free = state.queues.filter { !$0.value.isTaken && !$0.value.deliveries.isEmpty }
+            .sorted { $0.value.lastTurn < $1.value.lastTurn }
+        state.turn += 1
         // At most the same share of every queue, so that none waits for another to run dry.
         let share = max(1, messagesPerBatch / max(1, free.count))
         var taken: [AMQPDelivery] = []
@@ -142,6 +154,7 @@ final class DeliveryInbox: Sendable {
             state.queues[name]?.deliveries.removeFirst(part)
             state.queues[name]?.bytes = queue.bytes - queue.deliveries.prefix(part).reduce(0) { $0 + size($1) }
             state.queues[name]?.isTaken = true
+            state.queues[name]?.lastTurn = state.turn
         }
         return taken
     }

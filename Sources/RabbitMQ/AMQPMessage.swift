@@ -79,4 +79,9 @@ package struct AMQPDeliveryTag: Sendable, Hashable {
     /// The number of the channel in the life of its consumer.
     let epoch: UInt64
     let number: UInt64
+
+    /// Whether it comes from an earlier channel of its consumer than another, so that it means nothing any more.
+    package func isOlder(than other: AMQPDeliveryTag) -> Bool {
+        epoch < other.epoch
+    }
 }

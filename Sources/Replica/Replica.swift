@@ -38,6 +38,8 @@ package final class Replica: Service {
     private let logger: Logger
     private let current = Mutex(Current())
     private let waiters = PositionWaiters()
+    private static let mostStrangers = 64
+    private let strangers = Atomic<Int>(0)
     private let metrics: ReplicaMetrics
 
     package init(postgres: PostgresConfiguration, metrics: Metrics, logger: Logger) {
@@ -94,15 +96,27 @@ package final class Replica: Service {
 
     /// Waits until the replica has reached a position.
     ///
+    /// - Parameter environmentID: The environment that the position must be of, when it is not our own word.
     /// - Returns: False when it had not by the deadline.
-    package func reaches(_ position: Position, by deadline: ContinuousClock.Instant) async -> Bool {
-        if hasReached(position) { return true }
-        return await waiters.wait(until: deadline) { [self] in hasReached(position) }
+    package func reaches(
+        _ position: Position, in environmentID: EnvironmentID? = nil, by deadline: ContinuousClock.Instant
+    ) async -> Bool {
+        let isReached = { @Sendable [self] in
+            position == .none || map?.hasReached(position, in: environmentID) == true
+        }
+        if isReached() { return true }
+        return await waiters.wait(until: deadline, isReached: isReached)
     }
 
-    /// Whether the replica has reached a position now.
-    package func hasReached(_ position: Position) -> Bool {
-        position == .none || map?.hasReached(position) == true
+    /// Waits for a key to become known, or for the deadline. Anybody can ask for that, so only so many may wait; the others
+    /// do not wait at all.
+    package func learns(_ key: KeyHash, by deadline: ContinuousClock.Instant) async {
+        guard strangers.wrappingAdd(1, ordering: .relaxed).newValue <= Self.mostStrangers else {
+            strangers.wrappingSubtract(1, ordering: .relaxed)
+            return
+        }
+        _ = await waiters.wait(until: deadline) { [self] in keyHolder(key) != nil }
+        strangers.wrappingSubtract(1, ordering: .relaxed)
     }
 
     // MARK: - Following

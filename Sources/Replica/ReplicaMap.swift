@@ -44,15 +44,21 @@ final class ReplicaMap: Sendable {
             config: environment.config)
     }
 
-    func hasReached(_ position: Position) -> Bool {
+    /// - Parameter owner: The environment that the position must be of; nil for any.
+    func hasReached(_ position: Position, in owner: EnvironmentID?) -> Bool {
         switch position {
         case .none: true
         case .account(let id, let revision):
             byID.withLock { $0[id] }.map { account in
-                stripes[account.stripe].accounts.withLock { _ in account.row.revision >= revision }
+                stripes[account.stripe].accounts.withLock { _ in
+                    account.row.revision >= revision
+                        && (owner ?? account.row.key.environmentID)
+                            == account.row.key.environmentID
+                }
             } ?? false
         case .catalogue(let environmentID, let version):
-            environments.withLock { ($0[environmentID]?.version ?? 0) >= version }
+            (owner ?? environmentID) == environmentID
+                && environments.withLock { ($0[environmentID]?.version ?? 0) >= version }
         }
     }
 

@@ -193,7 +193,7 @@ package enum CommandStore {
         return result.rowCount > 0
     }
 
-    /// Puts away what cannot be applied, with what is known about it.
+    /// Puts away what cannot be applied, with what is known about it. A command that was put away before stays as it is.
     package static func park(
         queue: String, key: CommandKey?, requestID: String?, error: String, message: [UInt8],
         on connection: PostgresConnection
@@ -202,7 +202,9 @@ package enum CommandStore {
             PostgresQuery(
                 """
                 insert into parked_commands (queue, environment_id, command_id, request_id, error, message)
-                values ($1, $2::integer, $3::uuid, $4::text, $5, $6)
+                select $1, $2::integer, $3::uuid, $4::text, $5, $6
+                where not exists (
+                    select from parked_commands where environment_id = $2::integer and command_id = $3::uuid)
                 """,
                 [
                     .text(queue), .optional(key?.environmentID.rawValue),

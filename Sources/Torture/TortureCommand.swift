@@ -63,12 +63,16 @@ struct PairsCommand: AsyncParsableCommand {
         abstract: "Write on one node and check on another, with the write's token and without.")
 
     @Option(help: "Writes, each followed by a check.") var pairs = 1_000_000
+    @Option(help: "End after so many seconds, however many pairs there were.") var seconds: Int?
     @Option(help: "Clients at once.") var connections = 64
 
     func run() async throws {
         let installation = try await Installation.onPrivateServers()
         let begin = ContinuousClock.now
-        let result = try await Pairs(installation: installation, pairs: pairs, connections: connections).run()
+        let deadline = begin + .seconds(seconds ?? 86_400)
+        let result = try await Pairs(
+            installation: installation, pairs: pairs, connections: connections, deadline: deadline
+        ).run()
         await installation.fleet.stop()
         await installation.http.shutDown()
         writeOut(result.table(took: ContinuousClock.now - begin) + "\n")

@@ -1,5 +1,6 @@
 import Glibc
 import JSON
+import Postgres
 import Testing
 
 extension Acceptance.Processes {
@@ -50,6 +51,60 @@ extension Acceptance.Processes {
             }
         }
 
+        @Test("Of a batch with two such commands these two are parked, the rest is applied, and none of it comes again")
+        func poisonedBatch() async throws {
+            try await withInstallation(serves: false) { installation in
+                let api = try installation.node("quotastack-api")
+                try await api.start(["QUOTASTACK_COMMAND_WAIT_MS": "1000"])
+                let worker = try await installation.startNodes("quotastack-ledger", 1)[0]
+                let client = try await installation.makeTenant(through: api).test
+                try await client.sell("api", unitCost: 1)
+                let neighbours = (0..<12).map { "neighbour-\($0)" }
+                for endUser in neighbours + ["poison"] {
+                    try await waitUntil("\(endUser) has credits") {
+                        try await client.grant(endUser, 100, key: endUser).status == 201
+                    }
+                }
+                #expect(await worker.stop() == 0)
+                // Some of the neighbours share the message with the two that kill.
+                let order = neighbours.prefix(4) + ["poison"] + neighbours[4..<8] + ["poison"] + neighbours.suffix(4)
+                let events = order.enumerated().map { event($1, "api", 1, key: "k\($0)") }
+                try await client.post("/v1/usage/batch", ["events": .array(events)]).expect(200)
+
+                let failing = ["QUOTASTACK_FAIL": "worker.during_decide:kill:subject=poison"]
+                var deaths = 0
+                while try await parkedCount(installation) < 2 {
+                    try await worker.begin(failing)
+                    try await waitUntil("the worker dies or both are parked") {
+                        if worker.hasEnded { return true }
+                        return try await parkedCount(installation) == 2
+                    }
+                    if worker.hasEnded { deaths += 1 }
+                    try #require(deaths < 20)
+                }
+                for endUser in neighbours {
+                    try await waitUntil("\(endUser) is charged") { try await client.balance(endUser)["balance"] == 99 }
+                }
+                #expect(await worker.stop() == 0)
+                // What was parked must not come again, or this one dies.
+                try await worker.start(failing)
+                for endUser in neighbours {
+                    try await waitUntil("\(endUser) is charged again") {
+                        try await client.use(endUser, "api", 1, key: "again-\(endUser)").status == 201
+                    }
+                }
+                #expect(try await client.balance("poison")["balance"] == 100)
+                #expect(!worker.hasEnded)
+                #expect(try await parkedCount(installation) == 2)
+            }
+        }
+
+        private func parkedCount(_ installation: Installation) async throws -> Int64 {
+            try await PostgresConnection.lent(installation.database) { connection in
+                try await connection.run(PostgresQuery("select count(*) from parked_commands")).first?.int64(0) ?? 0
+            }
+        }
+
         @Test(
             "A reply that does not come is found in the database, and a key that meant something else is still told so")
         func lostReply() async throws {
@@ -79,25 +134,25 @@ extension Acceptance.Processes {
         func diesAfterCommit() async throws {
             try await withInstallation(serves: false) { installation in
                 let api = try await installation.startNodes("quotastack-api", 1)[0]
+                let endUsers = (0..<16).map { "user-\($0)" }
                 let client: Client
                 do {
                     let worker = try await installation.startNodes("quotastack-ledger", 1)[0]
                     client = try await installation.makeTenant(through: api).test
                     try await client.sell("api", unitCost: 1)
-                    try await client.grant("alice", 100).expect(201)
+                    for endUser in endUsers { try await client.grant(endUser, 100).expect(201) }
                     #expect(await worker.stop() == 0)
                 }
                 let mortal = try installation.node("quotastack-ledger")
                 try await mortal.start(["QUOTASTACK_FAIL": "worker.after_commit:kill:n=1"])
                 let standby = try await installation.startNodes("quotastack-ledger", 1)[0]
-                // Whichever of the two has the shard: the mortal one applies at most once before it dies.
-                for number in 0..<10 { try await client.use("alice", "api", 1, key: "k\(number)").expect(201) }
-                #expect(try await client.balance("alice")["balance"] == 90)
-                for number in 0..<10 {
-                    let again = try await client.use("alice", "api", 1, key: "k\(number)").expect(201)
-                    #expect(again.isReplay)
+                // Each of the two has some of the shards: the mortal one applies once and dies.
+                for endUser in endUsers { try await client.use(endUser, "api", 1, key: endUser).expect(201) }
+                #expect(mortal.hasEnded)
+                for endUser in endUsers {
+                    #expect(try await client.use(endUser, "api", 1, key: endUser).expect(201).isReplay)
+                    #expect(try await client.balance(endUser)["balance"] == 99)
                 }
-                #expect(try await client.balance("alice")["balance"] == 90)
                 #expect(await standby.stop() == 0)
             }
         }

@@ -267,7 +267,7 @@ struct RowLevelSecurityTests {
             "update metering_rules set amount = 0", "delete from metering_rules", "update api_keys set key_hash = ''",
             "update environments set tenant_id = tenant_id", "update blocks set original = 9", "delete from blocks",
             "delete from api_keys", "delete from tenants", "delete from environments", "delete from features",
-            "select from parked_commands", "select from tenants", "update installation set shard_count = 1",
+            "select message from parked_commands", "select from tenants", "update installation set shard_count = 1",
             "update accounts set end_user_id = 'eve'",
         ])
     func ledgerIsAppendOnly(statement: String) async throws {

@@ -56,6 +56,12 @@ struct Authenticator: Sendable {
         }
     }
 
+    /// What the key of a request is looked up by; nil when it carries none that could be one.
+    func keyHash(_ request: Request) -> KeyHash? {
+        guard let text = try? keyText(request), let kind = APIKey.kind(of: text), kind != .root else { return nil }
+        return KeyHash(APIKey.hash(text))
+    }
+
     private func holder(_ text: String) throws(Problem) -> Caller {
         guard replica.state != .loading else {
             throw Problem(.unavailable, "This node is still loading. Try again in a moment.")

@@ -15,12 +15,17 @@ struct Pairs {
 
     /// One pair in so many goes without the token.
     private static let pairsPerMeasurement = 10
+    /// What is enough to know that it is so.
+    private static let mostStale = 20
     private static let grant: Int64 = 1_000_000_000
 
     let installation: Installation
     let pairs: Int
     let connections: Int
+    let deadline: ContinuousClock.Instant
 
+    /// Ends with the last pair, or at the deadline.
+    ///
     /// - Throws: When a write or a check was answered in a way that no load excuses.
     func run() async throws -> Result {
         try await withThrowingTaskGroup(of: Result.self) { group in
@@ -45,7 +50,7 @@ struct Pairs {
         var balance = Self.grant
         _ = try await write(
             "/v1/credits/grant", [("credits", .integer(balance))], endUser, environment, writing)
-        while result.pairs < pairs {
+        while result.pairs < pairs, result.stale.count < Self.mostStale, ContinuousClock.now < deadline {
             let written = try await write(
                 "/v1/usage", [("feature_key", .string("flat")), ("units", .integer(1))], endUser, environment, writing)
             let effect = written.json["operation"]?["result"]?["body"] ?? written.json
