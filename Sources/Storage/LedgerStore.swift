@@ -47,10 +47,10 @@ package struct LoadedBatch: Sendable {
 package enum LedgerStore {
     /// What a session of the worker is set to: the batch's joins are short lists against large tables, and a plan made
     /// while the tables were small must not be kept. A worker that is frozen in a transaction must not keep the locks of
-    /// its accounts from the workers that have taken over.
+    /// its accounts from the workers that have taken over, and a statement that waits for a lock must not outlive its worker.
     package static let sessionSettings = """
         set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; set jit = off;
-        set idle_in_transaction_session_timeout = '5s'
+        set idle_in_transaction_session_timeout = '5s'; set client_connection_check_interval = '2s'
         """
 
     /// Opens a transaction, locks the accounts in one order, and loads them.

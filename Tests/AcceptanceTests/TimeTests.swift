@@ -52,9 +52,10 @@ extension Acceptance {
             "Blocks that expire while nobody asks are in the list and in the ledger in due order at the first question")
         func expiryUnseen() async throws {
             let client = try await makeTenant().test
-            try await client.grant("alice", 2, expiresAfter: "PT6S").expect(201)
-            let second = try await client.grant("alice", 1, expiresAfter: "PT5S").expect(201)
-            let third = try await client.grant("alice", 4, expiresAfter: "PT6S").expect(201)
+            let first = try await client.grant("alice", 2, expiresAfter: "PT12S").expect(201)
+            let end = try instant(first["block.expires_at"])
+            let second = try await client.grant("alice", 1, expiresAt: "\(end.adding(seconds: -4))").expect(201)
+            let third = try await client.grant("alice", 4, expiresAt: "\(end.adding(seconds: 1))").expect(201)
             // Another end user's questions let the time pass: nothing asks about alice.
             try await client.grant("clock", 1).expect(201)
             let last = try instant(third["block.expires_at"])
