@@ -14,7 +14,6 @@ package enum Failpoint: String, Sendable, CaseIterable {
 
     case workerAfterTake = "worker.after_take"
     case workerAfterDecode = "worker.after_decode"
-    case workerDuringRead = "worker.during_read"
     case workerAfterLoad = "worker.after_load"
     case workerDuringDecide = "worker.during_decide"
     case workerAfterDecide = "worker.after_decide"

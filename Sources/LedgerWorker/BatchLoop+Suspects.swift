@@ -1,6 +1,5 @@
 import Credits
 import Crypto
-import Failpoints
 import Logging
 import Messaging
 import RabbitMQ
@@ -51,7 +50,6 @@ extension BatchLoop {
             await forget([messageID, readingID])
             return false
         }
-        Failpoint.workerDuringRead.hit()
         _ = try? CommandMessage(decoding: delivery.body)
         await forget([readingID])
         return true
