@@ -1,5 +1,5 @@
 -- Messages and commands in whose company ledger workers have died, and how often they were tried since. A row goes when
--- its command is decided or parked.
+-- its command is decided, and that of a parked one when its message is acknowledged.
 create table suspects (
     suspect_id uuid not null,
     attempts integer not null,

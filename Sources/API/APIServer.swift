@@ -17,7 +17,8 @@ package struct APIServer: Service {
 
     /// - Parameter reads: Closed when it ends.
     package init(
-        address: HTTPServer.Address, rootKey: String, reads: TenantReads, topology: Topology, commandWait: Duration,
+        address: HTTPServer.Address, rootKey: String, reads: TenantReads, answers: DecidedAnswers, topology: Topology,
+        commandWait: Duration,
         replica: Replica, gateway: CommandGateway, metrics: Metrics,
         logger: Logger
     ) throws {
@@ -25,7 +26,7 @@ package struct APIServer: Service {
         let site = Site(
             gate: gate, reads: reads,
             mutations: Mutations(
-                gateway: gateway, topology: topology, replica: replica, answers: DecidedAnswers(reads: reads),
+                gateway: gateway, topology: topology, replica: replica, answers: answers,
                 shownOnce: ShownOnce(keys: KeyDerivation(rootKey: rootKey)),
                 wait: commandWait))
         self.reads = reads

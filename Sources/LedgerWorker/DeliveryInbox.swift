@@ -1,7 +1,7 @@
 import RabbitMQ
 import Synchronization
 
-/// The deliveries that wait to be applied. Bounded by the prefetch of the consumer.
+/// The deliveries that wait to be applied. Bounded, for each queue, by the prefetch of the consumer.
 ///
 /// A queue is in the hands of one lane at a time, so that its order is kept. As long as little waits, one lane takes all
 /// of it, since a batch costs much the same whatever its size; another lane joins in when there is work for a batch of

@@ -99,12 +99,12 @@ package struct Node {
             throw SettingsError("QUOTASTACK_ROOT_KEY is not a root key; `quotastack key root` makes one")
         }
         let reads = TenantReads(postgres: postgres, connections: settings.readConnections, logger: logger)
+        let answers = DecidedAnswers(reads: reads)
         let gateway = CommandGateway(
-            amqp: try settings.amqp(), topology: topology, answers: DecidedAnswers(reads: reads), metrics: metrics,
-            logger: logger)
+            amqp: try settings.amqp(), topology: topology, answers: answers, metrics: metrics, logger: logger)
         let api = try APIServer(
-            address: address, rootKey: rootKey, reads: reads, topology: topology, commandWait: settings.commandWait,
-            replica: replica, gateway: gateway, metrics: metrics, logger: logger)
+            address: address, rootKey: rootKey, reads: reads, answers: answers, topology: topology,
+            commandWait: settings.commandWait, replica: replica, gateway: gateway, metrics: metrics, logger: logger)
         return services + [gateway, api]
     }
 

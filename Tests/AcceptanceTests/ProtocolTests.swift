@@ -137,6 +137,20 @@ extension Acceptance {
             expectProblem(behind)
         }
 
+        @Test("A position tells nothing to whoever has no key, and nothing about another environment")
+        func foreignPosition() async throws {
+            let owner = try await makeTenant()
+            let granted = try await owner.test.grant("alice", 100).expect(201)
+            let reached = ["QuotaStack-Min-Position": try #require(granted.position)]
+            let stranger = try await SharedInstallation.get().client("qs_test_unknown")
+            try await stranger.get("/v1/features", headers: reached).expect(401)
+            for other in [owner.live, try await makeTenant().test] {
+                // As if nobody had reached it: the owner's account is not to be probed for its activity.
+                try await other.get("/v1/features", headers: reached).expect(503, "replica_behind")
+            }
+            try await owner.test.get("/v1/features", headers: reached).expect(200)
+        }
+
         @Test("Health, readiness and metrics need no key")
         func besideTheAPI() async throws {
             let anybody = try await SharedInstallation.get().client(nil)

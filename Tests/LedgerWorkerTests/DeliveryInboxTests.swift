@@ -77,6 +77,46 @@ struct DeliveryInboxTests {
         #expect(await inbox.take()?.map(\.tag.number) == [3])
     }
 
+    @Test("what a new channel delivers again takes the place of what still waits from the one before")
+    func newChannel() async throws {
+        let inbox = DeliveryInbox()
+        inbox.put((0..<3).map { delivery("a", number: $0, bytes: 1) })
+        inbox.put((0..<4).map { delivery("a", number: $0, bytes: 1, epoch: 2) })
+        let taken = try #require(await inbox.take())
+        #expect(taken.map(\.tag) == (0..<4).map { delivery("a", number: $0, bytes: 1, epoch: 2).tag })
+    }
+
+    @Test("a queue with a standing backlog does not keep the others from their turn")
+    func turns() async throws {
+        let inbox = DeliveryInbox()
+        let names = (0..<6).map { "q\($0)" }
+        // Each batch is full with one message of one queue, and each queue always has another.
+        var seen: Set<String> = []
+        for name in names { inbox.put((0..<12).map { delivery(name, number: $0, bytes: 100_000) }) }
+        for _ in names {
+            let taken = try #require(await inbox.take())
+            seen.formUnion(taken.map(\.queue))
+            inbox.finish(taken)
+        }
+        #expect(seen == Set(names))
+    }
+
+    @Test("a suspect is taken alone, when no lane works, and no lane works beside it")
+    func suspects() async throws {
+        let inbox = DeliveryInbox()
+        inbox.put([delivery("a", number: 0, bytes: 40_000)])
+        let innocent = try #require(await inbox.take())
+        inbox.put([delivery("b", number: 0, bytes: 40_000, deliveryCount: 3)])
+        inbox.put([delivery("c", number: 0, bytes: 40_000)])
+        async let next = inbox.take()
+        inbox.finish(innocent)
+        let suspect = try #require(await next)
+        #expect(suspect.map(\.queue) == ["b"])
+        async let last = inbox.take()
+        inbox.finish(suspect)
+        #expect(try #require(await last).map(\.queue) == ["c"])
+    }
+
     @Test("the queues are dealt out: to each worker its share, none left over, none twice")
     func shares() {
         let queues = (0..<5).map { "q\($0)" }
@@ -94,10 +134,13 @@ struct DeliveryInboxTests {
         func raise() { state.withLock { $0 = true } }
     }
 
-    private func delivery(_ queue: String, number: Int, bytes: Int) -> AMQPDelivery {
+    private func delivery(
+        _ queue: String, number: Int, bytes: Int, epoch: UInt64 = 1, deliveryCount: Int = 0
+    ) -> AMQPDelivery {
         AMQPDelivery(
-            queue: queue, body: Array(repeating: 0, count: bytes), redelivered: false, deliveryCount: 0,
+            queue: queue, body: Array(repeating: 0, count: bytes), redelivered: false,
+            deliveryCount: deliveryCount,
             correlationID: nil, replyTo: nil, messageID: nil, type: nil,
-            tag: AMQPDeliveryTag(subscription: 0, epoch: 1, number: UInt64(number)))
+            tag: AMQPDeliveryTag(subscription: 0, epoch: epoch, number: UInt64(number)))
     }
 }

@@ -84,12 +84,13 @@ struct EndpointCall: Sendable {
         )
         let topology = Topology(prefix: "", shardCount: 1)
         let reads = TenantReads(postgres: postgres, connections: 1)
+        let answers = DecidedAnswers(reads: reads)
         let server = try APIServer(
             address: HTTPServer.Address(host: "127.0.0.1", port: 1, identity: nil), rootKey: "", reads: reads,
-            topology: topology,
-            commandWait: .seconds(1), replica: Replica(postgres: postgres, metrics: metrics, logger: logger),
+            answers: answers, topology: topology, commandWait: .seconds(1),
+            replica: Replica(postgres: postgres, metrics: metrics, logger: logger),
             gateway: CommandGateway(
-                amqp: amqp, topology: topology, answers: DecidedAnswers(reads: reads), metrics: metrics, logger: logger),
+                amqp: amqp, topology: topology, answers: answers, metrics: metrics, logger: logger),
             metrics: metrics, logger: logger)
         return Set(server.endpoints)
     }
