@@ -39,13 +39,22 @@ package struct Entitlement: Hashable, Sendable {
             return Entitlement(
                 denial: .featureNotPriced, cost: nil, ruleID: nil, spendable: spendable, affordableUnits: 0)
         }
-        let cost = try rule.model.cost(units: units)
+        let cost: Millicredits
+        do {
+            cost = try rule.price.priced(.units(units), attributes: .none, used: PeriodUsage()).cost
+        } catch .outOfRange {
+            throw AmountOutOfRange()
+        } catch {
+            return Entitlement(
+                denial: .featureNotPriced, cost: nil, ruleID: nil, spendable: spendable, affordableUnits: 0)
+        }
         return Entitlement(
             denial: cost.rawValue <= spendable ? nil : .insufficientCredits,
             cost: cost,
             ruleID: rule.id,
             spendable: spendable,
-            affordableUnits: rule.model.affordableUnits(funds: try Millicredits(spendable))
+            affordableUnits: rule.price.affordableUnits(
+                funds: spendable, attributes: .none, used: PeriodUsage()) ?? 0
         )
     }
 }
