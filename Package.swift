@@ -199,7 +199,8 @@ let package = Package(
         .testTarget(name: "CreditsTests", dependencies: ["Credits"], swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
         .testTarget(
-            name: "MeteringTests", dependencies: ["Credits", "Metering", "SeededRandom"], swiftSettings: settings),
+            name: "MeteringTests", dependencies: ["Credits", "JSON", "Metering", "SeededRandom"],
+            swiftSettings: settings),
         .testTarget(
             name: "LedgerTests", dependencies: ["Credits", "Ledger", "Metering", "SeededRandom", crypto],
             swiftSettings: settings),

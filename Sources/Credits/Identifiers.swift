@@ -131,13 +131,16 @@ package enum PublicIDKind: String, Sendable {
     case tenant = "ten"
     case key = "key"
     case operation = "op"
+    case reservation = "res"
+    case spendCap = "cap"
+    case testClock = "clk"
 }
 
 /// A prefixed, sortable public id: `<prefix>_` and 26 characters that carry 128 bits.
 ///
 /// The alphabet is Crockford's base 32 in lower case, most significant digit first, so that ids of one kind sort as
-/// their values do. Block, entry and usage ids carry the account's number and the block's number or the entry's
-/// sequence; the others carry the creation time and randomness.
+/// their values do. Ids of what an account numbers itself (blocks, entries, usage, reservations, spend caps) carry the
+/// account's number and that number; the others carry the creation time and randomness.
 package struct PublicID: Hashable, Sendable, CustomStringConvertible {
     package let kind: PublicIDKind
     package let bits: Bits128
