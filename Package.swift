@@ -159,7 +159,8 @@ let package = Package(
         .executableTarget(
             name: "QuotaStackCLI",
             dependencies: [
-                "API", "Doctor", "Failpoints", "Ingest", "JSON", "LoadGenerator", "Messaging", "Migrations", "Nodes",
+                "API", "Doctor", "Failpoints", "Ingest", "JSON", "Ledger", "LoadGenerator", "Messaging", "Migrations",
+                "Nodes",
                 "Postgres",
                 "Runtime",
                 "Storage", arguments, logging, nioCore, nioHTTP1,
