@@ -121,6 +121,8 @@ final class ReplicaMap: Sendable {
             environments.withLock { $0[id]?.catalogue.features[feature.key] = feature }
         case .rule(let id, let rule):
             environments.withLock { $0[id]?.catalogue.prices[rule.featureKey, default: PriceList()].insert(rule) }
+        case .package(let id, let package):
+            environments.withLock { $0[id]?.catalogue.packages[package.key] = package }
         case .key(let hash, let key):
             keys.withLock { $0[hash] = key }
         }
@@ -162,6 +164,7 @@ enum CatalogueRow {
     case environment(EnvironmentID, EnvironmentKind, EnvironmentConfig, version: Int64)
     case feature(EnvironmentID, Feature)
     case rule(EnvironmentID, MeteringRule)
+    case package(EnvironmentID, TopupPackage)
     case key(KeyHash, ReplicaKey)
 }
 
