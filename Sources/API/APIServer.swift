@@ -52,6 +52,7 @@ package struct APIServer: Service {
             CatalogueRoutes(site: site).add(to: &routes)
             MeteringRuleRoutes(site: site).add(to: &routes)
             PackageRoutes(site: site).add(to: &routes)
+            TestClockRoutes(site: site).add(to: &routes)
             AccountRoutes(site: site).add(to: &routes)
             EntitlementRoutes(gate: gate).add(to: &routes)
             UsageRoutes(site: site).add(to: &routes)
