@@ -99,7 +99,7 @@ package struct BookVerifier {
             PostgresQuery(
                 """
                 select b.account_id, b.number, b.original, b.remaining, b.held, b.priority, b.expires_at, b.price_paid,
-                    b.feature_keys
+                    b.feature_keys, b.revoked_at
                 from unnest($1::integer[], $2::bigint[]) as k (environment_id, account_id)
                 join blocks b using (environment_id, account_id)
                 """, Self.keys(page)),
@@ -118,15 +118,7 @@ package struct BookVerifier {
         while true {
             let result = try await connection.run(
                 PostgresQuery(
-                    """
-                    select environment_id, account_id, sequence, type, amount, reserved_delta, overage_delta,
-                        balance_after, reserved_after, allocation_blocks, allocation_amounts, feature_key, units, rule_id,
-                        idempotency_key, reason, metadata, effective_at, recorded_at, hash
-                    from entries
-                    where (environment_id, account_id, sequence) > ($1, $2, $3)
-                        and (environment_id, account_id) <= ($4, $5)
-                    order by environment_id, account_id, sequence limit $6
-                    """,
+                    Self.pageOfEntries,
                     [
                         .int32(last.0.rawValue), .int64(last.1.rawValue), .int64(last.2),
                         .int32(final.environmentID.rawValue), .int64(final.id.rawValue),
@@ -143,6 +135,14 @@ package struct BookVerifier {
             onProgress(report)
         }
     }
+
+    private static let pageOfEntries = PostgresStatement(
+        """
+        select \(EntryStore.columns(of: "e"))
+        from entries e
+        where (e.environment_id, e.account_id, e.sequence) > ($1, $2, $3) and (e.environment_id, e.account_id) <= ($4, $5)
+        order by e.environment_id, e.account_id, e.sequence limit $6
+        """)
 
     private static func keys(_ page: [Account]) -> [PostgresValue] {
         [.int32s(page.map(\.environmentID.rawValue)), .int64s(page.map(\.id.rawValue))]
