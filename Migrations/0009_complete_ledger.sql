@@ -7,7 +7,9 @@ alter table accounts
     add column reservation_count integer not null default 0,
     add column settings text,
     add column counters text,
-    add column test_clock_id uuid;
+    add column test_clock_id uuid,
+    add constraint accounts_test_clock_fkey foreign key (environment_id, test_clock_id)
+        references test_clocks (environment_id, clock_id);
 
 create index accounts_test_clock on accounts (environment_id, test_clock_id) where test_clock_id is not null;
 
@@ -34,6 +36,9 @@ alter table entries
 create index entries_reservation on entries (environment_id, account_id, reservation) where reservation is not null;
 create index entries_settling on entries (environment_id, account_id, sequence)
     where overage_delta < 0 or refunds is not null;
+
+-- Which blocks have expired, and are not just spent.
+create index entries_expired on entries (environment_id, account_id) where type = 'expire';
 
 -- Credits put aside for jobs. `estimate`, `watermark` and `windows` are canonical JSON; `held` is the sum of
 -- `hold_amounts`.

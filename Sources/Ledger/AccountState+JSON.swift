@@ -1,4 +1,4 @@
-package import Credits
+import Credits
 import JSON
 import Metering
 
