@@ -17,9 +17,13 @@ package enum SchemaMigrations {
         Migration(name: "0005_suspects", sql: text(PackageResources._005_suspects_sql), assertion: nil),
         Migration(name: "0006_audit", sql: text(PackageResources._006_audit_sql), assertion: nil),
         Migration(
+            name: "0008_catalogue",
+            sql: text(PackageResources._008_catalogue_sql),
+            assertion: text(PackageResources._008_catalogue_after_sql)),
+        Migration(
             name: "0009_complete_ledger",
             sql: text(PackageResources._009_complete_ledger_sql),
-            assertion: text(PackageResources._003_roles_after_sql)),
+            assertion: text(PackageResources._008_catalogue_after_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -26,6 +26,8 @@ package enum AuditAction: String, Sendable, CaseIterable {
     case rollKey = "api_key.roll"
     case revokeKey = "api_key.revoke"
     case updateConfig = "config.update"
+    case createTestClock = "test_clock.create"
+    case advanceTestClock = "test_clock.advance"
     case createTenant = "tenant.create"
 
     /// Where the mutation belongs: who may read the area may see what became of it.
@@ -39,7 +41,7 @@ package enum AuditAction: String, Sendable, CaseIterable {
             .reservations
         case .createSpendCap, .deleteSpendCap: .entitlements
         case .createFeature, .updateFeature, .createRule: .catalog
-        case .createKey, .rollKey, .revokeKey, .updateConfig, .createTenant: .admin
+        case .createKey, .rollKey, .revokeKey, .updateConfig, .createTestClock, .advanceTestClock, .createTenant: .admin
         }
     }
 
@@ -76,6 +78,8 @@ package enum AuditAction: String, Sendable, CaseIterable {
         case .updateFeature: self = .updateFeature
         case .createRule: self = .createRule
         case .updateConfig: self = .updateConfig
+        case .createTestClock: self = .createTestClock
+        case .advanceTestClock: self = .advanceTestClock
         }
     }
 }

@@ -8,6 +8,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
     case invalidCursor = "invalid_cursor"
     case unauthenticated
     case forbiddenScope = "forbidden_scope"
+    case testModeOnly = "test_mode_only"
     case insufficientCredits = "insufficient_credits"
     case notFound = "not_found"
     case unknownFeature = "unknown_feature"
@@ -27,7 +28,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .invalidRequest, .unknownField, .amountOutOfRange, .invalidCursor: 400
         case .unauthenticated: 401
         case .insufficientCredits: 402
-        case .forbiddenScope: 403
+        case .forbiddenScope, .testModeOnly: 403
         case .notFound, .unknownFeature, .unknownEndUser: 404
         case .conflict, .featureNotPriced: 409
         case .bodyTooLarge: 413
@@ -47,6 +48,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .invalidCursor: "The cursor is not one of ours"
         case .unauthenticated: "No valid API key"
         case .forbiddenScope: "The key may not do this"
+        case .testModeOnly: "This is for test environments only"
         case .insufficientCredits: "Not enough credits"
         case .notFound: "There is no such thing"
         case .unknownFeature: "There is no such feature"
