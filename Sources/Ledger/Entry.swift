@@ -1,5 +1,6 @@
 package import Credits
 package import JSON
+package import Metering
 
 /// What an entry of the ledger records.
 package enum EntryType: String, Sendable, CaseIterable {
@@ -160,7 +161,8 @@ extension Entry {
             json.key("quantities")
             json.beginObject()
             for (dimension, quantity) in details.quantities.sorted(by: { $0.key < $1.key }) {
-                json.member(dimension, quantity)
+                json.key(dimension)
+                json.value(quantity)
             }
             json.endObject()
         }

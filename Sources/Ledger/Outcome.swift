@@ -1,5 +1,4 @@
 package import Credits
-package import Metering
 
 /// What became of an action.
 package enum Outcome: Hashable, Sendable {

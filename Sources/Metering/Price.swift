@@ -149,16 +149,80 @@ extension Price {
         return PricedEvent(cost: try inRange(event.cost), periodUnits: event.periodUnits, lines: event.lines)
     }
 
-    /// The most units of one event whose cost is at most `funds`: never more than 2^53 − 1, and 0 when no row matches.
+    /// The most units of one event, not above `ceiling`, whose cost is at most `funds`; 0 when no row matches.
     ///
     /// - Parameter funds: mc, not negative. A cost beyond 2^53 − 1 does not exist, so funds beyond it buy nothing more.
     /// - Returns: Nil for a price with dimensions, which no single number answers.
-    package func affordableUnits(funds: Int64, attributes: Attributes, used: PeriodUsage) -> Int64? {
+    package func affordableUnits(
+        funds: Int64, ceiling: Int64 = Millicredits.limit, attributes: Attributes, used: PeriodUsage
+    ) -> Int64? {
         switch terms(for: attributes) {
         case .model(let model):
-            model.affordableUnits(funds: min(funds, Millicredits.limit), used: used.used[""] ?? 0)
+            model.affordableUnits(
+                funds: min(funds, Millicredits.limit), ceiling: ceiling, used: used.used[""] ?? 0)
         case .dimensions: nil
         case nil: 0
+        }
+    }
+}
+
+extension Price {
+    /// What an event costs more when it has grown: `to` priced, less `from` priced, each dimension on its own. Tiers that fill
+    /// over the period take the growth alone, after `used`, which holds what was counted of `from`.
+    ///
+    /// - Returns: The cost may be negative: by volume more units may cost less.
+    package func growth(
+        from: Measure?, to: Measure, attributes: Attributes, used: PeriodUsage
+    ) throws(PricingFailure) -> PricedEvent {
+        guard let from else { return try priced(to, attributes: attributes, used: used) }
+        guard let terms = terms(for: attributes) else { throw .noMatchingRow }
+        let before = try priced(from.keeping { !terms.isPeriodScoped($0) }, attributes: attributes, used: used)
+        let after = try priced(
+            to.growing(from: from) { terms.isPeriodScoped($0) }, attributes: attributes, used: used)
+        let cost = try inRange(Int128(after.cost.rawValue) - Int128(before.cost.rawValue))
+        return PricedEvent(cost: cost, periodUnits: after.periodUnits, lines: after.lines)
+    }
+}
+
+extension Price.Terms {
+    /// - Parameter dimension: "" for units.
+    fileprivate func isPeriodScoped(_ dimension: String) -> Bool {
+        switch self {
+        case .model(let model): model.isPeriodScoped
+        case .dimensions(let models): models[dimension]?.isPeriodScoped ?? false
+        }
+    }
+}
+
+extension Measure {
+    /// The larger of two measures, dimension by dimension. Of units and quantities, which have no common measure, the other's.
+    package func larger(_ other: Measure) -> Measure {
+        switch (self, other) {
+        case (.units(let left), .units(let right)): .units(max(left, right))
+        case (.quantities(let left), .quantities(let right)): .quantities(left.merging(right, uniquingKeysWith: max))
+        default: other
+        }
+    }
+
+    fileprivate func keeping(_ isKept: (String) -> Bool) -> Measure {
+        switch self {
+        case .units(let units): .units(isKept("") ? units : 0)
+        case .quantities(let quantities): .quantities(quantities.filter { isKept($0.key) })
+        }
+    }
+
+    /// The measure, less what it was before in those dimensions that count their growth alone.
+    fileprivate func growing(from before: Measure, where countsGrowth: (String) -> Bool) -> Measure {
+        switch (self, before) {
+        case (.units(let units), .units(let earlier)):
+            .units(countsGrowth("") ? max(0, units - earlier) : units)
+        case (.quantities(let quantities), .quantities(let earlier)):
+            .quantities(
+                Dictionary(
+                    uniqueKeysWithValues: quantities.map { name, units in
+                        (name, countsGrowth(name) ? max(0, units - (earlier[name] ?? 0)) : units)
+                    }))
+        default: self
         }
     }
 }

@@ -121,11 +121,11 @@ extension PricingModel {
         }
     }
 
-    /// The most units of one event that cost at most `funds` (not negative), at most 2^53 − 1.
+    /// The most units of one event, not above `ceiling`, that cost at most `funds` (not negative).
     ///
     /// - Parameter used: As in `lines`.
-    func affordableUnits(funds: Int64, used: Int64) -> Int64 {
-        let most = Int128(Millicredits.limit)
+    func affordableUnits(funds: Int64, ceiling: Int64, used: Int64) -> Int64 {
+        let most = Int128(ceiling)
         let funds = Int128(max(funds, 0))
         let units: Int128
         switch self {
@@ -141,9 +141,10 @@ extension PricingModel {
         case .graduated(let tiers, .period):
             // A period's count stays in the range of the amounts as well.
             let before = Int128(max(used, 0))
-            units = max(0, min(Self.affordableGraduated(tiers, funds: funds, from: before), most - before))
+            let room = Int128(Millicredits.limit) - before
+            units = max(0, min(Self.affordableGraduated(tiers, funds: funds, from: before), room))
         case .volume(let tiers):
-            units = Self.affordableByVolume(tiers, funds: funds)
+            units = Self.affordableByVolume(tiers, funds: funds, ceiling: most)
         }
         return Int64(min(units, most))
     }
@@ -166,9 +167,9 @@ extension PricingModel {
 
     /// Looks from the last tier backwards, since more units may cost less: the first tier in which any number of units is
     /// affordable holds the most.
-    private static func affordableByVolume(_ tiers: [Tier], funds: Int128) -> Int128 {
+    private static func affordableByVolume(_ tiers: [Tier], funds: Int128, ceiling: Int128) -> Int128 {
         for span in TierSpan.all(of: tiers).reversed() where span.flatFee <= funds {
-            let last = min(span.end, Int128(Millicredits.limit))
+            let last = min(span.end, ceiling)
             let units = span.unitCost > 0 ? min((funds - span.flatFee) / span.unitCost, last) : last
             if units > span.start { return units }
         }
