@@ -102,6 +102,7 @@ let package = Package(
                 .embedInCode("0004_ledger_workers.sql"),
                 .embedInCode("0005_suspects.sql"),
                 .embedInCode("0006_audit.sql"),
+                .embedInCode("0008_catalogue.sql"), .embedInCode("0008_catalogue.after.sql"),
             ],
             swiftSettings: settings),
         .target(

@@ -13,7 +13,7 @@ extension AccountDraft {
         var charges = ChargeState.all(of: named, among: known)
         let refundable = charges.reduce(0) { $0 + $1.refundable }
         let amount = try refund.extent.amount(of: charges, refundable: refundable)
-        guard (try? account.balance + Millicredits.zero.changed(by: amount)) != nil else {
+        guard let credits = try? Millicredits(amount), (try? account.balance + credits) != nil else {
             throw .amountOutOfRange(field: refund.extent.field)
         }
         let compensationExpiry = refund.compensationExpiry ?? .at(now.adding(seconds: Refund.compensationSeconds))

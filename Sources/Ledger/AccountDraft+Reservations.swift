@@ -170,13 +170,14 @@ extension AccountDraft {
             guard case .units = measure else { throw .wrongMeasure(.unitsExpected) }
             return (0, [:])
         }
-        var earlier: Measure?
-        if case .measured(let watermark, _) = reservation.watermark { earlier = watermark }
+        let used = account.counters.periodUsage(of: reservation.featureKey, now: context.now)
         do throws(PricingFailure) {
-            let growth = try rule.price.growth(
-                from: earlier, to: measure, attributes: attributes,
-                used: account.counters.periodUsage(of: reservation.featureKey, now: context.now))
-            // By volume more units may cost less; what was charged on the way stays charged.
+            // By volume more units may cost less; what was charged on the way stays charged, and counts.
+            guard rule.price.isPeriodScoped, case .measured(let earlier, _) = reservation.watermark else {
+                let priced = try rule.price.priced(measure, attributes: attributes, used: used)
+                return (max(0, priced.cost.rawValue - reservation.charged.rawValue), priced.periodUnits)
+            }
+            let growth = try rule.price.growth(from: earlier, to: measure, attributes: attributes, used: used)
             return (max(0, growth.cost.rawValue), growth.periodUnits)
         } catch {
             switch error {

@@ -38,10 +38,7 @@ extension Entitlement {
         _ request: EntitlementRequest, quota: Quota?, _ account: Account, _ catalogue: Catalogue, now: Instant
     ) throws(EntitlementFailure) {
         let feature = request.feature
-        let rule =
-            if let ruleID = request.ruleID { catalogue.rule(id: ruleID, of: feature) } else {
-                catalogue.rule(for: feature, at: request.occurredAt ?? now)
-            }
+        let rule = catalogue.rule(for: feature, at: request.occurredAt ?? now)
         if let quota {
             self.quota = account.counters.state(of: quota, feature: feature, zone: catalogue.config.zone, now: now)
         }
@@ -56,6 +53,7 @@ extension Entitlement {
         switch request.demand {
         case .credits(let credits):
             cost = credits
+            ruleID = rule?.id
         case .measured(let measure, let attributes):
             guard let rule else {
                 guard case .units = measure else { throw .wrongMeasure(.unitsExpected) }

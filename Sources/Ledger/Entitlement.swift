@@ -17,14 +17,11 @@ package struct EntitlementRequest: Hashable, Sendable {
     package var demand: Demand
     /// The instant whose prices count; nil means now.
     package var occurredAt: Instant?
-    /// The rule version to price by instead of the one in force.
-    package var ruleID: PublicID?
 
-    package init(feature: FeatureKey, demand: Demand, occurredAt: Instant? = nil, ruleID: PublicID? = nil) {
+    package init(feature: FeatureKey, demand: Demand, occurredAt: Instant? = nil) {
         self.feature = feature
         self.demand = demand
         self.occurredAt = occurredAt
-        self.ruleID = ruleID
     }
 }
 

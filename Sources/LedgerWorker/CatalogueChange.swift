@@ -84,35 +84,61 @@ struct CatalogueChange {
         case .revokeKey(let id): return try await revokeKey(id, now: now)
         case .rollKey(let id, let key, let overlapSeconds, let grantor):
             return try await rollKey(id, key, overlapSeconds: overlapSeconds, grantor: grantor, now: now)
-        case .createFeature(let key, let name, let unitName):
-            return try await createFeature(key, name: name, unitName: unitName, now: now)
-        case .updateFeature(let key, let change):
-            let updated = try await CatalogueStore.updateFeature(
-                key, change, environmentID: environmentID, now: now, on: connection)
-            guard let updated else { return unknownFeature(key) }
-            return answer(200) { $0.feature(updated) }
+        case .createFeature(let feature): return try await createFeature(feature, now: now)
+        case .updateFeature(let key, let change): return try await updateFeature(key, change, now: now)
         case .createRule(let featureKey, let model, let effectiveFrom):
             return try await createRule(featureKey, model: model, effectiveFrom: effectiveFrom ?? now, now: now)
-        case .updateConfig(let change):
-            let config = try await CatalogueStore.updateConfig(change, environmentID: environmentID, on: connection)
-            guard let config else { return noEnvironment }
-            return answer(200) { $0.config(config) }
+        case .updateConfig(let change): return try await updateConfig(change)
+        case .createTestClock(let instant): return try await createTestClock(instant, kind: kind, now: now)
+        case .advanceTestClock(let id, let instant):
+            return try await advanceTestClock(id, to: instant, kind: kind, now: now)
         }
     }
 
-    private func createFeature(
-        _ key: FeatureKey, name: String, unitName: String?, now: Instant
-    ) async throws -> Answer {
-        guard try await CatalogueReads.feature(key, environmentID: environmentID, on: connection) == nil else {
+    private func createFeature(_ new: NewFeature, now: Instant) async throws -> Answer {
+        guard try await CatalogueReads.feature(new.key, environmentID: environmentID, on: connection) == nil else {
             let problem = Problem(
-                .conflict, "There is a feature \(key.rawValue) already. Change it with PATCH, or choose another key.",
+                .conflict,
+                "There is a feature \(new.key.rawValue) already. Change it with PATCH, or choose another key.",
                 errors: [Problem.FieldError(pointer: "/key", detail: "is taken")])
             return Answer(problem, requestID: requestID)
         }
         let feature = FeatureRecord(
-            key: key, name: name, unitName: unitName, createdAt: now, updatedAt: now, archivedAt: nil)
+            key: new.key, name: new.name, type: new.type, unitName: new.unitName, quota: new.quota, createdAt: now,
+            updatedAt: now, archivedAt: nil)
         try await CatalogueStore.insertFeature(feature, environmentID: environmentID, on: connection)
         return answer(201) { $0.feature(feature) }
+    }
+
+    private func updateFeature(_ key: FeatureKey, _ change: FeatureChange, now: Instant) async throws -> Answer {
+        if case .set(.some) = change.quota,
+            let feature = try await CatalogueReads.feature(key, environmentID: environmentID, on: connection),
+            feature.type != .metered
+        {
+            return refused(
+                Problem(
+                    .invalidRequest,
+                    "\(key.rawValue) is a \(feature.type.rawValue) feature: only metered ones have a quota.",
+                    errors: [Problem.FieldError(pointer: "/quota", detail: "is for metered features only")]))
+        }
+        let updated = try await CatalogueStore.updateFeature(
+            key, change, environmentID: environmentID, now: now, on: connection)
+        guard let updated else { return unknownFeature(key) }
+        return answer(200) { $0.feature(updated) }
+    }
+
+    private func updateConfig(_ change: ConfigChange) async throws -> Answer {
+        if case .set(let name?) = change.timeZone,
+            try await !CatalogueStore.isTimeZone(name, on: connection)
+        {
+            return refused(
+                Problem(
+                    .invalidRequest, "There is no time zone of that name. Use one such as Europe/Berlin.",
+                    errors: [Problem.FieldError(pointer: "/timezone", detail: "must be the IANA name of a time zone")]))
+        }
+        let config = try await CatalogueStore.updateConfig(change, environmentID: environmentID, on: connection)
+        guard let config else { return noEnvironment }
+        return answer(200) { $0.config(config) }
     }
 
     private func createRule(
@@ -142,6 +168,10 @@ struct CatalogueChange {
 
     var noEnvironment: Answer {
         Answer(Problem(.notFound, "The environment of this key is gone."), requestID: requestID)
+    }
+
+    func refused(_ problem: Problem) -> Answer {
+        Answer(problem, requestID: requestID)
     }
 
     func answer(_ status: UInt16, _ write: (inout JSONWriter) -> Void) -> Answer {

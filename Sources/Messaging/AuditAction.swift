@@ -14,6 +14,8 @@ package enum AuditAction: String, Sendable, CaseIterable {
     case rollKey = "api_key.roll"
     case revokeKey = "api_key.revoke"
     case updateConfig = "config.update"
+    case createTestClock = "test_clock.create"
+    case advanceTestClock = "test_clock.advance"
     case createTenant = "tenant.create"
 
     /// Where the mutation belongs: who may read the area may see what became of it.
@@ -22,7 +24,7 @@ package enum AuditAction: String, Sendable, CaseIterable {
         case .createUsage: .usage
         case .grantCredits, .createEndUser, .updateEndUser: .credits
         case .createFeature, .updateFeature, .createRule: .catalog
-        case .createKey, .rollKey, .revokeKey, .updateConfig, .createTenant: .admin
+        case .createKey, .rollKey, .revokeKey, .updateConfig, .createTestClock, .advanceTestClock, .createTenant: .admin
         }
     }
 
@@ -47,6 +49,8 @@ package enum AuditAction: String, Sendable, CaseIterable {
         case .updateFeature: self = .updateFeature
         case .createRule: self = .createRule
         case .updateConfig: self = .updateConfig
+        case .createTestClock: self = .createTestClock
+        case .advanceTestClock: self = .advanceTestClock
         }
     }
 }

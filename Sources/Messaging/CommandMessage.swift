@@ -4,7 +4,7 @@ import Metering
 
 /// One message of a command queue: the requests that were waiting for it. The format is versioned by its first byte.
 package struct CommandMessage: Hashable, Sendable {
-    private static let version: UInt8 = 2
+    private static let version: UInt8 = 3
     /// When it was sent, by the sender's clock.
     package let sentAt: Instant
     package var requests: [CommandRequest]
@@ -211,17 +211,20 @@ extension ByteWriter {
         case .revokeKey(let id):
             write(UInt8(3))
             write(id)
-        case .createFeature(let key, let name, let unitName):
+        case .createFeature(let feature):
             write(UInt8(4))
-            write(key.rawValue)
-            write(name)
-            write(unitName)
+            write(feature.key.rawValue)
+            write(feature.name)
+            write(feature.type.rawValue)
+            write(feature.unitName)
+            write(feature.quota?.canonicalJSON)
         case .updateFeature(let key, let change):
             write(UInt8(5))
             write(key.rawValue)
             write(change.name)
             write(change.unitName)
             write(change.isArchived) { $0.write($1 as Bool) }
+            write(change.quota) { $0.write($1?.canonicalJSON) }
         case .createRule(let featureKey, let model, let effectiveFrom):
             write(UInt8(6))
             write(featureKey.rawValue)
@@ -247,6 +250,16 @@ extension ByteWriter {
             for setting in [change.rateLimitPerSecond, change.failClosedOverMilliseconds] {
                 write(setting) { writer, value in writer.write(value) { $0.write($1 as Int32) } }
             }
+            write(change.overagePolicy) { $0.write($1?.rawValue) }
+            write(change.overageLimit) { writer, value in writer.write(value) { $0.write($1.rawValue) } }
+            write(change.timeZone) { $0.write($1 as String?) }
+        case .createTestClock(let now):
+            write(UInt8(9))
+            write(now)
+        case .advanceTestClock(let id, let instant):
+            write(UInt8(10))
+            write(id)
+            write(instant)
         }
     }
 
@@ -399,12 +412,13 @@ extension ByteReader {
         case 1: return .createTenant(name: try string(), liveKey: try newKey(), testKey: try newKey())
         case 2: return .createKey(name: try string(), try newKey(), try keyRights(), grantor: try keyRights())
         case 3: return .revokeKey(id: try bits128())
-        case 4: return .createFeature(key: try featureKey(), name: try string(), unitName: try optionalString())
+        case 4: return .createFeature(try newFeature())
         case 5:
             let key = try featureKey()
             let change = FeatureChange(
                 name: try optionalString(), unitName: try optionalString(),
-                isArchived: try optional { (reader) throws(CodingError) in try reader.boolean() })
+                isArchived: try optional { (reader) throws(CodingError) in try reader.boolean() },
+                quota: try fieldChange { (reader) throws(CodingError) in try reader.quota() })
             return .updateFeature(key: key, change)
         case 6:
             let key = try featureKey()
@@ -418,9 +432,39 @@ extension ByteReader {
             return .updateConfig(
                 ConfigChange(
                     rateLimitPerSecond: try setting(in: EnvironmentConfig.rateLimits),
-                    failClosedOverMilliseconds: try setting(in: EnvironmentConfig.failClosedLimits)))
+                    failClosedOverMilliseconds: try setting(in: EnvironmentConfig.failClosedLimits),
+                    overagePolicy: try fieldChange { (reader) throws(CodingError) in try reader.overagePolicy() },
+                    overageLimit: try fieldChange { (reader) throws(CodingError) in try reader.overageLimit() },
+                    timeZone: try fieldChange { (reader) throws(CodingError) in try reader.optionalString() }))
+        case 9: return .createTestClock(now: try instant())
+        case 10: return .advanceTestClock(id: try bits128(), to: try instant())
         default: throw .invalid(field: "catalogue action")
         }
+    }
+
+    private mutating func newFeature() throws(CodingError) -> NewFeature {
+        let key = try featureKey()
+        let name = try string()
+        guard let type = FeatureType(rawValue: try string()) else { throw .invalid(field: "type of feature") }
+        return NewFeature(key: key, name: name, type: type, unitName: try optionalString(), quota: try quota())
+    }
+
+    private mutating func quota() throws(CodingError) -> Quota? {
+        guard let text = try optionalString() else { return nil }
+        guard let quota = try? Quota(json: text) else { throw .invalid(field: "quota") }
+        return quota
+    }
+
+    private mutating func overagePolicy() throws(CodingError) -> OveragePolicy? {
+        guard let text = try optionalString() else { return nil }
+        guard let policy = OveragePolicy(rawValue: text) else { throw .invalid(field: "overage policy") }
+        return policy
+    }
+
+    private mutating func overageLimit() throws(CodingError) -> Millicredits? {
+        let limit = try optional { (reader) throws(CodingError) in try reader.amount() }
+        guard limit.map({ $0 >= .zero }) ?? true else { throw .invalid(field: "overage limit") }
+        return limit
     }
 
     private mutating func pricingModel() throws(CodingError) -> PricingModel {

@@ -36,7 +36,7 @@ final class ReplicaMap: Sendable {
     func keyHolder(_ hash: KeyHash) -> KeyHolder? {
         guard let key = keys.withLock({ $0[hash] }), !key.isRevoked else { return nil }
         let environment = environments.withLock { environments in
-            environments[key.environmentID].map { (kind: $0.kind, config: $0.config) }
+            environments[key.environmentID].map { (kind: $0.kind, config: $0.catalogue.config) }
         }
         guard let environment else { return nil }
         return KeyHolder(
@@ -113,7 +113,7 @@ final class ReplicaMap: Sendable {
         case .environment(let id, let kind, let config, let version):
             environments.withLock { environments in
                 var environment = environments[id] ?? ReplicaEnvironment(kind: kind)
-                environment.config = config
+                environment.catalogue.config = config
                 environment.version = version
                 environments[id] = environment
             }
@@ -121,6 +121,8 @@ final class ReplicaMap: Sendable {
             environments.withLock { $0[id]?.catalogue.features[feature.key] = feature }
         case .rule(let id, let rule):
             environments.withLock { $0[id]?.catalogue.prices[rule.featureKey, default: PriceList()].insert(rule) }
+        case .testClock(let id, let clock, let instant):
+            environments.withLock { $0[id]?.catalogue.testClocks[clock] = instant }
         case .key(let hash, let key):
             keys.withLock { $0[hash] = key }
         }
@@ -162,6 +164,7 @@ enum CatalogueRow {
     case environment(EnvironmentID, EnvironmentKind, EnvironmentConfig, version: Int64)
     case feature(EnvironmentID, Feature)
     case rule(EnvironmentID, MeteringRule)
+    case testClock(EnvironmentID, PublicID, shows: Instant)
     case key(KeyHash, ReplicaKey)
 }
 
@@ -174,7 +177,6 @@ struct ReplicaKey {
 
 private struct ReplicaEnvironment {
     let kind: EnvironmentKind
-    var config = EnvironmentConfig()
     var version: Int64 = 0
     var catalogue = Catalogue()
 

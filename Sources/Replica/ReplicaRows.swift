@@ -10,6 +10,7 @@ enum ReplicatedTable: String, CaseIterable {
     case features
     case meteringRules = "metering_rules"
     case apiKeys = "api_keys"
+    case testClocks = "test_clocks"
     case accounts
     case blocks
 
@@ -18,9 +19,10 @@ enum ReplicatedTable: String, CaseIterable {
         case .environments:
             [
                 "environment_id", "tenant_id", "kind", "catalogue_version", "rate_limit_per_second",
-                "fail_closed_over_ms",
+                "fail_closed_over_ms", "overage_policy", "overage_limit", "timezone", "zone_starts", "zone_offsets",
             ]
-        case .features: ["environment_id", "feature_key", "archived_at"]
+        case .features: ["environment_id", "feature_key", "archived_at", "type", "quota"]
+        case .testClocks: ["environment_id", "clock_id", "shows"]
         case .meteringRules:
             [
                 "environment_id", "rule_id", "feature_key", "version", "model", "amount", "unit_cost", "per_units",
@@ -106,20 +108,18 @@ extension ReplicaChange {
     init(_ table: ReplicatedTable, _ row: inout some FieldCursor) throws {
         switch table {
         case .environments:
-            let id = try row.environmentID()
-            _ = try row.field()
-            guard let kind = EnvironmentKind(rawValue: try row.field().text()) else {
-                throw ReplicaError.unexpectedValue
-            }
-            let version = try row.field().int64()
-            let config = EnvironmentConfig(
-                rateLimitPerSecond: try row.optional()?.int32(), failClosedOverMilliseconds: try row.optional()?.int32()
-            )
-            self = .catalogue(.environment(id, kind, config, version: version))
+            self = try Self.environment(&row)
         case .features:
             let id = try row.environmentID()
             let key = try row.featureKey()
-            self = .catalogue(.feature(id, Feature(key: key, isArchived: try row.optional() != nil)))
+            let isArchived = try row.optional() != nil
+            guard let type = FeatureType(rawValue: try row.field().text()) else { throw ReplicaError.unexpectedValue }
+            let quota = try row.optional().map { try Quota(json: $0.text()) }
+            self = .catalogue(.feature(id, Feature(key: key, type: type, quota: quota, isArchived: isArchived)))
+        case .testClocks:
+            let id = try row.environmentID()
+            let clock = PublicID(.testClock, Bits128(try row.field().uuid()))
+            self = .catalogue(.testClock(id, clock, shows: Instant(microseconds: try row.field().timestamp())))
         case .meteringRules:
             self = try Self.rule(&row)
         case .apiKeys:
@@ -145,6 +145,27 @@ extension ReplicaChange {
         case .blocks:
             self = try Self.block(&row)
         }
+    }
+
+    private static func environment(_ row: inout some FieldCursor) throws -> ReplicaChange {
+        let id = try row.environmentID()
+        _ = try row.field()
+        guard let kind = EnvironmentKind(rawValue: try row.field().text()) else { throw ReplicaError.unexpectedValue }
+        let version = try row.field().int64()
+        var config = EnvironmentConfig(
+            rateLimitPerSecond: try row.optional()?.int32(), failClosedOverMilliseconds: try row.optional()?.int32())
+        if let name = try row.optional()?.text() {
+            guard let policy = OveragePolicy(rawValue: name) else { throw ReplicaError.unexpectedValue }
+            config.overagePolicy = policy
+        }
+        config.overageLimit = try row.optional().map { try Millicredits(try $0.int64()) }
+        config.timeZone = try row.optional()?.text()
+        let starts = try row.optional()?.array { field throws(PostgresError) in try field.timestamp() }
+        let offsets = try row.optional()?.array { field throws(PostgresError) in try field.int32() }
+        if let starts, let offsets {
+            config.zone = try ZoneRules(storedStarts: starts.compactMap { $0 }, offsets: offsets.compactMap { $0 })
+        }
+        return .catalogue(.environment(id, kind, config, version: version))
     }
 
     private static func rule(_ row: inout some FieldCursor) throws -> ReplicaChange {

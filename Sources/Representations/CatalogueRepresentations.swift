@@ -6,17 +6,22 @@ package import Metering
 package struct FeatureRecord: Hashable, Sendable {
     package let key: FeatureKey
     package let name: String
+    package let type: FeatureType
     package let unitName: String?
+    package let quota: Quota?
     package let createdAt: Instant
     package let updatedAt: Instant
     package let archivedAt: Instant?
 
     package init(
-        key: FeatureKey, name: String, unitName: String?, createdAt: Instant, updatedAt: Instant, archivedAt: Instant?
+        key: FeatureKey, name: String, type: FeatureType, unitName: String?, quota: Quota?, createdAt: Instant,
+        updatedAt: Instant, archivedAt: Instant?
     ) {
         self.key = key
         self.name = name
+        self.type = type
         self.unitName = unitName
+        self.quota = quota
         self.createdAt = createdAt
         self.updatedAt = updatedAt
         self.archivedAt = archivedAt
@@ -52,8 +57,9 @@ extension JSONWriter {
         beginObject()
         member("key", feature.key.rawValue)
         member("name", feature.name)
-        member("type", "metered")
+        member("type", feature.type.rawValue)
         member("unit_name", feature.unitName)
+        member("quota", feature.quota)
         member("archived", feature.archivedAt != nil)
         member("created_at", feature.createdAt as Instant?)
         member("updated_at", feature.updatedAt as Instant?)

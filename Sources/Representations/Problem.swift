@@ -8,6 +8,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
     case invalidCursor = "invalid_cursor"
     case unauthenticated
     case forbiddenScope = "forbidden_scope"
+    case testModeOnly = "test_mode_only"
     case insufficientCredits = "insufficient_credits"
     case spendCapReached = "spend_cap_reached"
     case quotaExceeded = "quota_exceeded"
@@ -33,7 +34,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .invalidRequest, .unknownField, .amountOutOfRange, .invalidCursor: 400
         case .unauthenticated: 401
         case .insufficientCredits, .spendCapReached, .quotaExceeded: 402
-        case .forbiddenScope, .featureNotInPlan: 403
+        case .forbiddenScope, .testModeOnly, .featureNotInPlan: 403
         case .notFound, .unknownFeature, .unknownEndUser: 404
         case .conflict, .featureNotPriced, .reservationNotActive, .paymentAlreadyApplied, .alreadyRefunded: 409
         case .bodyTooLarge: 413
@@ -53,6 +54,7 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .invalidCursor: "The cursor is not one of ours"
         case .unauthenticated: "No valid API key"
         case .forbiddenScope: "The key may not do this"
+        case .testModeOnly: "This is for test environments only"
         case .insufficientCredits: "Not enough credits"
         case .spendCapReached: "A spend cap is reached"
         case .quotaExceeded: "The quota is used up"

@@ -188,6 +188,14 @@ struct RowLevelSecurityTests {
             }
         ),
         (
+            "test clock",
+            { number, connection in
+                let found = try await TestClockStore.find(
+                    TwoEnvironments.id(number), environmentID: EnvironmentID(number), on: connection)
+                return found == nil ? 0 : 1
+            }
+        ),
+        (
             "rule",
             { number, connection in
                 let found = try await CatalogueReads.rule(

@@ -13,6 +13,20 @@ extension JSONReader {
         string(key, expected: FeatureKey.expectation) { FeatureKey($0) }
     }
 
+    /// What a PATCH does to a field: absence keeps it, null clears it.
+    mutating func fieldChange<Value: Hashable & Sendable>(
+        _ key: String, _ read: (inout JSONReader) -> Value?
+    ) -> FieldChange<Value> {
+        let isThere = presence(of: key) != .absent
+        let value = read(&self)
+        return isThere ? .set(value) : .keep
+    }
+
+    /// An amount that is not negative.
+    mutating func optionalAmount(_ key: String) -> Millicredits? {
+        optionalInt64(key, .amount, in: 0...Millicredits.limit).flatMap { try? Millicredits($0) }
+    }
+
     mutating func optionalInstant(_ key: String) -> Instant? {
         optionalString(key, expected: "an RFC 3339 instant, such as 2026-01-31T00:00:00Z") { Instant(rfc3339: $0) }
     }

@@ -30,10 +30,12 @@ struct CatalogueRoutes: Sendable {
         let action = try read(body) { reader -> CatalogueAction? in
             let key = reader.featureKey("key")
             let name = reader.string("name", length: 1...200)
-            _ = reader.choice("type", of: FeatureType.self)
+            let type = reader.choice("type", of: FeatureType.self)
             let unitName = reader.optionalString("unit_name", length: 1...64)
-            guard let key, let name else { return nil }
-            return .createFeature(key: key, name: name, unitName: unitName)
+            let quota = reader.optionalObject("quota") { $0.quota() }
+            if quota != nil, let type, type != .metered { reader.report("quota", "is for metered features only") }
+            guard let key, let name, let type else { return nil }
+            return .createFeature(NewFeature(key: key, name: name, type: type, unitName: unitName, quota: quota))
         }
         return try await site.changeCatalogue(action, caller: caller, request, body, headers)
     }
@@ -48,7 +50,8 @@ struct CatalogueRoutes: Sendable {
             FeatureChange(
                 name: reader.optionalString("name", length: 1...200),
                 unitName: reader.optionalString("unit_name", length: 1...64),
-                isArchived: reader.optionalBool("archived"))
+                isArchived: reader.optionalBool("archived"),
+                quota: reader.fieldChange("quota") { $0.optionalObject("quota") { $0.quota() } })
         }
         return try await site.changeCatalogue(
             .updateFeature(key: key, change), caller: caller, request, body, headers)
@@ -145,11 +148,6 @@ struct CatalogueRoutes: Sendable {
         }
         return .json(page.json(rules, cursor: { [.string("\($0.rule.id)")] }) { $0.rule($1) })
     }
-}
-
-/// The kinds of feature that can be made.
-private enum FeatureType: String, CaseIterable {
-    case metered
 }
 
 private enum ModelName: String, CaseIterable {
