@@ -27,9 +27,15 @@ extension JSONReader {
         optionalInt64(key, .amount, in: 0...Millicredits.limit).flatMap { try? Millicredits($0) }
     }
 
-    mutating func optionalInstant(_ key: String) -> Instant? {
-        optionalString(key, expected: "an RFC 3339 instant, such as 2026-01-31T00:00:00Z") { Instant(rfc3339: $0) }
+    mutating func instant(_ key: String) -> Instant? {
+        string(key, expected: Self.instantExpectation) { Instant(rfc3339: $0) }
     }
+
+    mutating func optionalInstant(_ key: String) -> Instant? {
+        optionalString(key, expected: Self.instantExpectation) { Instant(rfc3339: $0) }
+    }
+
+    private static let instantExpectation = "an RFC 3339 instant, such as 2026-01-31T00:00:00Z"
 
     /// `metadata`: at most 50 members with keys of at most 64 bytes and values that are strings of at most 1,000 bytes,
     /// integers or booleans.

@@ -30,6 +30,11 @@ struct EndpointCall: Sendable {
         .call("POST", "/v1/api-keys/{id}/roll", .write(.admin), [:], 404) { "/v1/api-keys/\($0.keyID)/roll" },
         .call("GET", "/v1/config", .read(.admin), 200),
         .call("PATCH", "/v1/config", .write(.admin), ["fail_closed_over_ms": 77], 200),
+        .call("POST", "/v1/test-clocks", .write(.admin), ["now": "2026-01-01T00:00:00Z"], 201),
+        .call("GET", "/v1/test-clocks/{id}", .read(.admin), 404) { "/v1/test-clocks/\($0.clockID)" },
+        .call("POST", "/v1/test-clocks/{id}/advance", .write(.admin), ["to": "2027-01-01T00:00:00Z"], 404) {
+            "/v1/test-clocks/\($0.clockID)/advance"
+        },
         Self(
             endpoint: Endpoint(method: "GET", path: "/v1/audit-log", access: .scopeOrRoot(.read(.admin))),
             target: { "/v1/audit-log?actor=\($0.keyID)" }, body: nil, stranger: 200),
