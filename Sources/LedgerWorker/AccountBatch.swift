@@ -108,7 +108,8 @@ struct AccountBatch {
             }
             if let payment = item.payment { needs.payments.insert(payment.key) }
             switch item.command.action {
-            case .refund(let refund): needs.histories[item.accountKey, default: HistoryRequest()].charges.insert(refund.charge)
+            case .refund(let refund):
+                needs.histories[item.accountKey, default: HistoryRequest()].charges.insert(refund.charge)
             case .revoke(let revocation):
                 needs.histories[item.accountKey, default: HistoryRequest()].blocks.insert(revocation.block)
             default: break
