@@ -104,6 +104,7 @@ let package = Package(
                 .embedInCode("0006_audit.sql"),
                 .embedInCode("0007_prices.sql"),
                 .embedInCode("0008_catalogue.sql"), .embedInCode("0008_catalogue.after.sql"),
+                .embedInCode("0009_complete_ledger.sql"),
             ],
             swiftSettings: settings),
         .target(

@@ -21,6 +21,10 @@ package enum SchemaMigrations {
             name: "0008_catalogue",
             sql: text(PackageResources._008_catalogue_sql),
             assertion: text(PackageResources._008_catalogue_after_sql)),
+        Migration(
+            name: "0009_complete_ledger",
+            sql: text(PackageResources._009_complete_ledger_sql),
+            assertion: text(PackageResources._008_catalogue_after_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

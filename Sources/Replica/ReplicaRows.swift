@@ -14,6 +14,7 @@ enum ReplicatedTable: String, CaseIterable {
     case testClocks = "test_clocks"
     case accounts
     case blocks
+    case reservations
 
     var columns: [String] {
         switch self {
@@ -37,18 +38,29 @@ enum ReplicatedTable: String, CaseIterable {
         case .accounts:
             [
                 "environment_id", "account_id", "end_user_id", "version", "revision", "balance", "reserved", "overage",
-                "lifetime_granted",
+                "lifetime_granted", "reservation_count", "settings", "counters",
             ]
         case .blocks:
             [
                 "environment_id", "account_id", "number", "original", "remaining", "held", "priority", "expires_at",
-                "price_paid", "feature_keys", "open",
+                "price_paid", "feature_keys", "open", "revoked_at",
+            ]
+        case .reservations:
+            [
+                "environment_id", "account_id", "number", "feature_key", "status", "rule_id", "estimate",
+                "estimated_cost", "hold_blocks", "hold_amounts", "uncovered", "watermark", "charged", "expires_at",
+                "created_at", "windows",
             ]
         }
     }
 
     var snapshotSQL: String {
-        let condition = self == .blocks ? " where open" : ""
+        let condition =
+            switch self {
+            case .blocks: " where open"
+            case .reservations: " where status = 'active'"
+            default: ""
+            }
         return "copy (select \(columns.joined(separator: ", ")) from \(rawValue)\(condition)) to stdout (format binary)"
     }
 }
@@ -76,6 +88,17 @@ extension FieldCursor {
     fileprivate mutating func field() throws -> PostgresField {
         guard let field = try optional() else { throw ReplicaError.unexpectedValue }
         return field
+    }
+
+    /// A value that is stored as text, or that the log did not repeat.
+    fileprivate mutating func stored<Value>(
+        _ read: (String) throws -> Value
+    ) throws -> (value: Value?, isUnchanged: Bool) {
+        switch try next() {
+        case .value(let field): (try read(field.text()), false)
+        case nil: (nil, false)
+        case .unchanged: (nil, true)
+        }
     }
 
     fileprivate mutating func environmentID() throws -> EnvironmentID {
@@ -148,9 +171,14 @@ extension ReplicaChange {
                 AccountRow(
                     id: id, key: AccountKey(environmentID: environmentID, endUserID: endUserID),
                     version: try row.field().int64(), revision: try row.field().int64(), balance: try row.amount(),
-                    reserved: try row.amount(), overage: try row.amount(), lifetimeGranted: try row.amount()))
+                    reserved: try row.amount(), overage: try row.amount(), lifetimeGranted: try row.amount(),
+                    reservationCount: try row.field().int32(),
+                    settings: try row.optional().map { try AccountSettings(storedJSON: $0.text()) } ?? .none,
+                    counters: try row.optional().map { try UsageCounters(storedJSON: $0.text()) } ?? .none))
         case .blocks:
             self = try Self.block(&row)
+        case .reservations:
+            self = try Self.reservation(&row)
         }
     }
 
@@ -234,9 +262,39 @@ extension ReplicaChange {
         case nil: throw ReplicaError.unexpectedValue
         }
         let isOpen = try row.field().bool()
+        let revokedAt = try row.optional().map { Instant(microseconds: try $0.timestamp()) }
         let block = Block(
             number: number, original: original, remaining: remaining, held: held, priority: priority,
-            expiresAt: expiresAt, isPaid: isPaid, featureKeys: featureKeys)
+            expiresAt: expiresAt, isPaid: isPaid, featureKeys: featureKeys, revokedAt: revokedAt)
         return .block(accountID, block, keepsFeatures: keepsFeatures, isOpen: isOpen)
+    }
+    private static func reservation(_ row: inout some FieldCursor) throws -> ReplicaChange {
+        _ = try row.environmentID()
+        let accountID = AccountID(try row.field().int64())
+        let number = try row.field().int32()
+        let featureKey = try row.featureKey()
+        guard let status = ReservationStatus(rawValue: try row.field().text()) else {
+            throw ReplicaError.unexpectedValue
+        }
+        let ruleID = try row.optional().map { PublicID(.rule, Bits128(try $0.uuid())) }
+        let (estimate, keepsEstimate) = try row.stored { try Demand(storedJSON: $0) }
+        let estimatedCost = try row.amount()
+        let holdBlocks = try row.field().array { field throws(PostgresError) in try field.int32() }.compactMap { $0 }
+        let holdAmounts = try row.field().array { field throws(PostgresError) in try field.int64() }.compactMap { $0 }
+        let uncovered = try row.amount()
+        let watermark = try row.optional().map { try Demand(storedJSON: $0.text()) }
+        let charged = try row.amount()
+        let expiresAt = Instant(microseconds: try row.field().timestamp())
+        let createdAt = Instant(microseconds: try row.field().timestamp())
+        let (windows, keepsWindows) = try row.stored { try ReservationWindows(storedJSON: $0) }
+        let reservation = Reservation(
+            number: number, featureKey: featureKey, estimate: estimate ?? .credits(.zero), ruleID: ruleID,
+            estimatedCost: estimatedCost, status: status,
+            holds: zip(holdBlocks, holdAmounts).map { Allocation(block: $0, amount: $1) }, uncovered: uncovered,
+            watermark: watermark, charged: charged, expiresAt: expiresAt, createdAt: createdAt, finishedAt: nil,
+            windows: windows ?? ReservationWindows(), metadata: nil)
+        return .reservation(
+            accountID,
+            ReservationRow(reservation: reservation, keepsEstimate: keepsEstimate, keepsWindows: keepsWindows))
     }
 }
