@@ -67,7 +67,7 @@ let package = Package(
         // Domain: values in, values out; no input or output, no clock, no randomness.
         .target(name: "Credits", swiftSettings: settings),
         .target(name: "JSON", swiftSettings: settings),
-        .target(name: "Metering", dependencies: ["Credits"], swiftSettings: settings),
+        .target(name: "Metering", dependencies: ["Credits", "JSON"], swiftSettings: settings),
         .target(name: "Ledger", dependencies: ["Credits", "JSON", "Metering", crypto], swiftSettings: settings),
         .target(
             name: "Representations", dependencies: ["Credits", "JSON", "Ledger", "Metering"],
@@ -199,7 +199,8 @@ let package = Package(
         .testTarget(name: "CreditsTests", dependencies: ["Credits"], swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
         .testTarget(
-            name: "MeteringTests", dependencies: ["Credits", "Metering", "SeededRandom"], swiftSettings: settings),
+            name: "MeteringTests", dependencies: ["Credits", "JSON", "Metering", "SeededRandom"],
+            swiftSettings: settings),
         .testTarget(
             name: "LedgerTests", dependencies: ["Credits", "Ledger", "Metering", "SeededRandom", crypto],
             swiftSettings: settings),

@@ -38,6 +38,21 @@ package struct CalendarDuration: Hashable, Sendable {
         }
         self.init(months: months, seconds: seconds)
     }
+
+    /// The one spelling of the duration: years, months, days, hours, minutes and seconds, each as far as it is full.
+    package var iso8601: String {
+        var text = "P"
+        for (value, unit) in [(months / 12, "Y"), (months % 12, "M"), (seconds / 86_400, "D")] where value > 0 {
+            text += "\(value)\(unit)"
+        }
+        let time = seconds % 86_400
+        guard time > 0 else { return text }
+        text += "T"
+        for (value, unit) in [(time / 3_600, "H"), (time / 60 % 60, "M"), (time % 60, "S")] where value > 0 {
+            text += "\(value)\(unit)"
+        }
+        return text
+    }
 }
 
 extension Instant {

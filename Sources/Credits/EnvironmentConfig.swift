@@ -5,10 +5,26 @@ package struct EnvironmentConfig: Hashable, Sendable {
     /// Milliseconds, 0 to 86,400,000: a node that has been without the database for longer refuses checks; nil means that
     /// it answers them from its memory however old that is.
     package var failClosedOverMilliseconds: Int32?
+    /// What happens to a use that costs more than there is, for end users of whom nothing else is said; nil is `block`.
+    package var overagePolicy: OveragePolicy?
+    /// The most overage that an end user may have; nil means without limit.
+    package var overageLimit: Millicredits?
+    /// The IANA name of the zone whose days, weeks and months windows follow; nil is UTC.
+    package var timeZone: String?
+    /// What the clocks of `timeZone` show.
+    package var zone: ZoneRules
 
-    package init(rateLimitPerSecond: Int32? = nil, failClosedOverMilliseconds: Int32? = nil) {
+    package init(
+        rateLimitPerSecond: Int32? = nil, failClosedOverMilliseconds: Int32? = nil,
+        overagePolicy: OveragePolicy? = nil, overageLimit: Millicredits? = nil, timeZone: String? = nil,
+        zone: ZoneRules = .utc
+    ) {
         self.rateLimitPerSecond = rateLimitPerSecond
         self.failClosedOverMilliseconds = failClosedOverMilliseconds
+        self.overagePolicy = overagePolicy
+        self.overageLimit = overageLimit
+        self.timeZone = timeZone
+        self.zone = zone
     }
 
     package static let rateLimits: ClosedRange<Int64> = 1...1_000_000

@@ -125,7 +125,7 @@ struct CatalogueChange {
             featureKey, environmentID: environmentID, on: connection)
         let record = RuleRecord(
             rule: MeteringRule(
-                id: PublicID(.rule, newID(at: now, 0)), featureKey: featureKey, version: version, model: model,
+                id: PublicID(.rule, newID(at: now, 0)), featureKey: featureKey, version: version, price: Price(model),
                 effectiveFrom: effectiveFrom),
             createdAt: now)
         try await CatalogueStore.insertRule(record, environmentID: environmentID, on: connection)

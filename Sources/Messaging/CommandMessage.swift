@@ -233,6 +233,7 @@ extension ByteWriter {
                 write(UInt8(2))
                 write(unitCost.rawValue)
                 write(perUnits)
+            default: break
             }
             write(effectiveFrom) { $0.write($1 as Instant) }
         case .rollKey(let id, let key, let overlapSeconds, let grantor):

@@ -168,7 +168,8 @@ extension ReplicaChange {
             .rule(
                 environmentID,
                 MeteringRule(
-                    id: id, featureKey: featureKey, version: version, model: model, effectiveFrom: effectiveFrom)))
+                    id: id, featureKey: featureKey, version: version, price: Price(model), effectiveFrom: effectiveFrom)
+            ))
     }
 
     private static func block(_ row: inout some FieldCursor) throws -> ReplicaChange {

@@ -47,7 +47,8 @@ package enum CatalogueStore {
         }
         return RuleRecord(
             rule: MeteringRule(
-                id: PublicID(.rule, Bits128(try row.uuid(0))), featureKey: key, version: try row.int32(2), model: model,
+                id: PublicID(.rule, Bits128(try row.uuid(0))), featureKey: key, version: try row.int32(2),
+                price: Price(model),
                 effectiveFrom: Instant(microseconds: try row.timestamp(7))),
             createdAt: Instant(microseconds: try row.timestamp(8)))
     }
@@ -201,14 +202,15 @@ package enum CatalogueStore {
         var unitCost: Int64?
         var perUnits: Int64?
         let model: String
-        switch rule.model {
-        case .flat(let value):
+        switch rule.price.choice {
+        case .always(.model(.flat(let value))):
             model = "flat"
             amount = value.rawValue
-        case .perUnit(let cost, let units):
+        case .always(.model(.perUnit(let cost, let units))):
             model = "per_unit"
             unitCost = cost.rawValue
             perUnits = units
+        default: throw StorageError.unknownValue(column: "model")
         }
         _ = try await connection.run(
             PostgresQuery(

@@ -1,0 +1,127 @@
+/// From when until when: the start belongs to it, the end does not.
+package struct TimeWindow: Hashable, Sendable {
+    package let start: Instant
+    package let end: Instant
+
+    package init(start: Instant, end: Instant) {
+        self.start = start
+        self.end = end
+    }
+
+    package func contains(_ instant: Instant) -> Bool {
+        start <= instant && instant < end
+    }
+}
+
+/// What the clocks of a time zone show: its offset from UTC, and the instants at which that changes.
+///
+/// Local days follow each other without gap and overlap, whatever the clocks do: a day begins with the first instant at
+/// which the clocks have reached its midnight. Where midnight is skipped that is the instant of the skip; where the
+/// clocks are put back over midnight the time that is shown twice belongs to the later day. Every function takes every
+/// instant; what would leave the 64-bit range is its end.
+package struct ZoneRules: Hashable, Sendable {
+    package static let utc = ZoneRules(transitions: [], initialOffsetSeconds: 0)
+
+    /// Seconds since 1970 from which on the offset beside it holds, in order.
+    private let starts: [Int64]
+    private let offsets: [Int32]
+    private let initialOffset: Int32
+
+    /// - Parameters:
+    ///   - transitions: in any order, counted in whole seconds; offsets east of UTC are positive, and beyond a day they are a day.
+    ///   - initialOffsetSeconds: the offset before the first of them.
+    package init(transitions: [(at: Instant, offsetSeconds: Int32)], initialOffsetSeconds: Int32) {
+        var starts: [Int64] = []
+        var offsets: [Int32] = []
+        for transition in transitions.sorted(by: { $0.at < $1.at }) {
+            let start = transition.at.microseconds.flooredDivision(by: 1_000_000).quotient
+            if starts.last == start {
+                starts.removeLast()
+                offsets.removeLast()
+            }
+            starts.append(start)
+            offsets.append(Self.withinADay(transition.offsetSeconds))
+        }
+        self.starts = starts
+        self.offsets = offsets
+        initialOffset = Self.withinADay(initialOffsetSeconds)
+    }
+
+    private static func withinADay(_ offset: Int32) -> Int32 {
+        max(-86_400, min(86_400, offset))
+    }
+
+    /// Seconds east of UTC that the clocks are at an instant.
+    package func offset(at instant: Instant) -> Int32 {
+        let seconds = instant.microseconds.flooredDivision(by: 1_000_000).quotient
+        return offset(ofSpan: span(at: seconds))
+    }
+
+    /// The day that the clocks show at a second since 1970.
+    package func localDay(atSecond second: Int64) -> Int64 {
+        (second + Int64(offset(ofSpan: span(at: second)))).flooredDivision(by: 86_400).quotient
+    }
+
+    /// The second since 1970 with which a local day begins; a day is counted from 1970-01-01 and within ±10^9.
+    package func start(ofLocalDay day: Int64) -> Int64 {
+        second(reaching: day * 86_400, from: span(at: day * 86_400 - 86_400))
+    }
+
+    /// The same local time of day so many months, then so many days later; a month that lacks the day ends with its
+    /// last. A local time that is skipped is the instant of the skip, one that is shown twice the first of the two.
+    ///
+    /// - Parameters:
+    ///   - months: 0 to 12,000.
+    ///   - days: 0 to 10^6; with neither months nor days the instant stays.
+    package func adding(months: Int64, days: Int64, to instant: Instant) -> Instant {
+        guard months > 0 || days > 0 else { return instant }
+        let (second, fraction) = instant.microseconds.flooredDivision(by: 1_000_000)
+        let span = span(at: second)
+        let (day, time) = (second + Int64(offset(ofSpan: span))).flooredDivision(by: 86_400)
+        let wanted = (CivilDate.day(day, addingMonths: months) + days) * 86_400 + time
+        let reached = self.second(reaching: wanted, from: span)
+        // A skipped local time ends with the skip, which is a whole second.
+        let isShown = reached + Int64(offset(ofSpan: self.span(at: reached))) == wanted
+        let moved = Instant(microseconds: 0).adding(seconds: reached)
+        guard isShown, moved.microseconds <= .max - fraction else { return moved }
+        return Instant(microseconds: moved.microseconds + fraction)
+    }
+
+    // MARK: - Spans of one offset
+
+    /// The span that holds a second: 0 is the one before the first transition.
+    private func span(at second: Int64) -> Int {
+        var (low, high) = (0, starts.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if starts[middle] <= second { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    private func offset(ofSpan span: Int) -> Int32 {
+        span == 0 ? initialOffset : offsets[span - 1]
+    }
+
+    /// The first second, not before the given span, at which the clocks show a local time or a later one.
+    private func second(reaching local: Int64, from first: Int) -> Int64 {
+        var span = first
+        while true {
+            let candidate = local - Int64(offset(ofSpan: span))
+            guard span < starts.count, candidate >= starts[span] else {
+                return span == 0 ? candidate : max(candidate, starts[span - 1])
+            }
+            span += 1
+        }
+    }
+}
+
+extension CivilDate {
+    /// The day, counted from 1970-01-01, so many months after another; the month's last where it has no such day.
+    package static func day(_ day: Int64, addingMonths months: Int64) -> Int64 {
+        let date = CivilDate(daysSinceEpoch: day)
+        let (year, month) = (date.year * 12 + Int64(date.month) - 1 + months).flooredDivision(by: 12)
+        let last = length(ofMonth: Int(month) + 1, year: year)
+        return CivilDate(year: year, month: Int(month) + 1, day: min(date.day, last))?.daysSinceEpoch ?? day
+    }
+}
