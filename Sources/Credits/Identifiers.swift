@@ -66,7 +66,29 @@ package struct FeatureKey: Hashable, Comparable, Sendable {
     package let rawValue: String
 
     package init?(_ rawValue: String) {
-        let allowed = rawValue.utf8.allSatisfy { byte in
+        guard rawValue.isCatalogueName else { return nil }
+        self.rawValue = rawValue
+    }
+
+    package static func < (left: FeatureKey, right: FeatureKey) -> Bool {
+        left.rawValue < right.rawValue
+    }
+}
+
+/// A top-up package's key, of the alphabet and the length of a feature's.
+package struct PackageKey: Hashable, Sendable {
+    package let rawValue: String
+
+    package init?(_ rawValue: String) {
+        guard rawValue.isCatalogueName else { return nil }
+        self.rawValue = rawValue
+    }
+}
+
+extension String {
+    /// Whether the text may name something in a catalogue: 1 to 64 ASCII letters, digits, `_`, `-`, `.` or `:`.
+    package var isCatalogueName: Bool {
+        let allowed = utf8.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
                 UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."),
@@ -75,12 +97,7 @@ package struct FeatureKey: Hashable, Comparable, Sendable {
             default: false
             }
         }
-        guard allowed, !rawValue.isEmpty, rawValue.utf8.count <= Self.maximumBytes else { return nil }
-        self.rawValue = rawValue
-    }
-
-    package static func < (left: FeatureKey, right: FeatureKey) -> Bool {
-        left.rawValue < right.rawValue
+        return allowed && !isEmpty && utf8.count <= FeatureKey.maximumBytes
     }
 }
 

@@ -40,12 +40,13 @@ package struct Millicredits: Hashable, Comparable, Sendable {
         try Millicredits(left.rawValue - right.rawValue)
     }
 
-    /// What is left after a part of the amount is taken away.
+    /// The amount after a change that was checked before.
     ///
-    /// - Precondition: `0 ≤ part ≤ amount`. The books guarantee it; that they do is worth a check on every debit.
-    package func taking(_ part: Int64) -> Millicredits {
-        precondition(part >= 0 && part <= rawValue, "a debit of more than there is reached the books")
-        return Millicredits(unchecked: rawValue - part)
+    /// - Precondition: The sum is in range. The books guarantee it; that they do is worth a check on every entry.
+    package func changed(by difference: Int64) -> Millicredits {
+        let (sum, overflow) = rawValue.addingReportingOverflow(difference)
+        precondition(!overflow && abs(sum) <= Self.limit, "an amount out of range reached the books")
+        return Millicredits(unchecked: sum)
     }
 
     /// The same amount with the other sign; the range is symmetric, so it always exists.

@@ -29,20 +29,28 @@ package struct Account: Hashable, Sendable {
     package internal(set) var advancedTo: Instant
     /// The blocks with something remaining, in burn order.
     package internal(set) var blocks: [Block]
+    /// The number of the latest reservation.
+    package internal(set) var reservationCount: Int32
+    /// The active ones, by number.
+    package internal(set) var reservations: [Reservation]
+    package internal(set) var settings: AccountSettings
+    package internal(set) var counters: UsageCounters
 
     /// An account without history, as every end user has it before the first mutation.
     package init(id: AccountID, environmentID: EnvironmentID, endUserID: EndUserID) {
         self.init(
             id: id, environmentID: environmentID, endUserID: endUserID, version: 0, revision: 0, balance: .zero,
             reserved: .zero, overage: .zero, lifetimeGranted: .zero, blockCount: 0, lastHash: .zero,
-            advancedTo: Instant(microseconds: .min), blocksInBurnOrder: [])
+            advancedTo: Instant(microseconds: .min), blocksInBurnOrder: [], reservationCount: 0, reservations: [],
+            settings: .none, counters: .none)
     }
 
-    /// An account as it was stored; its blocks must be in burn order.
+    /// An account as it was stored; its blocks must be in burn order, its active reservations by number.
     package init(
         id: AccountID, environmentID: EnvironmentID, endUserID: EndUserID, version: Int64, revision: Int64,
         balance: Millicredits, reserved: Millicredits, overage: Millicredits, lifetimeGranted: Millicredits,
-        blockCount: Int32, lastHash: EntryHash, advancedTo: Instant, blocksInBurnOrder: [Block]
+        blockCount: Int32, lastHash: EntryHash, advancedTo: Instant, blocksInBurnOrder: [Block],
+        reservationCount: Int32, reservations: [Reservation], settings: AccountSettings, counters: UsageCounters
     ) {
         self.id = id
         self.environmentID = environmentID
@@ -57,6 +65,10 @@ package struct Account: Hashable, Sendable {
         self.lastHash = lastHash
         self.advancedTo = advancedTo
         self.blocks = blocksInBurnOrder
+        self.reservationCount = reservationCount
+        self.reservations = reservations
+        self.settings = settings
+        self.counters = counters
     }
 
     /// The four sums that every answer shows.
@@ -72,15 +84,19 @@ package struct Account: Hashable, Sendable {
         blocks.reduce(0) { $0 + ($1.isOpen(to: feature) ? $1.available : 0) }
     }
 
-    /// The next instant at which time changes the account, or nil: the earliest expiry.
+    /// The next instant at which time changes the account, or nil: the earliest expiry or deadline.
     package var dueAt: Instant? {
         var due: Instant?
         for block in blocks where block.available > 0 {
             guard let expiresAt = block.expiresAt else { continue }
             due = min(due ?? expiresAt, expiresAt)
         }
+        for reservation in reservations { due = min(due ?? reservation.expiresAt, reservation.expiresAt) }
         return due
     }
+
+    /// When the scheduler shall look after the account: never where a test clock decides what time it is.
+    package var scheduledAt: Instant? { settings.testClock == nil ? dueAt : nil }
 }
 
 /// The sums of an account, in millicredits.

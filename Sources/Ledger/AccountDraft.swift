@@ -3,17 +3,23 @@ package import Metering
 
 /// One account while a batch of commands is applied to it: its state, and everything that must be written about it.
 ///
-/// Pure: the same account, catalogue, actions and clock give the same draft. A refused action leaves it as it was.
+/// Pure: the same account, history, catalogue, actions and clock give the same draft. A refused action changes nothing
+/// but what time had done by then. The actions themselves are in the files named after their nouns.
 package struct AccountDraft: Hashable, Sendable {
-    package private(set) var account: Account
-    package private(set) var profile: EndUserProfile?
+    package internal(set) var account: Account
+    package internal(set) var profile: EndUserProfile?
     /// In order of sequence.
-    package private(set) var entries: [Entry] = []
-    package private(set) var grantedBlocks: [GrantedBlock] = []
-    /// The blocks that were debited in the batch, by number, with their state now.
-    package private(set) var changedBlocks: [Int32: Block] = [:]
+    package internal(set) var entries: [Entry] = []
+    package internal(set) var grantedBlocks: [GrantedBlock] = []
+    /// The blocks that changed in the batch, by number, with their state now.
+    package internal(set) var changedBlocks: [Int32: Block] = [:]
+    /// The reservations that were made or changed in the batch, by number, with their state now.
+    package internal(set) var changedReservations: [Int32: Reservation] = [:]
+    /// What the batch's refunds and revocations must know of the past.
+    package var history = AccountHistory()
     private let revisionBefore: Int64
     private let blockCountBefore: Int32
+    private let reservationCountBefore: Int32
 
     /// - Parameter profile: Nil for an end user who does not exist yet.
     package init(account: Account, profile: EndUserProfile?) {
@@ -21,6 +27,7 @@ package struct AccountDraft: Hashable, Sendable {
         self.profile = profile
         revisionBefore = account.revision
         blockCountBefore = account.blockCount
+        reservationCountBefore = account.reservationCount
     }
 
     /// Whether there is anything to write.
@@ -34,31 +41,51 @@ package struct AccountDraft: Hashable, Sendable {
         changedBlocks.values.filter { $0.number <= blockCountBefore }
     }
 
+    /// Reservations that existed before the batch and changed in it, with their state now.
+    package var olderChangedReservations: [Reservation] {
+        changedReservations.values.filter { $0.number <= reservationCountBefore }
+    }
+
+    /// Reservations that were made in the batch, with their state now.
+    package var newReservations: [Reservation] {
+        changedReservations.values.filter { $0.number > reservationCountBefore }
+    }
+
     /// A granted block in its present state, since it may have been spent from in the same batch.
     package func current(_ granted: GrantedBlock) -> Block {
         changedBlocks[granted.block.number] ?? granted.block
     }
 
-    /// Applies one action at `now`, after everything that time has done by then.
+    /// Applies one action at `clock`, or at what the end user's test clock shows, after everything that time has done by then.
     ///
     /// - Parameter idempotencyKey: What the client called the action; recorded in its entry.
+    /// - Precondition: The action is no transfer: see `transfer(_:from:to:)`.
     package mutating func apply(
         _ action: AccountAction, idempotencyKey: String?, catalogue: Catalogue, now clock: Instant
     ) -> Outcome {
-        let now = max(clock, account.advancedTo)
-        advance(to: now)
         do throws(Refusal) {
+            try attachClock(action, catalogue: catalogue)
+            let now = account.present(clock: clock, catalogue: catalogue)
+            advance(to: now)
+            let context = ActionContext(idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
             switch action {
-            case .grant(let grant):
-                return try apply(grant, idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
-            case .use(let event):
-                return try apply(event, idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
+            case .grant(let grant): return try apply(grant, context)
+            case .topUp(let topUp): return try apply(topUp, context)
+            case .use(let event): return try apply(event, context)
+            case .refund(let refund): return try apply(refund, context)
+            case .revoke(let revocation): return try apply(revocation, context)
+            case .adjust(let adjustment): return try apply(adjustment, context)
+            case .transfer: preconditionFailure("a transfer changes two accounts")
+            case .reserve(let request): return try apply(request, context)
+            case .reservation(let number, let action): return try apply(action, to: number, context)
+            case .createSpendCap(let cap): return try apply(cap, context)
+            case .deleteSpendCap(let number): return try deleteSpendCap(number)
             case .createEndUser(let change):
-                let created = profile == nil
-                return .endUser(applyProfile(change, now: now), created: created)
+                let isCreated = profile == nil
+                return try apply(change, isCreated: isCreated, context)
             case .updateEndUser(let change):
-                guard profile != nil else { return .refused(.unknownEndUser) }
-                return .endUser(applyProfile(change, now: now), created: false)
+                guard profile != nil else { throw .unknownEndUser }
+                return try apply(change, isCreated: false, context)
             case .advance: return .advanced
             }
         } catch {
@@ -67,23 +94,58 @@ package struct AccountDraft: Hashable, Sendable {
     }
 }
 
+/// What a batch must know of an account's past beyond its state. Loaded for refunds and revocations only.
+package struct AccountHistory: Hashable, Sendable {
+    /// The charges to refund (of a reservation all its commits), and every later entry that reduced overage or refunded one
+    /// of them; in any order.
+    package var entries: [Entry]
+    /// The blocks to revoke, and those that the charges took from, by number; closed ones included.
+    package var blocks: [Int32: GrantedBlock]
+
+    package init(entries: [Entry] = [], blocks: [Int32: GrantedBlock] = [:]) {
+        self.entries = entries
+        self.blocks = blocks
+    }
+}
+
+/// What every action is applied with.
+struct ActionContext {
+    let idempotencyKey: String?
+    let catalogue: Catalogue
+    /// The account's present.
+    let now: Instant
+}
+
 // MARK: - Time
 
 extension AccountDraft {
-    /// Lets all happen that was due by `now`, each at the instant at which it was due, in due order: blocks expire.
+    /// Lets all happen that was due by `now`, each at the instant at which it was due, in due order: reservations lapse,
+    /// blocks expire. At one instant reservations come first, by number, then blocks, by number.
     package mutating func advance(to now: Instant) {
-        if account.hasDue(at: now) {
-            let due = account.blocks.filter { $0.available > 0 && $0.hasExpired(at: now) }.sorted {
-                ($0.expiresAt ?? now, $0.number) < ($1.expiresAt ?? now, $1.number)
+        var isChanged = false
+        while let due = account.dueAt, due <= now {
+            isChanged = true
+            for reservation in account.reservations where reservation.expiresAt <= due {
+                lapse(reservation, at: due, now: now)
             }
-            for block in due {
-                post(
-                    .expire, allocations: [Allocation(block: block.number, amount: -block.available)],
-                    amount: -block.available, cause: EntryCause(), effectiveAt: block.expiresAt ?? now, now: now)
-            }
-            change()
+            sweep(at: due, now: now)
         }
+        if isChanged { change() }
         account.advancedTo = max(account.advancedTo, now)
+    }
+
+    /// Takes what is free and may not stay: the rest of revoked blocks and of blocks whose time is over.
+    mutating func sweep(at instant: Instant, now: Instant) {
+        let over = account.blocks.filter { block in
+            block.available > 0 && (block.revokedAt != nil || block.hasExpired(at: instant))
+        }
+        for block in over.sorted(by: { $0.number < $1.number }) {
+            post(
+                Posting(
+                    block.revokedAt != nil ? .revoke : .expire, amount: -block.available,
+                    allocations: [Allocation(block: block.number, amount: -block.available)], effectiveAt: instant),
+                now: now)
+        }
     }
 }
 
@@ -94,6 +156,12 @@ extension Account {
         return dueAt <= now
     }
 
+    /// The account's present: what its test clock shows, else the real time; never before anything that has happened to it.
+    package func present(clock: Instant, catalogue: Catalogue) -> Instant {
+        let shown = settings.testClock.flatMap { catalogue.testClocks[$0] } ?? clock
+        return max(shown, advancedTo)
+    }
+
     /// The account as it is at `now`: what a check or a balance is answered from. Its revision is not a position that
     /// anybody could wait for, since nothing has been written.
     package func advanced(to now: Instant) -> Account {
@@ -101,164 +169,5 @@ extension Account {
         var draft = AccountDraft(account: self, profile: nil)
         draft.advance(to: now)
         return draft.account
-    }
-}
-
-// MARK: - Actions
-
-extension AccountDraft {
-    private mutating func apply(
-        _ grant: Grant, idempotencyKey: String?, catalogue: Catalogue, now: Instant
-    ) throws(Refusal) -> Outcome {
-        let expiresAt: Instant? =
-            switch grant.expiry {
-            case .never: nil
-            case .at(let instant): instant
-            case .after(let duration): now.adding(duration)
-            }
-        if let expiresAt, expiresAt <= now { throw .expiresInThePast(expiresAt, now: now) }
-        for feature in grant.featureKeys where catalogue.activeFeature(feature) == nil {
-            throw .unknownFeature(feature)
-        }
-        guard let balance = try? account.balance + grant.credits,
-            let lifetime = try? account.lifetimeGranted + grant.credits
-        else { throw .amountOutOfRange(field: "credits") }
-        let block = Block(
-            number: account.blockCount + 1, original: grant.credits, remaining: grant.credits, held: .zero,
-            priority: grant.priority ?? grant.source.defaultPriority, expiresAt: expiresAt, isPaid: false,
-            featureKeys: grant.featureKeys)
-        let granted = GrantedBlock(
-            block: block, source: grant.source, reason: grant.reason, metadata: grant.metadata, createdAt: now)
-        account.blockCount = block.number
-        account.lifetimeGranted = lifetime
-        let place = account.blocks.firstIndex { Block.burnsBefore(block, $0) } ?? account.blocks.endIndex
-        account.blocks.insert(block, at: place)
-        grantedBlocks.append(granted)
-        account.balance = balance
-        let entry = append(
-            .grant, allocations: [Allocation(block: block.number, amount: grant.credits.rawValue)],
-            amount: grant.credits.rawValue,
-            cause: EntryCause(idempotencyKey: idempotencyKey, reason: grant.reason, metadata: grant.metadata),
-            effectiveAt: now, now: now)
-        exist(now: now)
-        change()
-        return .granted(granted, entry, account.balances)
-    }
-
-    private mutating func apply(
-        _ event: UsageEvent, idempotencyKey: String?, catalogue: Catalogue, now: Instant
-    ) throws(Refusal) -> Outcome {
-        let occurredAt = event.occurredAt ?? now
-        if occurredAt < now.adding(seconds: -UsageEvent.maximumAgeSeconds) {
-            throw .occurredTooLongAgo(occurredAt, now: now)
-        }
-        if occurredAt > now.adding(seconds: UsageEvent.maximumLeadSeconds) {
-            throw .occursInTheFuture(occurredAt, now: now)
-        }
-        let entitlement: Entitlement
-        do {
-            entitlement = try Entitlement.decide(
-                account: account, catalogue: catalogue, feature: event.featureKey, units: event.units,
-                occurredAt: occurredAt)
-        } catch {
-            throw .amountOutOfRange(field: "units")
-        }
-        let cost = entitlement.cost?.rawValue ?? 0
-        switch entitlement.denial {
-        case .unknownFeature: throw .unknownFeature(event.featureKey)
-        case .featureNotPriced: throw .featureNotPriced(event.featureKey)
-        case .insufficientCredits:
-            throw .insufficientCredits(
-                effectiveBalance: account.balances.effective, spendable: entitlement.spendable, required: cost)
-        case nil: break
-        }
-        let cause = EntryCause(
-            featureKey: event.featureKey, units: event.units, ruleID: entitlement.ruleID,
-            idempotencyKey: idempotencyKey, metadata: event.metadata)
-        let entry = post(
-            .use, allocations: account.burn(cost, feature: event.featureKey), amount: -cost, cause: cause,
-            effectiveAt: occurredAt, now: now)
-        exist(now: now)
-        change()
-        return .used(entry, account.balances)
-    }
-
-    private mutating func applyProfile(_ change: EndUserChange, now: Instant) -> EndUserProfile {
-        var changed = profile ?? EndUserProfile(name: nil, metadata: nil, createdAt: now, updatedAt: now)
-        changed.apply(change, now: now)
-        profile = changed
-        self.change()
-        return changed
-    }
-}
-
-// MARK: - Writing
-
-extension AccountDraft {
-    /// Debits blocks by `allocations` and appends the entry that says so.
-    @discardableResult
-    private mutating func post(
-        _ type: EntryType, allocations: [Allocation], amount: Int64, cause: EntryCause, effectiveAt: Instant,
-        now: Instant
-    ) -> Entry {
-        for allocation in allocations { debit(allocation) }
-        account.blocks.removeAll { $0.remaining == .zero }
-        account.balance = account.balance.taking(-amount)
-        return append(
-            type, allocations: allocations, amount: amount, cause: cause, effectiveAt: effectiveAt, now: now)
-    }
-
-    private mutating func debit(_ allocation: Allocation) {
-        guard let index = account.blocks.firstIndex(where: { $0.number == allocation.block }) else { return }
-        account.blocks[index].remaining = account.blocks[index].remaining.taking(-allocation.amount)
-        changedBlocks[allocation.block] = account.blocks[index]
-    }
-
-    private mutating func append(
-        _ type: EntryType, allocations: [Allocation], amount: Int64, cause: EntryCause, effectiveAt: Instant,
-        now: Instant
-    ) -> Entry {
-        let unhashed = Entry(
-            sequence: account.version + 1, type: type, amount: amount, reservedDelta: 0, overageDelta: 0,
-            balanceAfter: account.balance.rawValue, reservedAfter: account.reserved.rawValue,
-            allocations: allocations, cause: cause, effectiveAt: effectiveAt, recordedAt: now, hash: .zero)
-        let hash = unhashed.expectedHash(
-            after: account.lastHash, account: account.id, endUserID: account.endUserID)
-        let entry = unhashed.with(hash: hash)
-        account.version = entry.sequence
-        account.lastHash = hash
-        entries.append(entry)
-        return entry
-    }
-
-    private mutating func exist(now: Instant) {
-        if profile == nil { profile = EndUserProfile(name: nil, metadata: nil, createdAt: now, updatedAt: now) }
-    }
-
-    private mutating func change() {
-        account.revision += 1
-    }
-}
-
-extension Account {
-    /// What each block pays of a cost that the spendable credits cover, in burn order.
-    func burn(_ cost: Int64, feature: FeatureKey) -> [Allocation] {
-        var owed = cost
-        var allocations: [Allocation] = []
-        for block in blocks where owed > 0 && block.isOpen(to: feature) && block.available > 0 {
-            let share = min(owed, block.available)
-            allocations.append(Allocation(block: block.number, amount: -share))
-            owed -= share
-        }
-        return allocations
-    }
-}
-
-extension Entry {
-    fileprivate func with(hash: EntryHash) -> Entry {
-        Entry(
-            sequence: sequence, type: type, amount: amount, reservedDelta: reservedDelta, overageDelta: overageDelta,
-            balanceAfter: balanceAfter, reservedAfter: reservedAfter, allocations: allocations, cause: cause,
-            effectiveAt: effectiveAt, recordedAt: recordedAt, hash: hash)
     }
 }

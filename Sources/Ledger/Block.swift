@@ -8,6 +8,14 @@ package enum BlockSource: String, Sendable, CaseIterable {
     package var defaultPriority: Int16 {
         self == .plan ? 10 : 50
     }
+
+    /// The sources that a tenant may name in a grant: the others are the ledger's own to give.
+    package var isGrantable: Bool {
+        switch self {
+        case .topup, .promotional, .compensation, .adjustment: true
+        case .plan, .rollover, .recurring, .trial, .transfer: false
+        }
+    }
 }
 
 /// One grant's credits, never merged with another's: what is left of them and when they may be spent.
@@ -28,10 +36,12 @@ package struct Block: Hashable, Sendable {
     package let isPaid: Bool
     /// The only features it may be spent on; empty means all.
     package let featureKeys: [FeatureKey]
+    /// When its unspent part was taken back; nil while it stands. What comes back to a revoked block is taken at once.
+    package internal(set) var revokedAt: Instant?
 
     package init(
         number: Int32, original: Millicredits, remaining: Millicredits, held: Millicredits, priority: Int16,
-        expiresAt: Instant?, isPaid: Bool, featureKeys: [FeatureKey]
+        expiresAt: Instant?, isPaid: Bool, featureKeys: [FeatureKey], revokedAt: Instant? = nil
     ) {
         self.number = number
         self.original = original
@@ -41,6 +51,7 @@ package struct Block: Hashable, Sendable {
         self.expiresAt = expiresAt
         self.isPaid = isPaid
         self.featureKeys = featureKeys
+        self.revokedAt = revokedAt
     }
 
     /// What a new charge could take; never negative, since `held` is at most `remaining`.
@@ -73,15 +84,40 @@ package struct Block: Hashable, Sendable {
 package struct GrantedBlock: Hashable, Sendable {
     package let block: Block
     package let source: BlockSource
+    /// What was paid for it, if anything.
+    package let payment: Payment?
     package let reason: String?
     package let metadata: Metadata?
     package let createdAt: Instant
 
-    package init(block: Block, source: BlockSource, reason: String?, metadata: Metadata?, createdAt: Instant) {
+    package init(
+        block: Block, source: BlockSource, payment: Payment? = nil, reason: String?, metadata: Metadata?,
+        createdAt: Instant
+    ) {
         self.block = block
         self.source = source
+        self.payment = payment
         self.reason = reason
         self.metadata = metadata
         self.createdAt = createdAt
     }
+}
+
+/// What the tenant says was paid for credits. QuotaStack takes no payments; it records them.
+package struct Payment: Hashable, Sendable {
+    /// In the currency's minor unit (cents), 0 or more; nil when it was not said.
+    package var price: Int64?
+    /// ISO 4217, three capital letters; nil when it was not said.
+    package var currency: String?
+    /// The payment provider's id of the payment; unique for ever inside an environment.
+    package var externalID: String?
+
+    package init(price: Int64? = nil, currency: String? = nil, externalID: String? = nil) {
+        self.price = price
+        self.currency = currency
+        self.externalID = externalID
+    }
+
+    /// Whether nothing was said.
+    package var isEmpty: Bool { price == nil && currency == nil && externalID == nil }
 }

@@ -1,9 +1,10 @@
 package import Credits
 package import JSON
+package import Metering
 
 /// What an entry of the ledger records.
 package enum EntryType: String, Sendable, CaseIterable {
-    case grant, use, expire
+    case grant, use, reserve, commit, release, expire, refund, revoke, adjust, transfer, settle
 }
 
 /// One block's share of an entry: what it gained (positive) or lost (negative).
@@ -23,21 +24,60 @@ package struct EntryCause: Hashable, Sendable {
     package var units: Int64?
     /// The rule version that priced it.
     package var ruleID: PublicID?
+    /// The number of the reservation that it belongs to.
+    package var reservation: Int32?
+    /// The sequence of the charge that a refund reverses.
+    package var refunds: Int64?
     package var idempotencyKey: String?
     package var reason: String?
     package var metadata: Metadata?
+    package var details: EntryDetails
 
     package init(
-        featureKey: FeatureKey? = nil, units: Int64? = nil, ruleID: PublicID? = nil, idempotencyKey: String? = nil,
-        reason: String? = nil, metadata: Metadata? = nil
+        featureKey: FeatureKey? = nil, units: Int64? = nil, ruleID: PublicID? = nil, reservation: Int32? = nil,
+        refunds: Int64? = nil, idempotencyKey: String? = nil, reason: String? = nil, metadata: Metadata? = nil,
+        details: EntryDetails = .none
     ) {
         self.featureKey = featureKey
         self.units = units
         self.ruleID = ruleID
+        self.reservation = reservation
+        self.refunds = refunds
         self.idempotencyKey = idempotencyKey
         self.reason = reason
         self.metadata = metadata
+        self.details = details
     }
+}
+
+/// What only some entries record.
+package struct EntryDetails: Hashable, Sendable {
+    /// What the price was chosen by.
+    package var attributes: Attributes
+    /// The quantities of an event with several dimensions; empty for one of units.
+    package var quantities: [String: Int64]
+    /// The payment provider's id.
+    package var externalPaymentID: String?
+    /// The other side of a transfer.
+    package var counterparty: EndUserID?
+    /// What a refund could not give back, since its block was revoked, mc.
+    package var forfeited: Int64
+    /// True when a deadline caused it, and no request.
+    package var isDeadline: Bool
+
+    package init(
+        attributes: Attributes = .none, quantities: [String: Int64] = [:], externalPaymentID: String? = nil,
+        counterparty: EndUserID? = nil, forfeited: Int64 = 0, isDeadline: Bool = false
+    ) {
+        self.attributes = attributes
+        self.quantities = quantities
+        self.externalPaymentID = externalPaymentID
+        self.counterparty = counterparty
+        self.forfeited = forfeited
+        self.isDeadline = isDeadline
+    }
+
+    package static let none = EntryDetails()
 }
 
 /// One line of an account's ledger. Entries are numbered 1, 2, 3, … without gaps and never change.
@@ -50,8 +90,11 @@ package struct Entry: Hashable, Sendable {
     package let overageDelta: Int64
     package let balanceAfter: Int64
     package let reservedAfter: Int64
-    /// In burn order for a debit.
+    package let overageAfter: Int64
+    /// The change of what remains of each block; in burn order for a debit.
     package let allocations: [Allocation]
+    /// The change of what is held of each block, in burn order.
+    package let holds: [Allocation]
     package let cause: EntryCause
     /// When it counts: an event's `occurred_at`, an expiry's due instant.
     package let effectiveAt: Instant
@@ -61,8 +104,8 @@ package struct Entry: Hashable, Sendable {
 
     package init(
         sequence: Int64, type: EntryType, amount: Int64, reservedDelta: Int64, overageDelta: Int64,
-        balanceAfter: Int64, reservedAfter: Int64, allocations: [Allocation], cause: EntryCause,
-        effectiveAt: Instant, recordedAt: Instant, hash: EntryHash
+        balanceAfter: Int64, reservedAfter: Int64, overageAfter: Int64, allocations: [Allocation],
+        holds: [Allocation], cause: EntryCause, effectiveAt: Instant, recordedAt: Instant, hash: EntryHash
     ) {
         self.sequence = sequence
         self.type = type
@@ -71,7 +114,9 @@ package struct Entry: Hashable, Sendable {
         self.overageDelta = overageDelta
         self.balanceAfter = balanceAfter
         self.reservedAfter = reservedAfter
+        self.overageAfter = overageAfter
         self.allocations = allocations
+        self.holds = holds
         self.cause = cause
         self.effectiveAt = effectiveAt
         self.recordedAt = recordedAt
@@ -87,22 +132,22 @@ extension Entry {
     func canonicalBytes(account: AccountID, endUserID: EndUserID) -> [UInt8] {
         var json = JSONWriter()
         json.beginObject()
-        json.key("allocation")
-        json.beginArray()
-        for allocation in allocations {
-            json.beginObject()
-            json.member("amount", allocation.amount)
-            json.key("block_id")
-            json.id(PublicID(.block, account: account, number: Int64(allocation.block)))
-            json.endObject()
-        }
-        json.endArray()
+        json.allocations("allocation", allocations, account: account)
         json.member("amount", amount)
+        let details = cause.details
+        if !details.attributes.values.isEmpty {
+            json.key("attributes")
+            json.raw(Array(details.attributes.canonicalJSON.utf8))
+        }
         json.member("balance_after", balanceAfter)
+        if let counterparty = details.counterparty { json.member("counterparty", counterparty.rawValue) }
         json.key("effective_at")
         json.instant(effectiveAt)
         json.member("end_user_id", endUserID.rawValue)
+        if let payment = details.externalPaymentID { json.member("external_payment_id", payment) }
         if let featureKey = cause.featureKey { json.member("feature_key", featureKey.rawValue) }
+        if details.forfeited != 0 { json.member("forfeited", details.forfeited) }
+        if !holds.isEmpty { json.allocations("hold_allocation", holds, account: account) }
         json.key("id")
         json.id(PublicID(.entry, account: account, number: sequence))
         if let idempotencyKey = cause.idempotencyKey { json.member("idempotency_key", idempotencyKey) }
@@ -110,10 +155,28 @@ extension Entry {
             json.key("metadata")
             json.raw(Array(metadata.canonicalJSON.utf8))
         }
+        if overageAfter != 0 { json.member("overage_after", overageAfter) }
         json.member("overage_delta", overageDelta)
+        if !details.quantities.isEmpty {
+            json.key("quantities")
+            json.beginObject()
+            for (dimension, quantity) in details.quantities.sorted(by: { $0.key < $1.key }) {
+                json.key(dimension)
+                json.value(quantity)
+            }
+            json.endObject()
+        }
         if let reason = cause.reason { json.member("reason", reason) }
         json.key("recorded_at")
         json.instant(recordedAt)
+        if let refunds = cause.refunds {
+            json.key("refunds")
+            json.id(PublicID(.entry, account: account, number: refunds))
+        }
+        if let reservation = cause.reservation {
+            json.key("reservation_id")
+            json.id(PublicID(.reservation, account: account, number: Int64(reservation)))
+        }
         json.member("reserved_after", reservedAfter)
         json.member("reserved_delta", reservedDelta)
         if let ruleID = cause.ruleID {
@@ -121,6 +184,7 @@ extension Entry {
             json.id(ruleID)
         }
         json.member("sequence", sequence)
+        if details.isDeadline { json.member("trigger", "deadline") }
         json.member("type", type.rawValue)
         if let units = cause.units { json.member("units", units) }
         json.endObject()
@@ -144,6 +208,19 @@ extension Entry {
 }
 
 extension JSONWriter {
+    fileprivate mutating func allocations(_ name: StaticString, _ allocations: [Allocation], account: AccountID) {
+        key(name)
+        beginArray()
+        for allocation in allocations {
+            beginObject()
+            member("amount", allocation.amount)
+            key("block_id")
+            id(PublicID(.block, account: account, number: Int64(allocation.block)))
+            endObject()
+        }
+        endArray()
+    }
+
     /// An id as a string value; ids need no escaping.
     package mutating func id(_ id: PublicID) {
         raw([UInt8(ascii: "\"")] + id.utf8 + [UInt8(ascii: "\"")])

@@ -27,10 +27,11 @@ package struct Feature: Hashable, Sendable {
     }
 }
 
-/// What an environment sells: its features and their prices, as of one version of the catalogue.
+/// What an environment sells: its features, their prices and its top-up packages, as of one version of the catalogue.
 package struct Catalogue: Sendable {
     package var features: [FeatureKey: Feature] = [:]
     package var prices: [FeatureKey: PriceList] = [:]
+    package var packages: [PackageKey: TopupPackage] = [:]
 
     package var config = EnvironmentConfig()
     /// What the test clocks of a test environment show.
@@ -47,5 +48,10 @@ package struct Catalogue: Sendable {
     /// The rule in force for a feature at an instant.
     package func rule(for key: FeatureKey, at instant: Instant) -> MeteringRule? {
         prices[key]?.rule(at: instant)
+    }
+
+    /// One version of a feature's price, whether or not it is in force.
+    package func rule(id: PublicID, of key: FeatureKey) -> MeteringRule? {
+        prices[key]?.rule(id: id)
     }
 }

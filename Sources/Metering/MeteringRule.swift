@@ -6,16 +6,16 @@ package struct MeteringRule: Hashable, Sendable {
     package let featureKey: FeatureKey
     /// 1, 2, 3, … in the order in which the feature's rules were made.
     package let version: Int32
-    package let model: PricingModel
+    package let price: Price
     package let effectiveFrom: Instant
 
     package init(
-        id: PublicID, featureKey: FeatureKey, version: Int32, model: PricingModel, effectiveFrom: Instant
+        id: PublicID, featureKey: FeatureKey, version: Int32, price: Price, effectiveFrom: Instant
     ) {
         self.id = id
         self.featureKey = featureKey
         self.version = version
-        self.model = model
+        self.price = price
         self.effectiveFrom = effectiveFrom
     }
 }
@@ -42,5 +42,10 @@ package struct PriceList: Hashable, Sendable {
     /// one from its own beginning on.
     package func rule(at instant: Instant) -> MeteringRule? {
         rules.first { $0.effectiveFrom <= instant }
+    }
+
+    /// A version by its id, whether or not it is in force.
+    package func rule(id: PublicID) -> MeteringRule? {
+        rules.first { $0.id == id }
     }
 }

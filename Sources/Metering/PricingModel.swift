@@ -1,37 +1,235 @@
 package import Credits
 
-/// How a metering rule turns units into a cost. Zero units cost nothing in every model.
+/// The units from just above the tier before up to `upTo`, and what they cost.
+package struct Tier: Hashable, Sendable {
+    /// The last unit of the tier, counted from 1; nil in the last tier, which has no end. Rises from tier to tier.
+    package let upTo: Int64?
+    /// Not negative.
+    package let unitCost: Millicredits
+    /// Not negative. Charged once when at least one unit falls in the tier.
+    package let flatFee: Millicredits
+
+    package init(upTo: Int64?, unitCost: Millicredits, flatFee: Millicredits = .zero) {
+        self.upTo = upTo
+        self.unitCost = unitCost
+        self.flatFee = flatFee
+    }
+}
+
+/// What fills the tiers of a graduated price.
+package enum TierScope: String, Hashable, Sendable, CaseIterable {
+    /// Every event begins in the first tier.
+    case event
+    /// An event goes on where the events of the period before it have arrived.
+    case period
+}
+
+/// How units turn into a cost. Zero units cost nothing in every model; amounts are not negative.
 package enum PricingModel: Hashable, Sendable {
     /// `amount` per event, whatever the number of units.
     case flat(amount: Millicredits)
     /// `ceil(units × unitCost / perUnits)`; `perUnits` is at least 1.
     case perUnit(unitCost: Millicredits, perUnits: Int64)
+    /// `ceil(units / size) × cost`; `size` is at least 1.
+    case package(size: Int64, cost: Millicredits)
+    /// Each tier's units at that tier's unit cost, plus the flat fee of each tier that is entered.
+    case graduated([Tier], scope: TierScope)
+    /// All units at the unit cost of the tier that their number falls in, plus its flat fee.
+    case volume([Tier])
 
-    /// The cost of one event of `units` (non-negative), rounded up to a whole millicredit, once.
+    /// Whether the cost of an event depends on the units of the period before it.
+    package var isPeriodScoped: Bool {
+        if case .graduated(_, .period) = self { return true }
+        return false
+    }
+}
+
+/// What a line of a price's breakdown charges for.
+package enum PriceLineKind: String, Hashable, Sendable, CaseIterable {
+    /// A flat price.
+    case flat
+    /// Units at `unitCost` per `perUnits` of them.
+    case perUnit = "per_unit"
+    /// Whole packages of `perUnits` units at `unitCost` each.
+    case package
+    /// Units in a tier, at its unit cost.
+    case tier
+    /// The flat fee of a tier; its units are in the line before.
+    case flatFee = "flat_fee"
+}
+
+/// One addend of an event's cost.
+package struct PriceLine: Hashable, Sendable {
+    package let kind: PriceLineKind
+    /// Nil for a rule without dimensions.
+    package let dimension: String?
+    /// The tier, counted from 1; nil in a model without tiers.
+    package let tier: Int?
+    /// The units that the line charges for; 0 in a line of kind `flatFee`.
+    package let units: Int64
+    package let unitCost: Millicredits?
+    package let perUnits: Int64?
+    /// What the line adds to the cost, mc.
+    package let amount: Millicredits
+}
+
+extension PricingModel {
+    /// The addends of the cost of an event; none for zero units.
     ///
-    /// - Throws: `AmountOutOfRange` when the cost leaves the range of `Millicredits`.
-    package func cost(units: Int64) throws(AmountOutOfRange) -> Millicredits {
-        guard units > 0 else { return .zero }
+    /// - Parameters:
+    ///   - dimension: The name that the lines bear.
+    ///   - used: The units of the period before the event; only a model of scope `period` looks at them.
+    /// - Throws: `outOfRange` where a line leaves the range of `Millicredits`.
+    func lines(units: Int64, dimension: String?, used: Int64) throws(PricingFailure) -> [PriceLine] {
+        guard units > 0 else { return [] }
         switch self {
         case .flat(let amount):
-            return amount
+            return [
+                PriceLine(
+                    kind: .flat, dimension: dimension, tier: nil, units: units, unitCost: nil, perUnits: nil,
+                    amount: amount)
+            ]
         case .perUnit(let unitCost, let perUnits):
-            let product = Int128(units) * Int128(unitCost.rawValue)
-            return try Millicredits((product + Int128(perUnits) - 1) / Int128(perUnits))
+            let cost = (Int128(units) * Int128(unitCost.rawValue)).dividedRoundingUp(by: perUnits)
+            return [
+                PriceLine(
+                    kind: .perUnit, dimension: dimension, tier: nil, units: units, unitCost: unitCost,
+                    perUnits: perUnits, amount: try inRange(cost))
+            ]
+        case .package(let size, let packageCost):
+            let cost = Int128(units).dividedRoundingUp(by: size) * Int128(packageCost.rawValue)
+            return [
+                PriceLine(
+                    kind: .package, dimension: dimension, tier: nil, units: units, unitCost: packageCost,
+                    perUnits: size, amount: try inRange(cost))
+            ]
+        case .graduated(let tiers, let scope):
+            let before = scope == .period ? Int128(max(used, 0)) : 0
+            let after = before + Int128(units)
+            var lines: [PriceLine] = []
+            for span in TierSpan.all(of: tiers) {
+                let inTier = min(after, span.end) - max(before, span.start)
+                guard inTier > 0 else { continue }
+                try span.charge(inTier, entered: before <= span.start, dimension: dimension, into: &lines)
+            }
+            return lines
+        case .volume(let tiers):
+            var lines: [PriceLine] = []
+            guard let span = TierSpan.all(of: tiers).first(where: { Int128(units) <= $0.end }) else { return [] }
+            try span.charge(Int128(units), entered: true, dimension: dimension, into: &lines)
+            return lines
         }
     }
 
-    /// The most units of one event whose cost is at most `funds` (non-negative), never more than 2^53 − 1.
+    /// The most units of one event, not above `ceiling`, that cost at most `funds` (not negative).
     ///
-    /// For `perUnit`, `ceil(u × c / p) ≤ f` holds exactly when `u × c ≤ f × p`.
-    package func affordableUnits(funds: Millicredits) -> Int64 {
+    /// - Parameter used: As in `lines`.
+    func affordableUnits(funds: Int64, ceiling: Int64, used: Int64) -> Int64 {
+        let most = Int128(ceiling)
+        let funds = Int128(max(funds, 0))
+        let units: Int128
         switch self {
         case .flat(let amount):
-            return amount <= funds ? Millicredits.limit : 0
+            units = Int128(amount.rawValue) <= funds ? most : 0
         case .perUnit(let unitCost, let perUnits):
-            guard unitCost > .zero else { return Millicredits.limit }
-            let units = Int128(max(funds, .zero).rawValue) * Int128(perUnits) / Int128(unitCost.rawValue)
-            return Int64(min(units, Int128(Millicredits.limit)))
+            // ceil(u × c / p) ≤ f holds exactly when u × c ≤ f × p.
+            units = unitCost > .zero ? funds * Int128(perUnits) / Int128(unitCost.rawValue) : most
+        case .package(let size, let cost):
+            units = cost > .zero ? funds / Int128(cost.rawValue) * Int128(size) : most
+        case .graduated(let tiers, .event):
+            units = Self.affordableGraduated(tiers, funds: funds, from: 0)
+        case .graduated(let tiers, .period):
+            // A period's count stays in the range of the amounts as well.
+            let before = Int128(max(used, 0))
+            let room = Int128(Millicredits.limit) - before
+            units = max(0, min(Self.affordableGraduated(tiers, funds: funds, from: before), room))
+        case .volume(let tiers):
+            units = Self.affordableByVolume(tiers, funds: funds, ceiling: most)
         }
+        return Int64(min(units, most))
+    }
+
+    /// Fills tier after tier while the funds last: a graduated cost never falls with the units.
+    private static func affordableGraduated(_ tiers: [Tier], funds: Int128, from before: Int128) -> Int128 {
+        var units: Int128 = 0
+        var left = funds
+        for span in TierSpan.all(of: tiers) where span.end > before {
+            let room = span.end - max(before, span.start)
+            if before <= span.start { left -= span.flatFee }
+            guard left >= 0 else { break }
+            let affordable = span.unitCost > 0 ? min(left / span.unitCost, room) : room
+            units += affordable
+            guard affordable == room else { break }
+            left -= room * span.unitCost
+        }
+        return units
+    }
+
+    /// Looks from the last tier backwards, since more units may cost less: the first tier in which any number of units is
+    /// affordable holds the most.
+    private static func affordableByVolume(_ tiers: [Tier], funds: Int128, ceiling: Int128) -> Int128 {
+        for span in TierSpan.all(of: tiers).reversed() where span.flatFee <= funds {
+            let last = min(span.end, ceiling)
+            let units = span.unitCost > 0 ? min((funds - span.flatFee) / span.unitCost, last) : last
+            if units > span.start { return units }
+        }
+        return 0
+    }
+}
+
+/// A tier between its bounds: the units above `start` up to and including `end`.
+private struct TierSpan {
+    let number: Int
+    let start: Int128
+    let end: Int128
+    let tier: Tier
+    var unitCost: Int128 { Int128(tier.unitCost.rawValue) }
+    var flatFee: Int128 { Int128(tier.flatFee.rawValue) }
+
+    /// Beyond the sum of any two counts of units.
+    private static let endless: Int128 = 1 << 65
+
+    static func all(of tiers: [Tier]) -> [TierSpan] {
+        var spans: [TierSpan] = []
+        spans.reserveCapacity(tiers.count)
+        for tier in tiers {
+            spans.append(
+                TierSpan(
+                    number: spans.count + 1, start: spans.last?.end ?? 0,
+                    end: tier.upTo.map { Int128($0) } ?? endless, tier: tier))
+        }
+        return spans
+    }
+
+    /// Adds the lines for units in the tier.
+    ///
+    /// - Parameter entered: Whether the flat fee is due.
+    func charge(
+        _ units: Int128, entered: Bool, dimension: String?, into lines: inout [PriceLine]
+    ) throws(PricingFailure) {
+        lines.append(
+            PriceLine(
+                kind: .tier, dimension: dimension, tier: number, units: Int64(units), unitCost: tier.unitCost,
+                perUnits: nil, amount: try inRange(units * unitCost)))
+        guard entered, tier.flatFee > .zero else { return }
+        lines.append(
+            PriceLine(
+                kind: .flatFee, dimension: dimension, tier: number, units: 0, unitCost: nil, perUnits: nil,
+                amount: tier.flatFee))
+    }
+}
+
+extension Int128 {
+    /// - Precondition: Not negative, and a divisor of at least 1.
+    fileprivate func dividedRoundingUp(by divisor: Int64) -> Int128 {
+        (self + Int128(divisor) - 1) / Int128(divisor)
+    }
+}
+
+func inRange(_ amount: Int128) throws(PricingFailure) -> Millicredits {
+    do {
+        return try Millicredits(amount)
+    } catch {
+        throw .outOfRange
     }
 }

@@ -1,185 +1,343 @@
 package import Credits
 
-/// One account by the written rules, in the most naive way: every question is answered by going through all blocks.
+/// One account by the written rules, in the most naive way: every question is answered by going through everything that
+/// ever happened.
 ///
 /// Amounts are millicredits. It shares no code with the ledger itself, so that both can be held against each other.
 package struct ModelLedger: Sendable {
     package static let largestAmount: Int64 = 9_007_199_254_740_991
 
     /// One grant's credits.
-    package struct Block: Sendable {
+    package struct Block: Equatable, Sendable {
         package let number: Int
         package let original: Int64
         package var remaining: Int64
         package let priority: Int64
         package let expiresAt: Instant?
+        package var isPaid = false
+        package var source = ""
         /// Empty means all.
         package let features: [String]
         package var hasExpired = false
+        package var revokedAt: Instant?
         /// As the server named it.
         package var id = ""
 
-        package var status: String { hasExpired ? "expired" : remaining == 0 ? "spent" : "active" }
+        package var status: String {
+            revokedAt != nil ? "revoked" : hasExpired ? "expired" : remaining == 0 ? "spent" : "active"
+        }
+
+        package func isOver(at now: Instant) -> Bool { expiresAt.map { $0 <= now } ?? false }
+        package func isOpen(to feature: String) -> Bool { features.isEmpty || features.contains(feature) }
     }
 
     /// What one block gained or lost by an entry.
-    package struct Share: Equatable, Sendable {
+    package struct Share: Hashable, Sendable {
         package let block: Int
-        package let amount: Int64
+        package var amount: Int64
     }
 
     /// One line of the account's ledger.
-    package struct Entry: Sendable {
+    package struct Entry: Equatable, Sendable {
         package let sequence: Int64
         package let type: String
         package let amount: Int64
+        package var reservedDelta: Int64 = 0
+        package var overageDelta: Int64 = 0
         package let balanceAfter: Int64
+        package var reservedAfter: Int64 = 0
+        package var overageAfter: Int64 = 0
         package let allocation: [Share]
+        package var holds: [Share] = []
         package var feature: String?
         package var units: Int64?
+        package var quantities: [String: Int64] = [:]
+        package var attributes: [String: String] = [:]
+        package var version: Int?
+        package var reservation: Int?
+        package var refunds: Int64?
+        package var counterparty: String?
+        package var payment: String?
+        package var forfeited: Int64 = 0
+        package var isDeadline = false
+        package var key: String?
         package var effectiveAt: Instant?
-    }
-
-    /// What units of a feature cost.
-    package enum Price: Sendable {
-        case flat(Int64)
-        case perUnit(Int64, per: Int64)
-
-        /// Nil when it is beyond the range of amounts.
-        package func cost(_ units: Int64) -> Int64? {
-            switch self {
-            case .flat(let amount): return units == 0 ? 0 : amount
-            case .perUnit(let cost, let per):
-                let exact = (Int128(units) * Int128(cost) + Int128(per) - 1) / Int128(per)
-                return exact <= Int128(ModelLedger.largestAmount) ? Int64(exact) : nil
-            }
-        }
-    }
-
-    /// Something that is sold, and its prices.
-    package struct Feature: Sendable {
-        package var isArchived: Bool
-        /// In the order in which they took effect.
-        package var prices: [(from: Instant, price: Price)]
-
-        package init(isArchived: Bool = false, prices: [(from: Instant, price: Price)] = []) {
-            self.isArchived = isArchived
-            self.prices = prices
-        }
+        package var recordedAt: Instant?
     }
 
     /// Why something is refused; a refusal changes nothing.
-    package enum Refusal: Error, Equatable {
-        case malformed(String)
-        case unknownFeature, notPriced, unknownEndUser
-        case insufficient(effective: Int64, required: Int64)
+    package struct Refusal: Error, Equatable {
+        package let code: String
+        package let figures: [Int64]
+
+        package init(_ code: String, _ figures: Int64...) {
+            self.code = code
+            self.figures = figures
+        }
+
+        package static func insufficient(effective: Int64, spendable: Int64, required: Int64) -> Refusal {
+            Refusal("insufficient_credits", effective, spendable, required)
+        }
     }
 
-    package let features: [String: Feature]
+    /// Credits put aside for a job.
+    package struct Reservation: Equatable, Sendable {
+        package let number: Int
+        package let feature: String
+        package let estimate: ModelDemand
+        package let attributes: [String: String]
+        package let version: Int?
+        package let estimatedCost: Int64
+        package var status = "active"
+        package var holds: [Share]
+        package var uncovered: Int64
+        package var watermark: ModelDemand?
+        package var charged: Int64 = 0
+        package var expiresAt: Instant
+        package let createdAt: Instant
+        package var finishedAt: Instant?
+    }
+
+    /// Something that quotas and caps count: a use, or what a reservation stands for.
+    struct Counted: Sendable {
+        let feature: String
+        let at: Instant
+        var units: Int64
+        var credits: Int64
+        /// Whether the feature had a quota then.
+        let isLimited: Bool
+        /// The caps that there were then.
+        let caps: [Int]
+        let reservation: Int?
+    }
+
+    /// What the tiers of a month are filled by.
+    struct Filling: Sendable {
+        let feature: String
+        let at: Instant
+        let units: [String: Int64]
+        let reservation: Int?
+    }
+
+    /// What is owed for one entry.
+    package struct Debt: Equatable, Sendable {
+        package let entry: Int64
+        package var amount: Int64
+    }
+
+    /// What a refund gave back of a charge.
+    struct RefundRecord: Sendable {
+        let charge: Int64
+        let units: Int64?
+        let credits: Int64
+        let overage: Int64
+        let settled: Int64
+        /// By the charge's entry and the block.
+        let parts: [Part: Int64]
+
+        struct Part: Hashable, Sendable {
+            let entry: Int64
+            let block: Int
+        }
+    }
+
+    package var catalogue: ModelCatalogue
+    package var endUser = ""
     package var blocks: [Block] = []
     package var entries: [Entry] = []
+    package var reservations: [Reservation] = []
+    package var debts: [Debt] = []
+    package var caps: [Cap] = []
+    package var capCount = 0
+    package var policy: ModelCatalogue.Policy?
+    package var overageLimit: Int64?
+    package var overrides: [String: Override] = [:]
+    package var testClock: Int?
     package var exists = false
     package var name: String?
     package var lifetime: Int64 = 0
+    package var now = Instant(microseconds: .min)
+    /// The idempotency key of the command under way.
+    package var key: String?
+    var counted: [Counted] = []
+    var fillings: [Filling] = []
+    var refundRecords: [RefundRecord] = []
 
     /// An end user who has nothing yet.
-    package init(features: [String: Feature]) {
-        self.features = features
+    package init(catalogue: ModelCatalogue, endUser: String = "") {
+        self.catalogue = catalogue
+        self.endUser = endUser
     }
 
-    /// What all blocks have left.
-    package var balance: Int64 { blocks.reduce(0) { $0 + $1.remaining } }
+    package init(features: [String: Feature]) {
+        self.init(catalogue: ModelCatalogue(features: features))
+    }
+}
 
-    /// The blocks that can be spent, in the order in which they burn.
-    package var burnOrder: [Block] {
-        blocks.filter { $0.remaining > 0 }.sorted { left, right in
-            if left.priority != right.priority { return left.priority < right.priority }
-            switch (left.expiresAt, right.expiresAt) {
-            case (let left?, let right?) where left != right: return left < right
-            case (.some, nil): return true
-            case (nil, .some): return false
-            default: return left.number < right.number
-            }
+// MARK: - What is there
+
+extension ModelLedger {
+    /// What all blocks have left, without what is owed.
+    package var balance: Int64 { blocks.reduce(0) { $0 + $1.remaining } - overage }
+
+    package var overage: Int64 { debts.reduce(0) { $0 + $1.amount } }
+
+    package var reserved: Int64 {
+        reservations.reduce(0) { $0 + $1.holds.reduce(0) { $0 + $1.amount } }
+    }
+
+    package var effective: Int64 { balance - reserved }
+
+    package func held(_ block: Int) -> Int64 {
+        var sum: Int64 = 0
+        for reservation in reservations {
+            for share in reservation.holds where share.block == block { sum += share.amount }
+        }
+        return sum
+    }
+
+    func available(_ block: Block) -> Int64 { block.remaining - held(block.number) }
+
+    /// The blocks with something left, in the order in which they burn.
+    package var burnOrder: [Block] { blocks.filter { $0.remaining > 0 }.sorted(by: Self.burnsBefore) }
+
+    package static func burnsBefore(_ left: Block, _ right: Block) -> Bool {
+        if left.priority != right.priority { return left.priority < right.priority }
+        switch (left.expiresAt, right.expiresAt) {
+        case (let left?, let right?) where left != right: return left < right
+        case (.some, nil): return true
+        case (nil, .some): return false
+        default: break
+        }
+        if left.isPaid != right.isPaid { return right.isPaid }
+        return left.number < right.number
+    }
+
+    /// The blocks that a charge of the feature can take from; of no feature, those open to all.
+    func eligible(_ feature: String?) -> [Block] {
+        burnOrder.filter { block in
+            !block.isOver(at: now) && available(block) > 0
+                && (feature.map { block.isOpen(to: $0) } ?? block.features.isEmpty)
         }
     }
 
     /// What a use of the feature could be charged to.
-    package func spendable(_ feature: String) -> Int64 {
-        burnOrder.filter { $0.features.isEmpty || $0.features.contains(feature) }.reduce(0) { $0 + $1.remaining }
+    package func spendable(_ feature: String) -> Int64 { eligible(feature).reduce(0) { $0 + available($1) } }
+
+    /// The policy in force and its limit.
+    package var terms: (isAllowed: Bool, limit: Int64?) {
+        ((policy ?? catalogue.policy ?? .block) != .block, overageLimit ?? catalogue.overageLimit)
+    }
+
+    /// Takes an amount from blocks in their order; what of it each gives.
+    func portions(_ amount: Int64, of blocks: [Block]) -> [Share] {
+        var owed = amount
+        var shares: [Share] = []
+        for block in blocks where owed > 0 {
+            let part = min(owed, available(block))
+            if part > 0 { shares.append(Share(block: block.number, amount: part)) }
+            owed -= part
+        }
+        return shares
     }
 
     /// The instants after one and up to another at which time does something to the account.
     package func expiries(after start: Instant, upTo end: Instant) -> [Instant] {
-        blocks.filter { $0.remaining > 0 }.compactMap(\.expiresAt).filter { start < $0 && $0 <= end }.sorted()
+        let instants = blocks.filter { available($0) > 0 }.compactMap(\.expiresAt)
+            + reservations.filter { $0.status == "active" }.map(\.expiresAt)
+        return instants.filter { start < $0 && $0 <= end }.sorted()
     }
 
-    // MARK: - What happens
+    /// The next instant at which time does something.
+    package var due: Instant? { expiries(after: Instant(microseconds: .min), upTo: Instant(microseconds: .max)).first }
+}
 
-    /// Lets everything expire that was due, each in its own entry.
-    package mutating func advance(to now: Instant) {
-        let due = blocks.filter { $0.remaining > 0 && $0.expiresAt.map { $0 <= now } ?? false }
-        for block in due.sorted(by: { ($0.expiresAt ?? now, $0.number) < ($1.expiresAt ?? now, $1.number) }) {
-            let rest = block.remaining
-            blocks[block.number - 1].remaining = 0
-            blocks[block.number - 1].hasExpired = true
-            append("expire", -rest, [Share(block: block.number, amount: -rest)])
-            entries[entries.count - 1].effectiveAt = block.expiresAt
+// MARK: - Writing
+
+extension ModelLedger {
+    /// Writes an entry and books it on the blocks.
+    @discardableResult
+    mutating func write(
+        _ type: String, _ allocation: [Share], overage: Int64 = 0, holds: [Share] = [], at instant: Instant? = nil,
+        _ change: (inout Entry) -> Void = { _ in }
+    ) -> Entry {
+        let last = entries.last
+        for share in allocation { blocks[share.block - 1].remaining += share.amount }
+        let amount = allocation.reduce(0) { $0 + $1.amount } - overage
+        let reservedDelta = holds.reduce(0) { $0 + $1.amount }
+        var entry = Entry(
+            sequence: Int64(entries.count + 1), type: type, amount: amount, reservedDelta: reservedDelta,
+            overageDelta: overage, balanceAfter: (last?.balanceAfter ?? 0) + amount,
+            reservedAfter: (last?.reservedAfter ?? 0) + reservedDelta,
+            overageAfter: (last?.overageAfter ?? 0) + overage, allocation: allocation, holds: holds, key: key,
+            effectiveAt: instant ?? now, recordedAt: now)
+        change(&entry)
+        entries.append(entry)
+        return entry
+    }
+
+    /// Two lists of shares as one, each block once, in the order of the first.
+    static func joined(_ first: [Share], _ second: [Share]) -> [Share] {
+        var shares = first
+        for share in second {
+            if let index = shares.firstIndex(where: { $0.block == share.block }) {
+                shares[index].amount += share.amount
+            } else {
+                shares.append(share)
+            }
+        }
+        return shares
+    }
+
+    static func negative(_ shares: [Share]) -> [Share] {
+        shares.map { Share(block: $0.block, amount: -$0.amount) }
+    }
+}
+
+// MARK: - Time
+
+extension ModelLedger {
+    /// Lets everything happen that was due, each in its own entry, in the order in which it was due.
+    package mutating func advance(to instant: Instant) {
+        now = max(now, instant)
+        let command = key
+        key = nil
+        defer { key = command }
+        while let due, due <= now {
+            for index in reservations.indices
+            where reservations[index].status == "active" && reservations[index].expiresAt <= due {
+                giveBack(reservation: index + 1, status: "expired", at: due)
+                sweep(at: due)
+            }
+            sweep(at: due)
         }
     }
 
-    /// Advances the account, and gives it a block unless the grant is refused.
-    package mutating func grant(
-        _ credits: Int64, priority: Int64, expiresAt: Instant?, features keys: [String], now: Instant
-    ) throws(Refusal) {
-        advance(to: now)
-        if let expiresAt, expiresAt <= now { throw .malformed("invalid_request") }
-        for key in keys where features[key].map(\.isArchived) ?? true { throw .unknownFeature }
-        if balance + credits > Self.largestAmount || lifetime + credits > Self.largestAmount {
-            throw .malformed("amount_out_of_range")
+    /// Takes what is left in blocks that were revoked or are over.
+    mutating func sweep(at instant: Instant) {
+        for block in blocks where available(block) > 0 {
+            let rest = [Share(block: block.number, amount: -available(block))]
+            if block.revokedAt != nil {
+                write("revoke", rest, at: instant)
+            } else if block.isOver(at: instant) {
+                blocks[block.number - 1].hasExpired = true
+                write("expire", rest, at: instant)
+            }
         }
-        let block = Block(
-            number: blocks.count + 1, original: credits, remaining: credits, priority: priority, expiresAt: expiresAt,
-            features: keys)
-        blocks.append(block)
-        lifetime += credits
-        append("grant", credits, [Share(block: block.number, amount: credits)])
-        exists = true
     }
 
-    /// The price in force at an instant.
-    package func price(_ feature: String, at instant: Instant) throws(Refusal) -> Price {
-        guard let found = features[feature], !found.isArchived else { throw .unknownFeature }
-        guard let price = found.prices.last(where: { $0.from <= instant })?.price else { throw .notPriced }
-        return price
-    }
-
-    /// Advances the account, and charges a use in burn order unless it is refused.
-    package mutating func use(_ feature: String, _ units: Int64, occurredAt: Instant?, now: Instant) throws(Refusal) {
-        advance(to: now)
-        let instant = occurredAt ?? now
-        if instant < now.adding(seconds: -35 * 86_400) || instant > now.adding(seconds: 300) {
-            throw .malformed("invalid_request")
+    /// Ends a hold without a charge.
+    @discardableResult
+    mutating func giveBack(reservation number: Int, status: String, at instant: Instant) -> Entry {
+        let reservation = reservations[number - 1]
+        reservations[number - 1].holds = []
+        reservations[number - 1].status = status
+        reservations[number - 1].finishedAt = instant
+        recount(number, units: reservation.watermark?.total ?? 0, credits: reservation.charged)
+        return write("release", [], holds: Self.negative(reservation.holds), at: instant) { entry in
+            entry.feature = reservation.feature
+            entry.reservation = number
+            entry.isDeadline = status == "expired"
         }
-        guard let cost = try price(feature, at: instant).cost(units) else { throw .malformed("amount_out_of_range") }
-        if cost > spendable(feature) { throw .insufficient(effective: balance, required: cost) }
-        var owed = cost
-        var allocation: [Share] = []
-        for block in burnOrder where owed > 0 && (block.features.isEmpty || block.features.contains(feature)) {
-            let share = min(owed, block.remaining)
-            blocks[block.number - 1].remaining -= share
-            allocation.append(Share(block: block.number, amount: -share))
-            owed -= share
-        }
-        append("use", -cost, allocation)
-        entries[entries.count - 1].feature = feature
-        entries[entries.count - 1].units = units
-        exists = true
-    }
-
-    private mutating func append(_ type: String, _ amount: Int64, _ allocation: [Share]) {
-        entries.append(
-            Entry(
-                sequence: Int64(entries.count + 1), type: type, amount: amount, balanceAfter: balance,
-                allocation: allocation))
     }
 }

@@ -114,7 +114,7 @@ struct EntryHashTests {
         catalogue.prices[feature] = PriceList([
             MeteringRule(
                 id: PublicID(.rule, Bits128(high: 1, low: 2)), featureKey: feature, version: 1,
-                model: .perUnit(unitCost: try Millicredits(Int64(3)), perUnits: 1_000),
+                price: Price(.perUnit(unitCost: try Millicredits(Int64(3)), perUnits: 1_000)),
                 effectiveFrom: Instant(microseconds: 0))
         ])
         var draft = AccountDraft(

@@ -227,7 +227,7 @@ extension LedgerRunner {
         catalogue.prices[key, default: PriceList()].insert(
             MeteringRule(
                 id: PublicID(.rule, Bits128(high: 0, low: UInt64(ruleCount))), featureKey: key, version: ruleCount,
-                model: model, effectiveFrom: effectiveFrom))
+                price: Price(model), effectiveFrom: effectiveFrom))
     }
 }
 

@@ -184,7 +184,7 @@ extension RandomCommand {
                 let cost = try Millicredits(price.cost)
                 return MeteringRule(
                     id: ruleID(version: price.version), featureKey: key, version: Int32(price.version),
-                    model: price.perUnits.map { .perUnit(unitCost: cost, perUnits: $0) } ?? .flat(amount: cost),
+                    price: Price(price.perUnits.map { .perUnit(unitCost: cost, perUnits: $0) } ?? .flat(amount: cost)),
                     effectiveFrom: Instant(microseconds: price.effectiveFrom))
             }
             if !rules.isEmpty { catalogue.prices[key] = PriceList(rules) }

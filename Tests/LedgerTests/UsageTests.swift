@@ -61,7 +61,7 @@ struct UsageTests {
             catalogue.prices[feature] = PriceList([
                 MeteringRule(
                     id: PublicID(.rule, Bits128(high: 0, low: 1)), featureKey: feature, version: 1,
-                    model: .perUnit(unitCost: try Millicredits(Int64(3)), perUnits: 1), effectiveFrom: now)
+                    price: Price(.perUnit(unitCost: try Millicredits(Int64(3)), perUnits: 1)), effectiveFrom: now)
             ])
         }
         var draft = AccountDraft(

@@ -66,6 +66,6 @@ struct PriceListTests {
     private func rule(_ version: Int32, from effectiveFrom: Instant) throws -> MeteringRule {
         MeteringRule(
             id: PublicID(.rule, Bits128(high: 0, low: UInt64(version))), featureKey: key, version: version,
-            model: .flat(amount: try Millicredits(Int64(version))), effectiveFrom: effectiveFrom)
+            price: Price(.flat(amount: try Millicredits(Int64(version)))), effectiveFrom: effectiveFrom)
     }
 }

@@ -61,7 +61,7 @@ struct Books {
         catalogue.prices[feature] = PriceList([
             MeteringRule(
                 id: PublicID(.rule, Bits128(high: 1, low: 1)), featureKey: feature, version: 1,
-                model: .flat(amount: try Millicredits(Int64(10))), effectiveFrom: Instant(microseconds: 0))
+                price: Price(.flat(amount: try Millicredits(Int64(10)))), effectiveFrom: Instant(microseconds: 0))
         ])
         self.catalogue = catalogue
     }

@@ -1,0 +1,65 @@
+package import Credits
+package import Metering
+
+extension AccountDraft {
+    /// Moves credits from one end user to another: both accounts change, or neither.
+    ///
+    /// They come from unrestricted blocks, in burn order, whatever the overage policy; each portion becomes a block of the
+    /// receiver with the expiry and the priority that it had.
+    package static func transfer(
+        _ transfer: Transfer, from sender: inout AccountDraft, to receiver: inout AccountDraft,
+        idempotencyKey: String?, catalogue: Catalogue, now clock: Instant
+    ) -> Outcome {
+        precondition(sender.account.id != receiver.account.id, "a transfer has two sides")
+        let now = max(
+            sender.account.present(clock: clock, catalogue: catalogue),
+            receiver.account.present(clock: clock, catalogue: catalogue))
+        let sameClock = sender.account.settings.testClock == receiver.account.settings.testClock
+        sender.advance(to: sameClock ? now : sender.account.present(clock: clock, catalogue: catalogue))
+        guard sameClock else { return .refused(.differentClocks) }
+        receiver.advance(to: now)
+        let credits = transfer.credits.rawValue
+        let (taken, missing) = sender.account.burn(credits) { $0.featureKeys.isEmpty }
+        guard missing == 0 else {
+            return .refused(
+                .insufficientCredits(
+                    effectiveBalance: sender.account.balances.effective, spendable: credits - missing,
+                    required: credits))
+        }
+        guard (try? receiver.account.balance + transfer.credits) != nil,
+            let lifetime = try? receiver.account.lifetimeGranted + transfer.credits
+        else { return .refused(.amountOutOfRange(field: "credits")) }
+
+        func cause(_ counterparty: EndUserID) -> EntryCause {
+            EntryCause(
+                idempotencyKey: idempotencyKey, reason: transfer.reason, metadata: transfer.metadata,
+                details: EntryDetails(counterparty: counterparty))
+        }
+        var blocks: [GrantedBlock] = []
+        for portion in taken {
+            guard let block = sender.block(portion.block) else { continue }
+            blocks.append(
+                receiver.newBlock(
+                    Millicredits.zero.changed(by: -portion.amount), source: .transfer, priority: block.priority,
+                    expiresAt: block.expiresAt, featureKeys: [], reason: transfer.reason,
+                    metadata: transfer.metadata, now: now))
+        }
+        let sent = sender.post(
+            Posting(
+                .transfer, amount: -credits, allocations: taken, cause: cause(receiver.account.endUserID),
+                effectiveAt: now), now: now)
+        receiver.account.lifetimeGranted = lifetime
+        let received = receiver.post(
+            Posting(
+                .transfer, amount: credits,
+                allocations: blocks.map { Allocation(block: $0.block.number, amount: $0.block.original.rawValue) },
+                cause: cause(sender.account.endUserID), effectiveAt: now), now: now)
+        receiver.settle(from: blocks.map(\.block.number), now: now)
+        receiver.exist(now: now)
+        sender.change()
+        receiver.change()
+        return .transferred(
+            TransferResult(sent: sent, received: received, blocks: blocks, receiver: receiver.account.id),
+            sender.account.balances)
+    }
+}

@@ -1,0 +1,137 @@
+package import Credits
+package import Metering
+
+/// What was used in a window of time.
+package struct WindowCounter: Hashable, Sendable {
+    package let window: TimeWindow
+    package var used: Int64
+
+    package init(window: TimeWindow, used: Int64) {
+        self.window = window
+        self.used = used
+    }
+}
+
+/// What an account has used in the windows that count it. A window that has ended counts as unused: nothing has to run
+/// for a reset, so that none can be missed.
+package struct UsageCounters: Hashable, Sendable {
+    /// Units by feature, against its quota.
+    package var quotas: [FeatureKey: WindowCounter]
+    /// Units by feature and dimension, for tiers that fill over a period; the dimension of a rule without any is "".
+    package var periods: [FeatureKey: [String: WindowCounter]]
+    /// Millicredits by the number of the spend cap.
+    package var caps: [Int32: WindowCounter]
+
+    package init(
+        quotas: [FeatureKey: WindowCounter] = [:], periods: [FeatureKey: [String: WindowCounter]] = [:],
+        caps: [Int32: WindowCounter] = [:]
+    ) {
+        self.quotas = quotas
+        self.periods = periods
+        self.caps = caps
+    }
+
+    package static let none = UsageCounters()
+
+    package var isEmpty: Bool { quotas.isEmpty && periods.isEmpty && caps.isEmpty }
+}
+
+// MARK: - Reading
+
+extension UsageCounters {
+    /// A quota as it stands at an instant.
+    package func state(of quota: Quota, feature: FeatureKey, zone: ZoneRules, now: Instant) -> QuotaState {
+        let counter = quotas[feature]
+        switch quota.anchor {
+        case .calendar:
+            let window = quota.window.calendarWindow(containing: now, in: zone)
+            return QuotaState(quota: quota, used: counter.used(in: window), window: window)
+        case .firstUse:
+            if let counter, counter.window.contains(now) {
+                return QuotaState(quota: quota, used: counter.used, window: counter.window)
+            }
+            return QuotaState(quota: quota, used: 0, window: quota.window.window(openedAt: now, in: zone))
+        }
+    }
+
+    /// A spend cap as it stands at an instant.
+    package func state(of cap: SpendCap, zone: ZoneRules, now: Instant) -> SpendCapState {
+        let window = cap.window.calendarWindow(containing: now, in: zone)
+        return SpendCapState(cap: cap, spent: caps[cap.number].used(in: window), window: window)
+    }
+
+    /// What of a feature was used in the period of an instant: the calendar month in UTC.
+    package func periodUsage(of feature: FeatureKey, now: Instant) -> PeriodUsage {
+        guard let dimensions = periods[feature] else { return PeriodUsage(used: [:]) }
+        let month = WindowLength.month.calendarWindow(containing: now, in: .utc)
+        return PeriodUsage(used: dimensions.mapValues { Optional($0).used(in: month) })
+    }
+}
+
+extension WindowCounter? {
+    /// What was counted in exactly that window.
+    fileprivate func used(in window: TimeWindow) -> Int64 {
+        guard let self, self.window.start == window.start else { return 0 }
+        return self.used
+    }
+}
+
+extension TimeWindow {
+    func contains(_ instant: Instant) -> Bool {
+        start <= instant && instant < end
+    }
+}
+
+// MARK: - Counting
+
+extension UsageCounters {
+    /// Counts units against a quota, in the window that is open.
+    mutating func count(_ units: Int64, against state: QuotaState, feature: FeatureKey) {
+        quotas[feature] = WindowCounter(window: state.window, used: Self.sum(state.used, units))
+    }
+
+    /// Counts millicredits against a cap, in the window that is open.
+    mutating func count(_ credits: Int64, against state: SpendCapState) {
+        caps[state.cap.number] = WindowCounter(window: state.window, used: Self.sum(state.spent, credits))
+    }
+
+    /// Corrects what a reservation counts, in the windows in which it was made; windows that are over stay as they are.
+    mutating func correct(
+        _ windows: ReservationWindows, feature: FeatureKey, units: Int64, credits: Int64
+    ) {
+        if let start = windows.quota, let counter = quotas[feature], counter.window.start == start {
+            quotas[feature]?.used = max(0, Self.sum(counter.used, units))
+        }
+        for (number, start) in windows.caps {
+            if let counter = caps[number], counter.window.start == start {
+                caps[number]?.used = max(0, Self.sum(counter.used, credits))
+            }
+        }
+    }
+
+    /// Counts units of period-scoped dimensions, in the month of an instant.
+    mutating func count(_ units: [String: Int64], feature: FeatureKey, now: Instant) {
+        guard !units.isEmpty else { return }
+        let month = WindowLength.month.calendarWindow(containing: now, in: .utc)
+        for (dimension, count) in units where count > 0 {
+            let used = (periods[feature]?[dimension]).used(in: month)
+            periods[feature, default: [:]][dimension] = WindowCounter(window: month, used: Self.sum(used, count))
+        }
+    }
+
+    /// Forgets the windows that are over, so that what was used once is not carried for ever.
+    mutating func forgetEnded(by now: Instant) {
+        quotas = quotas.filter { $0.value.window.end > now }
+        periods = periods.compactMapValues { dimensions in
+            let open = dimensions.filter { $0.value.window.end > now }
+            return open.isEmpty ? nil : open
+        }
+        caps = caps.filter { $0.value.window.end > now }
+    }
+
+    /// Saturates where the range of exact integers ends: a counter that high is beyond every limit.
+    private static func sum(_ left: Int64, _ right: Int64) -> Int64 {
+        let (sum, overflow) = left.addingReportingOverflow(right)
+        return overflow ? Millicredits.limit : min(sum, Millicredits.limit)
+    }
+}

@@ -1,0 +1,60 @@
+import JSON
+
+/// What an attribute of an event may be.
+package enum AttributeValue: Hashable, Sendable {
+    case string(String)
+    case integer(Int64)
+    case boolean(Bool)
+
+    /// Strings are the same when their bytes are, as in PostgreSQL.
+    package static func == (left: AttributeValue, right: AttributeValue) -> Bool {
+        switch (left, right) {
+        case (.string(let left), .string(let right)):
+            left.utf8.count == right.utf8.count && left.utf8.elementsEqual(right.utf8)
+        case (.integer(let left), .integer(let right)): left == right
+        case (.boolean(let left), .boolean(let right)): left == right
+        default: false
+        }
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        switch self {
+        case .string(var text): text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        case .integer(let integer): hasher.combine(integer)
+        case .boolean(let boolean): hasher.combine(boolean)
+        }
+    }
+}
+
+/// What an event says of itself beside its units, for instance the model that was used; prices may depend on it.
+package struct Attributes: Hashable, Sendable {
+    /// By name, in the alphabet of feature keys.
+    package let values: [String: AttributeValue]
+
+    package static let none = Attributes([:])
+
+    package init(_ values: [String: AttributeValue]) {
+        self.values = values
+    }
+
+    /// Whether the others have all of these, with the same values.
+    package func isSubset(of others: Attributes) -> Bool {
+        values.allSatisfy { name, value in others.values[name] == value }
+    }
+
+    /// As a JSON object whose members are sorted by name: one text for equal attributes.
+    package var canonicalJSON: String {
+        String(decoding: JSONValue.object(json).canonicalBytes, as: UTF8.self)
+    }
+
+    var json: JSONObject {
+        JSONObject(
+            members: values.sorted { $0.key < $1.key }.map { name, value in
+                switch value {
+                case .string(let text): (key: name, value: .string(text))
+                case .integer(let integer): (key: name, value: .integer(integer))
+                case .boolean(let boolean): (key: name, value: .bool(boolean))
+                }
+            })
+    }
+}

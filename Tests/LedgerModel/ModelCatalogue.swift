@@ -1,0 +1,112 @@
+package import Credits
+
+/// What an environment sells and how it is set.
+package struct ModelCatalogue: Sendable {
+    package var features: [String: ModelLedger.Feature]
+    package var packages: [String: Package] = [:]
+    package var policy: Policy?
+    package var overageLimit: Int64?
+    package var zone = ModelZone.utc
+    /// What the test clocks show, by number.
+    package var clocks: [Int: Instant] = [:]
+
+    package init(features: [String: ModelLedger.Feature]) {
+        self.features = features
+    }
+
+    package enum Policy: String, Sendable, CaseIterable {
+        case block, allow, notify
+    }
+
+    /// Credits that are sold under a name.
+    package struct Package: Hashable, Sendable {
+        package let credits: Int64
+        package let price: Int64
+        package let expiry: ModelLedger.Expiry
+        package let priority: Int64?
+        package let isArchived: Bool
+
+        package init(credits: Int64, price: Int64, expiry: ModelLedger.Expiry, priority: Int64?, isArchived: Bool) {
+            self.credits = credits
+            self.price = price
+            self.expiry = expiry
+            self.priority = priority
+            self.isArchived = isArchived
+        }
+    }
+}
+
+extension ModelLedger {
+    package enum FeatureKind: String, Sendable { case metered, boolean, limit }
+
+    /// At most so many units in a window.
+    package struct Quota: Hashable, Sendable {
+        package let limit: Int64
+        package let window: ModelWindow
+        /// Whether the first use opens the window, and not the calendar.
+        package let opensWithUse: Bool
+
+        package init(limit: Int64, window: ModelWindow, opensWithUse: Bool) {
+            self.limit = limit
+            self.window = window
+            self.opensWithUse = opensWithUse
+        }
+    }
+
+    /// Something that is sold, and its prices.
+    package struct Feature: Sendable {
+        package var isArchived: Bool
+        package var kind = FeatureKind.metered
+        package var quota: Quota?
+        /// By version, which is the order in which they were made.
+        package var prices: [(from: Instant, price: ModelPrice)]
+
+        package init(
+            isArchived: Bool = false, kind: FeatureKind = .metered, quota: Quota? = nil,
+            prices: [(from: Instant, price: ModelPrice)] = []
+        ) {
+            self.isArchived = isArchived
+            self.kind = kind
+            self.quota = quota
+            self.prices = prices
+        }
+
+        /// The latest version that has taken effect, counted from 1.
+        package func version(at instant: Instant) -> Int? {
+            (1...max(1, prices.count)).last { $0 <= prices.count && prices[$0 - 1].from <= instant }
+        }
+    }
+
+    /// When a block expires.
+    package enum Expiry: Hashable, Sendable {
+        case never
+        case at(Instant)
+        case after(months: Int64, seconds: Int64)
+
+        package func instant(_ now: Instant) -> Instant? {
+            switch self {
+            case .never: nil
+            case .at(let instant): instant
+            case .after(let months, let seconds):
+                ModelZone.utc.later(now, months: months, days: 0).adding(seconds: seconds)
+            }
+        }
+    }
+
+    /// What is said of one feature for one end user.
+    package enum Override: Hashable, Sendable {
+        case enabled(Bool)
+        case limit(Int64)
+        case quota(Quota)
+    }
+
+    /// At most so many credits in a window of the calendar.
+    package struct Cap: Hashable, Sendable {
+        package let number: Int
+        package let feature: String?
+        package let credits: Int64
+        package let window: ModelWindow
+
+        package func counts(_ key: String) -> Bool { feature == nil || feature == key }
+    }
+}

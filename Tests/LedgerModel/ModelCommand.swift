@@ -1,0 +1,241 @@
+package import Credits
+
+/// What can be asked of an account.
+package enum ModelCommand: Hashable, Sendable {
+    case grant(Grant)
+    case topUp(TopUp)
+    case use(Use)
+    case refund(charge: Int64, ModelLedger.Extent, expiry: ModelLedger.Expiry?)
+    case revoke(block: Int)
+    case adjust(Int64)
+    case transfer(to: String, Int64)
+    case reserve(Use, ttl: Int64)
+    case commit(Int, ModelDemand, shortfall: String?)
+    case release(Int)
+    case extend(Int, ttl: Int64)
+    case progress(Int, ModelDemand)
+    case createCap(feature: String?, credits: Int64, ModelWindow)
+    case deleteCap(Int)
+    case create(Settings)
+    case update(Settings)
+    case advance
+
+    package struct Grant: Hashable, Sendable {
+        package var credits: Int64
+        package var source = "promotional"
+        package var priority: Int64?
+        package var expiry = ModelLedger.Expiry.never
+        package var features: [String] = []
+        /// In the currency's minor unit.
+        package var price: Int64?
+
+        package init(credits: Int64) { self.credits = credits }
+    }
+
+    package struct TopUp: Hashable, Sendable {
+        /// Nil takes the package's.
+        package var credits: Int64?
+        package var package: String?
+        package var priority: Int64?
+        package var expiry: ModelLedger.Expiry?
+        package var features: [String] = []
+        package var price: Int64?
+        package var payment: String?
+
+        package init(credits: Int64?, package: String?) {
+            self.credits = credits
+            self.package = package
+        }
+    }
+
+    /// What is used, or is to be.
+    package struct Use: Hashable, Sendable {
+        package var feature: String
+        package var demand: ModelDemand
+        package var attributes: [String: String] = [:]
+        package var occurredAt: Instant?
+
+        package init(feature: String, demand: ModelDemand) {
+            self.feature = feature
+            self.demand = demand
+        }
+    }
+
+    /// What is not named stays as it is.
+    package struct Settings: Hashable, Sendable {
+        package var name: String?
+        /// Nil inside takes the environment's.
+        package var policy: ModelCatalogue.Policy??
+        package var limit: Int64??
+        package var overrides: [String: ModelLedger.Override]?
+        package var clock: Int?
+
+        package init() {}
+    }
+}
+
+/// What became of a command.
+package enum ModelReply: Equatable, Sendable {
+    /// The figures of the answer, in an order that the command gives them.
+    case done([Int64])
+    case refused(ModelLedger.Refusal)
+}
+
+/// Some end users of one environment.
+package struct ModelWorld: Sendable {
+    package var catalogue: ModelCatalogue
+    package var ledgers: [String: ModelLedger] = [:]
+
+    package init(catalogue: ModelCatalogue) {
+        self.catalogue = catalogue
+    }
+
+    package func ledger(_ endUser: String) -> ModelLedger {
+        var ledger = ledgers[endUser] ?? ModelLedger(catalogue: catalogue, endUser: endUser)
+        ledger.catalogue = catalogue
+        return ledger
+    }
+
+    /// What the clock of an end user shows.
+    package func time(of endUser: String, _ clock: Instant) -> Instant {
+        ledgers[endUser]?.testClock.flatMap { catalogue.clocks[$0] } ?? clock
+    }
+
+    /// An end user's account as it is at an instant of the real clock.
+    package func advanced(_ endUser: String, _ clock: Instant) -> ModelLedger {
+        var ledger = ledger(endUser)
+        ledger.advance(to: time(of: endUser, clock))
+        return ledger
+    }
+
+    /// Plays a command at an instant of the real clock.
+    package mutating func apply(
+        _ command: ModelCommand, to endUser: String, clock: Instant, key: String?
+    ) -> ModelReply {
+        let advanced = advanced(endUser, clock)
+        var ledger = advanced
+        ledger.key = key
+        do throws(ModelLedger.Refusal) {
+            let figures: [Int64]
+            switch command {
+            case .transfer(let other, let credits):
+                var receiver = self.advanced(other, clock)
+                let instant = max(ledger.now, receiver.now)
+                if ledger.testClock == receiver.testClock {
+                    ledger.advance(to: instant)
+                    receiver.advance(to: instant)
+                }
+                ledgers[other] = receiver
+                let untouched = ledger
+                do throws(ModelLedger.Refusal) {
+                    try ModelLedger.transfer(credits, from: &ledger, to: &receiver)
+                } catch {
+                    ledgers[endUser] = untouched
+                    return .refused(error)
+                }
+                receiver.key = nil
+                ledgers[other] = receiver
+                figures = [credits]
+            case .create(let settings), .update(let settings):
+                if case .update = command, !ledger.exists { throw ModelLedger.Refusal("unknown_end_user") }
+                ledger = try set(settings, ledger, before: self.ledger(endUser))
+                figures = [advanced.exists ? 0 : 1]
+            default: figures = try ledger.apply(command)
+            }
+            ledger.key = nil
+            ledgers[endUser] = ledger
+            return .done(figures)
+        } catch {
+            ledgers[endUser] = advanced
+            return .refused(error)
+        }
+    }
+
+    private func set(
+        _ settings: ModelCommand.Settings, _ ledger: ModelLedger, before: ModelLedger
+    ) throws(ModelLedger.Refusal) -> ModelLedger {
+        var ledger = ledger
+        if let number = settings.clock {
+            guard let shown = catalogue.clocks[number] else { throw ModelLedger.Refusal("unknown_test_clock") }
+            if ledger.testClock != number {
+                // Time cannot be taken back.
+                if ledger.testClock != nil || shown < before.now {
+                    throw ModelLedger.Refusal("test_clock_conflict")
+                }
+                ledger = before
+                ledger.testClock = number
+                ledger.advance(to: shown)
+            }
+        }
+        if let overrides = settings.overrides {
+            try ledger.requireFeatures(overrides.keys.sorted())
+            ledger.overrides = overrides
+        }
+        if let policy = settings.policy { ledger.policy = policy }
+        if let limit = settings.limit { ledger.overageLimit = limit }
+        if let name = settings.name { ledger.name = name }
+        ledger.exists = true
+        return ledger
+    }
+}
+
+extension ModelLedger {
+    /// Plays a command that concerns this account alone; the figures of its answer.
+    package mutating func apply(_ command: ModelCommand) throws(Refusal) -> [Int64] {
+        switch command {
+        case .grant(let grant):
+            try self.grant(
+                grant.credits,
+                Terms(
+                    source: grant.source, priority: grant.priority ?? (grant.source == "plan" ? 10 : 50),
+                    expiresAt: grant.expiry.instant(now), isPaid: (grant.price ?? 0) > 0, features: grant.features))
+            return [Int64(blocks.count)]
+        case .topUp(let topUp):
+            if let package = topUp.package {
+                try self.topUp(
+                    package: package, price: topUp.price, expiry: topUp.expiry, priority: topUp.priority,
+                    features: topUp.features, payment: topUp.payment)
+            } else {
+                try grant(
+                    topUp.credits ?? 0,
+                    Terms(
+                        source: "topup", priority: topUp.priority ?? 50, expiresAt: topUp.expiry?.instant(now),
+                        isPaid: (topUp.price ?? 0) > 0, features: topUp.features), payment: topUp.payment)
+            }
+            return [Int64(blocks.count)]
+        case .use(let use):
+            try self.use(use.feature, use.demand, attributes: use.attributes, occurredAt: use.occurredAt)
+            return [-(entries.last?.amount ?? 0)]
+        case .refund(let charge, let extent, let expiry):
+            let refunded = try refund(charge, extent, expiry: expiry)
+            return [refunded.credits, refunded.overage, refunded.forfeited] + refunded.compensation.map(Int64.init)
+        case .revoke(let block): return [try revoke(block)]
+        case .adjust(let amount):
+            try adjust(amount)
+            return [amount]
+        case .reserve(let use, let ttl):
+            let number = try reserve(use.feature, use.demand, attributes: use.attributes, ttl: ttl)
+            return [Int64(number)]
+        case .commit(let number, let demand, let shortfall):
+            let change = try commit(number, demand, shortfall: shortfall)
+            return [change.charged, change.returned, change.overage]
+        case .release(let number):
+            let change = try release(number)
+            return [change.charged, change.returned, change.overage]
+        case .extend(let number, let ttl):
+            try extend(number, ttl: ttl)
+            return [0, 0, 0]
+        case .progress(let number, let demand):
+            let change = try progress(number, demand)
+            return [change.charged, change.returned, change.overage]
+        case .createCap(let feature, let credits, let window):
+            try createCap(feature: feature, credits: credits, window: window)
+            return [Int64(capCount)]
+        case .deleteCap(let number):
+            try deleteCap(number)
+            return []
+        case .advance: return []
+        case .transfer, .create, .update: return []
+        }
+    }
+}

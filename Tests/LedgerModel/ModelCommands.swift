@@ -1,0 +1,215 @@
+package import Credits
+
+extension ModelLedger {
+    /// How a new block is made.
+    package struct Terms: Sendable {
+        package var source: String
+        package var priority: Int64
+        package var expiresAt: Instant?
+        package var isPaid = false
+        package var features: [String] = []
+
+        package init(
+            source: String, priority: Int64 = 50, expiresAt: Instant? = nil, isPaid: Bool = false,
+            features: [String] = []
+        ) {
+            self.source = source
+            self.priority = priority
+            self.expiresAt = expiresAt
+            self.isPaid = isPaid
+            self.features = features
+        }
+    }
+
+    /// Makes a block without writing it.
+    mutating func newBlock(_ credits: Int64, _ terms: Terms) -> Share {
+        let number = blocks.count + 1
+        blocks.append(
+            Block(
+                number: number, original: credits, remaining: 0, priority: terms.priority, expiresAt: terms.expiresAt,
+                isPaid: terms.isPaid, source: terms.source, features: terms.features))
+        return Share(block: number, amount: credits)
+    }
+
+    /// Unrestricted credits that have come in pay what is owed, the oldest debt first.
+    mutating func settle(_ incoming: [Share]) {
+        let unrestricted = incoming.map { blocks[$0.block - 1] }.filter { $0.features.isEmpty }
+        let paying = portions(overage, of: unrestricted.sorted(by: Self.burnsBefore))
+        let paid = paying.reduce(0) { $0 + $1.amount }
+        if paid == 0 { return }
+        var rest = paid
+        for index in debts.indices {
+            let part = min(rest, debts[index].amount)
+            debts[index].amount -= part
+            rest -= part
+        }
+        write("settle", Self.negative(paying), overage: -paid)
+    }
+
+    func requireRoom(_ credits: Int64, ofLifetime: Bool = true) throws(Refusal) {
+        if balance > Self.largestAmount - credits || (ofLifetime && lifetime > Self.largestAmount - credits) {
+            throw Refusal("amount_out_of_range")
+        }
+    }
+
+    func requireFeatures(_ keys: [String]) throws(Refusal) {
+        for key in keys where catalogue.features[key].map(\.isArchived) ?? true { throw Refusal("unknown_feature") }
+    }
+
+    func requireFuture(_ instant: Instant?) throws(Refusal) {
+        if let instant, instant <= now {
+            throw Refusal("expires_in_the_past", instant.microseconds, now.microseconds)
+        }
+    }
+
+    // MARK: - Credits in
+
+    /// Advances the account, and gives it a block unless the grant is refused.
+    package mutating func grant(
+        _ credits: Int64, priority: Int64, expiresAt: Instant?, features keys: [String], now: Instant
+    ) throws(Refusal) {
+        advance(to: now)
+        let terms = Terms(source: "promotional", priority: priority, expiresAt: expiresAt, features: keys)
+        try grant(credits, terms)
+    }
+
+    /// - Parameter payment: The payment provider's id.
+    package mutating func grant(_ credits: Int64, _ terms: Terms, payment: String? = nil) throws(Refusal) {
+        try requireFuture(terms.expiresAt)
+        try requireFeatures(terms.features)
+        try requireRoom(credits)
+        let share = newBlock(credits, terms)
+        lifetime += credits
+        write("grant", [share]) { $0.payment = payment }
+        settle([share])
+        exists = true
+    }
+
+    /// - Parameters: What is not given is the package's.
+    package mutating func topUp(
+        package key: String, price: Int64?, expiry: Expiry?, priority: Int64?, features: [String], payment: String?
+    ) throws(Refusal) {
+        guard let package = catalogue.packages[key], !package.isArchived else { throw Refusal("unknown_package") }
+        try grant(
+            package.credits,
+            Terms(
+                source: "topup", priority: priority ?? package.priority ?? 50,
+                expiresAt: (expiry ?? package.expiry).instant(now), isPaid: (price ?? package.price) > 0,
+                features: features), payment: payment)
+    }
+
+    // MARK: - Credits out
+
+    /// Advances the account, and charges a use in burn order unless it is refused.
+    package mutating func use(_ feature: String, _ units: Int64, occurredAt: Instant?, now: Instant) throws(Refusal) {
+        advance(to: now)
+        try use(feature, .units(units), attributes: [:], occurredAt: occurredAt)
+    }
+
+    package mutating func use(
+        _ feature: String, _ demand: ModelDemand, attributes: [String: String], occurredAt: Instant?
+    ) throws(Refusal) {
+        let instant = occurredAt ?? now
+        if instant < now.adding(seconds: -35 * 86_400) {
+            throw Refusal("occurred_too_long_ago", instant.microseconds, now.microseconds)
+        }
+        if instant > now.adding(seconds: 300) {
+            throw Refusal("occurs_in_the_future", instant.microseconds, now.microseconds)
+        }
+        let decision = try decide(feature, demand, attributes: attributes, pricedAt: instant)
+        let taken = portions(decision.cost - decision.short, of: eligible(feature))
+        count(feature, units: demand.total, credits: decision.cost)
+        if !decision.filled.isEmpty {
+            fillings.append(Filling(feature: feature, at: now, units: decision.filled, reservation: nil))
+        }
+        let entry = write("use", Self.negative(taken), overage: decision.short, at: instant) { entry in
+            entry.feature = feature
+            entry.measure(demand)
+            entry.attributes = attributes
+            entry.version = decision.version
+        }
+        if decision.short > 0 { debts.append(Debt(entry: entry.sequence, amount: decision.short)) }
+        exists = true
+    }
+
+    /// Takes back what of a block is unspent; what is held follows when the hold ends.
+    package mutating func revoke(_ number: Int) throws(Refusal) -> Int64 {
+        guard blocks.indices.contains(number - 1) else { throw Refusal("unknown_block", Int64(number)) }
+        if blocks[number - 1].revokedAt != nil { return 0 }
+        blocks[number - 1].revokedAt = now
+        let rest = available(blocks[number - 1])
+        if rest > 0 { write("revoke", [Share(block: number, amount: -rest)]) }
+        return rest
+    }
+
+    package mutating func adjust(_ amount: Int64) throws(Refusal) {
+        if amount > 0 {
+            try requireRoom(amount)
+            let share = newBlock(amount, Terms(source: "adjustment"))
+            lifetime += amount
+            write("adjust", [share])
+            settle([share])
+        } else {
+            let open = burnOrder.filter { !$0.isOver(at: now) && available($0) > 0 }
+            let spendable = open.reduce(0) { $0 + available($1) }
+            if -amount > spendable {
+                throw .insufficient(effective: effective, spendable: spendable, required: -amount)
+            }
+            write("adjust", Self.negative(portions(-amount, of: open)))
+        }
+        exists = true
+    }
+
+    /// Moves credits from one account to another, each portion with its expiry and priority.
+    package static func transfer(
+        _ credits: Int64, from sender: inout ModelLedger, to receiver: inout ModelLedger
+    ) throws(Refusal) {
+        if sender.testClock != receiver.testClock { throw Refusal("different_clocks") }
+        try receiver.requireRoom(credits)
+        let open = sender.eligible(nil)
+        let spendable = open.reduce(0) { $0 + sender.available($1) }
+        if credits > spendable {
+            throw .insufficient(effective: sender.effective, spendable: spendable, required: credits)
+        }
+        let portions = sender.portions(credits, of: open)
+        let counterparty = receiver.endUser
+        sender.write("transfer", negative(portions)) { $0.counterparty = counterparty }
+        var shares: [Share] = []
+        for portion in portions {
+            let block = sender.blocks[portion.block - 1]
+            let terms = Terms(source: "transfer", priority: block.priority, expiresAt: block.expiresAt)
+            shares.append(receiver.newBlock(portion.amount, terms))
+        }
+        receiver.lifetime += credits
+        receiver.key = sender.key
+        let origin = sender.endUser
+        receiver.write("transfer", shares) { $0.counterparty = origin }
+        receiver.settle(shares)
+        receiver.exists = true
+    }
+
+    // MARK: - Settings
+
+    package mutating func createCap(feature: String?, credits: Int64, window: ModelWindow) throws(Refusal) {
+        if caps.count >= 50 { throw Refusal("too_many") }
+        if let feature { try requireFeatures([feature]) }
+        capCount += 1
+        caps.append(Cap(number: capCount, feature: feature, credits: credits, window: window))
+        exists = true
+    }
+
+    package mutating func deleteCap(_ number: Int) throws(Refusal) {
+        guard caps.contains(where: { $0.number == number }) else { throw Refusal("unknown_spend_cap", Int64(number)) }
+        caps.removeAll { $0.number == number }
+    }
+}
+
+extension ModelLedger.Entry {
+    mutating func measure(_ demand: ModelDemand) {
+        switch demand {
+        case .units(let units): self.units = units
+        case .quantities(let quantities): self.quantities = quantities
+        case .credits: break
+        }
+    }
+}

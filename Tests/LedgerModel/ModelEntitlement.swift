@@ -1,0 +1,213 @@
+package import Credits
+
+extension ModelLedger {
+    /// What a use is decided on.
+    package struct Decision: Equatable, Sendable {
+        package var cost: Int64 = 0
+        /// The version of the price.
+        package var version: Int?
+        var filled: [String: Int64] = [:]
+        /// What the credits do not cover.
+        package var short: Int64 = 0
+        var isLimited = false
+    }
+
+    /// A check's answer.
+    package struct Answer: Equatable, Sendable {
+        /// Nil when it is allowed.
+        package var reason: String?
+        package var cost: Int64?
+        package var spendable: Int64
+        package var affordable: Int64?
+    }
+
+    /// Decides on a use or a reservation, at the account's time.
+    package func decide(
+        _ feature: String, _ demand: ModelDemand, attributes: [String: String] = [:], pricedAt: Instant? = nil
+    ) throws(Refusal) -> Decision {
+        guard let known = catalogue.features[feature], !known.isArchived else { throw Refusal("unknown_feature") }
+        let override = overrides[feature]
+        if override == .enabled(false) { throw Refusal("feature_not_in_plan") }
+        let quota = quota(of: feature)
+        let version = known.version(at: pricedAt ?? now)
+        guard known.kind == .metered, version != nil || quota != nil else { throw Refusal("feature_not_priced") }
+        var decision = Decision(isLimited: quota != nil)
+        if case .credits(let credits) = demand {
+            decision.cost = credits
+        } else if let version {
+            decision.version = version
+            let charge = try known.prices[version - 1].price.charge(
+                demand, attributes: attributes, used: filled(feature, excluding: nil))
+            decision.cost = charge.cost
+            decision.filled = charge.filled
+        }
+        if let quota, demand.total > max(0, quota.limit - used(of: quota, feature).used) {
+            throw Refusal("quota_exceeded")
+        }
+        for cap in caps where cap.counts(feature) && decision.cost > max(0, cap.credits - spent(cap)) {
+            throw Refusal("spend_cap_reached", Int64(cap.number))
+        }
+        let spendable = spendable(feature)
+        decision.short = max(0, decision.cost - spendable)
+        if decision.short > 0 {
+            let insufficient = Refusal.insufficient(
+                effective: effective, spendable: spendable, required: decision.cost)
+            guard terms.isAllowed else { throw insufficient }
+            if let limit = terms.limit, overage + decision.short > limit { throw insufficient }
+            try requireOwing(decision.short, charging: decision.cost)
+        }
+        return decision
+    }
+
+    func requireOwing(_ short: Int64, charging cost: Int64) throws(Refusal) {
+        if overage + short > Self.largestAmount || balance - cost < -Self.largestAmount {
+            throw Refusal("amount_out_of_range")
+        }
+    }
+
+    /// What a check says. Unlike a use it may be asked of features that are not metered.
+    ///
+    /// - Throws: What is wrong with the question itself.
+    package func check(
+        _ feature: String, _ demand: ModelDemand, attributes: [String: String] = [:]
+    ) throws(Refusal) -> Answer {
+        var answer = Answer(reason: nil, cost: nil, spendable: spendable(feature), affordable: 0)
+        if let known = catalogue.features[feature], !known.isArchived, known.kind != .metered,
+            overrides[feature] != .enabled(false)
+        {
+            answer.affordable = Self.largestAmount
+            if known.kind == .limit, case .limit(let limit) = overrides[feature] {
+                answer.affordable = limit
+                if demand.total > limit { answer.reason = "quota_exceeded" }
+            }
+            return answer
+        }
+        answer.affordable = affordable(feature, demand, attributes: attributes)
+        do throws(Refusal) {
+            answer.cost = try decide(feature, demand, attributes: attributes).cost
+        } catch {
+            let reasons = [
+                "unknown_feature", "feature_not_in_plan", "feature_not_priced", "quota_exceeded", "spend_cap_reached",
+                "insufficient_credits",
+            ]
+            guard reasons.contains(error.code) else { throw error }
+            answer.reason = error.code
+            if reasons[3...].contains(error.code) { answer.cost = try cost(feature, demand, attributes) }
+        }
+        return answer
+    }
+
+    private func cost(
+        _ feature: String, _ demand: ModelDemand, _ attributes: [String: String]
+    ) throws(Refusal) -> Int64 {
+        if case .credits(let credits) = demand { return credits }
+        guard let known = catalogue.features[feature], let version = known.version(at: now) else { return 0 }
+        return try known.prices[version - 1].price.charge(
+            demand, attributes: attributes, used: filled(feature, excluding: nil)
+        ).cost
+    }
+
+    /// The most units that would be allowed now; nil where no number of units says it.
+    func affordable(_ feature: String, _ demand: ModelDemand, attributes: [String: String]) -> Int64? {
+        func isAllowed(_ units: Int64) -> Bool {
+            do throws(Refusal) {
+                _ = try decide(feature, .units(units), attributes: attributes)
+                return true
+            } catch { return false }
+        }
+        do throws(Refusal) {
+            _ = try decide(feature, .units(0), attributes: attributes)
+        } catch {
+            if ["unknown_feature", "feature_not_in_plan", "feature_not_priced"].contains(error.code) { return 0 }
+        }
+        if case .credits = demand { return nil }
+        // A volume price falls where a tier begins, and nowhere else.
+        var edges = [0, Self.largestAmount]
+        if let known = catalogue.features[feature], let version = known.version(at: now) {
+            switch known.prices[version - 1].price.chosen(by: attributes) {
+            case .dimensions: return nil
+            case .volume(let tiers): edges += tiers.compactMap(\.upTo).flatMap { [$0, $0 + 1] }
+            default: break
+            }
+        }
+        edges = edges.filter { $0 <= Self.largestAmount }.sorted()
+        while let high = edges.popLast(), let low = edges.last {
+            if isAllowed(high) { return high }
+            guard isAllowed(low) else { continue }
+            var (allowed, denied) = (low, high)
+            while denied - allowed > 1 {
+                let middle = allowed + (denied - allowed) / 2
+                if isAllowed(middle) { allowed = middle } else { denied = middle }
+            }
+            return allowed
+        }
+        return 0
+    }
+}
+
+// MARK: - What was used so far
+
+extension ModelLedger {
+    /// The quota that holds for a feature: the end user's own, else the feature's.
+    package func quota(of feature: String) -> Quota? {
+        guard let known = catalogue.features[feature], known.kind == .metered else { return nil }
+        if case .quota(let quota) = overrides[feature] { return quota }
+        return known.quota
+    }
+
+    /// What was used of a quota in the window that is open, or would be, and that window.
+    package func used(of quota: Quota, _ feature: String) -> (used: Int64, start: Instant, end: Instant) {
+        let uses = counted.filter { $0.feature == feature && $0.isLimited }
+        if !quota.opensWithUse {
+            let (start, end) = quota.window.around(now, in: catalogue.zone)
+            return (Self.sum(uses.filter { start <= $0.at && $0.at < end }.map(\.units)), start, end)
+        }
+        // Each use that no window holds opens one.
+        var window: (start: Instant, end: Instant)?
+        for use in uses {
+            if let open = window, open.start <= use.at && use.at < open.end { continue }
+            window = (use.at, quota.window.end(openedAt: use.at, in: catalogue.zone))
+        }
+        guard let (start, end) = window, start <= now && now < end else {
+            return (0, now, quota.window.end(openedAt: now, in: catalogue.zone))
+        }
+        return (Self.sum(uses.filter { start <= $0.at && $0.at < end }.map(\.units)), start, end)
+    }
+
+    package func spent(_ cap: Cap) -> Int64 {
+        let (start, end) = cap.window.around(now, in: catalogue.zone)
+        let uses = counted.filter { $0.caps.contains(cap.number) && start <= $0.at && $0.at < end }
+        return Self.sum(uses.map(\.credits))
+    }
+
+    /// What was used of a feature in this month of UTC by prices whose tiers fill over it.
+    func filled(_ feature: String, excluding reservation: Int?) -> [String: Int64] {
+        let (start, end) = ModelWindow.month.around(now, in: .utc)
+        var sums: [String: Int64] = [:]
+        for filling in fillings where filling.feature == feature && start <= filling.at && filling.at < end {
+            if let reservation, filling.reservation == reservation { continue }
+            for (name, units) in filling.units { sums[name] = Self.sum([sums[name] ?? 0, units]) }
+        }
+        return sums
+    }
+
+    static func sum(_ numbers: [Int64]) -> Int64 {
+        let exact = numbers.reduce(Int128(0)) { $0 + Int128($1) }
+        return Int64(min(exact, Int128(largestAmount)))
+    }
+
+    mutating func count(_ feature: String, units: Int64, credits: Int64, reservation: Int? = nil) {
+        counted.append(
+            Counted(
+                feature: feature, at: now, units: units, credits: credits, isLimited: quota(of: feature) != nil,
+                caps: caps.filter { $0.counts(feature) }.map(\.number), reservation: reservation))
+    }
+
+    /// A finished reservation counts with what it came to.
+    mutating func recount(_ reservation: Int, units: Int64, credits: Int64) {
+        for index in counted.indices where counted[index].reservation == reservation {
+            counted[index].units = units
+            counted[index].credits = credits
+        }
+    }
+}

@@ -1,0 +1,160 @@
+/// What is measured of an event or a job.
+package enum ModelDemand: Hashable, Sendable {
+    case units(Int64)
+    case quantities([String: Int64])
+    /// An amount, whatever the price.
+    case credits(Int64)
+
+    /// What counts against a quota.
+    package var total: Int64 {
+        switch self {
+        case .units(let units): return units
+        case .quantities(let quantities):
+            let exact = quantities.values.reduce(Int128(0)) { $0 + Int128($1) }
+            return Int64(min(exact, Int128(Int64.max)))
+        case .credits: return 0
+        }
+    }
+
+    /// The larger of two, dimension by dimension; nil when they are measured differently.
+    package func maximum(_ other: ModelDemand) -> ModelDemand? {
+        switch (self, other) {
+        case (.units(let left), .units(let right)): return .units(max(left, right))
+        case (.credits(let left), .credits(let right)): return .credits(max(left, right))
+        case (.quantities(let left), .quantities(let right)):
+            return .quantities(left.merging(right) { max($0, $1) })
+        default: return nil
+        }
+    }
+}
+
+/// One step of a tiered price.
+package struct ModelTier: Hashable, Sendable {
+    /// The last unit of the tier; nil is without end.
+    package let upTo: Int64?
+    package let cost: Int64
+    package let fee: Int64
+
+    package init(upTo: Int64?, cost: Int64, fee: Int64 = 0) {
+        self.upTo = upTo
+        self.cost = cost
+        self.fee = fee
+    }
+}
+
+/// A price row: what it holds for, and the price.
+package struct ModelRow: Hashable, Sendable {
+    package let match: [String: String]
+    package let price: ModelPrice
+
+    package init(match: [String: String], price: ModelPrice) {
+        self.match = match
+        self.price = price
+    }
+}
+
+/// What units of a feature cost.
+package indirect enum ModelPrice: Hashable, Sendable {
+    case flat(Int64)
+    case perUnit(Int64, per: Int64)
+    case package(size: Int64, cost: Int64)
+    case graduated([ModelTier], perPeriod: Bool)
+    case volume([ModelTier])
+    case dimensions([String: ModelPrice])
+    case rows([ModelRow])
+
+    /// What an event costs, and by how much it fills the tiers of the period.
+    package struct Charge: Equatable, Sendable {
+        package var cost: Int64
+        package var filled: [String: Int64] = [:]
+    }
+
+    /// The cost of so many units alone; nil when it is beyond the range of amounts.
+    package func cost(_ units: Int64) -> Int64? {
+        let exact = exactCost(units, used: 0)
+        return exact <= Int128(ModelLedger.largestAmount) ? Int64(exact) : nil
+    }
+
+    /// - Parameter used: What the period has seen, by dimension; "" without dimensions.
+    package func charge(
+        _ demand: ModelDemand, attributes: [String: String], used: [String: Int64]
+    ) throws(ModelLedger.Refusal) -> Charge {
+        switch self {
+        case .rows(let rows):
+            for row in rows where row.match.allSatisfy({ attributes[$0.key] == $0.value }) {
+                return try row.price.charge(demand, attributes: attributes, used: used)
+            }
+            throw ModelLedger.Refusal("feature_not_priced")
+        case .dimensions(let prices):
+            guard case .quantities(let quantities) = demand else { throw ModelLedger.Refusal("quantities_expected") }
+            if let unknown = quantities.keys.sorted().first(where: { prices[$0] == nil }) {
+                throw ModelLedger.Refusal("unknown_dimension \(unknown)")
+            }
+            var sum: Int128 = 0
+            var filled: [String: Int64] = [:]
+            for (name, price) in prices {
+                sum += try price.add(quantities[name] ?? 0, name, used[name] ?? 0, to: &filled)
+            }
+            return Charge(cost: try Self.inRange(sum), filled: filled)
+        default:
+            guard case .units(let units) = demand else { throw ModelLedger.Refusal("units_expected") }
+            var filled: [String: Int64] = [:]
+            let cost = try Self.inRange(try add(units, "", used[""] ?? 0, to: &filled))
+            return Charge(cost: cost, filled: filled)
+        }
+    }
+
+    /// The price for an event with these attributes; nil when no row matches.
+    package func chosen(by attributes: [String: String]) -> ModelPrice? {
+        guard case .rows(let rows) = self else { return self }
+        return rows.first { $0.match.allSatisfy { attributes[$0.key] == $0.value } }?.price
+    }
+
+    private func add(
+        _ units: Int64, _ name: String, _ used: Int64, to filled: inout [String: Int64]
+    ) throws(ModelLedger.Refusal) -> Int128 {
+        if case .graduated(_, perPeriod: true) = self, units > 0 {
+            _ = try Self.inRange(Int128(used) + Int128(units))
+            filled[name] = units
+        }
+        let cost = exactCost(units, used: used)
+        _ = try Self.inRange(cost)
+        return cost
+    }
+
+    private static func inRange(_ amount: Int128) throws(ModelLedger.Refusal) -> Int64 {
+        guard amount <= Int128(ModelLedger.largestAmount) else { throw ModelLedger.Refusal("amount_out_of_range") }
+        return Int64(amount)
+    }
+
+    private func exactCost(_ units: Int64, used: Int64) -> Int128 {
+        if units == 0 { return 0 }
+        let count = Int128(units)
+        switch self {
+        case .flat(let amount): return Int128(amount)
+        case .perUnit(let cost, let per): return (count * Int128(cost) + Int128(per) - 1) / Int128(per)
+        case .package(let size, let cost): return (count + Int128(size) - 1) / Int128(size) * Int128(cost)
+        case .graduated(let tiers, let perPeriod):
+            if !perPeriod { return Self.filling(tiers, count) }
+            return Self.filling(tiers, Int128(used) + count) - Self.filling(tiers, Int128(used))
+        case .volume(let tiers):
+            for tier in tiers where tier.upTo.map({ units <= $0 }) ?? true {
+                return count * Int128(tier.cost) + Int128(tier.fee)
+            }
+            return Int128(ModelLedger.largestAmount) + 1
+        case .dimensions, .rows: return 0
+        }
+    }
+
+    /// What it costs to fill the tiers from the first unit to the last.
+    private static func filling(_ tiers: [ModelTier], _ units: Int128) -> Int128 {
+        var sum: Int128 = 0
+        var reached: Int128 = 0
+        for tier in tiers where units > reached {
+            let end = min(units, tier.upTo.map { Int128($0) } ?? units)
+            sum += (end - reached) * Int128(tier.cost) + Int128(tier.fee)
+            reached = end
+        }
+        return sum
+    }
+}

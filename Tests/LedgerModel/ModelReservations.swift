@@ -1,0 +1,191 @@
+import Credits
+
+extension ModelLedger {
+    /// What happened to a reservation.
+    package struct Change: Equatable, Sendable {
+        package var charged: Int64 = 0
+        package var returned: Int64 = 0
+        package var overage: Int64 = 0
+    }
+
+    package mutating func reserve(
+        _ feature: String, _ demand: ModelDemand, attributes: [String: String], ttl: Int64
+    ) throws(Refusal) -> Int {
+        let decision = try decide(feature, demand, attributes: attributes)
+        let holds = portions(decision.cost - decision.short, of: eligible(feature))
+        let number = reservations.count + 1
+        count(feature, units: demand.total, credits: decision.cost, reservation: number)
+        write("reserve", [], holds: holds) { entry in
+            entry.feature = feature
+            entry.measure(demand)
+            entry.attributes = attributes
+            entry.version = decision.version
+            entry.reservation = number
+        }
+        reservations.append(
+            Reservation(
+                number: number, feature: feature, estimate: demand, attributes: attributes,
+                version: decision.version, estimatedCost: decision.cost, holds: holds, uncovered: decision.short,
+                expiresAt: now.adding(seconds: ttl), createdAt: now))
+        exists = true
+        return number
+    }
+
+    private func active(_ number: Int) throws(Refusal) -> Reservation {
+        guard reservations.indices.contains(number - 1) else { throw Refusal("unknown_reservation", Int64(number)) }
+        let reservation = reservations[number - 1]
+        guard reservation.status == "active" else { throw Refusal("reservation_not_active", Int64(number)) }
+        return reservation
+    }
+
+    /// How far a job is with a report, which never lowers it.
+    private func reached(_ reservation: Reservation, _ demand: ModelDemand) throws(Refusal) -> ModelDemand {
+        let last = reservation.watermark
+        switch (reservation.estimate, demand) {
+        case (.credits, .credits), (.units, .units), (.quantities, .quantities):
+            guard let last else { return demand }
+            guard let reached = last.maximum(demand) else { throw Refusal("wrong_measure") }
+            return reached
+        case (.credits, _): throw Refusal("credits_expected")
+        case (.units, _): throw Refusal("units_expected")
+        case (.quantities, _): throw Refusal("quantities_expected")
+        }
+    }
+
+    /// What a job costs by the price that it was reserved at, and what of it fills the month's tiers.
+    private func price(_ reservation: Reservation, _ demand: ModelDemand) throws(Refusal) -> ModelPrice.Charge {
+        if case .credits(let credits) = demand { return ModelPrice.Charge(cost: credits) }
+        guard let version = reservation.version else { return ModelPrice.Charge(cost: 0) }
+        let prices = catalogue.features[reservation.feature]?.prices ?? []
+        return try prices[version - 1].price.charge(
+            demand, attributes: reservation.attributes,
+            used: filled(reservation.feature, excluding: reservation.number))
+    }
+
+    package mutating func commit(
+        _ number: Int, _ demand: ModelDemand, shortfall: String?
+    ) throws(Refusal) -> Change {
+        let reservation = try active(number)
+        let total = try reached(reservation, demand)
+        let price = try price(reservation, total)
+        let held = reservation.holds.reduce(0) { $0 + $1.amount }
+        var charge = max(0, price.cost - reservation.charged)
+        var short = max(0, charge - held - spendable(reservation.feature))
+        if short > 0 {
+            let refused = Refusal.insufficient(
+                effective: effective, spendable: held + spendable(reservation.feature), required: charge)
+            switch shortfall ?? (terms.isAllowed ? "overage" : "reject") {
+            case "reject": throw refused
+            case "cap":
+                charge -= short
+                short = 0
+            default:
+                if let limit = terms.limit, overage + short > limit { throw refused }
+                try requireOwing(short, charging: charge)
+            }
+        }
+        let taken = taking(charge - short, of: reservation)
+        reservations[number - 1].holds = []
+        reservations[number - 1].status = "committed"
+        reservations[number - 1].finishedAt = now
+        reservations[number - 1].watermark = reservation.watermark
+        reservations[number - 1].charged += charge
+        fill(reservation, price, total)
+        recount(number, units: total.total, credits: reservation.charged + charge)
+        writeCommit(reservation, total, taken, short: short, holds: Self.negative(reservation.holds))
+        sweep(at: now)
+        return Change(
+            charged: charge, returned: held - taken.held.reduce(0) { $0 + $1.amount }, overage: short)
+    }
+
+    package mutating func release(_ number: Int) throws(Refusal) -> Change {
+        let reservation = try active(number)
+        giveBack(reservation: number, status: "released", at: now)
+        sweep(at: now)
+        return Change(returned: reservation.holds.reduce(0) { $0 + $1.amount })
+    }
+
+    package mutating func extend(_ number: Int, ttl: Int64) throws(Refusal) {
+        let reservation = try active(number)
+        reservations[number - 1].expiresAt = max(reservation.expiresAt, now.adding(seconds: ttl))
+    }
+
+    package mutating func progress(_ number: Int, _ demand: ModelDemand) throws(Refusal) -> Change {
+        let reservation = try active(number)
+        let total = try reached(reservation, demand)
+        if total == reservation.watermark { return Change() }
+        let price = try price(reservation, total)
+        let held = reservation.holds.reduce(0) { $0 + $1.amount }
+        let charge = max(0, price.cost - reservation.charged)
+        let short = max(0, charge - held - spendable(reservation.feature))
+        if short > 0 {
+            let refused = Refusal.insufficient(
+                effective: effective, spendable: held + spendable(reservation.feature), required: charge)
+            guard terms.isAllowed else { throw refused }
+            if let limit = terms.limit, overage + short > limit { throw refused }
+            try requireOwing(short, charging: charge)
+        }
+        reservations[number - 1].watermark = total
+        fill(reservation, price, total)
+        if charge == 0 { return Change() }
+        let taken = taking(charge - short, of: reservation)
+        reservations[number - 1].charged += charge
+        reservations[number - 1].holds = reservation.holds.compactMap { hold in
+            let used = taken.held.first { $0.block == hold.block }?.amount ?? 0
+            return hold.amount > used ? Share(block: hold.block, amount: hold.amount - used) : nil
+        }
+        writeCommit(reservation, total, taken, short: short, holds: Self.negative(taken.held))
+        if reservations[number - 1].holds.isEmpty { grow(number) }
+        return Change(charged: charge, overage: short)
+    }
+
+    /// A hold that is used up grows by another step, as far as there is something to hold.
+    private mutating func grow(_ number: Int) {
+        let reservation = reservations[number - 1]
+        let step = portions(reservation.estimatedCost, of: eligible(reservation.feature))
+        if step.isEmpty { return }
+        reservations[number - 1].holds = step
+        write("reserve", [], holds: step) { entry in
+            entry.feature = reservation.feature
+            entry.version = reservation.version
+            entry.reservation = number
+        }
+    }
+
+    /// A charge taken from the hold, then from what else there is, both in burn order.
+    private func taking(_ amount: Int64, of reservation: Reservation) -> (held: [Share], others: [Share]) {
+        var owed = amount
+        var held: [Share] = []
+        let holding = reservation.holds.map { blocks[$0.block - 1] }.sorted(by: Self.burnsBefore)
+        for block in holding where owed > 0 {
+            let hold = reservation.holds.first { $0.block == block.number }?.amount ?? 0
+            held.append(Share(block: block.number, amount: min(owed, hold)))
+            owed -= min(owed, hold)
+        }
+        return (held, portions(owed, of: eligible(reservation.feature)))
+    }
+
+    private mutating func writeCommit(
+        _ reservation: Reservation, _ total: ModelDemand, _ taken: (held: [Share], others: [Share]), short: Int64,
+        holds: [Share]
+    ) {
+        let allocation = Self.negative(Self.joined(taken.held, taken.others))
+        let entry = write("commit", allocation, overage: short, holds: holds) { entry in
+            entry.feature = reservation.feature
+            entry.measure(total)
+            entry.attributes = reservation.attributes
+            entry.version = reservation.version
+            entry.reservation = reservation.number
+        }
+        if short > 0 { debts.append(Debt(entry: entry.sequence, amount: short)) }
+    }
+
+    /// A reservation fills the month's tiers with what it is charged for.
+    private mutating func fill(_ reservation: Reservation, _ price: ModelPrice.Charge, _ total: ModelDemand) {
+        fillings.removeAll { $0.reservation == reservation.number }
+        if !price.filled.isEmpty {
+            fillings.append(
+                Filling(feature: reservation.feature, at: now, units: price.filled, reservation: reservation.number))
+        }
+    }
+}

@@ -1,0 +1,131 @@
+package import Credits
+import Glibc
+
+/// What the clocks of a place show: so many seconds ahead of UTC from each change on.
+package struct ModelZone: Hashable, Sendable {
+    package struct Change: Hashable, Sendable {
+        /// A second since 1970.
+        package let at: Int64
+        package let offset: Int64
+
+        package init(at: Int64, offset: Int64) {
+            self.at = at
+            self.offset = offset
+        }
+    }
+
+    package let first: Int64
+    package let changes: [Change]
+
+    package static let utc = ModelZone(first: 0, changes: [])
+
+    package init(first: Int64, changes: [Change]) {
+        self.first = first
+        self.changes = changes
+    }
+
+    func offset(_ second: Int64) -> Int64 {
+        changes.last { $0.at <= second }?.offset ?? first
+    }
+
+    /// The first second at which the clocks show a local time, or the end of the gap that it is in.
+    func second(showing local: Int64) -> Int64 {
+        let offsets = Set([first] + changes.map(\.offset))
+        let shown = offsets.map { local - $0 }.filter { $0 + offset($0) == local }
+        if let earliest = shown.min() { return earliest }
+        return changes.first { $0.at + offset($0.at - 1) <= local && local < $0.at + $0.offset }?.at ?? local
+    }
+
+    func isShown(_ local: Int64) -> Bool {
+        let second = second(showing: local)
+        return second + offset(second) == local
+    }
+
+    /// The same local time so many months, then so many days later; the month's last day where it has no such day.
+    func later(_ instant: Instant, months: Int64, days: Int64) -> Instant {
+        if months == 0 && days == 0 { return instant }
+        let seconds = Self.floor(instant.microseconds, 1_000_000)
+        let fraction = instant.microseconds - seconds * 1_000_000
+        let local = Self.addingMonths(months, to: seconds + offset(seconds)) + days * 86_400
+        return Instant(microseconds: second(showing: local) * 1_000_000 + (isShown(local) ? fraction : 0))
+    }
+
+    /// By the C library's calendar.
+    static func addingMonths(_ months: Int64, to local: Int64) -> Int64 {
+        if months == 0 { return local }
+        var seconds = Int(local)
+        var start = tm()
+        gmtime_r(&seconds, &start)
+        let day = start.tm_mday
+        start.tm_mday = 1
+        start.tm_mon += Int32(months)
+        seconds = timegm(&start)
+        var end = start
+        end.tm_mon += 1
+        // The month's last day is the day before the first of the next month.
+        var next = timegm(&end) - 86_400
+        gmtime_r(&next, &end)
+        return Int64(seconds + Int(min(day, end.tm_mday) - 1) * 86_400)
+    }
+
+    static func floor(_ number: Int64, _ divisor: Int64) -> Int64 {
+        number >= 0 ? number / divisor : -((-number + divisor - 1) / divisor)
+    }
+}
+
+/// How long a window is.
+package enum ModelWindow: Hashable, Sendable {
+    case day, week, month
+    case duration(months: Int64, seconds: Int64)
+
+    /// The window of the calendar around an instant: its start and its end.
+    func around(_ instant: Instant, in zone: ModelZone) -> (start: Instant, end: Instant) {
+        let second = ModelZone.floor(instant.microseconds, 1_000_000)
+        let local = second + zone.offset(second)
+        let midnight = ModelZone.floor(local, 86_400) * 86_400
+        func from(_ start: Int64, _ end: Int64) -> (Instant, Instant) {
+            (
+                Instant(microseconds: zone.second(showing: start) * 1_000_000),
+                Instant(microseconds: zone.second(showing: end) * 1_000_000)
+            )
+        }
+        switch self {
+        case .day: return from(midnight, midnight + 86_400)
+        case .week:
+            // The fourth day of the week was 1970-01-01.
+            let weekday = (midnight / 86_400 + 3) % 7
+            return from(midnight - weekday * 86_400, midnight + (7 - weekday) * 86_400)
+        case .month:
+            var (day, parts) = (Int(midnight), tm())
+            gmtime_r(&day, &parts)
+            let start = midnight - Int64(parts.tm_mday - 1) * 86_400
+            return from(start, ModelZone.addingMonths(1, to: start))
+        case .duration(0, let seconds):
+            let start = ModelZone.floor(second, seconds) * seconds
+            return (
+                Instant(microseconds: start * 1_000_000), Instant(microseconds: (start + seconds) * 1_000_000)
+            )
+        case .duration(let months, let seconds):
+            func start(_ number: Int64) -> Int64 {
+                zone.second(showing: ModelZone.addingMonths(months * number, to: 0)) + seconds * number
+            }
+            var number: Int64 = 0
+            while start(number + 1) <= second { number += 1 }
+            return (
+                Instant(microseconds: start(number) * 1_000_000),
+                Instant(microseconds: start(number + 1) * 1_000_000)
+            )
+        }
+    }
+
+    /// When a window ends that opens at an instant.
+    func end(openedAt instant: Instant, in zone: ModelZone) -> Instant {
+        switch self {
+        case .day: return zone.later(instant, months: 0, days: 1)
+        case .week: return zone.later(instant, months: 0, days: 7)
+        case .month: return zone.later(instant, months: 1, days: 0)
+        case .duration(let months, let seconds):
+            return zone.later(instant, months: months, days: 0).adding(seconds: seconds)
+        }
+    }
+}
