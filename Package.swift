@@ -102,6 +102,7 @@ let package = Package(
                 .embedInCode("0004_ledger_workers.sql"),
                 .embedInCode("0005_suspects.sql"),
                 .embedInCode("0006_audit.sql"),
+                .embedInCode("0007_prices.sql"),
                 .embedInCode("0008_catalogue.sql"), .embedInCode("0008_catalogue.after.sql"),
                 .embedInCode("0009_complete_ledger.sql"),
             ],
@@ -160,7 +161,8 @@ let package = Package(
         .executableTarget(
             name: "QuotaStackCLI",
             dependencies: [
-                "API", "Doctor", "Failpoints", "Ingest", "JSON", "LoadGenerator", "Messaging", "Migrations", "Nodes",
+                "API", "Doctor", "Failpoints", "Ingest", "JSON", "Ledger", "LoadGenerator", "Messaging", "Migrations",
+                "Nodes",
                 "Postgres",
                 "Runtime",
                 "Storage", arguments, logging, nioCore, nioHTTP1,

@@ -50,6 +50,8 @@ package struct APIServer: Service {
             KeyRoutes(site: site).add(to: &routes)
             ConfigRoutes(site: site).add(to: &routes)
             CatalogueRoutes(site: site).add(to: &routes)
+            MeteringRuleRoutes(site: site).add(to: &routes)
+            PackageRoutes(site: site).add(to: &routes)
             TestClockRoutes(site: site).add(to: &routes)
             AccountRoutes(site: site).add(to: &routes)
             EntitlementRoutes(gate: gate).add(to: &routes)

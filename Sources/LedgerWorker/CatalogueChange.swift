@@ -86,8 +86,14 @@ struct CatalogueChange {
             return try await rollKey(id, key, overlapSeconds: overlapSeconds, grantor: grantor, now: now)
         case .createFeature(let feature): return try await createFeature(feature, now: now)
         case .updateFeature(let key, let change): return try await updateFeature(key, change, now: now)
-        case .createRule(let featureKey, let model, let effectiveFrom):
-            return try await createRule(featureKey, model: model, effectiveFrom: effectiveFrom ?? now, now: now)
+        case .createRule(let featureKey, let price, let effectiveFrom):
+            return try await createRule(featureKey, price: price, effectiveFrom: effectiveFrom ?? now, now: now)
+        case .createPackage(let package): return try await createPackage(package, now: now)
+        case .updatePackage(let key, let change):
+            let updated = try await PackageStore.update(
+                key, change, environmentID: environmentID, now: now, on: connection)
+            guard let updated else { return unknownPackage(key) }
+            return answer(200) { $0.topupPackage(updated) }
         case .updateConfig(let change): return try await updateConfig(change)
         case .createTestClock(let instant): return try await createTestClock(instant, kind: kind, now: now)
         case .advanceTestClock(let id, let instant):
@@ -142,7 +148,7 @@ struct CatalogueChange {
     }
 
     private func createRule(
-        _ featureKey: FeatureKey, model: PricingModel, effectiveFrom: Instant, now: Instant
+        _ featureKey: FeatureKey, price: Price, effectiveFrom: Instant, now: Instant
     ) async throws -> Answer {
         guard try await CatalogueReads.feature(featureKey, environmentID: environmentID, on: connection) != nil else {
             return unknownFeature(featureKey)
@@ -151,11 +157,32 @@ struct CatalogueChange {
             featureKey, environmentID: environmentID, on: connection)
         let record = RuleRecord(
             rule: MeteringRule(
-                id: PublicID(.rule, newID(at: now, 0)), featureKey: featureKey, version: version, price: Price(model),
+                id: PublicID(.rule, newID(at: now, 0)), featureKey: featureKey, version: version, price: price,
                 effectiveFrom: effectiveFrom),
             createdAt: now)
         try await CatalogueStore.insertRule(record, environmentID: environmentID, on: connection)
         return answer(201) { $0.rule(record) }
+    }
+
+    private func createPackage(_ package: TopupPackage, now: Instant) async throws -> Answer {
+        guard try await PackageStore.find(package.key, environmentID: environmentID, on: connection) == nil else {
+            let problem = Problem(
+                .conflict,
+                "There is a package \(package.key.rawValue) already. Change it with PATCH, or choose another key.",
+                errors: [Problem.FieldError(pointer: "/key", detail: "is taken")])
+            return Answer(problem, requestID: requestID)
+        }
+        let record = PackageRecord(package: package, createdAt: now, updatedAt: now)
+        try await PackageStore.insert(record, environmentID: environmentID, on: connection)
+        return answer(201) { $0.topupPackage(record) }
+    }
+
+    private func unknownPackage(_ key: PackageKey) -> Answer {
+        Answer(
+            Problem(
+                .notFound,
+                "There is no package \(key.rawValue) in this environment. Create it with POST /v1/topup-packages."),
+            requestID: requestID)
     }
 
     private func unknownFeature(_ key: FeatureKey) -> Answer {

@@ -22,6 +22,8 @@ package enum AuditAction: String, Sendable, CaseIterable {
     case createFeature = "feature.create"
     case updateFeature = "feature.update"
     case createRule = "metering_rule.create"
+    case createPackage = "topup_package.create"
+    case updatePackage = "topup_package.update"
     case createKey = "api_key.create"
     case rollKey = "api_key.roll"
     case revokeKey = "api_key.revoke"
@@ -40,7 +42,7 @@ package enum AuditAction: String, Sendable, CaseIterable {
         case .createReservation, .commitReservation, .releaseReservation, .extendReservation, .progressReservation:
             .reservations
         case .createSpendCap, .deleteSpendCap: .entitlements
-        case .createFeature, .updateFeature, .createRule: .catalog
+        case .createFeature, .updateFeature, .createRule, .createPackage, .updatePackage: .catalog
         case .createKey, .rollKey, .revokeKey, .updateConfig, .createTestClock, .advanceTestClock, .createTenant: .admin
         }
     }
@@ -77,6 +79,8 @@ package enum AuditAction: String, Sendable, CaseIterable {
         case .createFeature: self = .createFeature
         case .updateFeature: self = .updateFeature
         case .createRule: self = .createRule
+        case .createPackage: self = .createPackage
+        case .updatePackage: self = .updatePackage
         case .updateConfig: self = .updateConfig
         case .createTestClock: self = .createTestClock
         case .advanceTestClock: self = .advanceTestClock

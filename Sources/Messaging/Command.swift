@@ -65,7 +65,9 @@ package enum CatalogueAction: Hashable, Sendable {
     case rollKey(id: Bits128, NewKey, overlapSeconds: Int64, grantor: KeyRights)
     case createFeature(NewFeature)
     case updateFeature(key: FeatureKey, FeatureChange)
-    case createRule(featureKey: FeatureKey, model: PricingModel, effectiveFrom: Instant?)
+    case createRule(featureKey: FeatureKey, price: Price, effectiveFrom: Instant?)
+    case createPackage(TopupPackage)
+    case updatePackage(key: PackageKey, PackageChange)
     case updateConfig(ConfigChange)
     case createTestClock(now: Instant)
     case advanceTestClock(id: Bits128, to: Instant)
@@ -116,6 +118,40 @@ package struct FeatureChange: Hashable, Sendable {
         self.unitName = unitName
         self.isArchived = isArchived
         self.quota = quota
+    }
+}
+
+/// What a top-up package shall say; nil leaves a field as it is.
+package struct PackageChange: Hashable, Sendable {
+    package var name: String?
+    package var credits: Millicredits?
+    package var price: Int64?
+    package var currency: String?
+    package var expiresAfter: FieldChange<CalendarDuration>
+    package var priority: FieldChange<Int16>
+    package var isArchived: Bool?
+
+    package init(
+        name: String? = nil, credits: Millicredits? = nil, price: Int64? = nil, currency: String? = nil,
+        expiresAfter: FieldChange<CalendarDuration> = .keep, priority: FieldChange<Int16> = .keep,
+        isArchived: Bool? = nil
+    ) {
+        self.name = name
+        self.credits = credits
+        self.price = price
+        self.currency = currency
+        self.expiresAfter = expiresAfter
+        self.priority = priority
+        self.isArchived = isArchived
+    }
+
+    /// The package after the change.
+    package func applied(to package: TopupPackage) -> TopupPackage {
+        TopupPackage(
+            key: package.key, name: name ?? package.name, credits: credits ?? package.credits,
+            price: price ?? package.price, currency: currency ?? package.currency,
+            expiresAfter: expiresAfter.applied(to: package.expiresAfter),
+            priority: priority.applied(to: package.priority), isArchived: isArchived ?? package.isArchived)
     }
 }
 

@@ -161,19 +161,10 @@ extension ByteWriter {
             write(change.unitName)
             write(change.isArchived) { $0.write($1 as Bool) }
             write(change.quota) { $0.write($1?.canonicalJSON) }
-        case .createRule(let featureKey, let model, let effectiveFrom):
+        case .createRule(let featureKey, let price, let effectiveFrom):
             write(UInt8(6))
             write(featureKey.rawValue)
-            switch model {
-            case .flat(let amount):
-                write(UInt8(1))
-                write(amount.rawValue)
-            case .perUnit(let unitCost, let perUnits):
-                write(UInt8(2))
-                write(unitCost.rawValue)
-                write(perUnits)
-            default: break
-            }
+            write(price.canonicalJSON)
             write(effectiveFrom) { $0.write($1 as Instant) }
         case .rollKey(let id, let key, let overlapSeconds, let grantor):
             write(UInt8(7))
@@ -196,7 +187,35 @@ extension ByteWriter {
             write(UInt8(10))
             write(id)
             write(instant)
+        case .createPackage(let package):
+            write(UInt8(11))
+            write(package)
+        case .updatePackage(let key, let change):
+            write(UInt8(12))
+            write(key.rawValue)
+            write(change)
         }
+    }
+
+    private mutating func write(_ package: TopupPackage) {
+        write(package.key.rawValue)
+        write(package.name)
+        write(package.credits.rawValue)
+        write(package.price)
+        write(package.currency)
+        write(package.expiresAfter) { $0.write($1 as CalendarDuration) }
+        write(package.priority) { $0.write($1 as Int16) }
+        write(package.isArchived)
+    }
+
+    private mutating func write(_ change: PackageChange) {
+        write(change.name)
+        write(change.credits) { $0.write($1.rawValue) }
+        write(change.price) { $0.write($1 as Int64) }
+        write(change.currency)
+        write(change.expiresAfter) { writer, value in writer.write(value) { $0.write($1 as CalendarDuration) } }
+        write(change.priority) { writer, value in writer.write(value) { $0.write($1 as Int16) } }
+        write(change.isArchived) { $0.write($1 as Bool) }
     }
 
     private mutating func write(_ key: NewKey) {
@@ -280,7 +299,7 @@ extension ByteReader {
         case 6:
             let key = try featureKey()
             return .createRule(
-                featureKey: key, model: try pricingModel(),
+                featureKey: key, price: try price(),
                 effectiveFrom: try optional { (reader) throws(CodingError) in try reader.instant() })
         case 7:
             return .rollKey(
@@ -295,6 +314,8 @@ extension ByteReader {
                     timeZone: try fieldChange { (reader) throws(CodingError) in try reader.optionalString() }))
         case 9: return .createTestClock(now: try instant())
         case 10: return .advanceTestClock(id: try bits128(), to: try instant())
+        case 11: return .createPackage(try topupPackage())
+        case 12: return .updatePackage(key: try packageKey(), try packageChange())
         default: throw .invalid(field: "catalogue action")
         }
     }
@@ -324,16 +345,38 @@ extension ByteReader {
         return limit
     }
 
-    private mutating func pricingModel() throws(CodingError) -> PricingModel {
-        switch try integer(UInt8.self) {
-        case 1: return .flat(amount: try amount())
-        case 2:
-            let unitCost = try amount()
-            let perUnits: Int64 = try integer()
-            guard perUnits > 0 else { throw .invalid(field: "pricing model") }
-            return .perUnit(unitCost: unitCost, perUnits: perUnits)
-        default: throw .invalid(field: "pricing model")
-        }
+    private mutating func price() throws(CodingError) -> Price {
+        let text = try string()
+        guard let price = try? Price(json: text) else { throw .invalid(field: "price") }
+        return price
+    }
+
+    private mutating func packageKey() throws(CodingError) -> PackageKey {
+        guard let key = PackageKey(try string()) else { throw .invalid(field: "package key") }
+        return key
+    }
+
+    private mutating func topupPackage() throws(CodingError) -> TopupPackage {
+        TopupPackage(
+            key: try packageKey(), name: try string(), credits: try amount(), price: try integer(),
+            currency: try string(),
+            expiresAfter: try optional { (reader) throws(CodingError) in try reader.duration() },
+            priority: try optional { (reader) throws(CodingError) in try reader.integer() }, isArchived: try boolean())
+    }
+
+    private mutating func packageChange() throws(CodingError) -> PackageChange {
+        PackageChange(
+            name: try optionalString(),
+            credits: try optional { (reader) throws(CodingError) in try reader.amount() },
+            price: try optional { (reader) throws(CodingError) in try reader.integer() },
+            currency: try optionalString(),
+            expiresAfter: try fieldChange { (reader) throws(CodingError) in
+                try reader.optional { (reader) throws(CodingError) in try reader.duration() }
+            },
+            priority: try fieldChange { (reader) throws(CodingError) in
+                try reader.optional { (reader) throws(CodingError) in try reader.integer() }
+            },
+            isArchived: try optional { (reader) throws(CodingError) in try reader.boolean() })
     }
 
     private mutating func newKey() throws(CodingError) -> NewKey {

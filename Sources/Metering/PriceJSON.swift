@@ -14,15 +14,11 @@ package enum PriceLimit {
 
 /// A price is stored and sent as one JSON object: the members that the API shows, sorted by name.
 extension Price {
-    /// - Throws: What is wrong with the text, which `canonicalJSON` did not make.
-    package init(canonicalJSON text: String) throws(JSONProblems) {
-        let value: JSONValue
-        do {
-            value = try JSONParser.parse(Array(text.utf8))
-        } catch {
-            throw JSONProblems(error)
-        }
-        self = try JSONReader.read(value) { $0.price() }
+    /// Reads what `canonicalJSON` or a request says.
+    ///
+    /// - Throws: `JSONError` for what is no JSON, `JSONProblems` that name each member that is wrong.
+    package init(json text: String) throws {
+        self = try JSONReader.read(try JSONParser.parse(Array(text.utf8))) { $0.price() }
     }
 
     package var canonicalJSON: String {

@@ -131,6 +131,8 @@ final class ReplicaMap: Sendable {
             environments.withLock { $0[id]?.catalogue.prices[rule.featureKey, default: PriceList()].insert(rule) }
         case .testClock(let id, let clock, let instant):
             environments.withLock { $0[id]?.catalogue.testClocks[clock] = instant }
+        case .package(let id, let package):
+            environments.withLock { $0[id]?.catalogue.packages[package.key] = package }
         case .key(let hash, let key):
             keys.withLock { $0[hash] = key }
         }
@@ -186,6 +188,7 @@ enum CatalogueRow {
     case feature(EnvironmentID, Feature)
     case rule(EnvironmentID, MeteringRule)
     case testClock(EnvironmentID, PublicID, shows: Instant)
+    case package(EnvironmentID, TopupPackage)
     case key(KeyHash, ReplicaKey)
 }
 

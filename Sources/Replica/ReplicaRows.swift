@@ -9,6 +9,7 @@ enum ReplicatedTable: String, CaseIterable {
     case environments
     case features
     case meteringRules = "metering_rules"
+    case topupPackages = "topup_packages"
     case apiKeys = "api_keys"
     case testClocks = "test_clocks"
     case accounts
@@ -26,8 +27,12 @@ enum ReplicatedTable: String, CaseIterable {
         case .testClocks: ["environment_id", "clock_id", "shows"]
         case .meteringRules:
             [
-                "environment_id", "rule_id", "feature_key", "version", "model", "amount", "unit_cost", "per_units",
-                "effective_from", "created_at",
+                "environment_id", "rule_id", "feature_key", "version", "price", "effective_from", "created_at",
+            ]
+        case .topupPackages:
+            [
+                "environment_id", "package_key", "name", "credits", "price", "currency", "expires_after", "priority",
+                "archived_at",
             ]
         case .apiKeys: ["environment_id", "key_id", "key_hash", "revoked_at", "scopes", "expires_at"]
         case .accounts:
@@ -145,6 +150,8 @@ extension ReplicaChange {
             self = .catalogue(.testClock(id, clock, shows: Instant(microseconds: try row.field().timestamp())))
         case .meteringRules:
             self = try Self.rule(&row)
+        case .topupPackages:
+            self = try Self.package(&row)
         case .apiKeys:
             let environmentID = try row.environmentID()
             let keyID = Bits128(try row.field().uuid())
@@ -201,24 +208,34 @@ extension ReplicaChange {
         let id = PublicID(.rule, Bits128(try row.field().uuid()))
         let featureKey = try row.featureKey()
         let version = try row.field().int32()
-        let name = try row.field().text()
-        let amount = try row.optional()?.int64()
-        let unitCost = try row.optional()?.int64()
-        let perUnits = try row.optional()?.int64()
+        let price = try Price(json: row.field().text())
         let effectiveFrom = Instant(microseconds: try row.field().timestamp())
-        let model: PricingModel
-        switch (name, amount, unitCost, perUnits) {
-        case ("flat", let amount?, nil, nil): model = .flat(amount: try Millicredits(amount))
-        case ("per_unit", nil, let unitCost?, let perUnits?):
-            model = .perUnit(unitCost: try Millicredits(unitCost), perUnits: perUnits)
-        default: throw ReplicaError.unexpectedValue
-        }
         return .catalogue(
             .rule(
                 environmentID,
                 MeteringRule(
-                    id: id, featureKey: featureKey, version: version, price: Price(model), effectiveFrom: effectiveFrom)
+                    id: id, featureKey: featureKey, version: version, price: price, effectiveFrom: effectiveFrom)
             ))
+    }
+
+    private static func package(_ row: inout some FieldCursor) throws -> ReplicaChange {
+        let environmentID = try row.environmentID()
+        guard let key = PackageKey(try row.field().text()) else { throw ReplicaError.unexpectedValue }
+        let name = try row.field().text()
+        let credits = try row.amount()
+        let price = try row.field().int64()
+        let currency = try row.field().text()
+        let expiresAfter = try row.optional().map { field in
+            guard let duration = CalendarDuration(iso8601: field.text()) else { throw ReplicaError.unexpectedValue }
+            return duration
+        }
+        let priority = try row.optional()?.int16()
+        return .catalogue(
+            .package(
+                environmentID,
+                TopupPackage(
+                    key: key, name: name, credits: credits, price: price, currency: currency,
+                    expiresAfter: expiresAfter, priority: priority, isArchived: try row.optional() != nil)))
     }
 
     private static func block(_ row: inout some FieldCursor) throws -> ReplicaChange {

@@ -72,15 +72,9 @@ extension JSONWriter {
         member("id", rule.id)
         member("feature_key", rule.featureKey.rawValue)
         member("version", Int64(rule.version))
-        switch rule.price.choice {
-        case .always(.model(.flat(let amount))):
-            member("model", "flat")
-            member("amount", amount.rawValue)
-        case .always(.model(.perUnit(let unitCost, let perUnits))):
-            member("model", "per_unit")
-            member("unit_cost", unitCost.rawValue)
-            member("per_units", perUnits)
-        default: break
+        for (name, value) in rule.price.json.members {
+            key(name)
+            self.value(value)
         }
         member("effective_from", rule.effectiveFrom as Instant?)
         member("created_at", record.createdAt as Instant?)

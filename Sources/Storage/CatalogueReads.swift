@@ -88,7 +88,7 @@ package enum CatalogueReads {
         let result = try await connection.run(
             PostgresQuery(
                 """
-                select rule_id, feature_key, version, model, amount, unit_cost, per_units, effective_from, created_at
+                select rule_id, feature_key, version, price, effective_from, created_at
                 from metering_rules where environment_id = $1 and rule_id = $2
                 """, [.int32(environmentID.rawValue), .uuid(high: id.high, low: id.low)]))
         return try result.first.map { try CatalogueStore.decodeRule($0) }
@@ -101,7 +101,7 @@ package enum CatalogueReads {
         let result = try await connection.run(
             PostgresQuery(
                 """
-                select rule_id, feature_key, version, model, amount, unit_cost, per_units, effective_from, created_at
+                select rule_id, feature_key, version, price, effective_from, created_at
                 from metering_rules
                 where environment_id = $1 and ($2::text is null or feature_key = $2)
                     and ($3::uuid is null or rule_id < $3)

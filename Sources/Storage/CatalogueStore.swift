@@ -26,11 +26,17 @@ package enum CatalogueStore {
                 parameters),
             PostgresQuery(
                 """
-                select rule_id, feature_key, version, model, amount, unit_cost, per_units, effective_from, created_at
+                select rule_id, feature_key, version, price, effective_from, created_at
                 from metering_rules
                 where environment_id = $1
                 """, parameters),
             PostgresQuery("select clock_id, shows from test_clocks where environment_id = $1", parameters),
+            PostgresQuery(
+                """
+                select package_key, name, credits, price, currency, expires_after, priority, archived_at is not null
+                from topup_packages
+                where environment_id = $1
+                """, parameters),
         ])
         var catalogue = Catalogue()
         for row in results[1] {
@@ -46,6 +52,10 @@ package enum CatalogueStore {
             catalogue.testClocks[PublicID(.testClock, Bits128(try row.uuid(0)))] = Instant(
                 microseconds: try row.timestamp(1))
         }
+        for row in results[4] {
+            let package = try PackageStore.decode(row)
+            catalogue.packages[package.key] = package
+        }
         guard let environment = results[0].first else { return (0, catalogue) }
         catalogue.config = try decodeConfig(environment, from: 1)
         return (try environment.int64(0), catalogue)
@@ -53,18 +63,12 @@ package enum CatalogueStore {
 
     static func decodeRule(_ row: PostgresRow) throws -> RuleRecord {
         guard let key = FeatureKey(try row.text(1)) else { throw StorageError.unknownValue(column: "feature_key") }
-        let model: PricingModel
-        switch try row.text(3) {
-        case "flat": model = .flat(amount: try Millicredits(row.int64(4)))
-        case "per_unit": model = .perUnit(unitCost: try Millicredits(row.int64(5)), perUnits: try row.int64(6))
-        default: throw StorageError.unknownValue(column: "model")
-        }
         return RuleRecord(
             rule: MeteringRule(
                 id: PublicID(.rule, Bits128(try row.uuid(0))), featureKey: key, version: try row.int32(2),
-                price: Price(model),
-                effectiveFrom: Instant(microseconds: try row.timestamp(7))),
-            createdAt: Instant(microseconds: try row.timestamp(8)))
+                price: try Price(json: row.text(3)),
+                effectiveFrom: Instant(microseconds: try row.timestamp(4))),
+            createdAt: Instant(microseconds: try row.timestamp(5)))
     }
 
     // MARK: - Changes, inside the catalogue worker's transaction
@@ -190,31 +194,17 @@ package enum CatalogueStore {
         _ record: RuleRecord, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {
         let rule = record.rule
-        var amount: Int64?
-        var unitCost: Int64?
-        var perUnits: Int64?
-        let model: String
-        switch rule.price.choice {
-        case .always(.model(.flat(let value))):
-            model = "flat"
-            amount = value.rawValue
-        case .always(.model(.perUnit(let cost, let units))):
-            model = "per_unit"
-            unitCost = cost.rawValue
-            perUnits = units
-        default: throw StorageError.unknownValue(column: "model")
-        }
         _ = try await connection.run(
             PostgresQuery(
                 """
-                insert into metering_rules (environment_id, rule_id, feature_key, version, model, amount, unit_cost,
-                    per_units, effective_from, created_at)
-                values ($1, $2, $3, $4, $5, $6::bigint, $7::bigint, $8::bigint, $9, $10)
+                insert into metering_rules (environment_id, rule_id, feature_key, version, price, effective_from,
+                    created_at)
+                values ($1, $2, $3, $4, $5, $6, $7)
                 """,
                 [
                     .int32(environmentID.rawValue), .uuid(high: rule.id.bits.high, low: rule.id.bits.low),
-                    .text(rule.featureKey.rawValue), .int32(rule.version), .text(model), .optional(amount),
-                    .optional(unitCost), .optional(perUnits),
+                    .text(rule.featureKey.rawValue), .int32(rule.version),
+                    .text(rule.price.canonicalJSON),
                     .timestamp(microseconds: rule.effectiveFrom.microseconds),
                     .timestamp(microseconds: record.createdAt.microseconds),
                 ]))

@@ -73,6 +73,7 @@ struct CommandMessageTests {
         get throws {
             let key = try #require(FeatureKey("api_calls"))
             let alice = try #require(EndUserID("alice"))
+            let package = try #require(PackageKey("small"))
             let metadata = Metadata(canonicalJSON: #"{"model":"large"}"#)
             let month = try #require(CalendarDuration(iso8601: "P1MT5H"))
             let actions: [AccountAction] = [
@@ -111,10 +112,24 @@ struct CommandMessageTests {
                 .updateFeature(key: key, FeatureChange(name: nil, unitName: "call", isArchived: true)),
                 .updateFeature(key: key, FeatureChange(quota: .set(nil))),
                 .updateFeature(key: key, FeatureChange(name: "Calls", quota: .set(quota))),
-                .createRule(featureKey: key, model: .flat(amount: .zero), effectiveFrom: nil),
+                .createRule(featureKey: key, price: Price(.flat(amount: .zero)), effectiveFrom: nil),
                 .createRule(
-                    featureKey: key, model: .perUnit(unitCost: .max, perUnits: 1_000),
-                    effectiveFrom: Instant(microseconds: .max)),
+                    featureKey: key,
+                    price: Price(rows: [
+                        Price.Row(
+                            match: Attributes(["model": .string("é\"")]),
+                            terms: .dimensions(["input": .perUnit(unitCost: .max, perUnits: 1_000)]))
+                    ]), effectiveFrom: Instant(microseconds: .max)),
+                .createPackage(
+                    TopupPackage(
+                        key: package, name: "Small", credits: .max, price: 999, currency: "EUR", expiresAfter: month,
+                        priority: 7, isArchived: false)),
+                .updatePackage(
+                    key: package,
+                    PackageChange(
+                        name: "Big", credits: .max, price: 0, currency: "USD", expiresAfter: .set(nil),
+                        priority: .set(100), isArchived: true)),
+                .updatePackage(key: package, PackageChange(expiresAfter: .set(month))),
                 .updateConfig(ConfigChange(rateLimitPerSecond: .set(5), failClosedOverMilliseconds: .set(nil))),
                 .updateConfig(ConfigChange(failClosedOverMilliseconds: .set(0))),
                 .updateConfig(

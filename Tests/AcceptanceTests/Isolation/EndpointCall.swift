@@ -54,6 +54,16 @@ struct EndpointCall: Sendable {
             ["feature_key": "secret-other", "model": "flat", "amount": 0], 404),
         .call("GET", "/v1/metering-rules", .read(.catalog), 200),
         .call("GET", "/v1/metering-rules/{id}", .read(.catalog), 404) { "/v1/metering-rules/\($0.ruleID)" },
+        .call(
+            "POST", "/v1/metering-rules/preview", .read(.catalog), ["rule": ["model": "flat", "amount": 5]], 200),
+        .call(
+            "POST", "/v1/topup-packages", .write(.catalog),
+            ["key": "secret-package", "name": "Mine", "credits": 1, "price": 0, "currency": "EUR"], 201),
+        .call("GET", "/v1/topup-packages", .read(.catalog), 200),
+        .call("GET", "/v1/topup-packages/{key}", .read(.catalog), 404) { _ in "/v1/topup-packages/secret-other" },
+        .call("PATCH", "/v1/topup-packages/{key}", .write(.catalog), ["archived": true], 404) { _ in
+            "/v1/topup-packages/secret-other"
+        },
 
         .call("POST", "/v1/end-users", .write(.credits), ["end_user_id": "mallory"], 201),
         .call("GET", "/v1/end-users", .read(.credits), 200),

@@ -110,12 +110,15 @@ extension Acceptance {
             let alice: [(String, String?)] = [("end_user_id", "alice")]
             try await ask("/v1/features/secret-feature", 404, "unknown_feature")
             try await ask("/v1/metering-rules/\(property.ruleID)", 404, "not_found")
+            try await ask("/v1/topup-packages/secret-other", 404, "not_found")
+            let preview = try await client.post("/v1/metering-rules/preview", ["rule_id": .string(property.ruleID)])
+            preview.expect(404, "not_found")
             try await ask("/v1/end-users/alice", 404, "unknown_end_user")
             try await ask("/v1/credits/balance", 404, "unknown_end_user", query: alice)
             try await ask("/v1/credits/blocks", 404, "unknown_end_user", query: alice)
             try await ask("/v1/ledger", 404, "unknown_end_user", query: alice)
             try await ask("/v1/entitlements/check", 200, query: alice + [("feature_key", "secret-feature")])
-            for path in ["/v1/features", "/v1/metering-rules", "/v1/end-users"] {
+            for path in ["/v1/features", "/v1/metering-rules", "/v1/topup-packages", "/v1/end-users"] {
                 try await ask(path, 200)
                 #expect(try await client.all(path).isEmpty, "\(path)")
             }
@@ -197,6 +200,10 @@ extension Acceptance {
             let rule = try await client.post(
                 "/v1/metering-rules", ["feature_key": "secret-feature", "model": "flat", "amount": 100]
             ).expect(201)
+            try await client.post(
+                "/v1/topup-packages",
+                ["key": "secret-other", "name": "Confidential Six", "credits": 7, "price": 1, "currency": "EUR"]
+            ).expect(201)
             let key = try await client.post("/v1/api-keys", ["name": "Confidential Two"]).expect(201)
             let clock = try await client.post("/v1/test-clocks", ["now": "2026-01-01T00:00:00Z"]).expect(201)
             try await client.post("/v1/end-users", ["end_user_id": "alice", "name": "Confidential Three"]).expect(201)
@@ -223,7 +230,9 @@ extension Acceptance {
 
         private func snapshot(_ client: Client) async throws -> [[JSONValue]] {
             var shown: [[JSONValue]] = []
-            for path in ["/v1/features", "/v1/metering-rules", "/v1/end-users", "/v1/api-keys"] {
+            for path in [
+                "/v1/features", "/v1/metering-rules", "/v1/topup-packages", "/v1/end-users", "/v1/api-keys",
+            ] {
                 shown.append(try await client.all(path))
             }
             shown.append([try await client.get("/v1/config").json])
