@@ -79,7 +79,7 @@ final class Installation: Sendable {
 
     /// A node of this installation that is not started yet.
     ///
-    /// - Parameter executable: `quotastack-api`, `quotastack-ledger` or `quotastack-entitlements`.
+    /// - Parameter executable: `quotastack-api`, `quotastack-ledger`, `quotastack-scheduler` or `quotastack-entitlements`.
     func node(_ executable: String) throws -> Node {
         let port = try Self.freePort()
         let folder = binary[..<(binary.lastIndex(of: "/") ?? binary.startIndex)]
