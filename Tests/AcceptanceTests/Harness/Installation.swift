@@ -217,6 +217,15 @@ final class Installation: Sendable {
         try result.get()
     }
 
+    /// The URL of the broker by another port: that of a proxy before it.
+    func amqpURL(port: UInt16) throws -> String {
+        let url = environment["AMQP_URL"] ?? ""
+        guard let at = url.lastIndex(of: "@"), let slash = url[at...].firstIndex(of: "/") else {
+            throw HarnessError("the broker's URL has no user or no virtual host")
+        }
+        return "\(url[...at])127.0.0.1:\(port)\(url[slash...])"
+    }
+
     /// The password of its database.
     var password: String {
         let user = (environment["DATABASE_URL"] ?? "").split(separator: "@").first ?? ""
