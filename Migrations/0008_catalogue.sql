@@ -79,7 +79,7 @@ create table test_clocks (
 );
 
 -- What the scheduler asks: who is due. An account without anything to come, or on a test clock, has no due_at.
-create index accounts_due on accounts (due_at) where due_at is not null;
+create index accounts_due on accounts (due_at, environment_id, account_id) where due_at is not null;
 
 -- Finds accounts that are due and reads nothing else of them. Made as in 0003_roles.
 do $$
@@ -114,6 +114,8 @@ $$;
 grant select on schema_migrations, installation to quotastack_scheduler;
 grant select (environment_id, account_id, end_user_id, due_at) on accounts to quotastack_scheduler;
 create policy scheduler on accounts for select to quotastack_scheduler using (due_at is not null);
+grant select (environment_id, command_id) on parked_commands to quotastack_scheduler;
+create policy scheduler on parked_commands for select to quotastack_scheduler using (true);
 
 grant update (quota) on features to quotastack_ledger;
 grant update (overage_policy, overage_limit, timezone, zone_starts, zone_offsets) on environments to quotastack_ledger;

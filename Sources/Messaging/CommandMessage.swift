@@ -357,11 +357,13 @@ extension ByteReader {
     }
 
     private mutating func topupPackage() throws(CodingError) -> TopupPackage {
-        TopupPackage(
+        let package = TopupPackage(
             key: try packageKey(), name: try string(), credits: try amount(), price: try integer(),
             currency: try string(),
             expiresAfter: try optional { (reader) throws(CodingError) in try reader.duration() },
             priority: try optional { (reader) throws(CodingError) in try reader.integer() }, isArchived: try boolean())
+        guard package.credits > .zero, package.price >= 0 else { throw .invalid(field: "package") }
+        return package
     }
 
     private mutating func packageChange() throws(CodingError) -> PackageChange {

@@ -6,8 +6,12 @@ extension JSONReader {
     /// The members of a price: those of one model, `dimensions` or `price_rows`.
     package mutating func price() -> Price? {
         let ways = ["model", "dimensions", "price_rows"].filter { value($0) != nil }
+        guard let way = ways.first else {
+            report("model", "is required, or dimensions or price_rows in its place")
+            return nil
+        }
         guard ways.last == "price_rows" else { return terms().map { Price(.always($0)) } }
-        if let other = ways.first, other != "price_rows" { report("price_rows", "excludes \(other): give one of them") }
+        if way != "price_rows" { report("price_rows", "excludes \(way): give one of them") }
         let rows = objects("price_rows", count: 1...PriceLimit.rows) { row -> Price.Row? in
             let match = row.matchedAttributes()
             let terms = row.terms()
@@ -21,20 +25,14 @@ extension JSONReader {
         guard value("dimensions") != nil else { return pricingModel().map { .model($0) } }
         if value("model") != nil { report("dimensions", "excludes model: give one of them") }
         var models: [String: PricingModel] = [:]
-        _ = object("dimensions") { dimensions in
-            let names = dimensions.checkedNames(count: 1...PriceLimit.dimensions, of: "dimensions")
-            for name in names { models[name] = dimensions.object(name) { $0.pricingModel() } }
-            return true
+        return named("dimensions", count: 1...PriceLimit.dimensions) { dimensions in
+            for name in dimensions.names { models[name] = dimensions.object(name) { $0.pricingModel() } }
+            return .dimensions(models)
         }
-        return .dimensions(models)
     }
 
     /// `model` and the members that belong to it.
     private mutating func pricingModel() -> PricingModel? {
-        guard value("model") != nil else {
-            report("model", "is required, or dimensions in its place")
-            return nil
-        }
         switch choice("model", of: ModelName.self) {
         case .flat: return price("amount").map { .flat(amount: $0) }
         case .perUnit:
@@ -101,10 +99,9 @@ extension JSONReader {
 
     /// An object of units by dimension.
     package mutating func quantities(_ key: String, upTo limit: Int64 = .max) -> [String: Int64]? {
-        object(key) { quantities in
+        named(key, count: 0...PriceLimit.dimensions) { quantities in
             var units: [String: Int64] = [:]
-            let names = quantities.checkedNames(count: 0...PriceLimit.dimensions, of: "dimensions")
-            for name in names { units[name] = quantities.int64(name, .plain, in: 0...limit) }
+            for name in quantities.names { units[name] = quantities.int64(name, .plain, in: 0...limit) }
             return units
         }
     }
@@ -119,10 +116,9 @@ extension JSONReader {
     }
 
     private mutating func attributes(_ key: String) -> Attributes? {
-        object(key) { attributes in
+        named(key, count: 0...PriceLimit.attributes) { attributes in
             var values: [String: AttributeValue] = [:]
-            let names = attributes.checkedNames(count: 0...PriceLimit.attributes, of: "attributes")
-            for name in names { values[name] = attributes.attributeValue(name) }
+            for name in attributes.names { values[name] = attributes.attributeValue(name) }
             return Attributes(values)
         }
     }
@@ -138,14 +134,20 @@ extension JSONReader {
         }
     }
 
-    /// The names of the object's members, once each of them may be one and there are not too many.
-    private mutating func checkedNames(count: ClosedRange<Int>, of what: String) -> [String] {
-        if !count.contains(names.count) {
-            reportObject("must have \(count.lowerBound) to \(count.upperBound) \(what)")
+    /// An object whose members have names of the client's own. One that has too many is not read: every member is
+    /// looked for among all.
+    private mutating func named<Output>(
+        _ key: String, count: ClosedRange<Int>, _ body: (inout JSONReader) -> Output?
+    ) -> Output? {
+        if case .object(let object)? = value(key), !count.contains(object.members.count) {
+            report(key, "must have \(count.lowerBound) to \(count.upperBound) members")
+            return nil
         }
-        for name in names where !name.isCatalogueName {
-            report(name, "must be named by 1 to 64 letters, digits or any of _ - . :")
+        return object(key) { reader in
+            for name in reader.names where !name.isCatalogueName {
+                reader.report(name, "must be named by 1 to 64 letters, digits or any of _ - . :")
+            }
+            return body(&reader)
         }
-        return names
     }
 }
