@@ -183,8 +183,8 @@ struct RandomBooks {
 
     private mutating func feature() throws -> FeatureKey { try Self.key(random.pick(Self.features)) }
 
-    private mutating func demand(for feature: FeatureKey) -> Demand {
-        let units = Int64.random(in: 0...25, using: &random)
+    private mutating func demand(for feature: FeatureKey, upTo most: Int64 = 25) -> Demand {
+        let units = Int64.random(in: 0...most, using: &random)
         guard feature.rawValue == "tokens" else { return .measured(.units(units), .none) }
         return .measured(
             .quantities(["input": units, "output": Int64.random(in: 0...9, using: &random)]),
@@ -193,7 +193,7 @@ struct RandomBooks {
 
     private mutating func action(for endUser: EndUserID, knowing known: Remembered?) throws -> AccountAction {
         let metadata = random.chance(20) ? Metadata(canonicalJSON: #"{"a":1}"#) : nil
-        switch Int.random(in: 0..<24, using: &random) {
+        switch Int.random(in: 0..<28, using: &random) {
         case 0..<3: return .grant(try grant(metadata))
         case 3:
             payments += 1
@@ -206,7 +206,9 @@ struct RandomBooks {
             guard case .measured(let measure, let attributes) = demand(for: feature) else { return .advance }
             return .use(UsageEvent(featureKey: feature, measure: measure, attributes: attributes, metadata: metadata))
         case 10..<13:
-            let charges = known?.entries.filter { $0.type == .use || $0.type == .commit } ?? []
+            // Those of a reservation half of the time: it may have been charged several times.
+            let types: [EntryType] = random.chance(50) ? [.commit] : [.use, .commit]
+            let charges = known?.entries.filter { types.contains($0.type) } ?? []
             let charge = charges.isEmpty ? 1 : random.pick(charges).sequence
             return .refund(
                 Refund(
@@ -226,8 +228,8 @@ struct RandomBooks {
                     featureKey: feature,
                     estimate: random.chance(20) ? .credits(try amount(1...50)) : demand(for: feature),
                     ttlSeconds: random.pick([1, 300, 604_800]), metadata: metadata))
-        case 19..<22: return try reservationAction(knowing: known)
-        case 22:
+        case 19..<26: return try reservationAction(knowing: known)
+        case 26:
             return random.chance(50)
                 ? .createSpendCap(
                     NewSpendCap(
@@ -259,7 +261,7 @@ struct RandomBooks {
         guard let reservation = active.isEmpty ? nil : random.pick(active) else { return .reservation(1, .release) }
         let demand: Demand =
             if case .credits = reservation.estimate { .credits(try amount(0...60)) } else {
-                demand(for: reservation.featureKey)
+                demand(for: reservation.featureKey, upTo: 80)
             }
         let action: ReservationAction =
             switch Int.random(in: 0..<5, using: &random) {
