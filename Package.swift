@@ -230,8 +230,8 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Representations", "Storage",
-                logging,
+                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Representations",
+                "SeededRandom", "Storage", logging,
             ], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TLSEndpoint"], swiftSettings: settings),
