@@ -16,6 +16,30 @@ package enum TestClockStore {
         return try result.first.map { try decode($0) }
     }
 
+    /// A page of the end users whose time a clock is, in the order of their accounts.
+    package static func endUsers(
+        on clock: Bits128, environmentID: EnvironmentID, after: AccountID?, limit: Int,
+        connection: PostgresConnection
+    ) async throws -> [(accountID: AccountID, endUserID: EndUserID)] {
+        let result = try await connection.run(
+            PostgresQuery(
+                """
+                select account_id, end_user_id from accounts
+                where environment_id = $1 and test_clock_id = $2 and account_id > $3
+                order by account_id limit $4
+                """,
+                [
+                    .int32(environmentID.rawValue), .uuid(high: clock.high, low: clock.low),
+                    .int64(after?.rawValue ?? 0), .int64(Int64(limit)),
+                ]))
+        return try result.map { row in
+            guard let endUserID = EndUserID(try row.text(1)) else {
+                throw StorageError.unknownValue(column: "end_user_id")
+            }
+            return (accountID: AccountID(try row.int64(0)), endUserID: endUserID)
+        }
+    }
+
     // MARK: - Changes, inside the catalogue worker's transaction
 
     package static func insert(

@@ -45,8 +45,21 @@ struct TestClockRoutes: Sendable {
         let id = try clockID(context)
         let body = try await request.json()
         let instant = try read(body) { reader -> Instant? in reader.instant("to") }
-        return try await site.changeCatalogue(
-            .advanceTestClock(id: id, to: instant), caller: caller, request, body, headers)
+        let identity = CommandIdentity(
+            environmentID: caller.environmentID, idempotencyKey: headers.idempotencyKey
+        ) { CommandIdentity.content(request, body) }
+        let deadline = ContinuousClock.now + site.mutations.wait
+        // The accounts follow the clock, so it is waited for in any case; a repetition finds it moved and sees to them again.
+        var clockHeaders = headers
+        clockHeaders.respondsAsync = false
+        let moved = try await site.mutations.catalogue(
+            .advanceTestClock(id: id, to: instant), identity: identity, caller: caller, headers: clockHeaders)
+        guard moved.status == .ok else { return moved }
+        let followers = ClockFollowers(site: site, caller: caller, headers: headers)
+        guard try await followers.advance(on: id, by: deadline) else {
+            return Mutations.pending(PublicID(.operation, identity.id))
+        }
+        return moved
     }
 
     private func requireTestMode(_ caller: Caller) throws(Problem) {
