@@ -6,12 +6,12 @@ import Testing
 @Suite("Random prices are those of counting unit by unit")
 struct PriceRandomTests {
     private static let limit = Millicredits.limit
-    private static let most = 400
+    private static let most = 250
 
     @Test("The cost and what funds afford are those of counting", arguments: [1, 2, 3, 4] as [UInt64])
     func counting(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
-        for _ in 0..<300 {
+        for _ in 0..<150 {
             let model = try random.smallModel()
             let used = Int64.random(in: 0...40, using: &random)
             let usage = PeriodUsage(used: ["": used])
