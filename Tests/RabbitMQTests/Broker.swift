@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import RabbitMQ
 import Synchronization
@@ -184,3 +185,7 @@ struct RunningConsumer {
 }
 
 func text(_ delivery: AMQPDelivery) -> String { String(decoding: delivery.body, as: UTF8.self) }
+
+func environment(_ name: String) -> String? {
+    getenv(name).map { String(cString: $0) }
+}

@@ -85,6 +85,38 @@ struct QueryPlanTests {
         }
     }
 
+    @Test("who is due is read from an index that has nobody else in it, already in order")
+    func dueAccounts() async throws {
+        try await withDatabase { connection, configuration in
+            _ = try await Books(connection)
+            try await connection.script(
+                """
+                insert into accounts (environment_id, end_user_id, revision, due_at)
+                select 1, 'user-' || n, 1, case when n % 10 = 0 then now() - n * interval '1 second' end
+                from generate_series(1, 20000) as n;
+                analyze accounts
+                """)
+            let scheduler = try await PostgresConnection.connect(configuration.acting(as: .scheduler))
+            defer { scheduler.close() }
+            try await scheduler.script(DueAccounts.sessionSettings)
+            let plan = try await explain(
+                DueAccounts.find, [.timestamp(microseconds: .min), .int32(.min), .int64(.min), .int64(1_000)], scheduler
+            )
+            #expect(plan.contains("using accounts_due"), "\(plan)")
+            #expect(!plan.contains("Sort") && !plan.contains("Seq Scan"), "\(plan)")
+
+            var seen: [DueAccount] = []
+            var last: DueAccount?
+            repeat {
+                let page = try await DueAccounts.page(after: last, limit: 300, on: scheduler)
+                seen += page.accounts
+                last = page.end
+            } while last != nil
+            #expect(seen.count == 2_000 && Set(seen.map(\.accountID)).count == 2_000)
+            #expect(seen.map(\.dueAt) == seen.map(\.dueAt).sorted())
+        }
+    }
+
     private func explain(
         _ statement: PostgresStatement, _ values: [PostgresValue], _ connection: PostgresConnection
     ) async throws -> String {

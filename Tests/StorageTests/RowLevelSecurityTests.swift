@@ -342,6 +342,29 @@ struct RowLevelSecurityTests {
         }
     }
 
+    @Test("a scheduler reads who is due and since when, and nothing else of anybody")
+    func scheduler() async throws {
+        try await withDatabase { connection, configuration in
+            let environments = try await TwoEnvironments(connection, configuration)
+            try await connection.script("update accounts set due_at = now() where environment_id = 2")
+            let tables = try await connection.texts(Self.allTables).filter { Self.open[$0] == nil }
+            try await environments.acting(as: .scheduler) { scheduler async throws in
+                let due = "select end_user_id from accounts order by due_at, environment_id, account_id"
+                #expect(try await scheduler.texts(due) == ["alice"])
+                #expect(try await scheduler.texts("select command_id::text from parked_commands").count == 2)
+                for hidden in ["balance from accounts", "metadata from accounts", "message from parked_commands"] {
+                    #expect(try await scheduler.refusal(of: "select \(hidden)") == "42501", "\(hidden)")
+                }
+                for table in Set(tables).subtracting(["accounts", "parked_commands"]) {
+                    #expect(try await scheduler.refusal(of: "select from \(table)") == "42501", "\(table)")
+                }
+                for change in ["update accounts set due_at = null", "delete from accounts"] {
+                    #expect(try await scheduler.refusal(of: change) == "42501", "\(change)")
+                }
+            }
+        }
+    }
+
     @Test("a replica reads what is published and nothing else, the operator everything and changes nothing")
     func otherReaders() async throws {
         try await withDatabase { connection, configuration in
