@@ -36,6 +36,7 @@ let package = Package(
         .executable(name: "quotastack-api", targets: ["APINode"]),
         .executable(name: "quotastack-entitlements", targets: ["EntitlementNode"]),
         .executable(name: "quotastack-ledger", targets: ["LedgerNode"]),
+        .executable(name: "quotastack-scheduler", targets: ["SchedulerNode"]),
         .executable(name: "quotastack-torture", targets: ["Torture"]),
     ],
     dependencies: [
@@ -102,6 +103,9 @@ let package = Package(
                 .embedInCode("0004_ledger_workers.sql"),
                 .embedInCode("0005_suspects.sql"),
                 .embedInCode("0006_audit.sql"),
+                .embedInCode("0007_prices.sql"),
+                .embedInCode("0008_catalogue.sql"), .embedInCode("0008_catalogue.after.sql"),
+                .embedInCode("0009_complete_ledger.sql"),
             ],
             swiftSettings: settings),
         .target(
@@ -127,6 +131,12 @@ let package = Package(
                 "Runtime", "Storage", crypto, lifecycle, logging,
             ], swiftSettings: settings),
         .target(
+            name: "Scheduler",
+            dependencies: [
+                "Credits", "Failpoints", "Ledger", "Messaging", "Postgres", "RabbitMQ", "Runtime", "Storage", lifecycle,
+                logging,
+            ], swiftSettings: settings),
+        .target(
             name: "API",
             dependencies: [
                 "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ", "Replica",
@@ -150,15 +160,17 @@ let package = Package(
             name: "Nodes",
             dependencies: [
                 "API", "Failpoints", "LedgerWorker", "Messaging", "Migrations", "Postgres", "RabbitMQ", "Replica",
-                "Runtime", "Storage", lifecycle, logging, nioCore, nioPosix, signals,
+                "Runtime", "Scheduler", "Storage", lifecycle, logging, nioCore, nioPosix, signals,
             ], swiftSettings: settings),
         .executableTarget(name: "APINode", dependencies: ["Nodes", arguments], swiftSettings: settings),
         .executableTarget(name: "EntitlementNode", dependencies: ["Nodes", arguments], swiftSettings: settings),
         .executableTarget(name: "LedgerNode", dependencies: ["Nodes", arguments], swiftSettings: settings),
+        .executableTarget(name: "SchedulerNode", dependencies: ["Nodes", arguments], swiftSettings: settings),
         .executableTarget(
             name: "QuotaStackCLI",
             dependencies: [
-                "API", "Doctor", "Failpoints", "Ingest", "JSON", "LoadGenerator", "Messaging", "Migrations", "Nodes",
+                "API", "Doctor", "Failpoints", "Ingest", "JSON", "Ledger", "LoadGenerator", "Messaging", "Migrations",
+                "Nodes",
                 "Postgres",
                 "Runtime",
                 "Storage", arguments, logging, nioCore, nioHTTP1,
@@ -189,8 +201,8 @@ let package = Package(
             name: "AcceptanceTests",
             dependencies: [
                 "API", "APINode", "ChildProcesses", "Credits", "EntitlementNode", "JSON", "LedgerModel", "LedgerNode",
-                "Messaging", "Postgres", "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage",
-                logging, nioCore, nioHTTP1, nioSSL,
+                "Messaging", "Postgres", "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SchedulerNode",
+                "SeededRandom", "Storage", logging, nioCore, nioHTTP1, nioSSL,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),
         .testTarget(

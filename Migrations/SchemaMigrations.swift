@@ -16,6 +16,15 @@ package enum SchemaMigrations {
             name: "0004_ledger_workers", sql: text(PackageResources._004_ledger_workers_sql), assertion: nil),
         Migration(name: "0005_suspects", sql: text(PackageResources._005_suspects_sql), assertion: nil),
         Migration(name: "0006_audit", sql: text(PackageResources._006_audit_sql), assertion: nil),
+        Migration(name: "0007_prices", sql: text(PackageResources._007_prices_sql), assertion: nil),
+        Migration(
+            name: "0008_catalogue",
+            sql: text(PackageResources._008_catalogue_sql),
+            assertion: text(PackageResources._008_catalogue_after_sql)),
+        Migration(
+            name: "0009_complete_ledger",
+            sql: text(PackageResources._009_complete_ledger_sql),
+            assertion: text(PackageResources._008_catalogue_after_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -23,8 +23,8 @@ package struct HealthCheck: Sendable {
         }
     }
 
-    /// Whether PostgreSQL has heard from a ledger worker lately.
-    package static func worker(
+    /// Whether a session that speaks with PostgreSQL all the time has done so lately.
+    package static func session(
         lastSeen: @escaping @Sendable () -> ContinuousClock.Instant?
     ) -> HealthCheck {
         HealthCheck(name: "postgresql") {

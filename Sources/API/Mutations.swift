@@ -20,7 +20,7 @@ struct MutationHeaders: Sendable {
     let clientAddress: String?
     let traceParent: String?
     let idempotencyKey: String?
-    let respondsAsync: Bool
+    var respondsAsync: Bool
 
     init(_ request: Request, _ context: APIContext) throws(Problem) {
         requestID = context.requestID
@@ -142,7 +142,7 @@ struct Mutations: Sendable {
         return response
     }
 
-    private static func pending(_ id: PublicID) -> Response {
+    static func pending(_ id: PublicID) -> Response {
         var json = JSONWriter()
         json.beginObject()
         json.object("operation") { json in

@@ -5,7 +5,7 @@ extension Finding {
     ///
     /// - Parameter overdueAccounts: Nil when they could not be counted in the time that there was.
     package static func about(_ facts: OperationFacts, overdueAccounts: Int64?) -> [Finding] {
-        transactions(facts) + [workers(facts), parked(facts), overdue(overdueAccounts)]
+        transactions(facts) + [workers(facts), scheduler(facts), parked(facts), overdue(overdueAccounts)]
     }
 
     private static func transactions(_ facts: OperationFacts) -> [Finding] {
@@ -36,6 +36,14 @@ extension Finding {
                 remedy: "Start quotastack-ledger or quotastack up.")
     }
 
+    private static func scheduler(_ facts: OperationFacts) -> Finding {
+        facts.hasScheduler
+            ? ok(.commands, "a scheduler is at work")
+            : warning(
+                .commands, "no scheduler is at work: what time does to an account is written with its next command",
+                remedy: "Start quotastack-scheduler or quotastack up; balances and checks are right all the same.")
+    }
+
     private static func parked(_ facts: OperationFacts) -> Finding {
         guard let parked = facts.parked else { return ok(.commands, "no command is parked") }
         let noun = parked.count == 1 ? "1 command is" : "\(parked.count) commands are"
@@ -53,13 +61,13 @@ extension Finding {
             warning(
                 .commands, "the accounts that are overdue could not be counted in time",
                 remedy: "Try again when the database has less to do.")
-        case 0?: ok(.commands, "no account has been due for more than an hour")
+        case 0?: ok(.commands, "no account has been due for more than a minute")
         case let count?:
             warning(
                 .commands,
-                "\(count == 10_000 ? "10000 or more" : "\(count)") accounts have been due for more than an hour",
+                "\(count == 10_000 ? "10000 or more" : "\(count)") accounts have been due for more than a minute",
                 remedy:
-                    "Balances and checks are right all the same; their expiries are written with the next command of each."
+                    "Look for a scheduler, a ledger worker and parked commands; balances and checks are right all the same."
             )
         }
     }

@@ -24,6 +24,9 @@ package enum Failpoint: String, Sendable, CaseIterable {
     case workerBeforeRelease = "worker.before_release"
     case workerAfterRelease = "worker.after_release"
 
+    case schedulerAfterRead = "scheduler.after_read"
+    case schedulerAfterPublish = "scheduler.after_publish"
+
     case replicaAfterSlot = "replica.after_slot"
     case replicaDuringSnapshot = "replica.during_snapshot"
     case replicaBeforeLive = "replica.before_live"

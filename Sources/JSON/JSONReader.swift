@@ -116,6 +116,9 @@ package struct JSONReader: Sendable {
 
     // MARK: Any member
 
+    /// The names of the members, in document order: for objects whose members have names of the client's own.
+    package var names: [String] { object.members.map(\.key) }
+
     /// Whether the body has a member, without reading it: what tells "leave it" from "clear it" in a PATCH.
     package func presence(of key: String) -> JSONPresence {
         switch object[key] {

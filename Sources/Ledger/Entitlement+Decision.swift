@@ -53,6 +53,7 @@ extension Entitlement {
         switch request.demand {
         case .credits(let credits):
             cost = credits
+            ruleID = rule?.id
         case .measured(let measure, let attributes):
             guard let rule else {
                 guard case .units = measure else { throw .wrongMeasure(.unitsExpected) }

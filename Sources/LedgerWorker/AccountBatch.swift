@@ -17,9 +17,23 @@ struct AccountItem: Sendable {
     let wantsBody: Bool
     let command: AccountCommand
 
-    var accountKey: AccountKey { AccountKey(environmentID: environmentID, endUserID: command.endUserID) }
+    var accountKey: AccountKey { key(of: command.endUserID) }
+    /// The other side of a transfer.
+    var receiverKey: AccountKey? {
+        guard case .transfer(let transfer) = command.action else { return nil }
+        return key(of: transfer.receiver)
+    }
+    /// The payment that a top-up is for.
+    var payment: (key: PaymentKey, fingerprint: Bits128)? {
+        guard case .topUp(let topUp) = command.action, let id = topUp.payment.externalID else { return nil }
+        return (PaymentKey(environmentID: environmentID, externalID: id), topUp.fingerprint)
+    }
     var commandKey: CommandKey { CommandKey(environmentID: environmentID, id: command.identity.id) }
     var fingerprint: Bits128? { command.identity.idempotencyKey?.fingerprint }
+
+    private func key(of endUserID: EndUserID) -> AccountKey {
+        AccountKey(environmentID: environmentID, endUserID: endUserID)
+    }
 }
 
 /// Applies a batch of account commands in one transaction: read, decide, write.
@@ -31,6 +45,9 @@ struct AccountBatch {
     /// Every command that has its decision, from earlier or from this batch: the same command may come twice in it.
     private var decided: [CommandKey: Decided] = [:]
     private var decisions: [NewDecision] = []
+    /// Every payment of the batch that has been applied, earlier or now.
+    private var payments: [PaymentKey: AppliedPayment] = [:]
+    private var newPayments: [NewPayment] = []
     private var catalogueVersions: [EnvironmentID: Int64] = [:]
     private var now = Instant(microseconds: 0)
 
@@ -72,7 +89,8 @@ struct AccountBatch {
         let results = items.map { batch.decide($0, catalogue: catalogues[$0.environmentID]) }
         Failpoint.workerAfterDecide.hit()
         let start = ContinuousClock.now
-        try await LedgerStore.write(batch.drafts, decided: batch.decisions, on: connection)
+        try await LedgerStore.write(
+            batch.drafts, payments: batch.newPayments, decided: batch.decisions, on: connection)
         metrics.commitSeconds.observe((ContinuousClock.now - start).seconds)
         return results
     }
@@ -81,13 +99,26 @@ struct AccountBatch {
 
     private mutating func load() async throws {
         var keys: [AccountKey] = []
-        for item in items where draftIndex[item.accountKey] == nil {
-            draftIndex[item.accountKey] = keys.count
-            keys.append(item.accountKey)
+        var needs = BatchNeeds()
+        for item in items {
+            for key in [item.accountKey, item.receiverKey] {
+                guard let key, draftIndex[key] == nil else { continue }
+                draftIndex[key] = keys.count
+                keys.append(key)
+            }
+            if let payment = item.payment { needs.payments.insert(payment.key) }
+            switch item.command.action {
+            case .refund(let refund):
+                needs.histories[item.accountKey, default: HistoryRequest()].charges.insert(refund.charge)
+            case .revoke(let revocation):
+                needs.histories[item.accountKey, default: HistoryRequest()].blocks.insert(revocation.block)
+            default: break
+            }
         }
-        let loaded = try await LedgerStore.load(
-            keys, commands: KnownBug.noIdempotencyCheck.isActive ? [] : items.map(\.commandKey), on: connection)
+        if !KnownBug.noIdempotencyCheck.isActive { needs.commands = items.map(\.commandKey) }
+        let loaded = try await LedgerStore.load(keys, needs: needs, on: connection)
         drafts = loaded.accounts
+        payments = loaded.payments
         catalogueVersions = loaded.catalogueVersions
         now = loaded.now
         try await loadDecided(loaded.decided)
@@ -129,26 +160,66 @@ struct AccountBatch {
         }
         guard let index = draftIndex[item.accountKey] else { preconditionFailure("every item's account was loaded") }
         Failpoint.workerDuringDecide.hit(item.command.endUserID.rawValue)
-        let outcome = drafts[index].apply(
-            item.command.action, idempotencyKey: item.command.identity.idempotencyKey?.text, catalogue: catalogue,
-            now: now)
+        if let payment = item.payment, let applied = payments[payment.key], applied.fingerprint == payment.fingerprint {
+            return replay(applied, of: item, account: drafts[index].account, replacesMalformed: earlier != nil)
+        }
+        let outcome = apply(item, to: index, catalogue: catalogue)
         let account = drafts[index].account
-        let position: Position = account.revision > 0 ? .account(account.id, revision: account.revision) : .none
         let decision: Decided
         if case .used(let entry, _) = outcome {
             decision = Decided(
-                fingerprint: item.fingerprint, status: 201, position: position, content: .use(account.id, entry))
+                fingerprint: item.fingerprint, status: 201, position: account.position,
+                content: .use(account.id, entry))
         } else {
             let answer = Answer(
                 outcome, account: AccountName(id: account.id, endUserID: account.endUserID), requestID: item.requestID)
             decision = Decided(
-                fingerprint: item.fingerprint, status: answer.status, position: position, content: .body(answer.body))
+                fingerprint: item.fingerprint, status: answer.status, position: account.position,
+                content: .body(answer.body))
+            if let payment = item.payment, case .granted(let granted, _, _) = outcome {
+                let applied = AppliedPayment(
+                    fingerprint: payment.fingerprint, status: answer.status, body: answer.body)
+                payments[payment.key] = applied
+                newPayments.append(
+                    NewPayment(
+                        key: payment.key, accountID: account.id, block: granted.block.number, applied: applied,
+                        commandID: item.command.identity.id, createdAt: now))
+            }
         }
         // To bring an account to the present is nobody's mutation, and doing it again changes nothing.
         if let action = AuditAction(item.command.action) {
             remember(decision, of: item, action: action, account: account, replacesMalformed: earlier != nil)
         }
         return result(decision, for: item, isReplay: false)
+    }
+
+    private mutating func apply(_ item: AccountItem, to index: Int, catalogue: Catalogue) -> Outcome {
+        let idempotencyKey = item.command.identity.idempotencyKey?.text
+        // One that asks for the same was answered before: see `replay`.
+        if let payment = item.payment, payments[payment.key] != nil { return .refused(.paymentAlreadyApplied) }
+        guard case .transfer(let transfer) = item.command.action, let receiver = item.receiverKey else {
+            return drafts[index].apply(
+                item.command.action, idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
+        }
+        guard let other = draftIndex[receiver], other != index else {
+            preconditionFailure("a transfer's receiver is another account, and was loaded")
+        }
+        var (from, to) = (drafts[index], drafts[other])
+        let outcome = AccountDraft.transfer(
+            transfer, from: &from, to: &to, idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
+        (drafts[index], drafts[other]) = (from, to)
+        return outcome
+    }
+
+    /// The first answer to a payment, for another command that asks for the same.
+    private mutating func replay(
+        _ applied: AppliedPayment, of item: AccountItem, account: Account, replacesMalformed: Bool
+    ) -> CommandResult {
+        let decision = Decided(
+            fingerprint: item.fingerprint, status: applied.status, position: account.position,
+            content: .body(applied.body))
+        remember(decision, of: item, action: .createTopUp, account: account, replacesMalformed: replacesMalformed)
+        return result(decision, for: item, isReplay: true)
     }
 
     private mutating func remember(
@@ -185,4 +256,9 @@ struct AccountBatch {
         }
         return CommandResult(status: decided.status, isReplay: isReplay, position: decided.position, body: body)
     }
+}
+
+extension Account {
+    /// What a reader has to reach to see the account as it is.
+    fileprivate var position: Position { revision > 0 ? .account(id, revision: revision) : .none }
 }

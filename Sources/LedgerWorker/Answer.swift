@@ -19,65 +19,33 @@ struct Answer {
 
     init(_ outcome: Outcome, account: AccountName, requestID: String) {
         var json = JSONWriter()
+        var status: UInt16 = 201
         switch outcome {
-        case .used(let entry, _):
-            json.usage(entry, of: account)
-            self.init(status: 201, body: json.bytes)
-        case .granted(let block, let entry, let balances):
-            json.grant(block, entry, balances, of: account)
-            self.init(status: 201, body: json.bytes)
-        case .endUser(let profile, let created):
-            json.endUser(profile, id: account.endUserID)
-            self.init(status: created ? 201 : 200, body: json.bytes)
+        case .used(let entry, _): json.usage(entry, of: account)
+        case .granted(let block, let entry, let balances): json.grant(block, entry, balances, of: account)
+        case .refunded(let refund, let balances): json.refund(refund, balances, of: account)
+        case .revoked(let block, let entry, let balances):
+            json.revocation(block, entry, balances, of: account)
+            status = 200
+        case .adjusted(let block, let entry, let balances): json.adjustment(block, entry, balances, of: account)
+        case .transferred(let transfer, let balances): json.transfer(transfer, balances, of: account)
+        case .reserved(let reservation, let balances): json.reservation(reservation, balances, of: account)
+        case .reservationChanged(let reservation, let change, let balances):
+            json.reservation(reservation, change, balances, of: account)
+            status = 200
+        case .spendCapCreated(let cap): json.spendCap(cap, of: account)
+        case .spendCapDeleted: status = 204
+        case .endUser(let profile, let settings, let created):
+            json.endUser(profile, settings, id: account.endUserID)
+            status = created ? 201 : 200
         case .advanced:
-            self.init(status: 200, body: Array("{}".utf8))
+            json.beginObject()
+            json.endObject()
+            status = 200
         case .refused(let refusal):
-            self.init(Problem(refusal), requestID: requestID)
+            self.init(Problem(refusal, account: account.id), requestID: requestID)
+            return
         }
-    }
-}
-
-extension Problem {
-    init(_ refusal: Refusal) {
-        switch refusal {
-        case .occurredTooLongAgo(let instant, let now):
-            self.init(
-                .invalidRequest,
-                "occurred_at is \(instant), more than 35 days before now (\(now)). Older events are not taken.",
-                errors: [FieldError(pointer: "/occurred_at", detail: "must not be more than 35 days back")])
-        case .occursInTheFuture(let instant, let now):
-            self.init(
-                .invalidRequest,
-                "occurred_at is \(instant), more than 5 minutes ahead of now (\(now)). Check the sender's clock.",
-                errors: [FieldError(pointer: "/occurred_at", detail: "must not be more than 5 minutes ahead")])
-        case .expiresInThePast(let instant, let now):
-            self.init(
-                .invalidRequest, "expires_at is \(instant), which is not after now (\(now)).",
-                errors: [FieldError(pointer: "/expires_at", detail: "must be in the future")])
-        case .unknownEndUser:
-            self.init(.unknownEndUser, "No end user has that id in this environment. Create it, or check the id.")
-        case .unknownFeature(let key):
-            self.init(
-                .unknownFeature,
-                "There is no feature \(key.rawValue) in this environment, or it is archived. Create it with POST /v1/features."
-            )
-        case .featureNotPriced(let key):
-            self.init(
-                .featureNotPriced,
-                "No metering rule for \(key.rawValue) is in force at that instant. Create one with POST /v1/metering-rules."
-            )
-        case .amountOutOfRange(let field):
-            self.init(
-                .amountOutOfRange,
-                "The result would leave the range of amounts, ±9007199254740991 millicredits.",
-                errors: [FieldError(pointer: "/\(field)", detail: "leads to an amount beyond ±9007199254740991")])
-        case .insufficientCredits(let effectiveBalance, let spendable, let required):
-            self.init(
-                .insufficientCredits,
-                "The use costs \(required) mc and \(spendable) mc can be spent on this feature.",
-                numbers: [
-                    "effective_balance": effectiveBalance, "required": required, "spendable_balance": spendable,
-                ])
-        }
+        self.init(status: status, body: json.bytes)
     }
 }

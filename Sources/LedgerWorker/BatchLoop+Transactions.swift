@@ -78,9 +78,10 @@ extension BatchLoop {
 }
 
 extension PostgresError {
-    /// Another transaction was quicker: a deadlock, a serialization failure, or the same idempotency key elsewhere.
+    /// Another transaction was quicker: a deadlock, a serialization failure, or the same idempotency key or payment
+    /// elsewhere.
     fileprivate var isRace: Bool {
-        isSerializationFailure || constraint == "commands_pkey"
+        isSerializationFailure || constraint == "commands_pkey" || constraint == "payments_pkey"
     }
 
     /// Whether the same transaction may go well the next time: everything but the server's verdict on its contents.

@@ -58,10 +58,6 @@ extension CatalogueChange {
         return answer(201) { $0.key(record) }
     }
 
-    private func refused(_ problem: Problem) -> Answer {
-        Answer(problem, requestID: requestID)
-    }
-
     private static let unknownKey = Problem(.notFound, "There is no key with that id in this environment.")
 
     private static func exceeds(_ grantor: KeyRights, _ rights: KeyRights) -> Problem {

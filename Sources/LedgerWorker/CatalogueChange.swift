@@ -84,39 +84,71 @@ struct CatalogueChange {
         case .revokeKey(let id): return try await revokeKey(id, now: now)
         case .rollKey(let id, let key, let overlapSeconds, let grantor):
             return try await rollKey(id, key, overlapSeconds: overlapSeconds, grantor: grantor, now: now)
-        case .createFeature(let key, let name, let unitName):
-            return try await createFeature(key, name: name, unitName: unitName, now: now)
-        case .updateFeature(let key, let change):
-            let updated = try await CatalogueStore.updateFeature(
+        case .createFeature(let feature): return try await createFeature(feature, now: now)
+        case .updateFeature(let key, let change): return try await updateFeature(key, change, now: now)
+        case .createRule(let featureKey, let price, let effectiveFrom):
+            return try await createRule(featureKey, price: price, effectiveFrom: effectiveFrom ?? now, now: now)
+        case .createPackage(let package): return try await createPackage(package, now: now)
+        case .updatePackage(let key, let change):
+            let updated = try await PackageStore.update(
                 key, change, environmentID: environmentID, now: now, on: connection)
-            guard let updated else { return unknownFeature(key) }
-            return answer(200) { $0.feature(updated) }
-        case .createRule(let featureKey, let model, let effectiveFrom):
-            return try await createRule(featureKey, model: model, effectiveFrom: effectiveFrom ?? now, now: now)
-        case .updateConfig(let change):
-            let config = try await CatalogueStore.updateConfig(change, environmentID: environmentID, on: connection)
-            guard let config else { return noEnvironment }
-            return answer(200) { $0.config(config) }
+            guard let updated else { return unknownPackage(key) }
+            return answer(200) { $0.topupPackage(updated) }
+        case .updateConfig(let change): return try await updateConfig(change)
+        case .createTestClock(let instant): return try await createTestClock(instant, kind: kind, now: now)
+        case .advanceTestClock(let id, let instant):
+            return try await advanceTestClock(id, to: instant, kind: kind, now: now)
         }
     }
 
-    private func createFeature(
-        _ key: FeatureKey, name: String, unitName: String?, now: Instant
-    ) async throws -> Answer {
-        guard try await CatalogueReads.feature(key, environmentID: environmentID, on: connection) == nil else {
+    private func createFeature(_ new: NewFeature, now: Instant) async throws -> Answer {
+        guard try await CatalogueReads.feature(new.key, environmentID: environmentID, on: connection) == nil else {
             let problem = Problem(
-                .conflict, "There is a feature \(key.rawValue) already. Change it with PATCH, or choose another key.",
+                .conflict,
+                "There is a feature \(new.key.rawValue) already. Change it with PATCH, or choose another key.",
                 errors: [Problem.FieldError(pointer: "/key", detail: "is taken")])
             return Answer(problem, requestID: requestID)
         }
         let feature = FeatureRecord(
-            key: key, name: name, unitName: unitName, createdAt: now, updatedAt: now, archivedAt: nil)
+            key: new.key, name: new.name, type: new.type, unitName: new.unitName, quota: new.quota, createdAt: now,
+            updatedAt: now, archivedAt: nil)
         try await CatalogueStore.insertFeature(feature, environmentID: environmentID, on: connection)
         return answer(201) { $0.feature(feature) }
     }
 
+    private func updateFeature(_ key: FeatureKey, _ change: FeatureChange, now: Instant) async throws -> Answer {
+        if case .set(.some) = change.quota,
+            let feature = try await CatalogueReads.feature(key, environmentID: environmentID, on: connection),
+            feature.type != .metered
+        {
+            return refused(
+                Problem(
+                    .invalidRequest,
+                    "\(key.rawValue) is a \(feature.type.rawValue) feature: only metered ones have a quota.",
+                    errors: [Problem.FieldError(pointer: "/quota", detail: "is for metered features only")]))
+        }
+        let updated = try await CatalogueStore.updateFeature(
+            key, change, environmentID: environmentID, now: now, on: connection)
+        guard let updated else { return unknownFeature(key) }
+        return answer(200) { $0.feature(updated) }
+    }
+
+    private func updateConfig(_ change: ConfigChange) async throws -> Answer {
+        if case .set(let name?) = change.timeZone,
+            try await !CatalogueStore.isTimeZone(name, on: connection)
+        {
+            return refused(
+                Problem(
+                    .invalidRequest, "There is no time zone of that name. Use one such as Europe/Berlin.",
+                    errors: [Problem.FieldError(pointer: "/timezone", detail: "must be the IANA name of a time zone")]))
+        }
+        let config = try await CatalogueStore.updateConfig(change, environmentID: environmentID, on: connection)
+        guard let config else { return noEnvironment }
+        return answer(200) { $0.config(config) }
+    }
+
     private func createRule(
-        _ featureKey: FeatureKey, model: PricingModel, effectiveFrom: Instant, now: Instant
+        _ featureKey: FeatureKey, price: Price, effectiveFrom: Instant, now: Instant
     ) async throws -> Answer {
         guard try await CatalogueReads.feature(featureKey, environmentID: environmentID, on: connection) != nil else {
             return unknownFeature(featureKey)
@@ -125,11 +157,32 @@ struct CatalogueChange {
             featureKey, environmentID: environmentID, on: connection)
         let record = RuleRecord(
             rule: MeteringRule(
-                id: PublicID(.rule, newID(at: now, 0)), featureKey: featureKey, version: version, price: Price(model),
+                id: PublicID(.rule, newID(at: now, 0)), featureKey: featureKey, version: version, price: price,
                 effectiveFrom: effectiveFrom),
             createdAt: now)
         try await CatalogueStore.insertRule(record, environmentID: environmentID, on: connection)
         return answer(201) { $0.rule(record) }
+    }
+
+    private func createPackage(_ package: TopupPackage, now: Instant) async throws -> Answer {
+        guard try await PackageStore.find(package.key, environmentID: environmentID, on: connection) == nil else {
+            let problem = Problem(
+                .conflict,
+                "There is a package \(package.key.rawValue) already. Change it with PATCH, or choose another key.",
+                errors: [Problem.FieldError(pointer: "/key", detail: "is taken")])
+            return Answer(problem, requestID: requestID)
+        }
+        let record = PackageRecord(package: package, createdAt: now, updatedAt: now)
+        try await PackageStore.insert(record, environmentID: environmentID, on: connection)
+        return answer(201) { $0.topupPackage(record) }
+    }
+
+    private func unknownPackage(_ key: PackageKey) -> Answer {
+        Answer(
+            Problem(
+                .notFound,
+                "There is no package \(key.rawValue) in this environment. Create it with POST /v1/topup-packages."),
+            requestID: requestID)
     }
 
     private func unknownFeature(_ key: FeatureKey) -> Answer {
@@ -142,6 +195,10 @@ struct CatalogueChange {
 
     var noEnvironment: Answer {
         Answer(Problem(.notFound, "The environment of this key is gone."), requestID: requestID)
+    }
+
+    func refused(_ problem: Problem) -> Answer {
+        Answer(problem, requestID: requestID)
     }
 
     func answer(_ status: UInt16, _ write: (inout JSONWriter) -> Void) -> Answer {

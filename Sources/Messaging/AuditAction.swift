@@ -5,24 +5,45 @@ package import Ledger
 package enum AuditAction: String, Sendable, CaseIterable {
     case createUsage = "usage.create"
     case grantCredits = "credits.grant"
+    case createTopUp = "topup.create"
+    case refundCredits = "credits.refund"
+    case revokeCredits = "credits.revoke"
+    case adjustCredits = "credits.adjust"
+    case transferCredits = "credits.transfer"
+    case createReservation = "reservation.create"
+    case commitReservation = "reservation.commit"
+    case releaseReservation = "reservation.release"
+    case extendReservation = "reservation.extend"
+    case progressReservation = "reservation.progress"
+    case createSpendCap = "spend_cap.create"
+    case deleteSpendCap = "spend_cap.delete"
     case createEndUser = "end_user.create"
     case updateEndUser = "end_user.update"
     case createFeature = "feature.create"
     case updateFeature = "feature.update"
     case createRule = "metering_rule.create"
+    case createPackage = "topup_package.create"
+    case updatePackage = "topup_package.update"
     case createKey = "api_key.create"
     case rollKey = "api_key.roll"
     case revokeKey = "api_key.revoke"
     case updateConfig = "config.update"
+    case createTestClock = "test_clock.create"
+    case advanceTestClock = "test_clock.advance"
     case createTenant = "tenant.create"
 
     /// Where the mutation belongs: who may read the area may see what became of it.
     package var area: AccessArea {
         switch self {
         case .createUsage: .usage
-        case .grantCredits, .createEndUser, .updateEndUser: .credits
-        case .createFeature, .updateFeature, .createRule: .catalog
-        case .createKey, .rollKey, .revokeKey, .updateConfig, .createTenant: .admin
+        case .grantCredits, .createTopUp, .refundCredits, .revokeCredits, .adjustCredits, .transferCredits,
+            .createEndUser, .updateEndUser:
+            .credits
+        case .createReservation, .commitReservation, .releaseReservation, .extendReservation, .progressReservation:
+            .reservations
+        case .createSpendCap, .deleteSpendCap: .entitlements
+        case .createFeature, .updateFeature, .createRule, .createPackage, .updatePackage: .catalog
+        case .createKey, .rollKey, .revokeKey, .updateConfig, .createTestClock, .advanceTestClock, .createTenant: .admin
         }
     }
 
@@ -31,6 +52,18 @@ package enum AuditAction: String, Sendable, CaseIterable {
         switch action {
         case .use: self = .createUsage
         case .grant: self = .grantCredits
+        case .topUp: self = .createTopUp
+        case .refund: self = .refundCredits
+        case .revoke: self = .revokeCredits
+        case .adjust: self = .adjustCredits
+        case .transfer: self = .transferCredits
+        case .reserve: self = .createReservation
+        case .reservation(_, .commit): self = .commitReservation
+        case .reservation(_, .release): self = .releaseReservation
+        case .reservation(_, .extend): self = .extendReservation
+        case .reservation(_, .progress): self = .progressReservation
+        case .createSpendCap: self = .createSpendCap
+        case .deleteSpendCap: self = .deleteSpendCap
         case .createEndUser: self = .createEndUser
         case .updateEndUser: self = .updateEndUser
         case .advance: return nil
@@ -46,7 +79,11 @@ package enum AuditAction: String, Sendable, CaseIterable {
         case .createFeature: self = .createFeature
         case .updateFeature: self = .updateFeature
         case .createRule: self = .createRule
+        case .createPackage: self = .createPackage
+        case .updatePackage: self = .updatePackage
         case .updateConfig: self = .updateConfig
+        case .createTestClock: self = .createTestClock
+        case .advanceTestClock: self = .advanceTestClock
         }
     }
 }

@@ -63,10 +63,14 @@ package enum CatalogueAction: Hashable, Sendable {
     case revokeKey(id: Bits128)
     /// A new key with the name and the rights of another, which ends after the overlap.
     case rollKey(id: Bits128, NewKey, overlapSeconds: Int64, grantor: KeyRights)
-    case createFeature(key: FeatureKey, name: String, unitName: String?)
+    case createFeature(NewFeature)
     case updateFeature(key: FeatureKey, FeatureChange)
-    case createRule(featureKey: FeatureKey, model: PricingModel, effectiveFrom: Instant?)
+    case createRule(featureKey: FeatureKey, price: Price, effectiveFrom: Instant?)
+    case createPackage(TopupPackage)
+    case updatePackage(key: PackageKey, PackageChange)
     case updateConfig(ConfigChange)
+    case createTestClock(now: Instant)
+    case advanceTestClock(id: Bits128, to: Instant)
 }
 
 /// An API key as the ledger sees it: the secret stays with the caller.
@@ -82,16 +86,72 @@ package struct NewKey: Hashable, Sendable {
     }
 }
 
+/// A feature to be made.
+package struct NewFeature: Hashable, Sendable {
+    package var key: FeatureKey
+    package var name: String
+    package var type: FeatureType
+    package var unitName: String?
+    /// Of a metered feature only.
+    package var quota: Quota?
+
+    package init(key: FeatureKey, name: String, type: FeatureType, unitName: String? = nil, quota: Quota? = nil) {
+        self.key = key
+        self.name = name
+        self.type = type
+        self.unitName = unitName
+        self.quota = quota
+    }
+}
+
 /// What a feature shall say; nil leaves a field as it is.
 package struct FeatureChange: Hashable, Sendable {
     package var name: String?
     package var unitName: String?
     package var isArchived: Bool?
+    package var quota: FieldChange<Quota>
 
-    package init(name: String? = nil, unitName: String? = nil, isArchived: Bool? = nil) {
+    package init(
+        name: String? = nil, unitName: String? = nil, isArchived: Bool? = nil, quota: FieldChange<Quota> = .keep
+    ) {
         self.name = name
         self.unitName = unitName
         self.isArchived = isArchived
+        self.quota = quota
+    }
+}
+
+/// What a top-up package shall say; nil leaves a field as it is.
+package struct PackageChange: Hashable, Sendable {
+    package var name: String?
+    package var credits: Millicredits?
+    package var price: Int64?
+    package var currency: String?
+    package var expiresAfter: FieldChange<CalendarDuration>
+    package var priority: FieldChange<Int16>
+    package var isArchived: Bool?
+
+    package init(
+        name: String? = nil, credits: Millicredits? = nil, price: Int64? = nil, currency: String? = nil,
+        expiresAfter: FieldChange<CalendarDuration> = .keep, priority: FieldChange<Int16> = .keep,
+        isArchived: Bool? = nil
+    ) {
+        self.name = name
+        self.credits = credits
+        self.price = price
+        self.currency = currency
+        self.expiresAfter = expiresAfter
+        self.priority = priority
+        self.isArchived = isArchived
+    }
+
+    /// The package after the change.
+    package func applied(to package: TopupPackage) -> TopupPackage {
+        TopupPackage(
+            key: package.key, name: name ?? package.name, credits: credits ?? package.credits,
+            price: price ?? package.price, currency: currency ?? package.currency,
+            expiresAfter: expiresAfter.applied(to: package.expiresAfter),
+            priority: priority.applied(to: package.priority), isArchived: isArchived ?? package.isArchived)
     }
 }
 
@@ -99,12 +159,21 @@ package struct FeatureChange: Hashable, Sendable {
 package struct ConfigChange: Hashable, Sendable {
     package var rateLimitPerSecond: FieldChange<Int32>
     package var failClosedOverMilliseconds: FieldChange<Int32>
+    package var overagePolicy: FieldChange<OveragePolicy>
+    package var overageLimit: FieldChange<Millicredits>
+    /// The name of a time zone; whether there is one of that name is for the database to say.
+    package var timeZone: FieldChange<String>
 
     package init(
-        rateLimitPerSecond: FieldChange<Int32> = .keep, failClosedOverMilliseconds: FieldChange<Int32> = .keep
+        rateLimitPerSecond: FieldChange<Int32> = .keep, failClosedOverMilliseconds: FieldChange<Int32> = .keep,
+        overagePolicy: FieldChange<OveragePolicy> = .keep, overageLimit: FieldChange<Millicredits> = .keep,
+        timeZone: FieldChange<String> = .keep
     ) {
         self.rateLimitPerSecond = rateLimitPerSecond
         self.failClosedOverMilliseconds = failClosedOverMilliseconds
+        self.overagePolicy = overagePolicy
+        self.overageLimit = overageLimit
+        self.timeZone = timeZone
     }
 }
 

@@ -4,7 +4,7 @@ import Metering
 
 /// One message of a command queue: the requests that were waiting for it. The format is versioned by its first byte.
 package struct CommandMessage: Hashable, Sendable {
-    private static let version: UInt8 = 2
+    private static let version: UInt8 = 3
     /// When it was sent, by the sender's clock.
     package let sentAt: Instant
     package var requests: [CommandRequest]
@@ -131,70 +131,6 @@ extension ByteWriter {
         }
     }
 
-    private mutating func write(_ bits: Bits128) {
-        write(bits.high)
-        write(bits.low)
-    }
-
-    private mutating func write(_ instant: Instant) {
-        write(instant.microseconds)
-    }
-
-    private mutating func write(_ metadata: Metadata?) {
-        write(metadata?.canonicalJSON)
-    }
-
-    private mutating func write(_ action: AccountAction) {
-        switch action {
-        case .use(let event):
-            write(UInt8(1))
-            write(event.featureKey.rawValue)
-            write(event.units)
-            write(event.occurredAt) { $0.write($1 as Instant) }
-            write(event.metadata)
-        case .grant(let grant):
-            write(UInt8(2))
-            write(grant.credits.rawValue)
-            write(grant.source.rawValue)
-            write(grant.priority) { $0.write($1 as Int16) }
-            switch grant.expiry {
-            case .never: write(UInt8(0))
-            case .at(let instant):
-                write(UInt8(1))
-                write(instant)
-            case .after(let duration):
-                write(UInt8(2))
-                write(duration.months)
-                write(duration.seconds)
-            }
-            write(count: grant.featureKeys.count)
-            for key in grant.featureKeys { write(key.rawValue) }
-            write(grant.reason)
-            write(grant.metadata)
-        case .createEndUser(let change):
-            write(UInt8(3))
-            write(change)
-        case .updateEndUser(let change):
-            write(UInt8(4))
-            write(change)
-        case .advance: write(UInt8(5))
-        }
-    }
-
-    private mutating func write(_ change: EndUserChange) {
-        write(change.name) { $0.write($1 as String?) }
-        write(change.metadata) { $0.write($1 as Metadata?) }
-    }
-
-    private mutating func write<Value>(_ change: FieldChange<Value>, _ body: (inout ByteWriter, Value?) -> Void) {
-        switch change {
-        case .keep: write(false)
-        case .set(let value):
-            write(true)
-            body(&self, value)
-        }
-    }
-
     private mutating func write(_ action: CatalogueAction) {
         switch action {
         case .createTenant(let name, let liveKey, let testKey):
@@ -211,30 +147,24 @@ extension ByteWriter {
         case .revokeKey(let id):
             write(UInt8(3))
             write(id)
-        case .createFeature(let key, let name, let unitName):
+        case .createFeature(let feature):
             write(UInt8(4))
-            write(key.rawValue)
-            write(name)
-            write(unitName)
+            write(feature.key.rawValue)
+            write(feature.name)
+            write(feature.type.rawValue)
+            write(feature.unitName)
+            write(feature.quota?.canonicalJSON)
         case .updateFeature(let key, let change):
             write(UInt8(5))
             write(key.rawValue)
             write(change.name)
             write(change.unitName)
             write(change.isArchived) { $0.write($1 as Bool) }
-        case .createRule(let featureKey, let model, let effectiveFrom):
+            write(change.quota) { $0.write($1?.canonicalJSON) }
+        case .createRule(let featureKey, let price, let effectiveFrom):
             write(UInt8(6))
             write(featureKey.rawValue)
-            switch model {
-            case .flat(let amount):
-                write(UInt8(1))
-                write(amount.rawValue)
-            case .perUnit(let unitCost, let perUnits):
-                write(UInt8(2))
-                write(unitCost.rawValue)
-                write(perUnits)
-            default: break
-            }
+            write(price.canonicalJSON)
             write(effectiveFrom) { $0.write($1 as Instant) }
         case .rollKey(let id, let key, let overlapSeconds, let grantor):
             write(UInt8(7))
@@ -247,7 +177,45 @@ extension ByteWriter {
             for setting in [change.rateLimitPerSecond, change.failClosedOverMilliseconds] {
                 write(setting) { writer, value in writer.write(value) { $0.write($1 as Int32) } }
             }
+            write(change.overagePolicy) { $0.write($1?.rawValue) }
+            write(change.overageLimit) { writer, value in writer.write(value) { $0.write($1.rawValue) } }
+            write(change.timeZone) { $0.write($1 as String?) }
+        case .createTestClock(let now):
+            write(UInt8(9))
+            write(now)
+        case .advanceTestClock(let id, let instant):
+            write(UInt8(10))
+            write(id)
+            write(instant)
+        case .createPackage(let package):
+            write(UInt8(11))
+            write(package)
+        case .updatePackage(let key, let change):
+            write(UInt8(12))
+            write(key.rawValue)
+            write(change)
         }
+    }
+
+    private mutating func write(_ package: TopupPackage) {
+        write(package.key.rawValue)
+        write(package.name)
+        write(package.credits.rawValue)
+        write(package.price)
+        write(package.currency)
+        write(package.expiresAfter) { $0.write($1 as CalendarDuration) }
+        write(package.priority) { $0.write($1 as Int16) }
+        write(package.isArchived)
+    }
+
+    private mutating func write(_ change: PackageChange) {
+        write(change.name)
+        write(change.credits) { $0.write($1.rawValue) }
+        write(change.price) { $0.write($1 as Int64) }
+        write(change.currency)
+        write(change.expiresAfter) { writer, value in writer.write(value) { $0.write($1 as CalendarDuration) } }
+        write(change.priority) { writer, value in writer.write(value) { $0.write($1 as Int16) } }
+        write(change.isArchived) { $0.write($1 as Bool) }
     }
 
     private mutating func write(_ key: NewKey) {
@@ -277,8 +245,8 @@ extension ByteReader {
             var list: [AccountCommand] = []
             for _ in 0..<(try count()) {
                 let identity = try commandIdentity()
-                guard let endUserID = EndUserID(try string()) else { throw .invalid(field: "end user id") }
-                list.append(AccountCommand(identity: identity, endUserID: endUserID, action: try accountAction()))
+                list.append(
+                    AccountCommand(identity: identity, endUserID: try endUserID(), action: try accountAction()))
             }
             commands = .account(list)
         case 2:
@@ -307,85 +275,6 @@ extension ByteReader {
         }
     }
 
-    private mutating func bits128() throws(CodingError) -> Bits128 {
-        Bits128(high: try integer(), low: try integer())
-    }
-
-    private mutating func instant() throws(CodingError) -> Instant {
-        Instant(microseconds: try integer())
-    }
-
-    private mutating func metadata() throws(CodingError) -> Metadata? {
-        try optionalString().map { Metadata(canonicalJSON: $0) }
-    }
-
-    private mutating func amount() throws(CodingError) -> Millicredits {
-        do {
-            return try Millicredits(try integer(Int64.self))
-        } catch let error as CodingError {
-            throw error
-        } catch {
-            throw .invalid(field: "amount")
-        }
-    }
-
-    private mutating func featureKey() throws(CodingError) -> FeatureKey {
-        guard let key = FeatureKey(try string()) else { throw .invalid(field: "feature key") }
-        return key
-    }
-
-    private mutating func accountAction() throws(CodingError) -> AccountAction {
-        switch try integer(UInt8.self) {
-        case 1:
-            let event = UsageEvent(
-                featureKey: try featureKey(), units: try integer(),
-                occurredAt: try optional { (reader) throws(CodingError) in try reader.instant() },
-                metadata: try metadata())
-            guard event.units >= 0 else { throw .invalid(field: "number of units") }
-            return .use(event)
-        case 2: return .grant(try grant())
-        case 3: return .createEndUser(try endUserChange())
-        case 4: return .updateEndUser(try endUserChange())
-        case 5: return .advance
-        default: throw .invalid(field: "action")
-        }
-    }
-
-    private mutating func grant() throws(CodingError) -> Grant {
-        let credits = try amount()
-        guard let source = BlockSource(rawValue: try string()) else { throw .invalid(field: "source") }
-        let priority: Int16? = try optional { (reader) throws(CodingError) in try reader.integer() }
-        let expiry: Grant.Expiry
-        switch try integer(UInt8.self) {
-        case 0: expiry = .never
-        case 1: expiry = .at(try instant())
-        case 2:
-            guard let duration = CalendarDuration(months: try integer(), seconds: try integer()) else {
-                throw .invalid(field: "duration")
-            }
-            expiry = .after(duration)
-        default: throw .invalid(field: "expiry")
-        }
-        var featureKeys: [FeatureKey] = []
-        for _ in 0..<(try count()) { featureKeys.append(try featureKey()) }
-        guard credits > .zero, priority.map({ (0...100).contains($0) }) ?? true else { throw .invalid(field: "grant") }
-        return Grant(
-            credits: credits, source: source, priority: priority, expiry: expiry, featureKeys: featureKeys,
-            reason: try optionalString(), metadata: try metadata())
-    }
-
-    private mutating func endUserChange() throws(CodingError) -> EndUserChange {
-        EndUserChange(
-            name: try fieldChange { (reader) throws(CodingError) in try reader.optionalString() },
-            metadata: try fieldChange { (reader) throws(CodingError) in try reader.metadata() })
-    }
-
-    private mutating func fieldChange<Value>(
-        _ body: (inout ByteReader) throws(CodingError) -> Value?
-    ) throws(CodingError) -> FieldChange<Value> {
-        try boolean() ? .set(try body(&self)) : .keep
-    }
-
     private mutating func setting(in range: ClosedRange<Int64>) throws(CodingError) -> FieldChange<Int32> {
         try fieldChange { (reader) throws(CodingError) in
             let value: Int32? = try reader.optional { (reader) throws(CodingError) in try reader.integer() }
@@ -399,17 +288,18 @@ extension ByteReader {
         case 1: return .createTenant(name: try string(), liveKey: try newKey(), testKey: try newKey())
         case 2: return .createKey(name: try string(), try newKey(), try keyRights(), grantor: try keyRights())
         case 3: return .revokeKey(id: try bits128())
-        case 4: return .createFeature(key: try featureKey(), name: try string(), unitName: try optionalString())
+        case 4: return .createFeature(try newFeature())
         case 5:
             let key = try featureKey()
             let change = FeatureChange(
                 name: try optionalString(), unitName: try optionalString(),
-                isArchived: try optional { (reader) throws(CodingError) in try reader.boolean() })
+                isArchived: try optional { (reader) throws(CodingError) in try reader.boolean() },
+                quota: try fieldChange { (reader) throws(CodingError) in try reader.quota() })
             return .updateFeature(key: key, change)
         case 6:
             let key = try featureKey()
             return .createRule(
-                featureKey: key, model: try pricingModel(),
+                featureKey: key, price: try price(),
                 effectiveFrom: try optional { (reader) throws(CodingError) in try reader.instant() })
         case 7:
             return .rollKey(
@@ -418,21 +308,77 @@ extension ByteReader {
             return .updateConfig(
                 ConfigChange(
                     rateLimitPerSecond: try setting(in: EnvironmentConfig.rateLimits),
-                    failClosedOverMilliseconds: try setting(in: EnvironmentConfig.failClosedLimits)))
+                    failClosedOverMilliseconds: try setting(in: EnvironmentConfig.failClosedLimits),
+                    overagePolicy: try fieldChange { (reader) throws(CodingError) in try reader.overagePolicy() },
+                    overageLimit: try fieldChange { (reader) throws(CodingError) in try reader.overageLimit() },
+                    timeZone: try fieldChange { (reader) throws(CodingError) in try reader.optionalString() }))
+        case 9: return .createTestClock(now: try instant())
+        case 10: return .advanceTestClock(id: try bits128(), to: try instant())
+        case 11: return .createPackage(try topupPackage())
+        case 12: return .updatePackage(key: try packageKey(), try packageChange())
         default: throw .invalid(field: "catalogue action")
         }
     }
 
-    private mutating func pricingModel() throws(CodingError) -> PricingModel {
-        switch try integer(UInt8.self) {
-        case 1: return .flat(amount: try amount())
-        case 2:
-            let unitCost = try amount()
-            let perUnits: Int64 = try integer()
-            guard perUnits > 0 else { throw .invalid(field: "pricing model") }
-            return .perUnit(unitCost: unitCost, perUnits: perUnits)
-        default: throw .invalid(field: "pricing model")
-        }
+    private mutating func newFeature() throws(CodingError) -> NewFeature {
+        let key = try featureKey()
+        let name = try string()
+        guard let type = FeatureType(rawValue: try string()) else { throw .invalid(field: "type of feature") }
+        return NewFeature(key: key, name: name, type: type, unitName: try optionalString(), quota: try quota())
+    }
+
+    private mutating func quota() throws(CodingError) -> Quota? {
+        guard let text = try optionalString() else { return nil }
+        guard let quota = try? Quota(json: text) else { throw .invalid(field: "quota") }
+        return quota
+    }
+
+    private mutating func overagePolicy() throws(CodingError) -> OveragePolicy? {
+        guard let text = try optionalString() else { return nil }
+        guard let policy = OveragePolicy(rawValue: text) else { throw .invalid(field: "overage policy") }
+        return policy
+    }
+
+    private mutating func overageLimit() throws(CodingError) -> Millicredits? {
+        let limit = try optional { (reader) throws(CodingError) in try reader.amount() }
+        guard limit.map({ $0 >= .zero }) ?? true else { throw .invalid(field: "overage limit") }
+        return limit
+    }
+
+    private mutating func price() throws(CodingError) -> Price {
+        let text = try string()
+        guard let price = try? Price(json: text) else { throw .invalid(field: "price") }
+        return price
+    }
+
+    private mutating func packageKey() throws(CodingError) -> PackageKey {
+        guard let key = PackageKey(try string()) else { throw .invalid(field: "package key") }
+        return key
+    }
+
+    private mutating func topupPackage() throws(CodingError) -> TopupPackage {
+        let package = TopupPackage(
+            key: try packageKey(), name: try string(), credits: try amount(), price: try integer(),
+            currency: try string(),
+            expiresAfter: try optional { (reader) throws(CodingError) in try reader.duration() },
+            priority: try optional { (reader) throws(CodingError) in try reader.integer() }, isArchived: try boolean())
+        guard package.credits > .zero, package.price >= 0 else { throw .invalid(field: "package") }
+        return package
+    }
+
+    private mutating func packageChange() throws(CodingError) -> PackageChange {
+        PackageChange(
+            name: try optionalString(),
+            credits: try optional { (reader) throws(CodingError) in try reader.amount() },
+            price: try optional { (reader) throws(CodingError) in try reader.integer() },
+            currency: try optionalString(),
+            expiresAfter: try fieldChange { (reader) throws(CodingError) in
+                try reader.optional { (reader) throws(CodingError) in try reader.duration() }
+            },
+            priority: try fieldChange { (reader) throws(CodingError) in
+                try reader.optional { (reader) throws(CodingError) in try reader.integer() }
+            },
+            isArchived: try optional { (reader) throws(CodingError) in try reader.boolean() })
     }
 
     private mutating func newKey() throws(CodingError) -> NewKey {

@@ -9,6 +9,7 @@ import Postgres
 import RabbitMQ
 import Replica
 import Runtime
+import Scheduler
 import ServiceLifecycle
 import Storage
 import UnixSignals
@@ -21,6 +22,8 @@ package struct Node {
         case api
         /// Applies commands.
         case ledger
+        /// Sends the accounts of which something is due a command.
+        case scheduler
         /// Answers entitlement checks and nothing else.
         case entitlements
     }
@@ -75,18 +78,22 @@ package struct Node {
     private func services(_ roles: Set<Role>) async throws -> [any Service] {
         let topology = try await topology()
         var services: [any Service] = []
+        var checks: [HealthCheck] = []
         if roles.contains(.ledger) {
             let worker = LedgerWorker(
                 postgres: postgres, amqp: try settings.amqp(), topology: topology, metrics: metrics, logger: logger)
             services.append(worker)
-            if !roles.contains(.api) {
-                services.append(
-                    try HTTPServer(
-                        address: address, checks: [.worker { worker.lastSeen }, .broker { worker.state }],
-                        metrics: metrics, logger: logger))
-            }
+            checks += [.session { worker.lastSeen }, .broker { worker.state }]
         }
-        guard roles.contains(.api) || roles.contains(.entitlements) else { return services }
+        if roles.contains(.scheduler) {
+            let scheduler = Scheduler(
+                postgres: postgres, amqp: try settings.amqp(), topology: topology, metrics: metrics, logger: logger)
+            services.append(scheduler)
+            checks += [.session { scheduler.lastSeen }, .broker { scheduler.brokerState }]
+        }
+        guard roles.contains(.api) || roles.contains(.entitlements) else {
+            return services + [try HTTPServer(address: address, checks: checks, metrics: metrics, logger: logger)]
+        }
         let replica = Replica(postgres: postgres, metrics: metrics, logger: logger)
         services.insert(replica, at: 0)
         guard roles.contains(.api) else {

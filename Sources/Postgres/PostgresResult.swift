@@ -174,6 +174,11 @@ package struct PostgresRow: Sendable {
         try elements(column, TypeIdentifier.int4Array) { field throws(PostgresError) in try field.int32() }
     }
 
+    /// The elements of an array of timestamps, in microseconds since the Unix epoch. A null element is a decoding error.
+    package func timestamps(_ column: Int) throws(PostgresError) -> [Int64] {
+        try elements(column, TypeIdentifier.timestamptzArray) { field throws(PostgresError) in try field.timestamp() }
+    }
+
     private func elements<Element>(
         _ column: Int, _ type: UInt32, _ decode: (PostgresField) throws(PostgresError) -> Element
     ) throws(PostgresError) -> [Element] {

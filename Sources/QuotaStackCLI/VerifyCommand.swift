@@ -9,9 +9,30 @@ import Storage
 struct VerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
-        abstract: "Check every account's books in the database; exits 1 and names the first broken entry of each.")
+        abstract: "Check every account's books; exits 1 and names the first broken entry of each.")
+
+    @Option(help: "Check a file from GET /v1/ledger/export (- is standard input) instead of the database.")
+    var export: String?
 
     func run() async throws {
+        if let export { try verify(export) } else { try await verifyDatabase() }
+    }
+
+    private func verify(_ export: String) throws {
+        let showsProgress = isatty(2) == 1
+        let audit = try ExportFile.audit(export) { audit in
+            guard showsProgress else { return }
+            writeError("\r\(audit.lines) entries")
+        }
+        if showsProgress { writeError("\r\u{1B}[K") }
+        for finding in audit.findings.prefix(100) { print(finding) }
+        if audit.findings.count > 100 { print("… and \(audit.findings.count - 100) more") }
+        let verdict = audit.findings.isEmpty ? "The export is whole" : "THE EXPORT IS BROKEN"
+        print("\(verdict): \(audit.accounts) accounts, \(audit.lines) entries.")
+        if !audit.findings.isEmpty { throw ExitCode(1) }
+    }
+
+    private func verifyDatabase() async throws {
         let settings = try await Settings.load()
         try LogSetup.start(level: settings.logLevel)
         let showsProgress = isatty(2) == 1

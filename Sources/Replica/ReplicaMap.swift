@@ -36,7 +36,7 @@ final class ReplicaMap: Sendable {
     func keyHolder(_ hash: KeyHash) -> KeyHolder? {
         guard let key = keys.withLock({ $0[hash] }), !key.isRevoked else { return nil }
         let environment = environments.withLock { environments in
-            environments[key.environmentID].map { (kind: $0.kind, config: $0.config) }
+            environments[key.environmentID].map { (kind: $0.kind, config: $0.catalogue.config) }
         }
         guard let environment else { return nil }
         return KeyHolder(
@@ -51,7 +51,7 @@ final class ReplicaMap: Sendable {
         case .account(let id, let revision):
             byID.withLock { $0[id] }.map { account in
                 stripes[account.stripe].accounts.withLock { _ in
-                    account.row.revision >= revision
+                    account.reached >= revision
                         && (owner ?? account.row.key.environmentID)
                             == account.row.key.environmentID
                 }
@@ -79,7 +79,7 @@ final class ReplicaMap: Sendable {
             case .accountRemoved(let id):
                 guard let account = byID.withLock({ $0.removeValue(forKey: id) }) else { continue }
                 perStripe[account.stripe, default: []].append((account, change))
-            case .block(let id, _, _, _):
+            case .block(let id, _, _, _), .reservation(let id, _):
                 guard let account = byID.withLock({ $0[id] }) else { continue }
                 perStripe[account.stripe, default: []].append((account, change))
             case .catalogue(let change):
@@ -89,6 +89,12 @@ final class ReplicaMap: Sendable {
         for (stripe, changes) in perStripe {
             stripes[stripe].accounts.withLock { accounts in
                 for (account, change) in changes { Self.apply(change, to: account, in: &accounts) }
+            }
+        }
+        // Not before all is there: a transfer's position is its sender's, and its receiver must be seen there too.
+        for (stripe, changes) in perStripe {
+            stripes[stripe].accounts.withLock { _ in
+                for (account, _) in changes { account.reached = account.row.revision }
             }
         }
     }
@@ -104,6 +110,8 @@ final class ReplicaMap: Sendable {
             accounts[account.row.key] = nil
         case .block(_, let block, let keepsFeatures, let isOpen):
             account.set(block, keepsFeatures: keepsFeatures, isOpen: isOpen)
+        case .reservation(_, let row):
+            account.set(row)
         case .catalogue: break
         }
     }
@@ -113,7 +121,7 @@ final class ReplicaMap: Sendable {
         case .environment(let id, let kind, let config, let version):
             environments.withLock { environments in
                 var environment = environments[id] ?? ReplicaEnvironment(kind: kind)
-                environment.config = config
+                environment.catalogue.config = config
                 environment.version = version
                 environments[id] = environment
             }
@@ -121,6 +129,10 @@ final class ReplicaMap: Sendable {
             environments.withLock { $0[id]?.catalogue.features[feature.key] = feature }
         case .rule(let id, let rule):
             environments.withLock { $0[id]?.catalogue.prices[rule.featureKey, default: PriceList()].insert(rule) }
+        case .testClock(let id, let clock, let instant):
+            environments.withLock { $0[id]?.catalogue.testClocks[clock] = instant }
+        case .package(let id, let package):
+            environments.withLock { $0[id]?.catalogue.packages[package.key] = package }
         case .key(let hash, let key):
             keys.withLock { $0[hash] = key }
         }
@@ -142,6 +154,7 @@ enum ReplicaChange {
     case accountRemoved(AccountID)
     /// - `keepsFeatures`: The log did not repeat the block's feature keys, since they did not change.
     case block(AccountID, Block, keepsFeatures: Bool, isOpen: Bool)
+    case reservation(AccountID, ReservationRow)
     case catalogue(CatalogueRow)
 }
 
@@ -155,6 +168,18 @@ struct AccountRow {
     let reserved: Millicredits
     let overage: Millicredits
     let lifetimeGranted: Millicredits
+    let reservationCount: Int32
+    let settings: AccountSettings
+    let counters: UsageCounters
+}
+
+/// The replicated columns of a reservation.
+struct ReservationRow {
+    /// Without its metadata.
+    let reservation: Reservation
+    /// The log did not repeat the estimate or the windows, since they did not change.
+    let keepsEstimate: Bool
+    let keepsWindows: Bool
 }
 
 /// The replicated rows that are no account's.
@@ -162,6 +187,8 @@ enum CatalogueRow {
     case environment(EnvironmentID, EnvironmentKind, EnvironmentConfig, version: Int64)
     case feature(EnvironmentID, Feature)
     case rule(EnvironmentID, MeteringRule)
+    case testClock(EnvironmentID, PublicID, shows: Instant)
+    case package(EnvironmentID, TopupPackage)
     case key(KeyHash, ReplicaKey)
 }
 
@@ -174,7 +201,6 @@ struct ReplicaKey {
 
 private struct ReplicaEnvironment {
     let kind: EnvironmentKind
-    var config = EnvironmentConfig()
     var version: Int64 = 0
     var catalogue = Catalogue()
 
@@ -187,7 +213,10 @@ private struct ReplicaEnvironment {
 final class ReplicaAccount: @unchecked Sendable {
     let stripe: Int
     fileprivate(set) var row: AccountRow
+    /// The revision whose transaction is here as a whole.
+    fileprivate var reached: Int64 = 0
     private var blocks: [Block] = []
+    private var reservations: [Reservation] = []
 
     init(_ row: AccountRow, stripe: Int) {
         self.row = row
@@ -199,7 +228,21 @@ final class ReplicaAccount: @unchecked Sendable {
             id: row.id, environmentID: row.key.environmentID, endUserID: row.key.endUserID, version: row.version,
             revision: row.revision, balance: row.balance, reserved: row.reserved, overage: row.overage,
             lifetimeGranted: row.lifetimeGranted, blockCount: blocks.last?.number ?? 0, lastHash: .zero,
-            advancedTo: Instant(microseconds: .min), blocksInBurnOrder: blocks)
+            advancedTo: Instant(microseconds: .min), blocksInBurnOrder: blocks,
+            reservationCount: row.reservationCount, reservations: reservations, settings: row.settings,
+            counters: row.counters)
+    }
+
+    /// A reservation leaves with its final state.
+    fileprivate func set(_ row: ReservationRow) {
+        let index = reservations.firstIndex { $0.number >= row.reservation.number } ?? reservations.endIndex
+        let isThere = index < reservations.endIndex && reservations[index].number == row.reservation.number
+        let before = isThere ? reservations.remove(at: index) : nil
+        guard row.reservation.status == .active else { return }
+        reservations.insert(
+            row.reservation.with(
+                estimate: row.keepsEstimate ? before?.estimate : nil, windows: row.keepsWindows ? before?.windows : nil),
+            at: index)
     }
 
     fileprivate func set(_ block: Block, keepsFeatures: Bool, isOpen: Bool) {
@@ -216,6 +259,17 @@ extension Block {
     fileprivate func with(featureKeys: [FeatureKey]) -> Block {
         Block(
             number: number, original: original, remaining: remaining, held: held, priority: priority,
-            expiresAt: expiresAt, isPaid: isPaid, featureKeys: featureKeys)
+            expiresAt: expiresAt, isPaid: isPaid, featureKeys: featureKeys, revokedAt: revokedAt)
+    }
+}
+
+extension Reservation {
+    /// Nil leaves a part as it is.
+    fileprivate func with(estimate: Demand?, windows: ReservationWindows?) -> Reservation {
+        Reservation(
+            number: number, featureKey: featureKey, estimate: estimate ?? self.estimate, ruleID: ruleID,
+            estimatedCost: estimatedCost, status: status, holds: holds, uncovered: uncovered, watermark: watermark,
+            charged: charged, expiresAt: expiresAt, createdAt: createdAt, finishedAt: finishedAt,
+            windows: windows ?? self.windows, metadata: metadata)
     }
 }

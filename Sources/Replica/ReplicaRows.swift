@@ -9,39 +9,58 @@ enum ReplicatedTable: String, CaseIterable {
     case environments
     case features
     case meteringRules = "metering_rules"
+    case topupPackages = "topup_packages"
     case apiKeys = "api_keys"
+    case testClocks = "test_clocks"
     case accounts
     case blocks
+    case reservations
 
     var columns: [String] {
         switch self {
         case .environments:
             [
                 "environment_id", "tenant_id", "kind", "catalogue_version", "rate_limit_per_second",
-                "fail_closed_over_ms",
+                "fail_closed_over_ms", "overage_policy", "overage_limit", "timezone", "zone_starts", "zone_offsets",
             ]
-        case .features: ["environment_id", "feature_key", "archived_at"]
+        case .features: ["environment_id", "feature_key", "archived_at", "type", "quota"]
+        case .testClocks: ["environment_id", "clock_id", "shows"]
         case .meteringRules:
             [
-                "environment_id", "rule_id", "feature_key", "version", "model", "amount", "unit_cost", "per_units",
-                "effective_from", "created_at",
+                "environment_id", "rule_id", "feature_key", "version", "price", "effective_from", "created_at",
+            ]
+        case .topupPackages:
+            [
+                "environment_id", "package_key", "name", "credits", "price", "currency", "expires_after", "priority",
+                "archived_at",
             ]
         case .apiKeys: ["environment_id", "key_id", "key_hash", "revoked_at", "scopes", "expires_at"]
         case .accounts:
             [
                 "environment_id", "account_id", "end_user_id", "version", "revision", "balance", "reserved", "overage",
-                "lifetime_granted",
+                "lifetime_granted", "reservation_count", "settings", "counters",
             ]
         case .blocks:
             [
                 "environment_id", "account_id", "number", "original", "remaining", "held", "priority", "expires_at",
-                "price_paid", "feature_keys", "open",
+                "price_paid", "feature_keys", "open", "revoked_at",
+            ]
+        case .reservations:
+            [
+                "environment_id", "account_id", "number", "feature_key", "status", "rule_id", "estimate",
+                "estimated_cost", "hold_blocks", "hold_amounts", "uncovered", "watermark", "charged", "expires_at",
+                "created_at", "windows",
             ]
         }
     }
 
     var snapshotSQL: String {
-        let condition = self == .blocks ? " where open" : ""
+        let condition =
+            switch self {
+            case .blocks: " where open"
+            case .reservations: " where status = 'active'"
+            default: ""
+            }
         return "copy (select \(columns.joined(separator: ", ")) from \(rawValue)\(condition)) to stdout (format binary)"
     }
 }
@@ -69,6 +88,17 @@ extension FieldCursor {
     fileprivate mutating func field() throws -> PostgresField {
         guard let field = try optional() else { throw ReplicaError.unexpectedValue }
         return field
+    }
+
+    /// A value that is stored as text, or that the log did not repeat.
+    fileprivate mutating func stored<Value>(
+        _ read: (String) throws -> Value
+    ) throws -> (value: Value?, isUnchanged: Bool) {
+        switch try next() {
+        case .value(let field): (try read(field.text()), false)
+        case nil: (nil, false)
+        case .unchanged: (nil, true)
+        }
     }
 
     fileprivate mutating func environmentID() throws -> EnvironmentID {
@@ -106,22 +136,22 @@ extension ReplicaChange {
     init(_ table: ReplicatedTable, _ row: inout some FieldCursor) throws {
         switch table {
         case .environments:
-            let id = try row.environmentID()
-            _ = try row.field()
-            guard let kind = EnvironmentKind(rawValue: try row.field().text()) else {
-                throw ReplicaError.unexpectedValue
-            }
-            let version = try row.field().int64()
-            let config = EnvironmentConfig(
-                rateLimitPerSecond: try row.optional()?.int32(), failClosedOverMilliseconds: try row.optional()?.int32()
-            )
-            self = .catalogue(.environment(id, kind, config, version: version))
+            self = try Self.environment(&row)
         case .features:
             let id = try row.environmentID()
             let key = try row.featureKey()
-            self = .catalogue(.feature(id, Feature(key: key, isArchived: try row.optional() != nil)))
+            let isArchived = try row.optional() != nil
+            guard let type = FeatureType(rawValue: try row.field().text()) else { throw ReplicaError.unexpectedValue }
+            let quota = try row.optional().map { try Quota(json: $0.text()) }
+            self = .catalogue(.feature(id, Feature(key: key, type: type, quota: quota, isArchived: isArchived)))
+        case .testClocks:
+            let id = try row.environmentID()
+            let clock = PublicID(.testClock, Bits128(try row.field().uuid()))
+            self = .catalogue(.testClock(id, clock, shows: Instant(microseconds: try row.field().timestamp())))
         case .meteringRules:
             self = try Self.rule(&row)
+        case .topupPackages:
+            self = try Self.package(&row)
         case .apiKeys:
             let environmentID = try row.environmentID()
             let keyID = Bits128(try row.field().uuid())
@@ -141,10 +171,36 @@ extension ReplicaChange {
                 AccountRow(
                     id: id, key: AccountKey(environmentID: environmentID, endUserID: endUserID),
                     version: try row.field().int64(), revision: try row.field().int64(), balance: try row.amount(),
-                    reserved: try row.amount(), overage: try row.amount(), lifetimeGranted: try row.amount()))
+                    reserved: try row.amount(), overage: try row.amount(), lifetimeGranted: try row.amount(),
+                    reservationCount: try row.field().int32(),
+                    settings: try row.optional().map { try AccountSettings(storedJSON: $0.text()) } ?? .none,
+                    counters: try row.optional().map { try UsageCounters(storedJSON: $0.text()) } ?? .none))
         case .blocks:
             self = try Self.block(&row)
+        case .reservations:
+            self = try Self.reservation(&row)
         }
+    }
+
+    private static func environment(_ row: inout some FieldCursor) throws -> ReplicaChange {
+        let id = try row.environmentID()
+        _ = try row.field()
+        guard let kind = EnvironmentKind(rawValue: try row.field().text()) else { throw ReplicaError.unexpectedValue }
+        let version = try row.field().int64()
+        var config = EnvironmentConfig(
+            rateLimitPerSecond: try row.optional()?.int32(), failClosedOverMilliseconds: try row.optional()?.int32())
+        if let name = try row.optional()?.text() {
+            guard let policy = OveragePolicy(rawValue: name) else { throw ReplicaError.unexpectedValue }
+            config.overagePolicy = policy
+        }
+        config.overageLimit = try row.optional().map { try Millicredits(try $0.int64()) }
+        config.timeZone = try row.optional()?.text()
+        let starts = try row.optional()?.array { field throws(PostgresError) in try field.timestamp() }
+        let offsets = try row.optional()?.array { field throws(PostgresError) in try field.int32() }
+        if let starts, let offsets {
+            config.zone = try ZoneRules(storedStarts: starts.compactMap { $0 }, offsets: offsets.compactMap { $0 })
+        }
+        return .catalogue(.environment(id, kind, config, version: version))
     }
 
     private static func rule(_ row: inout some FieldCursor) throws -> ReplicaChange {
@@ -152,24 +208,34 @@ extension ReplicaChange {
         let id = PublicID(.rule, Bits128(try row.field().uuid()))
         let featureKey = try row.featureKey()
         let version = try row.field().int32()
-        let name = try row.field().text()
-        let amount = try row.optional()?.int64()
-        let unitCost = try row.optional()?.int64()
-        let perUnits = try row.optional()?.int64()
+        let price = try Price(json: row.field().text())
         let effectiveFrom = Instant(microseconds: try row.field().timestamp())
-        let model: PricingModel
-        switch (name, amount, unitCost, perUnits) {
-        case ("flat", let amount?, nil, nil): model = .flat(amount: try Millicredits(amount))
-        case ("per_unit", nil, let unitCost?, let perUnits?):
-            model = .perUnit(unitCost: try Millicredits(unitCost), perUnits: perUnits)
-        default: throw ReplicaError.unexpectedValue
-        }
         return .catalogue(
             .rule(
                 environmentID,
                 MeteringRule(
-                    id: id, featureKey: featureKey, version: version, price: Price(model), effectiveFrom: effectiveFrom)
+                    id: id, featureKey: featureKey, version: version, price: price, effectiveFrom: effectiveFrom)
             ))
+    }
+
+    private static func package(_ row: inout some FieldCursor) throws -> ReplicaChange {
+        let environmentID = try row.environmentID()
+        guard let key = PackageKey(try row.field().text()) else { throw ReplicaError.unexpectedValue }
+        let name = try row.field().text()
+        let credits = try row.amount()
+        let price = try row.field().int64()
+        let currency = try row.field().text()
+        let expiresAfter = try row.optional().map { field in
+            guard let duration = CalendarDuration(iso8601: field.text()) else { throw ReplicaError.unexpectedValue }
+            return duration
+        }
+        let priority = try row.optional()?.int16()
+        return .catalogue(
+            .package(
+                environmentID,
+                TopupPackage(
+                    key: key, name: name, credits: credits, price: price, currency: currency,
+                    expiresAfter: expiresAfter, priority: priority, isArchived: try row.optional() != nil)))
     }
 
     private static func block(_ row: inout some FieldCursor) throws -> ReplicaChange {
@@ -196,9 +262,39 @@ extension ReplicaChange {
         case nil: throw ReplicaError.unexpectedValue
         }
         let isOpen = try row.field().bool()
+        let revokedAt = try row.optional().map { Instant(microseconds: try $0.timestamp()) }
         let block = Block(
             number: number, original: original, remaining: remaining, held: held, priority: priority,
-            expiresAt: expiresAt, isPaid: isPaid, featureKeys: featureKeys)
+            expiresAt: expiresAt, isPaid: isPaid, featureKeys: featureKeys, revokedAt: revokedAt)
         return .block(accountID, block, keepsFeatures: keepsFeatures, isOpen: isOpen)
+    }
+    private static func reservation(_ row: inout some FieldCursor) throws -> ReplicaChange {
+        _ = try row.environmentID()
+        let accountID = AccountID(try row.field().int64())
+        let number = try row.field().int32()
+        let featureKey = try row.featureKey()
+        guard let status = ReservationStatus(rawValue: try row.field().text()) else {
+            throw ReplicaError.unexpectedValue
+        }
+        let ruleID = try row.optional().map { PublicID(.rule, Bits128(try $0.uuid())) }
+        let (estimate, keepsEstimate) = try row.stored { try Demand(storedJSON: $0) }
+        let estimatedCost = try row.amount()
+        let holdBlocks = try row.field().array { field throws(PostgresError) in try field.int32() }.compactMap { $0 }
+        let holdAmounts = try row.field().array { field throws(PostgresError) in try field.int64() }.compactMap { $0 }
+        let uncovered = try row.amount()
+        let watermark = try row.optional().map { try Demand(storedJSON: $0.text()) }
+        let charged = try row.amount()
+        let expiresAt = Instant(microseconds: try row.field().timestamp())
+        let createdAt = Instant(microseconds: try row.field().timestamp())
+        let (windows, keepsWindows) = try row.stored { try ReservationWindows(storedJSON: $0) }
+        let reservation = Reservation(
+            number: number, featureKey: featureKey, estimate: estimate ?? .credits(.zero), ruleID: ruleID,
+            estimatedCost: estimatedCost, status: status,
+            holds: zip(holdBlocks, holdAmounts).map { Allocation(block: $0, amount: $1) }, uncovered: uncovered,
+            watermark: watermark, charged: charged, expiresAt: expiresAt, createdAt: createdAt, finishedAt: nil,
+            windows: windows ?? ReservationWindows(), metadata: nil)
+        return .reservation(
+            accountID,
+            ReservationRow(reservation: reservation, keepsEstimate: keepsEstimate, keepsWindows: keepsWindows))
     }
 }

@@ -1,6 +1,7 @@
 package import Credits
 package import JSON
 package import Ledger
+import Metering
 
 /// Whose account a representation is about.
 package struct AccountName: Hashable, Sendable {
@@ -10,6 +11,11 @@ package struct AccountName: Hashable, Sendable {
     package init(id: AccountID, endUserID: EndUserID) {
         self.id = id
         self.endUserID = endUserID
+    }
+
+    /// The id of something that the account numbers itself.
+    func id(_ kind: PublicIDKind, _ number: some BinaryInteger) -> PublicID {
+        PublicID(kind, account: id, number: Int64(number))
     }
 }
 
@@ -31,6 +37,30 @@ extension JSONWriter {
         raw(Array((metadata?.canonicalJSON ?? "{}").utf8))
     }
 
+    /// What prices may be chosen by; an empty object when there is nothing.
+    mutating func member(_ name: StaticString, _ attributes: Attributes) {
+        key(name)
+        raw(Array(attributes.canonicalJSON.utf8))
+    }
+
+    /// Quantities by dimension, in the order of their names; null when there are none.
+    mutating func member(_ name: StaticString, _ quantities: [String: Int64]) {
+        key(name)
+        guard !quantities.isEmpty else { return null() }
+        beginObject()
+        for (dimension, quantity) in quantities.sorted(by: { $0.key < $1.key }) {
+            key(dimension)
+            value(quantity)
+        }
+        endObject()
+    }
+
+    /// An entry as the ledger shows it.
+    mutating func member(_ name: StaticString, _ entry: Entry, of account: AccountName) {
+        key(name)
+        raw(entry.json(account: account.id, endUserID: account.endUserID))
+    }
+
     /// `balance`, `reserved_balance`, `frozen_balance` and `effective_balance`.
     package mutating func members(_ balances: Balances) {
         member("balance", balances.balance)
@@ -39,74 +69,50 @@ extension JSONWriter {
         member("effective_balance", balances.effective)
     }
 
-    /// The answer to a use: 201. It is made from the entry alone, so that it can be made again from the ledger.
-    package mutating func usage(_ entry: Entry, of account: AccountName) {
-        beginObject()
-        member("id", PublicID(.usage, account: account.id, number: entry.sequence))
-        member("cost", -entry.amount)
-        members(entry.balancesAfter)
-        key("entry")
-        raw(entry.json(account: account.id, endUserID: account.endUserID))
-        member("end_user_id", account.endUserID.rawValue)
-        member("feature_key", entry.cause.featureKey?.rawValue)
-        member("units", entry.cause.units)
-        member("occurred_at", entry.effectiveAt as Instant?)
-        member("idempotency_key", entry.cause.idempotencyKey)
-        member("metadata", entry.cause.metadata)
-        endObject()
-    }
-
-    /// The answer to a grant: 201.
-    package mutating func grant(_ granted: GrantedBlock, _ entry: Entry, _ balances: Balances, of account: AccountName)
-    {
-        beginObject()
-        key("block")
-        block(granted, remaining: granted.block, status: .active, of: account)
-        key("entry")
-        raw(entry.json(account: account.id, endUserID: account.endUserID))
-        members(balances)
-        endObject()
-    }
-
-    /// A block in a state that may be later than its grant.
-    package mutating func block(
-        _ granted: GrantedBlock, remaining: Block, status: BlockStatus, of account: AccountName
-    ) {
-        beginObject()
-        member("id", PublicID(.block, account: account.id, number: Int64(granted.block.number)))
-        member("end_user_id", account.endUserID.rawValue)
-        member("status", status.rawValue)
-        member("source", granted.source.rawValue)
-        member("original", granted.block.original.rawValue)
-        member("remaining", remaining.remaining.rawValue)
-        member("held", remaining.held.rawValue)
-        member("priority", Int64(granted.block.priority))
-        member("expires_at", granted.block.expiresAt)
-        array("feature_keys", granted.block.featureKeys) { json, key in json.value(key.rawValue) }
-        member("reason", granted.reason)
-        member("metadata", granted.metadata)
-        member("created_at", granted.createdAt as Instant?)
-        endObject()
-    }
-
-    /// An end user.
-    package mutating func endUser(_ profile: EndUserProfile, id: EndUserID) {
+    /// An end user with what is set for them.
+    package mutating func endUser(_ profile: EndUserProfile, _ settings: AccountSettings, id: EndUserID) {
         beginObject()
         member("end_user_id", id.rawValue)
         member("name", profile.name)
+        member("overage_policy", settings.overagePolicy?.rawValue)
+        member("overage_limit", settings.overageLimit?.rawValue)
+        array("feature_overrides", settings.overrides.sorted { $0.key < $1.key }) { json, override in
+            let grant = override.value.member
+            json.beginObject()
+            json.member("feature_key", override.key.rawValue)
+            json.key(grant.key)
+            json.value(grant.value)
+            json.endObject()
+        }
+        member("test_clock_id", settings.testClock?.description)
         member("metadata", profile.metadata)
         member("created_at", profile.createdAt as Instant?)
         member("updated_at", profile.updatedAt as Instant?)
         endObject()
     }
-}
 
-/// What has become of a block.
-package enum BlockStatus: String, Sendable, CaseIterable {
-    /// Something remains and may be spent.
-    case active
-    /// Nothing remains because all was used.
-    case spent
-    /// Its expiry took what remained.
-    case expired
+    /// A spend cap.
+    ///
+    /// - Parameter state: How it stands; nil leaves that out.
+    package mutating func spendCap(_ cap: SpendCap, state: SpendCapState? = nil, of account: AccountName) {
+        beginObject()
+        members(cap, of: account)
+        member("end_user_id", account.endUserID.rawValue)
+        if let state { members(state) }
+        member("created_at", cap.createdAt as Instant?)
+        endObject()
+    }
+
+    mutating func members(_ cap: SpendCap, of account: AccountName) {
+        member("id", account.id(.spendCap, cap.number))
+        member("feature_key", cap.featureKey?.rawValue)
+        member("credits", cap.credits.rawValue)
+        member("window", cap.window.text)
+    }
+
+    mutating func members(_ state: SpendCapState) {
+        member("spent", state.spent)
+        member("remaining", state.remaining)
+        member("resets_at", state.window.end as Instant?)
+    }
 }

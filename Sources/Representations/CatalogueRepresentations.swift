@@ -6,17 +6,22 @@ package import Metering
 package struct FeatureRecord: Hashable, Sendable {
     package let key: FeatureKey
     package let name: String
+    package let type: FeatureType
     package let unitName: String?
+    package let quota: Quota?
     package let createdAt: Instant
     package let updatedAt: Instant
     package let archivedAt: Instant?
 
     package init(
-        key: FeatureKey, name: String, unitName: String?, createdAt: Instant, updatedAt: Instant, archivedAt: Instant?
+        key: FeatureKey, name: String, type: FeatureType, unitName: String?, quota: Quota?, createdAt: Instant,
+        updatedAt: Instant, archivedAt: Instant?
     ) {
         self.key = key
         self.name = name
+        self.type = type
         self.unitName = unitName
+        self.quota = quota
         self.createdAt = createdAt
         self.updatedAt = updatedAt
         self.archivedAt = archivedAt
@@ -52,8 +57,9 @@ extension JSONWriter {
         beginObject()
         member("key", feature.key.rawValue)
         member("name", feature.name)
-        member("type", "metered")
+        member("type", feature.type.rawValue)
         member("unit_name", feature.unitName)
+        member("quota", feature.quota)
         member("archived", feature.archivedAt != nil)
         member("created_at", feature.createdAt as Instant?)
         member("updated_at", feature.updatedAt as Instant?)
@@ -66,15 +72,9 @@ extension JSONWriter {
         member("id", rule.id)
         member("feature_key", rule.featureKey.rawValue)
         member("version", Int64(rule.version))
-        switch rule.price.choice {
-        case .always(.model(.flat(let amount))):
-            member("model", "flat")
-            member("amount", amount.rawValue)
-        case .always(.model(.perUnit(let unitCost, let perUnits))):
-            member("model", "per_unit")
-            member("unit_cost", unitCost.rawValue)
-            member("per_units", perUnits)
-        default: break
+        for (name, value) in rule.price.json.members {
+            key(name)
+            self.value(value)
         }
         member("effective_from", rule.effectiveFrom as Instant?)
         member("created_at", record.createdAt as Instant?)

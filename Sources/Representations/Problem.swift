@@ -8,12 +8,19 @@ package enum ProblemCode: String, Sendable, CaseIterable {
     case invalidCursor = "invalid_cursor"
     case unauthenticated
     case forbiddenScope = "forbidden_scope"
+    case testModeOnly = "test_mode_only"
     case insufficientCredits = "insufficient_credits"
+    case spendCapReached = "spend_cap_reached"
+    case quotaExceeded = "quota_exceeded"
+    case featureNotInPlan = "feature_not_in_plan"
     case notFound = "not_found"
     case unknownFeature = "unknown_feature"
     case unknownEndUser = "unknown_end_user"
     case conflict
     case featureNotPriced = "feature_not_priced"
+    case reservationNotActive = "reservation_not_active"
+    case paymentAlreadyApplied = "payment_already_applied"
+    case alreadyRefunded = "already_refunded"
     case bodyTooLarge = "body_too_large"
     case unsupportedMediaType = "unsupported_media_type"
     case idempotencyKeyReuse = "idempotency_key_reuse"
@@ -26,10 +33,10 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         switch self {
         case .invalidRequest, .unknownField, .amountOutOfRange, .invalidCursor: 400
         case .unauthenticated: 401
-        case .insufficientCredits: 402
-        case .forbiddenScope: 403
+        case .insufficientCredits, .spendCapReached, .quotaExceeded: 402
+        case .forbiddenScope, .testModeOnly, .featureNotInPlan: 403
         case .notFound, .unknownFeature, .unknownEndUser: 404
-        case .conflict, .featureNotPriced: 409
+        case .conflict, .featureNotPriced, .reservationNotActive, .paymentAlreadyApplied, .alreadyRefunded: 409
         case .bodyTooLarge: 413
         case .unsupportedMediaType: 415
         case .idempotencyKeyReuse: 422
@@ -47,12 +54,19 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .invalidCursor: "The cursor is not one of ours"
         case .unauthenticated: "No valid API key"
         case .forbiddenScope: "The key may not do this"
+        case .testModeOnly: "This is for test environments only"
         case .insufficientCredits: "Not enough credits"
+        case .spendCapReached: "A spend cap is reached"
+        case .quotaExceeded: "The quota is used up"
+        case .featureNotInPlan: "The end user does not have the feature"
         case .notFound: "There is no such thing"
         case .unknownFeature: "There is no such feature"
         case .unknownEndUser: "There is no such end user"
         case .conflict: "The request conflicts with what is there"
         case .featureNotPriced: "The feature has no price"
+        case .reservationNotActive: "The reservation has ended"
+        case .paymentAlreadyApplied: "The payment was applied before"
+        case .alreadyRefunded: "More than is left to refund"
         case .bodyTooLarge: "The body is too large"
         case .unsupportedMediaType: "The body must be JSON"
         case .idempotencyKeyReuse: "The idempotency key was used for another request"

@@ -52,7 +52,7 @@ package struct Settings: Sendable {
         Key(
             name: "QUOTASTACK_PORT", defaultValue: "8080", isSecret: false,
             help:
-                "Port that the node listens on; without it quotastack-ledger takes 8081, quotastack-entitlements 8082."
+                "Port that the node listens on; without it quotastack-ledger takes 8081, quotastack-entitlements 8082, quotastack-scheduler 8083."
         ),
         Key(
             name: "QUOTASTACK_TLS_CERTIFICATE", defaultValue: nil, isSecret: false,

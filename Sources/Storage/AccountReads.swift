@@ -9,6 +9,7 @@ package enum AccountReads {
         package let accountID: AccountID
         package let endUserID: EndUserID
         package let profile: EndUserProfile
+        package let settings: AccountSettings
     }
 
     package static func endUser(
@@ -17,7 +18,7 @@ package enum AccountReads {
         let result = try await connection.run(
             PostgresQuery(
                 """
-                select account_id, end_user_id, name, metadata, created_at, updated_at
+                select account_id, end_user_id, name, metadata, created_at, updated_at, settings
                 from accounts
                 where environment_id = $1 and end_user_id = $2 and revision > 0
                 """,
@@ -49,7 +50,7 @@ package enum AccountReads {
         let result = try await connection.run(
             PostgresQuery(
                 """
-                select account_id, end_user_id, name, metadata, created_at, updated_at
+                select account_id, end_user_id, name, metadata, created_at, updated_at, settings
                 from accounts
                 where environment_id = $1 and ($2::bigint is null or account_id < $2) and revision > 0
                 order by account_id desc
@@ -68,13 +69,14 @@ package enum AccountReads {
             profile: EndUserProfile(
                 name: try row.textOrNil(2), metadata: try row.textOrNil(3).map { Metadata(canonicalJSON: $0) },
                 createdAt: Instant(microseconds: try row.timestamp(4)),
-                updatedAt: Instant(microseconds: try row.timestamp(5))))
+                updatedAt: Instant(microseconds: try row.timestamp(5))),
+            settings: try row.textOrNil(6).map { try AccountSettings(storedJSON: $0) } ?? .none)
     }
 
     /// A block with its state in the database; time may have gone on since.
     package struct StoredBlock: Hashable, Sendable {
         package let granted: GrantedBlock
-        package let block: Block
+        package var block: Block { granted.block }
         /// What became of it, as of `now`: a block past its expiry shows as expired even before its entry is written.
         package let status: BlockStatus
     }
@@ -112,39 +114,29 @@ package enum AccountReads {
                     .optional(after?.isPaid), .optional(after?.number), .int64(Int64(limit)),
                 ]))
         return try result.map { row in
-            guard let source = BlockSource(rawValue: try row.text(9)) else {
-                throw StorageError.unknownValue(column: "source")
-            }
-            guard let status = BlockStatus(rawValue: try row.text(13)) else {
+            guard let status = BlockStatus(rawValue: try row.text(0)) else {
                 throw StorageError.unknownValue(column: "status")
             }
-            let block = try LedgerStore.block(row, from: 0)
-            return StoredBlock(
-                granted: GrantedBlock(
-                    block: block, source: source, reason: try row.textOrNil(10),
-                    metadata: try row.textOrNil(11).map { Metadata(canonicalJSON: $0) },
-                    createdAt: Instant(microseconds: try row.timestamp(12))),
-                block: block, status: status)
+            let granted = try GrantedBlock(row, from: 1)
+            return StoredBlock(granted: granted, status: status)
         }
     }
 
     /// Only an expiry leaves a block with nothing at or after its instant, since nothing is spent from it then: a block
     /// whose last entry is an `expire` has expired, every other block without a rest is spent.
-    private static let listBlocks: PostgresStatement = """
-        select number, original, remaining, held, priority, expires_at, price_paid, feature_keys, open, source, reason,
-            metadata, created_at, status, sort_open
+    private static let listBlocks = PostgresStatement(
+        """
+        select status, \(GrantedBlock.columns(of: "listed"))
         from (
-            select b.number, b.original, b.remaining, b.held, b.priority, b.expires_at, b.price_paid, b.feature_keys,
-                b.open, b.source, b.reason, b.metadata, b.created_at,
-                coalesce(b.expires_at, 'infinity') as sort_expiry, coalesce(b.price_paid, 0) > 0 as paid,
-                b.open and coalesce(b.expires_at, 'infinity') > $3 as sort_open,
+            select b.*, coalesce(b.expires_at, 'infinity') as sort_expiry, coalesce(b.price_paid, 0) > 0 as paid,
+                b.open and b.revoked_at is null and coalesce(b.expires_at, 'infinity') > $3 as sort_open,
                 case
+                    when b.revoked_at is not null then 'revoked'
                     when b.open and coalesce(b.expires_at, 'infinity') > $3 then 'active'
                     when b.open then 'expired'
-                    when b.expires_at <= $3 and exists (
-                        select from entries e
-                        where e.environment_id = b.environment_id and e.account_id = b.account_id
-                            and e.type = 'expire' and e.allocation_blocks[1] = b.number) then 'expired'
+                    when b.expires_at <= $3 and b.number in (
+                        select e.allocation_blocks[1] from entries e
+                        where e.environment_id = $1 and e.account_id = $2 and e.type = 'expire') then 'expired'
                     else 'spent'
                 end as status
             from blocks b
@@ -156,5 +148,30 @@ package enum AccountReads {
                     > (not $5::boolean, $6::smallint, $7::timestamptz, $8::boolean, $9::integer))
         order by not sort_open, priority, sort_expiry, paid, number
         limit $10
-        """
+        """)
+}
+
+extension GrantedBlock {
+    /// What `init(_:from:)` reads, in its order.
+    static func columns(of alias: String) -> String {
+        [
+            "number", "original", "remaining", "held", "priority", "expires_at", "price_paid", "feature_keys",
+            "revoked_at", "source", "reason", "metadata", "created_at", "currency", "external_payment_id",
+        ].map { "\(alias).\($0)" }.joined(separator: ", ")
+    }
+
+    /// A block as the database has it.
+    init(_ row: PostgresRow, from column: Int) throws {
+        guard let source = BlockSource(rawValue: try row.text(column + 9)) else {
+            throw StorageError.unknownValue(column: "source")
+        }
+        let payment = Payment(
+            price: try row.int64OrNil(column + 6), currency: try row.textOrNil(column + 13),
+            externalID: try row.textOrNil(column + 14))
+        self.init(
+            block: try LedgerStore.block(row, from: column), source: source, payment: payment.isEmpty ? nil : payment,
+            reason: try row.textOrNil(column + 10),
+            metadata: try row.textOrNil(column + 11).map { Metadata(canonicalJSON: $0) },
+            createdAt: Instant(microseconds: try row.timestamp(column + 12)))
+    }
 }

@@ -60,7 +60,7 @@ package struct BookVerifier {
                 audits[entry.accountID]?.take(entry.entry)
             }
             for account in page {
-                audits[account.id]?.finish(blocks: blocks[account.id] ?? [])
+                audits[account.id]?.finish(account: account, blocks: blocks[account.id] ?? [])
                 if let violation = audits[account.id]?.violation { report.violations.append(violation) }
             }
             report.accounts += page.count
@@ -74,24 +74,43 @@ package struct BookVerifier {
             PostgresQuery(
                 """
                 select environment_id, account_id, end_user_id, version, revision, balance, reserved, overage,
-                    lifetime_granted, block_count, last_hash, advanced_to
+                    lifetime_granted, block_count, last_hash, advanced_to, reservation_count
                 from accounts
                 where (environment_id, account_id) > ($1, $2)
                 order by environment_id, account_id limit $3
                 """,
                 [.int32(last.0.rawValue), .int64(last.1.rawValue), .int64(Int64(Self.accountsPerPage))]),
             within: .seconds(600))
+        let reservations = try await activeReservations(
+            try result.map { (EnvironmentID(try $0.int32(0)), AccountID(try $0.int64(1))) })
         return try result.map { row in
             guard let endUserID = EndUserID(try row.text(2)), let hash = EntryHash(bytes: try row.bytes(10)) else {
                 throw StorageError.unknownValue(column: "end_user_id or last_hash")
             }
+            let id = AccountID(try row.int64(1))
             return Account(
-                id: AccountID(try row.int64(1)), environmentID: EnvironmentID(try row.int32(0)), endUserID: endUserID,
+                id: id, environmentID: EnvironmentID(try row.int32(0)), endUserID: endUserID,
                 version: try row.int64(3), revision: try row.int64(4), balance: try Millicredits(row.int64(5)),
                 reserved: try Millicredits(row.int64(6)), overage: try Millicredits(row.int64(7)),
                 lifetimeGranted: try Millicredits(row.int64(8)), blockCount: try row.int32(9), lastHash: hash,
-                advancedTo: Instant(microseconds: try row.timestamp(11)), blocksInBurnOrder: [])
+                advancedTo: Instant(microseconds: try row.timestamp(11)), blocksInBurnOrder: [],
+                reservationCount: try row.int32(12), reservations: reservations[id] ?? [], settings: .none,
+                counters: .none)
         }
+    }
+
+    private func activeReservations(_ keys: [(EnvironmentID, AccountID)]) async throws -> [AccountID: [Reservation]] {
+        let result = try await connection.run(
+            PostgresQuery(
+                LedgerStore.loadActiveReservations,
+                [.int32s(keys.map(\.0.rawValue)), .int64s(keys.map(\.1.rawValue))]),
+            within: .seconds(600))
+        var reservations: [AccountID: [Reservation]] = [:]
+        for row in result {
+            let found = try ReservationStore.decode(row)
+            reservations[found.accountID, default: []].append(found.reservation)
+        }
+        return reservations
     }
 
     private func blocks(of page: [Account]) async throws -> [AccountID: [Block]] {
@@ -99,7 +118,7 @@ package struct BookVerifier {
             PostgresQuery(
                 """
                 select b.account_id, b.number, b.original, b.remaining, b.held, b.priority, b.expires_at, b.price_paid,
-                    b.feature_keys
+                    b.feature_keys, b.revoked_at
                 from unnest($1::integer[], $2::bigint[]) as k (environment_id, account_id)
                 join blocks b using (environment_id, account_id)
                 """, Self.keys(page)),
@@ -118,15 +137,7 @@ package struct BookVerifier {
         while true {
             let result = try await connection.run(
                 PostgresQuery(
-                    """
-                    select environment_id, account_id, sequence, type, amount, reserved_delta, overage_delta,
-                        balance_after, reserved_after, allocation_blocks, allocation_amounts, feature_key, units, rule_id,
-                        idempotency_key, reason, metadata, effective_at, recorded_at, hash
-                    from entries
-                    where (environment_id, account_id, sequence) > ($1, $2, $3)
-                        and (environment_id, account_id) <= ($4, $5)
-                    order by environment_id, account_id, sequence limit $6
-                    """,
+                    Self.pageOfEntries,
                     [
                         .int32(last.0.rawValue), .int64(last.1.rawValue), .int64(last.2),
                         .int32(final.environmentID.rawValue), .int64(final.id.rawValue),
@@ -143,6 +154,14 @@ package struct BookVerifier {
             onProgress(report)
         }
     }
+
+    private static let pageOfEntries = PostgresStatement(
+        """
+        select \(EntryStore.columns(of: "e"))
+        from entries e
+        where (e.environment_id, e.account_id, e.sequence) > ($1, $2, $3) and (e.environment_id, e.account_id) <= ($4, $5)
+        order by e.environment_id, e.account_id, e.sequence limit $6
+        """)
 
     private static func keys(_ page: [Account]) -> [PostgresValue] {
         [.int32s(page.map(\.environmentID.rawValue)), .int64s(page.map(\.id.rawValue))]
@@ -165,6 +184,38 @@ package struct BookVerifier {
                 select count(*) from commands c where c.sequence is not null and not exists (
                     select from entries e where e.environment_id = c.environment_id and e.account_id = c.account_id
                         and e.sequence = c.sequence)
+                """
+            ),
+            (
+                "I15: accounts whose reservations are not counted right",
+                """
+                select count(*) from accounts a
+                where a.reservation_count <> coalesce((
+                    select max(r.number) from reservations r
+                    where r.environment_id = a.environment_id and r.account_id = a.account_id), 0)
+                """
+            ),
+            (
+                "I15: reservations whose holds do not add up",
+                """
+                select count(*) from reservations r
+                where r.held <> coalesce((select sum(amount) from unnest(r.hold_amounts) as amount), 0)
+                """
+            ),
+            (
+                "I11: payments that are remembered for another block",
+                """
+                select count(*) from payments p where not exists (
+                    select from blocks b where b.environment_id = p.environment_id and b.account_id = p.account_id
+                        and b.number = p.block_number and b.external_payment_id = p.external_payment_id)
+                """
+            ),
+            (
+                "I11: blocks whose payment could be applied again",
+                """
+                select count(*) from blocks b where b.external_payment_id is not null and not exists (
+                    select from payments p where p.environment_id = b.environment_id
+                        and p.external_payment_id = b.external_payment_id)
                 """
             ),
             (

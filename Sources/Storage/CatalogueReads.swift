@@ -38,7 +38,7 @@ package enum CatalogueReads {
         let result = try await connection.run(
             PostgresQuery(
                 """
-                select feature_key, name, unit_name, created_at, updated_at, archived_at
+                select feature_key, name, type, quota, unit_name, created_at, updated_at, archived_at
                 from features where environment_id = $1 and feature_key = $2
                 """, [.int32(environmentID.rawValue), .text(key.rawValue)]))
         return try result.first.map { try decodeFeature($0) }
@@ -52,7 +52,7 @@ package enum CatalogueReads {
         let result = try await connection.run(
             PostgresQuery(
                 """
-                select feature_key, name, unit_name, created_at, updated_at, archived_at
+                select feature_key, name, type, quota, unit_name, created_at, updated_at, archived_at
                 from features
                 where environment_id = $1 and ($2::timestamptz is null or (created_at, feature_key) < ($2, $3::text))
                 order by created_at desc, feature_key desc limit $4
@@ -66,11 +66,20 @@ package enum CatalogueReads {
 
     static func decodeFeature(_ row: PostgresRow) throws -> FeatureRecord {
         guard let key = FeatureKey(try row.text(0)) else { throw StorageError.unknownValue(column: "feature_key") }
+        let (type, quota) = try decodeType(row, from: 2)
         return FeatureRecord(
-            key: key, name: try row.text(1), unitName: try row.textOrNil(2),
-            createdAt: Instant(microseconds: try row.timestamp(3)),
-            updatedAt: Instant(microseconds: try row.timestamp(4)),
-            archivedAt: try row.timestampOrNil(5).map { Instant(microseconds: $0) })
+            key: key, name: try row.text(1), type: type, unitName: try row.textOrNil(4), quota: quota,
+            createdAt: Instant(microseconds: try row.timestamp(5)),
+            updatedAt: Instant(microseconds: try row.timestamp(6)),
+            archivedAt: try row.timestampOrNil(7).map { Instant(microseconds: $0) })
+    }
+
+    /// Reads a feature's type and quota, beginning at a column.
+    static func decodeType(_ row: PostgresRow, from column: Int) throws -> (FeatureType, Quota?) {
+        guard let type = FeatureType(rawValue: try row.text(column)) else {
+            throw StorageError.unknownValue(column: "type")
+        }
+        return (type, try row.textOrNil(column + 1).map { try Quota(json: $0) })
     }
 
     package static func rule(
@@ -79,7 +88,7 @@ package enum CatalogueReads {
         let result = try await connection.run(
             PostgresQuery(
                 """
-                select rule_id, feature_key, version, model, amount, unit_cost, per_units, effective_from, created_at
+                select rule_id, feature_key, version, price, effective_from, created_at
                 from metering_rules where environment_id = $1 and rule_id = $2
                 """, [.int32(environmentID.rawValue), .uuid(high: id.high, low: id.low)]))
         return try result.first.map { try CatalogueStore.decodeRule($0) }
@@ -92,7 +101,7 @@ package enum CatalogueReads {
         let result = try await connection.run(
             PostgresQuery(
                 """
-                select rule_id, feature_key, version, model, amount, unit_cost, per_units, effective_from, created_at
+                select rule_id, feature_key, version, price, effective_from, created_at
                 from metering_rules
                 where environment_id = $1 and ($2::text is null or feature_key = $2)
                     and ($3::uuid is null or rule_id < $3)

@@ -15,42 +15,60 @@ package enum CatalogueStore {
     ) async throws -> (version: Int64, catalogue: Catalogue) {
         let parameters = [PostgresValue.int32(environmentID.rawValue)]
         let results = try await connection.run([
-            PostgresQuery("select catalogue_version from environments where environment_id = $1", parameters),
-            PostgresQuery(
-                "select feature_key, archived_at is not null from features where environment_id = $1", parameters),
             PostgresQuery(
                 """
-                select rule_id, feature_key, version, model, amount, unit_cost, per_units, effective_from, created_at
+                select catalogue_version, rate_limit_per_second, fail_closed_over_ms, overage_policy, overage_limit,
+                    timezone, zone_starts, zone_offsets
+                from environments where environment_id = $1
+                """, parameters),
+            PostgresQuery(
+                "select feature_key, archived_at is not null, type, quota from features where environment_id = $1",
+                parameters),
+            PostgresQuery(
+                """
+                select rule_id, feature_key, version, price, effective_from, created_at
                 from metering_rules
+                where environment_id = $1
+                """, parameters),
+            PostgresQuery("select clock_id, shows from test_clocks where environment_id = $1", parameters),
+            PostgresQuery(
+                """
+                select package_key, name, credits, price, currency, expires_after, priority, archived_at is not null
+                from topup_packages
                 where environment_id = $1
                 """, parameters),
         ])
         var catalogue = Catalogue()
         for row in results[1] {
             guard let key = FeatureKey(try row.text(0)) else { throw StorageError.unknownValue(column: "feature_key") }
-            catalogue.features[key] = Feature(key: key, isArchived: try row.bool(1))
+            let (type, quota) = try CatalogueReads.decodeType(row, from: 2)
+            catalogue.features[key] = Feature(key: key, type: type, quota: quota, isArchived: try row.bool(1))
         }
         for row in results[2] {
             let rule = try decodeRule(row).rule
             catalogue.prices[rule.featureKey, default: PriceList()].insert(rule)
         }
-        return (try results[0].first?.int64(0) ?? 0, catalogue)
+        for row in results[3] {
+            catalogue.testClocks[PublicID(.testClock, Bits128(try row.uuid(0)))] = Instant(
+                microseconds: try row.timestamp(1))
+        }
+        for row in results[4] {
+            let package = try PackageStore.decode(row)
+            catalogue.packages[package.key] = package
+        }
+        guard let environment = results[0].first else { return (0, catalogue) }
+        catalogue.config = try decodeConfig(environment, from: 1)
+        return (try environment.int64(0), catalogue)
     }
 
     static func decodeRule(_ row: PostgresRow) throws -> RuleRecord {
         guard let key = FeatureKey(try row.text(1)) else { throw StorageError.unknownValue(column: "feature_key") }
-        let model: PricingModel
-        switch try row.text(3) {
-        case "flat": model = .flat(amount: try Millicredits(row.int64(4)))
-        case "per_unit": model = .perUnit(unitCost: try Millicredits(row.int64(5)), perUnits: try row.int64(6))
-        default: throw StorageError.unknownValue(column: "model")
-        }
         return RuleRecord(
             rule: MeteringRule(
                 id: PublicID(.rule, Bits128(try row.uuid(0))), featureKey: key, version: try row.int32(2),
-                price: Price(model),
-                effectiveFrom: Instant(microseconds: try row.timestamp(7))),
-            createdAt: Instant(microseconds: try row.timestamp(8)))
+                price: try Price(json: row.text(3)),
+                effectiveFrom: Instant(microseconds: try row.timestamp(4))),
+            createdAt: Instant(microseconds: try row.timestamp(5)))
     }
 
     // MARK: - Changes, inside the catalogue worker's transaction
@@ -114,44 +132,19 @@ package enum CatalogueStore {
         return EnvironmentID(try row.int32(0))
     }
 
-    /// Changes what an environment is set to, under the lock of its catalogue.
-    package static func updateConfig(
-        _ change: ConfigChange, environmentID: EnvironmentID, on connection: PostgresConnection
-    ) async throws -> EnvironmentConfig? {
-        let read = try await connection.run(
-            PostgresQuery(
-                """
-                select rate_limit_per_second, fail_closed_over_ms from environments where environment_id = $1
-                """, [.int32(environmentID.rawValue)]))
-        guard let row = read.first else { return nil }
-        let config = EnvironmentConfig(
-            rateLimitPerSecond: change.rateLimitPerSecond.applied(to: try row.int32OrNil(0)),
-            failClosedOverMilliseconds: change.failClosedOverMilliseconds.applied(to: try row.int32OrNil(1)))
-        _ = try await connection.run(
-            PostgresQuery(
-                """
-                update environments set rate_limit_per_second = $2::integer, fail_closed_over_ms = $3::integer
-                where environment_id = $1
-                """,
-                [
-                    .int32(environmentID.rawValue), .optional(config.rateLimitPerSecond),
-                    .optional(config.failClosedOverMilliseconds),
-                ]))
-        return config
-    }
-
     package static func insertFeature(
         _ feature: FeatureRecord, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {
         _ = try await connection.run(
             PostgresQuery(
                 """
-                insert into features (environment_id, feature_key, name, unit_name, created_at, updated_at)
-                values ($1, $2, $3, $4::text, $5, $5)
+                insert into features (environment_id, feature_key, name, type, unit_name, quota, created_at, updated_at)
+                values ($1, $2, $3, $4, $5::text, $6::text, $7, $7)
                 """,
                 [
                     .int32(environmentID.rawValue), .text(feature.key.rawValue), .text(feature.name),
-                    .optional(feature.unitName), .timestamp(microseconds: feature.createdAt.microseconds),
+                    .text(feature.type.rawValue), .optional(feature.unitName), .optional(feature.quota?.canonicalJSON),
+                    .timestamp(microseconds: feature.createdAt.microseconds),
                 ]))
     }
 
@@ -159,6 +152,8 @@ package enum CatalogueStore {
         _ key: FeatureKey, _ change: FeatureChange, environmentID: EnvironmentID, now: Instant,
         on connection: PostgresConnection
     ) async throws -> FeatureRecord? {
+        let keepsQuota = change.quota == .keep
+        let quota = change.quota.applied(to: nil)
         let result = try await connection.run(
             PostgresQuery(
                 """
@@ -168,14 +163,15 @@ package enum CatalogueStore {
                         when true then coalesce(archived_at, $6)
                         when false then null
                         else archived_at
-                    end
+                    end,
+                    quota = case when $7::boolean then quota else $8::text end
                 where environment_id = $1 and feature_key = $2
-                returning feature_key, name, unit_name, created_at, updated_at, archived_at
+                returning feature_key, name, type, quota, unit_name, created_at, updated_at, archived_at
                 """,
                 [
                     .int32(environmentID.rawValue), .text(key.rawValue), .optional(change.name),
                     .optional(change.unitName), .optional(change.isArchived),
-                    .timestamp(microseconds: now.microseconds),
+                    .timestamp(microseconds: now.microseconds), .bool(keepsQuota), .optional(quota?.canonicalJSON),
                 ]))
         return try result.first.map { try CatalogueReads.decodeFeature($0) }
     }
@@ -198,31 +194,17 @@ package enum CatalogueStore {
         _ record: RuleRecord, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {
         let rule = record.rule
-        var amount: Int64?
-        var unitCost: Int64?
-        var perUnits: Int64?
-        let model: String
-        switch rule.price.choice {
-        case .always(.model(.flat(let value))):
-            model = "flat"
-            amount = value.rawValue
-        case .always(.model(.perUnit(let cost, let units))):
-            model = "per_unit"
-            unitCost = cost.rawValue
-            perUnits = units
-        default: throw StorageError.unknownValue(column: "model")
-        }
         _ = try await connection.run(
             PostgresQuery(
                 """
-                insert into metering_rules (environment_id, rule_id, feature_key, version, model, amount, unit_cost,
-                    per_units, effective_from, created_at)
-                values ($1, $2, $3, $4, $5, $6::bigint, $7::bigint, $8::bigint, $9, $10)
+                insert into metering_rules (environment_id, rule_id, feature_key, version, price, effective_from,
+                    created_at)
+                values ($1, $2, $3, $4, $5, $6, $7)
                 """,
                 [
                     .int32(environmentID.rawValue), .uuid(high: rule.id.bits.high, low: rule.id.bits.low),
-                    .text(rule.featureKey.rawValue), .int32(rule.version), .text(model), .optional(amount),
-                    .optional(unitCost), .optional(perUnits),
+                    .text(rule.featureKey.rawValue), .int32(rule.version),
+                    .text(rule.price.canonicalJSON),
                     .timestamp(microseconds: rule.effectiveFrom.microseconds),
                     .timestamp(microseconds: record.createdAt.microseconds),
                 ]))

@@ -145,14 +145,17 @@ package struct OperationFacts: Hashable, Sendable {
     package var seesAllTransactions: Bool
     /// Ledger workers that were seen in the last 10 seconds.
     package var workers: Int64
+    /// Whether a scheduler is at work.
+    package var hasScheduler: Bool
     package var parked: Parked?
 
     package init(
-        longTransactions: [Transaction], seesAllTransactions: Bool, workers: Int64, parked: Parked?
+        longTransactions: [Transaction], seesAllTransactions: Bool, workers: Int64, hasScheduler: Bool, parked: Parked?
     ) {
         self.longTransactions = longTransactions
         self.seesAllTransactions = seesAllTransactions
         self.workers = workers
+        self.hasScheduler = hasScheduler
         self.parked = parked
     }
 
@@ -177,8 +180,16 @@ package struct OperationFacts: Hashable, Sendable {
                 select (select count(*) from parked_commands), error, parked_id
                 from parked_commands order by parked_id desc limit 1
                 """),
+            PostgresQuery(
+                """
+                select exists (
+                    select from pg_locks
+                    where locktype = 'advisory' and objsubid = 1 and granted
+                        and classid = ($1::bigint >> 32)::oid and objid = ($1::bigint & 4294967295)::oid
+                        and database = (select oid from pg_database where datname = current_database()))
+                """, [.int64(DueAccounts.lockNumber)]),
         ])
-        guard let visibility = results[1].first, let workers = results[2].first else {
+        guard let visibility = results[1].first, let workers = results[2].first, let scheduler = results[4].first else {
             throw StorageError.missingRow("a count")
         }
         return OperationFacts(
@@ -186,12 +197,13 @@ package struct OperationFacts: Hashable, Sendable {
                 Transaction(processID: try row.int32(0), application: try row.text(1), seconds: try row.int64(2))
             },
             seesAllTransactions: try visibility.bool(0), workers: try workers.int64(0),
+            hasScheduler: try scheduler.bool(0),
             parked: try results[3].first.map { row in
                 Parked(count: try row.int64(0), newestError: try row.text(1), newestID: try row.int64(2))
             })
     }
 
-    /// How many accounts were due more than an hour ago, counted up to 10,000. It may read the whole table.
+    /// How many accounts were due more than a minute ago, counted up to 10,000.
     ///
     /// - Throws: `PostgresError` when it takes longer than the limit; the connection is closed then.
     package static func overdueAccounts(
@@ -201,7 +213,9 @@ package struct OperationFacts: Hashable, Sendable {
             PostgresQuery(
                 """
                 select count(*) from (
-                    select from accounts where due_at < clock_timestamp() - interval '1 hour' limit 10000) as overdue
+                    select from accounts
+                    where due_at is not null and due_at < statement_timestamp() - interval '1 minute'
+                    limit 10000) as overdue
                 """), within: limit)
         guard let row = result.first else { throw StorageError.missingRow("a count") }
         return try row.int64(0)

@@ -3,20 +3,26 @@ package import Ledger
 package import Postgres
 
 extension LedgerStore {
-    /// Writes what became of a batch and commits: entries, blocks, accounts and the decided commands in one transaction
-    /// and one round trip.
+    /// Writes what became of a batch and commits: entries, blocks, reservations, accounts, payments and the decided
+    /// commands in one transaction and one round trip.
     ///
     /// An error leaves the transaction to be rolled back; a lost connection leaves the outcome unknown, and loading the
     /// commands again tells.
     package static func write(
-        _ drafts: [AccountDraft], decided: [NewDecision], on connection: PostgresConnection
+        _ drafts: [AccountDraft], payments: [NewPayment] = [], decided: [NewDecision],
+        on connection: PostgresConnection
     ) async throws {
         let changed = drafts.filter(\.isChanged)
         var queries: [PostgresQuery] = []
         if changed.contains(where: { !$0.entries.isEmpty }) { queries.append(insertEntries(changed)) }
         if changed.contains(where: { !$0.grantedBlocks.isEmpty }) { queries.append(insertBlocks(changed)) }
         if changed.contains(where: { !$0.olderChangedBlocks.isEmpty }) { queries.append(updateBlocks(changed)) }
+        let newReservations = changed.flatMap { draft in draft.newReservations.map { (draft.account, $0) } }
+        if !newReservations.isEmpty { queries.append(ReservationStore.insert(newReservations)) }
+        let olderReservations = changed.flatMap { draft in draft.olderChangedReservations.map { (draft.account, $0) } }
+        if !olderReservations.isEmpty { queries.append(ReservationStore.update(olderReservations)) }
         if !changed.isEmpty { queries.append(updateAccounts(changed)) }
+        if !payments.isEmpty { queries.append(PaymentStore.insert(payments)) }
         if !decided.isEmpty { queries += CommandStore.insert(decided) }
         let unused = drafts.filter { $0.account.revision == 0 }
         if !unused.isEmpty { queries.append(deleteUnused(unused)) }
@@ -49,6 +55,12 @@ extension LedgerStore {
                 .timestamps(microseconds: rows.map(\.1.effectiveAt.microseconds)),
                 .timestamps(microseconds: rows.map(\.1.recordedAt.microseconds)),
                 .byteArrays(rows.map(\.1.hash.bytes)),
+                .nullableInt32s(rows.map(\.1.cause.reservation)),
+                .nullableInt64s(rows.map(\.1.cause.refunds)),
+                .nullableTexts(rows.map { $0.1.holds.isEmpty ? nil : arrayText($0.1.holds.map { Int64($0.block) }) }),
+                .nullableTexts(rows.map { $0.1.holds.isEmpty ? nil : arrayText($0.1.holds.map(\.amount)) }),
+                .int64s(rows.map(\.1.overageAfter)),
+                .nullableTexts(rows.map(\.1.cause.details.storedJSON)),
             ])
     }
 
@@ -70,6 +82,10 @@ extension LedgerStore {
                 .nullableTexts(rows.map(\.1.reason)),
                 .nullableTexts(rows.map { $0.1.metadata?.canonicalJSON }),
                 .timestamps(microseconds: rows.map(\.1.createdAt.microseconds)),
+                .nullableTimestamps(microseconds: rows.map { $0.2.revokedAt?.microseconds }),
+                .nullableInt64s(rows.map { $0.1.payment?.price }),
+                .nullableTexts(rows.map { $0.1.payment?.currency }),
+                .nullableTexts(rows.map { $0.1.payment?.externalID }),
             ])
     }
 
@@ -83,6 +99,7 @@ extension LedgerStore {
                 .int32s(rows.map(\.1.number)),
                 .int64s(rows.map(\.1.remaining.rawValue)),
                 .int64s(rows.map(\.1.held.rawValue)),
+                .nullableTimestamps(microseconds: rows.map { $0.1.revokedAt?.microseconds }),
             ])
     }
 
@@ -103,11 +120,15 @@ extension LedgerStore {
                 .int32s(accounts.map(\.blockCount)),
                 .byteArrays(accounts.map(\.lastHash.bytes)),
                 .timestamps(microseconds: accounts.map(\.advancedTo.microseconds)),
-                .nullableTimestamps(microseconds: accounts.map { $0.dueAt?.microseconds }),
+                .nullableTimestamps(microseconds: accounts.map { $0.scheduledAt?.microseconds }),
                 .nullableTexts(profiles.map { $0?.name }),
                 .nullableTexts(profiles.map { $0?.metadata?.canonicalJSON }),
                 .nullableTimestamps(microseconds: profiles.map { $0?.createdAt.microseconds }),
                 .nullableTimestamps(microseconds: profiles.map { $0?.updatedAt.microseconds }),
+                .int32s(accounts.map(\.reservationCount)),
+                .nullableTexts(accounts.map(\.settings.storedJSON)),
+                .nullableTexts(accounts.map(\.counters.storedJSON)),
+                .nullableUUIDs(accounts.map { $0.settings.testClock.map { PostgresUUID($0.bits) } }),
             ])
     }
 
@@ -127,35 +148,42 @@ extension LedgerStore {
     private static let insertEntriesStatement: PostgresStatement = """
         insert into entries (environment_id, account_id, sequence, type, amount, reserved_delta, overage_delta,
             balance_after, reserved_after, allocation_blocks, allocation_amounts, feature_key, units, rule_id,
-            idempotency_key, reason, metadata, effective_at, recorded_at, hash)
+            idempotency_key, reason, metadata, effective_at, recorded_at, hash, reservation, refunds, hold_blocks,
+            hold_amounts, overage_after, details)
         select e.environment_id, e.account_id, e.sequence, e.type, e.amount, e.reserved_delta, e.overage_delta,
             e.balance_after, e.reserved_after, e.allocation_blocks::integer[], e.allocation_amounts::bigint[],
             e.feature_key, e.units, e.rule_id, e.idempotency_key, e.reason, e.metadata, e.effective_at,
-            e.recorded_at, e.hash
+            e.recorded_at, e.hash, e.reservation, e.refunds, e.hold_blocks::integer[], e.hold_amounts::bigint[],
+            e.overage_after, e.details
         from unnest($1::integer[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
             $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::uuid[],
-            $15::text[], $16::text[], $17::text[], $18::timestamptz[], $19::timestamptz[], $20::bytea[])
+            $15::text[], $16::text[], $17::text[], $18::timestamptz[], $19::timestamptz[], $20::bytea[],
+            $21::integer[], $22::bigint[], $23::text[], $24::text[], $25::bigint[], $26::text[])
             as e (environment_id, account_id, sequence, type, amount, reserved_delta, overage_delta, balance_after,
                 reserved_after, allocation_blocks, allocation_amounts, feature_key, units, rule_id, idempotency_key,
-                reason, metadata, effective_at, recorded_at, hash)
+                reason, metadata, effective_at, recorded_at, hash, reservation, refunds, hold_blocks, hold_amounts,
+                overage_after, details)
         """
 
     private static let insertBlocksStatement: PostgresStatement = """
         insert into blocks (environment_id, account_id, number, original, remaining, held, priority, expires_at,
-            feature_keys, open, source, reason, metadata, created_at)
+            feature_keys, open, source, reason, metadata, created_at, revoked_at, price_paid, currency,
+            external_payment_id)
         select b.environment_id, b.account_id, b.number, b.original, b.remaining, b.held, b.priority, b.expires_at,
-            b.feature_keys::text[], b.remaining > 0, b.source, b.reason, b.metadata, b.created_at
+            b.feature_keys::text[], b.remaining > 0, b.source, b.reason, b.metadata, b.created_at,
+            b.revoked_at, b.price_paid, b.currency, b.external_payment_id
         from unnest($1::integer[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[],
-            $7::smallint[], $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[])
+            $7::smallint[], $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[],
+            $14::timestamptz[], $15::bigint[], $16::text[], $17::text[])
             as b (environment_id, account_id, number, original, remaining, held, priority, expires_at, feature_keys,
-                source, reason, metadata, created_at)
+                source, reason, metadata, created_at, revoked_at, price_paid, currency, external_payment_id)
         """
 
     static let updateBlocksStatement: PostgresStatement = """
         update blocks b
-        set remaining = n.remaining, held = n.held, open = n.remaining > 0
-        from unnest($1::integer[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint[])
-            as n (environment_id, account_id, number, remaining, held)
+        set remaining = n.remaining, held = n.held, open = n.remaining > 0, revoked_at = n.revoked_at
+        from unnest($1::integer[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint[], $6::timestamptz[])
+            as n (environment_id, account_id, number, remaining, held, revoked_at)
         where b.environment_id = n.environment_id and b.account_id = n.account_id and b.number = n.number
         """
 
@@ -164,17 +192,21 @@ extension LedgerStore {
         set version = n.version, revision = n.revision, balance = n.balance, reserved = n.reserved,
             overage = n.overage, lifetime_granted = n.lifetime_granted, block_count = n.block_count,
             last_hash = n.last_hash, advanced_to = n.advanced_to, due_at = n.due_at, name = n.name,
-            metadata = n.metadata, created_at = n.created_at, updated_at = n.updated_at
+            metadata = n.metadata, created_at = n.created_at, updated_at = n.updated_at,
+            reservation_count = n.reservation_count, settings = n.settings, counters = n.counters,
+            test_clock_id = n.test_clock_id
         from unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
             $7::bigint[], $8::bigint[], $9::integer[], $10::bytea[], $11::timestamptz[], $12::timestamptz[],
-            $13::text[], $14::text[], $15::timestamptz[], $16::timestamptz[])
+            $13::text[], $14::text[], $15::timestamptz[], $16::timestamptz[], $17::integer[], $18::text[],
+            $19::text[], $20::uuid[])
             as n (environment_id, account_id, version, revision, balance, reserved, overage, lifetime_granted,
-                block_count, last_hash, advanced_to, due_at, name, metadata, created_at, updated_at)
+                block_count, last_hash, advanced_to, due_at, name, metadata, created_at, updated_at,
+                reservation_count, settings, counters, test_clock_id)
         where a.environment_id = n.environment_id and a.account_id = n.account_id
         """
 
     /// A PostgreSQL array literal; an array of arrays has no binary form that `unnest` leaves nested.
-    private static func arrayText(_ values: [Int64]) -> String {
+    static func arrayText(_ values: [Int64]) -> String {
         if values.count == 1 { return "{\(values[0])}" }
         return "{" + values.map(String.init).joined(separator: ",") + "}"
     }

@@ -16,6 +16,9 @@ extension Acceptance {
             let workerID = try made.text("id")
             try await worker.sell("api", unitCost: 60)
             try await worker.patch("/v1/features/api", ["name": "Calls"]).expect(200)
+            let package: JSONValue = ["key": "p", "name": "P", "credits": 5, "price": 9, "currency": "EUR"]
+            try await worker.post("/v1/topup-packages", package).expect(201)
+            try await worker.patch("/v1/topup-packages/p", ["price": 8]).expect(200)
             try await worker.post("/v1/end-users", ["end_user_id": "alice"]).expect(201)
             try await worker.patch("/v1/end-users/alice", ["name": "Alice"]).expect(200)
             try await worker.grant("alice", 100).expect(201)
@@ -34,7 +37,9 @@ extension Acceptance {
                 ("api_key.revoke", .null, 200), ("api_key.roll", .null, 201), ("config.update", .null, 200),
                 ("end_user.update", .null, 404), ("usage.create", .null, 402), ("usage.create", "alice", 402),
                 ("usage.create", "alice", 201), ("credits.grant", "alice", 201), ("end_user.update", "alice", 200),
-                ("end_user.create", "alice", 201), ("feature.update", .null, 200), ("metering_rule.create", .null, 201),
+                ("end_user.create", "alice", 201), ("topup_package.update", .null, 200),
+                ("topup_package.create", .null, 201), ("feature.update", .null, 200),
+                ("metering_rule.create", .null, 201),
                 ("feature.create", .null, 201), ("api_key.create", .null, 201),
             ]
             #expect(log.count == expected.count)
@@ -51,7 +56,7 @@ extension Acceptance {
             let actors = log.map { $0[path: "actor.id"]?.text }
             let owner = try #require(actors.first)
             #expect(owner != workerID)
-            #expect(actors == [owner] + Array(repeating: workerID, count: 12) + [owner])
+            #expect(actors == [owner] + Array(repeating: workerID, count: 14) + [owner])
             #expect(log[6][path: "request_id"] == "the-use")
             // An item's id is the operation's.
             let id = try #require(log[6][path: "id"]?.text)

@@ -9,23 +9,49 @@ extension Acceptance {
         func merge() async throws {
             let tenant = try await makeTenant()
             let client = tenant.test
-            let defaults: JSONValue = ["rate_limit_per_second": .null, "fail_closed_over_ms": .null]
+            let defaults = config([])
             #expect(try await client.get("/v1/config").expect(200).json == defaults)
             let both = try await client.patch(
                 "/v1/config", ["rate_limit_per_second": 1_000_000, "fail_closed_over_ms": 0]
             ).expect(200)
             expectMutationHeaders(both)
-            #expect(both.json == ["rate_limit_per_second": 1_000_000, "fail_closed_over_ms": 0])
+            #expect(both.json == config([("rate_limit_per_second", 1_000_000), ("fail_closed_over_ms", 0)]))
             #expect(try await client.get("/v1/config").json == both.json)
             let kept = try await client.patch("/v1/config", .object([:])).expect(200)
             #expect(kept.json == both.json)
             let one = try await client.patch("/v1/config", ["fail_closed_over_ms": .null]).expect(200)
-            #expect(one.json == ["rate_limit_per_second": 1_000_000, "fail_closed_over_ms": .null])
+            #expect(one.json == config([("rate_limit_per_second", 1_000_000)]))
             #expect(try await client.get("/v1/config").json == one.json)
             #expect(try await tenant.live.get("/v1/config").json == defaults)
             // A check with a live database is answered whatever the bound.
             try await client.patch("/v1/config", ["fail_closed_over_ms": 0]).expect(200)
             try await client.check("alice", "api").expect(200)
+        }
+
+        @Test("Overage and the time zone are kept, set anew and taken back, each for itself")
+        func overageAndZone() async throws {
+            let tenant = try await makeTenant()
+            let client = tenant.test
+            let all = try await client.patch(
+                "/v1/config", ["overage_policy": "notify", "overage_limit": 0, "timezone": "America/Sao_Paulo"]
+            ).expect(200)
+            #expect(
+                all.json
+                    == config([
+                        ("overage_policy", "notify"), ("overage_limit", 0), ("timezone", "America/Sao_Paulo"),
+                    ]))
+            #expect(try await client.get("/v1/config").json == all.json)
+            // CET is an abbreviation, too; it is the zone that counts.
+            for zone in ["Europe/Berlin", "CET", "UTC", "Etc/GMT+12", "Asia/Kathmandu"] {
+                let changed = try await client.patch("/v1/config", ["timezone": .string(zone)]).expect(200)
+                #expect(changed["timezone"]?.text == zone && changed["overage_policy"] == "notify")
+            }
+            let refused = try await client.patch("/v1/config", ["timezone": "Nowhere", "overage_limit": 5])
+            refused.expect(400, "invalid_request")
+            #expect(try await client.get("/v1/config")["overage_limit"] == 0)
+            let less = try await client.patch("/v1/config", ["overage_policy": .null, "timezone": .null]).expect(200)
+            #expect(less.json == config([("overage_limit", 0)]))
+            #expect(try await tenant.live.get("/v1/config").json == config([]))
         }
 
         @Test("A node that lost the database answers from memory, unless the environment forbids answers that old")
@@ -55,4 +81,12 @@ extension Acceptance {
             }
         }
     }
+}
+
+/// A config in which everything else is the default.
+private func config(_ members: [(String, JSONValue)]) -> JSONValue {
+    let names = ["overage_policy", "overage_limit", "timezone", "rate_limit_per_second", "fail_closed_over_ms"]
+    return .object(
+        JSONObject(
+            members: names.map { name in (key: name, value: members.first { $0.0 == name }?.1 ?? .null) }))
 }

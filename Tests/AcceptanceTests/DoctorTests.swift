@@ -16,7 +16,7 @@ extension Acceptance.Processes {
                 let healthy = try await doctor(installation)
                 for sentence in [
                     "the schema is this release's", "5 queues with one consumer each", "\(installation.url) is ready",
-                    "1 ledger worker at work", "no command is parked", "no problems",
+                    "1 ledger worker at work", "a scheduler is at work", "no command is parked", "no problems",
                 ] {
                     #expect(healthy.output.contains(sentence), "\(sentence): \(healthy.output)")
                 }

@@ -18,7 +18,7 @@ struct FindingTests {
         ])
 
     private static let healthyOperation = OperationFacts(
-        longTransactions: [], seesAllTransactions: true, workers: 2, parked: nil)
+        longTransactions: [], seesAllTransactions: true, workers: 2, hasScheduler: true, parked: nil)
 
     @Test("a server in order has no warning and no problem")
     func healthy() {
@@ -118,6 +118,9 @@ struct FindingTests {
         facts.workers = 0
         try expect(troubles(facts), .problem, "no ledger worker", "quotastack-ledger")
         facts = Self.healthyOperation
+        facts.hasScheduler = false
+        try expect(troubles(facts), .warning, "no scheduler", "quotastack-scheduler")
+        facts = Self.healthyOperation
         facts.parked = .init(count: 3, newestError: "it\nbroke", newestID: 9)
         try expect(
             troubles(facts), .problem, "3 commands are parked, the newest (parked_id 9) with: it broke", "parked")
@@ -127,8 +130,8 @@ struct FindingTests {
         facts = Self.healthyOperation
         facts.seesAllTransactions = false
         try expect(troubles(facts), .warning, "cannot be seen", "grant pg_read_all_stats to quotastack_operator")
-        try expect(troubles(Self.healthyOperation, overdue: 5), .warning, "5 accounts", "next command")
-        try expect(troubles(Self.healthyOperation, overdue: 10_000), .warning, "10000 or more accounts", "next command")
+        try expect(troubles(Self.healthyOperation, overdue: 5), .warning, "5 accounts", "Look for a scheduler")
+        try expect(troubles(Self.healthyOperation, overdue: 10_000), .warning, "10000 or more accounts", "a scheduler")
         try expect(troubles(Self.healthyOperation, overdue: nil), .warning, "could not be counted", "again")
     }
 

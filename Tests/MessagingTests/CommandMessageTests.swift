@@ -73,6 +73,7 @@ struct CommandMessageTests {
         get throws {
             let key = try #require(FeatureKey("api_calls"))
             let alice = try #require(EndUserID("alice"))
+            let package = try #require(PackageKey("small"))
             let metadata = Metadata(canonicalJSON: #"{"model":"large"}"#)
             let month = try #require(CalendarDuration(iso8601: "P1MT5H"))
             let actions: [AccountAction] = [
@@ -100,19 +101,42 @@ struct CommandMessageTests {
                     actions.map { AccountCommand(identity: identity, endUserID: alice, action: $0) }))
             let secret = NewKey(hash: Array(repeating: 9, count: 32), hint: "wxyz")
             let rights = KeyRights(scopes: [.read(.credits), .write(.admin)], expiresAt: Instant(microseconds: 7))
+            let quota = Quota(limit: 5, window: .duration(month), anchor: .firstUse)
             let catalogue: [CatalogueAction] = [
                 .createTenant(name: "Acme", liveKey: secret, testKey: secret),
                 .createKey(name: "ci", secret, .all, grantor: .all),
                 .createKey(name: "ci", secret, rights, grantor: .all), .revokeKey(id: Bits128(high: 5, low: 6)),
                 .rollKey(id: Bits128(high: 5, low: 6), secret, overlapSeconds: 86_400, grantor: rights),
-                .createFeature(key: key, name: "Calls", unitName: nil),
+                .createFeature(NewFeature(key: key, name: "Calls", type: .limit)),
+                .createFeature(NewFeature(key: key, name: "Calls", type: .metered, unitName: "call", quota: quota)),
                 .updateFeature(key: key, FeatureChange(name: nil, unitName: "call", isArchived: true)),
-                .createRule(featureKey: key, model: .flat(amount: .zero), effectiveFrom: nil),
+                .updateFeature(key: key, FeatureChange(quota: .set(nil))),
+                .updateFeature(key: key, FeatureChange(name: "Calls", quota: .set(quota))),
+                .createRule(featureKey: key, price: Price(.flat(amount: .zero)), effectiveFrom: nil),
                 .createRule(
-                    featureKey: key, model: .perUnit(unitCost: .max, perUnits: 1_000),
-                    effectiveFrom: Instant(microseconds: .max)),
+                    featureKey: key,
+                    price: Price(rows: [
+                        Price.Row(
+                            match: Attributes(["model": .string("é\"")]),
+                            terms: .dimensions(["input": .perUnit(unitCost: .max, perUnits: 1_000)]))
+                    ]), effectiveFrom: Instant(microseconds: .max)),
+                .createPackage(
+                    TopupPackage(
+                        key: package, name: "Small", credits: .max, price: 999, currency: "EUR", expiresAfter: month,
+                        priority: 7, isArchived: false)),
+                .updatePackage(
+                    key: package,
+                    PackageChange(
+                        name: "Big", credits: .max, price: 0, currency: "USD", expiresAfter: .set(nil),
+                        priority: .set(100), isArchived: true)),
+                .updatePackage(key: package, PackageChange(expiresAfter: .set(month))),
                 .updateConfig(ConfigChange(rateLimitPerSecond: .set(5), failClosedOverMilliseconds: .set(nil))),
                 .updateConfig(ConfigChange(failClosedOverMilliseconds: .set(0))),
+                .updateConfig(
+                    ConfigChange(overagePolicy: .set(.notify), overageLimit: .set(.max), timeZone: .set("Asia/Tokyo"))),
+                .updateConfig(ConfigChange(overagePolicy: .set(nil), overageLimit: .set(nil), timeZone: .set(nil))),
+                .createTestClock(now: Instant(microseconds: -1)),
+                .advanceTestClock(id: Bits128(high: 5, low: 6), to: Instant(microseconds: .max)),
             ]
             return [account]
                 + catalogue.map { action in

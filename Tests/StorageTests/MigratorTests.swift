@@ -1,5 +1,7 @@
+import Credits
 import Foundation
 import Logging
+import Metering
 import Migrations
 import Postgres
 import Storage
@@ -51,6 +53,31 @@ struct MigratorTests {
             await #expect(throws: Migrator.MigrationError.self) {
                 try await migrator.migrate(try await PostgresConnection.connect(configuration))
             }
+        }
+    }
+
+    @Test("rules of before have the same price as one text")
+    func pricesOfBefore() async throws {
+        try await withDatabase(SchemaMigrations.all.filter { $0.name < "0007" }) { connection, configuration in
+            let id = "00000000-0000-0000-0000-00000000000"
+            try await connection.script(
+                """
+                insert into tenants values ('\(id)1', 'Acme', now());
+                insert into environments (tenant_id, kind) values ('\(id)1', 'live');
+                insert into features (environment_id, feature_key, name, created_at, updated_at)
+                    values (1, 'calls', 'Calls', now(), now());
+                insert into metering_rules values
+                    (1, '\(id)1', 'calls', 1, 'flat', 9007199254740991, null, null, now(), now()),
+                    (1, '\(id)2', 'calls', 2, 'per_unit', null, 3, 1000, now(), now());
+                """)
+            let migrator = Migrator(migrations: SchemaMigrations.all, logger: quietLogger)
+            _ = try await migrator.migrate(try await PostgresConnection.connect(configuration))
+            let prices = try await connection.texts("select price from metering_rules order by version")
+            #expect(
+                prices == [
+                    Price(.flat(amount: .max)).canonicalJSON,
+                    Price(.perUnit(unitCost: try Millicredits(Int64(3)), perUnits: 1_000)).canonicalJSON,
+                ])
         }
     }
 

@@ -27,7 +27,7 @@ struct RoleMigrationTests {
                 }
                 try await group.waitForAll()
             }
-            #expect(try await server.roles().count == 4)
+            #expect(try await server.roles().count == DatabaseRole.allCases.count)
         }
     }
 

@@ -188,6 +188,14 @@ struct RowLevelSecurityTests {
             }
         ),
         (
+            "test clock",
+            { number, connection in
+                let found = try await TestClockStore.find(
+                    TwoEnvironments.id(number), environmentID: EnvironmentID(number), on: connection)
+                return found == nil ? 0 : 1
+            }
+        ),
+        (
             "rule",
             { number, connection in
                 let found = try await CatalogueReads.rule(
@@ -200,6 +208,22 @@ struct RowLevelSecurityTests {
             { number, connection in
                 try await CatalogueReads.rules(
                     environmentID: EnvironmentID(number), featureKey: nil, before: nil, limit: 10, on: connection
+                ).count
+            }
+        ),
+        (
+            "package",
+            { number, connection in
+                let key = try #require(PackageKey("small"))
+                let found = try await PackageStore.find(key, environmentID: EnvironmentID(number), on: connection)
+                return found == nil ? 0 : 1
+            }
+        ),
+        (
+            "packages",
+            { number, connection in
+                try await PackageStore.list(
+                    environmentID: EnvironmentID(number), after: nil, limit: 10, on: connection
                 ).count
             }
         ),
@@ -264,7 +288,9 @@ struct RowLevelSecurityTests {
         arguments: [
             "update entries set amount = 0", "delete from entries", "truncate entries",
             "alter table entries disable trigger all", "update commands set status = 200",
-            "update metering_rules set amount = 0", "delete from metering_rules", "update api_keys set key_hash = ''",
+            "update metering_rules set price = ''", "delete from metering_rules",
+            "update topup_packages set created_at = now()",
+            "delete from topup_packages", "update api_keys set key_hash = ''",
             "update environments set tenant_id = tenant_id", "update blocks set original = 9", "delete from blocks",
             "delete from api_keys", "delete from tenants", "delete from environments", "delete from features",
             "select message from parked_commands", "select from tenants", "update installation set shard_count = 1",

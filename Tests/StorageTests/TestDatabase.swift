@@ -10,7 +10,10 @@ import Storage
 import Testing
 
 /// A database of a test's own, migrated, and dropped with everything in it when the body returns.
-func withDatabase(_ body: (PostgresConnection, PostgresConfiguration) async throws -> Void) async throws {
+func withDatabase(
+    _ migrations: [Migration] = SchemaMigrations.all,
+    _ body: (PostgresConnection, PostgresConfiguration) async throws -> Void
+) async throws {
     let url = try #require(
         ProcessInfo.processInfo.environment["QUOTASTACK_TEST_DATABASE_URL"],
         "QUOTASTACK_TEST_DATABASE_URL is not set: ./ops/test starts a PostgreSQL and sets it")
@@ -19,7 +22,7 @@ func withDatabase(_ body: (PostgresConnection, PostgresConfiguration) async thro
     let administration = try await PostgresConnection.connect(server)
     try await administration.script("create database \(name)")
     let configuration = server.database(name)
-    _ = try await Migrator(migrations: SchemaMigrations.all, logger: quietLogger)
+    _ = try await Migrator(migrations: migrations, logger: quietLogger)
         .migrate(try await PostgresConnection.connect(configuration))
     let connection = try await PostgresConnection.connect(configuration)
     do {

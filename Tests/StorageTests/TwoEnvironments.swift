@@ -50,10 +50,13 @@ struct TwoEnvironments {
             insert into tenants values (\(id), 'Tenant \(number)', now());
             insert into environments (tenant_id, kind) values (\(id), 'live');
             insert into api_keys values (\(number), \(id), 'key', decode(repeat('0\(number)', 32), 'hex'), 'hint', now());
-            insert into features (environment_id, feature_key, name, created_at, updated_at)
-                values (\(number), 'calls', 'Calls', now(), now());
-            insert into metering_rules (environment_id, rule_id, feature_key, version, model, amount, effective_from,
-                created_at) values (\(number), \(id), 'calls', 1, 'flat', 10, now(), now());
+            insert into features (environment_id, feature_key, name, type, created_at, updated_at)
+                values (\(number), 'calls', 'Calls', 'metered', now(), now());
+            insert into test_clocks values (\(number), \(id), now(), now(), now());
+            insert into metering_rules (environment_id, rule_id, feature_key, version, price, effective_from,
+                created_at) values (\(number), \(id), 'calls', 1, '{"amount":10,"model":"flat"}', now(), now());
+            insert into topup_packages (environment_id, package_key, name, credits, price, currency, created_at,
+                updated_at) values (\(number), 'small', 'Small', 100, 1, 'EUR', now(), now());
             insert into accounts (environment_id, end_user_id, revision) values (\(number), 'alice', 1);
             insert into blocks (environment_id, account_id, number, original, remaining, held, priority, feature_keys,
                 open, source, created_at) values (\(number), \(number), 1, 5, 5, 0, 50, '{}', true, 'topup', now());

@@ -13,9 +13,29 @@ extension JSONReader {
         string(key, expected: FeatureKey.expectation) { FeatureKey($0) }
     }
 
-    mutating func optionalInstant(_ key: String) -> Instant? {
-        optionalString(key, expected: "an RFC 3339 instant, such as 2026-01-31T00:00:00Z") { Instant(rfc3339: $0) }
+    /// What a PATCH does to a field: absence keeps it, null clears it.
+    mutating func fieldChange<Value: Hashable & Sendable>(
+        _ key: String, _ read: (inout JSONReader) -> Value?
+    ) -> FieldChange<Value> {
+        let isThere = presence(of: key) != .absent
+        let value = read(&self)
+        return isThere ? .set(value) : .keep
     }
+
+    /// An amount that is not negative.
+    mutating func optionalAmount(_ key: String) -> Millicredits? {
+        optionalInt64(key, .amount, in: 0...Millicredits.limit).flatMap { try? Millicredits($0) }
+    }
+
+    mutating func instant(_ key: String) -> Instant? {
+        string(key, expected: Self.instantExpectation) { Instant(rfc3339: $0) }
+    }
+
+    mutating func optionalInstant(_ key: String) -> Instant? {
+        optionalString(key, expected: Self.instantExpectation) { Instant(rfc3339: $0) }
+    }
+
+    private static let instantExpectation = "an RFC 3339 instant, such as 2026-01-31T00:00:00Z"
 
     /// `metadata`: at most 50 members with keys of at most 64 bytes and values that are strings of at most 1,000 bytes,
     /// integers or booleans.

@@ -1,3 +1,4 @@
+import Credits
 import JSON
 import Representations
 
@@ -61,4 +62,34 @@ private func hexadecimalBytes(_ text: String) -> [UInt8]? {
         bytes.append(byte)
     }
     return bytes
+}
+
+/// Where a list of things with a key goes on: newest first, then by key.
+struct CatalogueCursor<Key: Sendable>: Sendable {
+    let createdAt: Instant
+    let key: Key
+
+    init?(_ parts: [JSONValue], _ parse: (String) -> Key?) {
+        guard parts.count == 2, case .integer(let microseconds) = parts[0], case .string(let text) = parts[1],
+            let key = parse(text)
+        else { return nil }
+        createdAt = Instant(microseconds: microseconds)
+        self.key = key
+    }
+}
+
+extension CatalogueCursor<Never> {
+    static func parts(_ createdAt: Instant, _ key: String) -> [JSONValue] {
+        [.integer(createdAt.microseconds), .string(key)]
+    }
+}
+
+extension Bits128 {
+    /// A cursor that is one public id.
+    init?(cursor parts: [JSONValue], _ kind: PublicIDKind) {
+        guard parts.count == 1, case .string(let text) = parts[0], let id = PublicID(kind, parsing: text) else {
+            return nil
+        }
+        self = id.bits
+    }
 }

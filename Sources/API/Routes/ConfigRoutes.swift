@@ -29,7 +29,10 @@ struct ConfigRoutes: Sendable {
             ConfigChange(
                 rateLimitPerSecond: reader.setting("rate_limit_per_second", in: EnvironmentConfig.rateLimits),
                 failClosedOverMilliseconds: reader.setting(
-                    "fail_closed_over_ms", in: EnvironmentConfig.failClosedLimits))
+                    "fail_closed_over_ms", in: EnvironmentConfig.failClosedLimits),
+                overagePolicy: reader.fieldChange("overage_policy") { $0.optionalChoice("overage_policy") },
+                overageLimit: reader.fieldChange("overage_limit") { $0.optionalAmount("overage_limit") },
+                timeZone: reader.fieldChange("timezone") { $0.optionalString("timezone", length: 1...64) })
         }
         return try await site.changeCatalogue(.updateConfig(change), caller: caller, request, body, headers)
     }
@@ -38,8 +41,6 @@ struct ConfigRoutes: Sendable {
 extension JSONReader {
     /// A number; absence keeps it, null takes the default.
     fileprivate mutating func setting(_ key: String, in range: ClosedRange<Int64>) -> FieldChange<Int32> {
-        let isThere = presence(of: key) != .absent
-        let value = optionalInt64(key, .plain, in: range).map { Int32($0) }
-        return isThere ? .set(value) : .keep
+        fieldChange(key) { $0.optionalInt64(key, .plain, in: range).map { Int32($0) } }
     }
 }

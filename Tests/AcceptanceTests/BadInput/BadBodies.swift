@@ -201,7 +201,19 @@ extension BadRequests {
             .patch("/v1/config", #"{"rate_limit_per_second":0.5}"#, at: "/rate_limit_per_second"),
             .patch("/v1/config", #"{"fail_closed_over_ms":-1}"#, at: "/fail_closed_over_ms"),
             .patch("/v1/config", #"{"fail_closed_over_ms":86400001}"#, at: "/fail_closed_over_ms"),
-            .patch("/v1/config", #"{"timezone":"UTC"}"#, 400, "unknown_field", at: "/timezone"),
+            .patch("/v1/config", #"{"timezone":"Europe/Berlyn"}"#, at: "/timezone"),
+            .patch("/v1/config", #"{"timezone":"posix/Europe/Berlin"}"#, at: "/timezone"),
+            .patch("/v1/config", #"{"timezone":"localtime"}"#, at: "/timezone"),
+            .patch("/v1/config", #"{"timezone":"europe/berlin"}"#, at: "/timezone"),
+            .patch("/v1/config", #"{"timezone":""}"#, at: "/timezone"),
+            .patch("/v1/config", #"{"timezone":7}"#, at: "/timezone"),
+            .patch("/v1/config", #"{"timezone":"'; drop table x; --"}"#, at: "/timezone"),
+            .patch("/v1/config", #"{"overage_policy":"maybe"}"#, at: "/overage_policy"),
+            .patch("/v1/config", #"{"overage_policy":true}"#, at: "/overage_policy"),
+            .patch("/v1/config", #"{"overage_limit":-1}"#, at: "/overage_limit"),
+            .patch(
+                "/v1/config", #"{"overage_limit":9007199254740992}"#, 400, "amount_out_of_range", at: "/overage_limit"),
+            .patch("/v1/config", #"{"currency":"EUR"}"#, 400, "unknown_field", at: "/currency"),
             .get("/v1/config?x=1", 400, "unknown_field"),
             .post("/v1/api-keys/key_x/revoke", "{}", 404, "not_found"),
             .post("/v1/api-keys/ten_00000000000000000000000000/revoke", "{}", 404, "not_found"),
@@ -214,6 +226,45 @@ extension BadRequests {
             .post("/v1/admin/tenants", #"{"name":"a\u0000b"}"#, at: "/name", sender: .root),
             .get("/v1/admin/tenants/nothing", 404, "not_found", sender: .root),
             .get("/v1/admin/tenants/ten_00000000000000000000000000", 404, "not_found", sender: .root),
+        ])
+
+    static let time = BadRequests(
+        "quotas and test clocks",
+        [
+            ("5", "/quota"), ("{}", "/quota/limit"), (#"{"limit":1}"#, "/quota/window"),
+            (#"{"limit":-1,"window":"day"}"#, "/quota/limit"), (#"{"limit":"1","window":"day"}"#, "/quota/limit"),
+            (#"{"limit":9007199254740992,"window":"day"}"#, "/quota/limit"),
+            (#"{"limit":1,"window":"year"}"#, "/quota/window"), (#"{"limit":1,"window":"PT59S"}"#, "/quota/window"),
+            (#"{"limit":1,"window":"P11Y"}"#, "/quota/window"),
+            (#"{"limit":1,"window":"day","anchor":"subscription"}"#, "/quota/anchor"),
+        ].flatMap { quota, pointer in
+            [
+                .post("/v1/features", #"{"key":"q","name":"Q","type":"metered","quota":\#(quota)}"#, at: pointer),
+                .patch("/v1/features/api", #"{"quota":\#(quota)}"#, at: pointer),
+            ]
+        },
+        [
+            .post(
+                "/v1/features", #"{"key":"q","name":"Q","type":"limit","quota":{"limit":1,"window":"day"}}"#,
+                at: "/quota"),
+            .post(
+                "/v1/features", #"{"key":"q","name":"Q","type":"boolean","quota":{"limit":1,"window":"day"}}"#,
+                at: "/quota"),
+            .post(
+                "/v1/features", #"{"key":"q","name":"Q","type":"metered","quota":{"limit":1,"window":"day","x":1}}"#,
+                400, "unknown_field", at: "/quota/x"),
+            .patch("/v1/features/api", #"{"type":"boolean"}"#, 400, "unknown_field", at: "/type"),
+            .post("/v1/test-clocks", "{}", at: "/now"), .post("/v1/test-clocks", #"{"now":"noon"}"#, at: "/now"),
+            .post("/v1/test-clocks", #"{"now":"2026-02-30T00:00:00Z"}"#, at: "/now"),
+            .post("/v1/test-clocks", #"{"now":"2026-02-01T00:00:00Z","name":"x"}"#, 400, "unknown_field", at: "/name"),
+            .get("/v1/test-clocks/clk_x", 404, "not_found"),
+            .get("/v1/test-clocks/clk_00000000000000000000000000", 404, "not_found"),
+            .get("/v1/test-clocks/key_00000000000000000000000000", 404, "not_found"),
+            .post("/v1/test-clocks/clk_x/advance", #"{"to":"2026-01-01T00:00:00Z"}"#, 404, "not_found"),
+            .post("/v1/test-clocks/clk_00000000000000000000000000/advance", "{}", at: "/to"),
+            .post(
+                "/v1/test-clocks/clk_00000000000000000000000000/advance", #"{"to":"2026-01-01T00:00:00Z"}"#, 404,
+                "not_found"),
         ])
 
     private static let metadata = [

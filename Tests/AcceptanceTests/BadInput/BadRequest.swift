@@ -64,7 +64,8 @@ struct BadRequest: Sendable {
             at: pointer, headers: headers)
     }
 
-    private static func object(
+    /// An object whose members are replaced or added as given; an empty text leaves a member out.
+    static func object(
         _ base: KeyValuePairs<String, String>, _ changes: KeyValuePairs<String, String>
     ) -> String {
         let kept = base.filter { member in !changes.contains { $0.key == member.key } }

@@ -30,6 +30,11 @@ struct EndpointCall: Sendable {
         .call("POST", "/v1/api-keys/{id}/roll", .write(.admin), [:], 404) { "/v1/api-keys/\($0.keyID)/roll" },
         .call("GET", "/v1/config", .read(.admin), 200),
         .call("PATCH", "/v1/config", .write(.admin), ["fail_closed_over_ms": 77], 200),
+        .call("POST", "/v1/test-clocks", .write(.admin), ["now": "2026-01-01T00:00:00Z"], 201),
+        .call("GET", "/v1/test-clocks/{id}", .read(.admin), 404) { "/v1/test-clocks/\($0.clockID)" },
+        .call("POST", "/v1/test-clocks/{id}/advance", .write(.admin), ["to": "2027-01-01T00:00:00Z"], 404) {
+            "/v1/test-clocks/\($0.clockID)/advance"
+        },
         Self(
             endpoint: Endpoint(method: "GET", path: "/v1/audit-log", access: .scopeOrRoot(.read(.admin))),
             target: { "/v1/audit-log?actor=\($0.keyID)" }, body: nil, stranger: 200),
@@ -49,6 +54,16 @@ struct EndpointCall: Sendable {
             ["feature_key": "secret-other", "model": "flat", "amount": 0], 404),
         .call("GET", "/v1/metering-rules", .read(.catalog), 200),
         .call("GET", "/v1/metering-rules/{id}", .read(.catalog), 404) { "/v1/metering-rules/\($0.ruleID)" },
+        .call(
+            "POST", "/v1/metering-rules/preview", .read(.catalog), ["rule": ["model": "flat", "amount": 5]], 200),
+        .call(
+            "POST", "/v1/topup-packages", .write(.catalog),
+            ["key": "secret-package", "name": "Mine", "credits": 1, "price": 0, "currency": "EUR"], 201),
+        .call("GET", "/v1/topup-packages", .read(.catalog), 200),
+        .call("GET", "/v1/topup-packages/{key}", .read(.catalog), 404) { _ in "/v1/topup-packages/secret-other" },
+        .call("PATCH", "/v1/topup-packages/{key}", .write(.catalog), ["archived": true], 404) { _ in
+            "/v1/topup-packages/secret-other"
+        },
 
         .call("POST", "/v1/end-users", .write(.credits), ["end_user_id": "mallory"], 201),
         .call("GET", "/v1/end-users", .read(.credits), 200),

@@ -1,0 +1,94 @@
+import Credits
+package import JSON
+
+/// What a price may be made of.
+package enum PriceLimit {
+    package static let tiers = 32
+    package static let dimensions = 16
+    package static let rows = 200
+    /// Of an event, and of what a row matches.
+    package static let attributes = 16
+    /// Bytes of UTF-8 in an attribute that is a string.
+    package static let attributeBytes = 256
+}
+
+/// A price is stored and sent as one JSON object: the members that the API shows, sorted by name.
+extension Price {
+    /// Reads what `canonicalJSON` or a request says.
+    ///
+    /// - Throws: `JSONError` for what is no JSON, `JSONProblems` that name each member that is wrong.
+    package init(json text: String) throws {
+        self = try JSONReader.read(try JSONParser.parse(Array(text.utf8))) { $0.price() }
+    }
+
+    package var canonicalJSON: String {
+        String(decoding: JSONValue.object(json).canonicalBytes, as: UTF8.self)
+    }
+
+    /// The members in the order in which they are shown.
+    package var json: JSONObject {
+        switch choice {
+        case .always(let terms): terms.json
+        case .rows(let rows): ["price_rows": .array(rows.map { .object($0.json) })]
+        }
+    }
+}
+
+extension Price.Row {
+    fileprivate var json: JSONObject {
+        JSONObject(members: [(key: "match", value: .object(match.json))] + terms.json.members)
+    }
+}
+
+extension Price.Terms {
+    fileprivate var json: JSONObject {
+        switch self {
+        case .model(let model): model.json
+        case .dimensions(let models):
+            [
+                "dimensions": .object(
+                    JSONObject(
+                        members: models.sorted { $0.key < $1.key }.map { (key: $0.key, value: .object($0.value.json)) })
+                )
+            ]
+        }
+    }
+}
+
+/// The models by the names that they have in JSON.
+enum ModelName: String, CaseIterable {
+    case flat
+    case perUnit = "per_unit"
+    case package
+    case graduated
+    case volume
+}
+
+extension PricingModel {
+    fileprivate var json: JSONObject {
+        switch self {
+        case .flat(let amount): Self.object(.flat, ["amount": .integer(amount.rawValue)])
+        case .perUnit(let unitCost, let perUnits):
+            Self.object(.perUnit, ["unit_cost": .integer(unitCost.rawValue), "per_units": .integer(perUnits)])
+        case .package(let size, let cost):
+            Self.object(.package, ["package_size": .integer(size), "package_cost": .integer(cost.rawValue)])
+        case .graduated(let tiers, let scope):
+            Self.object(.graduated, ["tiers": Self.json(tiers), "scope": .string(scope.rawValue)])
+        case .volume(let tiers): Self.object(.volume, ["tiers": Self.json(tiers)])
+        }
+    }
+
+    private static func object(_ name: ModelName, _ members: JSONObject) -> JSONObject {
+        JSONObject(members: [(key: "model", value: .string(name.rawValue))] + members.members)
+    }
+
+    private static func json(_ tiers: [Tier]) -> JSONValue {
+        .array(
+            tiers.map { tier in
+                .object([
+                    "up_to": tier.upTo.map { .integer($0) } ?? .null, "unit_cost": .integer(tier.unitCost.rawValue),
+                    "flat_fee": .integer(tier.flatFee.rawValue),
+                ])
+            })
+    }
+}

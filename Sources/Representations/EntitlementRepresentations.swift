@@ -1,0 +1,71 @@
+import Credits
+package import JSON
+package import Ledger
+import Metering
+
+/// Everything that an answer to a check is made of.
+package struct EntitlementAnswer: Sendable {
+    package let account: AccountName
+    package let request: EntitlementRequest
+    package let balances: Balances
+    package let entitlement: Entitlement
+
+    package init(account: AccountName, request: EntitlementRequest, balances: Balances, entitlement: Entitlement) {
+        self.account = account
+        self.request = request
+        self.balances = balances
+        self.entitlement = entitlement
+    }
+}
+
+extension JSONWriter {
+    /// The members of the answer to a check.
+    package mutating func members(_ answer: EntitlementAnswer) {
+        let entitlement = answer.entitlement
+        let charged = entitlement.isAllowed ? entitlement.cost?.rawValue ?? 0 : 0
+        member("allowed", entitlement.isAllowed)
+        member("reason", entitlement.denial?.rawValue)
+        members(answer.balances)
+        member("spendable_balance", entitlement.spendable)
+        member("estimated_cost", entitlement.cost?.rawValue)
+        member("balance_after", answer.balances.balance - charged)
+        member("affordable_units", entitlement.affordableUnits)
+        member("feature_key", answer.request.feature.rawValue)
+        member("end_user_id", answer.account.endUserID.rawValue)
+        switch answer.request.demand {
+        case .measured(.units(let units), let attributes):
+            member("units", units as Int64?)
+            member("quantities", [:])
+            member("attributes", attributes)
+        case .measured(.quantities(let quantities), let attributes):
+            member("units", nil as Int64?)
+            member("quantities", quantities)
+            member("attributes", attributes)
+        case .credits: break
+        }
+        member("rule_id", entitlement.ruleID?.description)
+        member("subscription_status", nil as String?)
+        member("overage_policy", entitlement.overage.policy.rawValue)
+        member("overage_limit", entitlement.overage.limit?.rawValue)
+        member("limit", entitlement.limit)
+        key("quota")
+        if let quota = entitlement.quota { self.quota(quota) } else { null() }
+        array("spend_caps", entitlement.caps) { json, state in
+            json.beginObject()
+            json.members(state.cap, of: answer.account)
+            json.members(state)
+            json.endObject()
+        }
+    }
+
+    mutating func quota(_ state: QuotaState) {
+        beginObject()
+        member("limit", state.quota.limit)
+        member("used", state.used)
+        member("remaining", state.remaining)
+        member("resets_at", state.window.end as Instant?)
+        member("window", state.quota.window.text)
+        member("anchor", state.quota.anchor.rawValue)
+        endObject()
+    }
+}

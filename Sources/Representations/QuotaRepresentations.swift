@@ -1,0 +1,18 @@
+package import JSON
+package import Metering
+
+extension JSONWriter {
+    /// A member that is a quota; nil is null.
+    package mutating func member(_ name: StaticString, _ quota: Quota?) {
+        guard let quota else {
+            key(name)
+            null()
+            return
+        }
+        object(name) { json in
+            json.member("limit", quota.limit)
+            json.member("window", quota.window.text)
+            json.member("anchor", quota.anchor.rawValue)
+        }
+    }
+}

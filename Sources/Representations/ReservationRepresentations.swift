@@ -1,0 +1,81 @@
+import Credits
+package import JSON
+package import Ledger
+import Metering
+
+extension JSONWriter {
+    /// A reservation as it is listed.
+    package mutating func reservation(_ reservation: Reservation, of account: AccountName) {
+        beginObject()
+        members(reservation, of: account)
+        endObject()
+    }
+
+    /// The answer to a new reservation: 201.
+    package mutating func reservation(_ reservation: Reservation, _ balances: Balances, of account: AccountName) {
+        beginObject()
+        members(reservation, of: account)
+        members(balances)
+        endObject()
+    }
+
+    /// The answer to an action on a reservation: 200.
+    package mutating func reservation(
+        _ reservation: Reservation, _ change: ReservationChange, _ balances: Balances, of account: AccountName
+    ) {
+        beginObject()
+        members(reservation, of: account)
+        member("charged", change.charged)
+        member("returned", change.returned)
+        member("overage", change.overage)
+        if let entry = change.entry { member("entry", entry, of: account) } else { member("entry", nil as String?) }
+        members(balances)
+        endObject()
+    }
+
+    private mutating func members(_ reservation: Reservation, of account: AccountName) {
+        member("id", account.id(.reservation, reservation.number))
+        member("end_user_id", account.endUserID.rawValue)
+        member("feature_key", reservation.featureKey.rawValue)
+        member("status", reservation.status.rawValue)
+        members(reservation.estimate)
+        member("estimated_cost", reservation.estimatedCost.rawValue)
+        member("held", reservation.held)
+        member("uncovered", reservation.uncovered.rawValue)
+        member("cost", reservation.charged.rawValue)
+        key("progress")
+        if let watermark = reservation.watermark {
+            beginObject()
+            members(watermark)
+            endObject()
+        } else {
+            null()
+        }
+        member("rule_id", reservation.ruleID?.description)
+        member("expires_at", reservation.expiresAt as Instant?)
+        member("created_at", reservation.createdAt as Instant?)
+        member("finished_at", reservation.finishedAt)
+        member("metadata", reservation.metadata)
+    }
+
+    /// `units`, `quantities`, `attributes` and `credits`, of which one is what the demand was made in.
+    private mutating func members(_ demand: Demand) {
+        switch demand {
+        case .measured(.units(let units), let attributes):
+            member("units", units as Int64?)
+            member("quantities", [:])
+            member("attributes", attributes)
+            member("credits", nil as Int64?)
+        case .measured(.quantities(let quantities), let attributes):
+            member("units", nil as Int64?)
+            member("quantities", quantities)
+            member("attributes", attributes)
+            member("credits", nil as Int64?)
+        case .credits(let credits):
+            member("units", nil as Int64?)
+            member("quantities", [:])
+            member("attributes", Attributes.none)
+            member("credits", credits.rawValue)
+        }
+    }
+}

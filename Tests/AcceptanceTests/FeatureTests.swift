@@ -1,0 +1,51 @@
+import JSON
+import Testing
+
+extension Acceptance {
+    /// Kinds of feature and their quotas.
+    @Suite struct FeatureTests {
+        @Test(
+            "A feature is metered, boolean or a limit, and stays what it is",
+            arguments: ["metered", "boolean", "limit"])
+        func kinds(type: String) async throws {
+            let client = try await makeTenant().test
+            let made = try await client.post(
+                "/v1/features", ["key": "f", "name": "F", "type": .string(type), "unit_name": "call"]
+            ).expect(201)
+            expectMutationHeaders(made)
+            #expect(made["type"]?.text == type && made["quota"] == .null && made["unit_name"] == "call")
+            #expect(try await client.get("/v1/features/f").expect(200).json == made.json)
+            let renamed = try await client.patch("/v1/features/f", ["name": "G"]).expect(200)
+            #expect(renamed["type"]?.text == type && renamed["name"] == "G")
+            #expect(try await client.all("/v1/features") == [renamed.json])
+            let quota = try await client.patch("/v1/features/f", ["quota": ["limit": 1, "window": "day"]])
+            if type == "metered" {
+                quota.expect(200)
+            } else {
+                #expect(quota.expect(400, "invalid_request")["errors.0.pointer"] == "/quota")
+                #expect(try await client.get("/v1/features/f").json == renamed.json)
+            }
+            // Null takes away what may not be there.
+            #expect(try await client.patch("/v1/features/f", ["quota": .null]).expect(200)["quota"] == .null)
+        }
+
+        @Test("A metered feature's quota is given at the start or later, replaced, kept and taken away")
+        func quotas() async throws {
+            let client = try await makeTenant().test
+            let made = try await client.post(
+                "/v1/features",
+                ["key": "f", "name": "F", "type": "metered", "quota": ["limit": 0, "window": "PT60M"]]
+            ).expect(201)
+            #expect(made["quota"] == ["limit": 0, "window": "PT1H", "anchor": "calendar"])
+            let changed = try await client.patch(
+                "/v1/features/f",
+                ["quota": ["limit": 9_007_199_254_740_991, "window": "month", "anchor": "first_use"]]
+            ).expect(200)
+            #expect(changed["quota"] == ["limit": 9_007_199_254_740_991, "window": "month", "anchor": "first_use"])
+            let kept = try await client.patch("/v1/features/f", ["name": "G"]).expect(200)
+            #expect(kept["quota"] == changed["quota"])
+            #expect(try await client.patch("/v1/features/f", ["quota": .null]).expect(200)["quota"] == .null)
+            #expect(try await client.get("/v1/features/f").expect(200)["quota"] == .null)
+        }
+    }
+}

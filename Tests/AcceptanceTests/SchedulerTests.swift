@@ -1,0 +1,111 @@
+import Credits
+import Glibc
+import JSON
+import Postgres
+import Testing
+
+extension Acceptance.Processes {
+    /// What time does is written down in time, whoever of the schedulers lives.
+    @Suite struct SchedulerTests {
+        @Test("A block expires without any request, and its entry is stamped with the instant at which it was due")
+        func nobodyAsks() async throws {
+            try await withInstallation { installation in
+                let client = try await installation.makeTenant().test
+                try await client.grant("alice", 5).expect(201)
+                let first = try await client.grant("alice", 7, expiresAfter: "PT1S").expect(201)
+                let second = try await client.grant("bob", 9, expiresAfter: "PT2S").expect(201)
+                try await waitUntil("both expiries are written") { try await expiries(installation).count == 2 }
+                let written = try await expiries(installation)
+                #expect(written.map(\.amount) == [-7, -9])
+                for (expiry, grant) in zip(written, [first, second]) {
+                    #expect("\(expiry.effectiveAt)" == (try grant.text("block.expires_at")))
+                    let lateness = expiry.recordedAt.microseconds - expiry.effectiveAt.microseconds
+                    #expect((0..<10_000_000).contains(lateness))
+                }
+                #expect(try await client.balance("alice").expect(200)["version"] == 3)
+                let node = try await client.get("/metrics")
+                let metrics = String(decoding: node.bytes, as: UTF8.self)
+                #expect(metrics.contains("quotastack_scheduler_active 1\n"))
+                #expect(metrics.contains("quotastack_scheduler_accounts_total 2\n"), "each account is sent once")
+            }
+        }
+
+        @Test("When the scheduler at work is killed, or frozen, another goes on; the books are clean afterwards")
+        func standby() async throws {
+            try await withInstallation(serves: false) { installation in
+                let api = try await installation.startNodes("quotastack-api", 1)[0]
+                _ = try await installation.startNodes("quotastack-ledger", 1)
+                let client = try await installation.makeTenant(through: api).test
+                var standby = try await installation.startNodes("quotastack-scheduler", 1)[0]
+                try await waitUntil("the first is at work") { try await isActive(standby) }
+                let first = standby
+                standby = try await installation.startNodes("quotastack-scheduler", 1)[0]
+                #expect(try await isActive(standby) == false)
+
+                await first.kill()
+                try await client.grant("alice", 1, expiresAfter: "PT1S").expect(201)
+                try await waitUntil("the second writes it") { try await expiries(installation).count == 1 }
+                #expect(try await isActive(standby))
+
+                try await first.start()
+                #expect(try await isActive(first) == false)
+                standby.signal(SIGSTOP)
+                try await client.grant("alice", 2, expiresAfter: "PT1S").expect(201)
+                try await waitUntil("the first writes it") { try await expiries(installation).count == 2 }
+                standby.signal(SIGCONT)
+                try await client.grant("alice", 3, expiresAfter: "PT1S").expect(201)
+                try await waitUntil("somebody writes it") { try await expiries(installation).count == 3 }
+                try await waitUntil("one of them is at work") {
+                    let active = [try await isActive(first), try await isActive(standby)]
+                    return active == [true, false]
+                }
+                for node in [first, standby] { #expect(await node.stop() == 0) }
+                let books = try await installation.run("verify")
+                #expect(books.status == 0, "\(books.output)")
+            }
+        }
+
+        @Test(
+            "Killed before or after it has sent, the scheduler is followed by one that goes on",
+            arguments: ["scheduler.after_read:kill:n=4", "scheduler.after_publish:kill:n=4"])
+        func failpoints(order: String) async throws {
+            try await withInstallation(serves: false) { installation in
+                let api = try await installation.startNodes("quotastack-api", 1)[0]
+                _ = try await installation.startNodes("quotastack-ledger", 1)
+                let client = try await installation.makeTenant(through: api).test
+                let mortal = try installation.node("quotastack-scheduler")
+                try await mortal.begin(["QUOTASTACK_FAIL": order])
+                for number in 0..<20 { try await client.grant("user-\(number)", 1, expiresAfter: "PT1S").expect(201) }
+                try await waitUntil("the first has died") { mortal.hasEnded }
+                _ = try await installation.startNodes("quotastack-scheduler", 1)
+                try await waitUntil("every expiry is written") { try await expiries(installation).count == 20 }
+                #expect(try await client.balance("user-0").expect(200)["version"] == 2)
+            }
+        }
+
+        private func isActive(_ node: Node) async throws -> Bool {
+            try await node.metric("quotastack_scheduler_active") == 1
+        }
+
+        /// The expiries of an installation, the earliest due first: looked up behind the API, which would bring the account to
+        /// the present itself.
+        private func expiries(_ installation: Installation) async throws -> [Expiry] {
+            try await PostgresConnection.lent(installation.database) { connection in
+                try await connection.run(
+                    PostgresQuery(
+                        "select amount, effective_at, recorded_at from entries where type = 'expire' order by 2")
+                ).map { row in
+                    Expiry(
+                        amount: try row.int64(0), effectiveAt: Instant(microseconds: try row.timestamp(1)),
+                        recordedAt: Instant(microseconds: try row.timestamp(2)))
+                }
+            }
+        }
+    }
+}
+
+private struct Expiry: Sendable {
+    let amount: Int64
+    let effectiveAt: Instant
+    let recordedAt: Instant
+}

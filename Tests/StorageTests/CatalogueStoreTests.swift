@@ -1,0 +1,69 @@
+import Credits
+import Messaging
+import Metering
+import Postgres
+import Representations
+import Storage
+import Testing
+
+@Suite("Catalogue store")
+struct CatalogueStoreTests {
+    @Test("what is written of an environment's prices and packages is what decisions are made from")
+    func load() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Books(connection)
+            let environmentID = books.environmentID
+            try await connection.script(
+                """
+                insert into features (environment_id, feature_key, name, created_at, updated_at)
+                values (\(environmentID.rawValue), 'calls', 'Calls', now(), now())
+                """)
+            let now = Instant(microseconds: 1_775_995_200_123_456)
+            let prices = [
+                Price(.graduated([Tier(upTo: 5, unitCost: .max), Tier(upTo: nil, unitCost: .zero)], scope: .period)),
+                Price(rows: [
+                    Price.Row(
+                        match: Attributes(["city": .string("Zürich \"1\"")]),
+                        terms: .dimensions(["in": .flat(amount: .max)]))
+                ]),
+            ]
+            let rules = prices.enumerated().map { index, price in
+                MeteringRule(
+                    id: PublicID(.rule, Bits128(high: 0, low: UInt64(index))), featureKey: books.feature,
+                    version: Int32(index + 1), price: price, effectiveFrom: now.adding(seconds: Int64(index)))
+            }
+            for rule in rules {
+                try await CatalogueStore.insertRule(
+                    RuleRecord(rule: rule, createdAt: now), environmentID: environmentID, on: connection)
+            }
+            let month = try #require(CalendarDuration(iso8601: "P1MT36H"))
+            let small = try package("small", expiresAfter: month, priority: 7)
+            let bare = try package("bare", expiresAfter: nil, priority: nil)
+            for package in [small, bare] {
+                try await PackageStore.insert(
+                    PackageRecord(package: package, createdAt: now, updatedAt: now), environmentID: environmentID,
+                    on: connection)
+            }
+            var catalogue = try await CatalogueStore.load(environmentID, on: connection).catalogue
+            #expect(catalogue.prices == [books.feature: PriceList(rules)])
+            #expect(catalogue.packages == [small.key: small, bare.key: bare])
+
+            let change = PackageChange(price: 8, expiresAfter: .set(nil), isArchived: true)
+            let later = now.adding(seconds: 60)
+            let changed = try await PackageStore.update(
+                small.key, change, environmentID: environmentID, now: later, on: connection)
+            #expect(
+                changed == PackageRecord(package: change.applied(to: small), createdAt: now, updatedAt: later))
+            catalogue = try await CatalogueStore.load(environmentID, on: connection).catalogue
+            #expect(catalogue.packages == [small.key: change.applied(to: small), bare.key: bare])
+        }
+    }
+
+    private func package(
+        _ key: String, expiresAfter: CalendarDuration?, priority: Int16?
+    ) throws -> TopupPackage {
+        TopupPackage(
+            key: try #require(PackageKey(key)), name: "é", credits: .max, price: Millicredits.limit, currency: "EUR",
+            expiresAfter: expiresAfter, priority: priority, isArchived: false)
+    }
+}
