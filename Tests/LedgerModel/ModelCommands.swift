@@ -44,7 +44,7 @@ extension ModelLedger {
             debts[index].amount -= part
             rest -= part
         }
-        write("settle", Self.negative(paying), overage: -paid)
+        write("settle", Self.negative(paying), overage: -paid) { $0.key = nil }
     }
 
     func requireRoom(_ credits: Int64, ofLifetime: Bool = true) throws(Refusal) {

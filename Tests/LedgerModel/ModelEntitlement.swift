@@ -71,6 +71,8 @@ extension ModelLedger {
             decision.version = situation.version
             decision.cost = charge.cost
             decision.filled = charge.filled
+        } else if case .quantities = demand {
+            throw Refusal("units_expected")
         }
         if let quota = situation.quota, demand.total > quota { throw Refusal("quota_exceeded") }
         for cap in situation.caps where decision.cost > cap.left {

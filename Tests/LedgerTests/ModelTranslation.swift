@@ -287,6 +287,7 @@ extension Refusal {
         case .testClockConflict: ModelLedger.Refusal("test_clock_conflict")
         case .differentClocks: ModelLedger.Refusal("different_clocks")
         case .tooMany: ModelLedger.Refusal("too_many")
+        case .wrongOverride: ModelLedger.Refusal("wrong_override")
         case .reservationNotActive(let number): ModelLedger.Refusal("reservation_not_active", Int64(number))
         case .paymentAlreadyApplied: ModelLedger.Refusal("payment_already_applied")
         case .alreadyRefunded(let refundable): ModelLedger.Refusal("already_refunded", refundable)

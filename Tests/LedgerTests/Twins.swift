@@ -172,10 +172,18 @@ struct Twins {
         }
         let isSame =
             stripped[0] == stripped[1] && once.account.blocks == often.account.blocks
-            && once.account.balances == often.account.balances && once.account.counters == often.account.counters
+            && once.account.balances == often.account.balances && Self.open(once.account.counters, end) == Self.open(often.account.counters, end)
             && once.account.reservations == often.account.reservations
             && once.changedReservations == often.changedReservations && once.changedBlocks == often.changedBlocks
         return isSame ? [] : ["\(endUser): one step of time and many differ"]
+    }
+
+    /// Without the windows that are over: they count as none, whoever still knows of them.
+    private static func open(_ counters: UsageCounters, _ now: Instant) -> UsageCounters {
+        UsageCounters(
+            quotas: counters.quotas.filter { $0.value.window.end > now },
+            periods: counters.periods.mapValues { $0.filter { $0.value.window.end > now } }.filter { !$0.value.isEmpty },
+            caps: counters.caps.filter { $0.value.window.end > now })
     }
 
     // MARK: - What is compared
@@ -220,7 +228,7 @@ struct Twins {
         }
         let count = before.entries.count
         let written = participant.draft.entries.suffix(max(0, Int(account.version) - count))
-        comparison.expect(written.map(\.plain), Array(ledger.entries.dropFirst(count)), "entries")
+        comparison.compare(written.map(\.plain), Array(ledger.entries.dropFirst(count)))
         comparison.compareWindows(account, ledger, core.catalogue)
         var auditor = try auditors[endUser] ?? Auditor(opening: CoreWorld().participant(endUser).draft.account)
         comparison.problems += auditor.audit(written, of: participant.draft, blocks: blocks)
@@ -245,6 +253,13 @@ private struct Comparison {
 
     mutating func expect<Value: Equatable>(_ core: Value, _ model: Value, _ what: String) {
         if core != model { problems.append("\(endUser), \(what): the core has \(core), the model \(model)") }
+    }
+
+    mutating func compare(_ core: [ModelLedger.Entry], _ model: [ModelLedger.Entry]) {
+        expect(core.count, model.count, "new entries")
+        for (entry, expected) in zip(core, model) where entry != expected {
+            problems.append("\(endUser): the core has\n  \(entry), the model\n  \(expected)")
+        }
     }
 
     mutating func compareWindows(_ account: Account, _ ledger: ModelLedger, _ catalogue: Catalogue) {
