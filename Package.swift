@@ -215,7 +215,8 @@ let package = Package(
             name: "MeteringTests", dependencies: ["Credits", "JSON", "Metering", "SeededRandom"],
             swiftSettings: settings),
         .testTarget(
-            name: "LedgerTests", dependencies: ["Credits", "Ledger", "Metering", "SeededRandom", crypto],
+            name: "LedgerTests",
+            dependencies: ["Credits", "Ledger", "LedgerModel", "Metering", "SeededRandom", crypto],
             swiftSettings: settings),
         .testTarget(
             name: "IngestTests",
