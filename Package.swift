@@ -215,7 +215,8 @@ let package = Package(
             name: "MeteringTests", dependencies: ["Credits", "JSON", "Metering", "SeededRandom"],
             swiftSettings: settings),
         .testTarget(
-            name: "LedgerTests", dependencies: ["Credits", "Ledger", "Metering", "SeededRandom", crypto],
+            name: "LedgerTests",
+            dependencies: ["Credits", "Ledger", "LedgerModel", "Metering", "SeededRandom", crypto],
             swiftSettings: settings),
         .testTarget(
             name: "IngestTests",
@@ -231,8 +232,8 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Representations", "Storage",
-                logging,
+                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Representations",
+                "SeededRandom", "Storage", logging,
             ], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TLSEndpoint"], swiftSettings: settings),

@@ -125,6 +125,10 @@ package struct ModelWorld: Sendable {
                     ledger.advance(to: instant)
                     receiver.advance(to: instant)
                 }
+                if ledger.testClock != receiver.testClock {
+                    ledgers[endUser] = advanced
+                    return .refused(ModelLedger.Refusal("different_clocks"))
+                }
                 ledgers[other] = receiver
                 let untouched = ledger
                 do throws(ModelLedger.Refusal) {

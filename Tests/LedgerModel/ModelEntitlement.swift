@@ -9,7 +9,6 @@ extension ModelLedger {
         var filled: [String: Int64] = [:]
         /// What the credits do not cover.
         package var short: Int64 = 0
-        var isLimited = false
     }
 
     /// A check's answer.
@@ -19,39 +18,70 @@ extension ModelLedger {
         package var cost: Int64?
         package var spendable: Int64
         package var affordable: Int64?
+
+        package init(reason: String?, cost: Int64?, spendable: Int64, affordable: Int64?) {
+            self.reason = reason
+            self.cost = cost
+            self.spendable = spendable
+            self.affordable = affordable
+        }
+    }
+
+    /// Everything that a decision on a feature depends on, beside what is asked for.
+    struct Situation {
+        let price: ModelPrice?
+        let version: Int?
+        let filled: [String: Int64]
+        /// What is left of the quota; nil without one.
+        let quota: Int64?
+        let caps: [(number: Int, left: Int64)]
+        let spendable: Int64
+        let effective: Int64
     }
 
     /// Decides on a use or a reservation, at the account's time.
     package func decide(
         _ feature: String, _ demand: ModelDemand, attributes: [String: String] = [:], pricedAt: Instant? = nil
     ) throws(Refusal) -> Decision {
+        try decide(situation(feature, pricedAt: pricedAt), demand, attributes)
+    }
+
+    func situation(_ feature: String, pricedAt: Instant? = nil) throws(Refusal) -> Situation {
         guard let known = catalogue.features[feature], !known.isArchived else { throw Refusal("unknown_feature") }
-        let override = overrides[feature]
-        if override == .enabled(false) { throw Refusal("feature_not_in_plan") }
+        if overrides[feature] == .enabled(false) { throw Refusal("feature_not_in_plan") }
         let quota = quota(of: feature)
         let version = known.version(at: pricedAt ?? now)
         guard known.kind == .metered, version != nil || quota != nil else { throw Refusal("feature_not_priced") }
-        var decision = Decision(isLimited: quota != nil)
+        return Situation(
+            price: version.map { known.prices[$0 - 1].price }, version: version,
+            filled: filled(feature, excluding: nil),
+            quota: quota.map { max(0, $0.limit - used(of: $0, feature).used) },
+            caps: caps.filter { $0.counts(feature) }.map { ($0.number, max(0, $0.credits - spent($0))) },
+            spendable: spendable(feature), effective: effective)
+    }
+
+    func decide(
+        _ situation: Situation, _ demand: ModelDemand, _ attributes: [String: String]
+    ) throws(Refusal) -> Decision {
+        var decision = Decision()
         if case .credits(let credits) = demand {
             decision.cost = credits
-        } else if let version {
-            decision.version = version
-            let charge = try known.prices[version - 1].price.charge(
-                demand, attributes: attributes, used: filled(feature, excluding: nil))
+        } else if let price = situation.price {
+            let charge = try price.charge(demand, attributes: attributes, used: situation.filled)
+            decision.version = situation.version
             decision.cost = charge.cost
             decision.filled = charge.filled
+        } else if case .quantities = demand {
+            throw Refusal("units_expected")
         }
-        if let quota, demand.total > max(0, quota.limit - used(of: quota, feature).used) {
-            throw Refusal("quota_exceeded")
-        }
-        for cap in caps where cap.counts(feature) && decision.cost > max(0, cap.credits - spent(cap)) {
+        if let quota = situation.quota, demand.total > quota { throw Refusal("quota_exceeded") }
+        for cap in situation.caps where decision.cost > cap.left {
             throw Refusal("spend_cap_reached", Int64(cap.number))
         }
-        let spendable = spendable(feature)
-        decision.short = max(0, decision.cost - spendable)
+        decision.short = max(0, decision.cost - situation.spendable)
         if decision.short > 0 {
             let insufficient = Refusal.insufficient(
-                effective: effective, spendable: spendable, required: decision.cost)
+                effective: situation.effective, spendable: situation.spendable, required: decision.cost)
             guard terms.isAllowed else { throw insufficient }
             if let limit = terms.limit, overage + decision.short > limit { throw insufficient }
             try requireOwing(decision.short, charging: decision.cost)
@@ -109,26 +139,17 @@ extension ModelLedger {
 
     /// The most units that would be allowed now; nil where no number of units says it.
     func affordable(_ feature: String, _ demand: ModelDemand, attributes: [String: String]) -> Int64? {
+        guard let situation = try? situation(feature) else { return 0 }
         func isAllowed(_ units: Int64) -> Bool {
-            do throws(Refusal) {
-                _ = try decide(feature, .units(units), attributes: attributes)
-                return true
-            } catch { return false }
-        }
-        do throws(Refusal) {
-            _ = try decide(feature, .units(0), attributes: attributes)
-        } catch {
-            if ["unknown_feature", "feature_not_in_plan", "feature_not_priced"].contains(error.code) { return 0 }
+            (try? decide(situation, .units(units), attributes)) != nil
         }
         if case .credits = demand { return nil }
         // A volume price falls where a tier begins, and nowhere else.
         var edges = [0, Self.largestAmount]
-        if let known = catalogue.features[feature], let version = known.version(at: now) {
-            switch known.prices[version - 1].price.chosen(by: attributes) {
-            case .dimensions: return nil
-            case .volume(let tiers): edges += tiers.compactMap(\.upTo).flatMap { [$0, $0 + 1] }
-            default: break
-            }
+        switch situation.price?.chosen(by: attributes) {
+        case .dimensions: return nil
+        case .volume(let tiers): edges += tiers.compactMap(\.upTo).flatMap { [$0, $0 + 1] }
+        default: break
         }
         edges = edges.filter { $0 <= Self.largestAmount }.sorted()
         while let high = edges.popLast(), let low = edges.last {

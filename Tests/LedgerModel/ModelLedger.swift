@@ -23,6 +23,17 @@ package struct ModelLedger: Sendable {
         /// As the server named it.
         package var id = ""
 
+        package init(
+            number: Int, original: Int64, remaining: Int64, priority: Int64, expiresAt: Instant?, features: [String]
+        ) {
+            self.number = number
+            self.original = original
+            self.remaining = remaining
+            self.priority = priority
+            self.expiresAt = expiresAt
+            self.features = features
+        }
+
         package var status: String {
             revokedAt != nil ? "revoked" : hasExpired ? "expired" : remaining == 0 ? "spent" : "active"
         }
@@ -35,6 +46,11 @@ package struct ModelLedger: Sendable {
     package struct Share: Hashable, Sendable {
         package let block: Int
         package var amount: Int64
+
+        package init(block: Int, amount: Int64) {
+            self.block = block
+            self.amount = amount
+        }
     }
 
     /// One line of the account's ledger.
@@ -63,6 +79,14 @@ package struct ModelLedger: Sendable {
         package var key: String?
         package var effectiveAt: Instant?
         package var recordedAt: Instant?
+
+        package init(sequence: Int64, type: String, amount: Int64, balanceAfter: Int64, allocation: [Share]) {
+            self.sequence = sequence
+            self.type = type
+            self.amount = amount
+            self.balanceAfter = balanceAfter
+            self.allocation = allocation
+        }
     }
 
     /// Why something is refused; a refusal changes nothing.
@@ -96,6 +120,22 @@ package struct ModelLedger: Sendable {
         package var expiresAt: Instant
         package let createdAt: Instant
         package var finishedAt: Instant?
+
+        package init(
+            number: Int, feature: String, estimate: ModelDemand, attributes: [String: String], version: Int?,
+            estimatedCost: Int64, holds: [Share], uncovered: Int64, expiresAt: Instant, createdAt: Instant
+        ) {
+            self.number = number
+            self.feature = feature
+            self.estimate = estimate
+            self.attributes = attributes
+            self.version = version
+            self.estimatedCost = estimatedCost
+            self.holds = holds
+            self.uncovered = uncovered
+            self.expiresAt = expiresAt
+            self.createdAt = createdAt
+        }
     }
 
     /// Something that quotas and caps count: a use, or what a reservation stands for.
@@ -266,11 +306,16 @@ extension ModelLedger {
         let amount = allocation.reduce(0) { $0 + $1.amount } - overage
         let reservedDelta = holds.reduce(0) { $0 + $1.amount }
         var entry = Entry(
-            sequence: Int64(entries.count + 1), type: type, amount: amount, reservedDelta: reservedDelta,
-            overageDelta: overage, balanceAfter: (last?.balanceAfter ?? 0) + amount,
-            reservedAfter: (last?.reservedAfter ?? 0) + reservedDelta,
-            overageAfter: (last?.overageAfter ?? 0) + overage, allocation: allocation, holds: holds, key: key,
-            effectiveAt: instant ?? now, recordedAt: now)
+            sequence: Int64(entries.count + 1), type: type, amount: amount,
+            balanceAfter: (last?.balanceAfter ?? 0) + amount, allocation: allocation)
+        entry.reservedDelta = reservedDelta
+        entry.overageDelta = overage
+        entry.reservedAfter = (last?.reservedAfter ?? 0) + reservedDelta
+        entry.overageAfter = (last?.overageAfter ?? 0) + overage
+        entry.holds = holds
+        entry.key = key
+        entry.effectiveAt = instant ?? now
+        entry.recordedAt = now
         change(&entry)
         entries.append(entry)
         return entry

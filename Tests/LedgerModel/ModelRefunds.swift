@@ -82,9 +82,11 @@ extension ModelLedger {
             compensation.append(newBlock(same.reduce(0) { $0 + $1.amount }, terms))
         }
         result.compensation = compensation.map(\.block)
-        let feature = charge[0].feature
+        let named = entries[Int(sequence) - 1]
         write("refund", returned + compensation, overage: -result.overage) { entry in
-            entry.feature = feature
+            entry.feature = named.feature
+            entry.version = named.version
+            entry.reservation = named.reservation
             entry.refunds = sequence
             entry.forfeited = result.forfeited
             if case .units(let units) = extent { entry.units = units }

@@ -127,6 +127,9 @@ extension ModelLedger {
         }
         reservations[number - 1].watermark = total
         fill(reservation, price, total)
+        recount(
+            number, units: max(reservation.estimate.total, total.total),
+            credits: max(reservation.estimatedCost, reservation.charged + charge))
         if charge == 0 { return Change() }
         let taken = taking(charge - short, of: reservation)
         reservations[number - 1].charged += charge

@@ -1,4 +1,4 @@
-package import Credits
+import Credits
 import Glibc
 
 /// What the clocks of a place show: so many seconds ahead of UTC from each change on.

@@ -2,6 +2,7 @@ import Credits
 import Crypto
 import Glibc
 import Ledger
+import Metering
 
 /// Follows one account's ledger from outside and recomputes everything that it claims.
 ///
@@ -10,88 +11,106 @@ import Ledger
 struct Auditor {
     private var sequence: Int64
     private var balance: Int64
-    private var lifetimeGranted: Int64
+    private var reserved: Int64
+    private var overage: Int64
     private var hash: [UInt8]
     private var recordedAt = Instant(microseconds: .min)
+    private var stamp = Instant(microseconds: .min)
     /// Of every block ever seen, spent ones too.
     private var remaining: [Int32: Int64]
-    private var original: [Int32: Int64]
+    private var held: [Int32: Int64]
 
     init(opening account: Account) {
         sequence = account.version
         balance = account.balance.rawValue
-        lifetimeGranted = account.lifetimeGranted.rawValue
+        reserved = account.reserved.rawValue
+        overage = account.overage.rawValue
         hash = account.lastHash.bytes
         remaining = Dictionary(uniqueKeysWithValues: account.blocks.map { ($0.number, $0.remaining.rawValue) })
-        original = Dictionary(uniqueKeysWithValues: account.blocks.map { ($0.number, $0.original.rawValue) })
+        held = Dictionary(uniqueKeysWithValues: account.blocks.map { ($0.number, $0.held.rawValue) })
     }
 
     /// Books the entries that were not seen before and compares the books with the account; what is wrong, in words.
-    mutating func audit(_ entries: some Sequence<Entry>, of draft: AccountDraft) -> [String] {
+    ///
+    /// - Parameter blocks: All blocks of the account, as they are behind the entries.
+    mutating func audit(
+        _ entries: some Sequence<Entry>, of draft: AccountDraft, blocks: [GrantedBlock]
+    ) -> [String] {
         var problems: [String] = []
-        for entry in entries { book(entry, of: draft.account, problems: &problems) }
-        compare(draft, problems: &problems)
+        let originals = Dictionary(uniqueKeysWithValues: blocks.map { ($0.block.number, $0.block.original.rawValue) })
+        for entry in entries { book(entry, of: draft.account, originals, problems: &problems) }
+        compare(draft, blocks, problems: &problems)
         return problems
     }
 
-    private mutating func book(_ entry: Entry, of account: Account, problems: inout [String]) {
-        func expect(_ condition: Bool, _ sentence: String) {
-            if !condition { problems.append("entry \(entry.sequence): \(sentence)") }
+    private mutating func book(
+        _ entry: Entry, of account: Account, _ originals: [Int32: Int64], problems: inout [String]
+    ) {
+        func expect(_ condition: Bool, _ sentence: @autoclosure () -> String) {
+            if !condition { problems.append("entry \(entry.sequence) (\(entry.type)): \(sentence())") }
         }
-        expect(entry.sequence == sequence + 1, "must follow entry \(sequence)")
-        expect(entry.balanceAfter == balance + entry.amount, "balance_after must be \(balance) + \(entry.amount)")
-        expect(entry.allocations.reduce(0) { $0 + $1.amount } == entry.amount, "allocations must add up to the amount")
-        expect(entry.reservedDelta == 0 && entry.reservedAfter == 0, "nothing is held")
-        expect(entry.overageDelta == 0, "nothing is owed")
+        sequence += 1
+        balance += entry.amount
+        reserved += entry.reservedDelta
+        overage += entry.overageDelta
+        expect(entry.sequence == sequence, "must have the sequence \(sequence)")
+        expect(entry.balanceAfter == balance, "balance_after must be \(balance)")
+        expect(entry.reservedAfter == reserved && reserved >= 0, "reserved_after must be \(reserved)")
+        expect(entry.overageAfter == overage && overage >= 0, "overage_after must be \(overage)")
+        expect(
+            entry.allocations.reduce(0) { $0 + $1.amount } - entry.overageDelta == entry.amount,
+            "allocations less overage must add up to the amount")
+        expect(
+            entry.holds.reduce(0) { $0 + $1.amount } == entry.reservedDelta, "holds must add up to the reserved delta")
+        expect(abs(balance) <= Millicredits.limit, "the balance leaves its range")
         expect(entry.recordedAt >= recordedAt, "recorded_at must not decrease")
-        expect(Set(entry.allocations.map(\.block)).count == entry.allocations.count, "a block is allocated once")
-        for allocation in entry.allocations {
-            expect(allocation.amount != 0, "an allocation of nothing")
-            if entry.type == .grant { original[allocation.block] = allocation.amount }
-            remaining[allocation.block, default: 0] += allocation.amount
-            let left = remaining[allocation.block] ?? 0
-            let whole = original[allocation.block] ?? 0
-            expect(left >= 0 && left <= whole, "block \(allocation.block) of \(whole) is left with \(left)")
+        let stamp = entry.type == .use ? entry.recordedAt : entry.effectiveAt
+        expect(stamp >= self.stamp, "it counts before the entry before it")
+        for list in [entry.allocations, entry.holds] {
+            expect(Set(list.map(\.block)).count == list.count, "a block is named once")
+            expect(!list.contains { $0.amount == 0 }, "a share of nothing")
         }
-        if entry.type == .grant { lifetimeGranted += entry.amount }
-        expect((entry.type == .grant) == (entry.amount > 0), "only a grant adds")
+        for share in entry.allocations { remaining[share.block, default: 0] += share.amount }
+        for share in entry.holds { held[share.block, default: 0] += share.amount }
+        for number in Set((entry.allocations + entry.holds).map(\.block)) {
+            let (left, kept) = (remaining[number] ?? 0, held[number] ?? 0)
+            expect(
+                0 <= kept && kept <= left && left <= originals[number] ?? 0,
+                "block \(number) of \(originals[number] ?? 0) has \(left) left, \(kept) of it held")
+        }
         let text = Self.canonicalText(entry, account: account)
         hash = Array(SHA256.hash(data: hash + Array(text.utf8)))
         expect(entry.hash.bytes == hash, "hash must cover \(text)")
-        expect(
-            String(decoding: entry.json(account: account.id, endUserID: account.endUserID), as: UTF8.self)
-                == text.dropLast() + ",\"hash\":\"\(Self.hexadecimal(hash))\"}", "what is shown must be what is hashed")
-        sequence = entry.sequence
-        balance = entry.balanceAfter
+        self.stamp = stamp
         recordedAt = entry.recordedAt
     }
 
-    private func compare(_ draft: AccountDraft, problems: inout [String]) {
+    private func compare(_ draft: AccountDraft, _ blocks: [GrantedBlock], problems: inout [String]) {
         let account = draft.account
-        func expect(_ condition: Bool, _ sentence: String) {
-            if !condition { problems.append("account: \(sentence)") }
+        func expect(_ condition: Bool, _ sentence: @autoclosure () -> String) {
+            if !condition { problems.append("account: \(sentence())") }
         }
         expect(account.version == sequence, "version \(account.version) must be \(sequence)")
         expect(account.balance.rawValue == balance, "balance \(account.balance.rawValue) must be \(balance)")
+        expect(account.reserved.rawValue == reserved, "reserved \(account.reserved.rawValue) must be \(reserved)")
+        expect(account.overage.rawValue == overage, "overage \(account.overage.rawValue) must be \(overage)")
         expect(account.lastHash.bytes == hash, "the last hash must be the last entry's")
-        expect(account.lifetimeGranted.rawValue == lifetimeGranted, "lifetime granted must be \(lifetimeGranted)")
-        let open = remaining.filter { $0.value > 0 }
-        expect(
-            Dictionary(account.blocks.map { ($0.number, $0.remaining.rawValue) }) { first, _ in first } == open
-                && account.blocks.count == open.count, "the open blocks must be \(open)")
-        expect(open.values.reduce(0, +) == balance, "the open blocks must add up to \(balance)")
-        for block in account.blocks {
-            expect(block.original.rawValue == original[block.number], "block \(block.number) began with another amount")
-            expect(block.held == .zero, "nothing is held")
-            expect(block.expiresAt.map { $0 > account.advancedTo } ?? true, "block \(block.number) has expired")
+        var sum: Int64 = 0
+        for block in blocks.map(\.block) {
+            let (left, kept) = (remaining[block.number] ?? 0, held[block.number] ?? 0)
+            sum += left
+            expect(block.remaining.rawValue == left, "block \(block.number) must have \(left) left")
+            expect(block.held.rawValue == kept, "of block \(block.number) \(kept) must be held")
         }
-        for (number, block) in draft.changedBlocks {
-            expect(block.number == number && block.remaining.rawValue == remaining[number], "block \(number) is stale")
+        expect(sum - overage == balance, "the blocks less what is owed must add up to \(balance)")
+        let open = blocks.map(\.block).filter { $0.remaining > .zero }.sorted(by: Block.burnsBefore)
+        expect(account.blocks == open, "the open blocks must be \(open)")
+        for block in open where block.hasExpired(at: account.advancedTo) || block.revokedAt != nil {
+            expect(block.available == 0, "block \(block.number) is over")
         }
-        for granted in draft.grantedBlocks {
-            let present = draft.current(granted)
-            expect(present.remaining.rawValue == remaining[present.number], "granted block \(present.number) is stale")
-        }
+        let holds = account.reservations.flatMap(\.holds)
+        let inReservations = Dictionary(holds.map { ($0.block, $0.amount) }, uniquingKeysWith: +)
+        expect(inReservations == held.filter { $0.value > 0 }, "what is held must be \(inReservations)")
     }
 }
 
@@ -99,11 +118,14 @@ struct Auditor {
 
 extension Auditor {
     static func canonicalText(_ entry: Entry, account: Account) -> String {
-        let allocations = entry.allocations.map {
-            object(["block_id": quoted(id("blk", account.id.rawValue, Int64($0.block))), "amount": "\($0.amount)"])
+        func list(_ shares: [Allocation]) -> String {
+            let objects = shares.map {
+                object(["block_id": quoted(id("blk", account.id.rawValue, Int64($0.block))), "amount": "\($0.amount)"])
+            }
+            return "[" + objects.joined(separator: ",") + "]"
         }
         var members = [
-            "allocation": "[" + allocations.joined(separator: ",") + "]",
+            "allocation": list(entry.allocations),
             "amount": "\(entry.amount)",
             "balance_after": "\(entry.balanceAfter)",
             "effective_at": quoted(text(entry.effectiveAt)),
@@ -124,6 +146,26 @@ extension Auditor {
         members["idempotency_key"] = entry.cause.idempotencyKey.map { quoted($0) }
         members["reason"] = entry.cause.reason.map { quoted($0) }
         members["metadata"] = entry.cause.metadata?.canonicalJSON
+        members["reservation_id"] = entry.cause.reservation.map { quoted(id("res", account.id.rawValue, Int64($0))) }
+        members["refunds"] = entry.cause.refunds.map { quoted(id("ent", account.id.rawValue, $0)) }
+        if !entry.holds.isEmpty { members["hold_allocation"] = list(entry.holds) }
+        if entry.overageAfter != 0 { members["overage_after"] = "\(entry.overageAfter)" }
+        let details = entry.cause.details
+        if details.isDeadline { members["trigger"] = quoted("deadline") }
+        if details.forfeited != 0 { members["forfeited"] = "\(details.forfeited)" }
+        members["counterparty"] = details.counterparty.map { quoted($0.rawValue) }
+        members["external_payment_id"] = details.externalPaymentID.map { quoted($0) }
+        if !details.quantities.isEmpty { members["quantities"] = object(details.quantities.mapValues { "\($0)" }) }
+        if !details.attributes.values.isEmpty {
+            members["attributes"] = object(
+                details.attributes.values.mapValues { value -> String in
+                    switch value {
+                    case .string(let text): return quoted(text)
+                    case .integer(let integer): return "\(integer)"
+                    case .boolean(let isTrue): return isTrue ? "true" : "false"
+                    }
+                })
+        }
         return object(members)
     }
 

@@ -125,7 +125,8 @@ struct BurnOrderTests {
         let account = Account(
             id: AccountID(1), environmentID: EnvironmentID(1), endUserID: endUserID, version: 1, revision: 1,
             balance: paid.remaining, reserved: .zero, overage: .zero, lifetimeGranted: paid.remaining, blockCount: 1,
-            lastHash: .zero, advancedTo: Instant(microseconds: 0), blocksInBurnOrder: [paid])
+            lastHash: .zero, advancedTo: Instant(microseconds: 0), blocksInBurnOrder: [paid],
+            reservationCount: 0, reservations: [], settings: .none, counters: .none)
         var draft = AccountDraft(account: account, profile: nil)
         _ = draft.apply(
             .grant(Grant(credits: paid.remaining)), idempotencyKey: nil, catalogue: Catalogue(),

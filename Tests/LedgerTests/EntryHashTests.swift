@@ -155,14 +155,16 @@ struct EntryHashTests {
     private static func copy(
         _ entry: Entry, sequence: Int64? = nil, type: EntryType? = nil, amount: Int64? = nil,
         reservedDelta: Int64? = nil, overageDelta: Int64? = nil, balanceAfter: Int64? = nil,
-        reservedAfter: Int64? = nil, allocations: [Allocation]? = nil, cause: EntryCause? = nil,
+        reservedAfter: Int64? = nil, overageAfter: Int64? = nil, allocations: [Allocation]? = nil,
+        holds: [Allocation]? = nil, cause: EntryCause? = nil,
         effectiveAt: Instant? = nil, recordedAt: Instant? = nil
     ) -> Entry {
         Entry(
             sequence: sequence ?? entry.sequence, type: type ?? entry.type, amount: amount ?? entry.amount,
             reservedDelta: reservedDelta ?? entry.reservedDelta, overageDelta: overageDelta ?? entry.overageDelta,
             balanceAfter: balanceAfter ?? entry.balanceAfter, reservedAfter: reservedAfter ?? entry.reservedAfter,
-            allocations: allocations ?? entry.allocations, cause: cause ?? entry.cause,
+            overageAfter: overageAfter ?? entry.overageAfter, allocations: allocations ?? entry.allocations,
+            holds: holds ?? entry.holds, cause: cause ?? entry.cause,
             effectiveAt: effectiveAt ?? entry.effectiveAt, recordedAt: recordedAt ?? entry.recordedAt, hash: entry.hash)
     }
 }

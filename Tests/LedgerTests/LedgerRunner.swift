@@ -1,44 +1,30 @@
 import Credits
 import Ledger
-import Metering
+import LedgerModel
 
-/// Plays the statements of a ledger script on account drafts.
+/// Plays the statements of a ledger script on the core and on the model.
 struct LedgerRunner {
-    /// One end user: the draft of a batch that never ends, and the books of the auditor beside it.
-    fileprivate struct Participant {
-        var draft: AccountDraft
-        var auditor: Auditor
-        var blockNames: [Int32: String] = [:]
-    }
-
     private var clock: Instant
-    private var catalogue = Catalogue()
-    private var ruleCount: Int32 = 0
-    private var participants: [String: Participant] = [:]
+    private var twins: Twins
+    private var blockNames: [String: [String: Int]] = [:]
 
     init() throws {
         guard let start = Instant(rfc3339: "2026-04-12T00:00:00Z") else { throw ScriptError("no start") }
         clock = start
-        try price("api", .perUnit(unitCost: Millicredits(Int64(1)), perUnits: 1), from: Instant(microseconds: 0))
+        let api = ModelLedger.Feature(prices: [(from: Instant(microseconds: 0), price: .perUnit(1, per: 1))])
+        twins = try Twins(catalogue: ModelCatalogue(features: ["api": api]))
     }
 
     /// Runs one statement; what does not hold, in words.
     mutating func run(_ statement: LedgerScript.Statement) throws -> [String] {
         var words = Words(statement.words)
-        if statement.outcome != nil, !["grant", "use", "check"].contains(statement.verb) {
-            throw ScriptError("only grant, use and check have an outcome")
-        }
-        switch statement.verb {
-        case "at": clock = try words.instant(clock)
-        case "feature", "archive":
-            let key = try featureKey(words.word("a feature"))
-            catalogue.features[key] = Feature(key: key, isArchived: statement.verb == "archive")
-        case "price": try price(&words)
-        case "grant": return try grant(&words, expecting: statement.outcome ?? ["ok"])
-        case "use": return try use(&words, expecting: statement.outcome ?? ["ok"])
-        case "check": return try check(&words, expecting: statement.outcome ?? ["allowed"])
-        case "advance": return try apply(.advance, to: words.word("an end user")).problems
-        default: return try look(statement.verb, &words)
+        if statement.verb == "check" { return try check(&words, expecting: statement.outcome ?? ["allowed"]) }
+        if let problems = try play(statement, &words) { return problems }
+        guard statement.outcome == nil else { throw ScriptError("only a command and a check have an outcome") }
+        if statement.verb == "at" {
+            clock = try words.instant(clock)
+        } else if try !configure(statement.verb, &words) {
+            return try look(statement.verb, &words)
         }
         try words.end()
         return []
@@ -48,205 +34,274 @@ struct LedgerRunner {
 // MARK: - Commands
 
 extension LedgerRunner {
-    private mutating func grant(_ words: inout Words, expecting expected: [String]) throws -> [String] {
-        let user = try words.word("an end user")
-        var grant = Grant(credits: try Millicredits(words.number("an amount")))
-        var name: String?
-        while let word = words.next {
-            _ = try words.word("an option")
-            if word == "as" {
-                name = try words.word("a name")
-            } else if word == "only" {
-                grant.featureKeys = try words.word("features").split(separator: ",").map { try featureKey(String($0)) }
-            } else if let source = BlockSource(rawValue: word) {
-                grant.source = source
-            } else if word.first == "p", let priority = Int16(word.dropFirst()) {
-                grant.priority = priority
-            } else if let duration = CalendarDuration(iso8601: word) {
-                grant.expiry = .after(duration)
-            } else if let instant = Words.instant(word, clock: clock) {
-                grant.expiry = .at(instant)
-            } else {
-                throw ScriptError("\(word) is not understood")
-            }
+    /// Plays the statement if it is a command.
+    private mutating func play(_ statement: LedgerScript.Statement, _ words: inout Words) throws -> [String]? {
+        var rest = words
+        guard let endUser = try? rest.word("an end user") else { return nil }
+        let names = blockNames[endUser] ?? [:]
+        let command = try Syntax.command(statement.verb, &rest, clock: clock) { name in
+            try names[name] ?? Syntax.numbered("b", name)
         }
-        let result = try apply(.grant(grant), to: user)
-        if case .granted(let granted, _, _) = result.outcome {
-            participants[user]?.blockNames[granted.block.number] = name ?? "\(granted.block.number)"
+        guard let command else { return nil }
+        let name = rest.take("as") ? try rest.word("a name") : nil
+        try rest.end()
+        var problems = try twins.compareSteps(of: endUser, to: clock, [1, 1_000_000, 3_600_000_000, 86_400_000_000])
+        var alone = twins
+        try alone.commit(endUser)
+        if case .transfer(let receiver, _) = command { try alone.commit(receiver) }
+        let (reply, found) = try twins.play(command, by: endUser, clock: clock)
+        let (replyAlone, foundAlone) = try alone.play(command, by: endUser, clock: clock)
+        problems += found + foundAlone
+        if reply != replyAlone { problems.append("in a batch of its own it gives \(replyAlone)") }
+        if let name, case .done(let figures) = reply, let number = figures.first {
+            blockNames[endUser, default: [:]][name] = Int(number)
         }
-        return result.problems + differences(outcome: result.outcome, expected: expected)
+        let said = Self.words(reply)
+        return problems + (said.starts(with: statement.outcome ?? ["ok"]) ? [] : ["is \(said.joined(separator: " "))"])
     }
 
-    private mutating func use(_ words: inout Words, expecting expected: [String]) throws -> [String] {
-        let user = try words.word("an end user")
-        let units = try words.number("a number of units")
-        let feature = try featureKey(words.next == nil || words.next == "occurred" ? "api" : words.word("a feature"))
-        let occurredAt = words.take("occurred") ? try words.instant(clock) : nil
-        try words.end()
-        let result = try apply(.use(UsageEvent(featureKey: feature, units: units, occurredAt: occurredAt)), to: user)
-        return result.problems + differences(outcome: result.outcome, expected: expected)
+    /// What a reply is called behind an arrow.
+    static func words(_ reply: ModelReply) -> [String] {
+        switch reply {
+        case .done(let figures): ["ok"] + figures.map { "\($0)" }
+        case .refused(let refusal) where refusal.code == "insufficient_credits":
+            [refusal.code, "\(refusal.figures[2])", "of", "\(refusal.figures[1])"]
+        case .refused(let refusal):
+            refusal.code.split(separator: " ").map(String.init) + refusal.figures.map { "\($0)" }
+        }
     }
 
     private func check(_ words: inout Words, expecting expected: [String]) throws -> [String] {
-        let user = try words.word("an end user")
-        let units = try words.number("a number of units")
-        let feature = try featureKey(words.isEmpty ? "api" : words.word("a feature"))
+        let endUser = try words.word("an end user")
+        let use = try Syntax.use(&words, clock: clock)
         try words.end()
-        let account = try participant(user).draft.account.advanced(to: clock)
-        let answer = try Entitlement.decide(
-            account: account, catalogue: catalogue, feature: feature, units: units, occurredAt: clock)
-        let said = [answer.denial?.rawValue ?? "allowed", "\(answer.affordableUnits)"]
-        return said.starts(with: expected) ? [] : ["is \(said.joined(separator: " "))"]
+        let (answer, problems) = try twins.check(use, by: endUser, clock: clock)
+        guard let answer else { return problems + (expected == ["unanswered"] ? [] : ["is not answered"]) }
+        let said = [answer.reason ?? "allowed", answer.affordable.map { "\($0)" } ?? "any"]
+        return problems + (said.starts(with: expected) ? [] : ["is \(said.joined(separator: " "))"])
     }
 
-    /// Applies an action, and beside it demands what holds for every action: the check says what the debit does, a
-    /// refusal changes nothing but the time, a batch of one gives what a longer batch gives, and the books are right.
-    private mutating func apply(
-        _ action: AccountAction, to user: String
-    ) throws -> (outcome: Outcome, problems: [String]) {
-        var participant = try participant(user)
-        let before = participant.draft
-        var advanced = before
-        advanced.advance(to: max(clock, before.account.advancedTo))
-        var alone = AccountDraft(account: before.account, profile: before.profile)
-        let outcome = participant.draft.apply(action, idempotencyKey: nil, catalogue: catalogue, now: clock)
-        var problems: [String] = []
-        if case .refused = outcome, participant.draft != advanced { problems.append("a refusal changed something") }
-        if case .use(let event) = action, event.occurredAt == nil {
-            let answer = try? Entitlement.decide(
-                account: advanced.account, catalogue: catalogue, feature: event.featureKey, units: event.units,
-                occurredAt: advanced.account.advancedTo)
-            if Self.denial(of: outcome) != answer.map({ $0.denial?.rawValue }) ?? "amount_out_of_range" {
-                problems.append("the check says \(String(describing: answer?.denial)), the debit \(outcome)")
+    /// Changes what is sold or how the environment is set, if the statement says so.
+    private mutating func configure(_ verb: String, _ words: inout Words) throws -> Bool {
+        switch verb {
+        case "market":
+            try twins.change { $0 = Market.catalogue(around: clock) }
+        case "feature", "archive":
+            let key = try words.word("a feature")
+            let kind = words.next.flatMap { ModelLedger.FeatureKind(rawValue: $0) }
+            if kind != nil { _ = try words.word("a kind") }
+            let quota = words.take("quota") ? try Syntax.quota(words.word("a quota")) : nil
+            try twins.change { catalogue in
+                var feature = catalogue.features[key] ?? ModelLedger.Feature()
+                feature.isArchived = verb == "archive"
+                feature.kind = kind ?? feature.kind
+                feature.quota = quota ?? feature.quota
+                catalogue.features[key] = feature
+            }
+        case "price":
+            let key = try words.word("a feature")
+            let price = try Syntax.price(&words)
+            let from = words.take("from") ? try words.instant(clock) : Instant(microseconds: 0)
+            try twins.change { $0.features[key, default: ModelLedger.Feature()].prices.append((from, price)) }
+        case "package": try package(&words)
+        case "config":
+            while !words.isEmpty {
+                switch try words.word("a setting") {
+                case "policy":
+                    let policy = ModelCatalogue.Policy(rawValue: try words.word("a policy"))
+                    try twins.change { $0.policy = policy }
+                case "limit":
+                    let limit = words.take("none") ? nil : try words.number("an amount")
+                    try twins.change { $0.overageLimit = limit }
+                case "zone":
+                    let zone: ModelZone = try words.word("a zone") == "berlin" ? Market.berlin : .utc
+                    try twins.change { $0.zone = zone }
+                case let word: throw ScriptError("\(word) is no setting")
+                }
+            }
+        case "clock":
+            let number = Int(try words.number("a clock"))
+            let instant = try words.instant(clock)
+            try twins.change { $0.clocks[number] = instant }
+        default: return false
+        }
+        return true
+    }
+
+    private mutating func package(_ words: inout Words) throws {
+        let key = try words.word("a package")
+        let credits = try words.number("an amount")
+        var (price, expiry, priority, isArchived) = (Int64(0), ModelLedger.Expiry.never, Int64?.none, false)
+        while !words.isEmpty {
+            switch try words.word("an option") {
+            case "price": price = try words.number("a price")
+            case "archived": isArchived = true
+            case "priority": priority = try words.number("a priority")
+            case let word: expiry = try Syntax.expiry(word, clock: clock)
             }
         }
-        let outcomeAlone = alone.apply(action, idempotencyKey: nil, catalogue: catalogue, now: clock)
-        if outcomeAlone != outcome || alone.account != participant.draft.account
-            || before.entries + alone.entries != participant.draft.entries
-        {
-            problems.append("a batch of its own gives another result")
-        }
-        problems += participant.auditor.audit(
-            participant.draft.entries.dropFirst(before.entries.count), of: participant.draft)
-        participants[user] = participant
-        return (outcome, problems)
-    }
-
-    private static func denial(of outcome: Outcome) -> String? {
-        if case .refused(let refusal) = outcome { refusal.name } else { nil }
-    }
-
-    private func differences(outcome: Outcome, expected: [String]) -> [String] {
-        let said: [String] =
-            switch outcome {
-            case .refused(.insufficientCredits(_, let spendable, let required)):
-                ["insufficient_credits", "\(required)", "of", "\(spendable)"]
-            case .refused(let refusal): [refusal.name]
-            case .used(let entry, _): ["ok", "\(-entry.amount)"]
-            default: ["ok"]
-            }
-        return said.starts(with: expected) ? [] : ["is \(said.joined(separator: " "))"]
+        let made = ModelCatalogue.Package(
+            credits: credits, price: price, expiry: expiry, priority: priority, isArchived: isArchived)
+        try twins.change { $0.packages[key] = made }
     }
 }
 
 // MARK: - What is looked at
 
 extension LedgerRunner {
+    /// Whatever is looked at, both sides were compared behind the last command: the model is as good as the core.
     private func look(_ verb: String, _ words: inout Words) throws -> [String] {
-        let participant = try participant(words.word("an end user"))
-        let account = participant.draft.account.advanced(to: clock)
-        func compare(_ is: Int64, _ expected: Int64) -> [String] { `is` == expected ? [] : ["is \(`is`)"] }
+        let endUser = try words.word("an end user")
+        let account = try twins.core.advanced(endUser, clock)
+        let ledger = twins.model.advanced(endUser, clock)
+        func compare(_ is: Int64, _ words: inout Words) throws -> [String] {
+            let expected = try words.number("an amount")
+            try words.end()
+            return `is` == expected ? [] : ["is \(`is`)"]
+        }
         switch verb {
-        case "balance": return try compare(account.balances.balance, words.number("an amount"))
-        case "lifetime": return try compare(account.lifetimeGranted.rawValue, words.number("an amount"))
-        case "entries": return try compare(account.version, words.number("a count"))
+        case "balance": return try compare(account.balances.balance, &words)
+        case "reserved": return try compare(account.balances.reserved, &words)
+        case "effective": return try compare(account.balances.effective, &words)
+        case "overage": return try compare(account.overage.rawValue, &words)
+        case "lifetime": return try compare(account.lifetimeGranted.rawValue, &words)
+        case "entries": return try compare(account.version, &words)
         case "spendable":
-            return try compare(account.spendable(for: featureKey(words.word("a feature"))), words.number("an amount"))
+            let feature = try Translation.feature(words.word("a feature"))
+            return try compare(account.spendable(for: feature), &words)
+        case "held":
+            let number = try number(of: words.word("a block"), endUser)
+            return try compare(account.blocks.first { $0.number == Int32(number) }?.held.rawValue ?? 0, &words)
+        case "quota":
+            let feature = try words.word("a feature")
+            guard let quota = ledger.quota(of: feature) else { return ["there is none"] }
+            let (used, _, end) = ledger.used(of: quota, feature)
+            var problems = try words.number("a number of units") == used ? [] : ["is \(used)"]
+            if words.take("until"), try words.instant(clock) != end { problems.append("ends at \(end)") }
+            return problems
+        case "spent":
+            let number = Int(try words.number("a cap"))
+            guard let cap = ledger.caps.first(where: { $0.number == number }) else { return ["there is none"] }
+            return try compare(ledger.spent(cap), &words)
         case "blocks":
-            let listed = account.blocks.flatMap { [participant.name($0.number), "\($0.remaining.rawValue)"] }
+            let listed = account.blocks.flatMap { [name(of: Int($0.number), endUser), "\($0.remaining.rawValue)"] }
             var expected: [String] = []
             while !words.isEmpty { expected.append(try words.word("a block")) }
             return listed == expected ? [] : ["are \(listed.joined(separator: " "))"]
-        case "last": return try lookAtLastEntry(of: participant, &words)
+        case "block": return try lookAtBlock(endUser, ledger, &words)
+        case "reservation": return try lookAtReservation(ledger, &words)
+        case "log":
+            var expected: [String] = []
+            while !words.isEmpty { expected.append(try words.word("a type")) }
+            let types = Array(ledger.entries.map(\.type).suffix(expected.count))
+            return types == expected ? [] : ["is \(types.joined(separator: " "))"]
+        case "last":
+            guard let entry = try twins.core.participant(endUser).entries.last else { return ["there is no entry"] }
+            return try lookAtEntry(entry, of: endUser, &words)
+        case "entry":
+            let number = try Syntax.numbered("e", words.word("an entry"))
+            let entries = try twins.core.participant(endUser).entries
+            guard entries.indices.contains(number - 1) else { return ["there is no such entry"] }
+            return try lookAtEntry(entries[number - 1], of: endUser, &words)
         default: throw ScriptError("\(verb) is not understood")
         }
     }
 
+    /// `block alice first remaining 10 priority 50 expires <instant> source topup paid revoked only a,b`.
+    private func lookAtBlock(_ endUser: String, _ ledger: ModelLedger, _ words: inout Words) throws -> [String] {
+        let number = try number(of: words.word("a block"), endUser)
+        guard ledger.blocks.indices.contains(number - 1) else { return ["there is no such block"] }
+        let block = ledger.blocks[number - 1]
+        var isSame = true
+        while !words.isEmpty {
+            switch try words.word("a part") {
+            case "original": isSame = try words.number("an amount") == block.original && isSame
+            case "remaining": isSame = try words.number("an amount") == block.remaining && isSame
+            case "priority": isSame = try words.number("a priority") == block.priority && isSame
+            case "source": isSame = try words.word("a source") == block.source && isSame
+            case "expires":
+                isSame = try words.take("never") ? block.expiresAt == nil : words.instant(clock) == block.expiresAt
+                    && isSame
+            case "paid": isSame = block.isPaid && isSame
+            case "free": isSame = !block.isPaid && isSame
+            case "revoked": isSame = block.revokedAt != nil && isSame
+            case "only": isSame = try words.word("features") == block.features.joined(separator: ",") && isSame
+            case let word: throw ScriptError("\(word) is not understood")
+            }
+        }
+        return isSame ? [] : ["is \(block)"]
+    }
+
+    /// `reservation alice r1 committed held 0 uncovered 5 charged 10 watermark 7 until <instant> finished <instant>`.
+    private func lookAtReservation(_ ledger: ModelLedger, _ words: inout Words) throws -> [String] {
+        let number = try Syntax.numbered("r", words.word("a reservation"))
+        guard ledger.reservations.indices.contains(number - 1) else { return ["there is no such reservation"] }
+        let reservation = ledger.reservations[number - 1]
+        var isSame = try words.word("a status") == reservation.status
+        while !words.isEmpty {
+            switch try words.word("a part") {
+            case "held":
+                isSame = try words.number("an amount") == reservation.holds.reduce(0) { $0 + $1.amount } && isSame
+            case "uncovered": isSame = try words.number("an amount") == reservation.uncovered && isSame
+            case "charged": isSame = try words.number("an amount") == reservation.charged && isSame
+            case "watermark": isSame = try Syntax.demand(words.word("a demand")) == reservation.watermark && isSame
+            case "until": isSame = try words.instant(clock) == reservation.expiresAt && isSame
+            case "finished": isSame = try words.instant(clock) == reservation.finishedAt && isSame
+            case let word: throw ScriptError("\(word) is not understood")
+            }
+        }
+        return isSame ? [] : ["is \(reservation)"]
+    }
+
     /// `last alice use -40 balance 60 effective <instant> recorded <instant> from first 30 second 10`; the parts behind
-    /// the amount may be left out.
-    private func lookAtLastEntry(of participant: Participant, _ words: inout Words) throws -> [String] {
-        guard let entry = participant.draft.entries.last else { return ["there is no entry"] }
+    /// the amount may be left out. `to` names what blocks gained, `holding` what is held more or less of them.
+    private func lookAtEntry(_ entry: Entry, of endUser: String, _ words: inout Words) throws -> [String] {
         var problems: [String] = []
-        func expect(_ condition: Bool) { if !condition { problems = ["is \(entry)"] } }
+        func expect(_ condition: Bool) { if !condition { problems = ["is \(entry.plain)"] } }
+        func shares() throws -> [String] {
+            var shares: [String] = []
+            while let word = words.next, !["to", "from", "holding"].contains(word) {
+                shares.append(try words.word("a share"))
+            }
+            return shares
+        }
         expect(try entry.type.rawValue == words.word("a type"))
         expect(try entry.amount == words.number("an amount"))
         while !words.isEmpty {
             switch try words.word("a part") {
             case "balance": expect(try entry.balanceAfter == words.number("an amount"))
+            case "reserved": expect(try entry.reservedDelta == words.number("an amount"))
+            case "overage": expect(try entry.overageDelta == words.number("an amount"))
+            case "forfeited": expect(try entry.cause.details.forfeited == words.number("an amount"))
+            case "units": expect(try entry.cause.units == words.number("a number of units"))
+            case "version": expect(try entry.plain.version == Int(words.number("a version")))
+            case "refunds": expect(try entry.cause.refunds.map(Int.init) == Syntax.numbered("e", words.word("an entry")))
+            case "reservation":
+                expect(try entry.plain.reservation == Syntax.numbered("r", words.word("a reservation")))
+            case "counterparty": expect(try entry.plain.counterparty == words.word("an end user"))
+            case "deadline": expect(entry.cause.details.isDeadline)
             case "effective": expect(try entry.effectiveAt == words.instant(clock))
             case "recorded": expect(try entry.recordedAt == words.instant(clock))
             case "from":
-                var expected: [String] = []
-                while !words.isEmpty { expected.append(try words.word("an allocation")) }
-                expect(expected == entry.allocations.flatMap { [participant.name($0.block), "\(-$0.amount)"] })
+                let expected = entry.allocations.flatMap { [name(of: Int($0.block), endUser), "\(-$0.amount)"] }
+                expect(try shares() == expected)
+            case "to":
+                let expected = entry.allocations.flatMap { [name(of: Int($0.block), endUser), "\($0.amount)"] }
+                expect(try shares() == expected)
+            case "holding":
+                let expected = entry.holds.flatMap { [name(of: Int($0.block), endUser), "\($0.amount)"] }
+                expect(try shares() == expected)
             case let word: throw ScriptError("\(word) is not understood")
             }
         }
         return problems
     }
 
-    private func participant(_ user: String) throws -> Participant {
-        if let participant = participants[user] { return participant }
-        guard let endUserID = EndUserID(user) else { throw ScriptError("\(user) is no end user") }
-        let account = Account(id: AccountID(17), environmentID: EnvironmentID(1), endUserID: endUserID)
-        return Participant(draft: AccountDraft(account: account, profile: nil), auditor: Auditor(opening: account))
+    private func name(of block: Int, _ endUser: String) -> String {
+        blockNames[endUser]?.first { $0.value == block }?.key ?? "b\(block)"
     }
 
-    private func featureKey(_ text: String) throws -> FeatureKey {
-        guard let key = FeatureKey(text) else { throw ScriptError("\(text) is no feature") }
-        return key
-    }
-
-    private mutating func price(_ words: inout Words) throws {
-        let feature = try words.word("a feature")
-        let model: PricingModel
-        if words.take("flat") {
-            model = .flat(amount: try Millicredits(words.number("an amount")))
-        } else {
-            let unitCost = try Millicredits(words.number("an amount"))
-            let perUnits = words.take("per") ? try words.number("a number of units") : 1
-            model = .perUnit(unitCost: unitCost, perUnits: perUnits)
-        }
-        try price(feature, model, from: words.take("from") ? words.instant(clock) : Instant(microseconds: 0))
-    }
-
-    private mutating func price(_ feature: String, _ model: PricingModel, from effectiveFrom: Instant) throws {
-        let key = try featureKey(feature)
-        ruleCount += 1
-        catalogue.features[key] = Feature(key: key, isArchived: false)
-        catalogue.prices[key, default: PriceList()].insert(
-            MeteringRule(
-                id: PublicID(.rule, Bits128(high: 0, low: UInt64(ruleCount))), featureKey: key, version: ruleCount,
-                price: Price(model), effectiveFrom: effectiveFrom))
-    }
-}
-
-extension LedgerRunner.Participant {
-    func name(_ block: Int32) -> String { blockNames[block] ?? "?" }
-}
-
-extension Refusal {
-    /// The reason as a script and the model name it.
-    var name: String {
-        switch self {
-        case .occurredTooLongAgo: "occurred_too_long_ago"
-        case .occursInTheFuture: "occurs_in_the_future"
-        case .expiresInThePast: "expires_in_the_past"
-        case .unknownEndUser: "unknown_end_user"
-        case .unknownFeature: "unknown_feature"
-        case .featureNotPriced: "feature_not_priced"
-        case .amountOutOfRange: "amount_out_of_range"
-        case .insufficientCredits: "insufficient_credits"
-        }
+    private func number(of block: String, _ endUser: String) throws -> Int {
+        try blockNames[endUser]?[block] ?? Syntax.numbered("b", block)
     }
 }

@@ -5,19 +5,21 @@ import Testing
 /// A ledger test case, one statement per line, as it is written in the tests:
 ///
 /// ```
-/// price tokens 3 per 1000            # or: price export flat 250, each with an optional `from <instant>`
-/// feature seats                      # a feature without a price
+/// price tokens 3 per 1000            # see `Syntax.price` for the other models; an optional `from <instant>`
+/// feature seats limit                # a kind; or a quota, as in `feature mails quota 5/day` or `5/day/first_use`
 /// archive tokens
 /// at 2026-04-12                      # sets the clock, which begins at 2026-04-12
-/// grant alice 100 p1 +30d as first   # priority, expiry (an instant or a duration), name, `only a,b`, a source
-/// use alice 40 -> ok                 # of `api`, 1 mc a unit; or `use alice 40 tokens occurred -1d`
+/// grant alice 100 p1 +30d as first   # priority, expiry (an instant or a duration), name, `only a,b`, a source, `price 5`
+/// use alice 40 -> ok                 # of `api`, 1 mc a unit; or `use alice 40 tokens occurred -1d with model=large`
 /// check alice 61 -> insufficient_credits
 /// balance alice 60
 /// ```
 ///
 /// An instant is a date, an RFC 3339 text, or an offset from the clock such as `+30d`, `-1us` or `+35d-1us`. What
-/// follows `->` is the outcome; without it, `grant` and `use` must succeed. Further statements: `advance`, `spendable`,
-/// `lifetime`, `blocks` (each with what is left of it, in burn order), `entries` (their number), `last` (the latest).
+/// follows `->` is the outcome; without it, a command must succeed. Blocks have the names that they were given, or `b1`,
+/// `b2`, …; reservations are `r1`, `r2`, …, entries `e1`, `e2`, …. A demand is a number of units, quantities such as
+/// `in=5,out=6`, or credits such as `40cr`. The commands are those of `Syntax.command`, what can be looked at is in
+/// `LedgerRunner.look`.
 struct LedgerScript {
     struct Statement {
         let line: Int
@@ -98,6 +100,7 @@ struct Words {
 
     /// A date, an RFC 3339 text, or signed lengths of time to add to the clock.
     static func instant(_ word: String, clock: Instant) -> Instant? {
+        guard !word.isEmpty else { return nil }
         if let instant = Instant(rfc3339: word) ?? Instant(rfc3339: word + "T00:00:00Z") { return instant }
         let units: [String: Int64] = [
             "us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000,

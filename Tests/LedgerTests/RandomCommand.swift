@@ -1,196 +1,356 @@
 import Credits
-import Ledger
+import LedgerModel
 import SeededRandom
-import Metering
 
-/// A command for the core and for the naive ledger alike.
-enum RandomCommand {
-    case grant(Int64, priority: Int?, source: BlockSource, expiry: NaiveLedger.Expiry, features: [String])
-    case use(String, units: Int64, occurredAt: Int64?)
-    case createEndUser
-    case updateEndUser
-    case advance
-
-    func action(key: String) throws -> AccountAction {
-        switch self {
-        case .grant(let credits, let priority, let source, let expiry, let features):
-            let core: Grant.Expiry =
-                switch expiry {
-                case .never: .never
-                case .at(let time): .at(Instant(microseconds: time))
-                case .after(let months, let seconds): .after(try Self.duration(months: months, seconds: seconds))
-                }
-            return .grant(
-                Grant(
-                    credits: try Millicredits(credits), source: source, priority: priority.map { Int16($0) },
-                    expiry: core, featureKeys: try features.map(Self.key), reason: key))
-        case .use(let feature, let units, let occurredAt):
-            return .use(
-                UsageEvent(
-                    featureKey: try Self.key(feature), units: units,
-                    occurredAt: occurredAt.map { Instant(microseconds: $0) },
-                    metadata: Metadata(canonicalJSON: #"{"n":"\#(key)"}"#)))
-        case .createEndUser: return .createEndUser(EndUserChange(name: .set(key)))
-        case .updateEndUser: return .updateEndUser(EndUserChange(name: .set(key)))
-        case .advance: return .advance
-        }
+/// One step of a random run: what is done, by whom and when.
+struct RandomStep {
+    enum Act {
+        case command(ModelCommand, by: String)
+        case check(ModelCommand.Use, by: String)
+        case config(policy: ModelCatalogue.Policy?, limit: Int64?)
+        case moveClock(Int, to: Instant)
     }
 
-    func result(in model: inout NaiveLedger, clock: Int64) -> NaiveLedger.Result {
-        switch self {
-        case .grant(let credits, let priority, let source, let expiry, let features):
-            return model.grant(
-                credits, priority: priority, isPlan: source == .plan, expiry: expiry, features: features, clock: clock)
-        case .use(let feature, let units, let occurredAt):
-            return model.use(feature, units: units, occurredAt: occurredAt, clock: clock)
-        case .createEndUser: return model.changeEndUser(mustExist: false, clock: clock)
-        case .updateEndUser: return model.changeEndUser(mustExist: true, clock: clock)
-        case .advance:
-            model.advance(to: clock)
-            return .advanced
-        }
-    }
+    let clock: Instant
+    let act: Act
+    /// Whether the batch of the end user ends before.
+    let endsBatch: Bool
 
-    private static func duration(months: Int64, seconds: Int64) throws -> CalendarDuration {
-        guard let duration = CalendarDuration(months: months, seconds: seconds) else {
-            throw ScriptError("\(months) months and \(seconds) s are no duration")
+    /// The statement of a ledger script that does the same.
+    var text: String {
+        switch act {
+        case .command(let command, let endUser): Syntax.text(command, of: endUser)
+        case .check(let use, let endUser): (["check", endUser] + Syntax.text(use)).joined(separator: " ")
+        case .config(let policy, let limit):
+            "config policy \(policy?.rawValue ?? "none") limit \(limit.map { "\($0)" } ?? "none")"
+        case .moveClock(let number, let instant): "clock \(number) \(instant)"
         }
-        return duration
-    }
-
-    static func key(_ feature: String) throws -> FeatureKey {
-        guard let key = FeatureKey(feature) else { throw ScriptError("\(feature) is no feature") }
-        return key
     }
 }
 
-// MARK: - Drawing commands where the rules have their edges
+/// Draws steps where the rules have their edges.
+struct StepGenerator {
+    var random: SeededGenerator
+    private var clock: Instant
+    static let endUsers = ["alice", "bob", "carol"]
 
-extension RandomCommand {
-    static func draw(model: NaiveLedger, clock: Int64, using random: inout SeededGenerator) -> RandomCommand {
-        switch Int.random(in: 0..<20, using: &random) {
-        case 0..<7: drawGrant(model: model, clock: clock, using: &random)
-        case 7..<17: drawUse(model: model, clock: clock, using: &random)
-        case 17: .createEndUser
-        case 18: .updateEndUser
+    init(seed: UInt64, start: Instant) {
+        random = SeededGenerator(seed: seed)
+        clock = start
+    }
+
+    /// - Parameter world: As it is before the step.
+    mutating func next(_ world: ModelWorld) -> RandomStep {
+        let endUser = random.chance(60) ? "alice" : random.pick(Self.endUsers)
+        passTime(world.ledger(endUser), world)
+        let endsBatch = random.chance(30)
+        let act: RandomStep.Act =
+            switch Int.random(in: 0..<100, using: &random) {
+            case 0: .config(policy: random.pick([nil, .block, .allow, .notify]), limit: random.pick([nil, 0, 50, 500]))
+            case 1: moveClock(world)
+            case 2..<9: .check(use(world.advanced(endUser, clock), isNow: true), by: endUser)
+            default: .command(command(world.advanced(endUser, clock)), by: endUser)
+            }
+        return RandomStep(clock: clock, act: act, endsBatch: endsBatch)
+    }
+
+    private mutating func passTime(_ ledger: ModelLedger, _ world: ModelWorld) {
+        let due = ledger.due?.microseconds
+        var time = clock.microseconds
+        switch Int.random(in: 0..<34, using: &random) {
+        case 0..<12: break
+        case 12: time += 1
+        case 13..<17: time += Int64.random(in: 0...60_000_000, using: &random)
+        case 17..<20: time += Int64.random(in: 0...7_200_000_000, using: &random)
+        case 20: time += Int64.random(in: 0...40 * 86_400_000_000, using: &random)
+        case 21: time -= Int64.random(in: 0...600_000_000, using: &random)
+        case 22, 23, 24: time = due ?? time
+        case 25, 26: time = due.map { $0 - 1 } ?? time
+        case 27: time = due.map { $0 + 1 } ?? time
+        case 28, 29: time = (windowEnd(ledger)?.microseconds ?? time) + random.pick([-1, 0, 1])
+        default: time = max(time, ledger.testClock == nil ? ledger.now.microseconds : time)
+        }
+        // An account on a test clock may have deadlines far from the real time.
+        if time < clock.microseconds - 600_000_000 || time > clock.microseconds + 500 * 86_400_000_000 { return }
+        clock = Instant(microseconds: time)
+    }
+
+    private mutating func windowEnd(_ ledger: ModelLedger) -> Instant? {
+        guard ledger.now.microseconds > 0 else { return nil }
+        let feature = random.pick(["mails", "calls", "jobs"])
+        return ledger.quota(of: feature).map { ledger.used(of: $0, feature).end }
+    }
+
+    private mutating func moveClock(_ world: ModelWorld) -> RandomStep.Act {
+        let number = random.pick([1, 2])
+        let now = world.catalogue.clocks[number] ?? clock
+        let users = world.ledgers.values.filter { $0.testClock == number }.sorted { $0.endUser < $1.endUser }
+        let due = users.first?.due
+        let seconds = random.pick([Int64(1), 600, 90_000, 3_000_000])
+        let target = random.chance(50) ? due ?? now : now.adding(seconds: Int64.random(in: 0...seconds, using: &random))
+        return .moveClock(number, to: max(now, target))
+    }
+
+    private mutating func command(_ ledger: ModelLedger) -> ModelCommand {
+        switch Int.random(in: 0..<100, using: &random) {
+        case 0..<17: .grant(grant(ledger))
+        case 17..<22: .topUp(topUp(ledger))
+        case 22..<47: .use(use(ledger, isNow: false))
+        case 47..<57: refund(ledger)
+        case 57..<60: .revoke(block: random.chance(90) ? number(upTo: ledger.blocks.count) : ledger.blocks.count + 1)
+        case 60..<63: .adjust(adjustment(ledger))
+        case 63..<67: transfer(ledger)
+        case 67..<77: .reserve(reservation(ledger), ttl: random.pick([1, 60, 300, 3_600, 604_800]))
+        case 77..<90: reservationAction(ledger)
+        case 90, 91:
+            .createCap(
+                feature: random.chance(50) ? random.pick(["unit", "mails", "tokens", "month"]) : nil,
+                credits: random.pick([0, 10, 100, 1_000, ModelLedger.largestAmount]),
+                random.pick([.day, .week, .month, .duration(months: 0, seconds: 600), .duration(months: 2, seconds: 86_400)]))
+        case 92: .deleteCap(random.chance(80) ? number(upTo: ledger.capCount) : ledger.capCount + 1)
+        case 93..<97: random.chance(30) ? .create(settings(ledger)) : .update(settings(ledger))
         default: .advance
         }
     }
 
-    private static func drawGrant(
-        model: NaiveLedger, clock: Int64, using random: inout SeededGenerator
-    ) -> RandomCommand {
-        let now = max(clock, model.now)
-        let room = min(NaiveLedger.limit - model.balance, NaiveLedger.limit - model.lifetimeGranted)
-        let credits: Int64 =
-            switch Int.random(in: 0..<60, using: &random) {
-            case 0: min(room + 1, NaiveLedger.limit)
-            case 1: max(1, room)
-            case 2: NaiveLedger.limit
-            case 3..<10: Int64.random(in: 1...1_000_000_000, using: &random)
-            default: Int64.random(in: 1...300, using: &random)
-            }
-        let expiry: NaiveLedger.Expiry =
-            switch Int.random(in: 0..<12, using: &random) {
-            case 0: .at(now)
-            case 1: .at(now + 1)
-            case 2: .at(now - Int64.random(in: 1...1_000, using: &random))
-            case 3, 4: model.blocks.randomElement(using: &random)?.expiresAt.map { .at($0) } ?? .never
-            case 5: .after(months: Int64.random(in: 1...14, using: &random), seconds: 0)
-            case 6: .after(months: 1, seconds: Int64.random(in: 0...86_400, using: &random))
-            case 7: .after(months: 0, seconds: Int64.random(in: 1...3_600, using: &random))
-            case 8, 9: .after(months: 0, seconds: 3_600 * Int64.random(in: 1...100, using: &random))
-            default: .never
-            }
-        let features: [String] =
-            switch Int.random(in: 0..<10, using: &random) {
-            case 0, 1: [Self.features.randomElement(using: &random) ?? "unit"]
-            case 2: ["unit", "tokens"]
-            case 3: ["tokens", "report", "free"]
-            default: []
-            }
-        let source = BlockSource.allCases.randomElement(using: &random) ?? .topup
-        let priority = Bool.random(using: &random) ? nil : [0, 9, 10, 11, 50, 51, 100].randomElement(using: &random)
-        return .grant(credits, priority: priority, source: source, expiry: expiry, features: features)
+    private mutating func number(upTo count: Int) -> Int { Int.random(in: 1...max(1, count), using: &random) }
+}
+
+// MARK: - Credits
+
+extension StepGenerator {
+    private mutating func credits(_ ledger: ModelLedger) -> Int64 {
+        let room = min(ModelLedger.largestAmount - ledger.balance, ModelLedger.largestAmount - ledger.lifetime)
+        switch Int.random(in: 0..<90, using: &random) {
+        case 0: return max(1, min(room + 1, ModelLedger.largestAmount))
+        case 1: return max(1, min(room, ModelLedger.largestAmount))
+        case 2: return ModelLedger.largestAmount
+        case 3..<10: return Int64.random(in: 1...1_000_000_000, using: &random)
+        case 10..<16: return max(1, ledger.overage + random.pick([-1, 0, 1]))
+        default: return Int64.random(in: 1...300, using: &random)
+        }
     }
 
-    private static func drawUse(
-        model: NaiveLedger, clock: Int64, using random: inout SeededGenerator
-    ) -> RandomCommand {
-        let now = max(clock, model.now)
-        let feature = features.randomElement(using: &random) ?? "unit"
-        let (oldest, latest) = (now - 35 * 86_400_000_000, now + 300_000_000)
-        let occurredAt: Int64? =
-            switch Int.random(in: 0..<16, using: &random) {
-            case 0: oldest
-            case 1: oldest - 1
-            case 2: latest
-            case 3: latest + 1
-            case 4: Int64.random(in: oldest...latest, using: &random)
-            case 5: (model.prices[feature]?.randomElement(using: &random)?.effectiveFrom).map { $0 - 1 }
-            case 6: model.prices[feature]?.randomElement(using: &random)?.effectiveFrom
-            default: nil
-            }
-        var advanced = model
-        advanced.advance(to: clock)
-        let affordable = advanced.check(feature, units: 0, at: occurredAt ?? now)?.affordable ?? 0
-        let units: Int64 =
-            switch Int.random(in: 0..<40, using: &random) {
-            case 0: 0
-            case 1: .max
-            case 2: NaiveLedger.limit
-            case 3..<7: min(affordable, NaiveLedger.limit)
-            case 7..<10: min(affordable, NaiveLedger.limit) + 1
-            case 10..<14: random.magnitude(upTo: .max)
-            case 14..<20: Int64.random(in: 0...5_000, using: &random)
-            default: Int64.random(in: 0...60, using: &random)
-            }
-        return .use(feature, units: units, occurredAt: occurredAt)
+    private mutating func expiry(_ ledger: ModelLedger) -> ModelLedger.Expiry {
+        let now = ledger.now
+        switch Int.random(in: 0..<14, using: &random) {
+        case 0: return .at(now)
+        case 1: return .at(Instant(microseconds: now.microseconds + 1))
+        case 2: return .at(Instant(microseconds: now.microseconds - Int64.random(in: 1...1_000, using: &random)))
+        case 3, 4: return ledger.blocks.randomElement(using: &random)?.expiresAt.map { .at($0) } ?? .never
+        case 5: return .after(months: Int64.random(in: 1...14, using: &random), seconds: 0)
+        case 6: return .after(months: 1, seconds: Int64.random(in: 0...86_400, using: &random))
+        case 7: return .after(months: 0, seconds: Int64.random(in: 1...3_600, using: &random))
+        case 8, 9: return .after(months: 0, seconds: 3_600 * Int64.random(in: 1...100, using: &random))
+        case 10: return ledger.reservations.last { $0.status == "active" }.map { .at($0.expiresAt) } ?? .never
+        default: return .never
+        }
     }
 
+    private mutating func features() -> [String] {
+        switch Int.random(in: 0..<12, using: &random) {
+        case 0: [random.pick(Self.features)]
+        case 1: ["unit", "tokens", "mails"]
+        case 2: ["tokens", "report", "month"]
+        case 3: ["unit"]
+        default: []
+        }
+    }
+
+    private mutating func grant(_ ledger: ModelLedger) -> ModelCommand.Grant {
+        var grant = ModelCommand.Grant(credits: credits(ledger))
+        grant.source = random.pick(Syntax.sources.sorted())
+        grant.priority = random.chance(50) ? nil : random.pick([0, 9, 10, 11, 50, 51, 100])
+        grant.expiry = expiry(ledger)
+        grant.features = features()
+        grant.price = random.chance(70) ? nil : random.pick([0, 1, 500])
+        return grant
+    }
+
+    private mutating func topUp(_ ledger: ModelLedger) -> ModelCommand.TopUp {
+        let isPackage = random.chance(60)
+        var topUp = ModelCommand.TopUp(
+            credits: isPackage ? nil : credits(ledger),
+            package: isPackage ? random.pick(["small", "small", "gift", "gone", "none"]) : nil)
+        topUp.priority = random.chance(80) ? nil : 5
+        topUp.expiry = random.chance(70) ? nil : expiry(ledger)
+        topUp.features = features()
+        topUp.price = random.chance(60) ? nil : random.pick([0, 300])
+        topUp.payment = random.chance(90) ? nil : "pay\(Int.random(in: 0..<1_000_000, using: &random))"
+        return topUp
+    }
+
+    private mutating func adjustment(_ ledger: ModelLedger) -> Int64 {
+        if random.chance(40) { return credits(ledger) }
+        let spendable = ledger.blocks.reduce(0) { $0 + $1.remaining } - ledger.reserved
+        return -max(1, random.pick([spendable, spendable + 1, Int64.random(in: 1...100, using: &random)]))
+    }
+
+    private mutating func transfer(_ ledger: ModelLedger) -> ModelCommand {
+        let receiver = random.pick(Self.endUsers.filter { $0 != ledger.endUser })
+        let open = ledger.blocks.filter { $0.features.isEmpty }.reduce(0) { $0 + $1.remaining - ledger.held($1.number) }
+        let most = max(1, min(open, ModelLedger.largestAmount - 1))
+        return .transfer(to: receiver, random.pick([most, most + 1, Int64.random(in: 1...most, using: &random)]))
+    }
+
+    private mutating func refund(_ ledger: ModelLedger) -> ModelCommand {
+        let charges = ledger.entries.filter { $0.type == "use" || $0.type == "commit" }
+        let recent = random.chance(60) ? Array(charges.suffix(4)) : charges
+        let charge = recent.randomElement(using: &random)
+        let sequence = random.chance(95) ? charge?.sequence ?? 1 : Int64(number(upTo: ledger.entries.count + 1))
+        let taken = max(1, -(charge?.amount ?? 0))
+        let units = max(1, charge?.units ?? 3)
+        let extent: ModelLedger.Extent =
+            switch Int.random(in: 0..<8, using: &random) {
+            case 0, 1: .rest
+            case 2: .credits(min(taken + random.pick([0, 1]), ModelLedger.largestAmount))
+            case 3, 4: .credits(Int64.random(in: 1...taken, using: &random))
+            case 5: .units(units)
+            default: .units(Int64.random(in: 1...units, using: &random))
+            }
+        return .refund(charge: sequence, extent, expiry: random.chance(80) ? nil : expiry(ledger))
+    }
+}
+
+// MARK: - Use
+
+extension StepGenerator {
     /// What can be asked for; `plain` has no price, `old` is archived, `none` does not exist.
     static let features = [
-        "unit", "unit", "tokens", "tokens", "report", "free", "late", "dear", "plain", "old", "none",
+        "unit", "unit", "unit", "tokens", "tokens", "report", "free", "late", "dear", "packs", "steps", "month",
+        "month", "bulk", "chat", "chat", "model", "model", "mails", "mails", "calls", "jobs", "plain", "sso", "seats",
+        "old", "none",
     ]
 
-    /// A price list of each kind, with versions that take over around `start`.
-    static func prices(around start: Int64) -> [String: [NaiveLedger.Price]] {
-        func prices(_ rows: [(hours: Int64, cost: Int64, perUnits: Int64?)]) -> [NaiveLedger.Price] {
-            rows.enumerated().map { index, row in
-                NaiveLedger.Price(
-                    version: index + 1, effectiveFrom: start + row.hours * 3_600_000_000, perUnits: row.perUnits,
-                    cost: row.cost)
-            }
+    private mutating func use(_ ledger: ModelLedger, isNow: Bool) -> ModelCommand.Use {
+        var use = ModelCommand.Use(feature: random.pick(Self.features), demand: .units(0))
+        attributes(&use)
+        use.demand = demand(use, ledger)
+        guard !isNow else { return use }
+        let now = ledger.now
+        let prices = ledger.catalogue.features[use.feature]?.prices ?? []
+        switch Int.random(in: 0..<20, using: &random) {
+        case 0: use.occurredAt = now.adding(seconds: -35 * 86_400)
+        case 1: use.occurredAt = Instant(microseconds: now.adding(seconds: -35 * 86_400).microseconds - 1)
+        case 2: use.occurredAt = now.adding(seconds: 300)
+        case 3: use.occurredAt = Instant(microseconds: now.adding(seconds: 300).microseconds + 1)
+        case 4: use.occurredAt = now.adding(seconds: Int64.random(in: -35 * 86_400...300, using: &random))
+        case 5: use.occurredAt = prices.randomElement(using: &random)?.from
+        case 6: use.occurredAt = (prices.randomElement(using: &random)?.from).map { Instant(microseconds: $0.microseconds - 1) }
+        default: break
         }
-        return [
-            "unit": prices([(-10_000, 1, 1)]),
-            "tokens": prices([(-10_000, 3, 1_000), (-100, 7, 1_000), (50, 11, 3), (50, 5, 7), (400, 13, 1_000_000)]),
-            "report": prices([(-10_000, 25, nil), (200, 40, nil), (600, 2, 1)]),
-            "free": prices([(-10_000, 0, 1), (300, 0, nil)]),
-            "late": prices([(100, 2, 1)]),
-            "dear": prices([(-10_000, NaiveLedger.limit, 1), (10, NaiveLedger.limit, .max)]),
-            "plain": [],
-            "old": prices([(-10_000, 1, 1)]),
-        ]
+        return use
     }
 
-    /// The same prices as the core reads them.
-    static func catalogue(of model: NaiveLedger) throws -> Catalogue {
-        var catalogue = Catalogue()
-        for (feature, prices) in model.prices {
-            let key = try key(feature)
-            catalogue.features[key] = Feature(key: key, isArchived: model.archived.contains(feature))
-            let rules = try prices.map { price in
-                let cost = try Millicredits(price.cost)
-                return MeteringRule(
-                    id: ruleID(version: price.version), featureKey: key, version: Int32(price.version),
-                    price: Price(price.perUnits.map { .perUnit(unitCost: cost, perUnits: $0) } ?? .flat(amount: cost)),
-                    effectiveFrom: Instant(microseconds: price.effectiveFrom))
-            }
-            if !rules.isEmpty { catalogue.prices[key] = PriceList(rules) }
+    private mutating func attributes(_ use: inout ModelCommand.Use) {
+        if use.feature == "model" || random.chance(3) {
+            use.attributes = random.pick([
+                ["model": "large"], ["model": "small"], ["model": "small", "tier": "a"], ["model": "other"], [:],
+                ["model": "large", "extra": "x"],
+            ])
         }
-        return catalogue
     }
 
-    static func ruleID(version: Int) -> PublicID { PublicID(.rule, Bits128(high: 3, low: UInt64(version))) }
+    private mutating func demand(_ use: ModelCommand.Use, _ ledger: ModelLedger) -> ModelDemand {
+        let isChat = use.feature == "chat" || (use.feature == "model" && use.attributes["model"] == "large")
+        if random.chance(isChat ? 93 : 3) {
+            var quantities: [String: Int64] = [:]
+            for name in ["in", "out", "steps"] where random.chance(60) {
+                if name == "steps" && use.feature == "model" && random.chance(95) { continue }
+                quantities[name] = random.chance(3) ? random.pick([.max, ModelLedger.largestAmount]) : Int64.random(in: 0...40, using: &random)
+            }
+            if random.chance(2) { quantities["other"] = 1 }
+            return .quantities(quantities)
+        }
+        let answer = try? ledger.check(use.feature, .units(0), attributes: use.attributes)
+        let most = min(answer?.affordable ?? 0, ModelLedger.largestAmount)
+        switch Int.random(in: 0..<44, using: &random) {
+        case 0: return .units(0)
+        case 1: return .units(random.pick([.max, ModelLedger.largestAmount]))
+        case 2..<7: return .units(most)
+        case 7..<10: return .units(most + 1)
+        case 10..<13: return .units(random.magnitude(upTo: .max))
+        case 13..<17: return .units(Int64.random(in: 0...5_000, using: &random))
+        default: return .units(Int64.random(in: 0...60, using: &random))
+        }
+    }
+}
+
+// MARK: - Reservations
+
+extension StepGenerator {
+    private mutating func reservation(_ ledger: ModelLedger) -> ModelCommand.Use {
+        var use = use(ledger, isNow: true)
+        if random.chance(15) {
+            let spendable = min(ledger.spendable(use.feature), ModelLedger.largestAmount - 1)
+            use.demand = .credits(max(1, random.pick([spendable, spendable + 1, Int64.random(in: 1...200, using: &random)])))
+        }
+        return use
+    }
+
+    private mutating func reservationAction(_ ledger: ModelLedger) -> ModelCommand {
+        let active = ledger.reservations.filter { $0.status == "active" }
+        let found = random.chance(85) ? active.randomElement(using: &random) : ledger.reservations.randomElement(using: &random)
+        guard let reservation = found else { return .release(ledger.reservations.count + 1) }
+        let number = random.chance(98) ? reservation.number : ledger.reservations.count + 1
+        switch Int.random(in: 0..<20, using: &random) {
+        case 0..<7: return .commit(number, report(reservation), shortfall: random.pick([nil, nil, "reject", "cap", "overage"]))
+        case 7..<9: return .release(number)
+        case 9..<11: return .extend(number, ttl: random.pick([1, 300, 3_600, 604_800]))
+        default: return .progress(number, report(reservation))
+        }
+    }
+
+    /// Around what was estimated or reported so far, in another measure now and then.
+    private mutating func report(_ reservation: ModelLedger.Reservation) -> ModelDemand {
+        if random.chance(3) { return random.pick([.units(5), .credits(5), .quantities(["in": 5])]) }
+        let last = reservation.watermark ?? reservation.estimate
+        func around(_ number: Int64, _ random: inout SeededGenerator) -> Int64 {
+            let step = max(1, number / 3)
+            switch Int.random(in: 0..<10, using: &random) {
+            case 0: return 0
+            case 1: return number
+            case 2: return min(number, Int64.max - 1) + 1
+            case 3: return max(0, number - 1)
+            case 4: return min(number, Int64.max / 3) * 2
+            case 5: return Int64.random(in: 0...max(1, number), using: &random)
+            default: return min(number, Int64.max / 3) + Int64.random(in: 0...step, using: &random)
+            }
+        }
+        switch last {
+        case .units(let units): return .units(around(units, &random))
+        case .credits(let credits): return .credits(min(around(credits, &random), ModelLedger.largestAmount))
+        case .quantities(let quantities):
+            var reported: [String: Int64] = [:]
+            for (name, units) in quantities.sorted(by: { $0.key < $1.key }) where random.chance(90) {
+                reported[name] = around(units, &random)
+            }
+            return .quantities(reported)
+        }
+    }
+
+    private mutating func settings(_ ledger: ModelLedger) -> ModelCommand.Settings {
+        var settings = ModelCommand.Settings()
+        if random.chance(40) { settings.policy = .some(random.pick([nil, .block, .allow, .notify])) }
+        if random.chance(30) {
+            settings.limit = .some(random.pick([nil, 0, ledger.overage, ledger.overage + 20, 100, ModelLedger.largestAmount]))
+        }
+        if random.chance(10) && ledger.endUser != "alice" { settings.clock = random.pick([1, 1, 2, 3]) }
+        if random.chance(25) {
+            var overrides: [String: ModelLedger.Override] = [:]
+            if random.chance(50) { overrides["seats"] = .limit(Int64.random(in: 0...60, using: &random)) }
+            if random.chance(30) { overrides["sso"] = .enabled(random.chance(50)) }
+            if random.chance(20) { overrides[random.pick(["unit", "mails"])] = .enabled(random.chance(50)) }
+            for name in ["mails", "calls", "jobs"] where random.chance(20) && overrides[name] == nil {
+                guard let quota = ledger.catalogue.features[name]?.quota else { continue }
+                overrides[name] = .quota(
+                    ModelLedger.Quota(
+                        limit: Int64.random(in: 0...100, using: &random), window: quota.window,
+                        opensWithUse: quota.opensWithUse))
+            }
+            if random.chance(5) { overrides["none"] = .enabled(true) }
+            settings.overrides = overrides
+        }
+        return settings
+    }
 }

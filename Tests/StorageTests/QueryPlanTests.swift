@@ -24,7 +24,20 @@ struct QueryPlanTests {
                 (CommandStore.loadDecided, [.int32s([1]), .uuids([PostgresUUID(high: 1, low: 2)])]),
                 (
                     LedgerStore.updateBlocksStatement,
-                    ids + [.int32s([1]), .int64s([900]), .int64s([0])]
+                    ids + [.int32s([1]), .int64s([900]), .int64s([0]), .nullableTimestamps(microseconds: [nil])]
+                ),
+                (LedgerStore.loadActiveReservations, ids),
+                (LedgerStore.loadCharges, ids + [.int64s([1])]),
+                (LedgerStore.loadSettling, ids + [.int64s([1])]),
+                (LedgerStore.loadNamedBlocks, ids + [.int64s([1])] + ids + [.int64s([1])]),
+                (PaymentStore.findStatement, [.int32s([1]), .texts(["pay_1"])]),
+                (
+                    ReservationStore.updateStatement,
+                    ids + [
+                        .int32s([1]), .texts(["released"]), .texts(["{}"]), .texts(["{}"]), .int64s([0]), .int64s([0]),
+                        .nullableTexts([nil]), .int64s([0]), .timestamps(microseconds: [0]),
+                        .nullableTimestamps(microseconds: [0]),
+                    ]
                 ),
             ]
             for (statement, values) in statements {
@@ -33,6 +46,24 @@ struct QueryPlanTests {
                 #expect(plan.contains("Index"), "\(plan)")
                 #expect(!plan.contains("current_setting"), "\(plan)")
             }
+        }
+    }
+
+    @Test("what a refund looks for is found in the indexes made for it, not among all entries of the account")
+    func past() async throws {
+        try await withDatabase { connection, configuration in
+            let books = try await Books(connection)
+            try await books.apply([try books.grant(1_000), books.use], to: "alice")
+            let ledger = try await PostgresConnection.connect(configuration.acting(as: .ledger))
+            defer { ledger.close() }
+            try await ledger.script(LedgerStore.sessionSettings)
+            let charge: [PostgresValue] = [.int32s([1]), .int64s([1]), .int64s([1])]
+            let charges = try await explain(LedgerStore.loadCharges, charge, ledger)
+            #expect(charges.contains("entries_reservation"), "\(charges)")
+            let settling = try await explain(LedgerStore.loadSettling, charge, ledger)
+            #expect(settling.contains("entries_settling"), "\(settling)")
+            let active = try await explain(LedgerStore.loadActiveReservations, Array(charge.prefix(2)), ledger)
+            #expect(active.contains("reservations_active"), "\(active)")
         }
     }
 

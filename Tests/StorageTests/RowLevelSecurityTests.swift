@@ -141,6 +141,30 @@ struct RowLevelSecurityTests {
             }
         ),
         (
+            "reservation",
+            { number, connection in
+                let found = try await ReservationStore.find(
+                    1, accountID: AccountID(Int64(number)), environmentID: EnvironmentID(number), on: connection)
+                return found == nil ? 0 : 1
+            }
+        ),
+        (
+            "reservations",
+            { number, connection in
+                try await ReservationStore.list(
+                    environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), status: nil, before: nil,
+                    limit: 10, on: connection
+                ).count
+            }
+        ),
+        (
+            "payment",
+            { number, connection in
+                let key = PaymentKey(environmentID: EnvironmentID(number), externalID: "pay_1")
+                return try await PaymentStore.block(of: key, on: connection) == nil ? 0 : 1
+            }
+        ),
+        (
             "command",
             { number, connection in
                 let key = CommandKey(environmentID: EnvironmentID(number), id: TwoEnvironments.id(number))
@@ -269,7 +293,9 @@ struct RowLevelSecurityTests {
                     let update = "update \(table) set \(try #require(column.first)) = default"
                     #expect(try await api.refusal(of: update) == "42501", "\(update)")
                 }
-                for hidden in ["key_hash from api_keys", "message from parked_commands", "from suspects"] {
+                for hidden in [
+                    "key_hash from api_keys", "message from parked_commands", "from suspects", "response from payments",
+                ] {
                     #expect(try await api.refusal(of: "select \(hidden)") == "42501", "\(hidden)")
                 }
                 #expect(try await api.refusal(of: "create table mine ()") == "42501")
@@ -294,7 +320,8 @@ struct RowLevelSecurityTests {
             "update environments set tenant_id = tenant_id", "update blocks set original = 9", "delete from blocks",
             "delete from api_keys", "delete from tenants", "delete from environments", "delete from features",
             "select message from parked_commands", "select from tenants", "update installation set shard_count = 1",
-            "update accounts set end_user_id = 'eve'",
+            "update accounts set end_user_id = 'eve'", "update payments set response = ''", "delete from payments",
+            "delete from reservations", "update reservations set estimated_cost = 0", "truncate payments",
         ])
     func ledgerIsAppendOnly(statement: String) async throws {
         try await withDatabase { connection, configuration in

@@ -1,0 +1,140 @@
+import Credits
+import Ledger
+import LedgerModel
+import Metering
+
+/// The end users of one environment in the core, each with what storage would have of it.
+struct CoreWorld {
+    /// One end user: a batch under way, and everything that was written before it.
+    struct Participant {
+        private(set) var storedEntries: [Entry] = []
+        private(set) var storedBlocks: [Int32: GrantedBlock] = [:]
+        private(set) var storedReservations: [Int32: Reservation] = [:]
+        var draft: AccountDraft
+
+        init(account: Account) {
+            draft = AccountDraft(account: account, profile: nil)
+        }
+
+        var entries: [Entry] { storedEntries + draft.entries }
+
+        /// Every block there ever was, by number, as it is now.
+        var blocks: [GrantedBlock] {
+            var blocks = storedBlocks
+            for granted in draft.grantedBlocks { blocks[granted.block.number] = granted }
+            for (number, block) in draft.changedBlocks { blocks[number] = blocks[number]?.with(block) }
+            return blocks.values.sorted { $0.block.number < $1.block.number }
+        }
+
+        /// Every reservation there ever was, by number, as it is now.
+        var reservations: [Reservation] {
+            storedReservations.merging(draft.changedReservations) { $1 }.values.sorted { $0.number < $1.number }
+        }
+
+        /// Ends the batch: writes what the draft says, and reads the account from there.
+        mutating func commit() throws {
+            var blocks = storedBlocks
+            for granted in draft.grantedBlocks {
+                blocks[granted.block.number] = granted.with(draft.current(granted))
+            }
+            for block in draft.olderChangedBlocks { blocks[block.number] = blocks[block.number]?.with(block) }
+            for reservation in draft.newReservations + draft.olderChangedReservations {
+                storedReservations[reservation.number] = reservation
+            }
+            storedBlocks = blocks
+            storedEntries += draft.entries
+            let account = draft.account
+            guard draft.isChanged else {
+                draft = AccountDraft(account: account, profile: draft.profile)
+                return
+            }
+            let open = blocks.values.map(\.block).filter { $0.remaining > .zero }.sorted(by: Block.burnsBefore)
+            let active = storedReservations.values.filter { $0.status == .active }.sorted { $0.number < $1.number }
+            let read = Account(
+                id: account.id, environmentID: account.environmentID, endUserID: account.endUserID,
+                version: Int64(storedEntries.count), revision: account.revision, balance: account.balance,
+                reserved: account.reserved, overage: account.overage, lifetimeGranted: account.lifetimeGranted,
+                blockCount: Int32(blocks.count), lastHash: storedEntries.last?.hash ?? .zero,
+                advancedTo: account.advancedTo, blocksInBurnOrder: open,
+                reservationCount: Int32(storedReservations.count), reservations: active, settings: account.settings,
+                counters: account.counters)
+            guard read == account else { throw ScriptError("written and read the account is another: \(read)") }
+            draft = AccountDraft(account: read, profile: draft.profile)
+        }
+
+        /// What a refund or a revocation must know of the time before the batch, and no more.
+        func history(for action: AccountAction) -> AccountHistory {
+            switch action {
+            case .refund(let refund):
+                guard let charge = storedEntries.first(where: { $0.sequence == refund.charge }) else { return AccountHistory() }
+                let charges = storedEntries.filter { entry in
+                    entry.sequence == charge.sequence
+                        || (charge.type == .commit && entry.type == .commit
+                            && entry.cause.reservation == charge.cause.reservation)
+                }
+                let sequences = Set(charges.map(\.sequence))
+                let first = sequences.min() ?? 0
+                let later = storedEntries.filter { entry in
+                    entry.sequence > first && !sequences.contains(entry.sequence)
+                        && (entry.overageDelta < 0 || entry.cause.refunds.map(sequences.contains) ?? false)
+                }
+                let blocks = Set(charges.flatMap { $0.allocations.map(\.block) })
+                return AccountHistory(
+                    entries: later + charges, blocks: storedBlocks.filter { blocks.contains($0.key) })
+            case .revoke(let revocation):
+                return AccountHistory(blocks: storedBlocks.filter { $0.key == revocation.block })
+            default: return AccountHistory()
+            }
+        }
+    }
+
+    var catalogue = Catalogue()
+    private(set) var participants: [String: Participant] = [:]
+
+    func participant(_ endUser: String) throws -> Participant {
+        if let participant = participants[endUser] { return participant }
+        let number = Int64(endUser.utf8.reduce(7) { ($0 &* 31 &+ Int64($1)) % 1_000_003 })
+        return Participant(
+            account: Account(
+                id: AccountID(number), environmentID: EnvironmentID(1), endUserID: try Translation.endUser(endUser)))
+    }
+
+    /// The account as a check sees it.
+    func advanced(_ endUser: String, _ clock: Instant) throws -> Account {
+        let account = try participant(endUser).draft.account
+        return account.advanced(to: account.present(clock: clock, catalogue: catalogue))
+    }
+
+    mutating func commit(_ endUser: String) throws {
+        try participants[endUser]?.commit()
+    }
+
+    mutating func apply(
+        _ command: ModelCommand, to endUser: String, clock: Instant, key: String?
+    ) throws -> Outcome {
+        var participant = try participant(endUser)
+        let action = try command.action(account: participant.draft.account.id)
+        if case .transfer(let transfer) = action {
+            let other = transfer.receiver.rawValue
+            var receiver = try self.participant(other)
+            let outcome = AccountDraft.transfer(
+                transfer, from: &participant.draft, to: &receiver.draft, idempotencyKey: key, catalogue: catalogue,
+                now: clock)
+            participants[endUser] = participant
+            participants[other] = receiver
+            return outcome
+        }
+        participant.draft.history = participant.history(for: action)
+        let outcome = participant.draft.apply(action, idempotencyKey: key, catalogue: catalogue, now: clock)
+        participants[endUser] = participant
+        return outcome
+    }
+}
+
+extension GrantedBlock {
+    /// The same grant with its block in another state.
+    fileprivate func with(_ block: Block) -> GrantedBlock {
+        GrantedBlock(
+            block: block, source: source, payment: payment, reason: reason, metadata: metadata, createdAt: createdAt)
+    }
+}

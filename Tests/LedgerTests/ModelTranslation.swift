@@ -1,0 +1,390 @@
+import Credits
+import Ledger
+import LedgerModel
+import Metering
+
+/// The model's values as the core's.
+enum Translation {
+    static func millicredits(_ amount: Int64) throws -> Millicredits { try Millicredits(amount) }
+
+    static func feature(_ text: String) throws -> FeatureKey {
+        guard let key = FeatureKey(text) else { throw ScriptError("\(text) is no feature") }
+        return key
+    }
+
+    static func endUser(_ text: String) throws -> EndUserID {
+        guard let endUser = EndUserID(text) else { throw ScriptError("\(text) is no end user") }
+        return endUser
+    }
+
+    static func package(_ text: String) throws -> PackageKey {
+        guard let key = PackageKey(text) else { throw ScriptError("\(text) is no package") }
+        return key
+    }
+
+    static func ruleID(version: Int) -> PublicID { PublicID(.rule, Bits128(high: 3, low: UInt64(version))) }
+
+    static func clockID(_ number: Int) -> PublicID { PublicID(.testClock, Bits128(high: 5, low: UInt64(number))) }
+
+    static func duration(months: Int64, seconds: Int64) throws -> CalendarDuration {
+        guard let duration = CalendarDuration(months: months, seconds: seconds) else {
+            throw ScriptError("\(months) months and \(seconds) s are no duration")
+        }
+        return duration
+    }
+
+    static func expiry(_ expiry: ModelLedger.Expiry) throws -> Grant.Expiry {
+        switch expiry {
+        case .never: .never
+        case .at(let instant): .at(instant)
+        case .after(let months, let seconds): .after(try duration(months: months, seconds: seconds))
+        }
+    }
+
+    static func attributes(_ attributes: [String: String]) -> Attributes {
+        Attributes(attributes.mapValues { .string($0) })
+    }
+
+    static func demand(_ demand: ModelDemand, _ attributes: [String: String]) throws -> Demand {
+        switch demand {
+        case .units(let units): .measured(.units(units), self.attributes(attributes))
+        case .quantities(let quantities): .measured(.quantities(quantities), self.attributes(attributes))
+        case .credits(let credits): .credits(try Millicredits(credits))
+        }
+    }
+
+    static func measure(_ demand: ModelDemand) throws -> Measure {
+        switch demand {
+        case .units(let units): .units(units)
+        case .quantities(let quantities): .quantities(quantities)
+        case .credits: throw ScriptError("an event is not measured in credits")
+        }
+    }
+
+    static func window(_ window: ModelWindow) throws -> WindowLength {
+        switch window {
+        case .day: .day
+        case .week: .week
+        case .month: .month
+        case .duration(let months, let seconds): .duration(try duration(months: months, seconds: seconds))
+        }
+    }
+
+    static func quota(_ quota: ModelLedger.Quota) throws -> Quota {
+        Quota(
+            limit: quota.limit, window: try window(quota.window), anchor: quota.opensWithUse ? .firstUse : .calendar)
+    }
+}
+
+// MARK: - The catalogue
+
+extension Translation {
+    static func tiers(_ tiers: [ModelTier]) throws -> [Tier] {
+        try tiers.map { tier in
+            Tier(upTo: tier.upTo, unitCost: try Millicredits(tier.cost), flatFee: try Millicredits(tier.fee))
+        }
+    }
+
+    static func model(_ price: ModelPrice) throws -> PricingModel {
+        switch price {
+        case .flat(let amount): .flat(amount: try Millicredits(amount))
+        case .perUnit(let cost, let per): .perUnit(unitCost: try Millicredits(cost), perUnits: per)
+        case .package(let size, let cost): .package(size: size, cost: try Millicredits(cost))
+        case .graduated(let tiers, let perPeriod):
+            .graduated(try self.tiers(tiers), scope: perPeriod ? .period : .event)
+        case .volume(let tiers): .volume(try self.tiers(tiers))
+        case .dimensions, .rows: throw ScriptError("\(price) is no single model")
+        }
+    }
+
+    static func terms(_ price: ModelPrice) throws -> Price.Terms {
+        if case .dimensions(let prices) = price { return .dimensions(try prices.mapValues(model)) }
+        return .model(try model(price))
+    }
+
+    static func price(_ price: ModelPrice) throws -> Price {
+        if case .rows(let rows) = price {
+            return Price(
+                rows: try rows.map { Price.Row(match: attributes($0.match), terms: try terms($0.price)) })
+        }
+        return Price(.always(try terms(price)))
+    }
+
+    static func catalogue(_ model: ModelCatalogue) throws -> Catalogue {
+        var catalogue = Catalogue()
+        for (name, feature) in model.features {
+            let key = try self.feature(name)
+            let type: FeatureType =
+                switch feature.kind {
+                case .metered: .metered
+                case .boolean: .boolean
+                case .limit: .limit
+                }
+            catalogue.features[key] = Feature(
+                key: key, type: type, quota: try feature.quota.map(quota), isArchived: feature.isArchived)
+            let rules = try feature.prices.enumerated().map { index, version in
+                MeteringRule(
+                    id: ruleID(version: index + 1), featureKey: key, version: Int32(index + 1),
+                    price: try price(version.price), effectiveFrom: version.from)
+            }
+            if !rules.isEmpty { catalogue.prices[key] = PriceList(rules) }
+        }
+        for (name, package) in model.packages {
+            let key = try self.package(name)
+            var duration: CalendarDuration?
+            if case .after(let months, let seconds) = package.expiry {
+                duration = try self.duration(months: months, seconds: seconds)
+            }
+            catalogue.packages[key] = TopupPackage(
+                key: key, name: name, credits: try Millicredits(package.credits), price: package.price,
+                currency: "EUR", expiresAfter: duration, priority: package.priority.map { Int16($0) },
+                isArchived: package.isArchived)
+        }
+        catalogue.config.overagePolicy = model.policy.flatMap { OveragePolicy(rawValue: $0.rawValue) }
+        catalogue.config.overageLimit = try model.overageLimit.map(millicredits)
+        catalogue.config.zone = ZoneRules(
+            transitions: model.zone.changes.map {
+                (at: Instant(microseconds: $0.at * 1_000_000), offsetSeconds: Int32($0.offset))
+            }, initialOffsetSeconds: Int32(model.zone.first))
+        for (number, instant) in model.clocks { catalogue.testClocks[clockID(number)] = instant }
+        return catalogue
+    }
+}
+
+// MARK: - Commands
+
+extension ModelCommand {
+    func action(account: AccountID) throws -> AccountAction {
+        switch self {
+        case .grant(let grant):
+            .grant(
+                Ledger.Grant(
+                    credits: try Millicredits(grant.credits), source: BlockSource(rawValue: grant.source) ?? .topup,
+                    priority: grant.priority.map { Int16($0) }, expiry: try Translation.expiry(grant.expiry),
+                    featureKeys: try grant.features.map(Translation.feature),
+                    payment: grant.price.map { Payment(price: $0) }))
+        case .topUp(let topUp):
+            .topUp(
+                Ledger.TopUp(
+                    credits: try topUp.package.map { .package(try Translation.package($0)) }
+                        ?? .amount(try Millicredits(topUp.credits ?? 0)),
+                    payment: Payment(price: topUp.price, externalID: topUp.payment),
+                    priority: topUp.priority.map { Int16($0) }, expiry: try topUp.expiry.map(Translation.expiry),
+                    featureKeys: try topUp.features.map(Translation.feature)))
+        case .use(let use):
+            .use(
+                UsageEvent(
+                    featureKey: try Translation.feature(use.feature), measure: try Translation.measure(use.demand),
+                    attributes: Translation.attributes(use.attributes), occurredAt: use.occurredAt))
+        case .refund(let charge, let extent, let expiry):
+            .refund(
+                Refund(
+                    account: account, charge: charge, extent: try Self.extent(extent),
+                    compensationExpiry: try expiry.map(Translation.expiry)))
+        case .revoke(let block): .revoke(Revocation(block: Int32(block)))
+        case .adjust(let amount): .adjust(Adjustment(amount: try Millicredits(amount)))
+        case .transfer(let receiver, let credits):
+            .transfer(Transfer(receiver: try Translation.endUser(receiver), credits: try Millicredits(credits)))
+        case .reserve(let use, let ttl):
+            .reserve(
+                ReservationRequest(
+                    featureKey: try Translation.feature(use.feature),
+                    estimate: try Translation.demand(use.demand, use.attributes), ttlSeconds: ttl))
+        case .commit(let number, let demand, let shortfall):
+            .reservation(
+                Int32(number),
+                .commit(try Translation.demand(demand, [:]), shortfall: shortfall.flatMap(Shortfall.init(rawValue:))))
+        case .release(let number): .reservation(Int32(number), .release)
+        case .extend(let number, let ttl): .reservation(Int32(number), .extend(ttlSeconds: ttl))
+        case .progress(let number, let demand):
+            .reservation(Int32(number), .progress(try Translation.demand(demand, [:])))
+        case .createCap(let feature, let credits, let window):
+            .createSpendCap(
+                NewSpendCap(
+                    featureKey: try feature.map(Translation.feature), credits: try Millicredits(credits),
+                    window: try Translation.window(window)))
+        case .deleteCap(let number): .deleteSpendCap(Int32(number))
+        case .create(let settings): .createEndUser(try settings.change())
+        case .update(let settings): .updateEndUser(try settings.change())
+        case .advance: .advance
+        }
+    }
+
+    private static func extent(_ extent: ModelLedger.Extent) throws -> Refund.Extent {
+        switch extent {
+        case .rest: .rest
+        case .units(let units): .units(units)
+        case .credits(let credits): .credits(try Millicredits(credits))
+        }
+    }
+}
+
+extension ModelCommand.Settings {
+    fileprivate func change() throws -> EndUserChange {
+        var change = EndUserChange()
+        if let name { change.name = .set(name) }
+        if let policy { change.overagePolicy = .set(policy.flatMap { OveragePolicy(rawValue: $0.rawValue) }) }
+        if let limit { change.overageLimit = .set(try limit.map(Translation.millicredits)) }
+        if let overrides {
+            var grants: [FeatureKey: FeatureGrant] = [:]
+            for (name, override) in overrides {
+                grants[try Translation.feature(name)] =
+                    switch override {
+                    case .enabled(let isEnabled): .enabled(isEnabled)
+                    case .limit(let limit): .limit(limit)
+                    case .quota(let quota): .quota(try Translation.quota(quota))
+                    }
+            }
+            change.overrides = .set(grants)
+        }
+        change.testClock = clock.map(Translation.clockID)
+        return change
+    }
+}
+
+// MARK: - The core's values as the model's
+
+extension Outcome {
+    var reply: ModelReply {
+        switch self {
+        case .granted(let granted, _, _): .done([Int64(granted.block.number)])
+        case .used(let entry, _): .done([-entry.amount])
+        case .refunded(let result, _):
+            .done(
+                [result.refunded, result.overageReduced, result.forfeited]
+                    + result.compensation.map { Int64($0.block.number) })
+        case .revoked(_, let entry, _): .done([-(entry?.amount ?? 0)])
+        case .adjusted(_, let entry, _): .done([entry.amount])
+        case .transferred(let result, _): .done([-result.sent.amount])
+        case .reserved(let reservation, _): .done([Int64(reservation.number)])
+        case .reservationChanged(_, let change, _): .done([change.charged, change.returned, change.overage])
+        case .spendCapCreated(let cap): .done([Int64(cap.number)])
+        case .spendCapDeleted: .done([])
+        case .endUser(_, _, let isCreated): .done([isCreated ? 1 : 0])
+        case .advanced: .done([])
+        case .refused(let refusal): .refused(refusal.plain)
+        }
+    }
+}
+
+extension Refusal {
+    /// The reason as scripts and the model name it, with its figures.
+    var plain: ModelLedger.Refusal {
+        switch self {
+        case .occurredTooLongAgo(let instant, let now):
+            ModelLedger.Refusal("occurred_too_long_ago", instant.microseconds, now.microseconds)
+        case .occursInTheFuture(let instant, let now):
+            ModelLedger.Refusal("occurs_in_the_future", instant.microseconds, now.microseconds)
+        case .expiresInThePast(let instant, let now):
+            ModelLedger.Refusal("expires_in_the_past", instant.microseconds, now.microseconds)
+        case .unknownEndUser: ModelLedger.Refusal("unknown_end_user")
+        case .unknownPackage: ModelLedger.Refusal("unknown_package")
+        case .unknownReservation(let number): ModelLedger.Refusal("unknown_reservation", Int64(number))
+        case .unknownSpendCap(let number): ModelLedger.Refusal("unknown_spend_cap", Int64(number))
+        case .unknownBlock(let number): ModelLedger.Refusal("unknown_block", Int64(number))
+        case .unknownCharge(let sequence): ModelLedger.Refusal("unknown_charge", sequence)
+        case .unknownTestClock: ModelLedger.Refusal("unknown_test_clock")
+        case .testClockConflict: ModelLedger.Refusal("test_clock_conflict")
+        case .differentClocks: ModelLedger.Refusal("different_clocks")
+        case .tooMany: ModelLedger.Refusal("too_many")
+        case .wrongOverride: ModelLedger.Refusal("wrong_override")
+        case .reservationNotActive(let number): ModelLedger.Refusal("reservation_not_active", Int64(number))
+        case .paymentAlreadyApplied: ModelLedger.Refusal("payment_already_applied")
+        case .alreadyRefunded(let refundable): ModelLedger.Refusal("already_refunded", refundable)
+        case .unknownFeature: ModelLedger.Refusal("unknown_feature")
+        case .featureNotInPlan: ModelLedger.Refusal("feature_not_in_plan")
+        case .featureNotPriced: ModelLedger.Refusal("feature_not_priced")
+        case .wrongMeasure(.unitsExpected): ModelLedger.Refusal("units_expected")
+        case .wrongMeasure(.quantitiesExpected): ModelLedger.Refusal("quantities_expected")
+        case .wrongMeasure(.unknownDimension(let name)): ModelLedger.Refusal("unknown_dimension \(name)")
+        case .wrongMeasure(.creditsExpected): ModelLedger.Refusal("credits_expected")
+        case .amountOutOfRange: ModelLedger.Refusal("amount_out_of_range")
+        case .quotaExceeded: ModelLedger.Refusal("quota_exceeded")
+        case .spendCapReached(let state, _): ModelLedger.Refusal("spend_cap_reached", Int64(state.cap.number))
+        case .insufficientCredits(let effective, let spendable, let required):
+            .insufficient(effective: effective, spendable: spendable, required: required)
+        }
+    }
+}
+
+extension [Allocation] {
+    var shares: [ModelLedger.Share] { map { ModelLedger.Share(block: Int($0.block), amount: $0.amount) } }
+}
+
+extension Demand {
+    var plain: ModelDemand {
+        switch self {
+        case .measured(.units(let units), _): .units(units)
+        case .measured(.quantities(let quantities), _): .quantities(quantities)
+        case .credits(let credits): .credits(credits.rawValue)
+        }
+    }
+
+    var plainAttributes: [String: String] {
+        guard case .measured(_, let attributes) = self else { return [:] }
+        return attributes.plain
+    }
+}
+
+extension Attributes {
+    var plain: [String: String] {
+        values.compactMapValues { value in
+            if case .string(let text) = value { text } else { nil }
+        }
+    }
+}
+
+extension Entry {
+    var plain: ModelLedger.Entry {
+        var plain = ModelLedger.Entry(
+            sequence: sequence, type: type.rawValue, amount: amount, balanceAfter: balanceAfter,
+            allocation: allocations.shares)
+        plain.reservedDelta = reservedDelta
+        plain.overageDelta = overageDelta
+        plain.reservedAfter = reservedAfter
+        plain.overageAfter = overageAfter
+        plain.holds = holds.shares
+        plain.feature = cause.featureKey?.rawValue
+        plain.units = cause.units
+        plain.quantities = cause.details.quantities
+        plain.attributes = cause.details.attributes.plain
+        plain.version = cause.ruleID.map { Int($0.bits.low) }
+        plain.reservation = cause.reservation.map { Int($0) }
+        plain.refunds = cause.refunds
+        plain.counterparty = cause.details.counterparty?.rawValue
+        plain.payment = cause.details.externalPaymentID
+        plain.forfeited = cause.details.forfeited
+        plain.isDeadline = cause.details.isDeadline
+        plain.key = cause.idempotencyKey
+        plain.effectiveAt = effectiveAt
+        plain.recordedAt = recordedAt
+        return plain
+    }
+}
+
+extension GrantedBlock {
+    var plain: ModelLedger.Block {
+        var plain = ModelLedger.Block(
+            number: Int(block.number), original: block.original.rawValue, remaining: block.remaining.rawValue,
+            priority: Int64(block.priority), expiresAt: block.expiresAt, features: block.featureKeys.map(\.rawValue))
+        plain.isPaid = block.isPaid
+        plain.source = source.rawValue
+        plain.revokedAt = block.revokedAt
+        return plain
+    }
+}
+
+extension Reservation {
+    var plain: ModelLedger.Reservation {
+        var plain = ModelLedger.Reservation(
+            number: Int(number), feature: featureKey.rawValue, estimate: estimate.plain,
+            attributes: estimate.plainAttributes, version: ruleID.map { Int($0.bits.low) },
+            estimatedCost: estimatedCost.rawValue, holds: holds.shares, uncovered: uncovered.rawValue,
+            expiresAt: expiresAt, createdAt: createdAt)
+        plain.status = status.rawValue
+        plain.watermark = watermark?.plain
+        plain.charged = charged.rawValue
+        plain.finishedAt = finishedAt
+        return plain
+    }
+}

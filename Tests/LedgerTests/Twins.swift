@@ -1,0 +1,282 @@
+import Credits
+import Ledger
+import LedgerModel
+import Metering
+
+/// The same end users twice, in the core and in the model, and what is always true of them.
+struct Twins {
+    private(set) var core = CoreWorld()
+    private(set) var model: ModelWorld
+    private var auditors: [String: Auditor] = [:]
+    private var commandCount = 0
+
+    init(catalogue: ModelCatalogue) throws {
+        model = ModelWorld(catalogue: catalogue)
+        core.catalogue = try Translation.catalogue(catalogue)
+    }
+
+    /// Changes what the environment sells, or how it is set.
+    mutating func change(_ change: (inout ModelCatalogue) -> Void) throws {
+        change(&model.catalogue)
+        core.catalogue = try Translation.catalogue(model.catalogue)
+    }
+
+    /// What an end user's clock shows.
+    func time(of endUser: String, _ clock: Instant) -> Instant {
+        max(model.time(of: endUser, clock), model.ledger(endUser).now)
+    }
+
+    /// Ends the batch of an end user, so that the next command begins with what storage has.
+    mutating func commit(_ endUser: String) throws {
+        try core.commit(endUser)
+    }
+
+    /// Plays a command on both sides; what they answer, and what does not hold, in words.
+    mutating func play(
+        _ command: ModelCommand, by endUser: String, clock: Instant
+    ) throws -> (reply: ModelReply, problems: [String]) {
+        commandCount += 1
+        let key = "k\(commandCount)"
+        let (modelBefore, coreBefore) = (model, core)
+        let asked = try entitlement(for: command, of: endUser, clock)
+        let reply = model.apply(command, to: endUser, clock: clock, key: key)
+        let outcome = try core.apply(command, to: endUser, clock: clock, key: key)
+        var problems: [String] = []
+        if outcome.reply != reply { problems.append("the core says \(outcome.reply), the model \(reply)") }
+        if let asked, asked != Self.decision(outcome) {
+            problems.append("the check says \(asked), the debit \(outcome)")
+        }
+        var endUsers = [endUser]
+        if case .transfer(let other, _) = command { endUsers.append(other) }
+        for endUser in endUsers {
+            let before = try coreBefore.participant(endUser)
+            let after = try core.participant(endUser)
+            if case .refused(let refusal) = outcome {
+                problems += Self.changes(from: before, to: after, isBeforeTime: refusal.isOfClocks)
+            }
+            problems += try compare(endUser, since: modelBefore.ledger(endUser), before)
+        }
+        return (reply, problems)
+    }
+
+    // MARK: - A check and its debit
+
+    /// What a check says that is asked just before, in the words of `decision`; nil where no check asks the same.
+    private func entitlement(for command: ModelCommand, of endUser: String, _ clock: Instant) throws -> String? {
+        let (use, isNow): (ModelCommand.Use, Bool)
+        switch command {
+        case .use(let event): (use, isNow) = (event, event.occurredAt == nil)
+        case .reserve(let estimate, _): (use, isNow) = (estimate, true)
+        default: return nil
+        }
+        guard isNow, model.catalogue.features[use.feature].map({ $0.kind == .metered }) ?? true else { return nil }
+        let account = try core.advanced(endUser, clock)
+        let request = try request(use)
+        do throws(EntitlementFailure) {
+            let entitlement = try Entitlement.decide(
+                account: account, catalogue: core.catalogue, request: request,
+                now: account.present(clock: clock, catalogue: core.catalogue))
+            return entitlement.denial?.rawValue ?? "allowed for \(entitlement.cost?.rawValue ?? 0)"
+        } catch {
+            switch error {
+            case .outOfRange: return "amount_out_of_range"
+            case .wrongMeasure(let measure): return Refusal.wrongMeasure(measure).plain.code
+            }
+        }
+    }
+
+    private func request(_ use: ModelCommand.Use) throws -> EntitlementRequest {
+        EntitlementRequest(
+            feature: try Translation.feature(use.feature),
+            demand: try Translation.demand(use.demand, use.attributes))
+    }
+
+    private static func decision(_ outcome: Outcome) -> String {
+        switch outcome {
+        case .used(let entry, _): "allowed for \(-entry.amount)"
+        case .reserved(let reservation, _): "allowed for \(reservation.estimatedCost.rawValue)"
+        case .refused(let refusal): refusal.plain.code
+        default: "\(outcome)"
+        }
+    }
+
+    /// Asks both sides whether so much may be used now, and the core whether the most that it names is the most.
+    func check(
+        _ use: ModelCommand.Use, by endUser: String, clock: Instant
+    ) throws -> (answer: ModelLedger.Answer?, problems: [String]) {
+        var expected: ModelLedger.Answer?
+        var refused: String?
+        do throws(ModelLedger.Refusal) {
+            let ledger = model.advanced(endUser, clock)
+            expected = try ledger.check(use.feature, use.demand, attributes: use.attributes)
+        } catch {
+            refused = error.code
+        }
+        let account = try core.advanced(endUser, clock)
+        let now = account.present(clock: clock, catalogue: core.catalogue)
+        func decide(_ demand: ModelDemand) throws -> Entitlement {
+            var asked = use
+            asked.demand = demand
+            return try Entitlement.decide(
+                account: account, catalogue: core.catalogue, request: try request(asked), now: now)
+        }
+        var problems: [String] = []
+        do {
+            let entitlement = try decide(use.demand)
+            let answer = ModelLedger.Answer(
+                reason: entitlement.denial?.rawValue, cost: entitlement.cost?.rawValue,
+                spendable: entitlement.spendable, affordable: entitlement.affordableUnits)
+            if answer != expected {
+                problems.append("a check of \(use): the core says \(answer), the model \(expected as Any)")
+            }
+            if let most = answer.affordable, most > 0 || answer.reason == nil {
+                if (try? decide(.units(most)))?.isAllowed != true {
+                    problems.append("\(use.feature): \(most) are said to be affordable and are not allowed")
+                }
+                if most < Millicredits.limit, (try? decide(.units(most + 1)))?.isAllowed == true {
+                    problems.append("\(use.feature): \(most) are said to be affordable, and one more is allowed")
+                }
+            }
+        } catch let failure as EntitlementFailure {
+            let said =
+                switch failure {
+                case .outOfRange: "amount_out_of_range"
+                case .wrongMeasure(let measure): Refusal.wrongMeasure(measure).plain.code
+                }
+            if said != refused {
+                problems.append("a check of \(use): the core says \(said), the model \(refused ?? "\(expected as Any)")")
+            }
+        }
+        return (expected, problems)
+    }
+
+    /// Takes the core's account to an instant in one step and in steps of the given lengths.
+    func compareSteps(of endUser: String, to clock: Instant, _ steps: [Int64]) throws -> [String] {
+        let draft = try core.participant(endUser).draft
+        let end = draft.account.present(clock: clock, catalogue: core.catalogue)
+        guard draft.account.hasDue(at: end) else { return [] }
+        var (once, often) = (draft, draft)
+        once.advance(to: end)
+        var time = draft.account.dueAt ?? end
+        for step in steps where time < end {
+            often.advance(to: time)
+            time = Instant(microseconds: time.microseconds + step)
+        }
+        often.advance(to: end)
+        let stripped = [once, often].map { draft in
+            draft.entries.map { entry in
+                var plain = entry.plain
+                plain.recordedAt = nil
+                return plain
+            }
+        }
+        let isSame =
+            stripped[0] == stripped[1] && once.account.blocks == often.account.blocks
+            && once.account.balances == often.account.balances && Self.open(once.account.counters, end) == Self.open(often.account.counters, end)
+            && once.account.reservations == often.account.reservations
+            && once.changedReservations == often.changedReservations && once.changedBlocks == often.changedBlocks
+        return isSame ? [] : ["\(endUser): one step of time and many differ"]
+    }
+
+    /// Without the windows that are over: they count as none, whoever still knows of them.
+    private static func open(_ counters: UsageCounters, _ now: Instant) -> UsageCounters {
+        UsageCounters(
+            quotas: counters.quotas.filter { $0.value.window.end > now },
+            periods: counters.periods.mapValues { $0.filter { $0.value.window.end > now } }.filter { !$0.value.isEmpty },
+            caps: counters.caps.filter { $0.value.window.end > now })
+    }
+
+    // MARK: - What is compared
+
+    /// A refusal changes nothing but what time had done by then.
+    private static func changes(
+        from before: CoreWorld.Participant, to after: CoreWorld.Participant, isBeforeTime: Bool
+    ) -> [String] {
+        var untouched = before.draft
+        if !isBeforeTime { untouched.advance(to: after.draft.account.advancedTo) }
+        untouched.history = after.draft.history
+        return untouched == after.draft ? [] : ["a refusal changed something"]
+    }
+
+    /// Compares all that a command can have changed of an end user.
+    private mutating func compare(
+        _ endUser: String, since before: ModelLedger, _ coreBefore: CoreWorld.Participant
+    ) throws -> [String] {
+        let (ledger, participant) = (model.ledger(endUser), try core.participant(endUser))
+        let account = participant.draft.account
+        var comparison = Comparison(endUser: endUser)
+        comparison.expect(account.balance.rawValue, ledger.balance, "balance")
+        comparison.expect(account.reserved.rawValue, ledger.reserved, "reserved")
+        comparison.expect(account.overage.rawValue, ledger.overage, "overage")
+        comparison.expect(account.lifetimeGranted.rawValue, ledger.lifetime, "lifetime granted")
+        comparison.expect(Int(account.version), ledger.entries.count, "version")
+        comparison.expect(account.advancedTo, ledger.now, "clock of the account")
+        comparison.expect(participant.draft.profile != nil, ledger.exists, "existence")
+        comparison.expect(account.dueAt, ledger.due, "next instant")
+        comparison.expect(account.blocks.map { Int($0.number) }, ledger.burnOrder.map(\.number), "burn order")
+        comparison.expect(account.settings.caps.map { Int($0.number) }, ledger.caps.map(\.number), "caps")
+        let (blocks, reservations) = (participant.blocks, participant.reservations)
+        comparison.expect(blocks.count, ledger.blocks.count, "blocks ever")
+        comparison.expect(reservations.count, ledger.reservations.count, "reservations ever")
+        for (granted, var expected) in zip(blocks, ledger.blocks) {
+            expected.hasExpired = false
+            comparison.expect(granted.plain, expected, "block \(expected.number)")
+            comparison.expect(granted.block.held.rawValue, ledger.held(expected.number), "held of \(expected.number)")
+        }
+        for (reservation, expected) in zip(reservations, ledger.reservations) {
+            comparison.expect(reservation.plain, expected, "reservation \(expected.number)")
+        }
+        let count = before.entries.count
+        let written = participant.draft.entries.suffix(max(0, Int(account.version) - count))
+        comparison.compare(written.map(\.plain), Array(ledger.entries.dropFirst(count)))
+        comparison.compareWindows(account, ledger, core.catalogue)
+        var auditor = try auditors[endUser] ?? Auditor(opening: CoreWorld().participant(endUser).draft.account)
+        comparison.problems += auditor.audit(written, of: participant.draft, blocks: blocks)
+        auditors[endUser] = auditor
+        return comparison.problems
+    }
+}
+
+extension Refusal {
+    /// Whether it is said before time is looked at.
+    fileprivate var isOfClocks: Bool { self == .testClockConflict || plain.code == "unknown_test_clock" }
+}
+
+/// What the core has and what the model has of one end user.
+private struct Comparison {
+    let endUser: String
+    var problems: [String] = []
+
+    init(endUser: String) {
+        self.endUser = endUser
+    }
+
+    mutating func expect<Value: Equatable>(_ core: Value, _ model: Value, _ what: String) {
+        if core != model { problems.append("\(endUser), \(what): the core has \(core), the model \(model)") }
+    }
+
+    mutating func compare(_ core: [ModelLedger.Entry], _ model: [ModelLedger.Entry]) {
+        expect(core.count, model.count, "new entries")
+        for (entry, expected) in zip(core, model) where entry != expected {
+            problems.append("\(endUser): the core has\n  \(entry), the model\n  \(expected)")
+        }
+    }
+
+    mutating func compareWindows(_ account: Account, _ ledger: ModelLedger, _ catalogue: Catalogue) {
+        guard ledger.now.microseconds != .min else { return }
+        for (name, feature) in ledger.catalogue.features where feature.kind == .metered {
+            guard let quota = ledger.quota(of: name), let key = FeatureKey(name) else { continue }
+            guard let translated = try? Translation.quota(quota) else { continue }
+            let state = account.counters.state(
+                of: translated, feature: key, zone: catalogue.config.zone, now: account.advancedTo)
+            let (used, start, end) = ledger.used(of: quota, name)
+            expect(
+                [state.used, state.window.start.microseconds, state.window.end.microseconds],
+                [used, start.microseconds, end.microseconds], "quota of \(name)")
+        }
+        for (cap, expected) in zip(account.settings.caps, ledger.caps) {
+            let state = account.counters.state(of: cap, zone: catalogue.config.zone, now: account.advancedTo)
+            expect(state.spent, ledger.spent(expected), "cap \(expected.number)")
+        }
+    }
+}
