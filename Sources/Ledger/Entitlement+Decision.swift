@@ -53,7 +53,6 @@ extension Entitlement {
         switch request.demand {
         case .credits(let credits):
             cost = credits
-            ruleID = rule?.id
         case .measured(let measure, let attributes):
             guard let rule else {
                 guard case .units = measure else { throw .wrongMeasure(.unitsExpected) }
