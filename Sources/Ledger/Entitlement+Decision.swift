@@ -27,7 +27,7 @@ extension Entitlement {
         case .limit:
             if case .limit(let number) = override { entitlement.limit = number }
             entitlement.affordableUnits = entitlement.limit ?? Millicredits.limit
-            if request.demand.units > entitlement.affordableUnits ?? 0 { entitlement.denial = .quotaExceeded }
+            if let limit = entitlement.limit, request.demand.units > limit { entitlement.denial = .quotaExceeded }
         case .metered:
             try entitlement.meter(request, quota: known.quota(override), account, catalogue, now: now)
         }
@@ -53,7 +53,6 @@ extension Entitlement {
         switch request.demand {
         case .credits(let credits):
             cost = credits
-            ruleID = rule?.id
         case .measured(let measure, let attributes):
             guard let rule else {
                 guard case .units = measure else { throw .wrongMeasure(.unitsExpected) }
