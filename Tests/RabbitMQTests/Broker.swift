@@ -2,6 +2,7 @@ import Glibc
 import Logging
 import RabbitMQ
 import Synchronization
+import TCPProxy
 import Testing
 
 /// The broker that the tests use, and what they make there.
