@@ -186,6 +186,7 @@ let package = Package(
             swiftSettings: settings),
         // What tests and the torture share: the written rules as a model, and programs that run beside.
         .target(name: "LedgerModel", dependencies: ["Credits"], path: "Tests/LedgerModel", swiftSettings: settings),
+        .target(name: "TCPProxy", path: "Tests/TCPProxy", swiftSettings: settings),
         .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),
         .executableTarget(
             name: "Torture",
@@ -202,7 +203,7 @@ let package = Package(
             dependencies: [
                 "API", "APINode", "ChildProcesses", "Credits", "EntitlementNode", "JSON", "LedgerModel", "LedgerNode",
                 "Messaging", "Postgres", "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SchedulerNode",
-                "SeededRandom", "Storage", logging, nioCore, nioHTTP1, nioSSL,
+                "SeededRandom", "Storage", "TCPProxy", logging, nioCore, nioHTTP1, nioSSL,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),
         .testTarget(
@@ -231,13 +232,13 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Representations", "Storage",
-                logging,
+                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Representations",
+                "SeededRandom", "Storage", logging,
             ], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TLSEndpoint"], swiftSettings: settings),
         .testTarget(
-            name: "RabbitMQTests", dependencies: ["RabbitMQ", "TLSEndpoint", logging], swiftSettings: settings),
+            name: "RabbitMQTests", dependencies: ["RabbitMQ", "TCPProxy", "TLSEndpoint", logging], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -37,6 +37,10 @@ create index entries_reservation on entries (environment_id, account_id, reserva
 create index entries_settling on entries (environment_id, account_id, sequence)
     where overage_delta < 0 or refunds is not null;
 
+-- What has come in up to a past instant.
+create index entries_incoming on entries (environment_id, account_id, sequence) include (amount)
+    where amount > 0 and type in ('grant', 'adjust', 'transfer');
+
 -- Which blocks have expired, and are not just spent.
 create index entries_expired on entries (environment_id, account_id) where type = 'expire';
 

@@ -22,9 +22,7 @@ package enum SchemaMigrations {
             sql: text(PackageResources._008_catalogue_sql),
             assertion: text(PackageResources._008_catalogue_after_sql)),
         Migration(
-            name: "0009_complete_ledger",
-            sql: text(PackageResources._009_complete_ledger_sql),
-            assertion: text(PackageResources._008_catalogue_after_sql)),
+            name: "0009_complete_ledger", sql: text(PackageResources._009_complete_ledger_sql), assertion: nil),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -65,7 +65,7 @@ extension CommandIdentity {
     }
 
     /// The first 128 bits of SHA-256.
-    private static func digest(_ bytes: [UInt8]) -> Bits128 {
+    static func digest(_ bytes: [UInt8]) -> Bits128 {
         SHA256.hash(data: bytes).withUnsafeBytes { digest in
             Bits128(
                 high: UInt64(bigEndian: digest.loadUnaligned(fromByteOffset: 0, as: UInt64.self)),
@@ -135,8 +135,10 @@ struct Mutations: Sendable {
     }
 
     static func response(_ result: CommandResult, body: [UInt8]) -> Response {
-        var response = Response.json(
-            body, status: Int(result.status), isProblem: !result.isSuccess)
+        var response =
+            result.status == 204
+            ? Response(status: .noContent)
+            : Response.json(body, status: Int(result.status), isProblem: !result.isSuccess)
         response.headers[.position] = PositionToken.text(result.position)
         if result.isReplay { response.headers[.idempotentReplayed] = "true" }
         return response

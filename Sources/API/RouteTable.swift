@@ -65,6 +65,10 @@ struct RouteTable {
         add(.patch, path, access, handler)
     }
 
+    mutating func delete(_ path: String, _ access: Access, use handler: @escaping Handler) {
+        add(.delete, path, access, handler)
+    }
+
     private mutating func add(
         _ method: HTTPRequest.Method, _ path: String, _ access: Access, _ handler: @escaping Handler
     ) {

@@ -53,6 +53,8 @@ extension Entitlement {
         switch request.demand {
         case .credits(let credits):
             cost = credits
+            // What is reserved in credits may be committed in units, by the rule of now.
+            ruleID = rule?.id
         case .measured(let measure, let attributes):
             guard let rule else {
                 guard case .units = measure else { throw .wrongMeasure(.unitsExpected) }

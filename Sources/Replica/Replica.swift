@@ -84,6 +84,11 @@ package final class Replica: Service {
         map?.account(key)
     }
 
+    /// The end user whose account has a number; nil for an account of another environment, and for one that is not known.
+    package func endUserID(of account: AccountID, in environmentID: EnvironmentID) -> EndUserID? {
+        map?.endUserID(of: account, in: environmentID)
+    }
+
     /// What an environment sells.
     package func catalogue(_ environmentID: EnvironmentID) -> Catalogue? {
         map?.catalogue(environmentID)

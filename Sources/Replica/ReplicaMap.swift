@@ -29,6 +29,13 @@ final class ReplicaMap: Sendable {
         stripes[Self.stripe(of: key)].accounts.withLock { $0[key]?.account }
     }
 
+    func endUserID(of account: AccountID, in environmentID: EnvironmentID) -> EndUserID? {
+        guard let known = byID.withLock({ $0[account] }) else { return nil }
+        return stripes[known.stripe].accounts.withLock { _ in
+            known.row.key.environmentID == environmentID ? known.row.key.endUserID : nil
+        }
+    }
+
     func catalogue(_ environmentID: EnvironmentID) -> Catalogue? {
         environments.withLock { $0[environmentID]?.catalogue }
     }

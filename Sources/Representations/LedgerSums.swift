@@ -1,4 +1,5 @@
 package import Credits
+package import JSON
 package import Ledger
 
 /// How an account stood after one of its entries.
@@ -92,18 +93,30 @@ package struct UsageTotal: Hashable, Sendable {
     package let day: String?
     /// Nil unless grouped by feature.
     package let featureKey: FeatureKey?
-    /// How many charges.
-    package let events: Int64
+    /// How many entries charged: a reservation with progress has several.
+    package let charges: Int64
     /// At most `Int64.max`.
     package let units: Int64
     /// mc; at most `Int64.max`.
     package let cost: Int64
 
-    package init(day: String?, featureKey: FeatureKey?, events: Int64, units: Int64, cost: Int64) {
+    package init(day: String?, featureKey: FeatureKey?, charges: Int64, units: Int64, cost: Int64) {
         self.day = day
         self.featureKey = featureKey
-        self.events = events
+        self.charges = charges
         self.units = units
         self.cost = cost
+    }
+}
+
+extension JSONWriter {
+    package mutating func usageTotal(_ total: UsageTotal) {
+        beginObject()
+        member("day", total.day)
+        member("feature_key", total.featureKey?.rawValue)
+        member("charges", total.charges)
+        member("units", total.units)
+        member("cost", total.cost)
+        endObject()
     }
 }

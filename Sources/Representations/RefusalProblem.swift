@@ -117,18 +117,9 @@ extension Problem {
     /// A demand that its rule cannot price.
     package init(_ wrong: Refusal.WrongMeasure) {
         switch wrong {
-        case .unitsExpected:
-            self.init(
-                at: "/quantities", "must be units instead",
-                "The feature is priced by units. Send units, not quantities.")
-        case .quantitiesExpected:
-            self.init(
-                at: "/units", "must be quantities instead",
-                "The feature is priced by dimensions. Send quantities, such as {\"input_tokens\": 1}, not units.")
-        case .unknownDimension(let name):
-            let token = name.replacing("~", with: "~0").replacing("/", with: "~1")
-            self.init(
-                at: "/quantities/\(token)", "is not a dimension of the rule", "The rule has no dimension \(name).")
+        case .unitsExpected: self.init(PricingFailure.unitsExpected)
+        case .quantitiesExpected: self.init(PricingFailure.quantitiesExpected)
+        case .unknownDimension(let name): self.init(PricingFailure.unknownDimension(name))
         case .creditsExpected:
             self.init(
                 at: "/credits", "is required",

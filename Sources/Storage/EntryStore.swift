@@ -65,6 +65,9 @@ package enum EntryStore {
         ].map { "\(alias).\($0)" }.joined(separator: ", ")
     }
 
+    /// How many columns that is.
+    static let columnCount = 26
+
     /// Entries by account and sequence, in no order.
     package static func find(
         _ keys: [EntryKey], on connection: PostgresConnection

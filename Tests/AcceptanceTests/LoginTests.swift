@@ -16,6 +16,7 @@ extension Acceptance.Processes {
                     ("login_ledger_\(suffix)", "IN ROLE quotastack_ledger"),
                     ("login_api_\(suffix)", "REPLICATION IN ROLE quotastack_api, quotastack_replica"),
                     ("login_entitlements_\(suffix)", "REPLICATION IN ROLE quotastack_replica"),
+                    ("login_scheduler_\(suffix)", "IN ROLE quotastack_scheduler"),
                     ("login_operator_\(suffix)", "IN ROLE quotastack_operator"),
                 ]) {
                     let ledger = try installation.node("quotastack-ledger")
@@ -24,6 +25,9 @@ extension Acceptance.Processes {
                     try await api.start(try url("api"))
                     let checks = try installation.node("quotastack-entitlements")
                     try await checks.start(try url("entitlements"))
+
+                    let scheduler = try installation.node("quotastack-scheduler")
+                    try await scheduler.start(try url("scheduler"))
 
                     let client = try await installation.makeTenant(through: api).test
                     try await client.sell("api", unitCost: 10)
@@ -36,9 +40,12 @@ extension Acceptance.Processes {
                     try await waitUntil("the entitlement node has seen the use", within: 10) {
                         try await beside.check("alice", "api")["balance"] == 90
                     }
+                    try await waitUntil("the scheduler is at work") {
+                        try await scheduler.metric("quotastack_scheduler_active") == 1
+                    }
                     #expect(try await installation.run("verify", with: try url("operator")).status == 0)
 
-                    for (login, role) in [("api", "operator"), ("ledger", "operator")] {
+                    for (login, role) in [("api", "operator"), ("ledger", "operator"), ("scheduler", "operator")] {
                         let refused = try await installation.run("verify", with: try url(login))
                         #expect(refused.status != 0)
                         #expect(refused.output.contains("permission denied to set role \"quotastack_\(role)\""))
@@ -46,6 +53,7 @@ extension Acceptance.Processes {
                     #expect(await api.stop() == 0)
                     #expect(await checks.stop() == 0)
                     #expect(await ledger.stop() == 0)
+                    #expect(await scheduler.stop() == 0)
                 }
             }
         }

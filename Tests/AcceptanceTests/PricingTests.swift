@@ -89,6 +89,82 @@ extension Acceptance {
             }
         }
 
+        @Test("Quantities and attributes are priced alike by a check, a use, a batch and the preview")
+        func dimensions() async throws {
+            let client = try await makeTenant().test
+            try await client.post("/v1/features", ["key": "llm", "name": "L", "type": "metered"]).expect(201)
+            let rule = try await client.post(
+                "/v1/metering-rules",
+                [
+                    "feature_key": "llm",
+                    "price_rows": [
+                        [
+                            "match": ["model": "large"],
+                            "dimensions": [
+                                "input": ["model": "per_unit", "unit_cost": 3, "per_units": 1_000],
+                                "output": ["model": "per_unit", "unit_cost": 15, "per_units": 1_000],
+                            ],
+                        ],
+                        ["match": ["model": "tiny"], "model": "flat", "amount": 2],
+                    ],
+                ]
+            ).expect(201)
+            try await client.grant("alice", 1_000).expect(201)
+            let large: JSONValue = ["quantities": ["input": 1_001, "output": 2_000], "attributes": ["model": "large"]]
+            let tiny: JSONValue = ["units": 7, "attributes": ["model": "tiny", "region": "eu"]]
+            var balance: Int64 = 1_000
+            for (event, cost) in [(large, Int64(34)), (tiny, 2)] {
+                let named = event.with("end_user_id", "alice").with("feature_key", "llm")
+                let preview = try await client.post(
+                    "/v1/metering-rules/preview", event.with("rule_id", .string(try rule.text("id"))))
+                #expect(preview.expect(200)["cost"]?.integer == cost)
+                let check = try await client.post("/v1/entitlements/check", named).expect(200)
+                #expect(check["allowed"] == true && check["estimated_cost"]?.integer == cost)
+                #expect(try await client.post("/v1/usage", named).expect(201)["cost"]?.integer == cost)
+                try await client.post("/v1/usage/batch", ["events": [named]]).expect(200)
+                balance -= 2 * cost
+                #expect(try await client.balance("alice")["balance"]?.integer == balance)
+            }
+            let bare: JSONValue = ["end_user_id": "alice", "feature_key": "llm"]
+            let refusals: [(JSONValue, Int, String)] = [
+                (bare, 409, "feature_not_priced"),
+                (bare.with("attributes", ["model": "huge"]), 409, "feature_not_priced"),
+                (bare.with("attributes", ["model": "large"]), 400, "invalid_request"),
+                (bare.with("attributes", ["model": "tiny"]).with("quantities", ["input": 1]), 400, "invalid_request"),
+                (
+                    bare.with("attributes", ["model": "large"]).with("quantities", ["other": 1]), 400,
+                    "invalid_request"
+                ),
+            ]
+            for (event, status, code) in refusals {
+                try await client.post("/v1/usage", event).expect(status, code, "\(event)")
+            }
+            #expect(try await client.balance("alice")["balance"]?.integer == balance)
+        }
+
+        @Test("Tiers over a period go on from use to use, for each end user alone, and a check knows where they are")
+        func period() async throws {
+            let client = try await makeTenant().test
+            try await client.post("/v1/features", ["key": "api", "name": "A", "type": "metered"]).expect(201)
+            let tiers: JSONValue = [
+                ["up_to": 10, "unit_cost": 10], ["up_to": .null, "unit_cost": 1, "flat_fee": 100],
+            ]
+            try await client.post(
+                "/v1/metering-rules",
+                ["feature_key": "api", "model": "graduated", "scope": "period", "tiers": tiers]
+            ).expect(201)
+            for user in ["alice", "bob"] {
+                try await client.grant(user, 300).expect(201)
+                #expect(try await client.use(user, "api", 8).expect(201)["cost"] == 80)
+                let check = try await client.check(user, "api", 4).expect(200)
+                #expect(check["estimated_cost"] == 122)
+                #expect(check["affordable_units"] == 102)
+                #expect(try await client.use(user, "api", 4).expect(201)["cost"] == 122)
+                #expect(try await client.use(user, "api", 99).expect(402)["required"] == 99)
+                #expect(try await client.use(user, "api", 98).expect(201)["cost"] == 98)
+            }
+        }
+
         @Test("A preview says what an event costs and why, by a rule that is there or by one that is not")
         func preview() async throws {
             let client = try await makeTenant().test

@@ -2,6 +2,7 @@ import Credits
 import Glibc
 import JSON
 import Postgres
+import TCPProxy
 import Testing
 
 extension Acceptance.Processes {
@@ -80,6 +81,44 @@ extension Acceptance.Processes {
                 _ = try await installation.startNodes("quotastack-scheduler", 1)
                 try await waitUntil("every expiry is written") { try await expiries(installation).count == 20 }
                 #expect(try await client.balance("user-0").expect(200)["version"] == 2)
+            }
+        }
+
+        @Test(
+            "A scheduler that loses the broker leaves the work to another, and alone it goes on when the broker is back"
+        )
+        func brokerAway() async throws {
+            try await withInstallation(serves: false) { installation in
+                let proxy = Proxy(target: installation.amqp.port)
+                defer { proxy.end() }
+                let api = try await installation.startNodes("quotastack-api", 1)[0]
+                _ = try await installation.startNodes("quotastack-ledger", 1)
+                let client = try await installation.makeTenant(through: api).test
+                let first = try installation.node("quotastack-scheduler")
+                try await first.start(["AMQP_URL": try installation.amqpURL(port: proxy.port)])
+                try await waitUntil("the first is at work") { try await isActive(first) }
+
+                // Alone: what falls due meanwhile is sent afterwards.
+                proxy.freeze()
+                proxy.cut()
+                try await client.grant("alice", 1, expiresAfter: "PT1S").expect(201)
+                try await waitUntil("it is not ready") {
+                    try await Client(url: first.url, key: nil).get("/readyz").status == 503
+                }
+                #expect(try await expiries(installation).isEmpty)
+                proxy.thaw()
+                try await waitUntil("the expiry is written") { try await expiries(installation).count == 1 }
+
+                let second = try await installation.startNodes("quotastack-scheduler", 1)[0]
+                proxy.freeze()
+                proxy.cut()
+                try await client.grant("alice", 2, expiresAfter: "PT1S").expect(201)
+                try await waitUntil("the second writes it") { try await expiries(installation).count == 2 }
+                #expect(try await isActive(second))
+                proxy.thaw()
+                try await waitUntil("the first is ready") {
+                    try await Client(url: first.url, key: nil).get("/readyz").status == 200
+                }
             }
         }
 

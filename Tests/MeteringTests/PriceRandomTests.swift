@@ -6,12 +6,12 @@ import Testing
 @Suite("Random prices are those of counting unit by unit")
 struct PriceRandomTests {
     private static let limit = Millicredits.limit
-    private static let most = 400
+    private static let most = 250
 
     @Test("The cost and what funds afford are those of counting", arguments: [1, 2, 3, 4] as [UInt64])
     func counting(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
-        for _ in 0..<300 {
+        for _ in 0..<150 {
             let model = try random.smallModel()
             let used = Int64.random(in: 0...40, using: &random)
             let usage = PeriodUsage(used: ["": used])
@@ -25,10 +25,17 @@ struct PriceRandomTests {
             for funds in Int64(0)...40 {
                 guard let affordable = counted.lastIndex(where: { $0 <= funds }) else { continue }
                 // What is affordable to the last is so without end: it is flat, free or in a package that reaches there.
-                guard affordable < Self.most else { continue }
+                if affordable < Self.most {
+                    try #require(
+                        price.affordableUnits(funds: funds, attributes: .none, used: usage) == Int64(affordable),
+                        "seed \(seed): \(funds) mc after \(used) of \(model)")
+                }
+                let ceiling = Int.random(in: 0...Self.most, using: &random)
                 try #require(
-                    price.affordableUnits(funds: funds, attributes: .none, used: usage) == Int64(affordable),
-                    "seed \(seed): \(funds) mc after \(used) of \(model)")
+                    price.affordableUnits(
+                        funds: funds, ceiling: Int64(ceiling), attributes: .none, used: usage)
+                        == counted[...ceiling].lastIndex { $0 <= funds }.map { Int64($0) },
+                    "seed \(seed): \(funds) mc, at most \(ceiling) units, after \(used) of \(model)")
             }
         }
     }
@@ -70,6 +77,33 @@ struct PriceRandomTests {
             }
             let whole = try price.priced(.units(usage.used[""] ?? 0), attributes: .none, used: PeriodUsage())
             try #require(whole.cost.rawValue == total, "seed \(seed)")
+        }
+    }
+
+    @Test("An event that grows costs in the end what it would have cost at once", arguments: [15, 16] as [UInt64])
+    func growth(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        for _ in 0..<500 {
+            let models = [try random.smallModel(), try random.smallModel()]
+            let price = Price(dimensions: ["a": models[0], "b": models[1]])
+            let start = PeriodUsage(used: ["a": Int64.random(in: 0...20, using: &random), "b": 3])
+            var usage = start
+            var reached: [String: Int64] = [:]
+            var before: Measure?
+            var total: Int64 = 0
+            for _ in 0..<5 {
+                for name in ["a", "b"] { reached[name, default: 0] += Int64.random(in: 0...9, using: &random) }
+                let growth = try price.growth(
+                    from: before, to: .quantities(reached), attributes: .none, used: usage)
+                total += growth.cost.rawValue
+                usage.used.merge(growth.periodUnits) { $0 + $1 }
+                before = .quantities(reached)
+            }
+            let whole = try price.priced(.quantities(reached), attributes: .none, used: start)
+            try #require(whole.cost.rawValue == total, "seed \(seed): \(reached) of \(models)")
+            for (name, units) in whole.periodUnits {
+                try #require(usage.used[name] == (start.used[name] ?? 0) + units, "seed \(seed)")
+            }
         }
     }
 

@@ -1,6 +1,9 @@
+import Glibc
 import Logging
 import RabbitMQ
+import TCPProxy
 import Synchronization
+import TCPProxy
 import Testing
 
 /// The broker that the tests use, and what they make there.
@@ -184,3 +187,7 @@ struct RunningConsumer {
 }
 
 func text(_ delivery: AMQPDelivery) -> String { String(decoding: delivery.body, as: UTF8.self) }
+
+func environment(_ name: String) -> String? {
+    getenv(name).map { String(cString: $0) }
+}

@@ -1,4 +1,5 @@
 import RabbitMQ
+import TCPProxy
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct PublisherTests {

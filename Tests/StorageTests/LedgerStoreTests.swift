@@ -16,7 +16,7 @@ struct LedgerStoreTests {
             restricted.featureKeys = [books.feature]
             restricted.metadata = Metadata(canonicalJSON: #"{"a":1}"#)
             try await books.apply([.grant(restricted), try books.grant(70), books.use], to: "alice")
-            let first = try await LedgerStore.load([try books.key("alice")], commands: [], on: connection)
+            let first = try await LedgerStore.load([try books.key("alice")], on: connection)
             try await LedgerStore.write(first.accounts, decided: [], on: connection)
             let account = first.accounts[0].account
             #expect(account.version == 3)
@@ -51,13 +51,13 @@ struct LedgerStoreTests {
         try await withDatabase { connection, _ in
             let books = try await Books(connection)
             let keys = try (0..<100).map { try books.key("user_\($0)") }
-            var loaded = try await LedgerStore.load(keys, commands: [], on: connection)
+            var loaded = try await LedgerStore.load(keys, on: connection)
             for index in keys.indices {
                 _ = loaded.accounts[index].apply(
                     try books.grant(Int64(index + 1)), idempotencyKey: nil, catalogue: books.catalogue, now: loaded.now)
             }
             try await LedgerStore.write(loaded.accounts, decided: [], on: connection)
-            let again = try await LedgerStore.load(keys.reversed(), commands: [], on: connection)
+            let again = try await LedgerStore.load(keys.reversed(), on: connection)
             try await LedgerStore.write(again.accounts, decided: [], on: connection)
             #expect(again.accounts.map(\.account.endUserID) == keys.reversed().map(\.endUserID))
             #expect(again.accounts.map(\.account.balance.rawValue) == (1...100).reversed())
@@ -73,7 +73,10 @@ struct LedgerStoreTests {
                 key: key, fingerprint: Bits128(high: 3, low: 4), status: 402, accountID: nil, revision: 0,
                 answer: .body([1, 2]), decidedAt: Instant(microseconds: 0), action: .grantCredits,
                 actor: Actor(keyID: Bits128(high: 5, low: 6), address: "192.0.2.1"), requestID: "req_1")
-            _ = try await LedgerStore.load([try books.key("alice")], commands: [key], on: connection)
+            var needs = BatchNeeds()
+            needs.commands = [key]
+            let loaded = try await LedgerStore.load([try books.key("alice")], needs: needs, on: connection)
+            #expect(loaded.decided.isEmpty)
             try await LedgerStore.write([], decided: [decision], on: connection)
             let found = try await CommandStore.find(key, on: connection)
             #expect(found?.status == 402)

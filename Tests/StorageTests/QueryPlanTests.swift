@@ -24,7 +24,20 @@ struct QueryPlanTests {
                 (CommandStore.loadDecided, [.int32s([1]), .uuids([PostgresUUID(high: 1, low: 2)])]),
                 (
                     LedgerStore.updateBlocksStatement,
-                    ids + [.int32s([1]), .int64s([900]), .int64s([0])]
+                    ids + [.int32s([1]), .int64s([900]), .int64s([0]), .nullableTimestamps(microseconds: [nil])]
+                ),
+                (LedgerStore.loadActiveReservations, ids),
+                (LedgerStore.loadCharges, ids + [.int64s([1])]),
+                (LedgerStore.loadSettling, ids + [.int64s([1])]),
+                (LedgerStore.loadNamedBlocks, ids + [.int64s([1])] + ids + [.int64s([1])]),
+                (PaymentStore.findStatement, [.int32s([1]), .texts(["pay_1"])]),
+                (
+                    ReservationStore.updateStatement,
+                    ids + [
+                        .int32s([1]), .texts(["released"]), .texts(["{}"]), .texts(["{}"]), .int64s([0]), .int64s([0]),
+                        .nullableTexts([nil]), .int64s([0]), .timestamps(microseconds: [0]),
+                        .nullableTimestamps(microseconds: [0]),
+                    ]
                 ),
             ]
             for (statement, values) in statements {
@@ -33,6 +46,24 @@ struct QueryPlanTests {
                 #expect(plan.contains("Index"), "\(plan)")
                 #expect(!plan.contains("current_setting"), "\(plan)")
             }
+        }
+    }
+
+    @Test("what a refund looks for is found in the indexes made for it, not among all entries of the account")
+    func past() async throws {
+        try await withDatabase { connection, configuration in
+            let books = try await Books(connection)
+            try await books.apply([try books.grant(1_000), books.use], to: "alice")
+            let ledger = try await PostgresConnection.connect(configuration.acting(as: .ledger))
+            defer { ledger.close() }
+            try await ledger.script(LedgerStore.sessionSettings)
+            let charge: [PostgresValue] = [.int32s([1]), .int64s([1]), .int64s([1])]
+            let charges = try await explain(LedgerStore.loadCharges, charge, ledger)
+            #expect(charges.contains("entries_reservation"), "\(charges)")
+            let settling = try await explain(LedgerStore.loadSettling, charge, ledger)
+            #expect(settling.contains("entries_settling"), "\(settling)")
+            let active = try await explain(LedgerStore.loadActiveReservations, Array(charge.prefix(2)), ledger)
+            #expect(active.contains("reservations_active"), "\(active)")
         }
     }
 
@@ -51,6 +82,38 @@ struct QueryPlanTests {
             #expect(!plan.contains("Sort"), "\(plan)")
             #expect(plan.contains("One-Time Filter"), "\(plan)")
             #expect(plan.components(separatedBy: "current_setting").count == 2, "\(plan)")
+        }
+    }
+
+    @Test("who is due is read from an index that has nobody else in it, already in order")
+    func dueAccounts() async throws {
+        try await withDatabase { connection, configuration in
+            _ = try await Books(connection)
+            try await connection.script(
+                """
+                insert into accounts (environment_id, end_user_id, revision, due_at)
+                select 1, 'user-' || n, 1, case when n % 10 = 0 then now() - n * interval '1 second' end
+                from generate_series(1, 20000) as n;
+                analyze accounts
+                """)
+            let scheduler = try await PostgresConnection.connect(configuration.acting(as: .scheduler))
+            defer { scheduler.close() }
+            try await scheduler.script(DueAccounts.sessionSettings)
+            let plan = try await explain(
+                DueAccounts.find, [.timestamp(microseconds: .min), .int32(.min), .int64(.min), .int64(1_000)], scheduler
+            )
+            #expect(plan.contains("using accounts_due"), "\(plan)")
+            #expect(!plan.contains("Sort") && !plan.contains("Seq Scan"), "\(plan)")
+
+            var seen: [DueAccount] = []
+            var last: DueAccount?
+            repeat {
+                let page = try await DueAccounts.page(after: last, limit: 300, on: scheduler)
+                seen += page.accounts
+                last = page.end
+            } while last != nil
+            #expect(seen.count == 2_000 && Set(seen.map(\.accountID)).count == 2_000)
+            #expect(seen.map(\.dueAt) == seen.map(\.dueAt).sorted())
         }
     }
 

@@ -141,6 +141,30 @@ struct RowLevelSecurityTests {
             }
         ),
         (
+            "reservation",
+            { number, connection in
+                let found = try await ReservationStore.find(
+                    1, accountID: AccountID(Int64(number)), environmentID: EnvironmentID(number), on: connection)
+                return found == nil ? 0 : 1
+            }
+        ),
+        (
+            "reservations",
+            { number, connection in
+                try await ReservationStore.list(
+                    environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), status: nil, before: nil,
+                    limit: 10, on: connection
+                ).count
+            }
+        ),
+        (
+            "payment",
+            { number, connection in
+                let key = PaymentKey(environmentID: EnvironmentID(number), externalID: "pay_1")
+                return try await PaymentStore.block(of: key, on: connection) == nil ? 0 : 1
+            }
+        ),
+        (
             "command",
             { number, connection in
                 let key = CommandKey(environmentID: EnvironmentID(number), id: TwoEnvironments.id(number))
@@ -269,7 +293,9 @@ struct RowLevelSecurityTests {
                     let update = "update \(table) set \(try #require(column.first)) = default"
                     #expect(try await api.refusal(of: update) == "42501", "\(update)")
                 }
-                for hidden in ["key_hash from api_keys", "message from parked_commands", "from suspects"] {
+                for hidden in [
+                    "key_hash from api_keys", "message from parked_commands", "from suspects", "response from payments",
+                ] {
                     #expect(try await api.refusal(of: "select \(hidden)") == "42501", "\(hidden)")
                 }
                 #expect(try await api.refusal(of: "create table mine ()") == "42501")
@@ -294,7 +320,8 @@ struct RowLevelSecurityTests {
             "update environments set tenant_id = tenant_id", "update blocks set original = 9", "delete from blocks",
             "delete from api_keys", "delete from tenants", "delete from environments", "delete from features",
             "select message from parked_commands", "select from tenants", "update installation set shard_count = 1",
-            "update accounts set end_user_id = 'eve'",
+            "update accounts set end_user_id = 'eve'", "update payments set response = ''", "delete from payments",
+            "delete from reservations", "update reservations set estimated_cost = 0", "truncate payments",
         ])
     func ledgerIsAppendOnly(statement: String) async throws {
         try await withDatabase { connection, configuration in
@@ -312,6 +339,29 @@ struct RowLevelSecurityTests {
             try await connection.script("update commands set status = 400 where environment_id = 2")
             try await environments.acting(as: .ledger) { try await $0.script("delete from commands") }
             #expect(try await connection.texts("select environment_id::text from commands") == ["1"])
+        }
+    }
+
+    @Test("a scheduler reads who is due and since when, and nothing else of anybody")
+    func scheduler() async throws {
+        try await withDatabase { connection, configuration in
+            let environments = try await TwoEnvironments(connection, configuration)
+            try await connection.script("update accounts set due_at = now() where environment_id = 2")
+            let tables = try await connection.texts(Self.allTables).filter { Self.open[$0] == nil }
+            try await environments.acting(as: .scheduler) { scheduler async throws in
+                let due = "select end_user_id from accounts order by due_at, environment_id, account_id"
+                #expect(try await scheduler.texts(due) == ["alice"])
+                #expect(try await scheduler.texts("select command_id::text from parked_commands").count == 2)
+                for hidden in ["balance from accounts", "metadata from accounts", "message from parked_commands"] {
+                    #expect(try await scheduler.refusal(of: "select \(hidden)") == "42501", "\(hidden)")
+                }
+                for table in Set(tables).subtracting(["accounts", "parked_commands"]) {
+                    #expect(try await scheduler.refusal(of: "select from \(table)") == "42501", "\(table)")
+                }
+                for change in ["update accounts set due_at = null", "delete from accounts"] {
+                    #expect(try await scheduler.refusal(of: change) == "42501", "\(change)")
+                }
+            }
         }
     }
 

@@ -76,7 +76,7 @@ struct Books {
     /// Applies actions to one end user as the worker does: load, decide, write.
     @discardableResult
     func apply(_ actions: [AccountAction], to name: String) async throws -> [Outcome] {
-        var loaded = try await LedgerStore.load([try key(name)], commands: [], on: connection)
+        var loaded = try await LedgerStore.load([try key(name)], on: connection)
         let outcomes = actions.map { action in
             loaded.accounts[0].apply(action, idempotencyKey: nil, catalogue: catalogue, now: loaded.now)
         }

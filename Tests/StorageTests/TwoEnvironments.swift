@@ -64,6 +64,11 @@ struct TwoEnvironments {
                 balance_after, reserved_after, allocation_blocks, allocation_amounts, effective_at, recorded_at, hash)
                 values (\(number), \(number), 1, 'grant', 5, 0, 0, 5, 0, '{1}', '{5}', now(), now(),
                     decode(repeat('00', 32), 'hex'));
+            insert into reservations (environment_id, account_id, number, feature_key, status, estimate, estimated_cost,
+                hold_blocks, hold_amounts, held, uncovered, charged, expires_at, created_at) values (\(number), \(number),
+                    1, 'calls', 'active', '{"credits":2}', 2, '{1}', '{0}', 0, 2, 0, now(), now());
+            insert into payments (environment_id, external_payment_id, account_id, block_number, fingerprint, status,
+                response, command_id, created_at) values (\(number), 'pay_1', \(number), 1, \(id), 201, '', \(id), now());
             insert into commands (environment_id, command_id, account_id, revision, status, sequence, decided_at,
                 request_id, action) values (\(number), \(id), \(number), 1, 201, 1, now(), 'req_1', 'credits.grant');
             insert into parked_commands (queue, environment_id, command_id, error, message)

@@ -51,6 +51,17 @@ struct RequestQuery {
         return id
     }
 
+    mutating func optionalEndUserID() throws(Problem) -> EndUserID? {
+        values["end_user_id"] == nil ? nil : try endUserID()
+    }
+
+    /// `units`, one where nothing is said.
+    mutating func units() throws(Problem) -> Int64 {
+        try optional("units", expected: "a whole number from 0 to \(Int64.max)") { text in
+            Int64(text).flatMap { $0 >= 0 ? $0 : nil }
+        } ?? 1
+    }
+
     mutating func instant(_ name: String) throws(Problem) -> Instant? {
         try optional(name, expected: "an RFC 3339 instant") { Instant(rfc3339: $0) }
     }

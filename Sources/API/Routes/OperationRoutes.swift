@@ -48,7 +48,7 @@ struct OperationRoutes: Sendable {
                 let body =
                     result.isSuccess && decided.keyID == caller.keyID
                     ? site.shownOnce.completed(result.body, commandID: id.bits, kind: caller.kind) : result.body
-                json.member("body", raw: body)
+                if body.isEmpty { json.member("body", nil as String?) } else { json.member("body", raw: body) }
             }
         }
         json.endObject()

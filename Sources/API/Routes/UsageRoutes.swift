@@ -3,7 +3,9 @@ import Hummingbird
 import JSON
 import Ledger
 import Messaging
+import Metering
 import Representations
+import Storage
 
 /// Metered events, one or many at a time.
 struct UsageRoutes: Sendable {
@@ -11,6 +13,7 @@ struct UsageRoutes: Sendable {
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/usage", .write(.usage), use: record)
+        routes.get("/v1/usage", .read(.usage), use: totals)
         routes.post("/v1/usage/batch", .write(.usage), use: recordBatch)
     }
 
@@ -37,6 +40,29 @@ struct UsageRoutes: Sendable {
         try await batch.read(request)
         return try await batch.run()
     }
+
+    /// What an end user has used and what it cost, in all or by local day or feature.
+    @Sendable private func totals(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        var query = try RequestQuery(request)
+        let endUserID = try query.endUserID()
+        let feature = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
+        let from = try query.instant("from")
+        let to = try query.instant("to")
+        let grouping = try query.optional("group_by", expected: "day or feature") { UsageGrouping(rawValue: $0) }
+        try query.finish()
+        let account = try site.gate.account(endUserID, of: caller)
+        let totals = try await site.reads.read(of: caller.environmentID) { connection in
+            try await LedgerReads.usageTotals(
+                environmentID: caller.environmentID, accountID: account.id, featureKey: feature, from: from, to: to,
+                groupBy: grouping, timeZone: caller.config.timeZone, on: connection)
+        }
+        var json = JSONWriter()
+        json.beginObject()
+        json.array("data", totals) { $0.usageTotal($1) }
+        json.endObject()
+        return .json(json.bytes)
+    }
 }
 
 /// An event as a client sent it.
@@ -49,14 +75,17 @@ struct SentEvent {
     init?(_ reader: inout JSONReader) {
         let endUserID = reader.endUserID()
         let featureKey = reader.featureKey()
-        let units = reader.int64("units", default: 1, .plain, in: 0...Int64.max)
+        let measure = reader.measure()
+        let attributes = reader.attributes()
         let occurredAt = reader.optionalInstant("occurred_at")
         let idempotencyKey = reader.optionalString("idempotency_key", length: 1...IdempotencyKey.maximumBytes)
         let metadata = reader.metadata()
-        guard let endUserID, let featureKey, let units else { return nil }
+        guard let endUserID, let featureKey, let measure, let attributes else { return nil }
         self.endUserID = endUserID
         self.idempotencyKey = idempotencyKey
-        event = UsageEvent(featureKey: featureKey, units: units, occurredAt: occurredAt, metadata: metadata)
+        event = UsageEvent(
+            featureKey: featureKey, measure: measure, attributes: attributes, occurredAt: occurredAt,
+            metadata: metadata)
     }
 
     /// The event's identity. Its fingerprint is that of the event itself: the same key sent alone, in a batch, by header
@@ -68,9 +97,18 @@ struct SentEvent {
             json.value("usage")
             json.value(endUserID.rawValue)
             json.value(event.featureKey.rawValue)
-            json.value(event.units)
+            if case .units(let units) = event.measure { json.value(units) } else { json.null() }
             if let occurredAt = event.occurredAt { json.value(occurredAt.microseconds) } else { json.null() }
             json.value(event.metadata?.canonicalJSON ?? "")
+            if case .quantities(let quantities) = event.measure {
+                json.beginObject()
+                for (dimension, quantity) in quantities.sorted(by: { $0.key < $1.key }) {
+                    json.key(dimension)
+                    json.value(quantity)
+                }
+                json.endObject()
+            }
+            if !event.attributes.values.isEmpty { json.value(event.attributes.canonicalJSON) }
             json.endArray()
             return json.bytes
         }

@@ -49,6 +49,7 @@ struct FailpointDriver {
         switch failpoint.prefix(while: { $0 != "." }) {
         case "api": [.api]
         case "worker": [.ledger]
+        case "scheduler": [.scheduler]
         default: [.api, .entitlements]
         }
     }
@@ -63,7 +64,7 @@ struct FailpointDriver {
         switch failpoint {
         case "replica.before_apply", "replica.after_apply": "p=0.01"
         case "worker.before_release", "worker.after_release": "n=1"
-        case "worker.after_catalogue_commit": "p=0.5"
+        case "worker.after_catalogue_commit", "scheduler.after_read", "scheduler.after_publish": "p=0.5"
         case let name where isPassedAtStart(name): "p=0.5"
         case let name where name.hasPrefix("api."): "p=0.02"
         default: "p=0.05"

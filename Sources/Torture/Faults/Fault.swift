@@ -74,6 +74,8 @@ struct FaultSchedule {
         Row(.kill, .node(.entitlements), weight: 60),
         Row(.stop, .node(.entitlements), weight: 25),
         Row(.freeze, .node(.entitlements), weight: 30, milliseconds: 500...3_000),
+        Row(.kill, .node(.scheduler), weight: 40),
+        Row(.freeze, .node(.scheduler), weight: 20, milliseconds: 500...8_000),
         Row(.kill, .server(.postgres), weight: 32),
         Row(.stop, .server(.postgres), weight: 15),
         Row(.stopImmediately, .server(.postgres), weight: 18),

@@ -19,7 +19,7 @@ final class Fleet: Sendable {
 
     var apiNodes: [Node] { nodes.filter { $0.role == .api } }
     /// Nodes that answer checks.
-    var checkingNodes: [Node] { nodes.filter { $0.role != .ledger } }
+    var checkingNodes: [Node] { nodes.filter { [.api, .entitlements].contains($0.role) } }
 
     /// What processes did that nobody had asked them to do, in sentences.
     var reports: [String] { findings.withLock { $0 } }

@@ -5,7 +5,7 @@ import Synchronization
 /// One process of the installation, which is started again whenever it has ended.
 final class Node: Sendable {
     enum Role: String, Sendable, CaseIterable {
-        case ledger, api, entitlements
+        case ledger, api, entitlements, scheduler
     }
 
     let role: Role

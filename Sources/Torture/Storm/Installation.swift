@@ -8,7 +8,9 @@ final class Installation: Sendable {
     static let queuePrefix = "torture."
     /// How long a mutation may wait for its effect: short, so that outages make many 202.
     static let commandWaitMilliseconds = 2_000
-    private static let counts: [(role: Node.Role, count: Int)] = [(.ledger, 3), (.api, 2), (.entitlements, 2)]
+    private static let counts: [(role: Node.Role, count: Int)] = [
+        (.ledger, 3), (.api, 2), (.entitlements, 2), (.scheduler, 2),
+    ]
 
     let fleet: Fleet
     let http = HTTPCaller()

@@ -79,7 +79,7 @@ final class Installation: Sendable {
 
     /// A node of this installation that is not started yet.
     ///
-    /// - Parameter executable: `quotastack-api`, `quotastack-ledger` or `quotastack-entitlements`.
+    /// - Parameter executable: `quotastack-api`, `quotastack-ledger`, `quotastack-scheduler` or `quotastack-entitlements`.
     func node(_ executable: String) throws -> Node {
         let port = try Self.freePort()
         let folder = binary[..<(binary.lastIndex(of: "/") ?? binary.startIndex)]
@@ -215,6 +215,15 @@ final class Installation: Sendable {
         }
         for login in logins { try await onServer("DROP ROLE \(login.name)") }
         try result.get()
+    }
+
+    /// The URL of the broker by another port: that of a proxy before it.
+    func amqpURL(port: UInt16) throws -> String {
+        let url = environment["AMQP_URL"] ?? ""
+        guard let at = url.lastIndex(of: "@"), let slash = url[at...].firstIndex(of: "/") else {
+            throw HarnessError("the broker's URL has no user or no virtual host")
+        }
+        return "\(url[...at])127.0.0.1:\(port)\(url[slash...])"
     }
 
     /// The password of its database.

@@ -2,8 +2,8 @@ import ChildProcesses
 import Glibc
 import Synchronization
 
-/// One process of an installation with a role of its own: `quotastack-api`, `quotastack-ledger` or
-/// `quotastack-entitlements`.
+/// One process of an installation with a role of its own: `quotastack-api`, `quotastack-ledger`,
+/// `quotastack-scheduler` or `quotastack-entitlements`.
 final class Node: Sendable {
     let port: Int
     let logPath: String

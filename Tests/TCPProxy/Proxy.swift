@@ -1,8 +1,8 @@
 import Glibc
 import Synchronization
 
-/// A TCP proxy on loopback in front of the broker, which can cut connections, freeze them, or stop listening.
-final class Proxy: Sendable {
+/// A TCP proxy on loopback in front of a server, which can cut connections, freeze them, or stop listening.
+package final class Proxy: Sendable {
     private struct State {
         var listener: Int32 = -1
         var sockets: Set<Int32> = []
@@ -13,10 +13,10 @@ final class Proxy: Sendable {
 
     private let state = Mutex(State())
     private let target: UInt16
-    let port: UInt16
+    package let port: UInt16
 
     /// - Parameter target: A port on 127.0.0.1.
-    init(target: UInt16) {
+    package init(target: UInt16) {
         self.target = target
         let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var one: Int32 = 1
@@ -33,23 +33,23 @@ final class Proxy: Sendable {
     }
 
     /// Breaks every connection there is; new ones are possible at once.
-    func cut() {
+    package func cut() {
         state.withLock { state in
             for socket in state.sockets { _ = shutdown(socket, Int32(SHUT_RDWR)) }
         }
     }
 
     /// From now on nothing passes in either direction, and nothing is closed.
-    func freeze() { state.withLock { $0.frozen = true } }
+    package func freeze() { state.withLock { $0.frozen = true } }
 
-    /// From now on nothing passes from the broker to its client.
-    func holdAnswers() { state.withLock { $0.answersHeld = true } }
+    /// From now on nothing passes from the server to its client.
+    package func holdAnswers() { state.withLock { $0.answersHeld = true } }
 
     /// Lets everything pass again, what was held up included.
-    func thaw() { state.withLock { ($0.frozen, $0.answersHeld) = (false, false) } }
+    package func thaw() { state.withLock { ($0.frozen, $0.answersHeld) = (false, false) } }
 
     /// Closes the listener and every connection for good.
-    func end() {
+    package func end() {
         state.withLock { state in
             state.ended = true
             _ = shutdown(state.listener, Int32(SHUT_RDWR))
@@ -109,10 +109,6 @@ final class Proxy: Sendable {
             close(server)
         }
     }
-}
-
-func environment(_ name: String) -> String? {
-    getenv(name).map { String(cString: $0) }
 }
 
 private func loopback(_ port: UInt16) -> sockaddr_in {

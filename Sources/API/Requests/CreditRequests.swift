@@ -1,0 +1,178 @@
+import Credits
+import JSON
+import Ledger
+import Metering
+
+/// Reads what is asked about credits.
+extension JSONReader {
+    mutating func grant() -> Grant? {
+        let credits = credits()
+        let grantable = BlockSource.allCases.filter(\.isGrantable)
+        let names = grantable.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
+        let source = optionalString("source", expected: "one of \(names)") { text in
+            grantable.first { $0.rawValue == text }
+        }
+        let terms = terms()
+        let payment = payment()
+        guard let credits else { return nil }
+        return Grant(
+            credits: credits, source: source ?? .promotional, priority: terms.priority,
+            expiry: terms.expiry ?? .never, featureKeys: terms.featureKeys, payment: payment.isEmpty ? nil : payment,
+            reason: terms.reason, metadata: terms.metadata)
+    }
+
+    /// - Parameter fingerprint: Of the whole request.
+    mutating func topUp(fingerprint: Bits128) -> TopUp? {
+        let package = optionalString("package_key", expected: FeatureKey.expectation) { PackageKey($0) }
+        let amount = optionalInt64("credits", .amount, in: 1...Millicredits.limit).flatMap { try? Millicredits($0) }
+        exactlyOne(of: ["credits", "package_key"])
+        var payment = payment()
+        payment.externalID = optionalString("external_payment_id", length: 1...Self.externalIDBytes)
+        let terms = terms()
+        guard let credits = amount.map({ TopUp.Credits.amount($0) }) ?? package.map({ .package($0) }) else {
+            return nil
+        }
+        return TopUp(
+            credits: credits, payment: payment, fingerprint: fingerprint, priority: terms.priority,
+            expiry: terms.expiry, featureKeys: terms.featureKeys, reason: terms.reason, metadata: terms.metadata)
+    }
+
+    /// `usage_id` or `entry_id`, with `units`, `credits` or neither.
+    mutating func refund() -> Refund? {
+        let usage = optionalID("usage_id", .usage)
+        let entry = optionalID("entry_id", .entry)
+        exactlyOne(of: ["usage_id", "entry_id"])
+        let units = optionalInt64("units", .plain, in: 1...Int64.max)
+        let credits = optionalInt64("credits", .amount, in: 1...Millicredits.limit).flatMap { try? Millicredits($0) }
+        atMostOne(of: ["units", "credits"])
+        let expiry = expiry()
+        let (reason, metadata) = (reason(), metadata())
+        guard let charge = usage ?? entry else { return nil }
+        let extent: Refund.Extent = units.map { .units($0) } ?? credits.map { .credits($0) } ?? .rest
+        return Refund(
+            account: charge.account, charge: charge.number, extent: extent, compensationExpiry: expiry, reason: reason,
+            metadata: metadata)
+    }
+
+    /// What a revocation says beside the block.
+    mutating func revocation() -> Revocation {
+        Revocation(block: 0, reason: reason(), metadata: metadata())
+    }
+
+    mutating func adjustment() -> Adjustment? {
+        let number = int64("amount", .amount, in: -Millicredits.limit...Millicredits.limit)
+        if number == 0 { report("amount", "must not be 0") }
+        let (reason, metadata) = (reason(), metadata())
+        guard let number, number != 0, let amount = try? Millicredits(number) else { return nil }
+        return Adjustment(amount: amount, reason: reason, metadata: metadata)
+    }
+
+    mutating func transfer(from sender: EndUserID?) -> Transfer? {
+        let receiver = endUserID("to_end_user_id")
+        if let receiver, receiver == sender { report("to_end_user_id", "must be another end user than the sender") }
+        let credits = credits()
+        let (reason, metadata) = (reason(), metadata())
+        guard let receiver, let credits else { return nil }
+        return Transfer(receiver: receiver, credits: credits, reason: reason, metadata: metadata)
+    }
+
+    mutating func endUserChange() -> EndUserChange {
+        EndUserChange(
+            name: fieldChange("name") { $0.optionalString("name", length: 1...200) },
+            metadata: fieldChange("metadata") { $0.metadata() },
+            overagePolicy: fieldChange("overage_policy") { $0.optionalChoice("overage_policy") },
+            overageLimit: fieldChange("overage_limit") { $0.optionalAmount("overage_limit") },
+            overrides: fieldChange("feature_overrides") { $0.featureOverrides() },
+            testClock: optionalID("test_clock_id", .testClock))
+    }
+
+    /// Each feature at most once.
+    private mutating func featureOverrides() -> [FeatureKey: FeatureGrant]? {
+        var overrides: [FeatureKey: FeatureGrant] = [:]
+        let read = optionalObjects("feature_overrides", count: 0...1_000) { item -> Bool? in
+            let feature = item.featureKey()
+            let grant = item.featureGrant()
+            guard let feature, let grant else { return nil }
+            if overrides.updateValue(grant, forKey: feature) != nil { item.report("feature_key", "comes twice") }
+            return true
+        }
+        return read.map { _ in overrides }
+    }
+
+    mutating func spendCap() -> NewSpendCap? {
+        let feature = optionalString("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
+        let credits = int64("credits", .amount, in: 0...Millicredits.limit).flatMap { try? Millicredits($0) }
+        let window = windowLength()
+        guard let credits, let window else { return nil }
+        return NewSpendCap(featureKey: feature, credits: credits, window: window)
+    }
+}
+
+// MARK: - Parts
+
+extension JSONReader {
+    /// How long the payment provider's ids may be, in bytes.
+    static let externalIDBytes = 255
+
+    /// What grants and top-ups share.
+    private struct Terms {
+        let priority: Int16?
+        let expiry: Grant.Expiry?
+        let featureKeys: [FeatureKey]
+        let reason: String?
+        let metadata: Metadata?
+    }
+
+    private mutating func terms() -> Terms {
+        let priority = optionalInt64("priority", .plain, in: 0...100).map { Int16($0) }
+        let expiry = expiry()
+        let keys = optionalStrings("feature_keys", count: 1...100, expected: FeatureKey.expectation) { FeatureKey($0) }
+        return Terms(
+            priority: priority, expiry: expiry, featureKeys: keys ?? [], reason: reason(), metadata: metadata())
+    }
+
+    /// `expires_at` or `expires_after`.
+    private mutating func expiry() -> Grant.Expiry? {
+        let expiresAt = optionalInstant("expires_at")
+        let expiresAfter = optionalString("expires_after", expected: "an ISO 8601 duration, such as P30D or PT5H") {
+            CalendarDuration(iso8601: $0)
+        }
+        atMostOne(of: ["expires_at", "expires_after"])
+        return expiresAt.map { .at($0) } ?? expiresAfter.map { .after($0) }
+    }
+
+    /// `price_paid` in the currency's minor unit, and `currency`.
+    private mutating func payment() -> Payment {
+        let price = optionalInt64("price_paid", .amount, in: 0...Millicredits.limit)
+        let currency = optionalString("currency", expected: "three capital letters, as in ISO 4217") { text in
+            text.utf8.count == 3 && text.utf8.allSatisfy { (65...90).contains($0) } ? text : nil
+        }
+        return Payment(price: price, currency: currency)
+    }
+
+    /// `credits`, above zero.
+    private mutating func credits() -> Millicredits? {
+        int64("credits", .amount, in: 1...Millicredits.limit).flatMap { try? Millicredits($0) }
+    }
+
+    private mutating func reason() -> String? {
+        optionalString("reason", length: 1...500)
+    }
+
+    mutating func optionalID(_ key: String, _ kind: PublicIDKind) -> PublicID? {
+        optionalString(key, expected: "an id that begins with \(kind.rawValue)_") { PublicID(kind, parsing: $0) }
+    }
+
+    /// Reports all but the first of the members that are there.
+    mutating func atMostOne(of keys: [String]) {
+        let given = keys.filter { presence(of: $0) == .present }
+        for key in given.dropFirst() { report(key, "excludes \(given[0]): give one of them") }
+    }
+
+    /// Reports when not exactly one of the members is there.
+    mutating func exactlyOne(of keys: [String]) {
+        atMostOne(of: keys)
+        guard !keys.contains(where: { presence(of: $0) == .present }) else { return }
+        report(keys[0], "is required, or \(keys.dropFirst().joined(separator: " or ")) in its place")
+    }
+}

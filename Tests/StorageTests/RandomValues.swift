@@ -1,0 +1,123 @@
+import Credits
+import Ledger
+import Metering
+import SeededRandom
+import Testing
+
+/// Values of every shape that an account can hold, the empty and the extreme ones often among them.
+extension SeededGenerator {
+    mutating func text() -> String {
+        pick(["", "a", "large", "é", "e\u{301}", "\"\\\u{1}\n", "☃️", "{}", String(repeating: "x", count: 300)])
+    }
+
+    mutating func name() -> String { pick(["a", "input_tokens", "output.tokens", "A:b-c", "0"]) }
+
+    mutating func featureKey() throws -> FeatureKey { try #require(FeatureKey(name())) }
+
+    mutating func instant() -> Instant {
+        Instant(microseconds: pick([.min, -1, 0, .max, Int64.random(in: .min ... .max, using: &self)]))
+    }
+
+    mutating func amount() throws -> Millicredits { try Millicredits(magnitude(upTo: Millicredits.limit)) }
+
+    mutating func some<Value>(_ make: (inout SeededGenerator) throws -> Value) rethrows -> [Value] {
+        try (0..<pick([0, 0, 1, 2, 5])).map { _ in try make(&self) }
+    }
+
+    mutating func maybe<Value>(_ make: (inout SeededGenerator) throws -> Value) rethrows -> Value? {
+        chance(50) ? try make(&self) : nil
+    }
+
+    mutating func keyed<Key: Hashable, Value>(
+        _ make: (inout SeededGenerator) throws -> (Key, Value)
+    ) rethrows -> [Key: Value] {
+        Dictionary(try some(make), uniquingKeysWith: { $1 })
+    }
+
+    mutating func attributes() -> Attributes {
+        Attributes(
+            keyed { random in
+                let value: AttributeValue =
+                    switch Int.random(in: 0..<3, using: &random) {
+                    case 0: .string(random.text())
+                    case 1: .integer(Int64.random(in: .min ... .max, using: &random))
+                    default: .boolean(random.chance(50))
+                    }
+                return (random.name(), value)
+            })
+    }
+
+    mutating func quantities() -> [String: Int64] { keyed { ($0.name(), $0.magnitude(upTo: .max)) } }
+
+    mutating func demand() throws -> Demand {
+        switch Int.random(in: 0..<3, using: &self) {
+        case 0: .credits(try amount())
+        case 1: .measured(.units(magnitude(upTo: .max)), attributes())
+        default: .measured(.quantities(quantities()), attributes())
+        }
+    }
+
+    mutating func windowLength() throws -> WindowLength {
+        switch Int.random(in: 0..<4, using: &self) {
+        case 0: .day
+        case 1: .week
+        case 2: .month
+        default:
+            .duration(
+                try #require(
+                    CalendarDuration(
+                        months: Int64.random(in: 0...100, using: &self),
+                        seconds: Int64.random(in: 60...86_400, using: &self))))
+        }
+    }
+
+    mutating func grant() throws -> FeatureGrant {
+        switch Int.random(in: 0..<3, using: &self) {
+        case 0: .enabled(chance(50))
+        case 1: .limit(magnitude(upTo: Millicredits.limit))
+        default:
+            .quota(
+                Quota(
+                    limit: magnitude(upTo: Millicredits.limit), window: try windowLength(),
+                    anchor: pick(WindowAnchor.allCases)))
+        }
+    }
+
+    mutating func settings() throws -> AccountSettings {
+        AccountSettings(
+            overagePolicy: maybe { $0.pick(OveragePolicy.allCases) }, overageLimit: try maybe { try $0.amount() },
+            overrides: try keyed { (try $0.featureKey(), try $0.grant()) },
+            caps: try some { random in
+                SpendCap(
+                    number: Int32.random(in: 1 ... .max, using: &random),
+                    featureKey: try random.maybe { try $0.featureKey() }, credits: try random.amount(),
+                    window: try random.windowLength(), createdAt: random.instant())
+            }, capCount: pick([0, 1, .max]),
+            testClock: maybe { PublicID(.testClock, Bits128(high: $0.next(), low: $0.next())) })
+    }
+
+    mutating func counter() -> WindowCounter {
+        WindowCounter(window: TimeWindow(start: instant(), end: instant()), used: magnitude(upTo: .max))
+    }
+
+    mutating func counters() throws -> UsageCounters {
+        UsageCounters(
+            quotas: try keyed { (try $0.featureKey(), $0.counter()) },
+            periods: try keyed { random in
+                (try random.featureKey(), [random.pick(["", "input"]): random.counter(), random.name(): random.counter()])
+            },
+            caps: keyed { (Int32.random(in: 1 ... .max, using: &$0), $0.counter()) })
+    }
+
+    mutating func windows() -> ReservationWindows {
+        ReservationWindows(
+            quota: maybe { $0.instant() }, caps: keyed { (Int32.random(in: 1 ... .max, using: &$0), $0.instant()) })
+    }
+
+    mutating func details() throws -> EntryDetails {
+        EntryDetails(
+            attributes: attributes(), quantities: quantities(), externalPaymentID: maybe { $0.text() },
+            counterparty: try maybe { try #require(EndUserID("u" + $0.text().prefix(200))) },
+            forfeited: pick([0, 1, Millicredits.limit]), isDeadline: chance(50))
+    }
+}

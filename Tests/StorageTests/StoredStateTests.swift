@@ -1,0 +1,82 @@
+import Credits
+import Ledger
+import Metering
+import SeededRandom
+import Testing
+
+/// What of an account is stored as text.
+@Suite("Stored state")
+struct StoredStateTests {
+    @Test("whatever settings, counters, demands, windows and details there are, they come back as they were")
+    func roundTrips() throws {
+        var random = SeededGenerator(seed: 4)
+        for _ in 0..<2_000 {
+            let settings = try random.settings()
+            #expect(try settings.storedJSON.map { try AccountSettings(storedJSON: $0) } ?? .none == settings)
+            let counters = try random.counters()
+            #expect(try counters.storedJSON.map { try UsageCounters(storedJSON: $0) } ?? .none == counters)
+            let demand = try random.demand()
+            #expect(try Demand(storedJSON: demand.storedJSON) == demand)
+            let windows = random.windows()
+            #expect(
+                try windows.storedJSON.map { try ReservationWindows(storedJSON: $0) } ?? ReservationWindows()
+                    == windows)
+            let details = try random.details()
+            #expect(try details.storedJSON.map { try EntryDetails(storedJSON: $0) } ?? .none == details)
+        }
+    }
+
+    @Test("what says nothing is stored as nothing")
+    func empty() {
+        #expect(AccountSettings.none.storedJSON == nil)
+        #expect(UsageCounters.none.storedJSON == nil)
+        #expect(ReservationWindows().storedJSON == nil)
+        #expect(EntryDetails.none.storedJSON == nil)
+    }
+
+    @Test("the text is the same for the same value, with its members in order")
+    func canonical() throws {
+        let calls = try #require(FeatureKey("calls"))
+        var settings = AccountSettings(overagePolicy: .allow, overrides: [calls: .enabled(true)])
+        settings.caps = [
+            SpendCap(number: 1, featureKey: nil, credits: .max, window: .day, createdAt: Instant(microseconds: 5))
+        ]
+        settings.capCount = 1
+        #expect(
+            settings.storedJSON
+                == #"{"cap_count":1,"caps":[{"created_at":5,"credits":9007199254740991,"number":1,"window":"day"}],"#
+                + #""overage_policy":"allow","overrides":{"calls":{"enabled":true}}}"#)
+        #expect(
+            Demand.measured(.quantities(["out": 1, "in": 2]), Attributes(["model": .string("large")])).storedJSON
+                == #"{"attributes":{"model":"large"},"quantities":{"in":2,"out":1}}"#)
+    }
+
+    @Test(
+        "what no version has written is refused, not guessed",
+        arguments: [
+            "", "[]", "{", #"{"caps":{}}"#, #"{"caps":[1]}"#, #"{"caps":[{"number":1}]}"#, #"{"overage_policy":"maybe"}"#,
+            #"{"overage_limit":9007199254740992}"#, #"{"overage_limit":"1"}"#, #"{"overrides":{"":{"enabled":true}}}"#,
+            #"{"overrides":{"calls":{"enabled":1}}}"#, #"{"test_clock":"res_00000000000000000000000000"}"#,
+            #"{"cap_count":99999999999}"#,
+        ])
+    func refused(text: String) {
+        #expect(throws: StoredJSONError.self) { try AccountSettings(storedJSON: text) }
+    }
+
+    @Test(
+        "counters, demands, windows and details likewise",
+        arguments: [
+            "", "1", #"{"quotas":{"calls":{"start":1,"end":2}}}"#, #"{"caps":{"x":{"start":1,"end":2,"used":3}}}"#,
+            #"{"caps":{"1":2,"2":"x"},"units":"1","counterparty":"","attributes":{"a":null}}"#,
+        ])
+    func refusedParts(text: String) {
+        #expect(throws: StoredJSONError.self) { try UsageCounters(storedJSON: text) }
+        if !text.contains("quotas") {
+            #expect(throws: StoredJSONError.self) { try Demand(storedJSON: text) }
+        }
+        if !text.contains("quotas"), !text.contains("start") {
+            #expect(throws: StoredJSONError.self) { try ReservationWindows(storedJSON: text) }
+            #expect(throws: StoredJSONError.self) { try EntryDetails(storedJSON: text) }
+        }
+    }
+}
