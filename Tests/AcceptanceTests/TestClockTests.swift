@@ -28,6 +28,47 @@ extension Acceptance {
             try await client.post(path + "/advance", ["to": "2028-01-01T00:00:00Z"]).expect(200)
         }
 
+        @Test("The end users on a clock live by it: what was due is written when the advance is answered, and nobody else's")
+        func followers() async throws {
+            let client = try await makeTenant().test
+            let clock = try await client.post("/v1/test-clocks", ["now": "2026-01-31T00:00:00Z"]).expect(201)
+            let (id, path) = (try clock.text("id"), "/v1/test-clocks/\(try clock.text("id"))/advance")
+            let users = (0..<9).map { "user-\($0)" }
+            for user in users {
+                let made = try await client.post(
+                    "/v1/end-users", ["end_user_id": .string(user), "test_clock_id": .string(id)]
+                ).expect(201)
+                #expect(made["test_clock_id"]?.text == id)
+                let granted = try await client.grant(user, 10, expiresAfter: "P1M").expect(201)
+                #expect(granted["block.expires_at"] == "2026-02-28T00:00:00.000Z")
+            }
+            try await client.grant("outsider", 10, expiresAfter: "P1M").expect(201)
+
+            try await client.post(path, ["to": "2026-02-27T23:59:59.999999Z"]).expect(200)
+            for user in users { #expect(try await client.balance(user)["balance"] == 10) }
+            let moved = try await client.post(path, ["to": "2036-01-01T00:00:00Z"], key: "years").expect(200)
+            #expect(moved["now"] == "2036-01-01T00:00:00.000Z")
+            for user in users {
+                let balance = try await client.balance(user)
+                #expect(balance["balance"] == 0 && balance["as_of"] == "2036-01-01T00:00:00.000Z")
+                #expect(balance["version"] == 2)
+                let expired = try await client.ledger(user, type: "expire")
+                #expect(expired.map { $0[path: "effective_at"]?.text } == ["2026-02-28T00:00:00.000Z"])
+            }
+            #expect(try await client.balance("outsider")["balance"] == 10)
+
+            // Who asks not to wait is told when every queue has taken the commands.
+            try await client.grant(users[0], 10, expiresAfter: "P1D").expect(201)
+            let accepted = try await client.post(
+                path, ["to": "2036-02-01T00:00:00Z"], headers: ["Prefer": "respond-async"]
+            ).expect(202)
+            let operation = try #require(accepted.headers["location"])
+            #expect(try await client.get(operation).expect(200)["operation.status"] == "succeeded")
+            try await waitUntil("the end user has followed") {
+                try await client.ledger(users[0], type: "expire").count == 2
+            }
+        }
+
         @Test("Time is real in a live environment")
         func testModeOnly() async throws {
             let tenant = try await makeTenant()

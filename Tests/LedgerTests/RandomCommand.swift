@@ -126,7 +126,7 @@ extension StepGenerator {
         case 1: return max(1, min(room, ModelLedger.largestAmount))
         case 2: return ModelLedger.largestAmount
         case 3..<10: return Int64.random(in: 1...1_000_000_000, using: &random)
-        case 10..<16: return max(1, ledger.overage + random.pick([-1, 0, 1]))
+        case 10..<16: return min(max(1, ledger.overage + random.pick([-1, 0, 1])), ModelLedger.largestAmount)
         default: return Int64.random(in: 1...300, using: &random)
         }
     }
