@@ -10,7 +10,7 @@ enum ExportFile {
     ///   - path: `-` is standard input.
     ///   - onProgress: Called now and then.
     static func audit(_ path: String, onProgress: (ExportAudit) -> Void) throws -> ExportAudit {
-        let file = path == "-" ? stdin : fopen(path, "r")
+        let file = path == "-" ? fdopen(STDIN_FILENO, "r") : fopen(path, "r")
         guard let file else { throw ValidationError("\(path): \(String(cString: strerror(errno)))") }
         defer { if path != "-" { fclose(file) } }
         var audit = ExportAudit()

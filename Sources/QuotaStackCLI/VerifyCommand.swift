@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Ledger
 import Logging
 import Postgres
 import Runtime

@@ -3,6 +3,7 @@ import Logging
 import RabbitMQ
 import TCPProxy
 import Synchronization
+import TCPProxy
 import Testing
 
 /// The broker that the tests use, and what they make there.

@@ -24,8 +24,9 @@ struct TimeZoneTests {
         ] as [(String, String, Int32)])
     func offsets(zone: String, instant: String, offset: Int32) async throws {
         try await withZone(zone) { config in
+            let at = try #require(Instant(rfc3339: instant))
             #expect(config.timeZone == zone)
-            #expect(config.zone.offset(at: try #require(Instant(rfc3339: instant))) == offset)
+            #expect(config.zone.offset(at: at) == offset)
         }
     }
 
