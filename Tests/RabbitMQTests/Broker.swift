@@ -1,6 +1,7 @@
 import Glibc
 import Logging
 import RabbitMQ
+import TCPProxy
 import Synchronization
 import TCPProxy
 import Testing
