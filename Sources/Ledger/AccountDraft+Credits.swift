@@ -5,9 +5,6 @@ import Metering
 
 extension AccountDraft {
     mutating func apply(_ grant: Grant, _ context: ActionContext) throws(Refusal) -> Outcome {
-        for feature in grant.featureKeys where context.catalogue.activeFeature(feature) == nil {
-            throw .unknownFeature(feature)
-        }
         let cause = EntryCause(
             idempotencyKey: context.idempotencyKey, reason: grant.reason, metadata: grant.metadata,
             details: EntryDetails(externalPaymentID: grant.payment?.externalID))
@@ -69,6 +66,9 @@ extension AccountDraft {
         let now = context.now
         let expiresAt = grant.expiry.instant(from: now)
         if let expiresAt, expiresAt <= now { throw .expiresInThePast(expiresAt, now: now) }
+        for feature in grant.featureKeys where context.catalogue.activeFeature(feature) == nil {
+            throw .unknownFeature(feature)
+        }
         guard (try? account.balance + grant.credits) != nil,
             let lifetime = try? account.lifetimeGranted + grant.credits
         else { throw .amountOutOfRange(field: field) }

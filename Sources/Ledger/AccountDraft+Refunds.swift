@@ -6,6 +6,9 @@ extension AccountDraft {
     /// overage was settled since.
     mutating func apply(_ refund: Refund, _ context: ActionContext) throws(Refusal) -> Outcome {
         let now = context.now
+        let compensationExpiry = refund.compensationExpiry ?? .at(now.adding(seconds: Refund.compensationSeconds))
+        let expiresAt = compensationExpiry.instant(from: now)
+        if let expiresAt, expiresAt <= now { throw .expiresInThePast(expiresAt, now: now) }
         let known = known()
         guard refund.account == account.id, let named = known.first(where: { $0.sequence == refund.charge }),
             named.type == .use || named.type == .commit
@@ -16,9 +19,6 @@ extension AccountDraft {
         guard let credits = try? Millicredits(amount), (try? account.balance + credits) != nil else {
             throw .amountOutOfRange(field: refund.extent.field)
         }
-        let compensationExpiry = refund.compensationExpiry ?? .at(now.adding(seconds: Refund.compensationSeconds))
-        let expiresAt = compensationExpiry.instant(from: now)
-        if let expiresAt, expiresAt <= now { throw .expiresInThePast(expiresAt, now: now) }
 
         var rest = amount
         for index in charges.indices.reversed() { charges[index].refundOverage(&rest) }

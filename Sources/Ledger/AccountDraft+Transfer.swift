@@ -19,6 +19,9 @@ extension AccountDraft {
         guard sameClock else { return .refused(.differentClocks) }
         receiver.advance(to: now)
         let credits = transfer.credits.rawValue
+        guard (try? receiver.account.balance + transfer.credits) != nil,
+            let lifetime = try? receiver.account.lifetimeGranted + transfer.credits
+        else { return .refused(.amountOutOfRange(field: "credits")) }
         let (taken, missing) = sender.account.burn(credits) { $0.featureKeys.isEmpty }
         guard missing == 0 else {
             return .refused(
@@ -26,9 +29,6 @@ extension AccountDraft {
                     effectiveBalance: sender.account.balances.effective, spendable: credits - missing,
                     required: credits))
         }
-        guard (try? receiver.account.balance + transfer.credits) != nil,
-            let lifetime = try? receiver.account.lifetimeGranted + transfer.credits
-        else { return .refused(.amountOutOfRange(field: "credits")) }
 
         func cause(_ counterparty: EndUserID) -> EntryCause {
             EntryCause(

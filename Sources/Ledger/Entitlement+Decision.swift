@@ -27,7 +27,7 @@ extension Entitlement {
         case .limit:
             if case .limit(let number) = override { entitlement.limit = number }
             entitlement.affordableUnits = entitlement.limit ?? Millicredits.limit
-            if request.demand.units > entitlement.affordableUnits ?? 0 { entitlement.denial = .quotaExceeded }
+            if let limit = entitlement.limit, request.demand.units > limit { entitlement.denial = .quotaExceeded }
         case .metered:
             try entitlement.meter(request, quota: known.quota(override), account, catalogue, now: now)
         }
@@ -53,6 +53,7 @@ extension Entitlement {
         switch request.demand {
         case .credits(let credits):
             cost = credits
+            // What is reserved in credits may be committed in units, by the rule of now.
             ruleID = rule?.id
         case .measured(let measure, let attributes):
             guard let rule else {

@@ -119,16 +119,16 @@ package struct ModelWorld: Sendable {
             let figures: [Int64]
             switch command {
             case .transfer(let other, let credits):
-                var receiver = self.advanced(other, clock)
-                let instant = max(ledger.now, receiver.now)
-                if ledger.testClock == receiver.testClock {
-                    ledger.advance(to: instant)
-                    receiver.advance(to: instant)
-                }
+                var receiver = self.ledger(other)
                 if ledger.testClock != receiver.testClock {
                     ledgers[endUser] = advanced
                     return .refused(ModelLedger.Refusal("different_clocks"))
                 }
+                let instant = max(time(of: endUser, clock), self.ledger(endUser).now, receiver.now)
+                ledger = self.ledger(endUser)
+                ledger.advance(to: instant)
+                receiver.advance(to: instant)
+                ledger.key = key
                 ledgers[other] = receiver
                 let untouched = ledger
                 do throws(ModelLedger.Refusal) {
@@ -142,7 +142,15 @@ package struct ModelWorld: Sendable {
                 figures = [credits]
             case .create(let settings), .update(let settings):
                 if case .update = command, !ledger.exists { throw ModelLedger.Refusal("unknown_end_user") }
-                ledger = try set(settings, ledger, before: self.ledger(endUser))
+                let before = self.ledger(endUser)
+                do throws(ModelLedger.Refusal) {
+                    ledger = try set(settings, ledger, before: before)
+                } catch {
+                    // A clock is looked at before time is.
+                    let isOfClock = settings.clock.map { $0 != before.testClock } ?? false
+                    ledgers[endUser] = isOfClock ? before : advanced
+                    return .refused(error)
+                }
                 figures = [advanced.exists ? 0 : 1]
             default: figures = try ledger.apply(command)
             }

@@ -75,7 +75,8 @@ extension ModelLedger {
             throw Refusal("units_expected")
         }
         if let quota = situation.quota, demand.total > quota { throw Refusal("quota_exceeded") }
-        for cap in situation.caps where decision.cost > cap.left {
+        // The cap that leaves the least is named.
+        if let cap = situation.caps.min(by: { ($0.left, $0.number) < ($1.left, $1.number) }), decision.cost > cap.left {
             throw Refusal("spend_cap_reached", Int64(cap.number))
         }
         decision.short = max(0, decision.cost - situation.spendable)

@@ -172,13 +172,7 @@ package struct ModelLedger: Sendable {
         let credits: Int64
         let overage: Int64
         let settled: Int64
-        /// By the charge's entry and the block.
-        let parts: [Part: Int64]
-
-        struct Part: Hashable, Sendable {
-            let entry: Int64
-            let block: Int
-        }
+        let blocks: [Int: Int64]
     }
 
     package var catalogue: ModelCatalogue

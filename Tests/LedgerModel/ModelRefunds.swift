@@ -13,6 +13,11 @@ extension ModelLedger {
         package var overage: Int64 = 0
         package var forfeited: Int64 = 0
         package var compensation: [Int] = []
+
+        init(credits: Int64, forfeited: Int64) {
+            self.credits = credits
+            self.forfeited = forfeited
+        }
     }
 
     /// The entries that are refunded together: a use's, or all commits of a reservation.
@@ -34,71 +39,124 @@ extension ModelLedger {
         let left = taken - earlier.reduce(0) { $0 + $1.credits }
         let credits = try credits(of: extent, taken: taken, left: left, charge: charge, earlier: earlier)
 
-        var result = Refunded(credits: credits)
+        var reversals = charge.map { reversal(of: $0, earlier) }
         var rest = credits
-        // First what of the charge is still owed, the latest first.
-        var reduced: [(index: Int, amount: Int64)] = []
-        for index in debts.indices.reversed() where charge.contains(where: { $0.sequence == debts[index].entry }) {
-            let part = min(rest, debts[index].amount)
-            if part > 0 { reduced.append((index, part)) }
-            rest -= part
-            result.overage += part
-        }
-        // Then the blocks that it came from, the last taken first.
-        var parts: [RefundRecord.Part: Int64] = [:]
-        var returned: [Share] = []
-        var lost: [(features: [String], amount: Int64)] = []
-        for entry in charge.reversed() {
-            for share in entry.allocation.reversed() {
-                let part = RefundRecord.Part(entry: entry.sequence, block: share.block)
-                let before = earlier.reduce(0) { $0 + ($1.parts[part] ?? 0) }
-                let amount = min(rest, -share.amount - before)
-                if amount == 0 { continue }
-                rest -= amount
-                parts[part] = amount
-                let block = blocks[share.block - 1]
-                if block.revokedAt != nil {
-                    result.forfeited += amount
-                } else if block.isOver(at: now) {
-                    lost.append((block.features, amount))
-                } else {
-                    returned = Self.joined(returned, [Share(block: block.number, amount: amount)])
-                }
+        // First what is still owed, then the blocks that it came from, the last taken first, then what was owed once and
+        // has been paid since; of several commits the latest first.
+        for index in reversals.indices.reversed() { reversals[index].takeOverage(&rest) }
+        for index in reversals.indices.reversed() { reversals[index].takeBlocks(&rest) }
+        for index in reversals.indices.reversed() { reversals[index].takeSettled(&rest) }
+        let latest = reversals.reversed()
+        let forfeited = latest.reduce(0) { $0 + $1.taken.filter(isForfeited).reduce(0) { $0 + $1.amount } }
+        try requireRoom(credits - forfeited, ofLifetime: false)
+
+        // What cannot go back becomes a block for each set of features.
+        var compensation: [Set<String>: Share] = [:]
+        let lost = latest.flatMap { reversal in reversal.taken.filter { isLost($0) } }
+        for restricted in [false, true] {
+            for part in lost where part.features.isEmpty != restricted && compensation[Set(part.features)] == nil {
+                let same = lost.filter { Set($0.features) == Set(part.features) }
+                compensation[Set(part.features)] = newBlock(
+                    same.reduce(0) { $0 + $1.amount },
+                    Terms(source: "compensation", expiresAt: expiresAt, features: part.features))
             }
         }
-        // What is left was owed once, and has been paid since.
-        let settled = rest
-        if settled > 0 { lost.append(([], settled)) }
-
-        try requireRoom(credits - result.forfeited, ofLifetime: false)
-        for (index, amount) in reduced { debts[index].amount -= amount }
-        var compensation: [Share] = []
-        let sets = lost.map { Set($0.features) }
-        var done: [Set<String>] = []
-        for set in sets.filter(\.isEmpty) + sets.filter({ !$0.isEmpty }) where !done.contains(set) {
-            done.append(set)
-            let same = lost.filter { Set($0.features) == set }
-            let terms = Terms(source: "compensation", expiresAt: expiresAt, features: same[0].features)
-            compensation.append(newBlock(same.reduce(0) { $0 + $1.amount }, terms))
-        }
-        result.compensation = compensation.map(\.block)
-        let named = entries[Int(sequence) - 1]
-        write("refund", returned + compensation, overage: -result.overage) { entry in
-            entry.feature = named.feature
-            entry.version = named.version
-            entry.reservation = named.reservation
-            entry.refunds = sequence
-            entry.forfeited = result.forfeited
-            if case .units(let units) = extent { entry.units = units }
-        }
+        var result = Refunded(credits: credits, forfeited: forfeited)
+        result.compensation = compensation.values.map(\.block).sorted()
         var units: Int64?
         if case .units(let count) = extent { units = count }
-        refundRecords.append(
-            RefundRecord(
-                charge: sequence, units: units, credits: credits, overage: result.overage, settled: settled,
-                parts: parts))
-        settle(compensation)
+        let isNothing = latest.allSatisfy { $0.amount == 0 }
+        for (index, reversal) in latest.enumerated() where reversal.amount > 0 || (isNothing && index == 0) {
+            result.overage += reversal.overageTaken
+            let kept = reversal.taken.filter { !isForfeited($0) }
+            let forfeited = reversal.taken.filter(isForfeited).reduce(0) { $0 + $1.amount }
+            let shares = kept.map { part in
+                Share(
+                    block: isLost(part) ? compensation[Set(part.features)]?.block ?? 0 : part.block ?? 0,
+                    amount: part.amount)
+            }
+            let (sequence, overage) = (reversal.entry.sequence, reversal.overageTaken)
+            for index in debts.indices where debts[index].entry == sequence {
+                debts[index].amount -= overage
+            }
+            write("refund", Self.joined([], shares), overage: -reversal.overageTaken) { entry in
+                entry.feature = reversal.entry.feature
+                entry.version = reversal.entry.version
+                entry.reservation = reversal.entry.reservation
+                entry.refunds = reversal.entry.sequence
+                entry.forfeited = forfeited
+                entry.units = units
+            }
+            refundRecords.append(
+                RefundRecord(
+                    charge: reversal.entry.sequence, units: units, credits: reversal.amount,
+                    overage: reversal.overageTaken, settled: reversal.settledTaken,
+                    blocks: Dictionary(
+                        reversal.taken.compactMap { part in part.block.map { ($0, part.amount) } },
+                        uniquingKeysWith: +)))
+            units = nil
+        }
+        settle(compensation.values.sorted { $0.block < $1.block })
         return result
+    }
+
+    /// What is left of a charge, and what a refund takes of it.
+    private struct Reversal {
+        struct Part {
+            /// Nil for what was owed once and has been paid since.
+            let block: Int?
+            let features: [String]
+            var amount: Int64
+        }
+
+        let entry: Entry
+        var owed: Int64
+        var parts: [Part]
+        var settled: Int64
+        var overageTaken: Int64 = 0
+        var settledTaken: Int64 = 0
+        var taken: [Part] = []
+
+        var amount: Int64 { overageTaken + taken.reduce(0) { $0 + $1.amount } }
+
+        mutating func takeOverage(_ rest: inout Int64) {
+            overageTaken = min(rest, owed)
+            rest -= overageTaken
+        }
+
+        mutating func takeBlocks(_ rest: inout Int64) {
+            for var part in parts {
+                part.amount = min(rest, part.amount)
+                rest -= part.amount
+                if part.amount > 0 { taken.append(part) }
+            }
+        }
+
+        mutating func takeSettled(_ rest: inout Int64) {
+            settledTaken = min(rest, settled)
+            rest -= settledTaken
+            if settledTaken > 0 { taken.append(Part(block: nil, features: [], amount: settledTaken)) }
+        }
+    }
+
+    private func reversal(of entry: Entry, _ earlier: [RefundRecord]) -> Reversal {
+        let records = earlier.filter { $0.charge == entry.sequence }
+        let owed = debts.filter { $0.entry == entry.sequence }.reduce(0) { $0 + $1.amount }
+        let reversed = records.reduce(0) { $0 + $1.overage + $1.settled }
+        let parts = entry.allocation.reversed().map { share in
+            Reversal.Part(
+                block: share.block, features: blocks[share.block - 1].features,
+                amount: -share.amount - records.reduce(0) { $0 + ($1.blocks[share.block] ?? 0) })
+        }
+        return Reversal(entry: entry, owed: owed, parts: parts, settled: entry.overageDelta - owed - reversed)
+    }
+
+    private func isForfeited(_ part: Reversal.Part) -> Bool {
+        part.block.map { blocks[$0 - 1].revokedAt != nil } ?? false
+    }
+
+    private func isLost(_ part: Reversal.Part) -> Bool {
+        !isForfeited(part) && (part.block.map { blocks[$0 - 1].isOver(at: now) } ?? true)
     }
 
     private func credits(

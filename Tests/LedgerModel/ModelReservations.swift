@@ -11,6 +11,8 @@ extension ModelLedger {
     package mutating func reserve(
         _ feature: String, _ demand: ModelDemand, attributes: [String: String], ttl: Int64
     ) throws(Refusal) -> Int {
+        var attributes = attributes
+        if case .credits = demand { attributes = [:] }
         let decision = try decide(feature, demand, attributes: attributes)
         let holds = portions(decision.cost - decision.short, of: eligible(feature))
         let number = reservations.count + 1
@@ -73,7 +75,7 @@ extension ModelLedger {
         var short = max(0, charge - held - spendable(reservation.feature))
         if short > 0 {
             let refused = Refusal.insufficient(
-                effective: effective, spendable: held + spendable(reservation.feature), required: charge)
+                effective: effective, spendable: spendable(reservation.feature), required: charge - held)
             switch shortfall ?? (terms.isAllowed ? "overage" : "reject") {
             case "reject": throw refused
             case "cap":
@@ -120,7 +122,7 @@ extension ModelLedger {
         let short = max(0, charge - held - spendable(reservation.feature))
         if short > 0 {
             let refused = Refusal.insufficient(
-                effective: effective, spendable: held + spendable(reservation.feature), required: charge)
+                effective: effective, spendable: spendable(reservation.feature), required: charge - held)
             guard terms.isAllowed else { throw refused }
             if let limit = terms.limit, overage + short > limit { throw refused }
             try requireOwing(short, charging: charge)

@@ -126,7 +126,7 @@ extension StepGenerator {
         case 1: return max(1, min(room, ModelLedger.largestAmount))
         case 2: return ModelLedger.largestAmount
         case 3..<10: return Int64.random(in: 1...1_000_000_000, using: &random)
-        case 10..<16: return max(1, ledger.overage + random.pick([-1, 0, 1]))
+        case 10..<16: return min(max(1, ledger.overage + random.pick([-1, 0, 1])), ModelLedger.largestAmount)
         default: return Int64.random(in: 1...300, using: &random)
         }
     }
@@ -183,7 +183,8 @@ extension StepGenerator {
     private mutating func adjustment(_ ledger: ModelLedger) -> Int64 {
         if random.chance(40) { return credits(ledger) }
         let spendable = ledger.blocks.reduce(0) { $0 + $1.remaining } - ledger.reserved
-        return -max(1, random.pick([spendable, spendable + 1, Int64.random(in: 1...100, using: &random)]))
+        let amount = random.pick([spendable, spendable + 1, Int64.random(in: 1...100, using: &random)])
+        return -min(max(1, amount), ModelLedger.largestAmount)
     }
 
     private mutating func transfer(_ ledger: ModelLedger) -> ModelCommand {
@@ -333,7 +334,8 @@ extension StepGenerator {
         var settings = ModelCommand.Settings()
         if random.chance(40) { settings.policy = .some(random.pick([nil, .block, .allow, .notify])) }
         if random.chance(30) {
-            settings.limit = .some(random.pick([nil, 0, ledger.overage, ledger.overage + 20, 100, ModelLedger.largestAmount]))
+            let more = min(ledger.overage + 20, ModelLedger.largestAmount)
+            settings.limit = .some(random.pick([nil, 0, ledger.overage, more, 100, ModelLedger.largestAmount]))
         }
         if random.chance(10) && ledger.endUser != "alice" { settings.clock = random.pick([1, 1, 2, 3]) }
         if random.chance(25) {

@@ -4,6 +4,7 @@ import Metering
 import Postgres
 import Representations
 import Storage
+import TestDatabases
 import Testing
 
 @Suite("Catalogue store")

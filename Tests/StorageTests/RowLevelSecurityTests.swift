@@ -2,6 +2,7 @@ import Credits
 import Ledger
 import Postgres
 import Storage
+import TestDatabases
 import Testing
 
 /// What the database itself shows and refuses to each role, whatever the code above it asks for.
