@@ -15,11 +15,11 @@ extension AccountDraft {
         default: return
         }
         guard let clock = change.testClock, clock != account.settings.testClock else { return }
+        if case .updateEndUser = action, profile == nil { throw .unknownEndUser }
         guard let shown = catalogue.testClocks[clock] else { throw .unknownTestClock(clock) }
         guard account.settings.testClock == nil, shown >= account.advancedTo else { throw .testClockConflict }
         // Checked in full before anything is changed.
         try check(change, catalogue: catalogue)
-        if case .updateEndUser = action, profile == nil { throw .unknownEndUser }
         account.settings.testClock = clock
     }
 

@@ -115,6 +115,9 @@ extension AccountDraft {
         var reservation = before
         let watermark = before.total(progress)
         guard watermark != before.watermark else { return (before, .none) }
+        if let last = before.watermark, last.isMeasured != progress.isMeasured {
+            throw .wrongMeasure(last.expectation)
+        }
         let growth = try growth(of: before, to: watermark, context)
         let charge = try charge(growth.due, of: before, shortfall: nil, field: progress.field, context)
         reservation.watermark = watermark
@@ -320,6 +323,15 @@ extension Reservation {
 }
 
 extension Demand {
+    /// What a report must be to go on from this one.
+    fileprivate var expectation: Refusal.WrongMeasure {
+        switch self {
+        case .credits: .creditsExpected
+        case .measured(.units, _): .unitsExpected
+        case .measured(.quantities, _): .quantitiesExpected
+        }
+    }
+
     fileprivate var isMeasured: Bool {
         if case .measured = self { true } else { false }
     }
