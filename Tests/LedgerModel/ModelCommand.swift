@@ -112,53 +112,75 @@ package struct ModelWorld: Sendable {
     package mutating func apply(
         _ command: ModelCommand, to endUser: String, clock: Instant, key: String?
     ) -> ModelReply {
-        let advanced = advanced(endUser, clock)
-        var ledger = advanced
+        if case .create(let settings) = command {
+            return set(settings, mustExist: false, of: endUser, clock: clock)
+        }
+        if case .update(let settings) = command { return set(settings, mustExist: true, of: endUser, clock: clock) }
+        if case .transfer(let receiver, let credits) = command {
+            return transfer(credits, from: endUser, to: receiver, clock: clock, key: key)
+        }
+        let now = time(of: endUser, clock)
+        var ledger = take(endUser)
+        ledger.advance(to: now)
         ledger.key = key
-        do throws(ModelLedger.Refusal) {
-            let figures: [Int64]
-            switch command {
-            case .transfer(let other, let credits):
-                var receiver = self.ledger(other)
-                if ledger.testClock != receiver.testClock {
-                    ledgers[endUser] = advanced
-                    return .refused(ModelLedger.Refusal("different_clocks"))
-                }
-                let instant = max(time(of: endUser, clock), self.ledger(endUser).now, receiver.now)
-                ledger = self.ledger(endUser)
-                ledger.advance(to: instant)
-                receiver.advance(to: instant)
-                ledger.key = key
-                ledgers[other] = receiver
-                let untouched = ledger
-                do throws(ModelLedger.Refusal) {
-                    try ModelLedger.transfer(credits, from: &ledger, to: &receiver)
-                } catch {
-                    ledgers[endUser] = untouched
-                    return .refused(error)
-                }
-                receiver.key = nil
-                ledgers[other] = receiver
-                figures = [credits]
-            case .create(let settings), .update(let settings):
-                if case .update = command, !ledger.exists { throw ModelLedger.Refusal("unknown_end_user") }
-                let before = self.ledger(endUser)
-                do throws(ModelLedger.Refusal) {
-                    ledger = try set(settings, ledger, before: before)
-                } catch {
-                    // A clock is looked at before time is.
-                    let isOfClock = settings.clock.map { $0 != before.testClock } ?? false
-                    ledgers[endUser] = isOfClock ? before : advanced
-                    return .refused(error)
-                }
-                figures = [advanced.exists ? 0 : 1]
-            default: figures = try ledger.apply(command)
-            }
+        defer {
             ledger.key = nil
             ledgers[endUser] = ledger
-            return .done(figures)
+        }
+        do throws(ModelLedger.Refusal) {
+            return .done(try ledger.apply(command))
         } catch {
-            ledgers[endUser] = advanced
+            return .refused(error)
+        }
+    }
+
+    /// The ledger, which is no longer there until it is put back.
+    private mutating func take(_ endUser: String) -> ModelLedger {
+        let ledger = ledger(endUser)
+        ledgers[endUser] = nil
+        return ledger
+    }
+
+    /// Both sides come to one present, if they live by one clock.
+    private mutating func transfer(
+        _ credits: Int64, from endUser: String, to other: String, clock: Instant, key: String?
+    ) -> ModelReply {
+        let isOneClock = ledger(endUser).testClock == ledger(other).testClock
+        let present = max(time(of: endUser, clock), ledger(endUser).now)
+        let now = isOneClock ? max(present, ledger(other).now) : present
+        var sender = take(endUser)
+        sender.advance(to: now)
+        defer { ledgers[endUser] = sender }
+        guard isOneClock else { return .refused(ModelLedger.Refusal("different_clocks")) }
+        var receiver = take(other)
+        receiver.advance(to: now)
+        sender.key = key
+        defer {
+            sender.key = nil
+            receiver.key = nil
+            ledgers[other] = receiver
+        }
+        do throws(ModelLedger.Refusal) {
+            try ModelLedger.transfer(credits, from: &sender, to: &receiver)
+            return .done([credits])
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    private mutating func set(
+        _ settings: ModelCommand.Settings, mustExist: Bool, of endUser: String, clock: Instant
+    ) -> ModelReply {
+        let before = ledger(endUser)
+        let isCreated = !before.exists
+        do throws(ModelLedger.Refusal) {
+            if mustExist && isCreated { throw ModelLedger.Refusal("unknown_end_user") }
+            ledgers[endUser] = try set(settings, advanced(endUser, clock), before: before)
+            return .done([isCreated ? 1 : 0])
+        } catch {
+            // A clock is looked at before time is.
+            let isOfClock = settings.clock.map { $0 != before.testClock } ?? false
+            ledgers[endUser] = isOfClock ? before : advanced(endUser, clock)
             return .refused(error)
         }
     }
@@ -167,20 +189,22 @@ package struct ModelWorld: Sendable {
         _ settings: ModelCommand.Settings, _ ledger: ModelLedger, before: ModelLedger
     ) throws(ModelLedger.Refusal) -> ModelLedger {
         var ledger = ledger
-        if let number = settings.clock {
+        if let number = settings.clock, number != ledger.testClock {
             guard let shown = catalogue.clocks[number] else { throw ModelLedger.Refusal("unknown_test_clock") }
-            if ledger.testClock != number {
-                // Time cannot be taken back.
-                if ledger.testClock != nil || shown < before.now {
-                    throw ModelLedger.Refusal("test_clock_conflict")
-                }
-                ledger = before
-                ledger.testClock = number
-                ledger.advance(to: shown)
-            }
+            // Time cannot be taken back.
+            if ledger.testClock != nil || shown < before.now { throw ModelLedger.Refusal("test_clock_conflict") }
+            ledger = before
+            ledger.testClock = number
+            ledger.advance(to: shown)
         }
         if let overrides = settings.overrides {
-            try ledger.requireFeatures(overrides.keys.sorted())
+            for (feature, override) in overrides.sorted(by: { $0.key < $1.key }) {
+                try ledger.requireFeatures([feature])
+                switch (override, catalogue.features[feature]?.kind) {
+                case (.enabled, _), (.limit, .limit), (.quota, .metered): break
+                default: throw ModelLedger.Refusal("wrong_override")
+                }
+            }
             ledger.overrides = overrides
         }
         if let policy = settings.policy { ledger.policy = policy }

@@ -34,8 +34,10 @@ extension ModelLedger {
 
     /// Unrestricted credits that have come in pay what is owed, the oldest debt first.
     mutating func settle(_ incoming: [Share]) {
-        let unrestricted = incoming.map { blocks[$0.block - 1] }.filter { $0.features.isEmpty }
-        let paying = portions(overage, of: unrestricted.sorted(by: Self.burnsBefore))
+        let new = available.filter { block, _ in
+            block.features.isEmpty && incoming.contains { $0.block == block.number }
+        }
+        let paying = portions(overage, of: new.sorted { Self.burnsBefore($0.block, $1.block) })
         let paid = paying.reduce(0) { $0 + $1.amount }
         if paid == 0 { return }
         var rest = paid
@@ -121,7 +123,7 @@ extension ModelLedger {
         let taken = portions(decision.cost - decision.short, of: eligible(feature))
         count(feature, units: demand.total, credits: decision.cost)
         if !decision.filled.isEmpty {
-            fillings.append(Filling(feature: feature, at: now, units: decision.filled, reservation: nil))
+            fillings.append(Filling(feature: feature, at: now, units: decision.filled))
         }
         let entry = write("use", Self.negative(taken), overage: decision.short, at: instant) { entry in
             entry.feature = feature
@@ -138,7 +140,7 @@ extension ModelLedger {
         guard blocks.indices.contains(number - 1) else { throw Refusal("unknown_block", Int64(number)) }
         if blocks[number - 1].revokedAt != nil { return 0 }
         blocks[number - 1].revokedAt = now
-        let rest = available(blocks[number - 1])
+        let rest = blocks[number - 1].remaining - (held[number] ?? 0)
         if rest > 0 { write("revoke", [Share(block: number, amount: -rest)]) }
         return rest
     }
@@ -151,8 +153,8 @@ extension ModelLedger {
             write("adjust", [share])
             settle([share])
         } else {
-            let open = burnOrder.filter { !$0.isOver(at: now) && available($0) > 0 }
-            let spendable = open.reduce(0) { $0 + available($1) }
+            let open = available.sorted { Self.burnsBefore($0.block, $1.block) }
+            let spendable = open.reduce(0) { $0 + $1.amount }
             if -amount > spendable {
                 throw .insufficient(effective: effective, spendable: spendable, required: -amount)
             }
@@ -167,7 +169,7 @@ extension ModelLedger {
     ) throws(Refusal) {
         try receiver.requireRoom(credits)
         let open = sender.eligible(nil)
-        let spendable = open.reduce(0) { $0 + sender.available($1) }
+        let spendable = open.reduce(0) { $0 + $1.amount }
         if credits > spendable {
             throw .insufficient(effective: sender.effective, spendable: spendable, required: credits)
         }

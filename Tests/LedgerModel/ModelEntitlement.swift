@@ -54,7 +54,7 @@ extension ModelLedger {
         guard known.kind == .metered, version != nil || quota != nil else { throw Refusal("feature_not_priced") }
         return Situation(
             price: version.map { known.prices[$0 - 1].price }, version: version,
-            filled: filled(feature, excluding: nil),
+            filled: filled(feature),
             quota: quota.map { max(0, $0.limit - used(of: $0, feature).used) },
             caps: caps.filter { $0.counts(feature) }.map { ($0.number, max(0, $0.credits - spent($0))) },
             spendable: spendable(feature), effective: effective)
@@ -66,6 +66,8 @@ extension ModelLedger {
         var decision = Decision()
         if case .credits(let credits) = demand {
             decision.cost = credits
+            // What is reserved in credits may be committed in units, by the price of now.
+            decision.version = situation.version
         } else if let price = situation.price {
             let charge = try price.charge(demand, attributes: attributes, used: situation.filled)
             decision.version = situation.version
@@ -134,7 +136,7 @@ extension ModelLedger {
         if case .credits(let credits) = demand { return credits }
         guard let known = catalogue.features[feature], let version = known.version(at: now) else { return 0 }
         return try known.prices[version - 1].price.charge(
-            demand, attributes: attributes, used: filled(feature, excluding: nil)
+            demand, attributes: attributes, used: filled(feature)
         ).cost
     }
 
@@ -203,11 +205,10 @@ extension ModelLedger {
     }
 
     /// What was used of a feature in this month of UTC by prices whose tiers fill over it.
-    func filled(_ feature: String, excluding reservation: Int?) -> [String: Int64] {
+    func filled(_ feature: String) -> [String: Int64] {
         let (start, end) = ModelWindow.month.around(now, in: .utc)
         var sums: [String: Int64] = [:]
         for filling in fillings where filling.feature == feature && start <= filling.at && filling.at < end {
-            if let reservation, filling.reservation == reservation { continue }
             for (name, units) in filling.units { sums[name] = Self.sum([sums[name] ?? 0, units]) }
         }
         return sums

@@ -156,7 +156,6 @@ package struct ModelLedger: Sendable {
         let feature: String
         let at: Instant
         let units: [String: Int64]
-        let reservation: Int?
     }
 
     /// What is owed for one entry.
@@ -195,6 +194,8 @@ package struct ModelLedger: Sendable {
     package var key: String?
     var counted: [Counted] = []
     var fillings: [Filling] = []
+    /// What reservations were charged for filling the tiers of months.
+    var periodCosts: [Int: Int64] = [:]
     var refundRecords: [RefundRecord] = []
 
     /// An end user who has nothing yet.
@@ -222,15 +223,25 @@ extension ModelLedger {
 
     package var effective: Int64 { balance - reserved }
 
-    package func held(_ block: Int) -> Int64 {
-        var sum: Int64 = 0
+    /// What is held of each block.
+    package var held: [Int: Int64] {
+        var held: [Int: Int64] = [:]
         for reservation in reservations {
-            for share in reservation.holds where share.block == block { sum += share.amount }
+            for share in reservation.holds { held[share.block, default: 0] += share.amount }
         }
-        return sum
+        return held
     }
 
-    func available(_ block: Block) -> Int64 { block.remaining - held(block.number) }
+    /// The blocks that a charge could take something from, their time aside, and how much.
+    package var available: [(block: Block, amount: Int64)] {
+        let held = held
+        var available: [(block: Block, amount: Int64)] = []
+        for block in blocks where block.remaining > 0 {
+            let amount = block.remaining - (held[block.number] ?? 0)
+            if amount > 0 { available.append((block, amount)) }
+        }
+        return available
+    }
 
     /// The blocks with something left, in the order in which they burn.
     package var burnOrder: [Block] { blocks.filter { $0.remaining > 0 }.sorted(by: Self.burnsBefore) }
@@ -248,15 +259,14 @@ extension ModelLedger {
     }
 
     /// The blocks that a charge of the feature can take from; of no feature, those open to all.
-    func eligible(_ feature: String?) -> [Block] {
-        burnOrder.filter { block in
-            !block.isOver(at: now) && available(block) > 0
-                && (feature.map { block.isOpen(to: $0) } ?? block.features.isEmpty)
-        }
+    func eligible(_ feature: String?) -> [(block: Block, amount: Int64)] {
+        available.filter { block, _ in
+            !block.isOver(at: now) && (feature.map { block.isOpen(to: $0) } ?? block.features.isEmpty)
+        }.sorted { Self.burnsBefore($0.block, $1.block) }
     }
 
     /// What a use of the feature could be charged to.
-    package func spendable(_ feature: String) -> Int64 { eligible(feature).reduce(0) { $0 + available($1) } }
+    package func spendable(_ feature: String) -> Int64 { eligible(feature).reduce(0) { $0 + $1.amount } }
 
     /// The policy in force and its limit.
     package var terms: (isAllowed: Bool, limit: Int64?) {
@@ -264,20 +274,19 @@ extension ModelLedger {
     }
 
     /// Takes an amount from blocks in their order; what of it each gives.
-    func portions(_ amount: Int64, of blocks: [Block]) -> [Share] {
+    func portions(_ amount: Int64, of blocks: [(block: Block, amount: Int64)]) -> [Share] {
         var owed = amount
         var shares: [Share] = []
-        for block in blocks where owed > 0 {
-            let part = min(owed, available(block))
-            if part > 0 { shares.append(Share(block: block.number, amount: part)) }
-            owed -= part
+        for (block, available) in blocks where owed > 0 {
+            shares.append(Share(block: block.number, amount: min(owed, available)))
+            owed -= min(owed, available)
         }
         return shares
     }
 
     /// The instants after one and up to another at which time does something to the account.
     package func expiries(after start: Instant, upTo end: Instant) -> [Instant] {
-        let instants = blocks.filter { available($0) > 0 }.compactMap(\.expiresAt)
+        let instants = available.compactMap(\.block.expiresAt)
             + reservations.filter { $0.status == "active" }.map(\.expiresAt)
         return instants.filter { start < $0 && $0 <= end }.sorted()
     }
@@ -354,8 +363,11 @@ extension ModelLedger {
 
     /// Takes what is left in blocks that were revoked or are over.
     mutating func sweep(at instant: Instant) {
-        for block in blocks where available(block) > 0 {
-            let rest = [Share(block: block.number, amount: -available(block))]
+        let command = key
+        key = nil
+        defer { key = command }
+        for (block, amount) in available {
+            let rest = [Share(block: block.number, amount: -amount)]
             if block.revokedAt != nil {
                 write("revoke", rest, at: instant)
             } else if block.isOver(at: instant) {

@@ -16,6 +16,10 @@ package enum ModelDemand: Hashable, Sendable {
         }
     }
 
+    var isCredits: Bool {
+        if case .credits = self { true } else { false }
+    }
+
     /// The larger of two, dimension by dimension; nil when they are measured differently.
     package func maximum(_ other: ModelDemand) -> ModelDemand? {
         switch (self, other) {
@@ -108,6 +112,26 @@ package indirect enum ModelPrice: Hashable, Sendable {
     package func chosen(by attributes: [String: String]) -> ModelPrice? {
         guard case .rows(let rows) = self else { return self }
         return rows.first { $0.match.allSatisfy { attributes[$0.key] == $0.value } }?.price
+    }
+
+    /// The part of a demand whose tiers fill over the period, or the rest of it, beyond what was demanded before.
+    func part(_ demand: ModelDemand, ofPeriod: Bool, beyond earlier: ModelDemand? = nil) -> ModelDemand {
+        func isOfPeriod(_ price: ModelPrice?) -> Bool {
+            if case .graduated(_, perPeriod: true) = price { true } else { false }
+        }
+        switch (self, demand) {
+        case (.dimensions(let prices), .quantities(let quantities)):
+            var before: [String: Int64] = [:]
+            if case .quantities(let earlier) = earlier { before = earlier }
+            let part = quantities.filter { isOfPeriod(prices[$0.key]) == ofPeriod }
+            return .quantities(
+                Dictionary(uniqueKeysWithValues: part.map { ($0.key, $0.value - (before[$0.key] ?? 0)) }))
+        case (_, .units(let units)):
+            guard isOfPeriod(self) == ofPeriod else { return .units(0) }
+            if case .units(let before) = earlier { return .units(units - before) }
+            return demand
+        default: return demand
+        }
     }
 
     private func add(

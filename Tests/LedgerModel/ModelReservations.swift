@@ -40,38 +40,42 @@ extension ModelLedger {
         return reservation
     }
 
-    /// How far a job is with a report, which never lowers it.
-    private func reached(_ reservation: Reservation, _ demand: ModelDemand) throws(Refusal) -> ModelDemand {
-        let last = reservation.watermark
-        switch (reservation.estimate, demand) {
-        case (.credits, .credits), (.units, .units), (.quantities, .quantities):
-            guard let last else { return demand }
-            guard let reached = last.maximum(demand) else { throw Refusal("wrong_measure") }
-            return reached
-        case (.credits, _): throw Refusal("credits_expected")
-        case (.units, _): throw Refusal("units_expected")
-        case (.quantities, _): throw Refusal("quantities_expected")
-        }
+    /// How far a job is with a report, which never lowers it. What was reported in another measure cannot be compared.
+    private func reached(_ reservation: Reservation, _ demand: ModelDemand) -> ModelDemand {
+        reservation.watermark?.maximum(demand) ?? demand
     }
 
-    /// What a job costs by the price that it was reserved at, and what of it fills the month's tiers.
-    private func price(_ reservation: Reservation, _ demand: ModelDemand) throws(Refusal) -> ModelPrice.Charge {
-        if case .credits(let credits) = demand { return ModelPrice.Charge(cost: credits) }
-        guard let version = reservation.version else { return ModelPrice.Charge(cost: 0) }
+    /// What is still to be charged of a job that has got so far, by the price that it was reserved at, and what of that
+    /// fills the month's tiers.
+    private func growth(
+        _ reservation: Reservation, _ total: ModelDemand
+    ) throws(Refusal) -> (due: Int64, ofPeriod: Int64, filled: [String: Int64]) {
+        if case .credits(let credits) = total { return (max(0, credits - reservation.charged), 0, [:]) }
+        guard let version = reservation.version else {
+            if case .quantities = total { throw Refusal("units_expected") }
+            return (0, 0, [:])
+        }
         let prices = catalogue.features[reservation.feature]?.prices ?? []
-        return try prices[version - 1].price.charge(
-            demand, attributes: reservation.attributes,
-            used: filled(reservation.feature, excluding: reservation.number))
+        guard let price = prices[version - 1].price.chosen(by: reservation.attributes) else {
+            throw Refusal("feature_not_priced")
+        }
+        let used = filled(reservation.feature)
+        // What was charged of the period's tiers stays charged, and the growth goes on where they have arrived.
+        let growth = price.part(total, ofPeriod: true, beyond: reservation.watermark)
+        let grown = try price.charge(growth, attributes: [:], used: used)
+        let rest = try price.charge(price.part(total, ofPeriod: false), attributes: [:], used: used)
+        let ofPeriod = (periodCosts[reservation.number] ?? 0) + grown.cost
+        return (max(0, ofPeriod + rest.cost - reservation.charged), ofPeriod, grown.filled)
     }
 
     package mutating func commit(
         _ number: Int, _ demand: ModelDemand, shortfall: String?
     ) throws(Refusal) -> Change {
         let reservation = try active(number)
-        let total = try reached(reservation, demand)
-        let price = try price(reservation, total)
+        let total = reached(reservation, demand)
+        let growth = try growth(reservation, total)
         let held = reservation.holds.reduce(0) { $0 + $1.amount }
-        var charge = max(0, price.cost - reservation.charged)
+        var charge = growth.due
         var short = max(0, charge - held - spendable(reservation.feature))
         if short > 0 {
             let refused = Refusal.insufficient(
@@ -90,10 +94,12 @@ extension ModelLedger {
         reservations[number - 1].holds = []
         reservations[number - 1].status = "committed"
         reservations[number - 1].finishedAt = now
-        reservations[number - 1].watermark = reservation.watermark
+        reservations[number - 1].watermark = reservation.watermark == nil ? nil : total
         reservations[number - 1].charged += charge
-        fill(reservation, price, total)
-        recount(number, units: total.total, credits: reservation.charged + charge)
+        fill(reservation, growth.filled, growth.ofPeriod)
+        var units = total.total
+        if case .credits = total { units = max(reservation.estimate.total, reservation.watermark?.total ?? 0) }
+        recount(number, units: units, credits: reservation.charged + charge)
         writeCommit(reservation, total, taken, short: short, holds: Self.negative(reservation.holds))
         sweep(at: now)
         return Change(
@@ -114,11 +120,18 @@ extension ModelLedger {
 
     package mutating func progress(_ number: Int, _ demand: ModelDemand) throws(Refusal) -> Change {
         let reservation = try active(number)
-        let total = try reached(reservation, demand)
+        let total = reached(reservation, demand)
         if total == reservation.watermark { return Change() }
-        let price = try price(reservation, total)
+        if let last = reservation.watermark, last.isCredits != demand.isCredits {
+            switch last {
+            case .credits: throw Refusal("credits_expected")
+            case .units: throw Refusal("units_expected")
+            case .quantities: throw Refusal("quantities_expected")
+            }
+        }
+        let growth = try growth(reservation, total)
         let held = reservation.holds.reduce(0) { $0 + $1.amount }
-        let charge = max(0, price.cost - reservation.charged)
+        let charge = growth.due
         let short = max(0, charge - held - spendable(reservation.feature))
         if short > 0 {
             let refused = Refusal.insufficient(
@@ -128,7 +141,7 @@ extension ModelLedger {
             try requireOwing(short, charging: charge)
         }
         reservations[number - 1].watermark = total
-        fill(reservation, price, total)
+        fill(reservation, growth.filled, growth.ofPeriod)
         recount(
             number, units: max(reservation.estimate.total, total.total),
             credits: max(reservation.estimatedCost, reservation.charged + charge))
@@ -186,11 +199,8 @@ extension ModelLedger {
     }
 
     /// A reservation fills the month's tiers with what it is charged for.
-    private mutating func fill(_ reservation: Reservation, _ price: ModelPrice.Charge, _ total: ModelDemand) {
-        fillings.removeAll { $0.reservation == reservation.number }
-        if !price.filled.isEmpty {
-            fillings.append(
-                Filling(feature: reservation.feature, at: now, units: price.filled, reservation: reservation.number))
-        }
+    private mutating func fill(_ reservation: Reservation, _ units: [String: Int64], _ cost: Int64) {
+        periodCosts[reservation.number] = cost
+        if !units.isEmpty { fillings.append(Filling(feature: reservation.feature, at: now, units: units)) }
     }
 }

@@ -10,6 +10,8 @@ import Metering
 /// division, the canonical JSON from an unordered list of members that is sorted here.
 struct Auditor {
     private var sequence: Int64
+    /// How many entries were booked.
+    private(set) var count = 0
     private var balance: Int64
     private var reserved: Int64
     private var overage: Int64
@@ -50,6 +52,7 @@ struct Auditor {
             if !condition { problems.append("entry \(entry.sequence) (\(entry.type)): \(sentence())") }
         }
         sequence += 1
+        count += 1
         balance += entry.amount
         reserved += entry.reservedDelta
         overage += entry.overageDelta

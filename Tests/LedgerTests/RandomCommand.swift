@@ -15,6 +15,8 @@ struct RandomStep {
     let act: Act
     /// Whether the batch of the end user ends before.
     let endsBatch: Bool
+    /// Whether everything is compared behind it.
+    let isThorough: Bool
 
     /// The statement of a ledger script that does the same.
     var text: String {
@@ -43,7 +45,7 @@ struct StepGenerator {
     mutating func next(_ world: ModelWorld) -> RandomStep {
         let endUser = random.chance(60) ? "alice" : random.pick(Self.endUsers)
         passTime(world.ledger(endUser), world)
-        let endsBatch = random.chance(30)
+        let (endsBatch, isThorough) = (random.chance(20), random.chance(8))
         let act: RandomStep.Act =
             switch Int.random(in: 0..<100, using: &random) {
             case 0: .config(policy: random.pick([nil, .block, .allow, .notify]), limit: random.pick([nil, 0, 50, 500]))
@@ -51,7 +53,7 @@ struct StepGenerator {
             case 2..<9: .check(use(world.advanced(endUser, clock), isNow: true), by: endUser)
             default: .command(command(world.advanced(endUser, clock)), by: endUser)
             }
-        return RandomStep(clock: clock, act: act, endsBatch: endsBatch)
+        return RandomStep(clock: clock, act: act, endsBatch: endsBatch, isThorough: isThorough)
     }
 
     private mutating func passTime(_ ledger: ModelLedger, _ world: ModelWorld) {
@@ -189,7 +191,7 @@ extension StepGenerator {
 
     private mutating func transfer(_ ledger: ModelLedger) -> ModelCommand {
         let receiver = random.pick(Self.endUsers.filter { $0 != ledger.endUser })
-        let open = ledger.blocks.filter { $0.features.isEmpty }.reduce(0) { $0 + $1.remaining - ledger.held($1.number) }
+        let open = ledger.available.filter(\.block.features.isEmpty).reduce(0) { $0 + $1.amount }
         let most = max(1, min(open, ModelLedger.largestAmount - 1))
         return .transfer(to: receiver, random.pick([most, most + 1, Int64.random(in: 1...most, using: &random)]))
     }
@@ -263,13 +265,15 @@ extension StepGenerator {
             if random.chance(2) { quantities["other"] = 1 }
             return .quantities(quantities)
         }
-        let answer = try? ledger.check(use.feature, .units(0), attributes: use.attributes)
-        let most = min(answer?.affordable ?? 0, ModelLedger.largestAmount)
+        func most() -> Int64 {
+            let answer = try? ledger.check(use.feature, .units(0), attributes: use.attributes)
+            return min(answer?.affordable ?? 0, ModelLedger.largestAmount)
+        }
         switch Int.random(in: 0..<44, using: &random) {
         case 0: return .units(0)
         case 1: return .units(random.pick([.max, ModelLedger.largestAmount]))
-        case 2..<7: return .units(most)
-        case 7..<10: return .units(most + 1)
+        case 2..<7: return .units(most())
+        case 7..<10: return .units(most() + 1)
         case 10..<13: return .units(random.magnitude(upTo: .max))
         case 13..<17: return .units(Int64.random(in: 0...5_000, using: &random))
         default: return .units(Int64.random(in: 0...60, using: &random))

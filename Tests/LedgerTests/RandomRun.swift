@@ -20,6 +20,11 @@ struct RandomRun {
         player = try StepPlayer()
     }
 
+    /// Compares everything at the end of a run.
+    mutating func finish() throws -> [String] {
+        try StepGenerator.endUsers.flatMap { try player.compareAll(of: $0) }
+    }
+
     /// Draws and plays one step; what differs, in words.
     mutating func step() throws -> [String] {
         let step = generator.next(player.twins.model)
@@ -100,6 +105,8 @@ struct StepPlayer {
         twins = try Twins(catalogue: Market.catalogue(around: RandomRun.start))
     }
 
+    mutating func compareAll(of endUser: String) throws -> [String] { try twins.compareAll(of: endUser) }
+
     /// What the model says, and what differs.
     mutating func play(_ step: RandomStep) throws -> (said: [String], problems: [String]) {
         switch step.act {
@@ -119,7 +126,8 @@ struct StepPlayer {
         case .command(let command, let endUser):
             if step.endsBatch { try twins.commit(endUser) }
             let steps = try twins.compareSteps(of: endUser, to: step.clock, [1, 60_000_000, 86_400_000_000])
-            let (reply, problems) = try twins.play(command, by: endUser, clock: step.clock)
+            let (reply, problems) = try twins.play(
+                command, by: endUser, clock: step.clock, isThorough: step.isThorough)
             return (LedgerRunner.words(reply), steps + problems)
         }
     }

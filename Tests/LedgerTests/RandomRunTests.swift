@@ -28,7 +28,8 @@ struct RandomRunTests {
         for seed in seeds {
             var run = try RandomRun(seed: seed)
             for number in 1...Self.stepsPerRun {
-                let problems = try run.step()
+                var problems = try run.step()
+                if number == Self.stepsPerRun { problems += try run.finish() }
                 guard !problems.isEmpty else { continue }
                 Issue.record(
                     """

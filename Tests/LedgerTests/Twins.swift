@@ -32,12 +32,18 @@ struct Twins {
     }
 
     /// Plays a command on both sides; what they answer, and what does not hold, in words.
+    ///
+    /// - Parameter isThorough: Whether everything that there is of the end user is compared, and not only what is new.
     mutating func play(
-        _ command: ModelCommand, by endUser: String, clock: Instant
+        _ command: ModelCommand, by endUser: String, clock: Instant, isThorough: Bool = true
     ) throws -> (reply: ModelReply, problems: [String]) {
         commandCount += 1
         let key = "k\(commandCount)"
-        let (modelBefore, coreBefore) = (model, core)
+        var endUsers = [endUser]
+        if case .transfer(let other, _) = command { endUsers.append(other) }
+        let before = try endUsers.map { endUser in
+            (draft: try core.participant(endUser).draft, entries: model.ledgers[endUser]?.entries.count ?? 0)
+        }
         let asked = try entitlement(for: command, of: endUser, clock)
         let reply = model.apply(command, to: endUser, clock: clock, key: key)
         let outcome = try core.apply(command, to: endUser, clock: clock, key: key)
@@ -46,15 +52,11 @@ struct Twins {
         if let asked, asked != Self.decision(outcome) {
             problems.append("the check says \(asked), the debit \(outcome)")
         }
-        var endUsers = [endUser]
-        if case .transfer(let other, _) = command { endUsers.append(other) }
-        for endUser in endUsers {
-            let before = try coreBefore.participant(endUser)
-            let after = try core.participant(endUser)
-            if case .refused(let refusal) = outcome {
-                problems += Self.changes(from: before, to: after, isBeforeTime: refusal.isOfClocks)
-            }
-            problems += try compare(endUser, since: modelBefore.ledger(endUser), before)
+        for (endUser, (draft, count)) in zip(endUsers, before) {
+            let after = try core.participant(endUser).draft
+            if case .refused = outcome { problems += Self.changes(from: draft, to: after) }
+            problems += compareNews(of: endUser, after, entriesBefore: count)
+            if isThorough || !problems.isEmpty { problems += try compareAll(of: endUser) }
         }
         return (reply, problems)
     }
@@ -189,57 +191,60 @@ struct Twins {
     // MARK: - What is compared
 
     /// A refusal changes nothing but what time had done by then.
-    private static func changes(
-        from before: CoreWorld.Participant, to after: CoreWorld.Participant, isBeforeTime: Bool
-    ) -> [String] {
-        var untouched = before.draft
-        if !isBeforeTime { untouched.advance(to: after.draft.account.advancedTo) }
-        untouched.history = after.draft.history
-        return untouched == after.draft ? [] : ["a refusal changed something"]
+    private static func changes(from before: AccountDraft, to after: AccountDraft) -> [String] {
+        var untouched = before
+        if before.account.advancedTo != after.account.advancedTo { untouched.advance(to: after.account.advancedTo) }
+        untouched.history = after.history
+        return untouched == after ? [] : ["a refusal changed something"]
     }
 
-    /// Compares all that a command can have changed of an end user.
-    private mutating func compare(
-        _ endUser: String, since before: ModelLedger, _ coreBefore: CoreWorld.Participant
-    ) throws -> [String] {
-        let (ledger, participant) = (model.ledger(endUser), try core.participant(endUser))
-        let account = participant.draft.account
+    /// Compares what a command can have changed at once.
+    private func compareNews(of endUser: String, _ draft: AccountDraft, entriesBefore count: Int) -> [String] {
+        guard let ledger = model.ledgers[endUser] else { return [] }
+        let account = draft.account
         var comparison = Comparison(endUser: endUser)
+        comparison.expect(Int(account.version), ledger.entries.count, "version")
+        let written = draft.entries.suffix(max(0, Int(account.version) - count))
+        comparison.compare(written.map(\.plain), Array(ledger.entries[count...]))
         comparison.expect(account.balance.rawValue, ledger.balance, "balance")
         comparison.expect(account.reserved.rawValue, ledger.reserved, "reserved")
         comparison.expect(account.overage.rawValue, ledger.overage, "overage")
         comparison.expect(account.lifetimeGranted.rawValue, ledger.lifetime, "lifetime granted")
-        comparison.expect(Int(account.version), ledger.entries.count, "version")
         comparison.expect(account.advancedTo, ledger.now, "clock of the account")
-        comparison.expect(participant.draft.profile != nil, ledger.exists, "existence")
+        comparison.expect(draft.profile != nil, ledger.exists, "existence")
         comparison.expect(account.dueAt, ledger.due, "next instant")
         comparison.expect(account.blocks.map { Int($0.number) }, ledger.burnOrder.map(\.number), "burn order")
+        for reservation in draft.changedReservations.values {
+            let expected = ledger.reservations[Int(reservation.number) - 1]
+            comparison.expect(reservation.plain, expected, "reservation \(expected.number)")
+        }
+        return comparison.problems
+    }
+
+    /// Compares all that there is of an end user, and audits the entries since the last time.
+    mutating func compareAll(of endUser: String) throws -> [String] {
+        let (ledger, participant) = (model.ledger(endUser), try core.participant(endUser))
+        let account = participant.draft.account
+        var comparison = Comparison(endUser: endUser)
+        let (blocks, reservations, held) = (participant.blocks, participant.reservations, ledger.held)
         comparison.expect(account.settings.caps.map { Int($0.number) }, ledger.caps.map(\.number), "caps")
-        let (blocks, reservations) = (participant.blocks, participant.reservations)
         comparison.expect(blocks.count, ledger.blocks.count, "blocks ever")
         comparison.expect(reservations.count, ledger.reservations.count, "reservations ever")
         for (granted, var expected) in zip(blocks, ledger.blocks) {
             expected.hasExpired = false
             comparison.expect(granted.plain, expected, "block \(expected.number)")
-            comparison.expect(granted.block.held.rawValue, ledger.held(expected.number), "held of \(expected.number)")
+            comparison.expect(granted.block.held.rawValue, held[expected.number] ?? 0, "held of \(expected.number)")
         }
         for (reservation, expected) in zip(reservations, ledger.reservations) {
             comparison.expect(reservation.plain, expected, "reservation \(expected.number)")
         }
-        let count = before.entries.count
-        let written = participant.draft.entries.suffix(max(0, Int(account.version) - count))
-        comparison.compare(written.map(\.plain), Array(ledger.entries.dropFirst(count)))
         comparison.compareWindows(account, ledger, core.catalogue)
         var auditor = try auditors[endUser] ?? Auditor(opening: CoreWorld().participant(endUser).draft.account)
-        comparison.problems += auditor.audit(written, of: participant.draft, blocks: blocks)
+        let entries = participant.entries.dropFirst(auditor.count)
+        comparison.problems += auditor.audit(entries, of: participant.draft, blocks: blocks)
         auditors[endUser] = auditor
         return comparison.problems
     }
-}
-
-extension Refusal {
-    /// Whether it is said before time is looked at.
-    fileprivate var isOfClocks: Bool { self == .testClockConflict || plain.code == "unknown_test_clock" }
 }
 
 /// What the core has and what the model has of one end user.
