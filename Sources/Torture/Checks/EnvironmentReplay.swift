@@ -145,7 +145,9 @@ struct EnvironmentReplay {
             }
             return .done
         }
-        if let arrival { return .waits(arrival.command.identifier) }
+        if let arrival, nextOfTime(endUser).map({ $0 >= arrival.command.decidedAt }) ?? true {
+            return .waits(arrival.command.identifier)
+        }
         if let due = nextOfTime(endUser) {
             try advance(endUser, to: due)
             return .done
