@@ -260,8 +260,8 @@ extension LedgerRunner {
         func expect(_ condition: Bool) { if !condition { problems = ["is \(entry.plain)"] } }
         func shares() throws -> [String] {
             var shares: [String] = []
-            while let word = words.next, !["to", "from", "holding"].contains(word) {
-                shares.append(try words.word("a share"))
+            while words.isShare {
+                shares += [try words.word("a block"), "\(try words.number("an amount"))"]
             }
             return shares
         }

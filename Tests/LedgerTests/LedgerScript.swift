@@ -69,6 +69,11 @@ struct Words {
 
     var isEmpty: Bool { words.isEmpty }
     var next: String? { words.first }
+    /// Whether a block's name and an amount follow.
+    var isShare: Bool {
+        guard let amount = words.dropFirst().first, Int64(amount) != nil else { return false }
+        return !["balance", "reserved", "overage", "forfeited", "units", "version"].contains(words.first)
+    }
 
     mutating func word(_ what: String) throws -> String {
         guard let word = words.popFirst() else { throw ScriptError("\(what) is missing") }
