@@ -180,6 +180,11 @@ let package = Package(
         // What tests share: numbers that are the same on every machine.
         .target(name: "SeededRandom", path: "Tests/SeededRandom", swiftSettings: settings),
 
+        // A PostgreSQL database for one test.
+        .target(
+            name: "TestDatabases", dependencies: ["Migrations", "Postgres", "Storage", logging],
+            path: "Tests/TestDatabases", swiftSettings: settings),
+
         // A server that gets as far as its certificate, for those that ought to be refused.
         .target(
             name: "TLSEndpoint", dependencies: [nioCore, nioPosix, nioSSL], path: "Tests/TLSEndpoint",
@@ -222,7 +227,12 @@ let package = Package(
             name: "IngestTests",
             dependencies: ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix],
             swiftSettings: settings),
-        .testTarget(name: "LedgerWorkerTests", dependencies: ["LedgerWorker", "RabbitMQ"], swiftSettings: settings),
+        .testTarget(
+            name: "LedgerWorkerTests",
+            dependencies: [
+                "Credits", "JSON", "Ledger", "LedgerWorker", "Messaging", "Metering", "Postgres", "RabbitMQ",
+                "Representations", "Runtime", "SeededRandom", "Storage", "TestDatabases",
+            ], swiftSettings: settings),
         .testTarget(
             name: "LoadGeneratorTests", dependencies: ["JSON", "LoadGenerator", nioCore, nioPosix],
             swiftSettings: settings),
@@ -233,12 +243,13 @@ let package = Package(
             name: "StorageTests",
             dependencies: [
                 "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Representations",
-                "SeededRandom", "Storage", logging,
+                "SeededRandom", "Storage", "TestDatabases", logging,
             ], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TLSEndpoint"], swiftSettings: settings),
         .testTarget(
-            name: "RabbitMQTests", dependencies: ["RabbitMQ", "TCPProxy", "TLSEndpoint", logging], swiftSettings: settings),
+            name: "RabbitMQTests", dependencies: ["RabbitMQ", "TCPProxy", "TLSEndpoint", logging],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

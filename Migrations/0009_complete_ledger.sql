@@ -41,6 +41,10 @@ create index entries_settling on entries (environment_id, account_id, sequence)
 create index entries_incoming on entries (environment_id, account_id, sequence) include (amount)
     where amount > 0 and type in ('grant', 'adjust', 'transfer');
 
+-- What had been granted by then: the one sum of a past balance that no entry holds.
+create index entries_granting on entries (environment_id, account_id, sequence) include (amount)
+    where amount > 0 and type in ('grant', 'adjust', 'transfer');
+
 -- Which blocks have expired, and are not just spent.
 create index entries_expired on entries (environment_id, account_id) where type = 'expire';
 

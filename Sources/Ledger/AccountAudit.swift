@@ -23,7 +23,7 @@ package struct Violation: Hashable, Sendable, CustomStringConvertible {
 package struct AccountAudit {
     private let accountID: AccountID
     private let environmentID: EnvironmentID
-    private let endUserID: EndUserID
+    let endUserID: EndUserID
     /// The first violation; what follows it would only repeat it.
     package private(set) var violation: Violation?
     private var sequence: Int64 = 0

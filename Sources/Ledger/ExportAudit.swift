@@ -44,7 +44,7 @@ package struct ExportAudit {
         audits[account] = audit
         if let violation = audit.violation {
             blame(account, "\(violation.invariant), entry \(exported.id): \(violation.detail)")
-        } else if exported.entry.json(account: account, endUserID: exported.endUserID) != line {
+        } else if exported.entry.json(account: account, endUserID: audit.endUserID) != line {
             blame(account, "I9, entry \(exported.id): it is not in the form that its hash covers")
         }
     }

@@ -245,8 +245,12 @@ extension ByteReader {
             var list: [AccountCommand] = []
             for _ in 0..<(try count()) {
                 let identity = try commandIdentity()
-                list.append(
-                    AccountCommand(identity: identity, endUserID: try endUserID(), action: try accountAction()))
+                let endUserID = try endUserID()
+                let action = try accountAction()
+                if case .transfer(let transfer) = action, transfer.receiver == endUserID {
+                    throw .invalid(field: "receiver of a transfer")
+                }
+                list.append(AccountCommand(identity: identity, endUserID: endUserID, action: action))
             }
             commands = .account(list)
         case 2:

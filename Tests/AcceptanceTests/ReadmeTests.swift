@@ -6,13 +6,13 @@ import Testing
 
 extension Acceptance {
     @Suite struct ReadmeTests {
-        @Test("The README's three calls are answered as it says, but for ids and instants")
+        @Test("The README's calls are answered as it says, but for ids and instants")
         func calls() async throws {
             let client = try await makeTenant().test
             try await client.sell("api_calls", unitCost: 1_000)
             try await client.grant("user_123", 50_000).expect(201)
             let examples = try examples()
-            #expect(examples.count == 3)
+            #expect(examples.count == 4)
             for (call, shown) in examples {
                 let target = try #require(call.firstMatch(of: /"\$QUOTASTACK_URL([^"]+)"/)?.1)
                 let body = call.firstMatch(of: /--json '([^']+)'/)?.1

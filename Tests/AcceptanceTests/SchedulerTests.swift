@@ -2,6 +2,7 @@ import Credits
 import Glibc
 import JSON
 import Postgres
+import RabbitMQ
 import TCPProxy
 import Testing
 

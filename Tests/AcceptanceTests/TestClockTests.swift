@@ -1,4 +1,6 @@
+import Credits
 import JSON
+import Postgres
 import Testing
 
 extension Acceptance {
@@ -28,7 +30,9 @@ extension Acceptance {
             try await client.post(path + "/advance", ["to": "2028-01-01T00:00:00Z"]).expect(200)
         }
 
-        @Test("The end users on a clock live by it: what was due is written when the advance is answered, and nobody else's")
+        @Test(
+            "The end users on a clock live by it: what was due is written when the advance is answered, and nobody else's"
+        )
         func followers() async throws {
             let client = try await makeTenant().test
             let clock = try await client.post("/v1/test-clocks", ["now": "2026-01-31T00:00:00Z"]).expect(201)
@@ -48,6 +52,8 @@ extension Acceptance {
             for user in users { #expect(try await client.balance(user)["balance"] == 10) }
             let moved = try await client.post(path, ["to": "2036-01-01T00:00:00Z"], key: "years").expect(200)
             #expect(moved["now"] == "2036-01-01T00:00:00.000Z")
+            // Behind the API, which would bring an account that it is asked about to the present itself.
+            #expect(try await expiries(clock: id) == users.count)
             for user in users {
                 let balance = try await client.balance(user)
                 #expect(balance["balance"] == 0 && balance["as_of"] == "2036-01-01T00:00:00.000Z")
@@ -66,6 +72,20 @@ extension Acceptance {
             #expect(try await client.get(operation).expect(200)["operation.status"] == "succeeded")
             try await waitUntil("the end user has followed") {
                 try await client.ledger(users[0], type: "expire").count == 2
+            }
+        }
+
+        /// The entries of expiry that the accounts on a clock have.
+        private func expiries(clock: String) async throws -> Int {
+            let bits = try #require(PublicID(.testClock, parsing: clock)).bits
+            return try await PostgresConnection.lent(try await SharedInstallation.get().database) { connection in
+                try await connection.run(
+                    PostgresQuery(
+                        """
+                        select from entries e join accounts a using (environment_id, account_id)
+                        where e.type = 'expire' and a.test_clock_id = $1
+                        """, [.uuid(high: bits.high, low: bits.low)])
+                ).rowCount
             }
         }
 

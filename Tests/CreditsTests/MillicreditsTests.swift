@@ -40,25 +40,19 @@ struct MillicreditsTests {
         #expect(throws: AmountOutOfRange()) { try -largest - largest }
     }
 
-    @Test("A part can be taken up to the whole")
-    func taking() throws {
+    @Test("A change that was checked before is made")
+    func change() throws {
         let hundred = try amount(100)
-        #expect(hundred.taking(0) == hundred)
-        #expect(try hundred.taking(40) == amount(60))
-        #expect(hundred.taking(100) == .zero)
-        #expect(Millicredits.max.taking(Self.limit) == .zero)
+        #expect(hundred.changed(by: 0) == hundred)
+        #expect(try hundred.changed(by: -140) == amount(-40))
+        #expect(Millicredits.max.changed(by: -2 * Self.limit) == -Millicredits.max)
     }
 
-    @Test("Taking more than there is stops the process instead of writing false books")
-    func takingTooMuch() async {
-        await #expect(processExitsWith: .failure) {
-            let hundred: Int64 = 100
-            _ = try Millicredits(hundred).taking(101)
-        }
-        await #expect(processExitsWith: .failure) {
-            let hundred: Int64 = 100
-            _ = try Millicredits(hundred).taking(-1)
-        }
+    @Test("A change that leaves the range stops the process instead of writing false books")
+    func changeTooLarge() async {
+        await #expect(processExitsWith: .failure) { _ = Millicredits.max.changed(by: 1) }
+        await #expect(processExitsWith: .failure) { _ = Millicredits.max.changed(by: .max) }
+        await #expect(processExitsWith: .failure) { _ = Millicredits.zero.changed(by: -Millicredits.limit - 1) }
     }
 
     @Test("Amounts compare as numbers")

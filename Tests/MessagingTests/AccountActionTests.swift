@@ -16,7 +16,7 @@ struct AccountActionTests {
     @Test("an action cut anywhere is refused")
     func truncation() throws {
         for action in try Self.actions {
-            let bytes = Self.encoded(action)
+            let bytes = try Self.encoded(action)
             for length in bytes.indices {
                 #expect(throws: CodingError.self, "\(action) cut at \(length)") {
                     try Self.decoded(Array(bytes[..<length]))
@@ -29,7 +29,7 @@ struct AccountActionTests {
     func changedBytes() throws {
         var read = 0
         for action in try Self.actions {
-            let bytes = Self.encoded(action)
+            let bytes = try Self.encoded(action)
             for index in bytes.indices {
                 for mask: UInt8 in [0x01, 0x40, 0x80, 0xFF] {
                     var changed = bytes
@@ -61,6 +61,7 @@ struct AccountActionTests {
             .refund(Refund(account: AccountID(1), charge: 1, extent: .credits(.zero))),
             .revoke(Revocation(block: 0)), .adjust(Adjustment(amount: .zero)),
             .transfer(Transfer(receiver: bob, credits: .zero)),
+            .transfer(Transfer(receiver: try Self.alice, credits: .max)),
             .reserve(ReservationRequest(featureKey: key, estimate: .credits(minus))),
             .reserve(ReservationRequest(featureKey: key, estimate: .credits(.max), ttlSeconds: 0)),
             .reserve(ReservationRequest(featureKey: key, estimate: .credits(.max), ttlSeconds: 604_801)),
@@ -88,9 +89,9 @@ struct AccountActionTests {
         #expect(AuditAction.createSpendCap.area == .entitlements)
     }
 
-    private static func encoded(_ action: AccountAction) -> [UInt8] {
+    private static func encoded(_ action: AccountAction) throws -> [UInt8] {
         let command = AccountCommand(
-            identity: CommandIdentity(id: Bits128(high: 1, low: 2), idempotencyKey: nil), endUserID: alice,
+            identity: CommandIdentity(id: Bits128(high: 1, low: 2), idempotencyKey: nil), endUserID: try alice,
             action: action)
         return CommandMessage(
             sentAt: Instant(microseconds: 7),
@@ -111,7 +112,9 @@ struct AccountActionTests {
         return commands[0].action
     }
 
-    private static let alice = EndUserID("alice")!
+    private static var alice: EndUserID {
+        get throws { try #require(EndUserID("alice")) }
+    }
 
     private static var actions: [AccountAction] {
         get throws {
@@ -125,7 +128,8 @@ struct AccountActionTests {
             let quantities = Measure.quantities(["input": .max, "output": 0])
             let quota = Quota(limit: 5, window: .duration(month), anchor: .firstUse)
             return [
-                .use(UsageEvent(featureKey: key, units: .max, occurredAt: Instant(microseconds: -1), metadata: metadata)),
+                .use(
+                    UsageEvent(featureKey: key, units: .max, occurredAt: Instant(microseconds: -1), metadata: metadata)),
                 .use(UsageEvent(featureKey: key, measure: quantities, attributes: attributes)),
                 .grant(
                     Grant(

@@ -2,6 +2,7 @@ import Credits
 import Messaging
 import Postgres
 import Representations
+import TestDatabases
 import Testing
 
 @testable import Storage

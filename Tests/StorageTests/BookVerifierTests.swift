@@ -2,6 +2,7 @@ import Credits
 import Ledger
 import Postgres
 import Storage
+import TestDatabases
 import Testing
 
 @Suite("Book verifier")

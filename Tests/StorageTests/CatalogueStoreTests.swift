@@ -4,6 +4,7 @@ import Metering
 import Postgres
 import Representations
 import Storage
+import TestDatabases
 import Testing
 
 @Suite("Catalogue store")
@@ -15,8 +16,8 @@ struct CatalogueStoreTests {
             let environmentID = books.environmentID
             try await connection.script(
                 """
-                insert into features (environment_id, feature_key, name, created_at, updated_at)
-                values (\(environmentID.rawValue), 'calls', 'Calls', now(), now())
+                insert into features (environment_id, feature_key, name, type, created_at, updated_at)
+                values (\(environmentID.rawValue), 'calls', 'Calls', 'metered', now(), now())
                 """)
             let now = Instant(microseconds: 1_775_995_200_123_456)
             let prices = [

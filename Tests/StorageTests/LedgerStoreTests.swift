@@ -3,6 +3,7 @@ import Ledger
 import Messaging
 import Postgres
 import Storage
+import TestDatabases
 import Testing
 
 @Suite("Ledger store")

@@ -5,6 +5,7 @@ import Metering
 import Migrations
 import Postgres
 import Storage
+import TestDatabases
 import Testing
 
 @Suite("Migrator")

@@ -1,6 +1,7 @@
 import Credits
 import Foundation
 import Postgres
+import TestDatabases
 import Testing
 
 @testable import Storage

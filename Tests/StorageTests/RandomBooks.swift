@@ -200,7 +200,8 @@ struct RandomBooks {
             return .topUp(
                 TopUp(
                     credits: .amount(try amount(1...500)),
-                    payment: Payment(price: random.pick([nil, 0, 999]), currency: "EUR", externalID: "pay_\(payments)")))
+                    payment: Payment(price: random.pick([nil, 0, 999]), currency: "EUR", externalID: "pay_\(payments)"))
+            )
         case 4..<10:
             let feature = try feature()
             guard case .measured(let measure, let attributes) = demand(for: feature) else { return .advance }
@@ -215,7 +216,8 @@ struct RandomBooks {
                     account: known?.account.id ?? AccountID(1), charge: charge,
                     extent: random.pick([.rest, .units(3), .credits(try amount(1...40))]), metadata: metadata))
         case 13:
-            return .revoke(Revocation(block: Int32.random(in: 1...max(1, known?.account.blockCount ?? 1), using: &random)))
+            return .revoke(
+                Revocation(block: Int32.random(in: 1...max(1, known?.account.blockCount ?? 1), using: &random)))
         case 14: return .adjust(Adjustment(amount: try amount(-60...60), reason: "by hand"))
         case 15..<17:
             let others = Self.names.filter { $0 != endUser.rawValue }

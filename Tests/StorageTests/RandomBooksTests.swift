@@ -1,7 +1,9 @@
 import Credits
 import Ledger
 import Postgres
+import Representations
 import Storage
+import TestDatabases
 import Testing
 
 @Suite("Random books")
@@ -16,7 +18,10 @@ struct RandomBooksTests {
             #expect(books.remembered.count == 3)
             for (name, known) in books.remembered {
                 try await expectStored(known, of: name, in: books)
+                try await expectPast(known, in: books)
+                try await expectUsage(known, in: books)
             }
+            try await expectExport(books)
             let report = try await BookVerifier.verify(on: connection) { _ in }
             #expect(report.isClean, "\(report.violations) \(report.findings)")
             #expect(report.accounts == 3)
@@ -61,5 +66,81 @@ struct RandomBooksTests {
         ).first
         #expect(try row?.timestampOrNil(0) == account.scheduledAt?.microseconds)
         #expect(try row?.uuidOrNil(1).map { Bits128($0) } == account.settings.testClock?.bits)
+    }
+
+    /// At every instant that any entry names, and just before it, the account is found to stand as it then did.
+    private func expectPast(_ known: RandomBooks.Remembered, in books: RandomBooks) async throws {
+        let stamps = known.entries.map { $0.type == .use ? $0.recordedAt : $0.effectiveAt }
+        for stamp in Set(stamps).flatMap({ [$0, Instant(microseconds: $0.microseconds - 1)] }) {
+            let before = known.entries.prefix(stamps.count { $0 <= stamp })
+            let standing = try await LedgerReads.standing(
+                environmentID: books.environmentID, accountID: known.account.id, at: stamp, on: books.connection)
+            #expect(standing.version == before.last?.sequence ?? 0)
+            #expect(standing.balances.balance == before.last?.balanceAfter ?? 0)
+            #expect(standing.balances.reserved == before.last?.reservedAfter ?? 0)
+            #expect(standing.overage == before.last?.overageAfter ?? 0)
+            if before.count == known.entries.count {
+                #expect(standing.lifetimeGranted == known.account.lifetimeGranted.rawValue)
+            }
+        }
+        let half = Int64(known.entries.count / 2)
+        for version in [half, known.account.version] {
+            let before = known.entries.prefix(Int(version))
+            let folds = try await LedgerReads.blockFolds(
+                environmentID: books.environmentID, accountID: known.account.id, version: version,
+                on: books.connection)
+            let remaining = Dictionary(
+                before.flatMap(\.allocations).map { ($0.block, $0.amount) }, uniquingKeysWith: +)
+            let held = Dictionary(before.flatMap(\.holds).map { ($0.block, $0.amount) }, uniquingKeysWith: +)
+            #expect(
+                Dictionary(uniqueKeysWithValues: folds.map { ($0.granted.block.number, $0.remaining) }) == remaining)
+            for fold in folds { #expect(fold.held == held[fold.granted.block.number] ?? 0) }
+        }
+        let holds = try await LedgerReads.holdFolds(
+            environmentID: books.environmentID, accountID: known.account.id, version: known.account.version,
+            on: books.connection)
+        #expect(
+            Dictionary(uniqueKeysWithValues: holds.map { ($0.reservation, Set($0.allocations)) })
+                == Dictionary(
+                    uniqueKeysWithValues: known.account.reservations.filter { $0.held > 0 }.map {
+                        ($0.number, Set($0.holds))
+                    }))
+    }
+
+    private func expectUsage(_ known: RandomBooks.Remembered, in books: RandomBooks) async throws {
+        let charges = known.entries.filter { $0.type == .use || $0.type == .commit }
+        let totals = try await LedgerReads.usageTotals(
+            environmentID: books.environmentID, accountID: known.account.id, featureKey: nil, from: nil, to: nil,
+            groupBy: .feature, timeZone: nil, on: books.connection)
+        #expect(totals.reduce(0) { $0 + $1.cost } == charges.reduce(0) { $0 - $1.amount })
+        for total in totals {
+            let own = charges.filter { $0.cause.featureKey == total.featureKey }
+            #expect(total.charges == own.count)
+            // A reservation's entries tell how far it was; the last of them says it all.
+            let reserved = Dictionary(grouping: own.filter { $0.cause.reservation != nil }) { $0.cause.reservation }
+            let units =
+                own.filter { $0.cause.reservation == nil }.reduce(0) { $0 + Self.units($1) }
+                + reserved.values.reduce(0) { $0 + (($1.map(Self.units).max()) ?? 0) }
+            #expect(total.units == units)
+        }
+    }
+
+    private static func units(_ entry: Entry) -> Int64 {
+        entry.cause.units ?? entry.cause.details.quantities.values.reduce(0, +)
+    }
+
+    /// Page by page, every entry once, by account and sequence.
+    private func expectExport(_ books: RandomBooks) async throws {
+        var last: (accountID: AccountID, sequence: Int64)?
+        var found: [Entry] = []
+        while true {
+            let page = try await LedgerReads.export(
+                environmentID: books.environmentID, accountID: nil, after: last, limit: 7, on: books.connection)
+            found += page.map(\.entry.entry)
+            guard let end = page.last else { break }
+            last = (end.entry.accountID, end.entry.entry.sequence)
+        }
+        let all = books.remembered.values.sorted { $0.account.id < $1.account.id }.flatMap(\.entries)
+        #expect(found == all)
     }
 }

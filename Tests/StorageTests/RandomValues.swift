@@ -104,7 +104,10 @@ extension SeededGenerator {
         UsageCounters(
             quotas: try keyed { (try $0.featureKey(), $0.counter()) },
             periods: try keyed { random in
-                (try random.featureKey(), [random.pick(["", "input"]): random.counter(), random.name(): random.counter()])
+                (
+                    try random.featureKey(),
+                    [random.pick(["", "input"]): random.counter(), random.name(): random.counter()]
+                )
             },
             caps: keyed { (Int32.random(in: 1 ... .max, using: &$0), $0.counter()) })
     }

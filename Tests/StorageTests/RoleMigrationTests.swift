@@ -3,6 +3,7 @@ import Logging
 import Migrations
 import Postgres
 import Storage
+import TestDatabases
 import Testing
 
 /// How the migration comes to the roles that it needs. They belong to the server, which other tests use at the same

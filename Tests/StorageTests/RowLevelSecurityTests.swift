@@ -1,7 +1,9 @@
 import Credits
 import Ledger
 import Postgres
+import Representations
 import Storage
+import TestDatabases
 import Testing
 
 /// What the database itself shows and refuses to each role, whatever the code above it asks for.
@@ -137,6 +139,50 @@ struct RowLevelSecurityTests {
                 try await EntryStore.list(
                     environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), EntryFilter(limit: 10),
                     on: connection
+                ).count
+            }
+        ),
+        (
+            "standing",
+            { number, connection in
+                try await LedgerReads.standing(
+                    environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)),
+                    at: Instant(microseconds: .max), on: connection
+                ).version == 0 ? 0 : 1
+            }
+        ),
+        (
+            "block folds",
+            { number, connection in
+                try await LedgerReads.blockFolds(
+                    environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), version: 9,
+                    on: connection
+                ).count
+            }
+        ),
+        (
+            "hold folds",
+            { number, connection in
+                try await LedgerReads.holdFolds(
+                    environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), version: 9,
+                    on: connection
+                ).count
+            }
+        ),
+        (
+            "export",
+            { number, connection in
+                try await LedgerReads.export(
+                    environmentID: EnvironmentID(number), accountID: nil, after: nil, limit: 10, on: connection
+                ).count
+            }
+        ),
+        (
+            "usage totals",
+            { number, connection in
+                try await LedgerReads.usageTotals(
+                    environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), featureKey: nil,
+                    from: nil, to: nil, groupBy: nil, timeZone: nil, on: connection
                 ).count
             }
         ),

@@ -54,7 +54,8 @@ struct StoredStateTests {
     @Test(
         "what no version has written is refused, not guessed",
         arguments: [
-            "", "[]", "{", #"{"caps":{}}"#, #"{"caps":[1]}"#, #"{"caps":[{"number":1}]}"#, #"{"overage_policy":"maybe"}"#,
+            "", "[]", "{", #"{"caps":{}}"#, #"{"caps":[1]}"#, #"{"caps":[{"number":1}]}"#,
+            #"{"overage_policy":"maybe"}"#,
             #"{"overage_limit":9007199254740992}"#, #"{"overage_limit":"1"}"#, #"{"overrides":{"":{"enabled":true}}}"#,
             #"{"overrides":{"calls":{"enabled":1}}}"#, #"{"test_clock":"res_00000000000000000000000000"}"#,
             #"{"cap_count":99999999999}"#,

@@ -3,6 +3,7 @@ import Messaging
 import Metering
 import Postgres
 import Storage
+import TestDatabases
 import Testing
 
 /// The calendar that the database makes of a time zone.

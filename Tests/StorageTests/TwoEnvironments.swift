@@ -57,13 +57,14 @@ struct TwoEnvironments {
                 created_at) values (\(number), \(id), 'calls', 1, '{"amount":10,"model":"flat"}', now(), now());
             insert into topup_packages (environment_id, package_key, name, credits, price, currency, created_at,
                 updated_at) values (\(number), 'small', 'Small', 100, 1, 'EUR', now(), now());
-            insert into accounts (environment_id, end_user_id, revision) values (\(number), 'alice', 1);
+            insert into accounts (environment_id, end_user_id, revision, version) values (\(number), 'alice', 1, 1);
             insert into blocks (environment_id, account_id, number, original, remaining, held, priority, feature_keys,
                 open, source, created_at) values (\(number), \(number), 1, 5, 5, 0, 50, '{}', true, 'topup', now());
             insert into entries (environment_id, account_id, sequence, type, amount, reserved_delta, overage_delta,
-                balance_after, reserved_after, allocation_blocks, allocation_amounts, effective_at, recorded_at, hash)
-                values (\(number), \(number), 1, 'grant', 5, 0, 0, 5, 0, '{1}', '{5}', now(), now(),
-                    decode(repeat('00', 32), 'hex'));
+                balance_after, reserved_after, allocation_blocks, allocation_amounts, feature_key, units, reservation,
+                hold_blocks, hold_amounts, effective_at, recorded_at, hash)
+                values (\(number), \(number), 1, 'use', 5, 0, 0, 5, 0, '{1}', '{5}', 'calls', 1, 1, '{1}', '{2}', now(),
+                    now(), decode(repeat('00', 32), 'hex'));
             insert into reservations (environment_id, account_id, number, feature_key, status, estimate, estimated_cost,
                 hold_blocks, hold_amounts, held, uncovered, charged, expires_at, created_at) values (\(number), \(number),
                     1, 'calls', 'active', '{"credits":2}', 2, '{1}', '{0}', 0, 2, 0, now(), now());

@@ -185,7 +185,7 @@ struct BookReplay {
                 return
             case .rename(let name):
                 model.advance(to: now)
-                guard model.exists else { throw .unknownEndUser }
+                guard model.exists else { throw ModelLedger.Refusal("unknown_end_user") }
                 model.name = name
             case .nameFeature: return
             }
@@ -200,20 +200,21 @@ struct BookReplay {
 
     private func compare(_ refusal: ModelLedger.Refusal, _ command: Books.Command, _ response: JSONValue) throws {
         let (status, code): (Int, String) =
-            switch refusal {
-            case .malformed(let code): (400, code)
-            case .unknownFeature: (404, "unknown_feature")
-            case .unknownEndUser: (404, "unknown_end_user")
-            case .notPriced: (409, "feature_not_priced")
-            case .insufficient: (402, "insufficient_credits")
+            switch refusal.code {
+            case "occurred_too_long_ago", "occurs_in_the_future", "expires_in_the_past": (400, "invalid_request")
+            case "unknown_feature", "unknown_end_user": (404, refusal.code)
+            case "feature_not_priced": (409, refusal.code)
+            case "insufficient_credits": (402, refusal.code)
+            default: (400, refusal.code)
             }
         guard command.status == status, response["code"]?.text == code else {
             throw Difference(
                 "it was decided \(command.status) \(response["code"]?.text ?? ""), the model says \(status) \(code)")
         }
-        if case .insufficient(let effective, let required) = refusal {
-            guard response["effective_balance"]?.integer == effective, response["required"]?.integer == required else {
-                throw Difference("the refusal does not name \(effective) and \(required): \(response)")
+        if refusal.code == "insufficient_credits" {
+            let named = ["effective_balance", "spendable_balance", "required"].map { response[$0]?.integer }
+            guard named == refusal.figures else {
+                throw Difference("the refusal names \(named), the model \(refusal.figures)")
             }
         }
     }

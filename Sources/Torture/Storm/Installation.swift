@@ -145,7 +145,7 @@ private struct SetUp {
         _ key: String, _ environment: Int32, unitCost: Int64
     ) async throws -> [String: ModelLedger.Feature] {
         let start = Instant(microseconds: 0)
-        let prices: [(feature: String, model: [(String, JSONValue?)], price: ModelLedger.Price)] = [
+        let prices: [(feature: String, model: [(String, JSONValue?)], price: ModelPrice)] = [
             (
                 "calls", [("model", .string("per_unit")), ("unit_cost", .integer(unitCost))],
                 .perUnit(unitCost, per: 1)

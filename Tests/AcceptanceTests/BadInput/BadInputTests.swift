@@ -8,7 +8,7 @@ extension Acceptance {
             arguments: [
                 BadRequests.notJSON, .numbers, .grants, .usage, .catalogue, .prices, .packages, .time, .queries,
                 .routes,
-                .envelopes,
+                .envelopes, .credits, .reservations, .limits,
             ])
         func refused(_ group: BadRequests) async throws {
             let tenant = try await furnishedTenant()

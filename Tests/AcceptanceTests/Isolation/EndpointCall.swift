@@ -15,11 +15,15 @@ struct EndpointCall: Sendable {
     /// The path with the owner's ids, and the query.
     let target: @Sendable (Property) -> String
     let body: JSONValue?
+    /// The body, where it has the owner's ids.
+    var bodyOf: (@Sendable (Property) -> JSONValue)?
     /// What another environment's key with every scope is answered: 404 for what is the owner's, and success for what
     /// is then the stranger's own.
     let stranger: Int
 
-    static let all: [EndpointCall] = [
+    static let all: [EndpointCall] = others + ofAccounts
+
+    private static let others: [EndpointCall] = [
         .open("/healthz"), .open("/readyz"), .open("/metrics"),
         .root("GET", "/v1/admin/tenants"), .root("POST", "/v1/admin/tenants", ["name": "Mallory's"]),
         .root("GET", "/v1/admin/tenants/{id}") { "/v1/admin/tenants/\($0.tenantID)" },
@@ -111,7 +115,7 @@ struct EndpointCall: Sendable {
     }
 
     func send(_ client: Client, _ property: Property) async throws -> Answer {
-        try await client.send(endpoint.method, target(property), bytes: body?.bytes)
+        try await client.send(endpoint.method, target(property), bytes: (bodyOf?(property) ?? body)?.bytes)
     }
 
     private static func open(_ path: String) -> EndpointCall {
@@ -129,14 +133,14 @@ struct EndpointCall: Sendable {
             stranger: 403)
     }
 
-    private static func call(
+    static func call(
         _ method: String, _ path: String, _ scope: KeyScopes, _ stranger: Int,
         target: (@Sendable (Property) -> String)? = nil
     ) -> EndpointCall {
         call(method, path, scope, nil, stranger, target: target)
     }
 
-    private static func call(
+    static func call(
         _ method: String, _ path: String, _ scope: KeyScopes, _ body: JSONValue?, _ stranger: Int,
         target: (@Sendable (Property) -> String)? = nil
     ) -> EndpointCall {

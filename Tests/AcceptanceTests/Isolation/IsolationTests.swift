@@ -160,7 +160,7 @@ extension Acceptance {
                 [200, 503].contains(behind.status) && property.leaks(in: behind).isEmpty && behind["balance"] != 900)
 
             #expect(try await snapshot(owner.test) == before)
-            #expect(try await owner.test.check("alice", "secret-feature")["balance"] == 900)
+            #expect(try await owner.test.check("alice", "secret-feature")["effective_balance"] == 800)
         }
 
         @Test("A cursor taken from one environment shows only the asking environment's items in another")
@@ -213,17 +213,20 @@ extension Acceptance {
                 "/v1/end-users", ["end_user_id": "bob", "name": "Confidential Four"], key: "owners-operation",
                 headers: ["Prefer": "respond-async"]
             ).expect(202)
+            let reserved = try await client.reserve("alice", "secret-feature", units: 1).expect(201)
+            let cap = try await client.cap("alice", 5_000).expect(201)
             let operation = try #require(accepted.headers["location"])
             try await waitUntil("\(operation) is decided", within: 10) {
                 try await client.get(operation).expect(200)["operation.status"] == "succeeded"
             }
             return Property(
                 tenantID: tenantID, ruleID: try rule.text("id"), keyID: try key.text("id"),
-                clockID: try clock.text("id"), operation: operation,
+                clockID: try clock.text("id"), blockID: try granted.text("block.id"), usageID: try used.text("id"),
+                reservationID: try reserved.text("id"), capID: try cap.text("id"), operation: operation,
                 position: try #require(used.position),
                 secrets: [
                     "Confidential", try clock.text("id"), try rule.text("id"), try key.text("id"),
-                    try granted.text("block.id"),
+                    try granted.text("block.id"), try reserved.text("id"), try cap.text("id"),
                     try granted.text("entry.id"), try used.text("id"), try used.text("entry.hash"),
                 ])
         }
@@ -237,6 +240,9 @@ extension Acceptance {
             }
             shown.append([try await client.get("/v1/config").json])
             shown.append(try await client.all("/v1/audit-log"))
+            for path in ["/v1/reservations", "/v1/spend-caps"] {
+                shown.append(try await client.all(path, [("end_user_id", "alice")]))
+            }
             return shown + [try await client.blocks("alice"), try await client.ledger("alice")]
         }
     }
@@ -248,6 +254,10 @@ struct Property: Sendable {
     let ruleID: String
     let keyID: String
     let clockID: String
+    let blockID: String
+    let usageID: String
+    let reservationID: String
+    let capID: String
     let operation: String
     let position: String
     /// Texts that no answer to anybody else may contain.

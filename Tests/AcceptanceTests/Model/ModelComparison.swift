@@ -11,6 +11,25 @@ struct Disagreement: Error, CustomStringConvertible {
     }
 }
 
+extension ModelLedger.Refusal {
+    var status: Int {
+        switch shownCode {
+        case "unknown_feature", "unknown_end_user": 404
+        case "feature_not_priced": 409
+        case "insufficient_credits": 402
+        default: 400
+        }
+    }
+
+    /// The code that the API answers with: what is wrong with an instant is a matter of the request.
+    var shownCode: String {
+        switch code {
+        case "occurred_too_long_ago", "occurs_in_the_future", "expires_in_the_past": "invalid_request"
+        default: code
+        }
+    }
+}
+
 /// What the model says of an answer. Each throws a sentence when the answer says something else.
 extension ModelLedger {
     private func same(_ what: String, _ shown: JSONValue?, _ expected: JSONValue?) throws {
@@ -20,24 +39,17 @@ extension ModelLedger {
         }
     }
 
-    func compare(_ answer: Answer, refused refusal: Refusal) throws {
-        let (status, code): (Int, String) =
-            switch refusal {
-            case .malformed(let code): (400, code)
-            case .unknownFeature: (404, "unknown_feature")
-            case .unknownEndUser: (404, "unknown_end_user")
-            case .notPriced: (409, "feature_not_priced")
-            case .insufficient: (402, "insufficient_credits")
+    func compare(_ answer: AcceptanceTests.Answer, refused refusal: Refusal) throws {
+        try same("status", .integer(Int64(answer.status)), .integer(Int64(refusal.status)))
+        try same("code", answer["code"], .string(refusal.shownCode))
+        if refusal.code == "insufficient_credits" {
+            for (member, figure) in zip(["effective_balance", "spendable_balance", "required"], refusal.figures) {
+                try same(member, answer[member], .integer(figure))
             }
-        try same("status", .integer(Int64(answer.status)), .integer(Int64(status)))
-        try same("code", answer["code"], .string(code))
-        if case .insufficient(let effective, let required) = refusal {
-            try same("effective_balance", answer["effective_balance"], .integer(effective))
-            try same("required", answer["required"], .integer(required))
         }
     }
 
-    func compare(_ answer: Answer, accepted status: Int) throws {
+    func compare(_ answer: AcceptanceTests.Answer, accepted status: Int) throws {
         try same("status", .integer(Int64(answer.status)), .integer(Int64(status)))
         for member in ["balance", "effective_balance"] { try same(member, answer[member], .integer(balance)) }
         guard let entry = entries.last, let shown = answer["entry"] else { throw Disagreement("there is no entry") }
@@ -64,39 +76,27 @@ extension ModelLedger {
     }
 
     /// A check of `units` now.
-    func compareCheck(_ answer: Answer, _ feature: String, _ units: Int64, now: Instant) throws {
-        var reason: JSONValue = .null
-        var cost: Int64?
-        let spendable = spendable(feature)
-        do {
-            let price = try price(feature, at: now)
-            guard let exact = price.cost(units) else {
-                return try compare(answer, refused: .malformed("amount_out_of_range"))
-            }
-            cost = exact
-            if exact > spendable { reason = "insufficient_credits" }
-            let affordable = answer["affordable_units"]?.integer ?? -1
-            let isAffordable = (price.cost(affordable) ?? .max) <= spendable
-            let isMost =
-                affordable == Self.largestAmount || (price.cost(affordable + 1) ?? .max) > spendable
-            guard affordable >= 0, isAffordable, isMost else {
-                throw Disagreement("affordable_units is \(affordable) with \(spendable) to spend")
-            }
-        } catch let refusal as Refusal {
-            reason = refusal == .unknownFeature ? "unknown_feature" : "feature_not_priced"
-            try same("affordable_units", answer["affordable_units"], 0)
+    func compareCheck(_ answer: AcceptanceTests.Answer, _ feature: String, _ units: Int64, now: Instant) throws {
+        let expected: ModelLedger.Answer
+        do throws(Refusal) {
+            expected = try check(feature, .units(units))
+        } catch {
+            return try compare(answer, refused: error)
         }
+        let reason = expected.reason.map { JSONValue.string($0) } ?? .null
         try same("status", .integer(Int64(answer.status)), 200)
         try same("reason", answer["reason"], reason)
         try same("allowed", answer["allowed"], .bool(reason == .null))
         try same("balance", answer["balance"], .integer(balance))
         try same("effective_balance", answer["effective_balance"], .integer(balance))
-        try same("spendable_balance", answer["spendable_balance"], .integer(spendable))
-        try same("estimated_cost", answer["estimated_cost"], cost.map { .integer($0) } ?? .null)
-        try same("balance_after", answer["balance_after"], .integer(balance - (reason == .null ? cost ?? 0 : 0)))
+        try same("spendable_balance", answer["spendable_balance"], .integer(expected.spendable))
+        try same("estimated_cost", answer["estimated_cost"], expected.cost.map { .integer($0) } ?? .null)
+        try same("affordable_units", answer["affordable_units"], expected.affordable.map { .integer($0) } ?? .null)
+        let taken = reason == .null ? expected.cost ?? 0 : 0
+        try same("balance_after", answer["balance_after"], .integer(balance - taken))
     }
 
-    func compareBalance(_ answer: Answer) throws {
+    func compareBalance(_ answer: AcceptanceTests.Answer) throws {
         try same("balance", answer["balance"], .integer(balance))
         try same("lifetime_granted", answer["lifetime_granted"], .integer(lifetime))
         try same("version", answer["version"], .integer(Int64(entries.count)))

@@ -8,8 +8,8 @@ import Testing
 /// Drives one end user with random commands and compares every answer with the model.
 struct ModelRun {
     private enum Request: Equatable {
-        case grant(ModelCommand.Grant)
-        case use(ModelCommand.Event)
+        case grant(ClientCommand.Grant)
+        case use(ClientCommand.Event)
     }
 
     private struct Remembered {
@@ -55,7 +55,7 @@ struct ModelRun {
 
     private mutating func step() async throws {
         let key = "\(endUser)-\(number)"
-        switch ModelCommand.random(&random, isHasty: isHasty, now: .now, freshKey: key) {
+        switch ClientCommand.random(&random, isHasty: isHasty, now: .now, freshKey: key) {
         case .grant(let grant, let key): try await send(grant, key: key)
         case .use(let event, let key): try await send(event, key: key)
         case .batch(let events): try await send(events)
@@ -76,7 +76,7 @@ struct ModelRun {
 
     // MARK: - Commands
 
-    private mutating func send(_ grant: ModelCommand.Grant, key: String?) async throws {
+    private mutating func send(_ grant: ClientCommand.Grant, key: String?) async throws {
         let body = grant.json(endUser)
         history.append("grant \(body.line) key \(key ?? "-")")
         let start = Instant.now
@@ -94,7 +94,7 @@ struct ModelRun {
         remember(.grant(grant), key, answer)
     }
 
-    private mutating func send(_ event: ModelCommand.Event, key: String?) async throws {
+    private mutating func send(_ event: ClientCommand.Event, key: String?) async throws {
         let inBody = random.chance(50)
         let body = event.json(endUser, key: inBody ? key : nil)
         history.append("use \(body.line) key \(key ?? "-")")
@@ -111,7 +111,7 @@ struct ModelRun {
     }
 
     /// A batch's answer does not say when its events were decided, so it is sent only while nothing is about to expire.
-    private mutating func send(_ events: [(event: ModelCommand.Event, key: String?)]) async throws {
+    private mutating func send(_ events: [(event: ClientCommand.Event, key: String?)]) async throws {
         let start = Instant.now
         guard model.expiries(after: start.adding(seconds: -60), upTo: start.adding(seconds: 60)).isEmpty else {
             return try await send(events[0].event, key: events[0].key)
@@ -137,7 +137,7 @@ struct ModelRun {
                     try model.use(sent.event.feature, sent.event.units, occurredAt: sent.event.occurredAt, now: start)
                     expected = result?[path: "id"]
                     count = "accepted"
-                } catch { expected = Self.code(error) }
+                } catch { expected = .string(error.shownCode) }
                 if expected != "invalid_request", expected != "amount_out_of_range", let key = sent.key {
                     remembered.append(
                         Remembered(
@@ -172,7 +172,7 @@ struct ModelRun {
         }
     }
 
-    private mutating func check(_ event: ModelCommand.Event) async throws {
+    private mutating func check(_ event: ClientCommand.Event) async throws {
         history.append("check \(event.feature) \(event.units)")
         let start = Instant.now
         let answer = try await client.check(endUser, event.feature, event.units)
@@ -272,16 +272,6 @@ struct ModelRun {
 
     private static func mark(_ answer: Answer) -> JSONValue? {
         answer.status == 201 ? answer["id"] ?? answer["block.id"] : answer["code"]
-    }
-
-    private static func code(_ refusal: ModelLedger.Refusal) -> JSONValue {
-        switch refusal {
-        case .malformed(let code): .string(code)
-        case .unknownFeature: "unknown_feature"
-        case .unknownEndUser: "unknown_end_user"
-        case .notPriced: "feature_not_priced"
-        case .insufficient: "insufficient_credits"
-        }
     }
 }
 

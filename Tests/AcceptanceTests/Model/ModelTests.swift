@@ -34,7 +34,7 @@ extension Acceptance {
             let start = Instant.now.adding(seconds: -40 * 86_400)
             let recently = Instant.now.adding(seconds: -10 * 86_400)
             let later = Instant.now.adding(seconds: 86_400)
-            let prices: [String: [(from: Instant, price: ModelLedger.Price)]] = [
+            let prices: [String: [(from: Instant, price: ModelPrice)]] = [
                 "calls": [(start, .perUnit(7, per: 1))], "tokens": [(start, .perUnit(3, per: 1_000))],
                 "flat": [(start, .flat(250))], "free": [(start, .perUnit(0, per: 1))], "unpriced": [],
                 "archived": [(start, .flat(1))],
@@ -52,6 +52,7 @@ extension Acceptance {
                         case .flat(let amount): [("model", "flat"), ("amount", .integer(amount))]
                         case .perUnit(let cost, let per):
                             [("model", "per_unit"), ("unit_cost", .integer(cost)), ("per_units", .integer(per))]
+                        default: []
                         }
                     let rule =
                         [

@@ -4,7 +4,7 @@ import SeededRandom
 import JSON
 
 /// One random thing that a client does to an end user.
-enum ModelCommand {
+enum ClientCommand {
     struct Event: Equatable {
         let feature: String
         var units: Int64
@@ -68,7 +68,7 @@ enum ModelCommand {
     ///   - freshKey: A key that was never used.
     static func random(
         _ random: inout SeededGenerator, isHasty: Bool, now: Instant, freshKey: String
-    ) -> ModelCommand {
+    ) -> ClientCommand {
         let key = random.chance(40) ? freshKey : nil
         switch Int.random(in: 0..<100, using: &random) {
         case 0..<20: return .grant(grant(&random, isHasty: isHasty, now: now), key: key)

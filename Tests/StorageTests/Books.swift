@@ -1,47 +1,9 @@
 import Credits
-import Foundation
 import Ledger
-import Logging
-import Messaging
 import Metering
-import Migrations
 import Postgres
 import Storage
 import Testing
-
-/// A database of a test's own, migrated, and dropped with everything in it when the body returns.
-func withDatabase(
-    _ migrations: [Migration] = SchemaMigrations.all,
-    _ body: (PostgresConnection, PostgresConfiguration) async throws -> Void
-) async throws {
-    let url = try #require(
-        ProcessInfo.processInfo.environment["QUOTASTACK_TEST_DATABASE_URL"],
-        "QUOTASTACK_TEST_DATABASE_URL is not set: ./ops/test starts a PostgreSQL and sets it")
-    let server = try PostgresConfiguration(url: url)
-    let name = "storage_\(UInt64.random(in: 0...UInt64.max))"
-    let administration = try await PostgresConnection.connect(server)
-    try await administration.script("create database \(name)")
-    let configuration = server.database(name)
-    _ = try await Migrator(migrations: migrations, logger: quietLogger)
-        .migrate(try await PostgresConnection.connect(configuration))
-    let connection = try await PostgresConnection.connect(configuration)
-    do {
-        try await body(connection, configuration)
-    } catch {
-        connection.close()
-        try await administration.script("drop database \(name) with (force)")
-        throw error
-    }
-    connection.close()
-    try await administration.script("drop database \(name) with (force)")
-    administration.close()
-}
-
-var quietLogger: Logger {
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
-    return logger
-}
 
 /// A tenant with one environment and the feature `calls` at 10 mc, to write books in.
 struct Books {

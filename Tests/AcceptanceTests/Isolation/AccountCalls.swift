@@ -1,0 +1,62 @@
+import API
+import Credits
+import JSON
+
+extension EndpointCall {
+    /// The calls about the credits of an end user, whom the stranger has not got; none of them makes that end user.
+    static let ofAccounts: [EndpointCall] = [
+        .call("POST", "/v1/topups", .write(.credits), ["end_user_id": "alice", "package_key": "secret-other"], 404),
+        .call("POST", "/v1/credits/refund", .write(.credits), 404) {
+            ["end_user_id": "alice", "usage_id": .string($0.usageID)]
+        },
+        .call("POST", "/v1/credits/revoke", .write(.credits), 404) { ["block_id": .string($0.blockID)] },
+        .call("POST", "/v1/credits/adjust", .write(.credits), ["end_user_id": "alice", "amount": -1], 402),
+        .call(
+            "POST", "/v1/credits/transfer", .write(.credits),
+            ["from_end_user_id": "alice", "to_end_user_id": "bob", "credits": 1], 402),
+        .call("GET", "/v1/ledger/export", .read(.credits), 404) { _ in "/v1/ledger/export?end_user_id=alice" },
+        .call("GET", "/v1/ledger/explain", .read(.credits), 404) { _ in
+            "/v1/ledger/explain?end_user_id=alice&feature_key=secret-other"
+        },
+
+        .call(
+            "POST", "/v1/reservations", .write(.reservations),
+            ["end_user_id": "alice", "feature_key": "secret-other", "units": 1], 404),
+        .call("GET", "/v1/reservations", .read(.reservations), 404) { _ in "/v1/reservations?end_user_id=alice" },
+        .call("GET", "/v1/reservations/{id}", .read(.reservations), 404) { "/v1/reservations/\($0.reservationID)" },
+        .call("POST", "/v1/reservations/{id}/commit", .write(.reservations), ["units": 1], 404) {
+            "/v1/reservations/\($0.reservationID)/commit"
+        },
+        .call("POST", "/v1/reservations/{id}/release", .write(.reservations), [:], 404) {
+            "/v1/reservations/\($0.reservationID)/release"
+        },
+        .call("POST", "/v1/reservations/{id}/extend", .write(.reservations), ["ttl_seconds": 9], 404) {
+            "/v1/reservations/\($0.reservationID)/extend"
+        },
+        .call("POST", "/v1/reservations/{id}/progress", .write(.reservations), ["units": 1], 404) {
+            "/v1/reservations/\($0.reservationID)/progress"
+        },
+
+        .call(
+            "POST", "/v1/spend-caps", .write(.entitlements),
+            ["end_user_id": "alice", "feature_key": "secret-other", "credits": 1, "window": "day"], 404),
+        .call("GET", "/v1/spend-caps", .read(.entitlements), 404) { _ in "/v1/spend-caps?end_user_id=alice" },
+        .call("GET", "/v1/spend-caps/{id}", .read(.entitlements), 404) { "/v1/spend-caps/\($0.capID)" },
+        .call("DELETE", "/v1/spend-caps/{id}", .write(.entitlements), 404) { "/v1/spend-caps/\($0.capID)" },
+        .call("GET", "/v1/entitlements", .read(.entitlements), 200) { _ in "/v1/entitlements?end_user_id=alice" },
+        .call(
+            "POST", "/v1/entitlements/check-batch", .read(.entitlements),
+            ["checks": [["end_user_id": "alice", "feature_key": "secret-other"]]], 200),
+        .call("GET", "/v1/usage", .read(.usage), 404) { _ in "/v1/usage?end_user_id=alice" },
+    ]
+
+    /// A call whose body has the owner's ids.
+    private static func call(
+        _ method: String, _ path: String, _ scope: KeyScopes, _ stranger: Int,
+        bodyOf: @escaping @Sendable (Property) -> JSONValue
+    ) -> EndpointCall {
+        EndpointCall(
+            endpoint: Endpoint(method: method, path: path, access: .scope(scope)), target: { _ in path }, body: nil,
+            bodyOf: bodyOf, stranger: stranger)
+    }
+}

@@ -1,0 +1,213 @@
+import Credits
+import Ledger
+import Messaging
+import Metering
+import Runtime
+import SeededRandom
+import Storage
+import TestDatabases
+import Testing
+
+@testable import LedgerWorker
+
+/// Batches on the real database, as the lanes of workers apply them.
+@Suite("Account batches")
+struct AccountBatchTests {
+    private func withShop(_ body: (Shop, BatchLoop) async throws -> Void) async throws {
+        try await withDatabase { connection, configuration in
+            let shop = try await Shop(connection, configuration)
+            try await body(shop, try shop.lane().loop)
+            try await shop.expectCleanBooks()
+        }
+    }
+
+    private func apply(_ items: [AccountItem], _ loop: BatchLoop) async throws -> [CommandResult] {
+        try #require(await loop.apply(items))
+    }
+
+    private func repetitions(_ lanes: [(loop: BatchLoop, metrics: LedgerMetrics)]) -> Int64 {
+        lanes.reduce(0) { $0 + $1.metrics.repeatedTransactions.value }
+    }
+
+    @Test("a payment counts once: again in the same batch, in a later one and with the same command id")
+    func paymentOnce() async throws {
+        try await withShop { shop, loop in
+            let first = try await apply(
+                [
+                    try shop.item("alice", try shop.topUp(500, "pay_1", fingerprint: 1), id: 1),
+                    try shop.item("alice", try shop.topUp(500, "pay_1", fingerprint: 1), id: 2),
+                    try shop.item("alice", try shop.topUp(600, "pay_1", fingerprint: 2), id: 3),
+                    try shop.item("alice", try shop.topUp(70, "pay_2", fingerprint: 3), id: 4),
+                ], loop)
+            #expect(first.map(\.status) == [201, 201, 409, 201])
+            #expect(first.map(\.isReplay) == [false, true, false, false])
+            #expect(first[1].body == first[0].body)
+            #expect(first[2].code == "payment_already_applied")
+            let later = try await apply(
+                [
+                    try shop.item("alice", try shop.topUp(500, "pay_1", fingerprint: 1), id: 1),
+                    try shop.item("alice", try shop.topUp(500, "pay_1", fingerprint: 1), id: 2),
+                    try shop.item("alice", try shop.topUp(500, "pay_1", fingerprint: 1), id: 5),
+                    try shop.item("bob", try shop.topUp(500, "pay_1", fingerprint: 9), id: 6),
+                ], loop)
+            #expect(later.map(\.status) == [201, 201, 201, 409])
+            #expect(later.map(\.isReplay) == [true, true, true, false])
+            #expect(later.prefix(3).allSatisfy { $0.body == first[0].body })
+            #expect(try await shop.number("select balance from accounts") == 570)
+            #expect(try await shop.number("select count(*) from payments") == 2)
+            let found = try await PaymentStore.block(
+                of: PaymentKey(environmentID: shop.environmentID, externalID: "pay_2"), on: shop.connection)
+            #expect(found?.block == 2)
+        }
+    }
+
+    @Test("a refused top-up leaves its payment free for the mended one")
+    func refusedPayment() async throws {
+        try await withShop { shop, loop in
+            let unknown = TopUp(
+                credits: .package(try #require(PackageKey("none"))), payment: Payment(externalID: "pay_1"),
+                fingerprint: Bits128(high: 0, low: 1))
+            let results = try await apply(
+                [
+                    try shop.item("alice", .topUp(unknown)),
+                    try shop.item("alice", try shop.topUp(5, "pay_1", fingerprint: 2)),
+                ], loop)
+            #expect(results.map(\.status) == [404, 201])
+        }
+    }
+
+    @Test(
+        "one payment sent to two end users at the same time, by two workers, is applied for one of them",
+        arguments: [true, false])
+    func paymentRace(sameRequest: Bool) async throws {
+        try await withDatabase { connection, configuration in
+            let shop = try await Shop(connection, configuration)
+            let lanes = [try shop.lane(), try shop.lane()]
+            let rounds = 30
+            for round in 0..<rounds {
+                // Each batch holds two payments that the other holds too, in the opposite order.
+                let results = try await withThrowingTaskGroup(of: [CommandResult].self) { group in
+                    for (number, lane) in lanes.enumerated() {
+                        let payments = ["a\(round)", "b\(round)"]
+                        let items = try (number == 0 ? payments : payments.reversed()).map { payment in
+                            try shop.item(
+                                "user_\(number)",
+                                try shop.topUp(10, payment, fingerprint: sameRequest ? 1 : UInt64(number)))
+                        }
+                        group.addTask { try await apply(items, lane.loop) }
+                    }
+                    return try await group.reduce(into: []) { $0 += $1 }
+                }
+                #expect(results.count { $0.status == 201 && !$0.isReplay } == 2)
+                #expect(results.count { $0.isReplay } == (sameRequest ? 2 : 0))
+                #expect(results.count { $0.code == "payment_already_applied" } == (sameRequest ? 0 : 2))
+            }
+            #expect(try await shop.number("select sum(balance)::bigint from accounts") == Int64(rounds) * 20)
+            #expect(repetitions(lanes) > 0)
+            try await shop.expectCleanBooks()
+        }
+    }
+
+    @Test("a transfer changes both accounts in one transaction, also between the commands of either in its batch")
+    func transfer() async throws {
+        try await withShop { shop, loop in
+            let results = try await apply(
+                [
+                    try shop.item("alice", try shop.grant(100)),
+                    try shop.item("alice", try shop.transfer(60, to: "bob")),
+                    try shop.item("bob", .use(UsageEvent(featureKey: shop.calls, units: 5))),
+                    try shop.item("bob", try shop.transfer(5, to: "alice")),
+                    try shop.item("alice", try shop.transfer(46, to: "bob")),
+                    try shop.item("alice", try shop.transfer(1, to: "carol")),
+                ], loop)
+            #expect(results.map(\.status) == [201, 201, 201, 201, 402, 201])
+            #expect(try await shop.number("select balance from accounts where end_user_id = 'alice'") == 44)
+            #expect(try await shop.number("select balance from accounts where end_user_id = 'bob'") == 5)
+            #expect(try await shop.number("select balance from accounts where end_user_id = 'carol'") == 1)
+        }
+    }
+
+    @Test("a refused transfer to a new end user leaves no account of theirs behind")
+    func refusedTransfer() async throws {
+        try await withShop { shop, loop in
+            let results = try await apply([try shop.item("alice", try shop.transfer(60, to: "bob"))], loop)
+            #expect(results.map(\.status) == [402])
+            #expect(try await shop.number("select count(*) from accounts") == 0)
+        }
+    }
+
+    @Test("transfers back and forth by many workers at once never wait in a circle, and no credit is lost or made")
+    func oppositeTransfers() async throws {
+        try await withDatabase { connection, configuration in
+            let shop = try await Shop(connection, configuration)
+            let lanes = try (0..<4).map { _ in try shop.lane() }
+            let users = (0..<6).map { "user_\($0)" }
+            // Half of them have no account when the transfers begin.
+            _ = try await apply(try users.prefix(3).map { try shop.item($0, try shop.grant(1_000)) }, lanes[0].loop)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for (number, lane) in lanes.enumerated() {
+                    group.addTask {
+                        var random = SeededGenerator(seed: UInt64(number))
+                        for _ in 0..<40 {
+                            let items = try (0..<5).map { _ in
+                                let sender = random.pick(users)
+                                let receiver = random.pick(users.filter { $0 != sender })
+                                return try shop.item(
+                                    sender,
+                                    try shop.transfer(Int64.random(in: 1...300, using: &random), to: receiver))
+                            }
+                            let results = try await apply(items, lane.loop)
+                            #expect(results.allSatisfy { [201, 402].contains($0.status) })
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(try await shop.number("select sum(balance)::bigint from accounts") == 3_000)
+            #expect(try await shop.number("select count(*) from accounts") == 6)
+            #expect(repetitions(lanes) == 0, "deadlocks")
+            try await shop.expectCleanBooks()
+        }
+    }
+
+    @Test(
+        "a job is reserved, charged, refunded and refused in batches of their own, and every repetition is the first answer"
+    )
+    func reservation() async throws {
+        try await withShop { shop, loop in
+            let account = AccountID(1)
+            let units = { (units: Int64) in Demand.measured(.units(units), .none) }
+            let steps: [(AccountAction, UInt16)] = [
+                (try shop.grant(1_000), 201),
+                (.reserve(ReservationRequest(featureKey: shop.calls, estimate: units(20))), 201),
+                (.reservation(1, .progress(units(5))), 200), (.reservation(1, .progress(units(3))), 200),
+                (.reservation(1, .extend(ttlSeconds: 600)), 200),
+                (.reservation(1, .commit(units(12), shortfall: nil)), 200), (.reservation(1, .release), 409),
+                (.reservation(2, .release), 404),
+                (.refund(Refund(account: account, charge: 3, extent: .credits(try Millicredits(Int64(70))))), 201),
+                (.refund(Refund(account: account, charge: 4)), 201),
+                (.refund(Refund(account: account, charge: 4)), 409),
+                (.refund(Refund(account: account, charge: 1)), 404),
+                (.refund(Refund(account: AccountID(9), charge: 3)), 404), (.revoke(Revocation(block: 1)), 200),
+                (.revoke(Revocation(block: 1)), 200), (.revoke(Revocation(block: 2)), 404),
+                (.adjust(Adjustment(amount: try Millicredits(Int64(5)))), 201),
+                (.createSpendCap(NewSpendCap(credits: .max, window: .day)), 201), (.deleteSpendCap(1), 204),
+                (.deleteSpendCap(1), 404),
+            ]
+            var first: [CommandResult] = []
+            for (number, step) in steps.enumerated() {
+                let results = try await apply([try shop.item("alice", step.0, id: UInt64(number))], loop)
+                #expect(
+                    results.map(\.status) == [step.1], "\(step.0): \(String(decoding: results[0].body, as: UTF8.self))")
+                first += results
+            }
+            let again = try await apply(
+                try steps.enumerated().map { try shop.item("alice", $0.element.0, id: UInt64($0.offset)) }, loop)
+            #expect(again.allSatisfy { $0.isReplay })
+            #expect(again.map(\.body) == first.map(\.body))
+            #expect(again.map(\.status) == first.map(\.status))
+            #expect(try await shop.number("select balance from accounts") == 5)
+            #expect(try await shop.number("select count(*) from reservations where status = 'committed'") == 1)
+        }
+    }
+}

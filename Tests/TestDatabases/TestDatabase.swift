@@ -1,0 +1,47 @@
+import Foundation
+package import Logging
+import Migrations
+package import Postgres
+package import Storage
+
+/// A database of a test's own, migrated, and dropped with everything in it when the body returns.
+///
+/// - Parameter migrations: The steps of its schema.
+package func withDatabase<Value>(
+    _ migrations: [Migration] = SchemaMigrations.all,
+    _ body: (PostgresConnection, PostgresConfiguration) async throws -> Value
+) async throws -> Value {
+    let url = ProcessInfo.processInfo.environment["QUOTASTACK_TEST_DATABASE_URL"]
+    guard let url else { throw NoServer() }
+    let server = try PostgresConfiguration(url: url)
+    let name = "test_\(UInt64.random(in: 0...UInt64.max))"
+    let administration = try await PostgresConnection.connect(server)
+    defer { administration.close() }
+    try await administration.script("create database \(name)")
+    let configuration = server.database(name)
+    let result: Result<Value, any Error>
+    do {
+        _ = try await Migrator(migrations: migrations, logger: quietLogger)
+            .migrate(try await PostgresConnection.connect(configuration))
+        let connection = try await PostgresConnection.connect(configuration)
+        defer { connection.close() }
+        result = .success(try await body(connection, configuration))
+    } catch {
+        result = .failure(error)
+    }
+    try await administration.script("drop database \(name) with (force)")
+    return try result.get()
+}
+
+/// A logger that is heard only when all is lost.
+package var quietLogger: Logger {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    return logger
+}
+
+private struct NoServer: Error, CustomStringConvertible {
+    var description: String {
+        "QUOTASTACK_TEST_DATABASE_URL is not set: ./ops/test starts a PostgreSQL and sets it"
+    }
+}
