@@ -66,13 +66,18 @@ struct Simulation {
         case schedule
     }
 
+    private struct Appointment {
+        let at: Instant
+        let event: Event
+    }
+
     static let endUsers = ["alice", "bob", "carol", "dave"]
 
     private let defect: Defect?
     private var random: SeededGenerator
     private var clock = Instant(microseconds: 1_830_290_400_000_000)
-    private var agenda: [(at: Instant, number: Int, event: Event)] = []
-    private var eventCount = 0
+    /// The latest first.
+    private var agenda: [Appointment] = []
     private var clients: [String: SimulatedClient] = [:]
     /// Delivered and not acknowledged, by account, in order of arrival.
     private var inboxes: [String: [Message]] = [:]
@@ -98,10 +103,9 @@ struct Simulation {
     /// Runs until every end user has all answers and every message is gone, then compares the books with those of the same
     /// decisions made without queue, crashes and delays.
     mutating func run() throws {
-        while let next = agenda.indices.min(by: { (agenda[$0].at, agenda[$0].number) < (agenda[$1].at, agenda[$1].number) }) {
-            let (at, _, event) = agenda.remove(at: next)
-            clock = at
-            try happen(event)
+        while let next = agenda.popLast() {
+            clock = next.at
+            try happen(next.event)
             if problems.count > 10 { return }
         }
         try compareBooks()
@@ -109,8 +113,9 @@ struct Simulation {
 
     private mutating func after(_ event: Event, seconds: ClosedRange<Int64>) {
         let delay = Int64.random(in: seconds.lowerBound * 1_000_000...seconds.upperBound * 1_000_000, using: &random)
-        eventCount += 1
-        agenda.append((Instant(microseconds: clock.microseconds + delay), eventCount, event))
+        let at = Instant(microseconds: clock.microseconds + delay)
+        let place = agenda.firstIndex { $0.at <= at } ?? agenda.endIndex
+        agenda.insert(Appointment(at: at, event: event), at: place)
     }
 
     private var isOver: Bool { clients.values.allSatisfy(\.isDone) }
@@ -278,6 +283,9 @@ struct Simulation {
 
 extension Simulation {
     private mutating func compareBooks() throws {
+        for number in replicas.indices {
+            while replicas[number].position < database.changes.count { replicate(number) }
+        }
         for client in clients.values.sorted(by: { $0.endUser < $1.endUser }) {
             let decided = database.history.filter { $0.message.endUser == client.endUser }.compactMap(\.message.key)
             if decided != client.keys { problems.append("\(client.endUser)'s wishes were not decided once and in order") }
