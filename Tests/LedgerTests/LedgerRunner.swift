@@ -220,8 +220,11 @@ extension LedgerRunner {
             case "priority": isSame = try words.number("a priority") == block.priority && isSame
             case "source": isSame = try words.word("a source") == block.source && isSame
             case "expires":
-                isSame = try words.take("never") ? block.expiresAt == nil : words.instant(clock) == block.expiresAt
-                    && isSame
+                isSame =
+                    try words.take("never")
+                    ? block.expiresAt == nil
+                    : words.instant(clock) == block.expiresAt
+                        && isSame
             case "paid": isSame = block.isPaid && isSame
             case "free": isSame = !block.isPaid && isSame
             case "revoked": isSame = block.revokedAt != nil && isSame
@@ -275,7 +278,8 @@ extension LedgerRunner {
             case "forfeited": expect(try entry.cause.details.forfeited == words.number("an amount"))
             case "units": expect(try entry.cause.units == words.number("a number of units"))
             case "version": expect(try entry.plain.version == Int(words.number("a version")))
-            case "refunds": expect(try entry.cause.refunds.map(Int.init) == Syntax.numbered("e", words.word("an entry")))
+            case "refunds":
+                expect(try entry.cause.refunds.map(Int.init) == Syntax.numbered("e", words.word("an entry")))
             case "reservation":
                 expect(try entry.plain.reservation == Syntax.numbered("r", words.word("a reservation")))
             case "counterparty": expect(try entry.plain.counterparty == words.word("an end user"))

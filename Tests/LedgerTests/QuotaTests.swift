@@ -129,7 +129,9 @@ struct QuotaTests {
             """)
     }
 
-    @Test("A reservation counts with its estimate, once finished with what it came to, in the window in which it was made")
+    @Test(
+        "A reservation counts with its estimate, once finished with what it came to, in the window in which it was made"
+    )
     func reservations() throws {
         try ledger(
             """

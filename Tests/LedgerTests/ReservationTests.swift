@@ -61,7 +61,8 @@ struct ReservationTests {
             grant alice 100 p2 as second
             reserve alice 50
             commit alice r1 30 -> ok 30 20 0
-            last alice commit -30 balance 80 reserved -50 units 30 reservation r1 from first 10 second 20 holding first -10 second -40
+            last alice commit -30 balance 80 reserved -50 units 30 reservation r1 from first 10 second 20
+            last alice commit -30 holding first -10 second -40
             reservation alice r1 committed held 0 charged 30 finished +0s
             effective alice 80
             """)

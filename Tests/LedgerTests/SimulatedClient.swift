@@ -58,7 +58,8 @@ struct SimulatedClient {
         case 5..<10: return .use(use(using: &random))
         case 10, 11:
             let charge = charges.randomElement(using: &random) ?? 1
-            return .refund(charge: charge, random.chance(50) ? .rest : .credits(random.magnitude(upTo: 20) + 1), expiry: nil)
+            return .refund(
+                charge: charge, random.chance(50) ? .rest : .credits(random.magnitude(upTo: 20) + 1), expiry: nil)
         case 12: return .adjust(random.pick([25, -10, -40]))
         case 13:
             let others = Simulation.endUsers.filter { $0 != endUser }

@@ -100,8 +100,8 @@ struct Simulation {
         for replica in replicas.indices { after(.replication(replica), seconds: 0...5) }
     }
 
-    /// Runs until every end user has all answers and every message is gone, then compares the books with those of the same
-    /// decisions made without queue, crashes and delays.
+    /// Runs until every end user has all answers and every message is gone, then compares the books with those of the
+    /// same decisions made without queue, crashes and delays.
     mutating func run() throws {
         while let next = agenda.popLast() {
             clock = next.at
@@ -163,7 +163,9 @@ struct Simulation {
         for replica in replicas where replica.position == database.changes.count {
             checkIsFresh(replica, message.endUser)
         }
-        if clients[message.endUser]?.isDone == false { after(.request(message.endUser), seconds: random.chance(20) ? 0...7_200 : 0...60) }
+        if clients[message.endUser]?.isDone == false {
+            after(.request(message.endUser), seconds: random.chance(20) ? 0...7_200 : 0...60)
+        }
     }
 
     /// Finds accounts with something due and sends each a message that takes it there.
@@ -288,7 +290,9 @@ extension Simulation {
         }
         for client in clients.values.sorted(by: { $0.endUser < $1.endUser }) {
             let decided = database.history.filter { $0.message.endUser == client.endUser }.compactMap(\.message.key)
-            if decided != client.keys { problems.append("\(client.endUser)'s wishes were not decided once and in order") }
+            if decided != client.keys {
+                problems.append("\(client.endUser)'s wishes were not decided once and in order")
+            }
             for (key, outcome) in client.answers where database.decisions[key]?.outcome != outcome {
                 problems.append("the answer to \(key) is not what was decided")
             }
@@ -299,8 +303,8 @@ extension Simulation {
         try compareReplay(named: "without scheduler", isExact: false) { $0.message.key != nil }
     }
 
-    /// Plays the decisions once more, one by one at their instants, and compares outcomes and books: with those of the same
-    /// scheduler exactly; without any, apart from when the ledger got to what was due.
+    /// Plays the decisions once more, one by one at their instants, and compares outcomes and books: with those of the
+    /// same scheduler exactly; without any, apart from when the ledger got to what was due.
     private mutating func compareReplay(named name: String, isExact: Bool, _ includes: (Decision) -> Bool) throws {
         var world = CoreWorld()
         world.catalogue = database.accounts.catalogue
@@ -321,7 +325,8 @@ extension Simulation {
             let (there, here) = (try accounts.participant(endUser), try world.participant(endUser))
             let isSame =
                 there.blocks == here.blocks && there.reservations == here.reservations
-                && (isExact ? there.entries == here.entries : Self.timeless(there.entries) == Self.timeless(here.entries))
+                && (isExact
+                    ? there.entries == here.entries : Self.timeless(there.entries) == Self.timeless(here.entries))
             if !isSame { problems.append("\(name): the books of \(endUser) are others") }
         }
     }

@@ -39,6 +39,7 @@ struct Twins {
     ) throws -> (reply: ModelReply, problems: [String]) {
         commandCount += 1
         let key = "k\(commandCount)"
+        try core.commit(before: command, of: endUser)
         var endUsers = [endUser]
         if case .transfer(let other, _) = command { endUsers.append(other) }
         let before = try endUsers.map { endUser in
@@ -105,7 +106,8 @@ struct Twins {
         } catch let failure as EntitlementFailure {
             let said = CheckAnswer.words(failure)
             if said != refused {
-                problems.append("a check of \(use): the core says \(said), the model \(refused ?? "\(expected as Any)")")
+                problems.append(
+                    "a check of \(use): the core says \(said), the model \(refused ?? "\(expected as Any)")")
             }
         }
         return (expected, problems)
@@ -133,7 +135,8 @@ struct Twins {
         }
         let isSame =
             stripped[0] == stripped[1] && once.account.blocks == often.account.blocks
-            && once.account.balances == often.account.balances && Self.open(once.account.counters, end) == Self.open(often.account.counters, end)
+            && once.account.balances == often.account.balances
+            && Self.open(once.account.counters, end) == Self.open(often.account.counters, end)
             && once.account.reservations == often.account.reservations
             && once.changedReservations == often.changedReservations && once.changedBlocks == often.changedBlocks
         return isSame ? [] : ["\(endUser): one step of time and many differ"]
@@ -143,7 +146,9 @@ struct Twins {
     private static func open(_ counters: UsageCounters, _ now: Instant) -> UsageCounters {
         UsageCounters(
             quotas: counters.quotas.filter { $0.value.window.end > now },
-            periods: counters.periods.mapValues { $0.filter { $0.value.window.end > now } }.filter { !$0.value.isEmpty },
+            periods: counters.periods.mapValues { $0.filter { $0.value.window.end > now } }.filter {
+                !$0.value.isEmpty
+            },
             caps: counters.caps.filter { $0.value.window.end > now })
     }
 
