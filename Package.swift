@@ -242,8 +242,8 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Representations",
-                "SeededRandom", "Storage", "TestDatabases", logging,
+                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Replica", "Representations",
+                "Runtime", "SeededRandom", "Storage", "TestDatabases", logging,
             ], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TLSEndpoint"], swiftSettings: settings),

@@ -18,6 +18,7 @@ package struct AccountDraft: Hashable, Sendable {
     /// What the batch's refunds and revocations must know of the past.
     package var history = AccountHistory()
     private let revisionBefore: Int64
+    private let settingsBefore: AccountSettings
     private let blockCountBefore: Int32
     private let reservationCountBefore: Int32
 
@@ -26,12 +27,16 @@ package struct AccountDraft: Hashable, Sendable {
         self.account = account
         self.profile = profile
         revisionBefore = account.revision
+        settingsBefore = account.settings
         blockCountBefore = account.blockCount
         reservationCountBefore = account.reservationCount
     }
 
     /// Whether there is anything to write.
     package var isChanged: Bool { account.revision != revisionBefore }
+
+    /// Whether the tenant has set something else for the end user.
+    package var hasNewSettings: Bool { account.settings != settingsBefore }
 
     /// Whether the end user came into being in this batch.
     package var isNew: Bool { revisionBefore == 0 && isChanged }

@@ -111,7 +111,7 @@ final class ReplicaMap: Sendable {
     ) {
         switch change {
         case .account(let row):
-            account.row = row
+            account.set(row)
             accounts[row.key] = account
         case .accountRemoved:
             accounts[account.row.key] = nil
@@ -176,7 +176,8 @@ struct AccountRow {
     let overage: Millicredits
     let lifetimeGranted: Millicredits
     let reservationCount: Int32
-    let settings: AccountSettings
+    /// Nil where the log did not repeat them, since they did not change.
+    let settings: AccountSettings?
     let counters: UsageCounters
 }
 
@@ -222,12 +223,14 @@ final class ReplicaAccount: @unchecked Sendable {
     fileprivate(set) var row: AccountRow
     /// The revision whose transaction is here as a whole.
     fileprivate var reached: Int64 = 0
+    private var settings: AccountSettings
     private var blocks: [Block] = []
     private var reservations: [Reservation] = []
 
     init(_ row: AccountRow, stripe: Int) {
         self.row = row
         self.stripe = stripe
+        settings = row.settings ?? .none
     }
 
     fileprivate var account: Account {
@@ -236,8 +239,13 @@ final class ReplicaAccount: @unchecked Sendable {
             revision: row.revision, balance: row.balance, reserved: row.reserved, overage: row.overage,
             lifetimeGranted: row.lifetimeGranted, blockCount: blocks.last?.number ?? 0, lastHash: .zero,
             advancedTo: Instant(microseconds: .min), blocksInBurnOrder: blocks,
-            reservationCount: row.reservationCount, reservations: reservations, settings: row.settings,
+            reservationCount: row.reservationCount, reservations: reservations, settings: settings,
             counters: row.counters)
+    }
+
+    fileprivate func set(_ row: AccountRow) {
+        self.row = row
+        if let settings = row.settings { self.settings = settings }
     }
 
     /// A reservation leaves with its final state.

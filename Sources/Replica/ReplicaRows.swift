@@ -167,14 +167,7 @@ extension ReplicaChange {
             let environmentID = try row.environmentID()
             let id = AccountID(try row.field().int64())
             guard let endUserID = EndUserID(try row.field().text()) else { throw ReplicaError.unexpectedValue }
-            self = .account(
-                AccountRow(
-                    id: id, key: AccountKey(environmentID: environmentID, endUserID: endUserID),
-                    version: try row.field().int64(), revision: try row.field().int64(), balance: try row.amount(),
-                    reserved: try row.amount(), overage: try row.amount(), lifetimeGranted: try row.amount(),
-                    reservationCount: try row.field().int32(),
-                    settings: try row.optional().map { try AccountSettings(storedJSON: $0.text()) } ?? .none,
-                    counters: try row.optional().map { try UsageCounters(storedJSON: $0.text()) } ?? .none))
+            self = try Self.account(id, AccountKey(environmentID: environmentID, endUserID: endUserID), &row)
         case .blocks:
             self = try Self.block(&row)
         case .reservations:
@@ -236,6 +229,22 @@ extension ReplicaChange {
                 TopupPackage(
                     key: key, name: name, credits: credits, price: price, currency: currency,
                     expiresAfter: expiresAfter, priority: priority, isArchived: try row.optional() != nil)))
+    }
+
+    private static func account(
+        _ id: AccountID, _ key: AccountKey, _ row: inout some FieldCursor
+    ) throws -> ReplicaChange {
+        let (version, revision) = (try row.field().int64(), try row.field().int64())
+        let (balance, reserved) = (try row.amount(), try row.amount())
+        let (overage, lifetimeGranted) = (try row.amount(), try row.amount())
+        let reservationCount = try row.field().int32()
+        let (settings, keepsSettings) = try row.stored { try AccountSettings(storedJSON: $0) }
+        let counters = try row.optional().map { try UsageCounters(storedJSON: $0.text()) }
+        return .account(
+            AccountRow(
+                id: id, key: key, version: version, revision: revision, balance: balance, reserved: reserved,
+                overage: overage, lifetimeGranted: lifetimeGranted, reservationCount: reservationCount,
+                settings: keepsSettings ? nil : settings ?? AccountSettings.none, counters: counters ?? .none))
     }
 
     private static func block(_ row: inout some FieldCursor) throws -> ReplicaChange {

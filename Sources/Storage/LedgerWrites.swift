@@ -126,8 +126,9 @@ extension LedgerStore {
                 .nullableTimestamps(microseconds: profiles.map { $0?.createdAt.microseconds }),
                 .nullableTimestamps(microseconds: profiles.map { $0?.updatedAt.microseconds }),
                 .int32s(accounts.map(\.reservationCount)),
-                .nullableTexts(accounts.map(\.settings.storedJSON)),
                 .nullableTexts(accounts.map(\.counters.storedJSON)),
+                .bools(drafts.map(\.hasNewSettings)),
+                .nullableTexts(drafts.map { $0.hasNewSettings ? $0.account.settings.storedJSON : nil }),
                 .nullableUUIDs(accounts.map { $0.settings.testClock.map { PostgresUUID($0.bits) } }),
             ])
     }
@@ -187,21 +188,23 @@ extension LedgerStore {
         where b.environment_id = n.environment_id and b.account_id = n.account_id and b.number = n.number
         """
 
+    /// Settings can be long. Where they stay as they are they are not written again, neither to the table nor to the log.
     private static let updateAccountsStatement: PostgresStatement = """
         update accounts a
         set version = n.version, revision = n.revision, balance = n.balance, reserved = n.reserved,
             overage = n.overage, lifetime_granted = n.lifetime_granted, block_count = n.block_count,
             last_hash = n.last_hash, advanced_to = n.advanced_to, due_at = n.due_at, name = n.name,
             metadata = n.metadata, created_at = n.created_at, updated_at = n.updated_at,
-            reservation_count = n.reservation_count, settings = n.settings, counters = n.counters,
+            reservation_count = n.reservation_count, counters = n.counters,
+            settings = case when n.has_new_settings then n.settings else a.settings end,
             test_clock_id = n.test_clock_id
         from unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
             $7::bigint[], $8::bigint[], $9::integer[], $10::bytea[], $11::timestamptz[], $12::timestamptz[],
             $13::text[], $14::text[], $15::timestamptz[], $16::timestamptz[], $17::integer[], $18::text[],
-            $19::text[], $20::uuid[])
+            $19::boolean[], $20::text[], $21::uuid[])
             as n (environment_id, account_id, version, revision, balance, reserved, overage, lifetime_granted,
                 block_count, last_hash, advanced_to, due_at, name, metadata, created_at, updated_at,
-                reservation_count, settings, counters, test_clock_id)
+                reservation_count, counters, has_new_settings, settings, test_clock_id)
         where a.environment_id = n.environment_id and a.account_id = n.account_id
         """
 

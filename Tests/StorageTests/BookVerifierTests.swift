@@ -1,5 +1,6 @@
 import Credits
 import Ledger
+import Metering
 import Postgres
 import Storage
 import TestDatabases
@@ -51,6 +52,64 @@ struct BookVerifierTests {
                 values (1, gen_random_uuid(), 1, 1, 201, 77, now(), 'req_1', 'usage.create')
                 """)
         #expect(commands.findings.contains { $0.contains("without an entry") })
+    }
+
+    @Test(
+        "reservations that hold something else than their entries say are found",
+        arguments: [
+            ("update reservations set hold_amounts = '{19}', held = 19", "I15"),
+            (
+                "update reservations set status = 'released', finished_at = now(), hold_blocks = '{}', hold_amounts = '{}', held = 0",
+                "I15"
+            ),
+            ("update blocks set held = 11 where number = 1", "I1"),
+            ("update accounts set reserved = 11", "I2"), ("update accounts set overage = 1", "I2"),
+            ("update entries set hold_amounts = '{19}' where type = 'reserve'", "I2"),
+            ("update entries set details = '{\"forfeited\":1}' where type = 'reserve'", "I9"),
+            ("update blocks set revoked_at = created_at - interval '1 hour' where number = 1", "I19"),
+        ])
+    func tamperedJobs(statement: String, invariant: String) async throws {
+        let report = try await verifiedJob(after: statement)
+        #expect(report.violations.map(\.invariant) == [invariant])
+    }
+
+    @Test(
+        "a payment that could be applied again, or is remembered for another block, and a miscounted reservation are found",
+        arguments: [
+            ("delete from payments", "could be applied again"),
+            ("update payments set block_number = 1", "for another block"),
+            ("update blocks set external_payment_id = 'pay_2' where number = 2", "for another block"),
+            ("update accounts set reservation_count = 2", "not counted right"),
+            ("update reservations set held = 19", "do not add up"),
+        ])
+    func tamperedRows(statement: String, finding: String) async throws {
+        let report = try await verifiedJob(after: statement)
+        #expect(report.findings.contains { $0.contains(finding) }, "\(report.findings)")
+    }
+
+    /// An account with a job under way and a payment.
+    private func verifiedJob(after statement: String) async throws -> BookVerifier.Report {
+        try await withDatabase { connection, _ in
+            let books = try await Books(connection)
+            let paid = TopUp(
+                credits: .amount(try Millicredits(Int64(500))), payment: Payment(price: 999, externalID: "pay_1"))
+            let job = ReservationRequest(featureKey: books.feature, estimate: .measured(.units(1), .none))
+            var loaded = try await LedgerStore.load([try books.key("alice")], on: connection)
+            for action in [try books.grant(1_000), .topUp(paid), .reserve(job), books.use] {
+                _ = loaded.accounts[0].apply(
+                    action, idempotencyKey: nil, catalogue: books.catalogue, now: loaded.now)
+            }
+            let payment = NewPayment(
+                key: PaymentKey(environmentID: books.environmentID, externalID: "pay_1"),
+                accountID: loaded.accounts[0].account.id, block: 2,
+                applied: AppliedPayment(fingerprint: Bits128(high: 1, low: 1), status: 201, body: []),
+                commandID: Bits128(high: 1, low: 1), createdAt: loaded.now)
+            try await LedgerStore.write(loaded.accounts, payments: [payment], decided: [], on: connection)
+            let clean = try await BookVerifier.verify(on: connection) { _ in }
+            #expect(clean.isClean, "\(clean.violations) \(clean.findings)")
+            try await connection.script("set session_replication_role = replica; \(statement)")
+            return try await BookVerifier.verify(on: connection) { _ in }
+        }
     }
 
     /// Two accounts with four entries each, a statement that breaks something, and what the verifier says.

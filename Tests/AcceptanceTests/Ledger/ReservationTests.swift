@@ -116,6 +116,39 @@ extension Acceptance {
             #expect(entry[path: "reserved_delta"] == -100 && entry[path: "amount"] == 0)
         }
 
+        @Test("On a test clock a reservation lapses when the clock passes its deadline, and every reading says so")
+        func testClock() async throws {
+            let tenant = try await makeTenant()
+            let client = tenant.test
+            try await client.sell("api", unitCost: 10)
+            let clock = try await client.post("/v1/test-clocks", ["now": "2030-01-01T00:00:00Z"]).expect(201)
+            let body: JSONValue = ["end_user_id": "alice", "test_clock_id": try #require(clock["id"])]
+            try await tenant.live.post("/v1/end-users", body).expect(403, "test_mode_only")
+            try await client.post("/v1/end-users", body).expect(201)
+            try await client.grant("alice", 100, expiresAt: "2030-01-01T00:01:00Z").expect(201)
+            let made = try await client.reserve("alice", "api", units: 6, ttl: 300).expect(201)
+            #expect(made["expires_at"] == "2030-01-01T00:05:00.000Z")
+            try await client.post(
+                "/v1/test-clocks/\(try clock.text("id"))/advance", ["to": "2030-01-01T00:04:59Z"]
+            ).expect(200)
+            #expect(try await client.balance("alice")["balance"] == 60)
+            #expect(try await client.reservation(try made.text("id"))["status"] == "active")
+            try await client.post(
+                "/v1/test-clocks/\(try clock.text("id"))/advance", ["to": "2030-01-01T01:00:00Z"]
+            ).expect(200)
+            let shown = try await client.reservation(try made.text("id"))
+            #expect(shown["status"] == "expired" && shown["finished_at"] == "2030-01-01T00:05:00.000Z")
+            #expect(
+                try await client.ledger("alice").map { $0[path: "effective_at"]?.text?.prefix(19) ?? "" }.suffix(3)
+                    == ["2030-01-01T00:01:00", "2030-01-01T00:05:00", "2030-01-01T00:05:00"])
+            for (at, balance) in [("00:00:30", 100), ("00:01:00", 60), ("00:05:00", 0)] as [(String, Int64)] {
+                let then = try await client.get(
+                    "/v1/credits/balance", [("end_user_id", "alice"), ("at", "2030-01-01T\(at)Z")]
+                ).expect(200)
+                #expect(then["balance"]?.integer == balance, "\(at)")
+            }
+        }
+
         @Test("A held part outlives its block, and expires when it comes back")
         func heldBeyondExpiry() async throws {
             let client = try await furnished(0, unitCost: 10)

@@ -1,0 +1,85 @@
+import JSON
+import Testing
+
+extension Acceptance {
+    /// Windows of quotas over a zone's days: the check, the ledger and the clock agree on where they end.
+    @Suite struct WindowTests {
+        @Test("A quota by the day ends with the local day, also one that began at one o'clock, for check and use alike")
+        func localDay() async throws {
+            // The 4th of November 2018 began at 01:00 in São Paulo, which is 03:00 UTC.
+            let client = try await clockedClient(
+                at: "2018-11-04T03:00:00Z", zone: "America/Sao_Paulo", quota: ["limit": 3, "window": "day"])
+            let check = try await client.api.check("alice", "jobs", 3).expect(200)
+            #expect(check["allowed"] == true && check["quota.resets_at"] == "2018-11-05T02:00:00.000Z")
+            try await client.api.use("alice", "jobs", 3).expect(201)
+            try await client.expectExhausted(until: "2018-11-05T02:00:00.000Z")
+            try await client.advance(to: "2018-11-05T01:59:59.999999Z")
+            try await client.expectExhausted(until: "2018-11-05T02:00:00.000Z")
+            try await client.advance(to: "2018-11-05T02:00:00Z")
+            let next = try await client.api.check("alice", "jobs", 3).expect(200)
+            #expect(next["allowed"] == true && next["quota.used"] == 0)
+            #expect(next["quota.resets_at"] == "2018-11-06T02:00:00.000Z")
+            try await client.api.use("alice", "jobs", 3).expect(201)
+        }
+
+        @Test("A quota from the first use on: the next window opens with the first use after the last has closed")
+        func firstUse() async throws {
+            let client = try await clockedClient(
+                at: "2026-01-01T00:30:00Z", zone: "Asia/Kathmandu",
+                quota: ["limit": 1, "window": "PT5H", "anchor": "first_use"])
+            try await client.api.use("alice", "jobs").expect(201)
+            try await client.expectExhausted(until: "2026-01-01T05:30:00.000Z")
+            try await client.advance(to: "2026-01-03T07:00:00.000001Z")
+            try await client.api.use("alice", "jobs").expect(201)
+            try await client.expectExhausted(until: "2026-01-03T12:00:00.000001Z")
+        }
+
+        @Test("Another zone and another quota hold from their setting on")
+        func changes() async throws {
+            let client = try await clockedClient(
+                at: "2026-03-28T23:30:00Z", zone: "Europe/Berlin", quota: ["limit": 5, "window": "week"])
+            #expect(try await client.resetsAt == "2026-03-29T22:00:00.000Z")
+            try await client.api.patch("/v1/config", ["timezone": .null]).expect(200)
+            #expect(try await client.resetsAt == "2026-03-30T00:00:00.000Z")
+            try await client.api.patch("/v1/features/jobs", ["quota": ["limit": 5, "window": "month"]]).expect(200)
+            #expect(try await client.resetsAt == "2026-04-01T00:00:00.000Z")
+            try await client.api.patch("/v1/config", ["timezone": "America/New_York"]).expect(200)
+            #expect(try await client.resetsAt == "2026-04-01T04:00:00.000Z")
+        }
+
+        /// A test environment in a zone, where alice, on a clock, has a feature without a price and with a quota.
+        private func clockedClient(at now: String, zone: String, quota: JSONValue) async throws -> ClockedClient {
+            let api = try await makeTenant().test
+            try await api.patch("/v1/config", ["timezone": .string(zone)]).expect(200)
+            try await api.post(
+                "/v1/features", ["key": "jobs", "name": "Jobs", "type": "metered", "quota": quota]
+            ).expect(201)
+            let clock = try await api.post("/v1/test-clocks", ["now": .string(now)]).expect(201).text("id")
+            try await api.post("/v1/end-users", ["end_user_id": "alice", "test_clock_id": .string(clock)]).expect(201)
+            return ClockedClient(api: api, clock: clock)
+        }
+    }
+}
+
+/// A client whose end user alice is on a test clock.
+private struct ClockedClient {
+    let api: Client
+    let clock: String
+
+    func advance(to instant: String) async throws {
+        try await api.post("/v1/test-clocks/\(clock)/advance", ["to": .string(instant)]).expect(200)
+    }
+
+    var resetsAt: String? {
+        get async throws { try await api.check("alice", "jobs").expect(200)["quota.resets_at"]?.text }
+    }
+
+    /// Check and use refuse one more unit, and say until when.
+    func expectExhausted(until instant: String) async throws {
+        let check = try await api.check("alice", "jobs").expect(200)
+        #expect(check["allowed"] == false && check["reason"] == "quota_exceeded")
+        #expect(check["quota.resets_at"]?.text == instant && check["quota.remaining"] == 0)
+        let use = try await api.use("alice", "jobs").expect(402, "quota_exceeded")
+        #expect(use["resets_at"]?.text == instant)
+    }
+}
