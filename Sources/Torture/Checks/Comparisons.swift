@@ -152,7 +152,6 @@ struct AccountComparison {
             throw Difference("there are \(blocks.count) blocks, the model has \(ledger.blocks.count)")
         }
         let held = ledger.held
-        let held = ledger.held
         for (block, expected) in zip(blocks, ledger.blocks) {
             let isSame =
                 block.number == expected.number && block.original == expected.original
