@@ -22,8 +22,10 @@ extension AccountDraft {
         case .package(let key):
             guard let package = context.catalogue.packages[key], !package.isArchived else { throw .unknownPackage(key) }
             credits = package.credits
-            payment.price = payment.price ?? package.price
-            payment.currency = payment.currency ?? package.currency
+            // A price is one of a currency: the package's pair, or what was said.
+            if payment.price == nil, payment.currency == nil {
+                (payment.price, payment.currency) = (package.price, package.currency)
+            }
             priority = priority ?? package.priority
             expiry = expiry ?? package.expiresAfter.map { .after($0) }
         }

@@ -8,14 +8,6 @@ package enum BlockSource: String, Sendable, CaseIterable {
     package var defaultPriority: Int16 {
         self == .plan ? 10 : 50
     }
-
-    /// The sources that a tenant may name in a grant: the others are the ledger's own to give.
-    package var isGrantable: Bool {
-        switch self {
-        case .topup, .promotional, .compensation, .adjustment: true
-        case .plan, .rollover, .recurring, .trial, .transfer: false
-        }
-    }
 }
 
 /// One grant's credits, never merged with another's: what is left of them and when they may be spent.

@@ -286,7 +286,8 @@ extension ModelLedger {
 
     /// The instants after one and up to another at which time does something to the account.
     package func expiries(after start: Instant, upTo end: Instant) -> [Instant] {
-        let instants = available.compactMap(\.block.expiresAt)
+        let instants =
+            available.compactMap(\.block.expiresAt)
             + reservations.filter { $0.status == "active" }.map(\.expiresAt)
         return instants.filter { start < $0 && $0 <= end }.sorted()
     }

@@ -41,8 +41,8 @@ extension ModelLedger {
 
         var reversals = charge.map { reversal(of: $0, earlier) }
         var rest = credits
-        // First what is still owed, then the blocks that it came from, the last taken first, then what was owed once and
-        // has been paid since; of several commits the latest first.
+        // First what is still owed, then the blocks that it came from, the last taken first, then what was owed once
+        // and has been paid since; of several commits the latest first.
         for index in reversals.indices.reversed() { reversals[index].takeOverage(&rest) }
         for index in reversals.indices.reversed() { reversals[index].takeBlocks(&rest) }
         for index in reversals.indices.reversed() { reversals[index].takeSettled(&rest) }
@@ -170,9 +170,10 @@ extension ModelLedger {
             guard credits <= left else { throw refused }
             return credits
         case .units(let units):
-            let all = charge.map { entry in
-                entry.units ?? ModelDemand.quantities(entry.quantities).total
-            }.max() ?? 0
+            let all =
+                charge.map { entry in
+                    entry.units ?? ModelDemand.quantities(entry.quantities).total
+                }.max() ?? 0
             let before = earlier.reduce(Int128(0)) { $0 + Int128($1.units ?? 0) }
             guard before + Int128(units) <= Int128(all) else { throw refused }
             let upTo = Int128(taken) * (before + Int128(units)) / Int128(all)

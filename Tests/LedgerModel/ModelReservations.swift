@@ -191,7 +191,7 @@ extension ModelLedger {
         let entry = write("commit", allocation, overage: short, holds: holds) { entry in
             entry.feature = reservation.feature
             entry.measure(total)
-            entry.attributes = reservation.attributes
+            entry.attributes = total.isCredits ? [:] : reservation.attributes
             entry.version = reservation.version
             entry.reservation = reservation.number
         }

@@ -30,9 +30,11 @@ package struct ModelZone: Hashable, Sendable {
 
     /// The first second at which the clocks show a local time, or the end of the gap that it is in.
     func second(showing local: Int64) -> Int64 {
-        let offsets = Set([first] + changes.map(\.offset))
-        let shown = offsets.map { local - $0 }.filter { $0 + offset($0) == local }
-        if let earliest = shown.min() { return earliest }
+        var earliest: Int64?
+        for offset in [first] + changes.map(\.offset) where self.offset(local - offset) == offset {
+            earliest = min(earliest ?? .max, local - offset)
+        }
+        if let earliest { return earliest }
         return changes.first { $0.at + offset($0.at - 1) <= local && local < $0.at + $0.offset }?.at ?? local
     }
 
@@ -109,7 +111,8 @@ package enum ModelWindow: Hashable, Sendable {
             func start(_ number: Int64) -> Int64 {
                 zone.second(showing: ModelZone.addingMonths(months * number, to: 0)) + seconds * number
             }
-            var number: Int64 = 0
+            // No month is longer than 31 days.
+            var number = second / (months * 31 * 86_400 + seconds + 86_400)
             while start(number + 1) <= second { number += 1 }
             return (
                 Instant(microseconds: start(number) * 1_000_000),

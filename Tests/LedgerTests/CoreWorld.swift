@@ -66,7 +66,9 @@ struct CoreWorld {
         func history(for action: AccountAction) -> AccountHistory {
             switch action {
             case .refund(let refund):
-                guard let charge = storedEntries.first(where: { $0.sequence == refund.charge }) else { return AccountHistory() }
+                guard let charge = storedEntries.first(where: { $0.sequence == refund.charge }) else {
+                    return AccountHistory()
+                }
                 let charges = storedEntries.filter { entry in
                     entry.sequence == charge.sequence
                         || (charge.type == .commit && entry.type == .commit
@@ -107,6 +109,14 @@ struct CoreWorld {
 
     mutating func commit(_ endUser: String) throws {
         try participants[endUser]?.commit()
+    }
+
+    /// Ends the batch if it made the commit that the command refunds: no client has the entry's id before its batch is
+    /// written, and history is loaded before it begins.
+    mutating func commit(before command: ModelCommand, of endUser: String) throws {
+        guard case .refund(let charge, _, _) = command else { return }
+        let isInBatch = participants[endUser]?.draft.entries.contains { $0.sequence == charge && $0.type == .commit }
+        if isInBatch == true { try commit(endUser) }
     }
 
     mutating func apply(

@@ -93,4 +93,97 @@ struct EntitlementTests {
             check alice 2 calls -> insufficient_credits 1
             """)
     }
+
+    @Test("An override that is not enabled denies; one that is says nothing of credits")
+    func overrides() throws {
+        try ledger(
+            """
+            feature plain
+            grant alice 5
+            set alice overrides api=off,plain=off
+            check alice 1 -> feature_not_in_plan 0
+            check alice 1 plain -> feature_not_in_plan 0
+            use alice 1 -> feature_not_in_plan
+            set alice overrides api=on,plain=on
+            check alice 5 -> allowed 5
+            check alice 6 -> insufficient_credits 5
+            check alice 1 plain -> feature_not_priced 0
+            set alice overrides nothing=on -> unknown_feature
+            """)
+    }
+
+    @Test("A boolean feature is there unless an override says otherwise, and is never used up")
+    func boolean() throws {
+        try ledger(
+            """
+            feature sso boolean
+            check alice 1 sso -> allowed 9007199254740991
+            use alice 1 sso -> feature_not_priced
+            create alice overrides sso=off
+            check alice 1 sso -> feature_not_in_plan 0
+            use alice 1 sso -> feature_not_in_plan
+            set alice overrides sso=5 -> wrong_override
+            set alice overrides sso=5/day -> wrong_override
+            """)
+    }
+
+    @Test("A limit feature allows up to the end user's number; without one it has none")
+    func limit() throws {
+        try ledger(
+            """
+            feature seats limit
+            check alice 1000000 seats -> allowed 9007199254740991
+            create alice overrides seats=5
+            check alice 5 seats -> allowed 5
+            check alice 6 seats -> quota_exceeded 5
+            use alice 1 seats -> feature_not_priced
+            set alice overrides seats=0
+            check alice 0 seats -> allowed 0
+            check alice 1 seats -> quota_exceeded 0
+            set alice overrides api=5 -> wrong_override
+            """)
+    }
+
+    @Test("The reason is the first that fails: quota, cap, credits")
+    func order() throws {
+        try ledger(
+            """
+            price mails 10
+            feature mails quota 5/day
+            cap alice 30 per day
+            grant alice 20
+            check alice 6 mails -> quota_exceeded 2
+            check alice 4 mails -> spend_cap_reached 2
+            check alice 3 mails -> insufficient_credits 2
+            check alice 2 mails -> allowed 2
+            """)
+    }
+
+    @Test("Overage is affordable within its limit")
+    func overage() throws {
+        try ledger(
+            """
+            price tokens 3
+            create alice policy allow limit 20
+            grant alice 11
+            check alice 10 tokens -> allowed 10
+            check alice 11 tokens -> insufficient_credits 10
+            use alice 10 tokens
+            check alice 1 tokens -> insufficient_credits 0
+            set alice limit none
+            check alice 1 tokens -> allowed 3002399751580324      # what is owed stays an amount
+            """)
+    }
+
+    @Test("A metered feature with a quota and no rule costs nothing")
+    func quotaAlone() throws {
+        try ledger(
+            """
+            feature calls quota 5/day
+            check alice 5 calls -> allowed 5
+            use alice 5 calls -> ok 0
+            check alice 1 calls -> quota_exceeded 0
+            use alice in=1 calls -> units_expected
+            """)
+    }
 }

@@ -171,15 +171,18 @@ struct GrantTests {
         var expected = EndUserProfile(
             name: "Alice", metadata: nil, createdAt: Instant(microseconds: 2), updatedAt: Instant(microseconds: 2))
         #expect(
-            apply(.createEndUser(EndUserChange(name: .set("Alice"))), at: 2) == .endUser(expected, .none, created: true))
+            apply(.createEndUser(EndUserChange(name: .set("Alice"))), at: 2) == .endUser(expected, .none, created: true)
+        )
         expected = EndUserProfile(
             name: "Alice", metadata: metadata, createdAt: Instant(microseconds: 2),
             updatedAt: Instant(microseconds: 3))
         #expect(
-            apply(.updateEndUser(EndUserChange(metadata: .set(metadata))), at: 3) == .endUser(expected, .none, created: false))
+            apply(.updateEndUser(EndUserChange(metadata: .set(metadata))), at: 3)
+                == .endUser(expected, .none, created: false))
         expected = EndUserProfile(
             name: nil, metadata: metadata, createdAt: Instant(microseconds: 2), updatedAt: Instant(microseconds: 4))
-        #expect(apply(.updateEndUser(EndUserChange(name: .set(nil))), at: 4) == .endUser(expected, .none, created: false))
+        #expect(
+            apply(.updateEndUser(EndUserChange(name: .set(nil))), at: 4) == .endUser(expected, .none, created: false))
         #expect(draft.entries.isEmpty)
         #expect(draft.account.revision == 3)
         #expect(draft.profile == expected)

@@ -220,8 +220,11 @@ extension LedgerRunner {
             case "priority": isSame = try words.number("a priority") == block.priority && isSame
             case "source": isSame = try words.word("a source") == block.source && isSame
             case "expires":
-                isSame = try words.take("never") ? block.expiresAt == nil : words.instant(clock) == block.expiresAt
-                    && isSame
+                isSame =
+                    try words.take("never")
+                    ? block.expiresAt == nil
+                    : words.instant(clock) == block.expiresAt
+                        && isSame
             case "paid": isSame = block.isPaid && isSame
             case "free": isSame = !block.isPaid && isSame
             case "revoked": isSame = block.revokedAt != nil && isSame
@@ -260,8 +263,8 @@ extension LedgerRunner {
         func expect(_ condition: Bool) { if !condition { problems = ["is \(entry.plain)"] } }
         func shares() throws -> [String] {
             var shares: [String] = []
-            while let word = words.next, !["to", "from", "holding"].contains(word) {
-                shares.append(try words.word("a share"))
+            while words.isShare {
+                shares += [try words.word("a block"), "\(try words.number("an amount"))"]
             }
             return shares
         }
@@ -275,7 +278,8 @@ extension LedgerRunner {
             case "forfeited": expect(try entry.cause.details.forfeited == words.number("an amount"))
             case "units": expect(try entry.cause.units == words.number("a number of units"))
             case "version": expect(try entry.plain.version == Int(words.number("a version")))
-            case "refunds": expect(try entry.cause.refunds.map(Int.init) == Syntax.numbered("e", words.word("an entry")))
+            case "refunds":
+                expect(try entry.cause.refunds.map(Int.init) == Syntax.numbered("e", words.word("an entry")))
             case "reservation":
                 expect(try entry.plain.reservation == Syntax.numbered("r", words.word("a reservation")))
             case "counterparty": expect(try entry.plain.counterparty == words.word("an end user"))

@@ -9,15 +9,15 @@ import Testing
 /// feature seats limit                # a kind; or a quota, as in `feature mails quota 5/day` or `5/day/first_use`
 /// archive tokens
 /// at 2026-04-12                      # sets the clock, which begins at 2026-04-12
-/// grant alice 100 p1 +30d as first   # priority, expiry (an instant or a duration), name, `only a,b`, a source, `price 5`
+/// grant alice 100 p1 +30d as first   # priority, expiry (an instant or a duration), name; `only a,b`, a source, a price
 /// use alice 40 -> ok                 # of `api`, 1 mc a unit; or `use alice 40 tokens occurred -1d with model=large`
 /// check alice 61 -> insufficient_credits
 /// balance alice 60
 /// ```
 ///
 /// An instant is a date, an RFC 3339 text, or an offset from the clock such as `+30d`, `-1us` or `+35d-1us`. What
-/// follows `->` is the outcome; without it, a command must succeed. Blocks have the names that they were given, or `b1`,
-/// `b2`, …; reservations are `r1`, `r2`, …, entries `e1`, `e2`, …. A demand is a number of units, quantities such as
+/// follows `->` is the outcome; without it, a command must succeed. Blocks have the names that they were given, or
+/// `b1`, `b2`, …; reservations are `r1`, `r2`, …, entries `e1`, `e2`, …. A demand is a number of units, quantities such as
 /// `in=5,out=6`, or credits such as `40cr`. The commands are those of `Syntax.command`, what can be looked at is in
 /// `LedgerRunner.look`.
 struct LedgerScript {
@@ -69,6 +69,11 @@ struct Words {
 
     var isEmpty: Bool { words.isEmpty }
     var next: String? { words.first }
+    /// Whether a block's name and an amount follow.
+    var isShare: Bool {
+        guard let amount = words.dropFirst().first, Int64(amount) != nil else { return false }
+        return !["balance", "reserved", "overage", "forfeited", "units", "version"].contains(words.first)
+    }
 
     mutating func word(_ what: String) throws -> String {
         guard let word = words.popFirst() else { throw ScriptError("\(what) is missing") }

@@ -25,13 +25,17 @@ enum Market {
         func tiers(_ rows: [(Int64?, Int64, Int64)]) -> [ModelTier] {
             rows.map { ModelTier(upTo: $0.0, cost: $0.1, fee: $0.2) }
         }
-        func metered(_ rows: [(hours: Int64, price: ModelPrice)], _ quota: ModelLedger.Quota? = nil) -> ModelLedger.Feature {
+        func metered(_ rows: [(hours: Int64, price: ModelPrice)], _ quota: ModelLedger.Quota? = nil)
+            -> ModelLedger.Feature
+        {
             ModelLedger.Feature(quota: quota, prices: prices(rows))
         }
         let unit = ModelPrice.perUnit(1, per: 1)
         let steps = tiers([(10, 10, 0), (20, 5, 7), (nil, 1, 3)])
         let model = ModelPrice.rows([
-            ModelRow(match: ["model": "large"], price: .dimensions(["in": .perUnit(3, per: 10), "out": .perUnit(5, per: 3)])),
+            ModelRow(
+                match: ["model": "large"],
+                price: .dimensions(["in": .perUnit(3, per: 10), "out": .perUnit(5, per: 3)])),
             ModelRow(match: ["model": "small", "tier": "a"], price: .perUnit(2, per: 7)),
             ModelRow(match: ["model": "small"], price: .volume(steps)),
         ])
@@ -45,19 +49,31 @@ enum Market {
             "free": metered([(-10_000, .perUnit(0, per: 1)), (300, .flat(0))]),
             "late": metered([(100, .perUnit(2, per: 1))]),
             "dear": metered([
-                (-10_000, .perUnit(ModelLedger.largestAmount, per: 1)), (10, .perUnit(ModelLedger.largestAmount, per: .max)),
+                (-10_000, .perUnit(ModelLedger.largestAmount, per: 1)),
+                (10, .perUnit(ModelLedger.largestAmount, per: .max)),
             ]),
             "packs": metered([(-10_000, .package(size: 10, cost: 30)), (300, .package(size: 7, cost: 20))]),
             "steps": metered([(-10_000, .graduated(steps, perPeriod: false))]),
-            "month": metered([(-10_000, .graduated(steps, perPeriod: true)), (500, .graduated(tiers([(5, 3, 1), (nil, 2, 0)]), perPeriod: true))]),
+            "month": metered([
+                (-10_000, .graduated(steps, perPeriod: true)),
+                (500, .graduated(tiers([(5, 3, 1), (nil, 2, 0)]), perPeriod: true)),
+            ]),
             "bulk": metered([(-10_000, .volume(tiers([(10, 9, 0), (100, 2, 5), (nil, 1, 0)])))]),
             "chat": metered([
-                (-10_000, .dimensions(["in": .perUnit(3, per: 10), "out": .package(size: 4, cost: 9), "steps": .graduated(steps, perPeriod: true)])),
+                (
+                    -10_000,
+                    .dimensions([
+                        "in": .perUnit(3, per: 10), "out": .package(size: 4, cost: 9),
+                        "steps": .graduated(steps, perPeriod: true),
+                    ])
+                )
             ]),
             "model": metered([(-10_000, model)]),
             "mails": metered([(-10_000, unit)], ModelLedger.Quota(limit: 60, window: .day, opensWithUse: false)),
-            "calls": metered([], ModelLedger.Quota(limit: 40, window: .duration(months: 0, seconds: 18_000), opensWithUse: true)),
-            "jobs": metered([(-10_000, .perUnit(2, per: 1))], ModelLedger.Quota(limit: 300, window: .month, opensWithUse: true)),
+            "calls": metered(
+                [], ModelLedger.Quota(limit: 40, window: .duration(months: 0, seconds: 18_000), opensWithUse: true)),
+            "jobs": metered(
+                [(-10_000, .perUnit(2, per: 1))], ModelLedger.Quota(limit: 300, window: .month, opensWithUse: true)),
             "plain": metered([]),
             "sso": ModelLedger.Feature(kind: .boolean),
             "seats": ModelLedger.Feature(kind: .limit),

@@ -48,7 +48,8 @@ struct StepGenerator {
         let (endsBatch, isThorough) = (random.chance(20), random.chance(8))
         let act: RandomStep.Act =
             switch Int.random(in: 0..<100, using: &random) {
-            case 0: .config(policy: random.pick([nil, .block, .allow, .notify]), limit: random.pick([nil, 0, 50, 500]))
+            case 0:
+                .config(policy: random.pick([nil, .block, .allow, .notify]), limit: random.pick([nil, 0, 50, 500]))
             case 1: moveClock(world)
             case 2..<9: .check(use(world.advanced(endUser, clock), isNow: true), by: endUser)
             default: .command(command(world.advanced(endUser, clock)), by: endUser)
@@ -108,7 +109,9 @@ struct StepGenerator {
             .createCap(
                 feature: random.chance(50) ? random.pick(["unit", "mails", "tokens", "month"]) : nil,
                 credits: random.pick([0, 10, 100, 1_000, ModelLedger.largestAmount]),
-                random.pick([.day, .week, .month, .duration(months: 0, seconds: 600), .duration(months: 2, seconds: 86_400)]))
+                random.pick([
+                    .day, .week, .month, .duration(months: 0, seconds: 600), .duration(months: 2, seconds: 86_400),
+                ]))
         case 92: .deleteCap(random.chance(80) ? number(upTo: ledger.capCount) : ledger.capCount + 1)
         case 93..<97: random.chance(30) ? .create(settings(ledger)) : .update(settings(ledger))
         default: .advance
@@ -239,7 +242,10 @@ extension StepGenerator {
         case 3: use.occurredAt = Instant(microseconds: now.adding(seconds: 300).microseconds + 1)
         case 4: use.occurredAt = now.adding(seconds: Int64.random(in: -35 * 86_400...300, using: &random))
         case 5: use.occurredAt = prices.randomElement(using: &random)?.from
-        case 6: use.occurredAt = (prices.randomElement(using: &random)?.from).map { Instant(microseconds: $0.microseconds - 1) }
+        case 6:
+            use.occurredAt = (prices.randomElement(using: &random)?.from).map {
+                Instant(microseconds: $0.microseconds - 1)
+            }
         default: break
         }
         return use
@@ -260,7 +266,9 @@ extension StepGenerator {
             var quantities: [String: Int64] = [:]
             for name in ["in", "out", "steps"] where random.chance(60) {
                 if name == "steps" && use.feature == "model" && random.chance(95) { continue }
-                quantities[name] = random.chance(3) ? random.pick([.max, ModelLedger.largestAmount]) : Int64.random(in: 0...40, using: &random)
+                quantities[name] =
+                    random.chance(3)
+                    ? random.pick([.max, ModelLedger.largestAmount]) : Int64.random(in: 0...40, using: &random)
             }
             if random.chance(2) { quantities["other"] = 1 }
             return .quantities(quantities)
@@ -288,18 +296,21 @@ extension StepGenerator {
         var use = use(ledger, isNow: true)
         if random.chance(15) {
             let spendable = min(ledger.spendable(use.feature), ModelLedger.largestAmount - 1)
-            use.demand = .credits(max(1, random.pick([spendable, spendable + 1, Int64.random(in: 1...200, using: &random)])))
+            use.demand = .credits(
+                max(1, random.pick([spendable, spendable + 1, Int64.random(in: 1...200, using: &random)])))
         }
         return use
     }
 
     private mutating func reservationAction(_ ledger: ModelLedger) -> ModelCommand {
         let active = ledger.reservations.filter { $0.status == "active" }
-        let found = random.chance(85) ? active.randomElement(using: &random) : ledger.reservations.randomElement(using: &random)
+        let found =
+            random.chance(85) ? active.randomElement(using: &random) : ledger.reservations.randomElement(using: &random)
         guard let reservation = found else { return .release(ledger.reservations.count + 1) }
         let number = random.chance(98) ? reservation.number : ledger.reservations.count + 1
         switch Int.random(in: 0..<20, using: &random) {
-        case 0..<7: return .commit(number, report(reservation), shortfall: random.pick([nil, nil, "reject", "cap", "overage"]))
+        case 0..<7:
+            return .commit(number, report(reservation), shortfall: random.pick([nil, nil, "reject", "cap", "overage"]))
         case 7..<9: return .release(number)
         case 9..<11: return .extend(number, ttl: random.pick([1, 300, 3_600, 604_800]))
         default: return .progress(number, report(reservation))

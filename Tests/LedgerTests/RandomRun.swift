@@ -22,7 +22,7 @@ struct RandomRun {
 
     /// Compares everything at the end of a run.
     mutating func finish() throws -> [String] {
-        try StepGenerator.endUsers.flatMap { try player.compareAll(of: $0) }
+        try player.compareAll()
     }
 
     /// Draws and plays one step; what differs, in words.
@@ -51,26 +51,20 @@ struct RandomRun {
         if ledger.testClock != nil { met.insert("on a test clock") }
     }
 
-    /// The shortest script that was found to fail like the run did.
+    /// A short script that fails like the run did.
     func shrunk() -> String {
-        var failing = steps
-        func fails(_ steps: [RandomStep]) -> Int? {
-            guard var player = try? StepPlayer() else { return nil }
-            for (index, step) in steps.enumerated() {
-                guard let (_, problems) = try? player.play(step) else { return nil }
-                if !problems.isEmpty { return index }
-            }
-            return nil
-        }
-        var length = max(1, failing.count / 2)
+        let original = Replay(steps.enumerated().map { ($0, $1) }, like: nil)
+        var failing = original
+        var length = max(1, failing.steps.count / 2)
         while true {
             var start = 0
             var isShorter = false
-            while start < failing.count {
-                var fewer = failing
-                fewer.removeSubrange(start..<min(start + length, failing.count))
-                if let last = fails(fewer) {
-                    failing = Array(fewer[...last])
+            while start < failing.steps.count {
+                var fewer = zip(failing.numbers, failing.numbers.map { steps[$0] }).map { ($0, $1) }
+                fewer.removeSubrange(start..<min(start + length, fewer.count))
+                let replay = Replay(fewer, like: original)
+                if replay.hasFailed {
+                    failing = replay
                     isShorter = true
                 } else {
                     start += length
@@ -79,21 +73,89 @@ struct RandomRun {
             if length == 1 && !isShorter { break }
             if !isShorter { length = max(1, length / 2) }
         }
-        return Self.script(failing)
+        return failing.script
+    }
+}
+
+/// Some steps of a run played again, until one fails.
+private struct Replay {
+    /// How many of everything an end user had before a step.
+    private struct Counts {
+        var entries = 0
+        var blocks = 0
+        var reservations = 0
+    }
+
+    /// The steps up to the one that fails, as they were played, and their numbers in the run.
+    private(set) var steps: [RandomStep] = []
+    private(set) var numbers: [Int] = []
+    private(set) var hasFailed = false
+    /// In the order of the steps.
+    private var counts: [(number: Int, before: [String: Counts])] = []
+    private var said: [[String]] = []
+
+    /// - Parameter original: Names what steps refer to; in a shorter run it has other numbers.
+    init(_ steps: [(number: Int, step: RandomStep)], like original: Replay?) {
+        guard var player = try? StepPlayer() else { return }
+        for (number, var step) in steps {
+            let ledgers = player.twins.model.ledgers
+            counts.append(
+                (
+                    number,
+                    ledgers.mapValues { ledger in
+                        Counts(
+                            entries: ledger.entries.count, blocks: ledger.blocks.count,
+                            reservations: ledger.reservations.count)
+                    }
+                ))
+            if let original { step = renumbered(step, from: original) }
+            guard let (said, problems) = try? player.play(step) else { return }
+            self.steps.append(step)
+            self.said.append(said)
+            numbers.append(number)
+            if !problems.isEmpty || (try? player.compareAll()) != [] {
+                hasFailed = true
+                return
+            }
+        }
     }
 
     /// The steps as a ledger script, with what the model says to each.
-    private static func script(_ steps: [RandomStep]) -> String {
-        var lines = ["at \(start)", "market"]
-        guard var player = try? StepPlayer() else { return "" }
-        var clock = start
-        for step in steps {
+    var script: String {
+        var lines = ["at \(RandomRun.start)", "market"]
+        var clock = RandomRun.start
+        for (step, said) in zip(steps, said) {
             if step.clock != clock { lines.append("at \(step.clock)") }
             clock = step.clock
-            let said = (try? player.play(step).said) ?? []
             lines.append(step.text + (said.isEmpty ? "" : " -> " + said.joined(separator: " ")))
         }
         return lines.joined(separator: "\n")
+    }
+
+    /// The step with the numbers that what it refers to has in this run.
+    private func renumbered(_ step: RandomStep, from original: Replay) -> RandomStep {
+        guard case .command(let command, let endUser) = step.act else { return step }
+        func number(_ old: Int, _ kind: KeyPath<Counts, Int>) -> Int {
+            let made = original.counts.last { ($0.before[endUser] ?? Counts())[keyPath: kind] < old }
+            guard let made, let here = counts.first(where: { $0.number == made.number }) else { return old }
+            return old - (made.before[endUser] ?? Counts())[keyPath: kind]
+                + (here.before[endUser] ?? Counts())[keyPath: kind]
+        }
+        let renumbered: ModelCommand
+        switch command {
+        case .refund(let charge, let extent, let expiry):
+            renumbered = .refund(charge: Int64(number(Int(charge), \.entries)), extent, expiry: expiry)
+        case .revoke(let block): renumbered = .revoke(block: number(block, \.blocks))
+        case .commit(let old, let demand, let shortfall):
+            renumbered = .commit(number(old, \.reservations), demand, shortfall: shortfall)
+        case .release(let old): renumbered = .release(number(old, \.reservations))
+        case .extend(let old, let ttl): renumbered = .extend(number(old, \.reservations), ttl: ttl)
+        case .progress(let old, let demand): renumbered = .progress(number(old, \.reservations), demand)
+        default: return step
+        }
+        return RandomStep(
+            clock: step.clock, act: .command(renumbered, by: endUser), endsBatch: step.endsBatch,
+            isThorough: step.isThorough)
     }
 }
 
@@ -105,7 +167,9 @@ struct StepPlayer {
         twins = try Twins(catalogue: Market.catalogue(around: RandomRun.start))
     }
 
-    mutating func compareAll(of endUser: String) throws -> [String] { try twins.compareAll(of: endUser) }
+    mutating func compareAll() throws -> [String] {
+        try StepGenerator.endUsers.flatMap { try twins.compareAll(of: $0) }
+    }
 
     /// What the model says, and what differs.
     mutating func play(_ step: RandomStep) throws -> (said: [String], problems: [String]) {

@@ -239,7 +239,8 @@ extension Syntax {
         if parts.count == 1 || parts[0] == "package" {
             let numbers = last.split(separator: "/").map { Int64($0) ?? 0 }
             guard numbers.count == 2 else { throw unreadable }
-            return parts.count == 1 ? .perUnit(numbers[0], per: numbers[1]) : .package(size: numbers[0], cost: numbers[1])
+            return parts.count == 1
+                ? .perUnit(numbers[0], per: numbers[1]) : .package(size: numbers[0], cost: numbers[1])
         }
         if parts[0] == "flat" { return .flat(Int64(last) ?? 0) }
         let tiers = try last.split(separator: ",").map { text in

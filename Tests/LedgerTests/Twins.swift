@@ -39,17 +39,20 @@ struct Twins {
     ) throws -> (reply: ModelReply, problems: [String]) {
         commandCount += 1
         let key = "k\(commandCount)"
+        try core.commit(before: command, of: endUser)
         var endUsers = [endUser]
         if case .transfer(let other, _) = command { endUsers.append(other) }
         let before = try endUsers.map { endUser in
             (draft: try core.participant(endUser).draft, entries: model.ledgers[endUser]?.entries.count ?? 0)
         }
-        let asked = try entitlement(for: command, of: endUser, clock)
+        let asked = try CheckAnswer.asked(by: command, core.catalogue).map { request in
+            CheckAnswer.words(request, of: try core.participant(endUser).draft.account, core.catalogue, clock: clock)
+        }
         let reply = model.apply(command, to: endUser, clock: clock, key: key)
         let outcome = try core.apply(command, to: endUser, clock: clock, key: key)
         var problems: [String] = []
         if outcome.reply != reply { problems.append("the core says \(outcome.reply), the model \(reply)") }
-        if let asked, asked != Self.decision(outcome) {
+        if let asked, asked != CheckAnswer.words(outcome) {
             problems.append("the check says \(asked), the debit \(outcome)")
         }
         for (endUser, (draft, count)) in zip(endUsers, before) {
@@ -62,45 +65,6 @@ struct Twins {
     }
 
     // MARK: - A check and its debit
-
-    /// What a check says that is asked just before, in the words of `decision`; nil where no check asks the same.
-    private func entitlement(for command: ModelCommand, of endUser: String, _ clock: Instant) throws -> String? {
-        let (use, isNow): (ModelCommand.Use, Bool)
-        switch command {
-        case .use(let event): (use, isNow) = (event, event.occurredAt == nil)
-        case .reserve(let estimate, _): (use, isNow) = (estimate, true)
-        default: return nil
-        }
-        guard isNow, model.catalogue.features[use.feature].map({ $0.kind == .metered }) ?? true else { return nil }
-        let account = try core.advanced(endUser, clock)
-        let request = try request(use)
-        do throws(EntitlementFailure) {
-            let entitlement = try Entitlement.decide(
-                account: account, catalogue: core.catalogue, request: request,
-                now: account.present(clock: clock, catalogue: core.catalogue))
-            return entitlement.denial?.rawValue ?? "allowed for \(entitlement.cost?.rawValue ?? 0)"
-        } catch {
-            switch error {
-            case .outOfRange: return "amount_out_of_range"
-            case .wrongMeasure(let measure): return Refusal.wrongMeasure(measure).plain.code
-            }
-        }
-    }
-
-    private func request(_ use: ModelCommand.Use) throws -> EntitlementRequest {
-        EntitlementRequest(
-            feature: try Translation.feature(use.feature),
-            demand: try Translation.demand(use.demand, use.attributes))
-    }
-
-    private static func decision(_ outcome: Outcome) -> String {
-        switch outcome {
-        case .used(let entry, _): "allowed for \(-entry.amount)"
-        case .reserved(let reservation, _): "allowed for \(reservation.estimatedCost.rawValue)"
-        case .refused(let refusal): refusal.plain.code
-        default: "\(outcome)"
-        }
-    }
 
     /// Asks both sides whether so much may be used now, and the core whether the most that it names is the most.
     func check(
@@ -120,7 +84,7 @@ struct Twins {
             var asked = use
             asked.demand = demand
             return try Entitlement.decide(
-                account: account, catalogue: core.catalogue, request: try request(asked), now: now)
+                account: account, catalogue: core.catalogue, request: try CheckAnswer.request(asked), now: now)
         }
         var problems: [String] = []
         do {
@@ -140,13 +104,10 @@ struct Twins {
                 }
             }
         } catch let failure as EntitlementFailure {
-            let said =
-                switch failure {
-                case .outOfRange: "amount_out_of_range"
-                case .wrongMeasure(let measure): Refusal.wrongMeasure(measure).plain.code
-                }
+            let said = CheckAnswer.words(failure)
             if said != refused {
-                problems.append("a check of \(use): the core says \(said), the model \(refused ?? "\(expected as Any)")")
+                problems.append(
+                    "a check of \(use): the core says \(said), the model \(refused ?? "\(expected as Any)")")
             }
         }
         return (expected, problems)
@@ -174,7 +135,8 @@ struct Twins {
         }
         let isSame =
             stripped[0] == stripped[1] && once.account.blocks == often.account.blocks
-            && once.account.balances == often.account.balances && Self.open(once.account.counters, end) == Self.open(often.account.counters, end)
+            && once.account.balances == often.account.balances
+            && Self.open(once.account.counters, end) == Self.open(often.account.counters, end)
             && once.account.reservations == often.account.reservations
             && once.changedReservations == often.changedReservations && once.changedBlocks == often.changedBlocks
         return isSame ? [] : ["\(endUser): one step of time and many differ"]
@@ -184,7 +146,9 @@ struct Twins {
     private static func open(_ counters: UsageCounters, _ now: Instant) -> UsageCounters {
         UsageCounters(
             quotas: counters.quotas.filter { $0.value.window.end > now },
-            periods: counters.periods.mapValues { $0.filter { $0.value.window.end > now } }.filter { !$0.value.isEmpty },
+            periods: counters.periods.mapValues { $0.filter { $0.value.window.end > now } }.filter {
+                !$0.value.isEmpty
+            },
             caps: counters.caps.filter { $0.value.window.end > now })
     }
 

@@ -7,11 +7,7 @@ import Metering
 extension JSONReader {
     mutating func grant() -> Grant? {
         let credits = credits()
-        let grantable = BlockSource.allCases.filter(\.isGrantable)
-        let names = grantable.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
-        let source = optionalString("source", expected: "one of \(names)") { text in
-            grantable.first { $0.rawValue == text }
-        }
+        let source = optionalChoice("source", of: BlockSource.self)
         let terms = terms()
         let payment = payment()
         guard let credits else { return nil }

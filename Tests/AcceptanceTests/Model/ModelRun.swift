@@ -135,6 +135,7 @@ struct ModelRun {
             } else {
                 do throws(ModelLedger.Refusal) {
                     try model.use(sent.event.feature, sent.event.units, occurredAt: sent.event.occurredAt, now: start)
+                    if sent.event.occurredAt == nil { model.entries[model.entries.count - 1].effectiveAt = nil }
                     expected = result?[path: "id"]
                     count = "accepted"
                 } catch { expected = .string(error.shownCode) }

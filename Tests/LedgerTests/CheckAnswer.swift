@@ -1,0 +1,56 @@
+import Credits
+import Ledger
+import LedgerModel
+import Metering
+
+/// What a check says and what a debit says, in the same words, so that they can be compared.
+enum CheckAnswer {
+    /// Nil for a command that no check asks about: a check is about now, and about what is metered.
+    static func asked(by command: ModelCommand, _ catalogue: Catalogue) throws -> EntitlementRequest? {
+        let use: ModelCommand.Use
+        switch command {
+        case .use(let event) where event.occurredAt == nil: use = event
+        case .reserve(let estimate, _): use = estimate
+        default: return nil
+        }
+        let request = try request(use)
+        guard catalogue.features[request.feature].map({ $0.type == .metered }) ?? true else { return nil }
+        return request
+    }
+
+    static func request(_ use: ModelCommand.Use) throws -> EntitlementRequest {
+        EntitlementRequest(
+            feature: try Translation.feature(use.feature),
+            demand: try Translation.demand(use.demand, use.attributes))
+    }
+
+    /// - Parameter account: In any state of the past; time is let pass to the clock first.
+    static func words(
+        _ request: EntitlementRequest, of account: Account, _ catalogue: Catalogue, clock: Instant
+    ) -> String {
+        let now = account.present(clock: clock, catalogue: catalogue)
+        do throws(EntitlementFailure) {
+            let entitlement = try Entitlement.decide(
+                account: account.advanced(to: now), catalogue: catalogue, request: request, now: now)
+            return entitlement.denial?.rawValue ?? "allowed for \(entitlement.cost?.rawValue ?? 0)"
+        } catch {
+            return words(error)
+        }
+    }
+
+    static func words(_ failure: EntitlementFailure) -> String {
+        switch failure {
+        case .outOfRange: "amount_out_of_range"
+        case .wrongMeasure(let measure): Refusal.wrongMeasure(measure).plain.code
+        }
+    }
+
+    static func words(_ outcome: Outcome) -> String {
+        switch outcome {
+        case .used(let entry, _): "allowed for \(-entry.amount)"
+        case .reserved(let reservation, _): "allowed for \(reservation.estimatedCost.rawValue)"
+        case .refused(let refusal): refusal.plain.code
+        default: "\(outcome)"
+        }
+    }
+}

@@ -1,0 +1,97 @@
+import Ledger
+import LedgerModel
+import SeededRandom
+
+/// An end user who wants one thing after another, and asks again with the same key until there is an answer.
+struct SimulatedClient {
+    let endUser: String
+    private let commandCount: Int
+    /// The keys of all wishes so far, in order.
+    private(set) var keys: [String] = []
+    private(set) var answers: [String: Outcome] = [:]
+    private var wish: Simulation.Message?
+    /// What can be refunded, and what can be committed.
+    private var charges: [Int64] = []
+    private var reservations: [Int] = []
+    private var blockCount = 0
+
+    init(endUser: String, commandCount: Int) {
+        self.endUser = endUser
+        self.commandCount = commandCount
+    }
+
+    var isWaiting: Bool { wish != nil }
+    var isDone: Bool { wish == nil && keys.count == commandCount }
+
+    /// The wish that is not answered yet, or a new one; nil when there are no more.
+    mutating func next(using random: inout SeededGenerator) -> Simulation.Message? {
+        if let wish { return wish }
+        guard keys.count < commandCount else { return nil }
+        let key = "\(endUser)-\(keys.count + 1)"
+        keys.append(key)
+        let message = Simulation.Message(endUser: endUser, command: command(using: &random), key: key)
+        wish = message
+        return message
+    }
+
+    /// Takes an answer; false when it came before.
+    mutating func receive(_ message: Simulation.Message, _ outcome: Outcome) -> Bool {
+        guard let key = message.key, wish?.key == key else { return false }
+        wish = nil
+        answers[key] = outcome
+        switch outcome {
+        case .used(let entry, _): charges.append(entry.sequence)
+        case .reserved(let reservation, _): reservations.append(Int(reservation.number))
+        case .reservationChanged(let reservation, let change, _):
+            if let entry = change.entry, entry.type == .commit { charges.append(entry.sequence) }
+            if reservation.status != .active { reservations.removeAll { $0 == Int(reservation.number) } }
+        case .granted(let granted, _, _): blockCount = Int(granted.block.number)
+        case .refused(.reservationNotActive(let number)): reservations.removeAll { $0 == Int(number) }
+        default: break
+        }
+        return true
+    }
+
+    private func command(using random: inout SeededGenerator) -> ModelCommand {
+        switch Int.random(in: 0..<20, using: &random) {
+        case 0..<5: return grant(using: &random)
+        case 5..<10: return .use(use(using: &random))
+        case 10, 11:
+            let charge = charges.randomElement(using: &random) ?? 1
+            return .refund(
+                charge: charge, random.chance(50) ? .rest : .credits(random.magnitude(upTo: 20) + 1), expiry: nil)
+        case 12: return .adjust(random.pick([25, -10, -40]))
+        case 13:
+            let others = Simulation.endUsers.filter { $0 != endUser }
+            return .transfer(to: random.pick(others), Int64.random(in: 1...60, using: &random))
+        case 14 where blockCount > 0: return .revoke(block: Int.random(in: 1...blockCount, using: &random))
+        case 15:
+            var settings = ModelCommand.Settings()
+            settings.policy = .some(random.pick([nil, .allow, .block]))
+            settings.limit = .some(random.pick([nil, 50]))
+            return .create(settings)
+        default:
+            guard let number = reservations.randomElement(using: &random), random.chance(60) else {
+                return .reserve(use(using: &random), ttl: random.pick([5, 30, 120, 3_600]))
+            }
+            return random.pick([
+                .commit(number, .units(Int64.random(in: 0...60, using: &random)), shortfall: nil),
+                .progress(number, .units(Int64.random(in: 0...60, using: &random))), .release(number),
+                .extend(number, ttl: 600),
+            ])
+        }
+    }
+
+    private func grant(using random: inout SeededGenerator) -> ModelCommand {
+        var grant = ModelCommand.Grant(credits: Int64.random(in: 1...200, using: &random))
+        grant.expiry = random.pick([.never, .after(months: 0, seconds: Int64.random(in: 1...600, using: &random))])
+        grant.features = random.chance(20) ? ["unit"] : []
+        return .grant(grant)
+    }
+
+    private func use(using random: inout SeededGenerator) -> ModelCommand.Use {
+        ModelCommand.Use(
+            feature: random.pick(["unit", "unit", "mails", "month", "calls", "packs"]),
+            demand: .units(Int64.random(in: 0...40, using: &random)))
+    }
+}

@@ -1,0 +1,30 @@
+import Testing
+
+@Suite("Queue, crashes and lag change nothing in the books")
+struct SimulationTests {
+    @Test("Every wish has one effect, the books are those of a run without faults, and checks agree with debits")
+    func simulation() throws {
+        var counts: [String: Int] = [:]
+        for seed in 1...UInt64(6) {
+            var simulation = try Simulation(seed: seed, commandsPerEndUser: 40)
+            try simulation.run()
+            #expect(simulation.problems.isEmpty, "seed \(seed): \(simulation.problems.joined(separator: "\n"))")
+            counts.merge(simulation.counts, uniquingKeysWith: +)
+        }
+        let happened = [
+            "retries", "duplicates", "replays", "advances", "crashes before the commit", "crashes behind the commit",
+            "lost answers", "checks",
+        ]
+        for name in happened { #expect(counts[name] ?? 0 > 10, "\(name): \(counts)") }
+    }
+
+    @Test("What is broken on purpose shows", arguments: Simulation.Defect.allCases)
+    func defects(defect: Simulation.Defect) throws {
+        let found = try (1...UInt64(5)).contains { seed in
+            var simulation = try Simulation(seed: seed, commandsPerEndUser: 40, defect: defect)
+            try simulation.run()
+            return !simulation.problems.isEmpty
+        }
+        #expect(found)
+    }
+}

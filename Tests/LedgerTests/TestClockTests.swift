@@ -1,0 +1,54 @@
+import Testing
+
+@Suite("An end user on a test clock lives by it")
+struct TestClockTests {
+    @Test("Blocks expire and holds lapse when the clock is taken forward, and not before")
+    func forward() throws {
+        try ledger(
+            """
+            clock 1 2026-04-12
+            create alice clock 1
+            grant alice 100 +30d
+            reserve alice 40 ttl 3600
+            at 2026-09-01
+            balance alice 100
+            effective alice 60
+            clock 1 2026-04-12T01:00:00Z
+            effective alice 100
+            clock 1 2026-05-12
+            balance alice 0
+            advance alice
+            last alice expire -100 effective 2026-05-12 recorded 2026-05-12
+            entry alice e3 release 0 effective 2026-04-12T01:00:00Z
+            """)
+    }
+
+    @Test("A clock that is unknown, or behind what has happened, or another than the one attached is refused")
+    func attaching() throws {
+        try ledger(
+            """
+            clock 1 2026-04-12
+            clock 2 2026-04-14
+            create alice clock 3 -> unknown_test_clock
+            set alice clock 1 -> unknown_end_user
+            at 2026-04-13
+            grant alice 10
+            set alice clock 1 -> test_clock_conflict
+            set alice clock 2
+            set alice clock 2
+            set alice clock 1 -> test_clock_conflict
+            grant alice 1 2026-04-14 -> expires_in_the_past
+            """)
+    }
+
+    @Test("A new end user may begin with a clock in the past")
+    func past() throws {
+        try ledger(
+            """
+            clock 1 2020-01-01
+            create alice clock 1
+            grant alice 10 2020-01-02
+            last alice grant 10 effective 2020-01-01 recorded 2020-01-01
+            """)
+    }
+}
