@@ -99,7 +99,8 @@ struct EnvironmentReplay {
 
     // MARK: - Order
 
-    /// At one revision the command that made it comes first, by its entry where it has one, then what changed nothing.
+    /// At one revision and instant the command that made it comes first, by its entry where it has one, then what changed
+    /// nothing.
     private mutating func sort(_ endUser: String) {
         guard var traveller = travellers[endUser] else { return }
         let writing = Set(traveller.entries.compactMap(\.key))
@@ -109,9 +110,9 @@ struct EnvironmentReplay {
             )
             let (left, right) = (left.command, right.command)
             if left.revision != right.revision { return left.revision > right.revision }
+            if left.decidedAt != right.decidedAt { return left.decidedAt > right.decidedAt }
             if left.isRefusal != right.isRefusal { return left.isRefusal }
-            if leftWrites != rightWrites { return rightWrites }
-            return left.decidedAt > right.decidedAt
+            return !leftWrites && rightWrites
         }
         var places: [String: Int64] = [:]
         for entry in traveller.entries where entry.type == "transfer" && entry.amount > 0 {
@@ -145,7 +146,9 @@ struct EnvironmentReplay {
             }
             return .done
         }
-        if let arrival { return .waits(arrival.command.identifier) }
+        if let arrival, nextOfTime(endUser).map({ $0 >= arrival.command.decidedAt }) ?? true {
+            return .waits(arrival.command.identifier)
+        }
         if let due = nextOfTime(endUser) {
             try advance(endUser, to: due)
             return .done

@@ -302,7 +302,9 @@ struct OperationMix {
             settings.limit = .some(random.pick([nil, 2_000, 500]))
         }
         if random.chance(20) {
-            let quota = ModelLedger.Quota(limit: 200, window: .duration(months: 0, seconds: 75), opensWithUse: true)
+            // Of the same windows as the feature's own: what a quota of others makes of earlier uses, no rule says.
+            let quota = ModelLedger.Quota(
+                limit: 120, window: .duration(months: 0, seconds: 60), opensWithUse: false)
             settings.overrides = random.pick([[:], ["images": .quota(quota)], ["flat": .enabled(false)]])
         }
         return Operation(
