@@ -151,10 +151,11 @@ struct AccountComparison {
         guard blocks.count == ledger.blocks.count else {
             throw Difference("there are \(blocks.count) blocks, the model has \(ledger.blocks.count)")
         }
+        let held = ledger.held
         for (block, expected) in zip(blocks, ledger.blocks) {
             let isSame =
                 block.number == expected.number && block.original == expected.original
-                && block.remaining == expected.remaining && block.held == ledger.held(expected.number)
+                && block.remaining == expected.remaining && block.held == held[expected.number] ?? 0
                 && block.priority == expected.priority && block.expiresAt == expected.expiresAt
                 && block.isPaid == expected.isPaid && block.features == expected.features
                 && block.source == expected.source && block.revokedAt == expected.revokedAt

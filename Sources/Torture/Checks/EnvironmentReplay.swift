@@ -99,14 +99,20 @@ struct EnvironmentReplay {
 
     // MARK: - Order
 
-    /// At one revision the command that made it comes first, then what changed nothing.
+    /// At one revision and instant the command that made it comes first, by its entry where it has one, then what changed
+    /// nothing.
     private mutating func sort(_ endUser: String) {
         guard var traveller = travellers[endUser] else { return }
+        let writing = Set(traveller.entries.compactMap(\.key))
         traveller.commands.sort { left, right in
+            let (leftWrites, rightWrites) = (
+                writing.contains(left.operation.key), writing.contains(right.operation.key)
+            )
             let (left, right) = (left.command, right.command)
             if left.revision != right.revision { return left.revision > right.revision }
+            if left.decidedAt != right.decidedAt { return left.decidedAt > right.decidedAt }
             if left.isRefusal != right.isRefusal { return left.isRefusal }
-            return left.decidedAt > right.decidedAt
+            return !leftWrites && rightWrites
         }
         var places: [String: Int64] = [:]
         for entry in traveller.entries where entry.type == "transfer" && entry.amount > 0 {
@@ -140,7 +146,9 @@ struct EnvironmentReplay {
             }
             return .done
         }
-        if let arrival { return .waits(arrival.command.identifier) }
+        if let arrival, nextOfTime(endUser).map({ $0 >= arrival.command.decidedAt }) ?? true {
+            return .waits(arrival.command.identifier)
+        }
         if let due = nextOfTime(endUser) {
             try advance(endUser, to: due)
             return .done
@@ -244,9 +252,10 @@ struct EnvironmentReplay {
         let endUser = decided.operation.endUser.id
         let before = world.ledger(endUser)
         let now = max(before.now, decided.command.decidedAt)
+        // A transfer that is refused depends on the sender alone; the other side may be at any other time here.
         let receiver = decided.operation.receiver.map { ($0.id, world.ledgers[$0.id]) }
+        if let receiver { world.ledgers[receiver.0] = nil }
         let reply = world.apply(command, to: endUser, clock: decided.command.decidedAt, key: decided.operation.key)
-        // What time did to the other side of a refused transfer comes when that one is there.
         if let receiver { world.ledgers[receiver.0] = receiver.1 }
         let hasWritten = before.due.map { $0 <= now } ?? false
         let isChanged = if case .done = reply { changes(decided, before, now) } else { false }

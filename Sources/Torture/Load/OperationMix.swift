@@ -148,7 +148,9 @@ struct OperationMix {
         let package = random.chance(30) ? random.pick(["small", "large"]) : nil
         var topUp = ModelCommand.TopUp(credits: package == nil ? credits : nil, package: package)
         topUp.price = random.chance(40) ? credits / 10 : nil
-        topUp.expiry = random.chance(30) ? expiry() : nil
+        // What is not said is the package's.
+        let expiry = expiry()
+        topUp.expiry = expiry == .never ? nil : expiry
         if random.chance(15) {
             return .mutate(
                 Operation(endUser, .topUp(topUp), key: key(endUser), canary: canary(percent: 20)), node: node,
@@ -238,14 +240,14 @@ struct OperationMix {
         } else if feature == "voice" {
             use.attributes = attributes()
         }
-        let ttl = random.chance(50) ? Int64.random(in: 1...6, using: &random) : Int64.random(in: 7...40, using: &random)
+        let ttl = Int64.random(in: random.chance(40) ? 1...6 : 8...25, using: &random)
         return Operation(endUser, .reserve(use, ttl: ttl), key: key(endUser), canary: canary(percent: 10))
     }
 
     private mutating func reservationAction(_ endUser: EndUser, node: Int) -> Step? {
         let reservations = things.reservations(endUser)
         guard !reservations.isEmpty else { return nil }
-        let reservation = random.pick(reservations)
+        let reservation = random.chance(50) ? reservations[reservations.count - 1] : random.pick(reservations)
         let number = Int(reservation.id.number)
         let operations = (0..<(random.chance(15) ? 2 : 1)).map { _ in
             let command: ModelCommand =
@@ -300,7 +302,9 @@ struct OperationMix {
             settings.limit = .some(random.pick([nil, 2_000, 500]))
         }
         if random.chance(20) {
-            let quota = ModelLedger.Quota(limit: 200, window: .duration(months: 0, seconds: 75), opensWithUse: true)
+            // Of the same windows as the feature's own: what a quota of others makes of earlier uses, no rule says.
+            let quota = ModelLedger.Quota(
+                limit: 120, window: .duration(months: 0, seconds: 60), opensWithUse: false)
             settings.overrides = random.pick([[:], ["images": .quota(quota)], ["flat": .enabled(false)]])
         }
         return Operation(
