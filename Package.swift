@@ -212,7 +212,9 @@ let package = Package(
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: settings),
         .testTarget(
-            name: "APITests", dependencies: ["API", "Credits", "JSON", "Messaging"], swiftSettings: settings),
+            name: "APITests",
+            dependencies: ["API", "Credits", "JSON", "Ledger", "Messaging", "Metering", "Representations"],
+            swiftSettings: settings),
         .testTarget(name: "DoctorTests", dependencies: ["Doctor", "JSON", "Storage"], swiftSettings: settings),
         .testTarget(name: "CreditsTests", dependencies: ["Credits"], swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),

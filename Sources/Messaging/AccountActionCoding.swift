@@ -174,7 +174,8 @@ extension ByteWriter {
 }
 
 extension ByteReader {
-    /// Nothing is taken from a message that the edge would have refused.
+    /// What the edge refuses is refused here too. The numbers in ids are anybody's to make up: one that names nothing is
+    /// for the ledger to answer.
     mutating func accountAction() throws(CodingError) -> AccountAction {
         switch try integer(UInt8.self) {
         case 1:
@@ -190,7 +191,7 @@ extension ByteReader {
         case 7: return .refund(try refund())
         case 8:
             return .revoke(
-                Revocation(block: try number(), reason: try optionalString(), metadata: try metadata()))
+                Revocation(block: try integer(), reason: try optionalString(), metadata: try metadata()))
         case 9:
             let amount = try amount()
             guard amount != .zero else { throw .invalid(field: "amount") }
@@ -205,13 +206,13 @@ extension ByteReader {
                 ReservationRequest(
                     featureKey: try featureKey(), estimate: try demand(), ttlSeconds: try timeToLive(),
                     metadata: try metadata()))
-        case 12: return .reservation(try number(), try reservationAction())
+        case 12: return .reservation(try integer(), try reservationAction())
         case 13:
             return .createSpendCap(
                 NewSpendCap(
                     featureKey: try optional { (reader) throws(CodingError) in try reader.featureKey() },
                     credits: try unsignedAmount(), window: try windowLength()))
-        case 14: return .deleteSpendCap(try number())
+        case 14: return .deleteSpendCap(try integer())
         default: throw .invalid(field: "action")
         }
     }
@@ -272,11 +273,14 @@ extension ByteReader {
 
     private mutating func refund() throws(CodingError) -> Refund {
         let account = AccountID(try integer())
-        let charge: Int64 = try number()
+        let charge: Int64 = try integer()
         let extent: Refund.Extent
         switch try integer(UInt8.self) {
         case 0: extent = .rest
-        case 1: extent = .units(try number())
+        case 1:
+            let units: Int64 = try integer()
+            guard units > 0 else { throw .invalid(field: "number of units") }
+            extent = .units(units)
         case 2: extent = .credits(try positiveAmount())
         default: throw .invalid(field: "extent of a refund")
         }

@@ -119,13 +119,6 @@ extension ByteReader {
         return amount
     }
 
-    /// The number of something that an account or a ledger counts from 1.
-    mutating func number<Value: FixedWidthInteger>() throws(CodingError) -> Value {
-        let number: Value = try integer()
-        guard number > 0 else { throw .invalid(field: "number") }
-        return number
-    }
-
     mutating func featureKey() throws(CodingError) -> FeatureKey {
         guard let key = FeatureKey(try string()) else { throw .invalid(field: "feature key") }
         return key

@@ -56,18 +56,17 @@ struct AccountActionTests {
             .topUp(TopUp(credits: .amount(.zero))), .topUp(TopUp(credits: .amount(.max), priority: -1)),
             .topUp(TopUp(credits: .amount(.max), payment: Payment(price: Millicredits.limit + 1))),
             .topUp(TopUp(credits: .amount(.max), payment: Payment(externalID: ""))),
-            .refund(Refund(account: AccountID(1), charge: 0)),
             .refund(Refund(account: AccountID(1), charge: 1, extent: .units(0))),
             .refund(Refund(account: AccountID(1), charge: 1, extent: .credits(.zero))),
-            .revoke(Revocation(block: 0)), .adjust(Adjustment(amount: .zero)),
+            .adjust(Adjustment(amount: .zero)),
             .transfer(Transfer(receiver: bob, credits: .zero)),
             .transfer(Transfer(receiver: try Self.alice, credits: .max)),
             .reserve(ReservationRequest(featureKey: key, estimate: .credits(minus))),
             .reserve(ReservationRequest(featureKey: key, estimate: .credits(.max), ttlSeconds: 0)),
             .reserve(ReservationRequest(featureKey: key, estimate: .credits(.max), ttlSeconds: 604_801)),
-            .reservation(0, .release), .reservation(-1, .release), .reservation(1, .extend(ttlSeconds: 0)),
+            .reservation(1, .extend(ttlSeconds: 0)),
             .reservation(1, .progress(.measured(.units(-1), .none))),
-            .createSpendCap(NewSpendCap(credits: minus, window: .day)), .deleteSpendCap(0),
+            .createSpendCap(NewSpendCap(credits: minus, window: .day)),
             .updateEndUser(EndUserChange(overageLimit: .set(minus))),
         ]
         for action in impossible {
@@ -172,7 +171,10 @@ struct AccountActionTests {
                     EndUserChange(
                         name: .set(nil), metadata: .set(metadata), overagePolicy: .set(nil), overageLimit: .set(nil),
                         overrides: .set([:]))),
-                .updateEndUser(EndUserChange(overrides: .set(nil))), .updateEndUser(EndUserChange()), .advance,
+                .refund(Refund(account: AccountID(1), charge: -1)), .revoke(Revocation(block: .min)),
+                .reservation(0, .release),
+                .deleteSpendCap(-1), .updateEndUser(EndUserChange(overrides: .set(nil))),
+                .updateEndUser(EndUserChange()), .advance,
             ]
         }
     }

@@ -1,5 +1,6 @@
 import Credits
 import JSON
+import LedgerModel
 
 /// Holds what the clients were told against what was decided.
 struct DecisionCheck {
@@ -37,8 +38,9 @@ struct DecisionCheck {
             }
         }
         for (account, entries) in books.entries {
-            let keys = entries.compactMap(\.key)
-            if Set(keys).count != keys.count { violations.add("I11: a key has two entries in account \(account)") }
+            // A refund of several charges has an entry for each; otherwise a key has no two entries of a type.
+            let marks = entries.compactMap { entry in entry.key.map { "\($0) \(entry.type) \(entry.refunds ?? 0)" } }
+            if Set(marks).count != marks.count { violations.add("I11: a key has two effects in account \(account)") }
         }
     }
 
@@ -54,17 +56,22 @@ struct DecisionCheck {
     ///
     /// - Returns: How many pairs of neighbours were compared.
     func orderIsKept(_ journals: [ClientJournal]) -> Int {
-        var places: [Bits128: Int64] = [:]
-        for command in books.commands where command.status < 300 {
-            places[command.identifier] = command.sequence ?? command.json["entry"]?["sequence"]?.integer
+        var sequences: [Int64: [String: Int64]] = [:]
+        for (account, entries) in books.entries {
+            for entry in entries.reversed() {
+                if let key = entry.key { sequences[account, default: [:]][key] = entry.sequence }
+            }
         }
+        let commands = Dictionary(books.commands.map { ($0.identifier, $0) }) { $1 }
         var compared = 0
         for journal in journals {
             for (endUser, records) in journal.confirmed {
                 var last: (sequence: Int64, key: String)?
                 for index in records {
                     let operation = journal.records[index].operation
-                    guard let sequence = places[operation.commandID(environments)] else { continue }
+                    guard let account = commands[operation.commandID(environments)]?.account,
+                        let sequence = sequences[account]?[operation.key]
+                    else { continue }
                     if let last {
                         compared += 1
                         if sequence <= last.sequence {
@@ -78,12 +85,5 @@ struct DecisionCheck {
             }
         }
         return compared
-    }
-}
-
-extension Books.Command {
-    /// The answer as it is kept; null when it is made from the entry.
-    var json: JSONValue {
-        response.flatMap { try? JSONParser.parse($0) } ?? .null
     }
 }

@@ -27,6 +27,20 @@ struct Settlement {
         }
     }
 
+    /// Waits until time has nothing to do for a while: what is due is found by the schedulers, and by nobody else now.
+    func waitUntilNothingIsDue(_ booksURL: String, within seconds: Int = 120) async throws {
+        var last: Int64 = 0
+        do {
+            try await waitUntil("nothing is due", within: seconds) {
+                last = try await Books.accountsDue(booksURL, withinSeconds: 60)
+                if last > 0 { try await Task.sleep(for: .seconds(1)) }
+                return last == 0
+            }
+        } catch is TortureError {
+            violations.add("after \(seconds) s \(last) accounts are still due: no scheduler has looked after them")
+        }
+    }
+
     /// Asks for every operation that was accepted, without sending it again: what was accepted is never lost.
     ///
     /// - Returns: How many there were.
@@ -189,14 +203,14 @@ struct Settlement {
         let path = "/v1/entitlements/check?end_user_id=\(endUser.id)&feature_key=calls"
         let start = Instant.now
         let result = await http.send("GET", node, path, key: environments[endUser.environment].apiKey)
-        guard case .answered(let answer) = result, answer.status == 200, let balance = answer.json["balance"]?.integer,
+        guard case .answered(let answer) = result, answer.status == 200, let shown = Observation.Shown(answer.json),
             let token = answer.json["position"]?.text
         else {
             violations.add("\(node.name) does not answer a check of \(endUser): \(result)")
             return nil
         }
         return Observation(
-            endUser: endUser, revision: Position.revision(token) ?? -1, balance: balance, start: start, end: .now,
-            node: node.name)
+            endUser: endUser, revision: Position.revision(token) ?? -1, shown: shown,
+            check: Observation.Check("calls", 1, answer.json), start: start, end: .now, node: node.name)
     }
 }

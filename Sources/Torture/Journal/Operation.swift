@@ -12,7 +12,7 @@ struct Environment: Sendable {
     let identifier: Int32
     let apiKey: String
     /// What it sells. The prices differ from environment to environment, so that a use that lands in the wrong one shows.
-    let features: [String: ModelLedger.Feature]
+    let catalogue: ModelCatalogue
 }
 
 /// An end user of an environment; end users of several environments have the same ids.
@@ -24,20 +24,10 @@ struct EndUser: Hashable, Sendable {
 /// One mutation that a client wants, under its own key: what is sent the same way however often it is repeated.
 struct Operation: Sendable {
     enum Action: Sendable {
-        case use(feature: String, units: Int64, occurredAt: Instant?)
-        case grant(credits: Int64, priority: Int64?, expiry: Expiry, features: [String])
-        /// Makes the end user if need be, and sets the name.
-        case create(name: String)
-        /// Sets the name of an end user who exists.
-        case rename(name: String?)
+        /// What the model can be asked, and the id of what it is about: a reservation, a block, a charge or a cap.
+        case account(ModelCommand, about: PublicID?)
         /// Changes the catalogue, in a way that no account feels.
         case nameFeature(feature: String, name: String)
-    }
-
-    enum Expiry: Sendable {
-        case never
-        case at(Instant)
-        case after(seconds: Int64)
     }
 
     let endUser: EndUser
@@ -46,55 +36,31 @@ struct Operation: Sendable {
     /// Goes with it as metadata, and must not be seen in any log.
     let canary: String?
 
-    var method: String {
-        switch action {
-        case .rename, .nameFeature: "PATCH"
-        case .use, .grant, .create: "POST"
-        }
+    init(_ endUser: EndUser, _ command: ModelCommand, about: PublicID? = nil, key: String, canary: String? = nil) {
+        self.init(endUser: endUser, action: .account(command, about: about), key: key, canary: canary)
     }
 
-    /// Whether it is an account's own, and so in its ledger or not.
-    var isOfAnAccount: Bool { if case .nameFeature = action { false } else { true } }
-
-    var path: String {
-        switch action {
-        case .use: "/v1/usage"
-        case .grant: "/v1/credits/grant"
-        case .create: "/v1/end-users"
-        case .rename: "/v1/end-users/\(endUser.id)"
-        case .nameFeature(let feature, _): "/v1/features/\(feature)"
-        }
+    init(endUser: EndUser, action: Action, key: String, canary: String?) {
+        self.endUser = endUser
+        self.action = action
+        self.key = key
+        self.canary = canary
     }
 
-    /// The body; with the key in it, as an event of a batch.
-    func body(withKey: Bool = false) -> JSONValue {
-        let metadata: JSONValue? = canary.map { .members([("note", .string($0))]) }
-        switch action {
-        case .use(let feature, let units, let occurredAt):
-            return .members([
-                ("end_user_id", .string(endUser.id)), ("feature_key", .string(feature)), ("units", .integer(units)),
-                ("occurred_at", occurredAt.map { .string($0.description) }), ("metadata", metadata),
-                ("idempotency_key", withKey ? .string(key) : nil),
-            ])
-        case .grant(let credits, let priority, let expiry, let features):
-            var (expiresAt, expiresAfter): (JSONValue?, JSONValue?)
-            switch expiry {
-            case .never: break
-            case .at(let instant): expiresAt = .string(instant.description)
-            case .after(let seconds): expiresAfter = .string("PT\(seconds)S")
-            }
-            return .members([
-                ("end_user_id", .string(endUser.id)), ("credits", .integer(credits)),
-                ("priority", priority.map { .integer($0) }), ("expires_at", expiresAt), ("expires_after", expiresAfter),
-                ("feature_keys", features.isEmpty ? nil : .array(features.map { .string($0) })), ("metadata", metadata),
-            ])
-        case .create(let name):
-            return .members([("end_user_id", .string(endUser.id)), ("name", .string(name)), ("metadata", metadata)])
-        case .rename(let name):
-            return .members([("name", name.map { .string($0) } ?? .null)])
-        case .nameFeature(_, let name):
-            return .members([("name", .string(name))])
-        }
+    /// What is asked of an account; nil for what concerns none.
+    var command: ModelCommand? {
+        if case .account(let command, _) = action { command } else { nil }
+    }
+
+    /// The payment that a top-up is for.
+    var payment: String? {
+        if case .topUp(let topUp) = command { topUp.payment } else { nil }
+    }
+
+    /// The other side of a transfer.
+    var receiver: EndUser? {
+        guard case .transfer(let other, _) = command else { return nil }
+        return EndUser(environment: endUser.environment, id: other)
     }
 
     /// What the ledger calls the command: the first 128 bits of SHA-256 over the environment and the key.

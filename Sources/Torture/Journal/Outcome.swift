@@ -28,7 +28,9 @@ enum Outcome: Equatable, Sendable {
 
     init(status: Int, body: JSONValue) {
         switch status {
-        case 200, 201, 400, 402, 404, 409, 422:
+        case 200, 201, 204, 400, 402, 404, 409, 422:
+            self = .decided(Decision(status: status, mark: Self.mark(body)))
+        case 403 where body["code"]?.text == "feature_not_in_plan":
             self = .decided(Decision(status: status, mark: Self.mark(body)))
         case 202: self = .accepted(operation: body["operation"]?["id"]?.text ?? "")
         case 503 where body["outcome"]?.text != "unknown": self = .notAccepted(body["detail"]?.text ?? "503")
@@ -52,8 +54,20 @@ enum Outcome: Equatable, Sendable {
     }
 
     private static func mark(_ body: JSONValue) -> String {
-        body["code"]?.text ?? body["block"]?["id"]?.text ?? body["id"]?.text ?? body["end_user_id"]?.text
+        let made = [body["block"], body, body["entries"]?.items?.first, body["entry"]]
+        return body["code"]?.text ?? made.lazy.compactMap { $0?["id"]?.text }.first ?? body["end_user_id"]?.text
             ?? body["key"]?.text ?? ""
+    }
+
+    /// For the report.
+    var name: String {
+        switch self {
+        case .decided(let decision) where decision.status < 300: "done"
+        case .decided(let decision): "\(decision.status) \(decision.mark)"
+        case .accepted: "accepted"
+        case .unknown: "unknown"
+        case .notAccepted: "not taken"
+        }
     }
 
     /// What is known when the same operation was sent twice.
@@ -87,9 +101,58 @@ struct Record: Sendable {
 
 /// What a node showed of an end user at some time.
 struct Observation: Sendable {
+    /// The sums.
+    struct Shown: Equatable, Sendable {
+        let balance: Int64
+        let reserved: Int64
+        let effective: Int64
+
+        init(balance: Int64, reserved: Int64, effective: Int64) {
+            self.balance = balance
+            self.reserved = reserved
+            self.effective = effective
+        }
+
+        /// Of any answer that names them.
+        init?(_ json: JSONValue) {
+            guard let balance = json["balance"]?.integer, let reserved = json["reserved_balance"]?.integer,
+                let effective = json["effective_balance"]?.integer
+            else { return nil }
+            self.init(balance: balance, reserved: reserved, effective: effective)
+        }
+    }
+
+    /// What a check said.
+    struct Check: Equatable, Sendable {
+        let feature: String
+        let units: Int64
+        let reason: String?
+        let cost: Int64?
+        let spendable: Int64?
+        let affordable: Int64?
+
+        init(
+            feature: String, units: Int64, reason: String?, cost: Int64?, spendable: Int64?, affordable: Int64?
+        ) {
+            self.feature = feature
+            self.units = units
+            self.reason = reason
+            self.cost = cost
+            self.spendable = spendable
+            self.affordable = affordable
+        }
+
+        init(_ feature: String, _ units: Int64, _ json: JSONValue) {
+            self.init(
+                feature: feature, units: units, reason: json["reason"]?.text, cost: json["estimated_cost"]?.integer,
+                spendable: json["spendable_balance"]?.integer, affordable: json["affordable_units"]?.integer)
+        }
+    }
+
     let endUser: EndUser
     let revision: Int64
-    let balance: Int64
+    let shown: Shown
+    let check: Check?
     /// Between which the node looked at its clock.
     let start: Instant
     let end: Instant

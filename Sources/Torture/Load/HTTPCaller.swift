@@ -54,9 +54,10 @@ final class HTTPCaller: Sendable {
     /// - Parameters:
     ///   - key: The API key.
     ///   - limit: After which no answer is waited for.
+    ///   - largest: The most bytes that an answer may have.
     func send(
         _ method: String, _ node: Node, _ path: String, key: String?, body: [UInt8]? = nil,
-        headers: [(String, String)] = [], limit: Duration = .seconds(15)
+        headers: [(String, String)] = [], limit: Duration = .seconds(15), largest: Int = 16 << 20
     ) async -> CallResult {
         var request = HTTPClientRequest(url: node.url + path)
         request.method = .RAW(value: method)
@@ -69,7 +70,7 @@ final class HTTPCaller: Sendable {
         do {
             let deadline = NIODeadline.now() + .nanoseconds(Int64(limit / .nanoseconds(1)))
             let response = try await client.execute(request, deadline: deadline)
-            let body = try await response.body.collect(upTo: 16 << 20)
+            let body = try await response.body.collect(upTo: largest)
             return .answered(
                 Answer(
                     status: Int(response.status.code), bytes: Array(body.readableBytesView),

@@ -1,5 +1,6 @@
 import Credits
 import JSON
+import LedgerModel
 
 /// One of the storm's clients: it sends one thing after another, and writes down what it learns.
 struct LoadClient {
@@ -9,12 +10,13 @@ struct LoadClient {
     private let control: LoadControl
     private let tally: FaultTally
     private let violations: Violations
+    private let things: Things
     private var mix: OperationMix
     private(set) var journal: ClientJournal
     /// By end user: the latest position that an answer to this client named, and what it stands for.
     private var known: [EndUser: Known] = [:]
     /// By node and end user: the latest state that the node showed to this client.
-    private var shown: [String: Int64] = [:]
+    private var latest: [String: Int64] = [:]
 
     private struct Known {
         var token: String
@@ -25,7 +27,7 @@ struct LoadClient {
 
     init(
         number: Int, seed: UInt64, environments: [Environment], fleet: Fleet, http: HTTPCaller, control: LoadControl,
-        tally: FaultTally, violations: Violations
+        tally: FaultTally, things: Things, violations: Violations
     ) {
         self.environments = environments
         self.fleet = fleet
@@ -33,7 +35,8 @@ struct LoadClient {
         self.control = control
         self.tally = tally
         self.violations = violations
-        mix = OperationMix(seed: seed, client: number, environmentCount: environments.count)
+        self.things = things
+        mix = OperationMix(seed: seed, client: number, environmentCount: environments.count, things: things)
         journal = ClientJournal(client: number)
     }
 
@@ -43,6 +46,9 @@ struct LoadClient {
             case .mutate(let operation, let node, let isAsync, let isTwice):
                 await control.send(1)
                 await mutate(operation, node: node, isAsync: isAsync, isTwice: isTwice)
+            case .race(let operations, let node):
+                await control.send(operations.count)
+                await race(operations, node: node)
             case .batch(let operations, let node, let isTwice):
                 await control.send(operations.count)
                 await mutate(operations, node: node, isTwice: isTwice)
@@ -74,10 +80,39 @@ struct LoadClient {
         }
         await rest(after: outcomes)
         note([operation], outcomes, answer: journal.records.count % 20 == 0 ? answers.first?.bytes : nil)
-        if let answer = answers.first, let position = answer.position {
-            let sequence = answer.json["entry"]?["sequence"]?.integer ?? 0
-            know(operation.endUser, position, sequence: sequence)
+        if let answer = answers.first { learn(operation, answer) }
+    }
+
+    /// Sends operations that compete, each to another node, at once: their order is the ledger's to choose.
+    private mutating func race(_ operations: [Operation], node: Int) async {
+        let nodes = fleet.apiNodes
+        let results = await withTaskGroup(of: (Int, CallResult).self) { [self] group in
+            for (index, operation) in operations.enumerated() {
+                group.addTask {
+                    let result = await send(
+                        operation.method, operation.path, operation.endUser.environment, operation.body().bytes,
+                        [("Idempotency-Key", operation.key)], to: [nodes[(node + index) % nodes.count]])
+                    return (index, result[0])
+                }
+            }
+            return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
         }
+        let outcomes = results.map { [Outcome($0)] }
+        await rest(after: outcomes)
+        for (operation, (result, outcome)) in zip(operations, zip(results, outcomes)) {
+            note([operation], [outcome], answer: nil, isOrdered: false)
+            if case .answered(let answer) = result, answer.status != 202, answer.status != 503 {
+                learn(operation, answer)
+            }
+        }
+    }
+
+    private mutating func learn(_ operation: Operation, _ answer: Answer) {
+        let body = answer.json
+        if let position = answer.position {
+            know(operation.endUser, position, sequence: body["entry"]?["sequence"]?.integer ?? 0)
+        }
+        if answer.status < 300 { things.learn(operation, body) }
     }
 
     private mutating func mutate(_ operations: [Operation], node: Int, isTwice: Bool) async {
@@ -93,6 +128,7 @@ struct LoadClient {
                     let position = result["position"]?.text
                 else { continue }
                 know(operation.endUser, position, sequence: id.number)
+                things.learn(operation, result)
             }
         }
     }
@@ -131,7 +167,9 @@ struct LoadClient {
         }
     }
 
-    private mutating func note(_ operations: [Operation], _ outcomes: [[Outcome]], answer: [UInt8]?) {
+    private mutating func note(
+        _ operations: [Operation], _ outcomes: [[Outcome]], answer: [UInt8]?, isOrdered: Bool = true
+    ) {
         for (index, operation) in operations.enumerated() {
             var outcome = outcomes[0][index]
             if outcomes.count == 2 {
@@ -143,7 +181,8 @@ struct LoadClient {
             }
             for one in outcomes { complainAbout(one[index], operation) }
             switch outcome {
-            case .decided, .accepted: journal.confirmed[operation.endUser, default: []].append(journal.records.count)
+            case .decided where isOrdered, .accepted where isOrdered:
+                journal.confirmed[operation.endUser, default: []].append(journal.records.count)
             default: break
             }
             journal.records.append(
@@ -154,11 +193,11 @@ struct LoadClient {
     /// An answer that no fault excuses.
     private func complainAbout(_ outcome: Outcome, _ operation: Operation) {
         switch outcome {
-        case .decided(let decision) where decision.status == 409 || decision.status == 422:
+        case .decided(let decision) where decision.status == 422:
             violations.add("\(operation.key) was answered \(decision.status) \(decision.mark)")
         case .decided(let decision) where decision.status == 400:
             // Only an expiry that had passed before the ledger came to it is no client's fault here.
-            if case .grant(_, _, .at, _) = operation.action, decision.mark == "invalid_request" { return }
+            if operation.hasAnExpiryAt, decision.mark == "invalid_request" { return }
             violations.add("\(operation.key) was answered 400 \(decision.mark)")
         case .unknown(let reason) where ["401", "403", "404", "500"].contains(String(reason.prefix(3))):
             violations.add("\(operation.key) was answered \(reason)")
@@ -210,20 +249,23 @@ struct LoadClient {
             return
         }
         guard let revision = json["position"]?.text.flatMap({ Position.revision($0) }),
-            let balance = json["balance"]?.integer
+            let shown = Observation.Shown(json)
         else { return violations.add("I21: \(node.name) answered \(path) with \(answer.text)") }
         if let required, revision < required.revision {
             violations.add(
                 "I21: \(node.name) shows \(endUser) at \(revision) to one who presents \(required.revision)")
         }
         let place = "\(node.name) \(endUser.environment) \(endUser.id)"
-        if let before = shown[place], revision < before {
+        if let before = latest[place], revision < before {
             violations.add("I21: \(node.name) showed \(endUser) at \(before) and then at \(revision)")
         }
-        shown[place] = revision
+        latest[place] = revision
+        var check: Observation.Check?
+        if case .check(let feature, let units) = read.what { check = Observation.Check(feature, units, json) }
         journal.observations.append(
             Observation(
-                endUser: endUser, revision: revision, balance: balance, start: start, end: .now, node: node.name))
+                endUser: endUser, revision: revision, shown: shown, check: check, start: start, end: .now,
+                node: node.name))
     }
 
     // MARK: - Time
@@ -239,5 +281,18 @@ struct LoadClient {
             control.measure(took, "\(what) at \(node.name): \(result.summary)")
         }
         return result
+    }
+}
+
+extension Operation {
+    /// Whether it names an instant by which the credits expire.
+    fileprivate var hasAnExpiryAt: Bool {
+        let expiry: ModelLedger.Expiry? =
+            switch command {
+            case .grant(let grant): grant.expiry
+            case .topUp(let topUp): topUp.expiry
+            default: nil
+            }
+        return if case .at = expiry { true } else { false }
     }
 }

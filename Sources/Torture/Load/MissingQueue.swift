@@ -1,4 +1,5 @@
 import JSON
+import LedgerModel
 
 /// Mutations whose queue is not there: nothing may be said to be accepted that no queue has.
 struct MissingQueue {
@@ -16,10 +17,10 @@ struct MissingQueue {
         for number in 0..<Self.operations {
             let environment = environments[number % environments.count]
             let operation = Operation(
-                endUser: EndUser(
+                EndUser(
                     environment: environment.number,
                     id: OperationMix.endUserID(number % OperationMix.endUsersPerEnvironment)),
-                action: .use(feature: "calls", units: 1, occurredAt: nil), key: "missing-queue-\(number)", canary: nil)
+                .use(ModelCommand.Use(feature: "calls", demand: .units(1))), key: "missing-queue-\(number)")
             let result = await http.send(
                 operation.method, fleet.apiNodes[number / 2 % fleet.apiNodes.count], operation.path,
                 key: environment.apiKey, body: operation.body().bytes,

@@ -1,11 +1,14 @@
 import Credits
+import LedgerModel
 import SeededRandom
 
-/// What a client does next, drawn from the seed alone; only instants in it come from the clock.
+/// What a client does next: drawn from the seed, as far as it does not depend on the clock and on what there is by then.
 struct OperationMix {
     enum Step {
-        /// One request for each operation; sent to both API nodes at once if `isTwice`.
+        /// One request; sent to both API nodes at once if `isTwice`.
         case mutate(Operation, node: Int, isAsync: Bool, isTwice: Bool)
+        /// Different requests about the same thing, each to another API node, at once.
+        case race([Operation], node: Int)
         case batch([Operation], node: Int, isTwice: Bool)
         /// One after another, none waiting for what becomes of the one before.
         case burst([Operation], node: Int)
@@ -32,12 +35,14 @@ struct OperationMix {
 
     private let client: Int
     private let environmentCount: Int
-    private var random: SeededGenerator
+    private let things: Things
+    var random: SeededGenerator
     private var counts: [Int]
 
-    init(seed: UInt64, client: Int, environmentCount: Int) {
+    init(seed: UInt64, client: Int, environmentCount: Int, things: Things) {
         self.client = client
         self.environmentCount = environmentCount
+        self.things = things
         random = SeededGenerator(seed: seed &+ UInt64(client + 1) &* 0x9E37_79B9)
         counts = Array(repeating: 0, count: environmentCount)
     }
@@ -48,18 +53,29 @@ struct OperationMix {
         let environment = Int.random(in: 0..<environmentCount, using: &random)
         let node = Int.random(in: 0..<1 << 16, using: &random)
         let isTwice = random.chance(5)
+        let isAsync = random.chance(15)
         let endUser = endUser(environment)
+        func one(_ operation: Operation) -> Step {
+            .mutate(operation, node: node, isAsync: isAsync, isTwice: isTwice)
+        }
         switch Int.random(in: 0..<1_000, using: &random) {
-        case ..<470: return .mutate(use(endUser), node: node, isAsync: false, isTwice: isTwice)
-        case ..<550: return .mutate(use(endUser), node: node, isAsync: true, isTwice: isTwice)
-        case ..<640:
+        case ..<260: return one(use(endUser))
+        case ..<320:
             let size = Int.random(in: 2...20, using: &random)
             return .batch((0..<size).map { _ in use(self.endUser(environment)) }, node: node, isTwice: isTwice)
-        case ..<770: return .mutate(grant(endUser), node: node, isAsync: random.chance(10), isTwice: isTwice)
-        case ..<805: return .mutate(naming(endUser), node: node, isAsync: false, isTwice: isTwice)
-        case ..<815: return .mutate(catalogueChange(environment), node: node, isAsync: false, isTwice: isTwice)
-        case ..<850:
+        case ..<350:
             return .burst((0..<Int.random(in: 3...8, using: &random)).map { _ in use(endUser) }, node: node)
+        case ..<440: return one(grant(endUser))
+        case ..<500: return topUp(endUser, node: node)
+        case ..<590: return one(reserve(endUser))
+        case ..<710: return reservationAction(endUser, node: node) ?? one(reserve(endUser))
+        case ..<760: return refund(endUser, node: node) ?? one(use(endUser))
+        case ..<780: return revoke(endUser, node: node) ?? one(grant(endUser))
+        case ..<800: return one(adjust(endUser))
+        case ..<840: return one(transfer(endUser))
+        case ..<850: return one(cap(endUser))
+        case ..<865: return one(setting(endUser))
+        case ..<875: return one(catalogueChange(environment))
         default: return .read(read(endUser, node: node))
         }
     }
@@ -80,42 +96,219 @@ struct OperationMix {
         return random.chance(percent) ? "canary\(String(number, radix: 36))" : nil
     }
 
+    // MARK: - Credits in and out
+
     private mutating func use(_ endUser: EndUser) -> Operation {
-        let feature = random.pick(["calls", "calls", "calls", "calls", "tokens", "tokens", "flat"])
-        let largest: Int64 = feature == "tokens" ? 20_000 : 20
-        let units = Int64.random(in: 0...largest, using: &random)
-        let back = Int64.random(in: 0...100_000, using: &random)
-        return Operation(
-            endUser: endUser,
-            action: .use(
-                feature: random.chance(1) ? "unheard-of" : feature, units: units,
-                occurredAt: random.chance(10) ? Instant.now.adding(seconds: -back) : nil),
-            key: key(endUser), canary: canary(percent: 20))
+        let feature = random.pick(
+            ["calls", "calls", "calls", "tokens", "tokens", "flat", "images", "seats", "chat", "jobs", "voice"])
+        var use = ModelCommand.Use(feature: random.chance(1) ? "unheard-of" : feature, demand: demand(of: feature))
+        if feature == "voice" { use.attributes = attributes() }
+        if random.chance(10) {
+            use.occurredAt = Instant.now.adding(seconds: -Int64.random(in: 0...100_000, using: &random))
+        }
+        return Operation(endUser, .use(use), key: key(endUser), canary: canary(percent: 20))
+    }
+
+    private mutating func demand(of feature: String) -> ModelDemand {
+        if feature == "voice" {
+            return .quantities([
+                "seconds": Int64.random(in: 0...300, using: &random),
+                "words": Int64.random(in: 0...2_000, using: &random),
+            ])
+        }
+        return .units(Int64.random(in: 0...(feature == "tokens" ? 20_000 : 20), using: &random))
+    }
+
+    private mutating func attributes() -> [String: String] {
+        random.chance(50) ? ["quality": random.pick(["studio", "phone"])] : [:]
+    }
+
+    private mutating func expiry() -> ModelLedger.Expiry {
+        let seconds = Int64.random(in: 1...12, using: &random)
+        return switch Int.random(in: 0..<10, using: &random) {
+        case ..<3: .after(months: 0, seconds: seconds)
+        case 3: .at(Instant.now.adding(seconds: seconds))
+        default: .never
+        }
     }
 
     private mutating func grant(_ endUser: EndUser) -> Operation {
-        let seconds = Int64.random(in: 1...12, using: &random)
-        let expiry: Operation.Expiry =
-            switch Int.random(in: 0..<10, using: &random) {
-            case ..<3: .after(seconds: seconds)
-            case 3: .at(Instant.now.adding(seconds: seconds))
-            default: .never
-            }
-        let features: [[String]] = [[], [], [], [], ["calls"], ["tokens", "flat"], ["calls", "flat"]]
-        return Operation(
-            endUser: endUser,
-            action: .grant(
-                credits: Int64.random(in: 1...1_200, using: &random),
-                priority: random.chance(60) ? nil : Int64.random(in: 0...5, using: &random) * 20, expiry: expiry,
-                features: random.pick(features)),
-            key: key(endUser), canary: canary(percent: 20))
+        var grant = ModelCommand.Grant(credits: Int64.random(in: 1...1_200, using: &random))
+        grant.priority = random.chance(60) ? nil : Int64.random(in: 0...5, using: &random) * 20
+        grant.expiry = expiry()
+        grant.features = random.pick([[], [], [], [], ["calls"], ["tokens", "flat"], ["calls", "flat"]])
+        grant.price = random.chance(30) ? Int64.random(in: 0...900, using: &random) : nil
+        return Operation(endUser, .grant(grant), key: key(endUser), canary: canary(percent: 20))
     }
 
-    private mutating func naming(_ endUser: EndUser) -> Operation {
-        let name = "name \(UInt32.random(in: 0...UInt32.max, using: &random))"
-        let action: Operation.Action =
-            random.chance(50) ? .create(name: name) : .rename(name: random.chance(20) ? nil : name)
-        return Operation(endUser: endUser, action: action, key: key(endUser), canary: nil)
+    /// A payment comes once, or twice at once under different keys, or again much later, sometimes for another end user
+    /// or with another amount.
+    private mutating func topUp(_ endUser: EndUser, node: Int) -> Step {
+        let credits = Int64.random(in: 100...2_000, using: &random)
+        let package = random.chance(30) ? random.pick(["small", "large"]) : nil
+        var topUp = ModelCommand.TopUp(credits: package == nil ? credits : nil, package: package)
+        topUp.price = random.chance(40) ? credits / 10 : nil
+        // What is not said is the package's.
+        let expiry = expiry()
+        topUp.expiry = expiry == .never ? nil : expiry
+        if random.chance(15) {
+            return .mutate(
+                Operation(endUser, .topUp(topUp), key: key(endUser), canary: canary(percent: 20)), node: node,
+                isAsync: false, isTwice: false)
+        }
+        let earlier = things.payments(endUser.environment)
+        if random.chance(40), !earlier.isEmpty {
+            return .mutate(again(random.pick(earlier)), node: node, isAsync: random.chance(20), isTwice: false)
+        }
+        let key = key(endUser)
+        topUp.payment = "payment-\(key)"
+        let first = Operation(endUser, .topUp(topUp), key: key, canary: canary(percent: 20))
+        return random.chance(50)
+            ? .race([first, again(first)], node: node)
+            : .mutate(first, node: node, isAsync: random.chance(20), isTwice: random.chance(10))
+    }
+
+    /// The same payment under another key.
+    private mutating func again(_ first: Operation) -> Operation {
+        guard case .topUp(var topUp) = first.command else { return first }
+        var endUser = first.endUser
+        switch Int.random(in: 0..<10, using: &random) {
+        case ..<2: endUser = self.endUser(endUser.environment)
+        case ..<4:
+            topUp.package = nil
+            topUp.credits = Int64.random(in: 1...2_000, using: &random)
+        default: break
+        }
+        return Operation(endUser, .topUp(topUp), key: key(endUser), canary: first.canary)
+    }
+
+    private mutating func refund(_ endUser: EndUser, node: Int) -> Step? {
+        let charges = things.charges(endUser)
+        guard !charges.isEmpty else { return nil }
+        let charge = random.pick(charges)
+        let operations = (0..<(random.chance(25) ? 2 : 1)).map { _ in
+            let extent: ModelLedger.Extent =
+                switch Int.random(in: 0..<10, using: &random) {
+                case ..<4: .rest
+                case ..<7: .units(Int64.random(in: 1...max(1, charge.units), using: &random))
+                default: .credits(Int64.random(in: 1...60, using: &random))
+                }
+            let expiry = random.chance(20) ? ModelLedger.Expiry.after(months: 0, seconds: 7) : nil
+            return Operation(
+                endUser, .refund(charge: charge.id.number, extent, expiry: expiry), about: charge.id,
+                key: key(endUser), canary: canary(percent: 10))
+        }
+        return several(operations, node: node)
+    }
+
+    private mutating func revoke(_ endUser: EndUser, node: Int) -> Step? {
+        let blocks = things.blocks(endUser)
+        guard !blocks.isEmpty else { return nil }
+        let block = random.pick(blocks)
+        let operations = (0..<(random.chance(40) ? 2 : 1)).map { _ in
+            Operation(endUser, .revoke(block: Int(block.number)), about: block, key: key(endUser))
+        }
+        return several(operations, node: node)
+    }
+
+    private func several(_ operations: [Operation], node: Int) -> Step {
+        operations.count == 1
+            ? .mutate(operations[0], node: node, isAsync: false, isTwice: false) : .race(operations, node: node)
+    }
+
+    private mutating func adjust(_ endUser: EndUser) -> Operation {
+        let amount = Int64.random(in: 1...500, using: &random)
+        return Operation(
+            endUser, .adjust(random.chance(50) ? amount : -amount), key: key(endUser), canary: canary(percent: 10))
+    }
+
+    private mutating func transfer(_ endUser: EndUser) -> Operation {
+        var other = self.endUser(endUser.environment)
+        while other == endUser { other = self.endUser(endUser.environment) }
+        return Operation(
+            endUser, .transfer(to: other.id, Int64.random(in: 1...800, using: &random)), key: key(endUser),
+            canary: canary(percent: 10))
+    }
+
+    // MARK: - Reservations
+
+    private mutating func reserve(_ endUser: EndUser) -> Operation {
+        let feature = random.pick(["calls", "tokens", "images", "seats", "chat", "jobs", "jobs", "voice"])
+        var use = ModelCommand.Use(feature: feature, demand: demand(of: feature))
+        if random.chance(15) {
+            use.demand = .credits(Int64.random(in: 1...200, using: &random))
+        } else if feature == "voice" {
+            use.attributes = attributes()
+        }
+        let ttl = Int64.random(in: random.chance(40) ? 1...6 : 8...25, using: &random)
+        return Operation(endUser, .reserve(use, ttl: ttl), key: key(endUser), canary: canary(percent: 10))
+    }
+
+    private mutating func reservationAction(_ endUser: EndUser, node: Int) -> Step? {
+        let reservations = things.reservations(endUser)
+        guard !reservations.isEmpty else { return nil }
+        let reservation = random.chance(50) ? reservations[reservations.count - 1] : random.pick(reservations)
+        let number = Int(reservation.id.number)
+        let operations = (0..<(random.chance(15) ? 2 : 1)).map { _ in
+            let command: ModelCommand =
+                switch Int.random(in: 0..<10, using: &random) {
+                case ..<4: .commit(number, part(of: reservation.estimate), shortfall: shortfall())
+                case ..<7: .progress(number, part(of: reservation.estimate))
+                case 7: .release(number)
+                default: .extend(number, ttl: Int64.random(in: 1...10, using: &random))
+                }
+            return Operation(endUser, command, about: reservation.id, key: key(endUser))
+        }
+        return several(operations, node: node)
+    }
+
+    private mutating func shortfall() -> String? {
+        random.pick([nil, nil, "reject", "cap", "overage"])
+    }
+
+    /// From nothing to twice the estimate.
+    private mutating func part(of estimate: ModelDemand) -> ModelDemand {
+        let percent = Int64.random(in: 0...200, using: &random)
+        return switch estimate {
+        case .units(let units): .units(units * percent / 100)
+        case .credits(let credits): .credits(credits * percent / 100)
+        case .quantities(let quantities): .quantities(quantities.mapValues { $0 * percent / 100 })
+        }
+    }
+
+    // MARK: - Settings
+
+    private mutating func cap(_ endUser: EndUser) -> Operation {
+        let caps = things.caps(endUser)
+        if !caps.isEmpty, random.chance(50) {
+            let cap = random.pick(caps)
+            return Operation(endUser, .deleteCap(Int(cap.number)), about: cap, key: key(endUser))
+        }
+        return Operation(
+            endUser,
+            .createCap(
+                feature: random.chance(50) ? random.pick(["calls", "jobs", "images"]) : nil,
+                credits: Int64.random(in: 300...3_000, using: &random),
+                random.pick([.duration(months: 0, seconds: 60), .duration(months: 0, seconds: 90), .day])),
+            key: key(endUser))
+    }
+
+    /// One end user in four lives under a policy of their own.
+    private mutating func setting(_ endUser: EndUser) -> Operation {
+        var settings = ModelCommand.Settings()
+        settings.name = "name \(UInt32.random(in: 0...UInt32.max, using: &random))"
+        if let number = Int(endUser.id.drop { !$0.isNumber }), number % 4 == 3 {
+            settings.policy = .some(random.pick([.allow, .allow, .notify, .block, nil]))
+            settings.limit = .some(random.pick([nil, 2_000, 500]))
+        }
+        if random.chance(20) {
+            // Of the same windows as the feature's own: what a quota of others makes of earlier uses, no rule says.
+            let quota = ModelLedger.Quota(
+                limit: 120, window: .duration(months: 0, seconds: 60), opensWithUse: false)
+            settings.overrides = random.pick([[:], ["images": .quota(quota)], ["flat": .enabled(false)]])
+        }
+        return Operation(
+            endUser, random.chance(50) ? .create(settings) : .update(settings), key: key(endUser), canary: nil)
     }
 
     private mutating func catalogueChange(_ environment: Int) -> Operation {
@@ -130,7 +323,9 @@ struct OperationMix {
         let units = Int64.random(in: 0...20, using: &random)
         let what: Read.What =
             switch Int.random(in: 0..<10, using: &random) {
-            case ..<7: .check(feature: random.pick(["calls", "tokens", "flat"]), units: units)
+            case ..<7:
+                .check(
+                    feature: random.pick(["calls", "tokens", "flat", "images", "seats", "chat", "jobs"]), units: units)
             case ..<9: .balance
             default: .ledger
             }

@@ -39,6 +39,13 @@ func readFile(_ path: String) -> String? {
     }
 }
 
+/// Makes a file of bytes.
+func writeFile(_ path: String, _ bytes: [UInt8]) throws {
+    guard let file = fopen(path, "w") else { throw TortureError("\(path) cannot be written") }
+    defer { fclose(file) }
+    guard fwrite(bytes, 1, bytes.count, file) == bytes.count else { throw TortureError("\(path) is not whole") }
+}
+
 /// Writes a line to standard error, for progress.
 func progress(_ text: String) {
     var text = "torture: \(text)\n"

@@ -7,8 +7,11 @@ struct StormReport {
         /// Operations that were unknown or not taken, and were repeated with their keys.
         var repeatedOpen = 0
         var replays = 0
-        var replayed = 0
-        var observed = 0
+        var replay = ReplayCounts()
+        /// Lines of the exports of all environments.
+        var exported = 0
+        /// Operations by kind and by what became of them in the end.
+        var kinds: [String: [String: Int]] = [:]
         var replicaAnswers = 0
         var orderedPairs = 0
         var accounts = 0
@@ -46,11 +49,19 @@ struct StormReport {
             ("replays compared, on two nodes", grouped(checked.replays)),
             (
                 "decided commands replayed by the model",
-                "\(grouped(checked.replayed)) of \(grouped(checked.accounts)) accounts, \(grouped(checked.entries)) entries"
+                "\(grouped(checked.replay.commands)) of \(grouped(checked.accounts)) accounts, \(grouped(checked.entries)) entries"
             ),
-            ("answers of nodes compared with the books", grouped(checked.observed)),
+            ("  entries", counts(checked.replay.entries)),
+            ("  changes by time alone, between commands", grouped(checked.replay.advances)),
+            ("  transfers, both sides", grouped(checked.replay.transfers)),
+            ("  top-ups of a payment that was applied", grouped(checked.replay.repeatedPayments)),
+            ("entries in verified exports", grouped(checked.exported)),
+            ("answers of nodes compared with the books", grouped(checked.replay.observations)),
             ("pairs in a client's order", grouped(checked.orderedPairs)),
         ]
+        for (kind, outcomes) in checked.kinds.sorted(by: { $0.key < $1.key }) {
+            rows.append(("  \(kind)", counts(outcomes)))
+        }
         if let longest = control.longest {
             rows.append(("longest request at an undisturbed node", "\(seconds(longest.took))  \(longest.what)"))
         }
@@ -78,18 +89,20 @@ struct StormReport {
     }
 
     private var outcomeText: String {
-        var counts: [String: Int] = [:]
+        var found: [String: Int] = [:]
         for outcome in outcomes {
             let name =
-                switch outcome {
-                case .decided(let decision): decision.status < 300 ? "done" : "\(decision.status)"
-                case .accepted: "accepted"
-                case .unknown: "unknown"
-                case .notAccepted: "not taken"
+                if case .decided(let decision) = outcome, decision.status >= 300 { "\(decision.status)" } else {
+                    outcome.name
                 }
-            counts[name, default: 0] += 1
+            found[name, default: 0] += 1
         }
-        return counts.sorted { $0.value > $1.value }.map { "\(grouped($0.value)) \($0.key)" }.joined(separator: ", ")
+        return counts(found)
+    }
+
+    private func counts(_ counts: [String: Int]) -> String {
+        counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\(grouped($0.value)) \($0.key)" }
+            .joined(separator: ", ")
     }
 
     /// The most frequent reasons of some outcomes.

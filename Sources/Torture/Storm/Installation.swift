@@ -1,9 +1,11 @@
 import ChildProcesses
 import Credits
+import Glibc
 import JSON
 import LedgerModel
 
-/// A fresh installation on private servers: two API nodes, two entitlement nodes, three ledger workers, and two tenants.
+/// A fresh installation on private servers: two API nodes, two entitlement nodes, three ledger workers, two schedulers, and two
+/// tenants.
 final class Installation: Sendable {
     static let queuePrefix = "torture."
     /// How long a mutation may wait for its effect: short, so that outages make many 202.
@@ -80,6 +82,34 @@ final class Installation: Sendable {
         }
     }
 
+    /// Exports the ledger of every environment, and has the exports verified by themselves.
+    ///
+    /// - Returns: How many lines they have.
+    func verifyExports(_ violations: Violations) async throws -> Int {
+        var lines = 0
+        for environment in environments {
+            let result = await http.send(
+                "GET", fleet.apiNodes[environment.number % 2], "/v1/ledger/export", key: environment.apiKey,
+                limit: .seconds(300), largest: 1 << 30)
+            guard case .answered(let answer) = result, answer.status == 200 else {
+                violations.add("the export of environment \(environment.number): \(result.summary)")
+                continue
+            }
+            let path = "\(logFolder)/export-\(environment.number).ndjson"
+            defer { _ = unlink(path) }
+            try writeFile(path, answer.bytes)
+            let verdict = try await ChildProcess.run(
+                [programs + "/quotastack", "verify", "--export", path], environment: variables,
+                logPath: logFolder + "/verify.log")
+            if verdict.status != 0 || !verdict.output.contains("The export is whole") {
+                violations.add(
+                    "quotastack verify --export of environment \(environment.number): \(verdict.output.prefix(2_000))")
+            }
+            lines += answer.bytes.count { $0 == UInt8(ascii: "\n") }
+        }
+        return lines
+    }
+
     private static func output(
         _ command: [String], _ environment: [String: String], _ logFolder: String
     ) async throws -> String {
@@ -132,57 +162,65 @@ private struct SetUp {
             guard let found = known.first(where: { $0.tenant == tenant && $0.kind == kind }) else {
                 throw TortureError("the database does not know a tenant that was made")
             }
+            let unitCost: Int64 = [3, 5, 7, 11][environments.count]
+            let catalogue = try await sell(
+                Market.catalogue(unitCost: unitCost, number: environments.count), key, found.identifier)
             environments.append(
                 Environment(
-                    number: environments.count, identifier: found.identifier, apiKey: key,
-                    features: try await sell(key, found.identifier, unitCost: [3, 5, 7, 11][environments.count])))
+                    number: environments.count, identifier: found.identifier, apiKey: key, catalogue: catalogue))
         }
         return environments
     }
 
-    /// Puts the same catalogue into the installation and into the model.
+    /// Puts the model's catalogue into the installation.
     private mutating func sell(
-        _ key: String, _ environment: Int32, unitCost: Int64
-    ) async throws -> [String: ModelLedger.Feature] {
-        let start = Instant(microseconds: 0)
-        let prices: [(feature: String, model: [(String, JSONValue?)], price: ModelPrice)] = [
-            (
-                "calls", [("model", .string("per_unit")), ("unit_cost", .integer(unitCost))],
-                .perUnit(unitCost, per: 1)
-            ),
-            (
-                "tokens",
-                [
-                    ("model", .string("per_unit")), ("unit_cost", .integer(unitCost)), ("per_units", .integer(1_000)),
-                ], .perUnit(unitCost, per: 1_000)
-            ),
-            ("flat", [("model", .string("flat")), ("amount", .integer(20 + unitCost))], .flat(20 + unitCost)),
-        ]
-        var features: [String: ModelLedger.Feature] = [:]
-        for (feature, model, price) in prices {
+        _ catalogue: ModelCatalogue, _ key: String, _ environment: Int32
+    ) async throws -> ModelCatalogue {
+        for (feature, content) in catalogue.features.sorted(by: { $0.key < $1.key }) {
             let named: [(String, JSONValue?)] = [
-                ("key", .string(feature)), ("name", .string(feature)), ("type", .string("metered")),
+                ("key", .string(feature)), ("name", .string(feature)), ("type", .string(content.kind.rawValue)),
+                ("quota", content.quota?.json),
             ]
             _ = try await call("/v1/features", .members(named), key: key, environment: environment)
-            let rule: [(String, JSONValue?)] = [
-                ("feature_key", .string(feature)), ("effective_from", .string(start.description)),
-            ]
-            _ = try await call("/v1/metering-rules", .members(rule + model), key: key, environment: environment)
-            features[feature] = ModelLedger.Feature(prices: [(from: start, price: price)])
+            for (from, price) in content.prices {
+                let rule: [(String, JSONValue?)] = [
+                    ("feature_key", .string(feature)), ("effective_from", .string(from.description)),
+                ]
+                _ = try await call(
+                    "/v1/metering-rules", .members(rule + price.members), key: key, environment: environment)
+            }
         }
-        return features
+        for (name, package) in catalogue.packages.sorted(by: { $0.key < $1.key }) {
+            var duration: JSONValue?
+            if case .after(_, let seconds) = package.expiry { duration = .string("PT\(seconds)S") }
+            let members: [(String, JSONValue?)] = [
+                ("key", .string(name)), ("name", .string(name)), ("credits", .integer(package.credits)),
+                ("price", .integer(package.price)), ("currency", .string("EUR")), ("expires_after", duration),
+                ("priority", package.priority.map { .integer($0) }),
+            ]
+            _ = try await call("/v1/topup-packages", .members(members), key: key, environment: environment)
+        }
+        if let policy = catalogue.policy {
+            let members: [(String, JSONValue?)] = [
+                ("overage_policy", .string(policy.rawValue)),
+                ("overage_limit", catalogue.overageLimit.map { .integer($0) }),
+            ]
+            _ = try await call(
+                "/v1/config", .members(members), method: "PATCH", key: key, environment: environment)
+        }
+        return catalogue
     }
 
     private mutating func call(
-        _ path: String, _ body: JSONValue, key: String, environment: Int32 = 0
+        _ path: String, _ body: JSONValue, method: String = "POST", key: String, environment: Int32 = 0
     ) async throws -> JSONValue {
         number += 1
         let name = "set-up-\(number)"
         commands.insert(commandIdentifier(environment: environment, key: name))
         let result = await http.send(
-            "POST", fleet.apiNodes[0], path, key: key, body: body.bytes, headers: [("Idempotency-Key", name)])
-        guard case .answered(let answer) = result, answer.status == 201 else {
-            throw TortureError("POST \(path): \(result)")
+            method, fleet.apiNodes[0], path, key: key, body: body.bytes, headers: [("Idempotency-Key", name)])
+        guard case .answered(let answer) = result, [200, 201].contains(answer.status) else {
+            throw TortureError("\(method) \(path): \(result)")
         }
         return answer.json
     }

@@ -85,6 +85,15 @@ struct Storm {
         try await fleet.waitUntilReady(installation.http)
     }
 
+    /// What became of the operations of each kind in the end.
+    private static func kinds(_ journals: [ClientJournal]) -> [String: [String: Int]] {
+        var kinds: [String: [String: Int]] = [:]
+        for record in journals.flatMap(\.records) {
+            kinds[record.operation.kind, default: [:]][record.outcome.name, default: 0] += 1
+        }
+        return kinds
+    }
+
     private func storm(_ control: LoadControl) async throws -> [ClientJournal] {
         let deadline = plan.seconds.map { ContinuousClock.now + .seconds($0) }
         let isOver: @Sendable () -> Bool = { [plan, tally, violations] in
@@ -93,6 +102,7 @@ struct Storm {
             return control.mutations >= plan.mutations && tally.kills >= plan.kills
         }
         let driver = FaultDriver(fleet: installation.fleet, tally: tally, isOver: isOver)
+        let things = Things()
         let failpoints = FailpointDriver(
             fleet: installation.fleet, failpoints: plan.failpoints, hits: plan.hits, violations: violations)
         return try await withThrowingTaskGroup(of: ClientJournal?.self) { group in
@@ -118,7 +128,7 @@ struct Storm {
                     var client = LoadClient(
                         number: number, seed: plan.seed, environments: installation.environments,
                         fleet: installation.fleet, http: installation.http, control: control, tally: tally,
-                        violations: violations)
+                        things: things, violations: violations)
                     await client.run()
                     return client.journal
                 }
@@ -144,6 +154,8 @@ struct Storm {
         checked.repeatedOpen = await settlement.repeatOpen(&journals)
         progress("repeating what is decided")
         checked.replays = await settlement.repeatDecided(journals, about: 2_000)
+        progress("waiting for the schedulers")
+        try await settlement.waitUntilNothingIsDue(installation.booksURL)
         try await settlement.drain(prefix: Installation.queuePrefix)
         let endUsers = environments.flatMap { environment in
             (0..<OperationMix.endUsersPerEnvironment).map {
@@ -157,6 +169,11 @@ struct Storm {
         compare(books, journals, final, &checked)
         progress("verifying the books")
         try await installation.verify(violations)
+        checked.exported = try await installation.verifyExports(violations)
+        if checked.exported != checked.entries {
+            violations.add("the exports have \(checked.exported) entries, the books \(checked.entries)")
+        }
+        checked.kinds = Self.kinds(journals)
         return checked
     }
 
@@ -185,8 +202,7 @@ struct Storm {
             environments: installation.environments, books: books, journals: journals + [last],
             setUpCommands: installation.setUpCommands, violations: violations)
         replay.run()
-        checked.replayed = replay.replayed
-        checked.observed = replay.observed
+        checked.replay = replay.counts
         checked.accounts = books.accounts.count
         checked.entries = books.entries.values.reduce(0) { $0 + $1.count }
     }

@@ -11,9 +11,6 @@ extension BadRequests {
                 "/v1/credits/transfer", #"{"from_end_user_id":"alice","to_end_user_id":"bob","credits":\#($0)}"#, $1,
                 $2, at: $3)
         },
-        ["plan", "rollover", "recurring", "trial", "transfer"].map {
-            .grant(["source": "\"\($0)\""], at: "/source")
-        },
         [
             .post("/v1/topups", #"{"end_user_id":"alice"}"#, at: "/credits"),
             .post("/v1/topups", #"{"end_user_id":"alice","credits":5,"package_key":"p"}"#, at: "/package_key"),

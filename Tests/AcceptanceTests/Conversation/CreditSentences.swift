@@ -96,6 +96,15 @@ extension Client {
 
     // MARK: - What is set
 
+    /// Makes an end user who lives by a test clock.
+    func make(_ endUser: String, at now: String) async throws -> TestClock {
+        let clock = try await post("/v1/test-clocks", ["now": .string(now)]).expect(201)
+        try await post(
+            "/v1/end-users", ["end_user_id": .string(endUser), "test_clock_id": try #require(clock["id"])]
+        ).expect(201)
+        return TestClock(id: try clock.text("id"), client: self)
+    }
+
     func cap(
         _ endUser: String, _ credits: Int64, window: String = "month", feature: String? = nil
     ) async throws -> Answer {
@@ -116,5 +125,15 @@ extension Client {
                 ("overage_limit", limit.map { .integer($0) }),
             ])
         ).expect(201)
+    }
+}
+
+/// A test clock of somebody's.
+struct TestClock: Sendable {
+    let id: String
+    let client: Client
+
+    func advance(to instant: String) async throws {
+        try await client.post("/v1/test-clocks/\(id)/advance", ["to": .string(instant)]).expect(200)
     }
 }

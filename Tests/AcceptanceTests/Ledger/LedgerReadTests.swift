@@ -1,4 +1,3 @@
-import Credits
 import JSON
 import Testing
 
@@ -128,21 +127,12 @@ extension Acceptance {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 10)
             try await client.sell("other", unitCost: 1)
-            let granted = try await client.grant("alice", 10_000).expect(201)
-            let now = try #require(Instant(rfc3339: granted.text("entry.recorded_at")))
-            let yesterday = now.adding(seconds: -86_400)
-            try await client.post(
-                "/v1/metering-rules",
-                [
-                    "feature_key": "api", "model": "per_unit", "unit_cost": 10,
-                    "effective_from": .string(now.adding(seconds: -20 * 86_400).description),
-                ]
-            ).expect(201)
+            _ = try await client.make("alice", at: "2030-01-15T12:00:00Z")
+            try await client.grant("alice", 10_000).expect(201)
             try await client.post(
                 "/v1/usage",
                 [
-                    "end_user_id": "alice", "feature_key": "api", "units": 4,
-                    "occurred_at": .string(yesterday.description),
+                    "end_user_id": "alice", "feature_key": "api", "units": 4, "occurred_at": "2030-01-14T23:59:59Z",
                 ]
             ).expect(201)
             try await client.use("alice", "other", 5).expect(201)
@@ -164,12 +154,16 @@ extension Acceptance {
             #expect(
                 try await totals([("group_by", "feature")])
                     == [total(.null, "api", 3, 13, 130), total(.null, "other", 1, 5, 5)])
-            let days = [yesterday, now].map { JSONValue.string(String($0.description.prefix(10))) }
             #expect(
                 try await totals([("group_by", "day"), ("feature_key", "api")])
-                    == [total(days[0], .null, 1, 4, 40), total(days[1], .null, 2, 9, 90)])
-            #expect(try await totals([("from", now.description)]) == [total(.null, .null, 3, 14, 95)])
-            #expect(try await totals([("to", yesterday.description)]).isEmpty)
+                    == [total("2030-01-14", .null, 1, 4, 40), total("2030-01-15", .null, 2, 9, 90)])
+            #expect(try await totals([("from", "2030-01-15T00:00:00Z")]) == [total(.null, .null, 3, 14, 95)])
+            #expect(try await totals([("to", "2030-01-14T23:59:59Z")]).isEmpty)
+            // Days are those of the environment's time zone.
+            try await client.patch("/v1/config", ["timezone": "Europe/Berlin"]).expect(200)
+            #expect(
+                try await totals([("group_by", "day"), ("feature_key", "api")])
+                    == [total("2030-01-15", .null, 3, 13, 130)])
         }
 
         private func expectSums(_ explained: Answer, sourceLocation: SourceLocation = #_sourceLocation) throws {

@@ -124,7 +124,7 @@ extension Acceptance {
         @Test("litellm#8364: a quota is reset when its window turns, though nothing runs that would reset it")
         func resetIsNeverMissed() async throws {
             let client = try await makeTenant().test
-            let clock = try await client.post("/v1/test-clocks", ["now": "2026-03-01T10:00:30Z"]).expect(201)
+            let clock = try await client.make("alice", at: "2026-03-01T10:00:30Z")
             try await client.post(
                 "/v1/features",
                 [
@@ -132,21 +132,17 @@ extension Acceptance {
                     "quota": ["limit": 3, "window": "day", "anchor": "calendar"],
                 ]
             ).expect(201)
-            try await client.post(
-                "/v1/end-users", ["end_user_id": "alice", "test_clock_id": try #require(clock["id"])]
-            ).expect(201)
             try await client.use("alice", "api", 3).expect(201)
             let denied = try await client.use("alice", "api").expect(402, "quota_exceeded")
             #expect(denied["resets_at"] == "2026-03-02T00:00:00.000Z" && denied["remaining"] == 0)
-            let id = try clock.text("id")
             for (to, isNew) in [("2026-03-01T23:59:59.999999Z", false), ("2026-03-02T00:00:00Z", true)] {
-                try await client.post("/v1/test-clocks/\(id)/advance", ["to": .string(to)]).expect(200)
+                try await clock.advance(to: to)
                 let check = try await client.check("alice", "api", 3).expect(200)
                 #expect(check["allowed"] == .bool(isNew) && check["quota.used"] == (isNew ? 0 : 3), "\(to)")
             }
             try await client.use("alice", "api", 3).expect(201)
             // Windows that pass unseen are reset as well.
-            try await client.post("/v1/test-clocks/\(id)/advance", ["to": "2026-09-01T00:00:00Z"]).expect(200)
+            try await clock.advance(to: "2026-09-01T00:00:00Z")
             #expect(try await client.check("alice", "api", 3)["allowed"] == true)
         }
 

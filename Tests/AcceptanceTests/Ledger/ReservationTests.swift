@@ -121,21 +121,17 @@ extension Acceptance {
             let tenant = try await makeTenant()
             let client = tenant.test
             try await client.sell("api", unitCost: 10)
-            let clock = try await client.post("/v1/test-clocks", ["now": "2030-01-01T00:00:00Z"]).expect(201)
-            let body: JSONValue = ["end_user_id": "alice", "test_clock_id": try #require(clock["id"])]
-            try await tenant.live.post("/v1/end-users", body).expect(403, "test_mode_only")
-            try await client.post("/v1/end-users", body).expect(201)
+            let clock = try await client.make("alice", at: "2030-01-01T00:00:00Z")
+            try await tenant.live.post(
+                "/v1/end-users", ["end_user_id": "alice", "test_clock_id": .string(clock.id)]
+            ).expect(403, "test_mode_only")
             try await client.grant("alice", 100, expiresAt: "2030-01-01T00:01:00Z").expect(201)
             let made = try await client.reserve("alice", "api", units: 6, ttl: 300).expect(201)
             #expect(made["expires_at"] == "2030-01-01T00:05:00.000Z")
-            try await client.post(
-                "/v1/test-clocks/\(try clock.text("id"))/advance", ["to": "2030-01-01T00:04:59Z"]
-            ).expect(200)
+            try await clock.advance(to: "2030-01-01T00:04:59Z")
             #expect(try await client.balance("alice")["balance"] == 60)
             #expect(try await client.reservation(try made.text("id"))["status"] == "active")
-            try await client.post(
-                "/v1/test-clocks/\(try clock.text("id"))/advance", ["to": "2030-01-01T01:00:00Z"]
-            ).expect(200)
+            try await clock.advance(to: "2030-01-01T01:00:00Z")
             let shown = try await client.reservation(try made.text("id"))
             #expect(shown["status"] == "expired" && shown["finished_at"] == "2030-01-01T00:05:00.000Z")
             #expect(
@@ -152,11 +148,11 @@ extension Acceptance {
         @Test("A held part outlives its block, and expires when it comes back")
         func heldBeyondExpiry() async throws {
             let client = try await furnished(0, unitCost: 10)
-            let granted = try await client.grant("alice", 100, expiresAfter: "PT1S").expect(201)
+            let clock = try await client.make("alice", at: "2030-01-01T00:00:00Z")
+            let granted = try await client.grant("alice", 100, expiresAfter: "PT1M").expect(201)
             let made = try await client.reserve("alice", "api", units: 6).expect(201)
-            try await waitUntil("the block has expired", within: 10) {
-                try await client.balance("alice")["balance"] == 60
-            }
+            try await clock.advance(to: "2030-01-01T00:02:00Z")
+            #expect(try await client.balance("alice")["balance"] == 60)
             let committed = try await client.commit(try made.text("id"), units: 4).expect(200)
             #expect(committed["cost"] == 40 && committed["balance"] == 0)
             let expired = try await client.ledger("alice", type: "expire")

@@ -1,0 +1,186 @@
+import Credits
+import JSON
+import LedgerModel
+
+/// Holds the answer to a command against what the model says to it.
+struct ReplyComparison {
+    let decided: DecidedOperation
+    /// After the command.
+    let ledger: ModelLedger
+
+    private var status: Int { decided.command.status }
+
+    func compare(_ reply: ModelReply) throws {
+        let response = decided.command.json
+        switch reply {
+        case .refused(let refusal): try compare(refusal, response)
+        case .done(let figures):
+            let (expected, names) = try shape(figures)
+            guard status == expected else {
+                throw Difference("it was decided \(status) \(response), the model accepts it (\(expected))")
+            }
+            // The answer to a use is made from its entry.
+            guard decided.command.sequence == nil, status != 204 else { return }
+            for (name, figure) in zip(names, figures) where number(response, name) != figure {
+                throw Difference("\(name) is not \(figure) in \(response)")
+            }
+            guard let shown = Observation.Shown(response) else { return }
+            guard shown == ledger.shown else { throw Difference("it shows \(shown), the model has \(ledger.shown)") }
+        }
+    }
+
+    /// The status of the answer, and the members that hold the figures.
+    private func shape(_ figures: [Int64]) throws -> (Int, [String]) {
+        switch decided.operation.command {
+        case .grant, .topUp: return (201, ["block"])
+        case .refund:
+            let count = decided.command.json["compensation"]?.items?.count ?? 0
+            guard figures.count == 3 + count else { throw Difference("\(count) compensations are not \(figures)") }
+            return (201, ["refunded", "overage_reduced", "forfeited"] + (0..<count).map { "compensation \($0)" })
+        case .revoke: return (200, ["revoked"])
+        case .adjust: return (201, ["amount"])
+        case .transfer: return (201, ["credits"])
+        case .reserve, .createCap: return (201, ["id"])
+        case .commit, .release, .extend, .progress: return (200, ["charged", "returned", "overage"])
+        case .deleteCap: return (204, [])
+        case .create: return (figures == [1] ? 201 : 200, [])
+        case .update: return (200, [])
+        case .use: return (201, [])
+        case .advance, nil: return (200, [])
+        }
+    }
+
+    private func number(_ response: JSONValue, _ name: String) -> Int64? {
+        switch name {
+        case "block": return number(response["block"]?["id"], .block)
+        case "id": return number(response["id"], .reservation) ?? number(response["id"], .spendCap)
+        case _ where name.hasPrefix("compensation "):
+            let place = Int(name.dropFirst("compensation ".count)) ?? 0
+            return number(response["compensation"]?.items?[place]["id"], .block)
+        default: return response[name]?.integer
+        }
+    }
+
+    private func number(_ id: JSONValue?, _ kind: PublicIDKind) -> Int64? {
+        id?.text.flatMap { PublicID(kind, parsing: $0) }?.number
+    }
+
+    private func compare(_ refusal: ModelLedger.Refusal, _ response: JSONValue) throws {
+        let (status, code) = Self.answer(to: refusal)
+        guard self.status == status, response["code"]?.text == code else {
+            throw Difference("it was decided \(self.status) \(response), the model says \(status) \(refusal)")
+        }
+        var named: [Int64?] = []
+        switch refusal.code {
+        case "insufficient_credits":
+            named = ["effective_balance", "spendable_balance", "required"].map { response[$0]?.integer }
+        case "already_refunded": named = [response["refundable"]?.integer]
+        case "spend_cap_reached": named = [number(response["spend_cap_id"], .spendCap)]
+        default: return
+        }
+        guard named == refusal.figures else { throw Difference("it names \(named), the model \(refusal)") }
+    }
+
+    private static func answer(to refusal: ModelLedger.Refusal) -> (Int, String) {
+        switch refusal.code {
+        case "insufficient_credits", "quota_exceeded", "spend_cap_reached": (402, refusal.code)
+        case "feature_not_in_plan": (403, refusal.code)
+        case "unknown_feature", "unknown_end_user": (404, refusal.code)
+        case let code where code.hasPrefix("unknown_") && !code.hasPrefix("unknown_dimension"): (404, "not_found")
+        case "feature_not_priced", "reservation_not_active", "already_refunded": (409, refusal.code)
+        case "different_clocks", "too_many", "test_clock_conflict": (409, "conflict")
+        case "amount_out_of_range": (400, refusal.code)
+        default: (400, "invalid_request")
+        }
+    }
+}
+
+/// Holds what a node showed against the account as it was at that revision, once everything that was due when the node
+/// looked has happened.
+struct ObservationComparison {
+    let observation: Observation
+    let ledger: ModelLedger
+
+    func compare(_ violations: Violations) {
+        let instants =
+            [observation.start] + ledger.expiries(after: observation.start, upTo: observation.end) + [observation.end]
+        let states = instants.map { instant in
+            var copy = ledger
+            copy.advance(to: instant)
+            return copy
+        }
+        let expected = states.map { ($0.shown, check(in: $0)) }
+        if expected.contains(where: { $0.0 == observation.shown && $0.1 == observation.check }) { return }
+        violations.add(
+            "I21: \(observation.node) showed \(observation.endUser) at revision \(observation.revision) with "
+                + "\(observation.shown) and \(observation.check.map { "\($0)" } ?? "no check"), the model has \(expected)"
+        )
+    }
+
+    private func check(in ledger: ModelLedger) -> Observation.Check? {
+        guard let asked = observation.check else { return nil }
+        let answer = try? ledger.check(asked.feature, .units(asked.units))
+        return Observation.Check(
+            feature: asked.feature, units: asked.units, reason: answer?.reason, cost: answer?.cost,
+            spendable: answer?.spendable, affordable: answer?.affordable)
+    }
+}
+
+/// Holds an account at its end against the model.
+struct AccountComparison {
+    let ledger: ModelLedger
+    let revision: Int64
+
+    func compare(_ account: Books.Account, _ books: Books) throws {
+        let sums = [
+            account.version, account.revision, account.balance, account.reserved, account.overage, account.lifetime,
+        ]
+        let expected = [
+            Int64(ledger.entries.count), revision, ledger.balance, ledger.reserved, ledger.overage, ledger.lifetime,
+        ]
+        guard sums == expected, account.name == ledger.name else {
+            throw Difference(
+                "version, revision, balance, reserved, overage, lifetime are \(sums), the model says \(expected); "
+                    + "name \(account.name ?? "none"), \(ledger.name ?? "none")")
+        }
+        let entries = books.entries[account.number] ?? []
+        guard entries.count == ledger.entries.count else {
+            throw Difference("there are \(entries.count) entries, the model has \(ledger.entries.count)")
+        }
+        let blocks = books.blocks[account.number] ?? []
+        guard blocks.count == ledger.blocks.count else {
+            throw Difference("there are \(blocks.count) blocks, the model has \(ledger.blocks.count)")
+        }
+        let held = ledger.held
+        for (block, expected) in zip(blocks, ledger.blocks) {
+            let isSame =
+                block.number == expected.number && block.original == expected.original
+                && block.remaining == expected.remaining && block.held == held[expected.number] ?? 0
+                && block.priority == expected.priority && block.expiresAt == expected.expiresAt
+                && block.isPaid == expected.isPaid && block.features == expected.features
+                && block.source == expected.source && block.revokedAt == expected.revokedAt
+            guard isSame else { throw Difference("the model has \(expected), the books \(block)") }
+        }
+        let reservations = books.reservations[account.number] ?? []
+        guard reservations.count == ledger.reservations.count else {
+            throw Difference("there are \(reservations.count) reservations, the model has \(ledger.reservations.count)")
+        }
+        for (reservation, expected) in zip(reservations, ledger.reservations) {
+            let isSame =
+                reservation.number == expected.number && reservation.feature == expected.feature
+                && reservation.status == expected.status && reservation.version == expected.version
+                && reservation.estimatedCost == expected.estimatedCost && reservation.holds == expected.holds
+                && reservation.uncovered == expected.uncovered && reservation.charged == expected.charged
+                && reservation.expiresAt == expected.expiresAt && reservation.createdAt == expected.createdAt
+                && reservation.finishedAt == expected.finishedAt
+            guard isSame else { throw Difference("the model has \(expected), the books \(reservation)") }
+        }
+    }
+}
+
+extension ModelLedger {
+    /// The sums as an answer shows them.
+    var shown: Observation.Shown {
+        Observation.Shown(balance: balance, reserved: reserved, effective: effective)
+    }
+}

@@ -1,0 +1,361 @@
+import Credits
+import JSON
+import LedgerModel
+
+/// The replay of one environment. Every account goes its own way through its commands, in the order of the revisions that
+/// they made; where credits were transferred, two accounts wait for each other.
+struct EnvironmentReplay {
+    /// An account on its way.
+    private struct Traveller {
+        var account: Books.Account?
+        var entries: [ModelLedger.Entry] = []
+        /// Its own commands that are still to come, the next one last.
+        var commands: [DecidedOperation] = []
+        /// Transfers to it that are still to come, the next one last.
+        var arrivals: [DecidedOperation] = []
+        var revision: Int64 = 0
+        /// Something did not agree: what follows would not either.
+        var isLost = false
+    }
+
+    private enum Step {
+        case done
+        /// It cannot go on before the other account of this transfer does.
+        case waits(Bits128)
+        case atTheEnd
+    }
+
+    private let environment: Environment
+    private let books: Books
+    private let payments: [String: Books.Payment]
+    private let violations: Violations
+    private var observations: [EndUser: [Int64: [Observation]]]
+    private var world: ModelWorld
+    private var travellers: [String: Traveller] = [:]
+    private var transfers: [Bits128: DecidedOperation] = [:]
+    private var firstTopUps: [String: DecidedOperation] = [:]
+    private(set) var owners: [Int64: String] = [:]
+    private(set) var counts = ReplayCounts()
+
+    init(
+        environment: Environment, books: Books, observations: [EndUser: [Int64: [Observation]]], violations: Violations
+    ) {
+        self.environment = environment
+        self.books = books
+        self.observations = observations
+        self.violations = violations
+        payments = books.payments[environment.identifier] ?? [:]
+        world = ModelWorld(catalogue: environment.catalogue)
+    }
+
+    mutating func add(_ account: Books.Account) {
+        owners[account.number] = account.endUserID
+        travellers[account.endUserID, default: Traveller()].account = account
+        travellers[account.endUserID]?.entries = books.entries[account.number] ?? []
+    }
+
+    mutating func add(_ decided: DecidedOperation) {
+        travellers[decided.operation.endUser.id, default: Traveller()].commands.append(decided)
+        if decided.isTransferDone, let receiver = decided.operation.receiver {
+            transfers[decided.command.identifier] = decided
+            travellers[receiver.id, default: Traveller()].arrivals.append(decided)
+        }
+        if let payment = decided.operation.payment, payments[payment]?.command == decided.command.identifier {
+            firstTopUps[payment] = decided
+        }
+    }
+
+    mutating func run() {
+        for endUser in travellers.keys { sort(endUser) }
+        checkPayments()
+        var waiting: [Bits128: String] = [:]
+        var moving = travellers.keys.sorted()
+        while let endUser = moving.popLast() {
+            compareObservations(endUser)
+            travel: while true {
+                do {
+                    switch try step(endUser) {
+                    case .done: compareObservations(endUser)
+                    case .atTheEnd: break travel
+                    case .waits(let transfer):
+                        guard let other = waiting.removeValue(forKey: transfer) else {
+                            waiting[transfer] = endUser
+                            break travel
+                        }
+                        try take(transfer: transfer)
+                        compareObservations(endUser)
+                        compareObservations(other)
+                        moving.append(other)
+                    }
+                } catch {
+                    violations.add("replay of environment \(environment.number), \(endUser): \(error)")
+                    travellers[endUser]?.isLost = true
+                    break travel
+                }
+            }
+        }
+        for endUser in travellers.keys.sorted() { finish(endUser) }
+    }
+
+    // MARK: - Order
+
+    /// At one revision and instant the command that made it comes first, by its entry where it has one, then what changed
+    /// nothing.
+    private mutating func sort(_ endUser: String) {
+        guard var traveller = travellers[endUser] else { return }
+        let writing = Set(traveller.entries.compactMap(\.key))
+        traveller.commands.sort { left, right in
+            let (leftWrites, rightWrites) = (
+                writing.contains(left.operation.key), writing.contains(right.operation.key)
+            )
+            let (left, right) = (left.command, right.command)
+            if left.revision != right.revision { return left.revision > right.revision }
+            if left.decidedAt != right.decidedAt { return left.decidedAt > right.decidedAt }
+            if left.isRefusal != right.isRefusal { return left.isRefusal }
+            return !leftWrites && rightWrites
+        }
+        var places: [String: Int64] = [:]
+        for entry in traveller.entries where entry.type == "transfer" && entry.amount > 0 {
+            if let key = entry.key { places[key] = entry.sequence }
+        }
+        traveller.arrivals.sort { places[$0.operation.key] ?? 0 > places[$1.operation.key] ?? 0 }
+        travellers[endUser] = traveller
+    }
+
+    /// Takes an account one command further, or to what time did to it before the next one.
+    private mutating func step(_ endUser: String) throws -> Step {
+        guard let traveller = travellers[endUser], !traveller.isLost else { return .atTheEnd }
+        let group = traveller.commands.reversed().prefix {
+            $0.command.revision == traveller.commands.last?.command.revision
+        }
+        let arrival = traveller.arrivals.last
+        let instants = group.map(\.command.decidedAt) + (arrival.map { [$0.command.decidedAt] } ?? [])
+        if let due = nextOfTime(endUser), instants.min().map({ due < $0 }) ?? true {
+            try advance(endUser, to: due)
+            return .done
+        }
+        for (place, decided) in group.enumerated()
+        where arrival.map({ decided.command.decidedAt <= $0.command.decidedAt }) ?? true {
+            guard fits(decided, traveller) else { continue }
+            if decided.isTransferDone { return .waits(decided.command.identifier) }
+            travellers[endUser]?.commands.remove(at: traveller.commands.count - 1 - place)
+            do {
+                try take(decided)
+            } catch {
+                throw Difference("\(decided.operation.key), revision \(decided.command.revision): \(error)")
+            }
+            return .done
+        }
+        if let arrival, nextOfTime(endUser).map({ $0 >= arrival.command.decidedAt }) ?? true {
+            return .waits(arrival.command.identifier)
+        }
+        if let due = nextOfTime(endUser) {
+            try advance(endUser, to: due)
+            return .done
+        }
+        guard let next = group.first else { return .atTheEnd }
+        throw Difference(
+            "\(next.operation.key) (\(next.operation.kind), \(next.command.status)) made revision \(next.command.revision), "
+                + "but the model is at \(traveller.revision)")
+    }
+
+    /// When the entry was recorded that comes next, if nobody has asked for it: time alone has caused it.
+    private func nextOfTime(_ endUser: String) -> Instant? {
+        guard let entries = travellers[endUser]?.entries else { return nil }
+        let place = world.ledger(endUser).entries.count
+        return entries.indices.contains(place) && entries[place].key == nil ? entries[place].recordedAt : nil
+    }
+
+    /// Whether a command, decided now, would find and leave the account at the revision that it did.
+    private func fits(_ decided: DecidedOperation, _ traveller: Traveller) -> Bool {
+        let command = decided.command
+        if isRepeatedPayment(decided) { return traveller.revision == command.revision }
+        let before = world.ledger(decided.operation.endUser.id)
+        let now = max(before.now, command.decidedAt)
+        var revision = traveller.revision
+        if let due = before.due, due <= now { revision += 1 }
+        if !command.isRefusal, changes(decided, before, now) { revision += 1 }
+        return revision == command.revision
+    }
+
+    /// Whether an accepted command changes anything: saying again what is so already does not.
+    private func changes(_ decided: DecidedOperation, _ before: ModelLedger, _ now: Instant) -> Bool {
+        switch decided.operation.command {
+        case .revoke(let block):
+            return before.blocks.indices.contains(block - 1) && before.blocks[block - 1].revokedAt == nil
+        case .progress(let number, let demand):
+            guard before.reservations.indices.contains(number - 1) else { return true }
+            let watermark = before.reservations[number - 1].watermark
+            return (watermark.map { $0.maximum(demand) } ?? demand) != watermark
+        case .extend(let number, let ttl):
+            guard before.reservations.indices.contains(number - 1) else { return true }
+            return before.reservations[number - 1].expiresAt < now.adding(seconds: ttl)
+        default: return true
+        }
+    }
+
+    // MARK: - Payments
+
+    /// A payment has one block, that of the top-up which was the first.
+    private func checkPayments() {
+        var entries: [String: Int] = [:]
+        for account in books.accounts where account.environment == environment.identifier {
+            for entry in books.entries[account.number] ?? [] {
+                if let payment = entry.payment { entries[payment, default: 0] += 1 }
+            }
+        }
+        for (payment, count) in entries where count != 1 || payments[payment] == nil {
+            violations.add("I24: the payment \(payment) has \(count) entries in environment \(environment.number)")
+        }
+        for (payment, paid) in payments {
+            guard let first = firstTopUps[payment], entries[payment] == 1, first.command.status == 201,
+                owners[paid.account] == first.operation.endUser.id, first.command.response == paid.response
+            else {
+                violations.add("I24: the payment \(payment) is not what its first top-up was answered")
+                continue
+            }
+        }
+    }
+
+    /// Whether a top-up came when its payment had been applied, by another one.
+    private func isRepeatedPayment(_ decided: DecidedOperation) -> Bool {
+        guard let payment = decided.operation.payment, let paid = payments[payment],
+            paid.command != decided.command.identifier
+        else { return false }
+        if decided.command.decidedAt != paid.createdAt { return decided.command.decidedAt > paid.createdAt }
+        return decided.command.status == 201 || decided.command.json["code"]?.text == "payment_already_applied"
+    }
+
+    /// The same top-up gets the first one's answer, another one is told that the payment is gone; neither does anything.
+    private mutating func takeRepeatedPayment(_ decided: DecidedOperation) throws {
+        counts.repeatedPayments += 1
+        guard let payment = decided.operation.payment, let paid = payments[payment], let first = firstTopUps[payment]
+        else { return }
+        let isSame = first.operation.body() == decided.operation.body()
+        if isSame, decided.command.status == paid.status, decided.command.response == paid.response { return }
+        if !isSame, decided.command.status == 409,
+            decided.command.json["code"]?.text == "payment_already_applied"
+        {
+            return
+        }
+        throw Difference(
+            "the payment \(payment) was applied by \(first.operation.key) before; this \(isSame ? "same" : "other") "
+                + "top-up was answered \(decided.command.status) \(decided.command.json)")
+    }
+
+    // MARK: - Taking a step
+
+    private mutating func take(_ decided: DecidedOperation) throws {
+        counts.commands += 1
+        if isRepeatedPayment(decided) { return try takeRepeatedPayment(decided) }
+        guard let command = decided.operation.command else { return }
+        let endUser = decided.operation.endUser.id
+        let before = world.ledger(endUser)
+        let now = max(before.now, decided.command.decidedAt)
+        // A transfer that is refused depends on the sender alone; the other side may be at any other time here.
+        let receiver = decided.operation.receiver.map { ($0.id, world.ledgers[$0.id]) }
+        if let receiver { world.ledgers[receiver.0] = nil }
+        let reply = world.apply(command, to: endUser, clock: decided.command.decidedAt, key: decided.operation.key)
+        if let receiver { world.ledgers[receiver.0] = receiver.1 }
+        let hasWritten = before.due.map { $0 <= now } ?? false
+        let isChanged = if case .done = reply { changes(decided, before, now) } else { false }
+        travellers[endUser]?.revision += (hasWritten ? 1 : 0) + (isChanged ? 1 : 0)
+        try ReplyComparison(decided: decided, ledger: world.ledger(endUser)).compare(reply)
+        let revision = travellers[endUser]?.revision ?? 0
+        guard revision == decided.command.revision else { throw Difference("the model is at revision \(revision)") }
+        try compareEntries(endUser, after: before.entries.count)
+    }
+
+    /// Both accounts are at the same transfer.
+    private mutating func take(transfer: Bits128) throws {
+        guard let decided = transfers[transfer], let receiver = decided.operation.receiver?.id else { return }
+        let sender = decided.operation.endUser.id
+        let before = [sender: world.ledger(sender), receiver: world.ledger(receiver)]
+        guard let command = decided.operation.command else { return }
+        travellers[sender]?.commands.removeAll { $0.command.identifier == decided.command.identifier }
+        travellers[receiver]?.arrivals.removeLast()
+        counts.commands += 1
+        counts.transfers += 1
+        let reply = world.apply(command, to: sender, clock: decided.command.decidedAt, key: decided.operation.key)
+        do {
+            try ReplyComparison(decided: decided, ledger: world.ledger(sender)).compare(reply)
+            for (side, ledger) in before {
+                let hasWritten = ledger.due.map { $0 <= max(ledger.now, decided.command.decidedAt) } ?? false
+                travellers[side]?.revision += hasWritten ? 2 : 1
+                try compareEntries(side, after: ledger.entries.count)
+            }
+            guard travellers[sender]?.revision == decided.command.revision else {
+                throw Difference("the model is at revision \(travellers[sender]?.revision ?? 0)")
+            }
+        } catch {
+            for side in before.keys { travellers[side]?.isLost = true }
+            throw Difference("transfer \(decided.operation.key), \(sender) to \(receiver): \(error)")
+        }
+    }
+
+    /// Lets the model write what was due, and the books wrote, while no command was at hand.
+    private mutating func advance(_ endUser: String, to instant: Instant) throws {
+        var ledger = world.ledger(endUser)
+        let before = ledger.entries.count
+        ledger.advance(to: instant)
+        world.ledgers[endUser] = ledger
+        guard ledger.entries.count > before else {
+            throw Difference("entry \(before + 1) says that time did something, and nothing is due in the model")
+        }
+        travellers[endUser]?.revision += 1
+        counts.advances += 1
+        try compareEntries(endUser, after: before)
+    }
+
+    // MARK: - Comparing
+
+    private mutating func compareEntries(_ endUser: String, after count: Int) throws {
+        let entries = travellers[endUser]?.entries ?? []
+        for expected in world.ledger(endUser).entries[count...] {
+            let place = Int(expected.sequence) - 1
+            guard entries.indices.contains(place) else { throw Difference("missing is \(expected)") }
+            guard entries[place] == expected else {
+                throw Difference("the model has \(expected); the books \(entries[place])")
+            }
+            let isOfTime = expected.key == nil && expected.type != "settle"
+            counts.entries[expected.type + (isOfTime ? " by time" : ""), default: 0] += 1
+        }
+    }
+
+    /// What nodes showed of an account that is at this revision.
+    private mutating func compareObservations(_ endUser: String) {
+        guard let traveller = travellers[endUser], !traveller.isLost else { return }
+        let name = EndUser(environment: environment.number, id: endUser)
+        let seen = observations[name]?.removeValue(forKey: traveller.revision) ?? []
+        counts.observations += seen.count
+        for observation in seen {
+            ObservationComparison(observation: observation, ledger: world.ledger(endUser)).compare(violations)
+        }
+    }
+
+    private mutating func finish(_ endUser: String) {
+        guard let traveller = travellers[endUser], !traveller.isLost else { return }
+        let rest = traveller.commands.count + traveller.arrivals.count
+        if rest > 0 {
+            violations.add(
+                "\(endUser) of environment \(environment.number): \(rest) commands have no place in an order")
+            return
+        }
+        do {
+            let comparison = AccountComparison(ledger: world.ledger(endUser), revision: traveller.revision)
+            if let account = traveller.account {
+                try comparison.compare(account, books)
+            } else if traveller.revision > 0 {
+                throw Difference("there is no account")
+            }
+        } catch {
+            violations.add("replay of environment \(environment.number), \(endUser): \(error)")
+        }
+        let unseen = observations[EndUser(environment: environment.number, id: endUser)] ?? [:]
+        for (revision, shown) in unseen.sorted(by: { $0.key < $1.key }).prefix(3) {
+            violations.add(
+                "I21: \(shown[0].node) showed \(endUser) of environment \(environment.number) at revision \(revision), "
+                    + "which no command and no time alone had made")
+        }
+    }
+}

@@ -1,0 +1,200 @@
+import Credits
+import JSON
+import LedgerModel
+
+/// How an operation is sent.
+extension Operation {
+    var method: String {
+        switch action {
+        case .account(.update, _), .nameFeature: "PATCH"
+        case .account(.deleteCap, _): "DELETE"
+        case .account: "POST"
+        }
+    }
+
+    var path: String {
+        switch action {
+        case .nameFeature(let feature, _): "/v1/features/\(feature)"
+        case .account(let command, let subject): path(command, subject?.description ?? "")
+        }
+    }
+
+    private func path(_ command: ModelCommand, _ subject: String) -> String {
+        switch command {
+        case .grant: "/v1/credits/grant"
+        case .topUp: "/v1/topups"
+        case .use, .advance: "/v1/usage"
+        case .refund: "/v1/credits/refund"
+        case .revoke: "/v1/credits/revoke"
+        case .adjust: "/v1/credits/adjust"
+        case .transfer: "/v1/credits/transfer"
+        case .reserve: "/v1/reservations"
+        case .commit: "/v1/reservations/\(subject)/commit"
+        case .release: "/v1/reservations/\(subject)/release"
+        case .extend: "/v1/reservations/\(subject)/extend"
+        case .progress: "/v1/reservations/\(subject)/progress"
+        case .createCap: "/v1/spend-caps"
+        case .deleteCap: "/v1/spend-caps/\(subject)"
+        case .create: "/v1/end-users"
+        case .update: "/v1/end-users/\(endUser.id)"
+        }
+    }
+
+    /// What the report counts it as.
+    var kind: String {
+        guard let command else { return "feature renamed" }
+        return switch command {
+        case .grant: "grant"
+        case .topUp(let topUp): topUp.payment == nil ? "top-up" : "top-up with payment id"
+        case .use(let use):
+            switch use.demand {
+            case .quantities: "use by quantities"
+            default: "use"
+            }
+        case .refund: "refund"
+        case .revoke: "revoke"
+        case .adjust: "adjust"
+        case .transfer: "transfer"
+        case .reserve: "reserve"
+        case .commit(_, _, let shortfall): "commit" + (shortfall.map { ", shortfall \($0)" } ?? "")
+        case .release: "release"
+        case .extend: "extend"
+        case .progress: "progress"
+        case .createCap: "spend cap set"
+        case .deleteCap: "spend cap deleted"
+        case .create, .update: "end user set"
+        case .advance: "advance"
+        }
+    }
+
+    /// The body; with the key in it, as an event of a batch.
+    func body(withKey: Bool = false) -> JSONValue {
+        var members: [(String, JSONValue?)]
+        switch action {
+        case .nameFeature(_, let name): return .members([("name", .string(name))])
+        case .account(let command, let subject): members = body(command, subject)
+        }
+        members.append(("metadata", canary.map { .members([("note", .string($0))]) }))
+        if withKey { members.append(("idempotency_key", .string(key))) }
+        return .members(members)
+    }
+
+    private func body(_ command: ModelCommand, _ subject: PublicID?) -> [(String, JSONValue?)] {
+        let owner: (String, JSONValue?) = ("end_user_id", .string(endUser.id))
+        switch command {
+        case .grant(let grant):
+            return [owner, ("credits", .integer(grant.credits)), ("source", .string(grant.source))]
+                + terms(grant.priority, grant.expiry, grant.features, price: grant.price)
+        case .topUp(let topUp):
+            return [
+                owner, ("credits", topUp.credits.map { .integer($0) }),
+                ("package_key", topUp.package.map { .string($0) }),
+                ("external_payment_id", topUp.payment.map { .string($0) }),
+            ] + terms(topUp.priority, topUp.expiry, topUp.features, price: topUp.price)
+        case .use(let use):
+            return [owner] + Self.use(use) + [("occurred_at", use.occurredAt.map { .string($0.description) })]
+        case .refund(_, let extent, let expiry):
+            var members: [(String, JSONValue?)] = [owner, ("reason", .string("storm"))]
+            members.append((subject?.kind == .usage ? "usage_id" : "entry_id", subject.map { .string("\($0)") }))
+            switch extent {
+            case .rest: break
+            case .units(let units): members.append(("units", .integer(units)))
+            case .credits(let credits): members.append(("credits", .integer(credits)))
+            }
+            return members + Self.expiry(expiry)
+        case .revoke: return [("block_id", subject.map { .string("\($0)") }), ("reason", .string("storm"))]
+        case .adjust(let amount): return [owner, ("amount", .integer(amount)), ("reason", .string("storm"))]
+        case .transfer(let other, let credits):
+            return [
+                ("from_end_user_id", .string(endUser.id)), ("to_end_user_id", .string(other)),
+                ("credits", .integer(credits)),
+            ]
+        case .reserve(let use, let ttl): return [owner] + Self.use(use) + [("ttl_seconds", .integer(ttl))]
+        case .commit(_, let demand, let shortfall):
+            return Self.demand(demand) + [("shortfall", shortfall.map { .string($0) })]
+        case .progress(_, let demand): return Self.demand(demand)
+        case .extend(_, let ttl): return [("ttl_seconds", .integer(ttl))]
+        case .createCap(let feature, let credits, let window):
+            return [
+                owner, ("feature_key", feature.map { .string($0) }), ("credits", .integer(credits)),
+                ("window", .string(window.text)),
+            ]
+        case .create(let settings): return [owner] + Self.settings(settings)
+        case .update(let settings): return Self.settings(settings)
+        case .release, .deleteCap, .advance: return []
+        }
+    }
+
+    private func terms(
+        _ priority: Int64?, _ expiry: ModelLedger.Expiry?, _ features: [String], price: Int64?
+    ) -> [(String, JSONValue?)] {
+        Self.expiry(expiry) + [
+            ("priority", priority.map { .integer($0) }), ("price_paid", price.map { .integer($0) }),
+            ("feature_keys", features.isEmpty ? nil : .array(features.map { .string($0) })),
+        ]
+    }
+
+    private static func expiry(_ expiry: ModelLedger.Expiry?) -> [(String, JSONValue?)] {
+        switch expiry {
+        case .never, nil: []
+        case .at(let instant): [("expires_at", .string(instant.description))]
+        case .after(let months, let seconds):
+            [("expires_after", .string("P" + (months > 0 ? "\(months)M" : "") + (seconds > 0 ? "T\(seconds)S" : "")))]
+        }
+    }
+
+    private static func use(_ use: ModelCommand.Use) -> [(String, JSONValue?)] {
+        let attributes = use.attributes.sorted { $0.key < $1.key }.map { ($0.key, JSONValue?.some(.string($0.value))) }
+        return [("feature_key", .string(use.feature))] + demand(use.demand)
+            + [("attributes", attributes.isEmpty ? nil : .members(attributes))]
+    }
+
+    private static func demand(_ demand: ModelDemand) -> [(String, JSONValue?)] {
+        switch demand {
+        case .units(let units): [("units", .integer(units))]
+        case .credits(let credits): [("credits", .integer(credits))]
+        case .quantities(let quantities):
+            [("quantities", .members(quantities.sorted { $0.key < $1.key }.map { ($0.key, .integer($0.value)) }))]
+        }
+    }
+
+    private static func settings(_ settings: ModelCommand.Settings) -> [(String, JSONValue?)] {
+        let overrides = settings.overrides?.sorted { $0.key < $1.key }.map { feature, override -> JSONValue in
+            var members: [(String, JSONValue?)] = [("feature_key", .string(feature))]
+            switch override {
+            case .enabled(let isEnabled): members.append(("enabled", .bool(isEnabled)))
+            case .limit(let limit): members.append(("limit", .integer(limit)))
+            case .quota(let quota): members.append(("quota", quota.json))
+            }
+            return .members(members)
+        }
+        return [
+            ("name", settings.name.map { .string($0) }),
+            ("overage_policy", settings.policy.map { $0.map { .string($0.rawValue) } ?? .null }),
+            ("overage_limit", settings.limit.map { $0.map { .integer($0) } ?? .null }),
+            ("feature_overrides", overrides.map { .array($0) }),
+        ]
+    }
+}
+
+extension ModelWindow {
+    /// As the API writes it.
+    var text: String {
+        switch self {
+        case .day: "day"
+        case .week: "week"
+        case .month: "month"
+        case .duration(let months, let seconds):
+            "P" + (months > 0 ? "\(months)M" : "") + (seconds > 0 ? "T\(seconds)S" : "")
+        }
+    }
+}
+
+extension ModelLedger.Quota {
+    var json: JSONValue {
+        .members([
+            ("limit", .integer(limit)), ("window", .string(window.text)),
+            ("anchor", .string(opensWithUse ? "first_use" : "calendar")),
+        ])
+    }
+}

@@ -1,0 +1,75 @@
+import Credits
+import JSON
+import LedgerModel
+import Synchronization
+
+/// What the clients know to exist, from the answers that any of them got: what a mutation can be about.
+final class Things: Sendable {
+    struct Reservation: Sendable {
+        let id: PublicID
+        let estimate: ModelDemand
+    }
+
+    struct Charge: Sendable {
+        let id: PublicID
+        let units: Int64
+    }
+
+    private struct OfEndUser {
+        var reservations: [Reservation] = []
+        var charges: [Charge] = []
+        var blocks: [PublicID] = []
+        var caps: [PublicID] = []
+    }
+
+    /// How many of each kind are known of an end user: the latest.
+    private static let kept = 12
+
+    private let known = Mutex<[EndUser: OfEndUser]>([:])
+    private let payments = Mutex<[Int: [Operation]]>([:])
+
+    /// Learns from an answer to an operation.
+    func learn(_ operation: Operation, _ body: JSONValue) {
+        guard let command = operation.command else { return }
+        known.withLock { known in
+            var things = known[operation.endUser] ?? OfEndUser()
+            switch command {
+            case .grant, .topUp:
+                guard let id = body["block"]?["id"]?.text.flatMap({ PublicID(.block, parsing: $0) }) else { return }
+                Self.add(id, to: &things.blocks)
+            case .use(let use):
+                guard let id = body["id"]?.text.flatMap({ PublicID(.usage, parsing: $0) }) else { return }
+                Self.add(Charge(id: id, units: use.demand.total), to: &things.charges)
+            case .reserve(let use, _):
+                guard let id = body["id"]?.text.flatMap({ PublicID(.reservation, parsing: $0) }) else { return }
+                Self.add(Reservation(id: id, estimate: use.demand), to: &things.reservations)
+            case .commit(let number, let demand, _), .progress(let number, let demand):
+                if case .commit = command { things.reservations.removeAll { $0.id.number == number } }
+                guard let id = body["entry"]?["id"]?.text.flatMap({ PublicID(.entry, parsing: $0) }) else { break }
+                Self.add(Charge(id: id, units: demand.total), to: &things.charges)
+            case .release(let number): things.reservations.removeAll { $0.id.number == number }
+            case .createCap:
+                guard let id = body["id"]?.text.flatMap({ PublicID(.spendCap, parsing: $0) }) else { return }
+                Self.add(id, to: &things.caps)
+            case .deleteCap(let number): things.caps.removeAll { $0.number == number }
+            default: return
+            }
+            known[operation.endUser] = things
+        }
+        if operation.payment != nil {
+            payments.withLock { Self.add(operation, to: &$0[operation.endUser.environment, default: []]) }
+        }
+    }
+
+    private static func add<Thing>(_ thing: Thing, to things: inout [Thing]) {
+        if things.count >= kept { things.removeFirst() }
+        things.append(thing)
+    }
+
+    func reservations(_ endUser: EndUser) -> [Reservation] { known.withLock { $0[endUser]?.reservations ?? [] } }
+    func charges(_ endUser: EndUser) -> [Charge] { known.withLock { $0[endUser]?.charges ?? [] } }
+    func blocks(_ endUser: EndUser) -> [PublicID] { known.withLock { $0[endUser]?.blocks ?? [] } }
+    func caps(_ endUser: EndUser) -> [PublicID] { known.withLock { $0[endUser]?.caps ?? [] } }
+    /// Top-ups of an environment that were answered lately, for payments with ids.
+    func payments(_ environment: Int) -> [Operation] { payments.withLock { $0[environment] ?? [] } }
+}
