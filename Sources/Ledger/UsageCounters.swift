@@ -129,9 +129,9 @@ extension UsageCounters {
         caps = caps.filter { $0.value.window.end > now }
     }
 
-    /// Saturates where the range of exact integers ends: a counter that high is beyond every limit.
+    /// Saturates only where 64 bits end: a counter beyond every limit must come down again by what a job gives back.
     private static func sum(_ left: Int64, _ right: Int64) -> Int64 {
         let (sum, overflow) = left.addingReportingOverflow(right)
-        return overflow ? Millicredits.limit : min(sum, Millicredits.limit)
+        return overflow ? .max : sum
     }
 }

@@ -1,4 +1,5 @@
 import API
+import ChildProcesses
 import Credits
 import Foundation
 import JSON
@@ -49,6 +50,45 @@ extension Acceptance {
             }
             #expect(Set(served).subtracting(listed) == [])
             #expect(listed.subtracting(served) == [])
+        }
+
+        @Test(
+            "The README's Python finds an export whole, or the entry that was changed; quotastack verify does the same")
+        func export() async throws {
+            let client = try await makeTenant().test
+            try await client.sell("api_calls", unitCost: 1_000)
+            try await client.grant("user_1", 50_000).expect(201)
+            try await client.use("user_1", "api_calls", 3).expect(201)
+            let job: JSONValue = ["end_user_id": "user_2", "feature_key": "api_calls", "credits": 100]
+            try await client.grant("user_2", 500).expect(201)
+            try await client.post("/v1/reservations", job).expect(201)
+            let whole = String(decoding: try await client.get("/v1/ledger/export").expect(200).bytes, as: UTF8.self)
+            let changed = whole.replacing(#""units":3"#, with: #""units":2"#)
+            #expect(whole != changed)
+
+            let folder = FileManager.default.temporaryDirectory.appending(
+                path: "export-\(UInt64.random(in: 0...UInt64.max))")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(at: folder) }
+            let lines = try lines()
+            let start = try #require(lines.firstIndex(of: "```python"))
+            let end = try #require(lines[start...].firstIndex(of: "```"))
+            try lines[(start + 1)..<end].joined(separator: "\n").write(
+                to: folder.appending(path: "verify.py"), atomically: true, encoding: .utf8)
+            let binary = try quotastack()
+            for (name, text, status, words) in [
+                ("whole", whole, Int32(0), "2 accounts, 4 entries"), ("changed", changed, 1, "line 2"),
+            ] {
+                let file = folder.appending(path: name).path
+                try text.write(toFile: file, atomically: true, encoding: .utf8)
+                let python = "python3 '\(folder.path)/verify.py' < '\(file)'"
+                for command in [["/bin/sh", "-c", python], [binary, "verify", "--export", file]] {
+                    let run = try await ChildProcess.run(
+                        command, environment: ["PATH": variable("PATH") ?? "/usr/bin:/bin", "HOME": folder.path],
+                        logPath: folder.appending(path: "log").path)
+                    #expect(run.status == status && run.output.contains(words), "\(command): \(run.output)")
+                }
+            }
         }
 
         /// Every curl line of the README that calls the installation, with the answer shown below it.

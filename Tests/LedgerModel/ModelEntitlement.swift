@@ -216,7 +216,7 @@ extension ModelLedger {
 
     static func sum(_ numbers: [Int64]) -> Int64 {
         let exact = numbers.reduce(Int128(0)) { $0 + Int128($1) }
-        return Int64(min(exact, Int128(largestAmount)))
+        return Int64(min(exact, Int128(Int64.max)))
     }
 
     mutating func count(_ feature: String, units: Int64, credits: Int64, reservation: Int? = nil) {

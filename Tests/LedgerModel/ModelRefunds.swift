@@ -170,10 +170,8 @@ extension ModelLedger {
             guard credits <= left else { throw refused }
             return credits
         case .units(let units):
-            let all =
-                charge.map { entry in
-                    entry.units ?? ModelDemand.quantities(entry.quantities).total
-                }.max() ?? 0
+            // The last commit of a reservation names the total; one in credits has none.
+            let all = charge.last.map { $0.units ?? ModelDemand.quantities($0.quantities).total } ?? 0
             let before = earlier.reduce(Int128(0)) { $0 + Int128($1.units ?? 0) }
             guard before + Int128(units) <= Int128(all) else { throw refused }
             let upTo = Int128(taken) * (before + Int128(units)) / Int128(all)

@@ -34,10 +34,13 @@ struct RandomStep {
 struct StepGenerator {
     var random: SeededGenerator
     private var clock: Instant
+    /// In half of the runs credits are short.
+    private let isPoor: Bool
     static let endUsers = ["alice", "bob", "carol"]
 
     init(seed: UInt64, start: Instant) {
         random = SeededGenerator(seed: seed)
+        isPoor = seed % 2 == 0
         clock = start
     }
 
@@ -50,8 +53,8 @@ struct StepGenerator {
             switch Int.random(in: 0..<100, using: &random) {
             case 0:
                 .config(policy: random.pick([nil, .block, .allow, .notify]), limit: random.pick([nil, 0, 50, 500]))
-            case 1: moveClock(world)
-            case 2..<9: .check(use(world.advanced(endUser, clock), isNow: true), by: endUser)
+            case 1, 2: moveClock(world)
+            case 3..<9: .check(use(world.advanced(endUser, clock), isNow: true), by: endUser)
             default: .command(command(world.advanced(endUser, clock)), by: endUser)
             }
         return RandomStep(clock: clock, act: act, endsBatch: endsBatch, isThorough: isThorough)
@@ -88,7 +91,7 @@ struct StepGenerator {
         let number = random.pick([1, 2])
         let now = world.catalogue.clocks[number] ?? clock
         let users = world.ledgers.values.filter { $0.testClock == number }.sorted { $0.endUser < $1.endUser }
-        let due = users.first?.due
+        let due = random.chance(50) ? users.first?.due : clock.adding(seconds: random.pick([0, 1_000, 1_000_000]))
         let seconds = random.pick([Int64(1), 600, 90_000, 3_000_000])
         let target = random.chance(50) ? due ?? now : now.adding(seconds: Int64.random(in: 0...seconds, using: &random))
         return .moveClock(number, to: max(now, target))
@@ -100,7 +103,7 @@ struct StepGenerator {
         case 17..<22: .topUp(topUp(ledger))
         case 22..<47: .use(use(ledger, isNow: false))
         case 47..<57: refund(ledger)
-        case 57..<60: .revoke(block: random.chance(90) ? number(upTo: ledger.blocks.count) : ledger.blocks.count + 1)
+        case 57..<60: revocation(ledger)
         case 60..<63: .adjust(adjustment(ledger))
         case 63..<67: transfer(ledger)
         case 67..<77: .reserve(reservation(ledger), ttl: random.pick([1, 60, 300, 3_600, 604_800]))
@@ -125,6 +128,7 @@ struct StepGenerator {
 
 extension StepGenerator {
     private mutating func credits(_ ledger: ModelLedger) -> Int64 {
+        if isPoor && random.chance(95) { return Int64.random(in: 1...40, using: &random) }
         let room = min(ModelLedger.largestAmount - ledger.balance, ModelLedger.largestAmount - ledger.lifetime)
         switch Int.random(in: 0..<90, using: &random) {
         case 0: return max(1, min(room + 1, ModelLedger.largestAmount))
@@ -173,7 +177,7 @@ extension StepGenerator {
     }
 
     private mutating func topUp(_ ledger: ModelLedger) -> ModelCommand.TopUp {
-        let isPackage = random.chance(60)
+        let isPackage = random.chance(isPoor ? 10 : 60)
         var topUp = ModelCommand.TopUp(
             credits: isPackage ? nil : credits(ledger),
             package: isPackage ? random.pick(["small", "small", "gift", "gone", "none"]) : nil)
@@ -183,6 +187,13 @@ extension StepGenerator {
         topUp.price = random.chance(60) ? nil : random.pick([0, 300])
         topUp.payment = random.chance(90) ? nil : "pay\(Int.random(in: 0..<1_000_000, using: &random))"
         return topUp
+    }
+
+    private mutating func revocation(_ ledger: ModelLedger) -> ModelCommand {
+        if random.chance(10) { return .revoke(block: ledger.blocks.count + 1) }
+        let held = ledger.held.filter { $0.value > 0 }.keys.sorted()
+        if !held.isEmpty && random.chance(40) { return .revoke(block: random.pick(held)) }
+        return .revoke(block: number(upTo: ledger.blocks.count))
     }
 
     private mutating func adjustment(_ ledger: ModelLedger) -> Int64 {
@@ -319,7 +330,7 @@ extension StepGenerator {
 
     /// Around what was estimated or reported so far, in another measure now and then.
     private mutating func report(_ reservation: ModelLedger.Reservation) -> ModelDemand {
-        if random.chance(3) { return random.pick([.units(5), .credits(5), .quantities(["in": 5])]) }
+        if random.chance(8) { return random.pick([.units(5), .credits(5), .quantities(["in": 5])]) }
         let last = reservation.watermark ?? reservation.estimate
         func around(_ number: Int64, _ random: inout SeededGenerator) -> Int64 {
             let step = max(1, number / 3)
@@ -352,7 +363,7 @@ extension StepGenerator {
             let more = min(ledger.overage + 20, ModelLedger.largestAmount)
             settings.limit = .some(random.pick([nil, 0, ledger.overage, more, 100, ModelLedger.largestAmount]))
         }
-        if random.chance(10) && ledger.endUser != "alice" { settings.clock = random.pick([1, 1, 2, 3]) }
+        if random.chance(40) && ledger.endUser != "alice" { settings.clock = random.pick([1, 1, 1, 1, 2, 3]) }
         if random.chance(25) {
             var overrides: [String: ModelLedger.Override] = [:]
             if random.chance(50) { overrides["seats"] = .limit(Int64.random(in: 0...60, using: &random)) }
@@ -366,6 +377,7 @@ extension StepGenerator {
                         opensWithUse: quota.opensWithUse))
             }
             if random.chance(5) { overrides["none"] = .enabled(true) }
+            if random.chance(5) { overrides["unit"] = .limit(3) }
             settings.overrides = overrides
         }
         return settings

@@ -46,6 +46,12 @@ struct RandomRun {
         if last.allocation.count > 2 { met.insert("entry of several blocks") }
         if last.overageDelta > 0 { met.insert("overage by \(last.type)") }
         if last.type == "refund" && last.overageDelta < 0 { met.insert("refund of overage") }
+        let blocks = last.allocation.map { ledger.blocks[$0.block - 1] }
+        if last.type == "refund" && blocks.contains(where: { $0.source == "compensation" && $0.remaining > 0 }) {
+            met.insert("compensation")
+        }
+        if last.type == "expire" && last.effectiveAt != blocks.first?.expiresAt { met.insert("expiry of a hold") }
+        if ledger.entries.suffix(2).contains(where: { $0.type == "revoke" && $0.key == nil }) { met.insert("revocation of a hold") }
         if last.forfeited > 0 { met.insert("refund to a revoked block") }
         if last.isDeadline { met.insert("lapse") }
         if ledger.testClock != nil { met.insert("on a test clock") }

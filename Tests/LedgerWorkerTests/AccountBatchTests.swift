@@ -85,10 +85,10 @@ struct AccountBatchTests {
             let lanes = [try shop.lane(), try shop.lane()]
             let rounds = 30
             for round in 0..<rounds {
-                // Each batch holds two payments that the other holds too, in the opposite order.
+                // Alone, a command whose batch failed would be parked; two are held by both batches in opposite order.
+                let payments = round.isMultiple(of: 2) ? ["a\(round)"] : ["a\(round)", "b\(round)"]
                 let results = try await withThrowingTaskGroup(of: [CommandResult].self) { group in
                     for (number, lane) in lanes.enumerated() {
-                        let payments = ["a\(round)", "b\(round)"]
                         let items = try (number == 0 ? payments : payments.reversed()).map { payment in
                             try shop.item(
                                 "user_\(number)",
@@ -98,11 +98,11 @@ struct AccountBatchTests {
                     }
                     return try await group.reduce(into: []) { $0 += $1 }
                 }
-                #expect(results.count { $0.status == 201 && !$0.isReplay } == 2)
-                #expect(results.count { $0.isReplay } == (sameRequest ? 2 : 0))
-                #expect(results.count { $0.code == "payment_already_applied" } == (sameRequest ? 0 : 2))
+                #expect(results.count { $0.status == 201 && !$0.isReplay } == payments.count)
+                #expect(results.count { $0.isReplay } == (sameRequest ? payments.count : 0))
+                #expect(results.count { $0.code == "payment_already_applied" } == (sameRequest ? 0 : payments.count))
             }
-            #expect(try await shop.number("select sum(balance)::bigint from accounts") == Int64(rounds) * 20)
+            #expect(try await shop.number("select sum(balance)::bigint from accounts") == Int64(rounds) * 15)
             #expect(repetitions(lanes) > 0)
             try await shop.expectCleanBooks()
         }
