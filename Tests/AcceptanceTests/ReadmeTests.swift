@@ -75,7 +75,7 @@ extension Acceptance {
             let end = try #require(lines[start...].firstIndex(of: "```"))
             try lines[(start + 1)..<end].joined(separator: "\n").write(
                 to: folder.appending(path: "verify.py"), atomically: true, encoding: .utf8)
-            let binary = try quotastack()
+            let binary = try Installation.quotastack()
             for (name, text, status, words) in [
                 ("whole", whole, Int32(0), "2 accounts, 4 entries"), ("changed", changed, 1, "line 2"),
             ] {

@@ -129,13 +129,10 @@ struct EnvironmentReplay {
             $0.command.revision == traveller.commands.last?.command.revision
         }
         let arrival = traveller.arrivals.last
-        let instants = group.map(\.command.decidedAt) + (arrival.map { [$0.command.decidedAt] } ?? [])
-        if let due = nextOfTime(endUser), instants.min().map({ due < $0 }) ?? true {
-            try advance(endUser, to: due)
-            return .done
-        }
-        for (place, decided) in group.enumerated()
-        where arrival.map({ decided.command.decidedAt <= $0.command.decidedAt }) ?? true {
+        let due = nextOfTime(endUser)
+        // What comes next was decided by then.
+        let latest = min(arrival?.command.decidedAt ?? .latest, due ?? .latest)
+        for (place, decided) in group.enumerated() where decided.command.decidedAt <= latest {
             guard fits(decided, traveller) else { continue }
             if decided.isTransferDone { return .waits(decided.command.identifier) }
             travellers[endUser]?.commands.remove(at: traveller.commands.count - 1 - place)
@@ -146,10 +143,8 @@ struct EnvironmentReplay {
             }
             return .done
         }
-        if let arrival, nextOfTime(endUser).map({ $0 >= arrival.command.decidedAt }) ?? true {
-            return .waits(arrival.command.identifier)
-        }
-        if let due = nextOfTime(endUser) {
+        if let arrival, arrival.command.decidedAt <= due ?? .latest { return .waits(arrival.command.identifier) }
+        if let due {
             try advance(endUser, to: due)
             return .done
         }
@@ -358,4 +353,8 @@ struct EnvironmentReplay {
                     + "which no command and no time alone had made")
         }
     }
+}
+
+extension Instant {
+    fileprivate static let latest = Instant(microseconds: .max)
 }

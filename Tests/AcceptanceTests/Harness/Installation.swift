@@ -242,7 +242,7 @@ final class Installation: Sendable {
     // MARK: - Finding things
 
     /// `quotastack` as it was built with these tests.
-    private static func quotastack() throws -> String {
+    static func quotastack() throws -> String {
         if let path = variable("QUOTASTACK_TEST_BINARY") { return path }
         var bytes = [CChar](repeating: 0, count: Int(PATH_MAX))
         let count = readlink("/proc/self/exe", &bytes, bytes.count - 1)

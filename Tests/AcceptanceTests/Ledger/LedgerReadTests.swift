@@ -82,6 +82,8 @@ extension Acceptance {
         func explain() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 10)
+            try await client.sell("other", unitCost: 10)
+            try await client.grant("alice", 30, featureKeys: ["other"]).expect(201)
             try await client.grant("alice", 100, priority: 9).expect(201)
             let restricted = try await client.grant("alice", 40, priority: 1, featureKeys: ["api"]).expect(201)
             try await client.use("alice", "api", 2).expect(201)
@@ -90,8 +92,8 @@ extension Acceptance {
             let explained = try await client.get(
                 "/v1/ledger/explain", [("end_user_id", "alice"), ("feature_key", "api"), ("units", "7")]
             ).expect(200)
-            #expect(explained["balance"] == 110 && explained["version"] == 5)
-            #expect(try explained.items("blocks").map { $0[path: "remaining"]?.integer } == [20, 90])
+            #expect(explained["balance"] == 140 && explained["version"] == 6)
+            #expect(try explained.items("blocks").map { $0[path: "remaining"]?.integer } == [20, 90, 30])
             #expect(explained["blocks.0.id"] == restricted["block.id"])
             for block in try explained.items("blocks") {
                 let parts = try #require(block[path: "entries"]?.items)
@@ -113,11 +115,11 @@ extension Acceptance {
 
             // As it was after the reservation, before the last use.
             let entries = try await client.ledger("alice")
-            let then = try #require(entries[3][path: "recorded_at"]?.text)
+            let then = try #require(entries[4][path: "recorded_at"]?.text)
             let past = try await client.get(
                 "/v1/ledger/explain", [("end_user_id", "alice"), ("feature_key", "api"), ("units", "7"), ("at", then)]
             ).expect(200)
-            #expect(past["version"] == 4 && past["balance"] == 120 && past["entitlement.allowed"] == true)
+            #expect(past["version"] == 5 && past["balance"] == 150 && past["entitlement.allowed"] == true)
             #expect(try past.text("entitlement.note").contains("not kept"))
             try expectSums(past)
         }
