@@ -200,13 +200,13 @@ struct EnvironmentReplay {
             }
         }
         for (payment, count) in entries where count != 1 || payments[payment] == nil {
-            violations.add("I24: the payment \(payment) has \(count) entries in environment \(environment.number)")
+            violations.add("I11: the payment \(payment) has \(count) entries in environment \(environment.number)")
         }
         for (payment, paid) in payments {
             guard let first = firstTopUps[payment], entries[payment] == 1, first.command.status == 201,
                 owners[paid.account] == first.operation.endUser.id, first.command.response == paid.response
             else {
-                violations.add("I24: the payment \(payment) is not what its first top-up was answered")
+                violations.add("I11: the payment \(payment) is not what its first top-up was answered")
                 continue
             }
         }

@@ -59,8 +59,8 @@ struct OperationMix {
             .mutate(operation, node: node, isAsync: isAsync, isTwice: isTwice)
         }
         switch Int.random(in: 0..<1_000, using: &random) {
-        case ..<260: return one(use(endUser))
-        case ..<320:
+        case ..<220: return one(use(endUser))
+        case ..<280:
             let size = Int.random(in: 2...20, using: &random)
             return .batch((0..<size).map { _ in use(self.endUser(environment)) }, node: node, isTwice: isTwice)
         case ..<350:
