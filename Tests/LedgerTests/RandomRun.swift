@@ -51,7 +51,9 @@ struct RandomRun {
             met.insert("compensation")
         }
         if last.type == "expire" && last.effectiveAt != blocks.first?.expiresAt { met.insert("expiry of a hold") }
-        if ledger.entries.suffix(2).contains(where: { $0.type == "revoke" && $0.key == nil }) { met.insert("revocation of a hold") }
+        if ledger.entries.suffix(2).contains(where: { $0.type == "revoke" && $0.key == nil }) {
+            met.insert("revocation of a hold")
+        }
         if last.forfeited > 0 { met.insert("refund to a revoked block") }
         if last.isDeadline { met.insert("lapse") }
         if ledger.testClock != nil { met.insert("on a test clock") }

@@ -75,7 +75,10 @@ struct RandomRunTests {
             "progress": ["ok", "insufficient_credits", "reservation_not_active", "unknown_reservation"],
             "release": ["ok", "reservation_not_active"], "extend": ["ok", "reservation_not_active"],
             "cap": ["ok"], "uncap": ["ok", "unknown_spend_cap"], "create": ["ok"],
-            "set": ["ok", "unknown_end_user", "unknown_test_clock", "test_clock_conflict", "unknown_feature", "wrong_override"],
+            "set": [
+                "ok", "unknown_end_user", "unknown_test_clock", "test_clock_conflict", "unknown_feature",
+                "wrong_override",
+            ],
             "overage": ["by use", "by commit"],
         ]
         for (verb, outcomes) in expected {

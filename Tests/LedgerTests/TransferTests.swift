@@ -35,6 +35,20 @@ struct TransferTests {
             """)
     }
 
+    @Test("Credits that are restricted to features stay where they are")
+    func restricted() throws {
+        try ledger(
+            """
+            grant alice 30 p10 only api
+            grant alice 20
+            transfer alice bob 21 -> insufficient_credits 21 of 20
+            entries bob 0
+            transfer alice bob 20
+            balance alice 30
+            balance bob 20
+            """)
+    }
+
     @Test("What comes in settles what the receiver owes")
     func settles() throws {
         try ledger(
