@@ -245,9 +245,13 @@ struct OperationMix {
     }
 
     private mutating func reservationAction(_ endUser: EndUser, node: Int) -> Step? {
-        let reservations = things.reservations(endUser)
+        // Mostly of those whose time is not over.
+        let all = things.reservations(endUser)
+        let now = Instant.now
+        let open = all.filter { $0.deadline > now }
+        let reservations = random.chance(20) ? all : open
         guard !reservations.isEmpty else { return nil }
-        let reservation = random.chance(50) ? reservations[reservations.count - 1] : random.pick(reservations)
+        let reservation = random.pick(reservations)
         let number = Int(reservation.id.number)
         let operations = (0..<(random.chance(15) ? 2 : 1)).map { _ in
             let command: ModelCommand =

@@ -8,6 +8,8 @@ final class Things: Sendable {
     struct Reservation: Sendable {
         let id: PublicID
         let estimate: ModelDemand
+        /// When it ends by itself, unless it is extended.
+        let deadline: Instant
     }
 
     struct Charge: Sendable {
@@ -40,9 +42,11 @@ final class Things: Sendable {
             case .use(let use):
                 guard let id = body["id"]?.text.flatMap({ PublicID(.usage, parsing: $0) }) else { return }
                 Self.add(Charge(id: id, units: use.demand.total), to: &things.charges)
-            case .reserve(let use, _):
+            case .reserve(let use, let ttl):
                 guard let id = body["id"]?.text.flatMap({ PublicID(.reservation, parsing: $0) }) else { return }
-                Self.add(Reservation(id: id, estimate: use.demand), to: &things.reservations)
+                Self.add(
+                    Reservation(id: id, estimate: use.demand, deadline: Instant.now.adding(seconds: ttl)),
+                    to: &things.reservations)
             case .commit(let number, let demand, _), .progress(let number, let demand):
                 if case .commit = command { things.reservations.removeAll { $0.id.number == number } }
                 guard let id = body["entry"]?["id"]?.text.flatMap({ PublicID(.entry, parsing: $0) }) else { break }
