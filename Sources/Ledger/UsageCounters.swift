@@ -76,12 +76,6 @@ extension WindowCounter? {
     }
 }
 
-extension TimeWindow {
-    func contains(_ instant: Instant) -> Bool {
-        start <= instant && instant < end
-    }
-}
-
 // MARK: - Counting
 
 extension UsageCounters {

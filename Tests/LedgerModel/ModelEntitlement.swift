@@ -205,7 +205,7 @@ extension ModelLedger {
     }
 
     /// What was used of a feature in this month of UTC by prices whose tiers fill over it.
-    func filled(_ feature: String) -> [String: Int64] {
+    package func filled(_ feature: String) -> [String: Int64] {
         let (start, end) = ModelWindow.month.around(now, in: .utc)
         var sums: [String: Int64] = [:]
         for filling in fillings where filling.feature == feature && start <= filling.at && filling.at < end {

@@ -132,7 +132,13 @@ struct ProgressTests {
             use alice 2 calls -> ok 20
             progress alice r1 9 -> ok 21         # two more in the first tier
             use alice 1 calls -> ok 1
-            commit alice r1 10 -> ok 1
+            commit alice r1 15 -> ok 6
+            reserve alice 5 calls
+            commit alice r2 5 -> ok 5
+            grant bob 1000
+            reserve bob 8 calls
+            commit bob r1 9 -> ok 90
+            use bob 2 calls -> ok 11
             """)
     }
 

@@ -169,7 +169,7 @@ struct Twins {
         var comparison = Comparison(endUser: endUser)
         comparison.expect(Int(account.version), ledger.entries.count, "version")
         let written = draft.entries.suffix(max(0, Int(account.version) - count))
-        comparison.compare(written.map(\.plain), Array(ledger.entries[count...]))
+        comparison.compare(written.map(\.plain), Array(ledger.entries.dropFirst(count)))
         comparison.expect(account.balance.rawValue, ledger.balance, "balance")
         comparison.expect(account.reserved.rawValue, ledger.reserved, "reserved")
         comparison.expect(account.overage.rawValue, ledger.overage, "overage")
@@ -179,8 +179,8 @@ struct Twins {
         comparison.expect(account.dueAt, ledger.due, "next instant")
         comparison.expect(account.blocks.map { Int($0.number) }, ledger.burnOrder.map(\.number), "burn order")
         for reservation in draft.changedReservations.values {
-            let expected = ledger.reservations[Int(reservation.number) - 1]
-            comparison.expect(reservation.plain, expected, "reservation \(expected.number)")
+            let expected = ledger.reservations.first { $0.number == Int(reservation.number) }
+            comparison.expect(reservation.plain, expected, "reservation \(reservation.number)")
         }
         return comparison.problems
     }
@@ -242,6 +242,11 @@ private struct Comparison {
             expect(
                 [state.used, state.window.start.microseconds, state.window.end.microseconds],
                 [used, start.microseconds, end.microseconds], "quota of \(name)")
+        }
+        for name in ledger.catalogue.features.keys {
+            guard let key = FeatureKey(name) else { continue }
+            let used = account.counters.periodUsage(of: key, now: account.advancedTo).used
+            expect(used.filter { $0.value != 0 }, ledger.filled(name), "units of the month of \(name)")
         }
         for (cap, expected) in zip(account.settings.caps, ledger.caps) {
             let state = account.counters.state(of: cap, zone: catalogue.config.zone, now: account.advancedTo)
