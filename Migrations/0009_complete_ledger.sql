@@ -17,7 +17,10 @@ alter table blocks
     add column revoked_at timestamptz,
     add column currency text,
     add column external_payment_id text,
-    add constraint blocks_price_paid_in_range check (price_paid between 0 and 9007199254740991);
+    add constraint blocks_price_paid_in_range check (price_paid between 0 and 9007199254740991),
+    -- A refund opens a closed block again, and replicas must be told its features although they did not change: the log
+    -- repeats what stands in the row.
+    alter column feature_keys set storage main;
 
 -- `hold_blocks` and `hold_amounts` are null where an entry changes no hold. `refunds` is the sequence of the charge
 -- that a refund reverses, `details` canonical JSON of what few entries have.
@@ -36,10 +39,6 @@ alter table entries
 create index entries_reservation on entries (environment_id, account_id, reservation) where reservation is not null;
 create index entries_settling on entries (environment_id, account_id, sequence)
     where overage_delta < 0 or refunds is not null;
-
--- What has come in up to a past instant.
-create index entries_incoming on entries (environment_id, account_id, sequence) include (amount)
-    where amount > 0 and type in ('grant', 'adjust', 'transfer');
 
 -- What had been granted by then: the one sum of a past balance that no entry holds.
 create index entries_granting on entries (environment_id, account_id, sequence) include (amount)

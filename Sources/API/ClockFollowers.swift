@@ -31,7 +31,7 @@ struct ClockFollowers: Sendable {
             }
             let followed = await advance(page.map(\.endUserID), by: deadline)
             haveFollowed = haveFollowed && followed
-            guard page.count == Self.pageSize, followed || headers.respondsAsync else { return haveFollowed }
+            guard page.count == Self.pageSize else { return haveFollowed }
             last = page.last?.accountID
         }
     }

@@ -71,6 +71,7 @@ extension AccountDraft {
         for feature in grant.featureKeys where context.catalogue.activeFeature(feature) == nil {
             throw .unknownFeature(feature)
         }
+        guard account.blocks.count < Block.maximumOpen else { throw .tooMany(.blocks) }
         guard (try? account.balance + grant.credits) != nil,
             let lifetime = try? account.lifetimeGranted + grant.credits
         else { throw .amountOutOfRange(field: field) }

@@ -27,7 +27,7 @@ extension AccountDraft {
         let compensation = compensate(charges, expiresAt: expiresAt, reason: refund.reason, now: now)
 
         var entries: [Entry] = []
-        for charge in charges.reversed() where charge.refunded > 0 || charge.isOnly(of: charges) {
+        for charge in charges.reversed() where charge.refunded > 0 || charge.standsForAll(of: charges) {
             var cause = EntryCause(
                 featureKey: charge.entry.cause.featureKey,
                 units: entries.isEmpty ? refund.extent.units : nil, ruleID: charge.entry.cause.ruleID,
@@ -38,7 +38,7 @@ extension AccountDraft {
                 switch destination(of: portion, at: now) {
                 case .block(let number): allocations.add(portion.amount, to: number)
                 case .compensation(let features):
-                    guard let block = compensation[features] else { continue }
+                    guard let block = compensation[Set(features)] else { continue }
                     allocations.add(portion.amount, to: block.block.number)
                 case .nowhere: cause.details.forfeited += portion.amount
                 }
@@ -85,18 +85,18 @@ extension AccountDraft {
     /// Makes the compensation blocks of a refund: one for each restriction, the unrestricted first.
     private mutating func compensate(
         _ charges: [ChargeState], expiresAt: Instant?, reason: String?, now: Instant
-    ) -> [[FeatureKey]: GrantedBlock] {
+    ) -> [Set<FeatureKey>: GrantedBlock] {
         var order: [[FeatureKey]] = []
-        var sums: [[FeatureKey]: Int64] = [:]
+        var sums: [Set<FeatureKey>: Int64] = [:]
         for portion in charges.reversed().flatMap(\.portions) {
             guard case .compensation(let features) = destination(of: portion, at: now) else { continue }
-            if sums[features] == nil { order.append(features) }
-            sums[features, default: 0] += portion.amount
+            if sums[Set(features)] == nil { order.append(features) }
+            sums[Set(features), default: 0] += portion.amount
         }
-        var blocks: [[FeatureKey]: GrantedBlock] = [:]
+        var blocks: [Set<FeatureKey>: GrantedBlock] = [:]
         for features in order.filter(\.isEmpty) + order.filter({ !$0.isEmpty }) {
-            blocks[features] = newBlock(
-                Millicredits.zero.changed(by: sums[features] ?? 0), source: .compensation,
+            blocks[Set(features)] = newBlock(
+                Millicredits.zero.changed(by: sums[Set(features)] ?? 0), source: .compensation,
                 priority: BlockSource.compensation.defaultPriority, expiresAt: expiresAt, featureKeys: features,
                 reason: reason, metadata: nil, now: now)
         }
@@ -125,7 +125,8 @@ extension Refund.Extent {
             let all = charges.last?.units ?? 0
             let before = charges.reduce(0) { $0 + $1.unitsRefunded }
             guard units <= all - before else { throw .alreadyRefunded(refundable: refundable) }
-            // Shares are of the whole, so that parts which add up to all units add up to all credits.
+            // The last units take what is left, so that parts which add up to all units add up to all credits.
+            if before + units == all { return refundable }
             let taken = charges.reduce(Int128(0)) { $0 + Int128($1.taken) }
             let share = taken * Int128(before + units) / Int128(all) - taken * Int128(before) / Int128(all)
             guard share <= Int128(refundable) else { throw .alreadyRefunded(refundable: refundable) }
@@ -160,7 +161,7 @@ private struct ChargeState {
     /// What the refund under way reverses.
     var refunded: Int64 { overageRefunded + portions.reduce(0) { $0 + $1.amount } }
 
-    func isOnly(of charges: [ChargeState]) -> Bool {
+    func standsForAll(of charges: [ChargeState]) -> Bool {
         charges.allSatisfy { $0.refunded == 0 } && charges.last?.entry.sequence == entry.sequence
     }
 

@@ -167,16 +167,18 @@ extension AccountDraft {
             guard case .credits(let credits) = total else { return (0, [:]) }
             return (max(0, credits.rawValue - reservation.charged.rawValue), [:])
         }
-        guard let ruleID = reservation.ruleID,
-            let rule = context.catalogue.rule(id: ruleID, of: reservation.featureKey)
-        else {
+        guard let ruleID = reservation.ruleID else {
             guard case .units = measure else { throw .wrongMeasure(.unitsExpected) }
             return (0, [:])
+        }
+        guard let rule = context.catalogue.rule(id: ruleID, of: reservation.featureKey) else {
+            throw .featureNotPriced(reservation.featureKey)
         }
         let used = account.counters.periodUsage(of: reservation.featureKey, now: context.now)
         do throws(PricingFailure) {
             // By volume more units may cost less; what was charged on the way stays charged, and counts.
-            guard rule.price.isPeriodScoped, case .measured(let earlier, _) = reservation.watermark else {
+            guard rule.price.isPeriodScoped(for: attributes), case .measured(let earlier, _) = reservation.watermark
+            else {
                 let priced = try rule.price.priced(measure, attributes: attributes, used: used)
                 return (max(0, priced.cost.rawValue - reservation.charged.rawValue), priced.periodUnits)
             }
@@ -197,6 +199,8 @@ extension AccountDraft {
     private func charge(
         _ due: Int64, of reservation: Reservation, shortfall: Shortfall?, field: String, _ context: ActionContext
     ) throws(Refusal) -> Charge {
+        // What fills over a period is priced growth by growth, and all of it together is an amount as well.
+        guard reservation.charged.rawValue + due <= Millicredits.limit else { throw .amountOutOfRange(field: field) }
         let fromHold = reservation.holds.burned(due)
         let excess = due + fromHold.total
         let (others, missing) = account.burn(excess) { $0.isOpen(to: reservation.featureKey) }

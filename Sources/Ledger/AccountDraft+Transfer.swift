@@ -19,6 +19,7 @@ extension AccountDraft {
         guard sameClock else { return .refused(.differentClocks) }
         receiver.advance(to: now)
         let credits = transfer.credits.rawValue
+        guard receiver.account.blocks.count < Block.maximumOpen else { return .refused(.tooMany(.blocks)) }
         guard (try? receiver.account.balance + transfer.credits) != nil,
             let lifetime = try? receiver.account.lifetimeGranted + transfer.credits
         else { return .refused(.amountOutOfRange(field: "credits")) }

@@ -163,7 +163,8 @@ extension Account {
 
     /// The account's present: what its test clock shows, else the real time; never before anything that has happened to it.
     package func present(clock: Instant, catalogue: Catalogue) -> Instant {
-        let shown = settings.testClock.flatMap { catalogue.testClocks[$0] } ?? clock
+        // Who lives by a clock never falls back to the real time, whatever is known of that clock.
+        let shown = settings.testClock.map { catalogue.testClocks[$0] ?? advancedTo } ?? clock
         return max(shown, advancedTo)
     }
 

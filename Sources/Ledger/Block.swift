@@ -14,6 +14,9 @@ package enum BlockSource: String, Sendable, CaseIterable {
 ///
 /// This is the part that decisions read; what a grant also recorded (source, reason, metadata) is in `GrantedBlock`.
 package struct Block: Hashable, Sendable {
+    /// How many an account may have at a time with something remaining.
+    package static let maximumOpen = 10_000
+
     /// 1, 2, 3, … in the order in which the account got its blocks.
     package let number: Int32
     package let original: Millicredits

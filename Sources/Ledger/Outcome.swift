@@ -57,7 +57,7 @@ package struct ReservationChange: Hashable, Sendable {
     package let entry: Entry?
 }
 
-/// Why an action was refused. A refusal changes nothing; the order of the cases is the order of precedence.
+/// Why an action was refused. A refusal changes nothing. The cases stand roughly in the order of precedence.
 package enum Refusal: Error, Hashable, Sendable {
     case occurredTooLongAgo(Instant, now: Instant)
     case occursInTheFuture(Instant, now: Instant)
@@ -94,14 +94,14 @@ package enum Refusal: Error, Hashable, Sendable {
 
     /// What an account can have only so many of.
     package enum TooMany: String, Hashable, Sendable {
-        case spendCaps, reservations, overrides
+        case spendCaps, reservations, overrides, blocks
     }
 
     package enum WrongMeasure: Hashable, Sendable {
         case unitsExpected
         case quantitiesExpected
         case unknownDimension(String)
-        /// A reservation made in credits is committed in credits.
+        /// Progress that began in credits goes on in credits.
         case creditsExpected
     }
 }

@@ -32,7 +32,7 @@ package struct Reservation: Hashable, Sendable {
     package let featureKey: FeatureKey
     /// What the job was estimated at.
     package let estimate: Demand
-    /// The rule version that prices it to the end; nil for one made in credits, or when no rule prices the feature.
+    /// The rule version that prices it to the end; nil when no rule prices the feature.
     package let ruleID: PublicID?
     /// The cost of the estimate: what was to be held, and the step by which progress makes the hold grow.
     package let estimatedCost: Millicredits

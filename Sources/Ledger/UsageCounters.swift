@@ -45,7 +45,7 @@ extension UsageCounters {
         switch quota.anchor {
         case .calendar:
             let window = quota.window.calendarWindow(containing: now, in: zone)
-            return QuotaState(quota: quota, used: counter.used(in: window), window: window)
+            return QuotaState(quota: quota, used: counter.used(in: window, now: now), window: window)
         case .firstUse:
             if let counter, counter.window.contains(now) {
                 return QuotaState(quota: quota, used: counter.used, window: counter.window)
@@ -57,21 +57,22 @@ extension UsageCounters {
     /// A spend cap as it stands at an instant.
     package func state(of cap: SpendCap, zone: ZoneRules, now: Instant) -> SpendCapState {
         let window = cap.window.calendarWindow(containing: now, in: zone)
-        return SpendCapState(cap: cap, spent: caps[cap.number].used(in: window), window: window)
+        return SpendCapState(cap: cap, spent: caps[cap.number].used(in: window, now: now), window: window)
     }
 
     /// What of a feature was used in the period of an instant: the calendar month in UTC.
     package func periodUsage(of feature: FeatureKey, now: Instant) -> PeriodUsage {
         guard let dimensions = periods[feature] else { return PeriodUsage(used: [:]) }
         let month = WindowLength.month.calendarWindow(containing: now, in: .utc)
-        return PeriodUsage(used: dimensions.mapValues { Optional($0).used(in: month) })
+        return PeriodUsage(used: dimensions.mapValues { Optional($0).used(in: month, now: now) })
     }
 }
 
 extension WindowCounter? {
-    /// What was counted in exactly that window.
-    fileprivate func used(in window: TimeWindow) -> Int64 {
-        guard let self, self.window.start == window.start else { return 0 }
+    /// What was counted in the window that began with that one, while it lasts: where a quota's or a cap's windows change,
+    /// counting begins anew unless both began together.
+    fileprivate func used(in window: TimeWindow, now: Instant) -> Int64 {
+        guard let self, self.window.start == window.start, now < self.window.end else { return 0 }
         return self.used
     }
 }
@@ -108,7 +109,7 @@ extension UsageCounters {
         guard !units.isEmpty else { return }
         let month = WindowLength.month.calendarWindow(containing: now, in: .utc)
         for (dimension, count) in units where count > 0 {
-            let used = (periods[feature]?[dimension]).used(in: month)
+            let used = (periods[feature]?[dimension]).used(in: month, now: now)
             periods[feature, default: [:]][dimension] = WindowCounter(window: month, used: Self.sum(used, count))
         }
     }

@@ -85,13 +85,14 @@ extension PostgresError {
     }
 
     /// Whether the same transaction may go well the next time: everything but the server's verdict on its contents.
-    /// Classes 08, 53, 57 and 58 are connections, resources, operators and the system beneath.
+    /// Classes 08, 53, 57 and 58 are connections, resources, operators and the system beneath; 25P03 is a worker that was
+    /// away for too long.
     fileprivate var isNoFaultOfTheTransaction: Bool {
         guard let sqlState else {
             if case .decoding = kind { return false }
             if case .invalidRequest = kind { return false }
             return true
         }
-        return isRace || ["08", "53", "57", "58"].contains(sqlState.prefix(2))
+        return isRace || sqlState == "25P03" || ["08", "53", "57", "58"].contains(sqlState.prefix(2))
     }
 }

@@ -1,5 +1,3 @@
-package import Credits
-
 /// What is said of one feature for one end user.
 package enum FeatureGrant: Hashable, Sendable {
     /// The feature is there, or is denied.
@@ -8,15 +6,4 @@ package enum FeatureGrant: Hashable, Sendable {
     case limit(Int64)
     /// The quota of a metered feature, in the place of the feature's own.
     case quota(Quota)
-}
-
-/// A grant, and the feature that it is about.
-package struct FeatureOverride: Hashable, Sendable {
-    package let featureKey: FeatureKey
-    package let grant: FeatureGrant
-
-    package init(featureKey: FeatureKey, grant: FeatureGrant) {
-        self.featureKey = featureKey
-        self.grant = grant
-    }
 }

@@ -46,12 +46,9 @@ package struct Price: Hashable, Sendable {
         choice = .rows(rows)
     }
 
-    /// Whether the cost of any event depends on the units of the period before it.
-    package var isPeriodScoped: Bool {
-        switch choice {
-        case .always(let terms): terms.isPeriodScoped
-        case .rows(let rows): rows.contains { $0.terms.isPeriodScoped }
-        }
+    /// Whether the cost of an event with these attributes depends on the units of the period before it.
+    package func isPeriodScoped(for attributes: Attributes) -> Bool {
+        terms(for: attributes)?.isPeriodScoped ?? false
     }
 
     /// The terms for an event with these attributes; nil when no row matches.

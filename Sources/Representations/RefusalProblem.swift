@@ -53,6 +53,9 @@ extension Problem {
             )
         case .tooMany(.reservations):
             self.init(.conflict, "The end user has too many active reservations. Commit or release some first.")
+        case .tooMany(.blocks):
+            self.init(
+                .conflict, "The end user has \(Block.maximumOpen) blocks of credits, which is the most there may be.")
         case .tooMany(.overrides):
             self.init(
                 .conflict, "That are too many feature overrides for one end user.",

@@ -169,8 +169,8 @@ package final class Scheduler: Service {
             Failpoint.schedulerAfterPublish.hit()
             for account in accepted { stillDue[account.accountID] = Sent(dueAt: account.dueAt, at: now) }
             sentAccounts.increment(by: Int64(accepted.count))
-            // A queue that is full or gone gets what it lacks in the next round.
-            guard accepted.count == waiting.count, let end = page.end else {
+            // A queue that is full or gone gets what it lacks in the next round, and does not hold up the others.
+            guard accepted.count == waiting.count || publisher.state == .connected, let end = page.end else {
                 sent = stillDue
                 return pause(until: page.nextDueAt, from: page.now)
             }

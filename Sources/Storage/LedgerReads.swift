@@ -85,8 +85,9 @@ package enum LedgerReads {
 
     private static let blockFoldsStatement = PostgresStatement(
         """
-        select \(GrantedBlock.columns(of: "b")), f.type, f.amount::bigint, f.held::bigint, f.entries, f.first,
-            f.last
+        select \(GrantedBlock.columns(of: "b")), f.type,
+            greatest(-9223372036854775807, least(f.amount, 9223372036854775807))::bigint,
+            greatest(-9223372036854775807, least(f.held, 9223372036854775807))::bigint, f.entries, f.first, f.last
         from (
             select p.block, p.type, sum(p.amount) as amount, sum(p.held) as held, count(distinct p.sequence) as entries,
                 min(p.sequence) as first, max(p.sequence) as last
@@ -178,10 +179,9 @@ package enum LedgerReads {
     /// What one end user has used, by when it occurred. A reservation's commits tell how far it has come; each counts what
     /// it added.
     ///
-    /// - Parameter timeZone: Whose days; nil for UTC.
     package static func usageTotals(
         environmentID: EnvironmentID, accountID: AccountID, featureKey: FeatureKey?, from: Instant?, to: Instant?,
-        groupBy grouping: UsageGrouping?, timeZone: String?, on connection: PostgresConnection
+        groupBy grouping: UsageGrouping?, on connection: PostgresConnection
     ) async throws -> [UsageTotal] {
         let result = try await connection.run(
             PostgresQuery(
@@ -190,7 +190,6 @@ package enum LedgerReads {
                     .int32(environmentID.rawValue), .int64(accountID.rawValue), .optional(featureKey?.rawValue),
                     .optionalTimestamp(microseconds: from?.microseconds),
                     .optionalTimestamp(microseconds: to?.microseconds), .optional(grouping?.rawValue),
-                    .text(timeZone ?? "UTC"),
                 ]))
         return try result.map { row in
             UsageTotal(
@@ -203,26 +202,29 @@ package enum LedgerReads {
         select t.day, t.feature, count(*), least(coalesce(sum(t.units), 0), 9223372036854775807)::bigint,
             least(coalesce(sum(t.cost), 0), 9223372036854775807)::bigint
         from (
-            select case when $6::text = 'day' then to_char(e.effective_at at time zone $7::text, 'YYYY-MM-DD') end as day,
-                case when $6::text = 'feature' then e.feature_key end as feature, -e.amount as cost,
-                u.units - coalesce((
-                    select max(v.units)
-                    from entries p
-                    cross join lateral (
-                        select coalesce(p.units, (
-                            select sum(q.value::numeric) from json_each_text(p.details::json -> 'quantities') q), 0)
-                    ) v (units)
-                    where p.environment_id = $1 and p.account_id = $2 and p.reservation = e.reservation
-                        and p.type = 'commit' and p.sequence < e.sequence), 0) as units
-            from entries e
-            cross join lateral (
-                select coalesce(e.units, (
-                    select sum(q.value::numeric) from json_each_text(e.details::json -> 'quantities') q), 0)
-            ) u (units)
-            where e.environment_id = $1 and e.account_id = $2 and e.type in ('use', 'commit')
-                and ($3::text is null or e.feature_key = $3)
-                and ($4::timestamptz is null or e.effective_at >= $4)
-                and ($5::timestamptz is null or e.effective_at < $5)
+            select
+                case when $6::text = 'day' then to_char(
+                    c.effective_at at time zone 'UTC' + make_interval(
+                        secs => coalesce(z.zone_offsets[width_bucket(c.effective_at, z.zone_starts) + 1], 0)),
+                    'YYYY-MM-DD') end as day,
+                case when $6::text = 'feature' then c.feature_key end as feature, c.cost, c.units
+            from (
+                select e.effective_at, e.feature_key, -e.amount as cost,
+                    u.units - case when e.reservation is null then 0 else coalesce(
+                        max(u.units) over (
+                            partition by e.reservation order by e.sequence
+                            rows between unbounded preceding and 1 preceding), 0) end as units
+                from entries e
+                cross join lateral (
+                    select coalesce(e.units, (
+                        select sum(q.value::numeric) from json_each_text(e.details::json -> 'quantities') q), 0)
+                ) u (units)
+                where e.environment_id = $1 and e.account_id = $2 and e.type in ('use', 'commit')
+                    and ($3::text is null or e.feature_key = $3)
+            ) c
+            join environments z on z.environment_id = $1
+            where ($4::timestamptz is null or c.effective_at >= $4)
+                and ($5::timestamptz is null or c.effective_at < $5)
         ) t
         group by t.day, t.feature
         order by t.day, t.feature

@@ -174,6 +174,7 @@ extension ModelLedger {
             let all = charge.last.map { $0.units ?? ModelDemand.quantities($0.quantities).total } ?? 0
             let before = earlier.reduce(Int128(0)) { $0 + Int128($1.units ?? 0) }
             guard before + Int128(units) <= Int128(all) else { throw refused }
+            if before + Int128(units) == Int128(all) { return left }
             let upTo = Int128(taken) * (before + Int128(units)) / Int128(all)
             let credits = Int64(upTo - Int128(taken) * before / Int128(all))
             guard credits <= left else { throw refused }

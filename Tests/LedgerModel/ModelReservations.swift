@@ -65,7 +65,9 @@ extension ModelLedger {
         let grown = try price.charge(growth, attributes: [:], used: used)
         let rest = try price.charge(price.part(total, ofPeriod: false), attributes: [:], used: used)
         let ofPeriod = (periodCosts[reservation.number] ?? 0) + grown.cost
-        return (max(0, ofPeriod + rest.cost - reservation.charged), ofPeriod, grown.filled)
+        let due = max(0, ofPeriod + rest.cost - reservation.charged)
+        if due > Self.largestAmount - reservation.charged { throw Refusal("amount_out_of_range") }
+        return (due, ofPeriod, grown.filled)
     }
 
     package mutating func commit(

@@ -173,4 +173,18 @@ struct ProgressTests {
             commit alice r2 20 -> ok 10
             """)
     }
+
+    @Test("All that a job is charged is an amount, also where each of its steps is")
+    func range() throws {
+        try ledger(
+            """
+            create alice policy allow
+            price calls period *@6000000000000000
+            reserve alice 1 calls
+            progress alice r1 1 -> ok 6000000000000000
+            refund alice e2
+            progress alice r1 2 -> amount_out_of_range
+            reservation alice r1 active charged 6000000000000000 watermark 1
+            """)
+    }
 }

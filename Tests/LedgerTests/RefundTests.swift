@@ -36,6 +36,19 @@ struct RefundTests {
             """)
     }
 
+    @Test("The last units give back whatever is left")
+    func lastUnits() throws {
+        try ledger(
+            """
+            grant alice 100
+            use alice 10
+            refund alice e2 credits 5
+            refund alice e2 units 4 -> ok 4
+            refund alice e2 units 6 -> ok 1
+            balance alice 100
+            """)
+    }
+
     @Test("By units, shares of the whole are given back, rounded so that all units give back all credits")
     func units() throws {
         try ledger(

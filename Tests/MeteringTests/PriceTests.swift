@@ -29,7 +29,7 @@ struct PriceTests {
             used: PeriodUsage(used: ["input": 8, "calls": 1_000, "": 1_000]))
         #expect(event.cost.rawValue == 6)
         #expect(event.periodUnits == ["input": 5, "output": 5])
-        #expect(price.isPeriodScoped)
+        #expect(price.isPeriodScoped(for: .none))
     }
 
     @Test("An event that does not fit the price is refused for what does not fit")

@@ -89,7 +89,7 @@ struct PricingModelTests {
         let event = try price.priced(.units(units), attributes: .none, used: PeriodUsage(used: ["": used]))
         #expect(event.cost.rawValue == cost)
         #expect(event.periodUnits == ["": units])
-        #expect(price.isPeriodScoped)
+        #expect(price.isPeriodScoped(for: .none))
     }
 
     @Test("The flat fee of a tier is charged to the event of the period that enters it")
@@ -117,7 +117,7 @@ struct PricingModelTests {
                 .units(12_000), attributes: .none, used: PeriodUsage(used: ["": 1_000_000]))
             #expect(event.cost.rawValue == (try model.cost(12_000)))
             #expect(event.periodUnits.isEmpty)
-            #expect(!price.isPeriodScoped)
+            #expect(!price.isPeriodScoped(for: .none))
         }
     }
 

@@ -111,7 +111,7 @@ struct RandomBooksTests {
         let charges = known.entries.filter { $0.type == .use || $0.type == .commit }
         let totals = try await LedgerReads.usageTotals(
             environmentID: books.environmentID, accountID: known.account.id, featureKey: nil, from: nil, to: nil,
-            groupBy: .feature, timeZone: nil, on: books.connection)
+            groupBy: .feature, on: books.connection)
         #expect(totals.reduce(0) { $0 + $1.cost } == charges.reduce(0) { $0 - $1.amount })
         for total in totals {
             let own = charges.filter { $0.cause.featureKey == total.featureKey }

@@ -182,7 +182,7 @@ struct RowLevelSecurityTests {
             { number, connection in
                 try await LedgerReads.usageTotals(
                     environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), featureKey: nil,
-                    from: nil, to: nil, groupBy: nil, timeZone: nil, on: connection
+                    from: nil, to: nil, groupBy: nil, on: connection
                 ).count
             }
         ),

@@ -83,7 +83,7 @@ ssl_cert_file = '$servers/postgres/server.pem'
 ssl_key_file = '$servers/postgres/server.key'
 shared_buffers = $(quarter_of_memory_up_to 256)MB
 max_wal_size = 2GB
-max_connections = 300
+max_connections = 600
 max_replication_slots = 64
 max_wal_senders = 64
 SETTINGS

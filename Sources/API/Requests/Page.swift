@@ -71,9 +71,9 @@ struct CatalogueCursor<Key: Sendable>: Sendable {
 
     init?(_ parts: [JSONValue], _ parse: (String) -> Key?) {
         guard parts.count == 2, case .integer(let microseconds) = parts[0], case .string(let text) = parts[1],
-            let key = parse(text)
+            let key = parse(text), let instant = Instant(cursor: microseconds)
         else { return nil }
-        createdAt = Instant(microseconds: microseconds)
+        createdAt = instant
         self.key = key
     }
 }
@@ -91,5 +91,13 @@ extension Bits128 {
             return nil
         }
         self = id.bits
+    }
+}
+
+extension Instant {
+    /// An instant of a cursor; nil beyond those that the database can hold, which no cursor of ours names.
+    init?(cursor microseconds: Int64) {
+        guard (-62_135_596_800_000_000...9_000_000_000_000_000_000).contains(microseconds) else { return nil }
+        self.init(microseconds: microseconds)
     }
 }

@@ -190,7 +190,10 @@ extension AccountReads.BlockCursor {
             case .bool(let isPaid) = parts[3], case .integer(let number) = parts[4]
         else { return nil }
         var expiresAt: Instant?
-        if case .integer(let microseconds) = parts[2] { expiresAt = Instant(microseconds: microseconds) }
+        if case .integer(let microseconds) = parts[2] {
+            guard let instant = Instant(cursor: microseconds) else { return nil }
+            expiresAt = instant
+        }
         guard let priority = Int16(exactly: priority), let number = Int32(exactly: number) else { return nil }
         self.init(open: open, priority: priority, expiresAt: expiresAt, isPaid: isPaid, number: number)
     }

@@ -96,20 +96,33 @@ struct EntitlementRoutes: Sendable {
             .sorted { $0.key < $1.key }
         return .json(
             page.json(Array(features.prefix(page.limit + 1)), cursor: { [.string($0.key.rawValue)] }) { json, feature in
-                let measures: [Measure] = [.units(1), .quantities([:])]
-                for measure in measures {
-                    let check = Check(
-                        endUserID: endUserID,
-                        request: EntitlementRequest(feature: feature.key, demand: .measured(measure, .none)))
-                    var item = JSONWriter()
-                    item.beginObject()
-                    item.member("type", feature.type.rawValue)
-                    guard (try? write(check, caller, into: &item)) != nil else { continue }
-                    item.endObject()
-                    json.raw(item.bytes)
-                    break
-                }
+                json.raw(entitlement(of: feature, endUserID, caller))
             })
+    }
+
+    /// The answer for one unit of a feature, or why there is none.
+    private func entitlement(of feature: Feature, _ endUserID: EndUserID, _ caller: Caller) -> [UInt8] {
+        var refused: Problem?
+        for measure in [Measure.units(1), .quantities([:])] {
+            let request = EntitlementRequest(feature: feature.key, demand: .measured(measure, .none))
+            var item = JSONWriter()
+            item.beginObject()
+            item.member("type", feature.type.rawValue)
+            do throws(Problem) {
+                try write(Check(endUserID: endUserID, request: request), caller, into: &item)
+                item.endObject()
+                return item.bytes
+            } catch {
+                refused = refused ?? error
+            }
+        }
+        var item = JSONWriter()
+        item.beginObject()
+        item.member("type", feature.type.rawValue)
+        item.member("feature_key", feature.key.rawValue)
+        if let refused { item.object("error") { refused.write(into: &$0) } }
+        item.endObject()
+        return item.bytes
     }
 
     /// Writes the members of the answer to a check; nothing when it throws.

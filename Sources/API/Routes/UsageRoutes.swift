@@ -55,7 +55,7 @@ struct UsageRoutes: Sendable {
         let totals = try await site.reads.read(of: caller.environmentID) { connection in
             try await LedgerReads.usageTotals(
                 environmentID: caller.environmentID, accountID: account.id, featureKey: feature, from: from, to: to,
-                groupBy: grouping, timeZone: caller.config.timeZone, on: connection)
+                groupBy: grouping, on: connection)
         }
         var json = JSONWriter()
         json.beginObject()
