@@ -27,6 +27,10 @@ extension JSONReader {
         var models: [String: PricingModel] = [:]
         return named("dimensions", count: 1...PriceLimit.dimensions) { dimensions in
             for name in dimensions.names { models[name] = dimensions.object(name) { $0.pricingModel() } }
+            if models.values.contains(where: \.isPeriodScoped), models.values.contains(where: \.isVolume) {
+                // What a job was charged on the way could not be told from what it owes.
+                dimensions.reportObject("cannot have volume beside tiers of scope period")
+            }
             return .dimensions(models)
         }
     }

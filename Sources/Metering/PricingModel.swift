@@ -37,6 +37,11 @@ package enum PricingModel: Hashable, Sendable {
     /// All units at the unit cost of the tier that their number falls in, plus its flat fee.
     case volume([Tier])
 
+    /// Whether more units may cost less.
+    var isVolume: Bool {
+        if case .volume = self { true } else { false }
+    }
+
     /// Whether the cost of an event depends on the units of the period before it.
     package var isPeriodScoped: Bool {
         if case .graduated(_, .period) = self { return true }

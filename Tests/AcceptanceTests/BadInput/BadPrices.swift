@@ -18,6 +18,10 @@ extension BadRequests {
                 at: "/tiers/1/up_to"),
             .rule(#""model":"volume","scope":"period","tiers":[{"up_to":null,"unit_cost":1}]"#, at: "/scope"),
             .rule(
+                #""dimensions":{"a":{"model":"volume","tiers":[{"up_to":null,"unit_cost":1}]},"#
+                    + #""b":{"model":"graduated","scope":"period","tiers":[{"up_to":null,"unit_cost":1}]}}"#,
+                at: "/dimensions"),
+            .rule(
                 #""model":"volume","tiers":[{"up_to":null,"unit_cost":1,"fee":1}]"#, "unknown_field", at: "/tiers/0/fee"
             ),
             .rule(#""dimensions":{}"#, at: "/dimensions"),
