@@ -151,9 +151,12 @@ struct QuotaTests {
             quota alice mails 5
             at 2026-04-12T23:59:00Z
             reserve alice 5 mails ttl 3600
+            reserve alice 0 mails ttl 3600
             at 2026-04-13
-            commit alice r4 5
-            quota alice mails 0
+            use alice 3 mails
+            release alice r4
+            commit alice r5 9
+            quota alice mails 3
             """)
     }
 

@@ -305,6 +305,11 @@ extension StepGenerator {
 extension StepGenerator {
     private mutating func reservation(_ ledger: ModelLedger) -> ModelCommand.Use {
         var use = use(ledger, isNow: true)
+        if random.chance(40) {
+            use = ModelCommand.Use(
+                feature: random.pick(["mails", "calls", "jobs", "month", "chat"]), demand: use.demand)
+            use.demand = demand(use, ledger)
+        }
         if random.chance(15) {
             let spendable = min(ledger.spendable(use.feature), ModelLedger.largestAmount - 1)
             use.demand = .credits(

@@ -72,7 +72,7 @@ struct RandomRunTests {
             "transfer": ["ok", "insufficient_credits", "amount_out_of_range", "different_clocks"],
             "reserve": ["ok", "quota_exceeded", "spend_cap_reached", "insufficient_credits", "feature_not_priced"],
             "commit": ["ok", "insufficient_credits", "reservation_not_active", "unknown_reservation"],
-            "progress": ["ok", "insufficient_credits", "reservation_not_active", "unknown_reservation"],
+            "progress": ["ok", "insufficient_credits", "reservation_not_active"],
             "release": ["ok", "reservation_not_active"], "extend": ["ok", "reservation_not_active"],
             "cap": ["ok"], "uncap": ["ok", "unknown_spend_cap"], "create": ["ok"],
             "set": [

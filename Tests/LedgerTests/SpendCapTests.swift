@@ -85,6 +85,12 @@ struct SpendCapTests {
             spent alice 1 75
             use alice 0
             use alice 1 -> spend_cap_reached
+            at 2026-04-12T23:59:00Z
+            reserve alice 0
+            at 2026-04-13
+            use alice 20
+            commit alice r4 5
+            spent alice 1 20
             """)
     }
 
