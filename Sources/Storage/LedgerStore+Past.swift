@@ -87,9 +87,9 @@ extension LedgerStore {
             from (\(chargeKeys)) as c group by environment_id, account_id
         ) as n
         join entries e on e.environment_id = n.environment_id and e.account_id = n.account_id and e.sequence > n.first
-        where e.overage_delta < 0
-            or (e.environment_id, e.account_id, e.refunds) in (
-                select environment_id, account_id, sequence from (\(chargeKeys)) as r)
+        where (e.overage_delta < 0 or e.refunds is not null)
+            and (e.overage_delta < 0 or (e.environment_id, e.account_id, e.refunds) in (
+                select environment_id, account_id, sequence from (\(chargeKeys)) as r))
         """)
 
     /// The blocks that the charges took from, and those that are named by number.

@@ -161,14 +161,19 @@ struct PriceJSONTests {
                 .package(size: Millicredits.limit, cost: .zero), .graduated(tiers, scope: .event),
                 .graduated(tiers, scope: .period), .volume(tiers),
             ]
-            let dimensions = Dictionary(uniqueKeysWithValues: models.enumerated().map { ("d\($0)", $1) })
+            // Tiers over a period do not go with volume.
+            let (dimensions, others) = (named(models.dropLast()), named(models.filter { !$0.isPeriodScoped }))
             let match = Attributes(["m": .string("\"é😀\u{1}"), "n": .integer(.min), "b": .boolean(true)])
             return models.map { Price($0) } + [
-                Price(dimensions: dimensions),
+                Price(dimensions: dimensions), Price(dimensions: others),
                 Price(
                     rows: models.map { Price.Row(match: match, terms: .model($0)) }
                         + [Price.Row(match: .none, terms: .dimensions(dimensions))]),
             ]
         }
+    }
+
+    private static func named(_ models: [PricingModel]) -> [String: PricingModel] {
+        Dictionary(uniqueKeysWithValues: models.enumerated().map { ("d\($0)", $1) })
     }
 }
