@@ -176,7 +176,7 @@ struct StepPlayer {
     }
 
     mutating func compareAll() throws -> [String] {
-        try StepGenerator.endUsers.flatMap { try twins.compareAll(of: $0) }
+        try StepGenerator.endUsers.flatMap { try twins.compareAll(of: $0) + twins.audit($0) }
     }
 
     /// What the model says, and what differs.

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @Suite("Queue, crashes and lag change nothing in the books")
@@ -5,7 +6,8 @@ struct SimulationTests {
     @Test("Every wish has one effect, the books are those of a run without faults, and checks agree with debits")
     func simulation() throws {
         var counts: [String: Int] = [:]
-        for seed in 1...UInt64(6) {
+        let commands = getenv("QUOTASTACK_TEST_COMMANDS").flatMap { UInt64(String(cString: $0)) } ?? 60_000
+        for seed in 1...max(6, commands / 10_000) {
             var simulation = try Simulation(seed: seed, commandsPerEndUser: 40)
             try simulation.run()
             #expect(simulation.problems.isEmpty, "seed \(seed): \(simulation.problems.joined(separator: "\n"))")

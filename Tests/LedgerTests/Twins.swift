@@ -185,6 +185,16 @@ struct Twins {
         return comparison.problems
     }
 
+    /// Holds the whole books of an end user against the audit that installations run.
+    func audit(_ endUser: String) throws -> [String] {
+        let participant = try core.participant(endUser)
+        let blocks = participant.blocks.map(\.block)
+        var audit = AccountAudit(account: participant.draft.account, blocks: blocks)
+        for entry in participant.entries { audit.take(entry) }
+        audit.finish(account: participant.draft.account, blocks: blocks)
+        return audit.violation.map { ["\($0)"] } ?? []
+    }
+
     /// Compares all that there is of an end user, and audits the entries since the last time.
     mutating func compareAll(of endUser: String) throws -> [String] {
         let (ledger, participant) = (model.ledger(endUser), try core.participant(endUser))
