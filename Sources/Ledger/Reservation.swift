@@ -40,7 +40,8 @@ package struct Reservation: Hashable, Sendable {
     /// What is held of each block now, in burn order; nothing after a final state.
     package internal(set) var holds: [Allocation]
     /// What the estimate cost beyond what there was to hold; it becomes overage only when it is charged.
-    package internal(set) var uncovered: Millicredits
+    /// What the estimate cost beyond what there was to hold; it becomes overage only when it is charged.
+    package let uncovered: Millicredits
     /// The highest progress that was reported, in the estimate's measure; nil before the first.
     package internal(set) var watermark: Demand?
     /// What it has been charged so far.
