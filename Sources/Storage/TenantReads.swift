@@ -25,11 +25,14 @@ package final class TenantReads: Sendable {
         of environmentID: EnvironmentID, _ body: @Sendable (PostgresConnection) async throws -> Value
     ) async throws -> Value {
         try await pool.withConnection { connection in
-            // Local to the transaction: the next borrower of the connection begins with nothing.
+            // Local to the transaction: the next borrower of the connection begins with nothing. What takes longer than a
+            // caller waits must not go on behind his back.
             _ = try await connection.run([
                 PostgresQuery("begin read only"),
                 PostgresQuery(
-                    "select set_config('quotastack.environment', $1, true)", [.text("\(environmentID.rawValue)")]),
+                    """
+                    select set_config('quotastack.environment', $1, true), set_config('statement_timeout', '20s', true)
+                    """, [.text("\(environmentID.rawValue)")]),
             ])
             let value = try await body(connection)
             _ = try await connection.run(PostgresQuery("commit"))
