@@ -11,32 +11,87 @@ let settings: [SwiftSetting] = [
 ]
 
 /// Failpoints are part of debug builds, and of a release build that is made for a torture run.
-let failpointSettings: [SwiftSetting] =
-    settings + [
-        Context.environment["QUOTASTACK_FAILPOINTS"] == nil
-            ? .define("FAILPOINTS", .when(configuration: .debug)) : .define("FAILPOINTS")
-    ]
+let failpoints: SwiftSetting =
+    Context.environment["QUOTASTACK_FAILPOINTS"] == nil
+    ? .define("FAILPOINTS", .when(configuration: .debug)) : .define("FAILPOINTS")
 
-let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
-let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
-let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
-let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
-let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
-let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
-let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
-let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
-let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
-let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
+/// The layers of Sources, from the bottom up. A module imports modules of its own layer and of those before it:
+/// `TidyTests` holds that, and Sources/README.md explains it.
+enum Layer: String {
+    /// Clients over C libraries: one thread owns one C handle.
+    case drivers = "Drivers"
+    /// Values in, values out: no input or output, no clock, no randomness.
+    case core = "Core"
+    /// The database, the broker and the process's surroundings.
+    case adapters = "Adapters"
+    /// The work that a process of an installation does.
+    case roles = "Roles"
+    /// The executables.
+    case programs = "Programs"
+    /// Programs and libraries beside an installation: they load it, measure it, examine it and break it.
+    case tools = "Tools"
+    /// Code that several test targets share.
+    case testSupport = "TestSupport"
+}
+
+/// A library module: `Sources/<layer>/<name>`.
+func module(
+    _ layer: Layer, _ name: String, _ dependencies: [Target.Dependency] = [], settings extra: [SwiftSetting] = [],
+    plugins: [Target.PluginUsage] = []
+) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/\(layer.rawValue)/\(name)",
+        swiftSettings: settings + extra, plugins: plugins)
+}
+
+/// An executable: `Sources/<layer>/<name>`.
+func program(_ layer: Layer, _ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "Sources/\(layer.rawValue)/\(name)", swiftSettings: settings)
+}
+
+/// The tests of a module, in a folder of its name with `Tests` behind it.
+func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", exclude: exclude,
+        swiftSettings: settings)
+}
+
+/// A C library of the system, with the Debian package that has its headers.
+func system(_ name: String, pkgConfig: String, apt: String) -> Target {
+    .systemLibrary(
+        name: name, path: "Sources/Drivers/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+func product(_ name: String, _ package: String) -> Target.Dependency { .product(name: name, package: package) }
+
+let arguments = product("ArgumentParser", "swift-argument-parser")
+let asyncHTTPClient = product("AsyncHTTPClient", "async-http-client")
+let configuration = product("Configuration", "swift-configuration")
+let crypto = product("Crypto", "swift-crypto")
+let histogram = product("Histogram", "hdrhistogram-swift")
+let httpTypes = product("HTTPTypes", "swift-http-types")
+let hummingbird = product("Hummingbird", "hummingbird")
+let hummingbirdCore = product("HummingbirdCore", "hummingbird")
+let hummingbirdTLS = product("HummingbirdTLS", "hummingbird")
+let lifecycle = product("ServiceLifecycle", "swift-service-lifecycle")
+let logging = product("Logging", "swift-log")
+let nioCore = product("NIOCore", "swift-nio")
+let nioHTTP1 = product("NIOHTTP1", "swift-nio")
+let nioPosix = product("NIOPosix", "swift-nio")
+let nioSSL = product("NIOSSL", "swift-nio-ssl")
+let signals = product("UnixSignals", "swift-service-lifecycle")
+let systemPackage = product("SystemPackage", "swift-system")
 
 let package = Package(
     name: "quotastack",
     platforms: [.macOS(.v15)],
     products: [
         .executable(name: "quotastack", targets: ["QuotaStackCLI"]),
-        .executable(name: "quotastack-api", targets: ["APINode"]),
-        .executable(name: "quotastack-entitlements", targets: ["EntitlementNode"]),
-        .executable(name: "quotastack-ledger", targets: ["LedgerNode"]),
-        .executable(name: "quotastack-scheduler", targets: ["SchedulerNode"]),
+        .executable(name: "quotastack-api", targets: ["NodeProgram"]),
+        .executable(name: "quotastack-entitlements", targets: ["NodeProgram"]),
+        .executable(name: "quotastack-ledger", targets: ["NodeProgram"]),
+        .executable(name: "quotastack-scheduler", targets: ["NodeProgram"]),
         .executable(name: "quotastack-torture", targets: ["Torture"]),
     ],
     dependencies: [
@@ -54,46 +109,25 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
-        // Drivers: one thread owns one C handle.
-        .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
-        .systemLibrary(name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
-        .target(name: "CHandleThread"),
-        .target(name: "HandleThread", dependencies: ["CHandleThread"], swiftSettings: settings),
-        .target(name: "Postgres", dependencies: ["CPostgres", "HandleThread", logging], swiftSettings: settings),
-        .target(name: "Failpoints", swiftSettings: failpointSettings),
-        .target(
-            name: "RabbitMQ", dependencies: ["CRabbitMQ", "Failpoints", "HandleThread", logging],
-            swiftSettings: settings),
+        system("CPostgres", pkgConfig: "libpq", apt: "libpq-dev"),
+        system("CRabbitMQ", pkgConfig: "librabbitmq", apt: "librabbitmq-dev"),
+        .target(name: "CHandleThread", path: "Sources/Drivers/CHandleThread"),
+        module(.drivers, "Failpoints", settings: [failpoints]),
+        module(.drivers, "HandleThread", ["CHandleThread"]),
+        module(.drivers, "Postgres", ["CPostgres", "HandleThread", logging]),
+        module(.drivers, "RabbitMQ", ["CRabbitMQ", "Failpoints", "HandleThread", logging]),
 
-        // Domain: values in, values out; no input or output, no clock, no randomness.
-        .target(name: "Credits", swiftSettings: settings),
-        .target(name: "JSON", swiftSettings: settings),
-        .target(name: "Metering", dependencies: ["Credits", "JSON"], swiftSettings: settings),
-        .target(name: "Ledger", dependencies: ["Credits", "JSON", "Metering", crypto], swiftSettings: settings),
-        .target(
-            name: "Representations", dependencies: ["Credits", "JSON", "Ledger", "Metering"],
-            swiftSettings: settings),
+        module(.core, "Credits"),
+        module(.core, "JSON"),
+        module(.core, "Metering", ["Credits", "JSON"]),
+        module(.core, "Ledger", ["Credits", "JSON", "Metering", crypto]),
+        module(.core, "Answers", ["Credits", "JSON", "Ledger", "Metering"]),
 
-        // Adapters.
-        .target(
-            name: "LoadGenerator",
-            dependencies: [
-                "JSON", histogram, nioCore, nioHTTP1, nioPosix,
-            ], swiftSettings: settings),
-        .target(
-            name: "Messaging", dependencies: ["Credits", "Ledger", "Metering", "RabbitMQ"], swiftSettings: settings),
-        .target(
-            name: "Storage",
-            dependencies: [
-                "Credits", "Failpoints", "Ledger", "Messaging", "Metering", "Postgres", "Representations", logging,
-            ],
-            swiftSettings: settings),
-        .target(
-            name: "Ingest",
-            dependencies: [
-                "Credits", "JSON", crypto, logging, nioCore, nioHTTP1,
-                .product(name: "AsyncHTTPClient", package: "async-http-client"),
-            ], swiftSettings: settings),
+        module(.adapters, "Runtime", ["Failpoints", "Postgres", "RabbitMQ", configuration, logging, systemPackage]),
+        module(.adapters, "Messaging", ["Credits", "Ledger", "Metering", "RabbitMQ"]),
+        module(
+            .adapters, "Storage",
+            ["Answers", "Credits", "Failpoints", "Ledger", "Messaging", "Metering", "Postgres", logging]),
         .target(
             name: "Migrations", dependencies: ["Storage"], path: "Migrations",
             resources: [
@@ -108,150 +142,99 @@ let package = Package(
                 .embedInCode("0009_complete_ledger.sql"),
             ],
             swiftSettings: settings),
-        .target(
-            name: "Runtime",
-            dependencies: [
-                "Failpoints", "Postgres", "RabbitMQ", logging,
-                .product(name: "Configuration", package: "swift-configuration"),
-                .product(name: "SystemPackage", package: "swift-system"),
-            ], swiftSettings: settings),
-        .target(
-            name: "Replica",
-            dependencies: [
+        module(
+            .adapters, "Replica",
+            [
                 "Credits", "Failpoints", "Ledger", "Messaging", "Metering", "Postgres", "Runtime", "Storage", lifecycle,
                 logging,
-            ], swiftSettings: settings),
+            ]),
 
-        // Roles.
-        .target(
-            name: "LedgerWorker",
-            dependencies: [
-                "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ",
-                "Representations",
+        module(
+            .roles, "LedgerWorker",
+            [
+                "Answers", "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ",
                 "Runtime", "Storage", crypto, lifecycle, logging,
-            ], swiftSettings: settings),
-        .target(
-            name: "Scheduler",
-            dependencies: [
+            ]),
+        module(
+            .roles, "Scheduler",
+            [
                 "Credits", "Failpoints", "Ledger", "Messaging", "Postgres", "RabbitMQ", "Runtime", "Storage", lifecycle,
                 logging,
-            ], swiftSettings: settings),
-        .target(
-            name: "API",
-            dependencies: [
-                "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ", "Replica",
-                "Representations", "Runtime", "Storage", crypto, lifecycle, logging, nioCore, nioSSL,
-                .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "Hummingbird", package: "hummingbird"),
-                .product(name: "HummingbirdCore", package: "hummingbird"),
-                .product(name: "HummingbirdTLS", package: "hummingbird"),
-            ], swiftSettings: settings),
+            ]),
+        module(
+            .roles, "API",
+            [
+                "Answers", "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ",
+                "Replica", "Runtime", "Storage", crypto, httpTypes, hummingbird, hummingbirdCore, hummingbirdTLS,
+                lifecycle, logging, nioCore, nioSSL,
+            ]),
 
-        // What is wrong with an installation.
-        .target(
-            name: "Doctor",
-            dependencies: [
-                "JSON", "Messaging", "Postgres", "RabbitMQ", "Runtime", "Storage", logging, nioCore,
-                .product(name: "AsyncHTTPClient", package: "async-http-client"),
-            ], swiftSettings: settings),
+        module(
+            .tools, "Doctor",
+            [
+                "JSON", "Messaging", "Postgres", "RabbitMQ", "Runtime", "Storage", asyncHTTPClient, logging, nioCore,
+            ]),
+        module(.tools, "Ingest", ["Credits", "JSON", asyncHTTPClient, crypto, logging, nioCore, nioHTTP1]),
+        module(.tools, "LoadGenerator", ["JSON", histogram, nioCore, nioHTTP1, nioPosix]),
+        program(
+            .tools, "Torture",
+            [
+                "ChildProcesses", "Credits", "JSON", "LedgerModel", "Postgres", "SeededRandom", arguments,
+                asyncHTTPClient, crypto, logging, nioCore, nioHTTP1,
+            ]),
 
-        // Executables: which roles a process has.
-        .target(
-            name: "Nodes",
-            dependencies: [
+        module(
+            .programs, "Nodes",
+            [
                 "API", "Failpoints", "LedgerWorker", "Messaging", "Migrations", "Postgres", "RabbitMQ", "Replica",
                 "Runtime", "Scheduler", "Storage", lifecycle, logging, nioCore, nioPosix, signals,
-            ], swiftSettings: settings),
-        .executableTarget(name: "APINode", dependencies: ["Nodes", arguments], swiftSettings: settings),
-        .executableTarget(name: "EntitlementNode", dependencies: ["Nodes", arguments], swiftSettings: settings),
-        .executableTarget(name: "LedgerNode", dependencies: ["Nodes", arguments], swiftSettings: settings),
-        .executableTarget(name: "SchedulerNode", dependencies: ["Nodes", arguments], swiftSettings: settings),
-        .executableTarget(
-            name: "QuotaStackCLI",
-            dependencies: [
+            ]),
+        program(.programs, "NodeProgram", ["Nodes", arguments]),
+        program(
+            .programs, "QuotaStackCLI",
+            [
                 "API", "Doctor", "Failpoints", "Ingest", "JSON", "Ledger", "LoadGenerator", "Messaging", "Migrations",
-                "Nodes",
-                "Postgres",
-                "Runtime",
-                "Storage", arguments, logging, nioCore, nioHTTP1,
-                .product(name: "AsyncHTTPClient", package: "async-http-client"),
-            ], swiftSettings: settings),
+                "Nodes", "Postgres", "Runtime", "Storage", arguments, asyncHTTPClient, logging, nioCore, nioHTTP1,
+            ]),
 
-        // What tests share: numbers that are the same on every machine.
-        .target(name: "SeededRandom", path: "Tests/SeededRandom", swiftSettings: settings),
+        module(.testSupport, "ChildProcesses"),
+        module(.testSupport, "LedgerModel", ["Credits"]),
+        module(.testSupport, "SeededRandom"),
+        module(.testSupport, "TCPProxy"),
+        module(.testSupport, "TLSEndpoint", [nioCore, nioPosix, nioSSL]),
+        module(.testSupport, "TestDatabases", ["Migrations", "Postgres", "Storage", logging]),
 
-        // A PostgreSQL database for one test.
-        .target(
-            name: "TestDatabases", dependencies: ["Migrations", "Postgres", "Storage", logging],
-            path: "Tests/TestDatabases", swiftSettings: settings),
-
-        // A server that gets as far as its certificate, for those that ought to be refused.
-        .target(
-            name: "TLSEndpoint", dependencies: [nioCore, nioPosix, nioSSL], path: "Tests/TLSEndpoint",
-            swiftSettings: settings),
-        // What tests and the torture share: the written rules as a model, and programs that run beside.
-        .target(name: "LedgerModel", dependencies: ["Credits"], path: "Tests/LedgerModel", swiftSettings: settings),
-        .target(name: "TCPProxy", path: "Tests/TCPProxy", swiftSettings: settings),
-        .target(name: "ChildProcesses", path: "Tests/ChildProcesses", swiftSettings: settings),
-        .executableTarget(
-            name: "Torture",
-            dependencies: [
-                "ChildProcesses", "Credits", "JSON", "LedgerModel", "Postgres", "SeededRandom", crypto, logging,
-                nioCore, nioHTTP1,
-                .product(name: "AsyncHTTPClient", package: "async-http-client"),
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ], swiftSettings: settings),
-
-        // Tests: the pure core by tables and seeded runs, the adapters on real servers, the whole over HTTP.
-        .testTarget(
-            name: "AcceptanceTests",
-            dependencies: [
-                "API", "APINode", "ChildProcesses", "Credits", "EntitlementNode", "JSON", "LedgerModel", "LedgerNode",
-                "Messaging", "Postgres", "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SchedulerNode",
-                "SeededRandom", "Storage", "TCPProxy", logging, nioCore, nioHTTP1, nioSSL,
-                .product(name: "AsyncHTTPClient", package: "async-http-client"),
-            ], exclude: ["Recorded/answers.txt", "Recorded/requests.txt"], swiftSettings: settings),
-        .testTarget(
-            name: "APITests",
-            dependencies: ["API", "Credits", "JSON", "Ledger", "Messaging", "Metering", "Representations"],
-            swiftSettings: settings),
-        .testTarget(name: "DoctorTests", dependencies: ["Doctor", "JSON", "Storage"], swiftSettings: settings),
-        .testTarget(name: "CreditsTests", dependencies: ["Credits"], swiftSettings: settings),
-        .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
-        .testTarget(
-            name: "MeteringTests", dependencies: ["Credits", "JSON", "Metering", "SeededRandom"],
-            swiftSettings: settings),
-        .testTarget(
-            name: "LedgerTests",
-            dependencies: ["Credits", "Ledger", "LedgerModel", "Metering", "SeededRandom", crypto],
-            swiftSettings: settings),
-        .testTarget(
-            name: "IngestTests",
-            dependencies: ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix],
-            swiftSettings: settings),
-        .testTarget(
-            name: "LedgerWorkerTests",
-            dependencies: [
-                "Credits", "JSON", "Ledger", "LedgerWorker", "Messaging", "Metering", "Postgres", "RabbitMQ",
-                "Representations", "Runtime", "SeededRandom", "Storage", "TestDatabases",
-            ], swiftSettings: settings),
-        .testTarget(
-            name: "LoadGeneratorTests", dependencies: ["JSON", "LoadGenerator", nioCore, nioPosix],
-            swiftSettings: settings),
-        .testTarget(
-            name: "MessagingTests", dependencies: ["Credits", "Ledger", "Messaging", "Metering"],
-            swiftSettings: settings),
-        .testTarget(
-            name: "StorageTests",
-            dependencies: [
-                "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Replica", "Representations",
-                "Runtime", "SeededRandom", "Storage", "TestDatabases", logging,
-            ], swiftSettings: settings),
-        .testTarget(name: "TidyTests", swiftSettings: settings),
-        .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TLSEndpoint"], swiftSettings: settings),
-        .testTarget(
-            name: "RabbitMQTests", dependencies: ["RabbitMQ", "TCPProxy", "TLSEndpoint", logging],
-            swiftSettings: settings),
+        tests("Credits", ["Credits"]),
+        tests("JSON", ["JSON"]),
+        tests("Metering", ["Credits", "JSON", "Metering", "SeededRandom"]),
+        tests("Ledger", ["Credits", "Ledger", "LedgerModel", "Metering", "SeededRandom", crypto]),
+        tests("Postgres", ["Postgres", "TLSEndpoint"]),
+        tests("RabbitMQ", ["RabbitMQ", "TCPProxy", "TLSEndpoint", logging]),
+        tests("Messaging", ["Credits", "Ledger", "Messaging", "Metering"]),
+        tests(
+            "Storage",
+            [
+                "Answers", "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Replica", "Runtime",
+                "SeededRandom", "Storage", "TestDatabases", logging,
+            ]),
+        tests(
+            "LedgerWorker",
+            [
+                "Answers", "Credits", "JSON", "Ledger", "LedgerWorker", "Messaging", "Metering", "Postgres", "RabbitMQ",
+                "Runtime", "SeededRandom", "Storage", "TestDatabases",
+            ]),
+        tests("API", ["API", "Answers", "Credits", "JSON", "Ledger", "Messaging", "Metering"]),
+        tests("Doctor", ["Doctor", "JSON", "Storage"]),
+        tests("Ingest", ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix]),
+        tests("LoadGenerator", ["JSON", "LoadGenerator", nioCore, nioPosix]),
+        tests(
+            "Acceptance",
+            [
+                "API", "ChildProcesses", "Credits", "JSON", "LedgerModel", "Messaging", "NodeProgram", "Postgres",
+                "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage", "TCPProxy",
+                asyncHTTPClient, logging, nioCore, nioHTTP1, nioSSL,
+            ], exclude: ["Recorded/answers.txt", "Recorded/requests.txt"]),
+        tests("Tidy"),
     ],
     swiftLanguageModes: [.v6]
 )

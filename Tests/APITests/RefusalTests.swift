@@ -2,7 +2,7 @@ import Credits
 import JSON
 import Ledger
 import Metering
-import Representations
+import Answers
 import Testing
 
 /// What the ledger's refusals tell the client.

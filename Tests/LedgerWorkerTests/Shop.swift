@@ -5,7 +5,7 @@ import Messaging
 import Metering
 import Postgres
 import RabbitMQ
-import Representations
+import Answers
 import Runtime
 import Storage
 import TestDatabases

@@ -1,7 +1,7 @@
 import Credits
 import Messaging
 import Postgres
-import Representations
+import Answers
 import TestDatabases
 import Testing
 

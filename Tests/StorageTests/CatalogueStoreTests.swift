@@ -2,7 +2,7 @@ import Credits
 import Messaging
 import Metering
 import Postgres
-import Representations
+import Answers
 import Storage
 import TestDatabases
 import Testing

@@ -1,7 +1,7 @@
 import Credits
 import Ledger
 import Postgres
-import Representations
+import Answers
 import Storage
 import TestDatabases
 import Testing

@@ -20,7 +20,10 @@ struct TidyTests {
     func sqlIsInStorage() throws {
         let pattern = try Regex(#"\"{3}\s*\n\s*(select|insert|update|delete|copy) "#)
         // Peers have SQL of their own, and the torture reads the books behind the product's back.
-        let exceptions = ["Sources/Storage/", "Sources/LoadGenerator/Peers/", "Sources/Torture/Checks/Books.swift"]
+        let exceptions = [
+            "Sources/Adapters/Storage/", "Sources/Tools/LoadGenerator/Peers/",
+            "Sources/Tools/Torture/Checks/Books.swift",
+        ]
         for (path, text) in try sources() where !exceptions.contains(where: { path.hasPrefix($0) }) {
             #expect(text.firstMatch(of: pattern) == nil, "\(path) has SQL")
         }
@@ -28,7 +31,7 @@ struct TidyTests {
 
     @Test("the API comes to the database through TenantReads only, which sets the environment")
     func readsAreOfATenant() throws {
-        for (path, text) in try sources() where path.hasPrefix("Sources/API/") {
+        for (path, text) in try sources() where path.hasPrefix("Sources/Roles/API/") {
             #expect(!text.contains("PostgresPool"), "\(path)")
             #expect(!text.contains("PostgresConnection.connect"), "\(path)")
         }
@@ -37,8 +40,8 @@ struct TidyTests {
     @Test("the pure core imports nothing that does input or output")
     func purity() throws {
         let forbidden = ["Foundation", "Glibc", "Dispatch", "NIO", "Logging", "Postgres", "RabbitMQ", "Storage"]
-        for module in ["Credits", "JSON", "Metering", "Ledger", "Representations"] {
-            for (path, text) in try sources() where path.hasPrefix("Sources/\(module)/") {
+        for module in ["Credits", "JSON", "Metering", "Ledger", "Answers"] {
+            for (path, text) in try sources() where path.hasPrefix("Sources/Core/\(module)/") {
                 for name in forbidden {
                     #expect(
                         text.firstMatch(of: try Regex("(?m)^(internal |package )?import \(name)")) == nil,
@@ -61,7 +64,7 @@ struct TidyTests {
             for (pattern, name) in rules {
                 #expect(text.firstMatch(of: try Regex(pattern)) == nil, "\(path) has \(name)")
             }
-            if !path.hasPrefix("Sources/QuotaStackCLI/") {
+            if !path.hasPrefix("Sources/Programs/QuotaStackCLI/") {
                 #expect(text.firstMatch(of: /(?m)^\s*print\(/) == nil, "\(path) prints")
             }
             let lines = text.split(separator: "\n", omittingEmptySubsequences: false).count

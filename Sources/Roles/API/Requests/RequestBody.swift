@@ -1,0 +1,70 @@
+import Hummingbird
+import JSON
+import NIOCore
+import Answers
+
+/// Bounds of request bodies, in bytes.
+enum BodyLimit {
+    static let single = 1 << 20
+    static let batch = 8 << 20
+}
+
+extension Request {
+    /// The whole body.
+    ///
+    /// - Throws: `Problem` when it is larger than the limit.
+    func bytes(upTo limit: Int) async throws -> ByteBuffer {
+        if let length = headers[.contentLength].flatMap(Int.init), length > limit { throw Self.tooLarge(limit) }
+        do {
+            return try await body.collect(upTo: limit)
+        } catch is NIOTooManyBytesError {
+            throw Self.tooLarge(limit)
+        }
+    }
+
+    /// The body as JSON; an empty body is an empty object.
+    func json() async throws -> JSONValue {
+        try requireMediaType(["application/json"])
+        let buffer = try await bytes(upTo: BodyLimit.single)
+        guard buffer.readableBytes > 0 else { return .object([:]) }
+        return try Self.parse(buffer)
+    }
+
+    static func parse(_ buffer: ByteBuffer) throws(Problem) -> JSONValue {
+        do throws(JSONError) {
+            return try JSONParser.parse(buffer.readableBytesView)
+        } catch {
+            throw Problem(JSONProblems(error))
+        }
+    }
+
+    /// Refuses a body that says it is something else; one that says nothing is taken as JSON.
+    func requireMediaType(_ allowed: [String]) throws(Problem) {
+        guard let mediaType, !allowed.contains(mediaType) else { return }
+        throw Problem(
+            .unsupportedMediaType, "The body is \(mediaType). Send Content-Type: \(allowed.joined(separator: " or ")).")
+    }
+
+    /// The content type without its parameters, in lower case.
+    var mediaType: String? {
+        headers[.contentType].map { value in
+            let end = value.firstIndex(of: ";") ?? value.endIndex
+            return value[..<end].lowercased().filter { $0 != " " && $0 != "\t" }
+        }
+    }
+
+    private static func tooLarge(_ limit: Int) -> Problem {
+        Problem(.bodyTooLarge, "The body is larger than \(limit) bytes. Split it.")
+    }
+}
+
+/// Reads a body with a reader and turns what is wrong with it into a problem.
+func read<Output>(
+    _ value: JSONValue, pointer: String = "", _ body: (inout JSONReader) -> Output?
+) throws(Problem) -> Output {
+    do throws(JSONProblems) {
+        return try JSONReader.read(value, pointer: pointer, body)
+    } catch {
+        throw Problem(error)
+    }
+}

@@ -1,0 +1,53 @@
+import Credits
+import Hummingbird
+import JSON
+import Messaging
+import Postgres
+import Answers
+import Storage
+
+/// Who changed what: an environment's mutations, or with the root key the installation's.
+struct AuditRoutes: Sendable {
+    let site: Site
+
+    func add(to routes: inout RouteTable) {
+        routes.get("/v1/audit-log", .scopeOrRoot(.read(.admin)), use: list)
+    }
+
+    @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        var query = try RequestQuery(request)
+        let page = try query.page()
+        var filter = AuditFilter(limit: page.limit + 1)
+        filter.actor = try query.optional("actor", expected: "the id of a key, or root") { AuditFilter.Actor($0) }
+        let actions = AuditAction.allCases.map(\.rawValue).joined(separator: ", ")
+        filter.action = try query.optional("action", expected: "one of \(actions)") { AuditAction(rawValue: $0) }
+        filter.from = try query.instant("from")
+        filter.to = try query.instant("to")
+        try query.finish()
+        filter.after = try page.cursorParts { parts in
+            guard parts.count == 2, case .integer(let microseconds) = parts[0], case .string(let text) = parts[1],
+                let id = PublicID(.operation, parsing: text)
+            else { return nil }
+            return (Instant(microseconds: microseconds), id.bits)
+        }
+        let records = try await site.reads.read(of: caller.environmentID) { [filter] connection in
+            try await AuditLog.list(environmentID: caller.environmentID, filter, on: connection)
+        }
+        return .json(
+            page.json(
+                records,
+                cursor: { [.integer($0.decidedAt.microseconds), .string("\(PublicID(.operation, $0.commandID))")] },
+                { $0.audit($1) }))
+    }
+}
+
+extension AuditFilter.Actor {
+    fileprivate init?(_ text: String) {
+        if text == "root" {
+            self = .root
+        } else {
+            guard let id = PublicID(.key, parsing: text) else { return nil }
+            self = .key(id.bits)
+        }
+    }
+}

@@ -1,0 +1,207 @@
+import Credits
+import Crypto
+import Hummingbird
+import JSON
+import Ledger
+import Messaging
+import Answers
+import Storage
+
+/// Credits: handing them out, giving and taking them back, moving them; what is there.
+struct CreditRoutes: Sendable {
+    let site: Site
+
+    func add(to routes: inout RouteTable) {
+        routes.post("/v1/credits/grant", .write(.credits), use: grant)
+        routes.post("/v1/topups", .write(.credits), use: topUp)
+        routes.post("/v1/credits/refund", .write(.credits), use: refund)
+        routes.post("/v1/credits/revoke", .write(.credits), use: revoke)
+        routes.post("/v1/credits/adjust", .write(.credits), use: adjust)
+        routes.post("/v1/credits/transfer", .write(.credits), use: transfer)
+        routes.get("/v1/credits/balance", .read(.credits), use: balance)
+        routes.get("/v1/credits/blocks", .read(.credits), use: blocks)
+    }
+
+    // MARK: - Changes
+
+    @Sendable private func grant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        try await change(request, context, caller) { reader, _ in reader.grant().map { .grant($0) } }
+    }
+
+    @Sendable private func topUp(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        try await change(request, context, caller) { reader, body in
+            reader.topUp(fingerprint: CommandIdentity.digest(body.canonicalBytes)).map { .topUp($0) }
+        }
+    }
+
+    @Sendable private func refund(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        try await change(request, context, caller) { reader, _ in reader.refund().map { .refund($0) } }
+    }
+
+    @Sendable private func adjust(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        try await change(request, context, caller) { reader, _ in reader.adjustment().map { .adjust($0) } }
+    }
+
+    /// A mutation of the account of the end user that the body names.
+    private func change(
+        _ request: Request, _ context: APIContext, _ caller: Caller,
+        _ action: (inout JSONReader, JSONValue) -> AccountAction?
+    ) async throws -> Response {
+        let headers = try MutationHeaders(request, context)
+        let body = try await request.json()
+        let (endUserID, action) = try read(body) { reader -> (EndUserID, AccountAction)? in
+            let endUserID = reader.endUserID()
+            let action = action(&reader, body)
+            guard let endUserID, let action else { return nil }
+            return (endUserID, action)
+        }
+        return try await site.mutate(action, of: endUserID, caller, request, body, headers)
+    }
+
+    @Sendable private func transfer(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        let headers = try MutationHeaders(request, context)
+        let body = try await request.json()
+        let (sender, transfer) = try read(body) { reader -> (EndUserID, Transfer)? in
+            let sender = reader.endUserID("from_end_user_id")
+            let transfer = reader.transfer(from: sender)
+            guard let sender, let transfer else { return nil }
+            return (sender, transfer)
+        }
+        return try await site.mutate(.transfer(transfer), of: sender, caller, request, body, headers)
+    }
+
+    @Sendable private func revoke(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        let headers = try MutationHeaders(request, context)
+        let body = try await request.json()
+        let (blockID, paymentID, revocation) = try read(body) { reader -> (PublicID?, String?, Revocation)? in
+            let blockID = reader.optionalID("block_id", .block)
+            let paymentID = reader.optionalString("external_payment_id", length: 1...JSONReader.externalIDBytes)
+            reader.exactlyOne(of: ["block_id", "external_payment_id"])
+            return (blockID, paymentID, reader.revocation())
+        }
+        let (account, number) = try await block(blockID, paidBy: paymentID, caller)
+        let owner = try await site.owner(of: account, caller, unknown: .unknownBlock)
+        var named = revocation
+        named.block = number
+        return try await site.mutate(.revoke(named), of: owner, caller, request, body, headers)
+    }
+
+    private func block(
+        _ id: PublicID?, paidBy paymentID: String?, _ caller: Caller
+    ) async throws -> (AccountID, Int32) {
+        if let id, let number = Int32(exactly: id.number) { return (id.account, number) }
+        guard let paymentID else { throw Problem.unknownBlock }
+        let found = try await site.reads.read(of: caller.environmentID) { connection in
+            try await PaymentStore.block(
+                of: PaymentKey(environmentID: caller.environmentID, externalID: paymentID), on: connection)
+        }
+        guard let found else { throw Problem.unknownBlock }
+        return (found.accountID, found.block)
+    }
+
+    // MARK: - Reading
+
+    @Sendable private func balance(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        var query = try RequestQuery(request)
+        let endUserID = try query.endUserID()
+        let instant = try query.instant("at")
+        try query.finish()
+        if let instant { return try await balance(of: endUserID, at: instant, caller, context) }
+        let stored = try site.gate.account(endUserID, of: caller)
+        let now = stored.present(clock: systemNow(), catalogue: try site.gate.catalogue(of: caller))
+        let account = stored.advanced(to: now)
+        return Self.balance(
+            of: stored, account.balances, overage: account.overage.rawValue,
+            lifetimeGranted: account.lifetimeGranted.rawValue, version: account.version, asOf: now)
+    }
+
+    /// The balance as a call at that instant would have answered it.
+    private func balance(
+        of endUserID: EndUserID, at instant: Instant, _ caller: Caller, _ context: APIContext
+    ) async throws -> Response {
+        let account = try await site.settledAccount(endUserID, caller, context)
+        try site.gate.catalogue(of: caller).requirePast(instant, for: account)
+        let standing = try await site.reads.read(of: caller.environmentID) { connection in
+            try await LedgerReads.standing(
+                environmentID: caller.environmentID, accountID: account.id, at: instant, on: connection)
+        }
+        return Self.balance(
+            of: account, standing.balances, overage: standing.overage, lifetimeGranted: standing.lifetimeGranted,
+            version: standing.version, asOf: instant)
+    }
+
+    private static func balance(
+        of account: Account, _ balances: Balances, overage: Int64, lifetimeGranted: Int64, version: Int64,
+        asOf instant: Instant
+    ) -> Response {
+        var json = JSONWriter()
+        json.beginObject()
+        json.member("end_user_id", account.endUserID.rawValue)
+        json.members(balances)
+        json.member("overage", overage)
+        json.member("lifetime_granted", lifetimeGranted)
+        json.member("version", version)
+        json.member("as_of", instant as Instant?)
+        json.member("position", PositionToken.text(.account(account.id, revision: account.revision)))
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    @Sendable private func blocks(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        var query = try RequestQuery(request)
+        let endUserID = try query.endUserID()
+        let status = try query.optional("status", expected: "active, spent, expired or revoked") {
+            BlockStatus(rawValue: $0)
+        }
+        let page = try query.page()
+        try query.finish()
+        let account = try await site.settledAccount(endUserID, caller, context)
+        let now = account.present(clock: systemNow(), catalogue: try site.gate.catalogue(of: caller))
+        let after = try page.cursorParts { AccountReads.BlockCursor($0) }
+        let blocks = try await site.reads.read(of: caller.environmentID) { connection in
+            try await AccountReads.blocks(
+                environmentID: caller.environmentID, accountID: account.id, status: status, now: now,
+                after: after, limit: page.limit + 1, on: connection)
+        }
+        let name = AccountName(id: account.id, endUserID: endUserID)
+        return .json(
+            page.json(blocks, cursor: { AccountReads.BlockCursor($0).parts }) { json, stored in
+                json.block(stored.granted, remaining: stored.block, status: stored.status, of: name)
+            })
+    }
+}
+
+extension AccountReads.BlockCursor {
+    init(_ stored: AccountReads.StoredBlock) {
+        self.init(
+            open: stored.status == .active, priority: stored.block.priority, expiresAt: stored.block.expiresAt,
+            isPaid: stored.block.isPaid, number: stored.block.number)
+    }
+
+    init?(_ parts: [JSONValue]) {
+        guard parts.count == 5, case .bool(let open) = parts[0], case .integer(let priority) = parts[1],
+            case .bool(let isPaid) = parts[3], case .integer(let number) = parts[4]
+        else { return nil }
+        var expiresAt: Instant?
+        if case .integer(let microseconds) = parts[2] {
+            guard let instant = Instant(cursor: microseconds) else { return nil }
+            expiresAt = instant
+        }
+        guard let priority = Int16(exactly: priority), let number = Int32(exactly: number) else { return nil }
+        self.init(open: open, priority: priority, expiresAt: expiresAt, isPaid: isPaid, number: number)
+    }
+
+    var parts: [JSONValue] {
+        [
+            .bool(open), .integer(Int64(priority)), expiresAt.map { .integer($0.microseconds) } ?? .null, .bool(isPaid),
+            .integer(Int64(number)),
+        ]
+    }
+}

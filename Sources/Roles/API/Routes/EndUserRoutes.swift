@@ -1,0 +1,79 @@
+import Credits
+import Hummingbird
+import JSON
+import Ledger
+import Answers
+import Storage
+
+/// End users and what is set for them.
+struct EndUserRoutes: Sendable {
+    let site: Site
+
+    func add(to routes: inout RouteTable) {
+        routes.post("/v1/end-users", .write(.credits), use: create)
+        routes.get("/v1/end-users", .read(.credits), use: list)
+        routes.get("/v1/end-users/{id}", .read(.credits), use: show)
+        routes.patch("/v1/end-users/{id}", .write(.credits), use: update)
+    }
+
+    @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        let headers = try MutationHeaders(request, context)
+        let body = try await request.json()
+        let (endUserID, change) = try read(body) { reader -> (EndUserID, EndUserChange)? in
+            let endUserID = reader.endUserID()
+            let change = reader.endUserChange()
+            return endUserID.map { ($0, change) }
+        }
+        try requireTestMode(change, caller)
+        return try await site.mutate(.createEndUser(change), of: endUserID, caller, request, body, headers)
+    }
+
+    @Sendable private func update(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        let headers = try MutationHeaders(request, context)
+        let endUserID = try endUserID(context)
+        let body = try await request.json()
+        let change = try read(body) { reader -> EndUserChange? in reader.endUserChange() }
+        try requireTestMode(change, caller)
+        return try await site.mutate(.updateEndUser(change), of: endUserID, caller, request, body, headers)
+    }
+
+    private func requireTestMode(_ change: EndUserChange, _ caller: Caller) throws(Problem) {
+        if change.testClock != nil, caller.kind != .test { throw .testClockInLiveMode }
+    }
+
+    @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        let key = AccountKey(environmentID: caller.environmentID, endUserID: try endUserID(context))
+        let found = try await site.reads.read(of: caller.environmentID) { connection in
+            try await AccountReads.endUser(key, on: connection)
+        }
+        guard let found else { throw Problem.unknownEndUser }
+        var json = JSONWriter()
+        json.endUser(found.profile, found.settings, id: found.endUserID)
+        return .json(json.bytes)
+    }
+
+    @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        var query = try RequestQuery(request)
+        let page = try query.page()
+        try query.finish()
+        let before = try page.cursorParts { parts -> AccountID? in
+            guard parts.count == 1, case .integer(let number) = parts[0] else { return nil }
+            return AccountID(number)
+        }
+        let endUsers = try await site.reads.read(of: caller.environmentID) { connection in
+            try await AccountReads.endUsers(
+                environmentID: caller.environmentID, before: before, limit: page.limit + 1, on: connection)
+        }
+        return .json(
+            page.json(endUsers, cursor: { [.integer($0.accountID.rawValue)] }) { json, endUser in
+                json.endUser(endUser.profile, endUser.settings, id: endUser.endUserID)
+            })
+    }
+
+    private func endUserID(_ context: APIContext) throws(Problem) -> EndUserID {
+        guard let id = EndUserID(try context.pathParameter("id")) else { throw .unknownEndUser }
+        return id
+    }
+}

@@ -1,0 +1,175 @@
+import Credits
+import Hummingbird
+import JSON
+import Ledger
+import Messaging
+import Metering
+import Replica
+import Answers
+import Runtime
+import Storage
+
+/// "May this end user do that?", answered from memory by the function that decides the debit.
+struct EntitlementRoutes: Sendable {
+    private static let maximumChecks = 1_000
+
+    let gate: Gate
+
+    func add(to routes: inout RouteTable) {
+        routes.get("/v1/entitlements/check", .read(.entitlements), use: checkByQuery)
+        routes.post("/v1/entitlements/check", .read(.entitlements), use: checkByBody)
+        routes.post("/v1/entitlements/check-batch", .read(.entitlements), use: checkMany)
+        routes.get("/v1/entitlements", .read(.entitlements), use: list)
+    }
+
+    @Sendable private func checkByQuery(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        var query = try RequestQuery(request)
+        let endUserID = try query.endUserID()
+        guard let feature = FeatureKey(try query.required("feature_key")) else {
+            throw Problem(.invalidRequest, "The query parameter feature_key must be \(FeatureKey.expectation).")
+        }
+        let units = try query.units()
+        try query.finish()
+        return try answer(
+            Check(
+                endUserID: endUserID,
+                request: EntitlementRequest(feature: feature, demand: .measured(.units(units), .none))), caller)
+    }
+
+    @Sendable private func checkByBody(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        try answer(try read(try await request.json()) { Check(&$0) }, caller)
+    }
+
+    private func answer(_ check: Check, _ caller: Caller) throws(Problem) -> Response {
+        try gate.requireFreshMemory(for: caller)
+        var json = JSONWriter()
+        json.beginObject()
+        try write(check, caller, into: &json)
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    /// Each check is answered by itself: one that its rule cannot price has a problem in its place.
+    @Sendable private func checkMany(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        let checks = try read(try await request.json()) { reader in
+            reader.objects("checks", count: 1...Self.maximumChecks) { Check(&$0) }
+        }
+        try gate.requireFreshMemory(for: caller)
+        var json = JSONWriter(capacity: 512 * checks.count)
+        json.beginObject()
+        json.key("results")
+        json.beginArray()
+        for check in checks {
+            json.beginObject()
+            do throws(Problem) {
+                try write(check, caller, into: &json)
+            } catch {
+                guard error.code.status == 400 else { throw error }
+                json.object("error") { error.write(into: &$0) }
+            }
+            json.endObject()
+        }
+        json.endArray()
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    /// One unit of every feature, by key; no quantity of one that is priced by dimensions.
+    @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        var query = try RequestQuery(request)
+        let endUserID = try query.endUserID()
+        let page = try query.page()
+        try query.finish()
+        let after = try page.cursorParts { parts -> FeatureKey? in
+            guard parts.count == 1, case .string(let text) = parts[0] else { return nil }
+            return FeatureKey(text)
+        }
+        try gate.requireFreshMemory(for: caller)
+        let features = try gate.catalogue(of: caller).features.values
+            .filter { feature in !feature.isArchived && after.map { $0 < feature.key } ?? true }
+            .sorted { $0.key < $1.key }
+        return .json(
+            page.json(Array(features.prefix(page.limit + 1)), cursor: { [.string($0.key.rawValue)] }) { json, feature in
+                json.raw(entitlement(of: feature, endUserID, caller))
+            })
+    }
+
+    /// The answer for one unit of a feature, or why there is none.
+    private func entitlement(of feature: Feature, _ endUserID: EndUserID, _ caller: Caller) -> [UInt8] {
+        var refused: Problem?
+        for measure in [Measure.units(1), .quantities([:])] {
+            let request = EntitlementRequest(feature: feature.key, demand: .measured(measure, .none))
+            var item = JSONWriter()
+            item.beginObject()
+            item.member("type", feature.type.rawValue)
+            do throws(Problem) {
+                try write(Check(endUserID: endUserID, request: request), caller, into: &item)
+                item.endObject()
+                return item.bytes
+            } catch {
+                refused = refused ?? error
+            }
+        }
+        var item = JSONWriter()
+        item.beginObject()
+        item.member("type", feature.type.rawValue)
+        item.member("feature_key", feature.key.rawValue)
+        if let refused { item.object("error") { refused.write(into: &$0) } }
+        item.endObject()
+        return item.bytes
+    }
+
+    /// Writes the members of the answer to a check; nothing when it throws.
+    private func write(_ check: Check, _ caller: Caller, into json: inout JSONWriter) throws(Problem) {
+        let catalogue = try gate.catalogue(of: caller)
+        let key = AccountKey(environmentID: caller.environmentID, endUserID: check.endUserID)
+        let known = gate.replica.account(key)
+        let stored =
+            known ?? Account(id: AccountID(0), environmentID: caller.environmentID, endUserID: check.endUserID)
+        let now = stored.present(clock: systemNow(), catalogue: catalogue)
+        let account = stored.advanced(to: now)
+        let entitlement: Entitlement
+        do throws(EntitlementFailure) {
+            entitlement = try Entitlement.decide(
+                account: account, catalogue: catalogue, request: check.request, now: now)
+        } catch {
+            throw Problem(error)
+        }
+        json.members(
+            EntitlementAnswer(
+                account: AccountName(id: account.id, endUserID: check.endUserID), request: check.request,
+                balances: account.balances, entitlement: entitlement))
+        json.member(
+            "position", PositionToken.text(known.map { .account($0.id, revision: $0.revision) } ?? .none))
+        json.member("replica_age_ms", Int64(gate.replica.age.seconds * 1_000))
+    }
+}
+
+/// A question about one end user.
+private struct Check {
+    let endUserID: EndUserID
+    let request: EntitlementRequest
+
+    init(endUserID: EndUserID, request: EntitlementRequest) {
+        self.endUserID = endUserID
+        self.request = request
+    }
+
+    /// Reads a check; what is wrong with it is reported to the reader.
+    init?(_ reader: inout JSONReader) {
+        let endUserID = reader.endUserID()
+        let feature = reader.featureKey()
+        let measure = reader.measure()
+        let attributes = reader.attributes()
+        guard let endUserID, let feature, let measure, let attributes else { return nil }
+        self.init(
+            endUserID: endUserID,
+            request: EntitlementRequest(feature: feature, demand: .measured(measure, attributes)))
+    }
+}

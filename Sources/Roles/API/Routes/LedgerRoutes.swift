@@ -1,0 +1,147 @@
+import Credits
+import Hummingbird
+import JSON
+import Ledger
+import Metering
+import NIOCore
+import Answers
+import Storage
+
+/// The ledger: as a list, as an export, and how its sums come about.
+struct LedgerRoutes: Sendable {
+    /// Entries that an export reads at once.
+    private static let entriesPerRead = 500
+
+    let site: Site
+
+    func add(to routes: inout RouteTable) {
+        routes.get("/v1/ledger", .read(.credits), use: list)
+        routes.get("/v1/ledger/export", .read(.credits), use: export)
+        routes.get("/v1/ledger/explain", .read(.credits), use: explain)
+    }
+
+    @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        var query = try RequestQuery(request)
+        let endUserID = try query.endUserID()
+        let page = try query.page()
+        let types = EntryType.allCases.map(\.rawValue).joined(separator: ", ")
+        var filter = EntryFilter(limit: page.limit + 1)
+        filter.type = try query.optional("type", expected: "one of \(types)") { EntryType(rawValue: $0) }
+        filter.featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
+        filter.from = try query.instant("from")
+        filter.to = try query.instant("to")
+        filter.ascending =
+            try query.optional("order", expected: "asc or desc") { ["asc": true, "desc": false][$0] } ?? false
+        filter.after = try page.cursorParts { parts -> Int64? in
+            guard parts.count == 1, case .integer(let sequence) = parts[0] else { return nil }
+            return sequence
+        }
+        try query.finish()
+        let account = try await site.settledAccount(endUserID, caller, context)
+        let entries = try await site.reads.read(of: caller.environmentID) { [filter] connection in
+            try await EntryStore.list(
+                environmentID: caller.environmentID, accountID: account.id, filter, on: connection)
+        }
+        return .json(
+            page.json(entries, cursor: { [.integer($0.entry.sequence)] }) { json, found in
+                json.raw(found.entry.json(account: account.id, endUserID: endUserID))
+            })
+    }
+
+    // MARK: - Export
+
+    /// One entry per line, by account and sequence: the canonical entry with its hash. The next entries are read when the
+    /// client has taken the last ones; should a read fail, the answer breaks off without its proper end.
+    @Sendable private func export(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        var query = try RequestQuery(request)
+        var account: AccountID?
+        if let endUserID = try query.optionalEndUserID() {
+            account = try await site.settledAccount(endUserID, caller, context).id
+        }
+        try query.finish()
+        let (reads, environmentID, only) = (site.reads, caller.environmentID, account)
+        let body = ResponseBody { writer in
+            var last: (accountID: AccountID, sequence: Int64)?
+            while true {
+                let found = try await reads.read(of: environmentID) { [last] connection in
+                    try await LedgerReads.export(
+                        environmentID: environmentID, accountID: only, after: last, limit: Self.entriesPerRead,
+                        on: connection)
+                }
+                var lines = ByteBuffer()
+                for (account, endUserID) in found {
+                    lines.writeBytes(account.entry.json(account: account.accountID, endUserID: endUserID))
+                    lines.writeInteger(UInt8(ascii: "\n"))
+                }
+                if lines.readableBytes > 0 { try await writer.write(lines) }
+                guard found.count == Self.entriesPerRead, let end = found.last?.entry else { break }
+                last = (end.accountID, end.entry.sequence)
+            }
+            try await writer.finish(nil)
+        }
+        return Response(status: .ok, headers: [.contentType: "application/x-ndjson"], body: body)
+    }
+
+    // MARK: - Explanation
+
+    /// How a balance, or the answer to a check, comes about; for a past instant from the entries up to then.
+    @Sendable private func explain(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        var query = try RequestQuery(request)
+        let endUserID = try query.endUserID()
+        let instant = try query.instant("at")
+        let featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
+        let units = try query.units()
+        try query.finish()
+        let account = try await site.settledAccount(endUserID, caller, context)
+        let catalogue = try site.gate.catalogue(of: caller)
+        if let instant { try catalogue.requirePast(instant, for: account) }
+        let now = account.present(clock: systemNow(), catalogue: catalogue)
+        let explanation = try await explanation(of: account, at: instant, now: now, caller)
+        var json = JSONWriter(capacity: 4_096)
+        json.beginObject()
+        json.members(explanation)
+        json.arithmetic(of: explanation, feature: featureKey)
+        if let featureKey {
+            let then =
+                instant == nil
+                ? account.advanced(to: now)
+                : try explanation.account(environmentID: caller.environmentID, settings: account.settings)
+            json.entitlement(
+                ExplainedEntitlement(
+                    of: featureKey, units: units, account: then, catalogue: catalogue, at: instant ?? now,
+                    isPast: instant != nil), of: explanation.account)
+        }
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    private func explanation(
+        of account: Account, at instant: Instant?, now: Instant, _ caller: Caller
+    ) async throws -> LedgerExplanation {
+        let environmentID = caller.environmentID
+        return try await site.reads.read(of: environmentID) { connection in
+            let standing = try await LedgerReads.standing(
+                environmentID: environmentID, accountID: account.id, at: instant ?? Instant(microseconds: .max),
+                on: connection)
+            let blocks = try await LedgerReads.blockFolds(
+                environmentID: environmentID, accountID: account.id, version: standing.version, on: connection)
+            let holds = try await LedgerReads.holdFolds(
+                environmentID: environmentID, accountID: account.id, version: standing.version, on: connection)
+            return LedgerExplanation(
+                account: AccountName(id: account.id, endUserID: account.endUserID), asOf: instant ?? now,
+                standing: standing, blocks: blocks, holds: holds)
+        }
+    }
+}
+
+extension Catalogue {
+    /// Refuses to tell the future.
+    func requirePast(_ instant: Instant, for account: Account) throws(Problem) {
+        let now = account.present(clock: systemNow(), catalogue: self)
+        guard instant <= now else {
+            throw Problem(.invalidRequest, "The query parameter at is \(instant), after now (\(now)).")
+        }
+    }
+}

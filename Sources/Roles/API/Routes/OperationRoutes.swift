@@ -1,0 +1,65 @@
+import Credits
+import Hummingbird
+import JSON
+import Messaging
+import Replica
+import Answers
+
+/// What became of a mutation that was answered 202.
+struct OperationRoutes: Sendable {
+    let site: Site
+
+    func add(to routes: inout RouteTable) {
+        routes.get("/v1/operations/{id}", .scopeOrRoot([]), use: show)
+    }
+
+    /// An operation is the command itself: decided once the ledger has its result, pending before.
+    @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        guard let id = PublicID(.operation, parsing: try context.pathParameter("id")) else {
+            throw Problem(.notFound, "There is no operation with that id.")
+        }
+        var decided = try await site.mutations.answers.find(environmentID: caller.environmentID, commandID: id.bits)
+        if let found = decided {
+            try requireSight(of: found, caller)
+            // Decided is what this node can show the effect of.
+            if !(await site.replica.reaches(found.result.position, by: .now + .seconds(1))) { decided = nil }
+        }
+        let isParked =
+            decided == nil
+            ? try await site.mutations.answers.isParked(environmentID: caller.environmentID, commandID: id.bits) : false
+        var json = JSONWriter()
+        json.beginObject()
+        json.object("operation") { [decided] json in
+            json.member("id", id)
+            guard let decided else {
+                json.member("status", isParked ? "failed" : "pending")
+                guard isParked else { return }
+                json.object("result") { json in
+                    json.member("status", Int64(Problem.parked.code.status))
+                    json.member("body", raw: Problem.parked.json(requestID: context.requestID))
+                }
+                return
+            }
+            let result = decided.result
+            json.member("status", result.isSuccess ? "succeeded" : "failed")
+            json.object("result") { json in
+                json.member("status", Int64(result.status))
+                // A secret is for the key that asked for it.
+                let body =
+                    result.isSuccess && decided.keyID == caller.keyID
+                    ? site.shownOnce.completed(result.body, commandID: id.bits, kind: caller.kind) : result.body
+                if body.isEmpty { json.member("body", nil as String?) } else { json.member("body", raw: body) }
+            }
+        }
+        json.endObject()
+        var response = Response.json(json.bytes)
+        if let decided { response.headers[.position] = PositionToken.text(decided.result.position) }
+        return response
+    }
+
+    /// A key sees what became of its own mutations, and of others' where it may read.
+    private func requireSight(of decided: DecidedAnswer, _ caller: Caller) throws(Problem) {
+        guard decided.keyID != caller.keyID else { return }
+        try caller.require(.read(decided.action?.area ?? .admin))
+    }
+}

@@ -1,0 +1,89 @@
+import Credits
+import Hummingbird
+import JSON
+import Ledger
+import Metering
+import Answers
+
+/// What an end user may spend in a window of time, whatever the balance.
+struct SpendCapRoutes: Sendable {
+    let site: Site
+
+    func add(to routes: inout RouteTable) {
+        routes.post("/v1/spend-caps", .write(.entitlements), use: create)
+        routes.get("/v1/spend-caps", .read(.entitlements), use: list)
+        routes.get("/v1/spend-caps/{id}", .read(.entitlements), use: show)
+        routes.delete("/v1/spend-caps/{id}", .write(.entitlements), use: delete)
+    }
+
+    @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        let headers = try MutationHeaders(request, context)
+        let body = try await request.json()
+        let (endUserID, cap) = try read(body) { reader -> (EndUserID, NewSpendCap)? in
+            let endUserID = reader.endUserID()
+            let cap = reader.spendCap()
+            guard let endUserID, let cap else { return nil }
+            return (endUserID, cap)
+        }
+        return try await site.mutate(.createSpendCap(cap), of: endUserID, caller, request, body, headers)
+    }
+
+    @Sendable private func delete(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        let headers = try MutationHeaders(request, context)
+        let body = try await request.json()
+        _ = try read(body) { _ in true }
+        let (account, number) = try cap(context)
+        let owner = try await site.owner(of: account, caller, unknown: .unknownSpendCap)
+        return try await site.mutate(.deleteSpendCap(number), of: owner, caller, request, body, headers)
+    }
+
+    @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        let (accountID, number) = try cap(context)
+        let owner = try await site.owner(of: accountID, caller, unknown: .unknownSpendCap)
+        let account = try site.gate.account(owner, of: caller)
+        guard let state = try states(of: account, caller).first(where: { $0.cap.number == number }) else {
+            throw Problem.unknownSpendCap
+        }
+        var json = JSONWriter()
+        json.spendCap(state.cap, state: state, of: AccountName(id: account.id, endUserID: owner))
+        return .json(json.bytes)
+    }
+
+    @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        var query = try RequestQuery(request)
+        let endUserID = try query.endUserID()
+        let page = try query.page()
+        try query.finish()
+        let before = try page.cursorParts { parts -> Int32? in
+            guard parts.count == 1, case .integer(let number) = parts[0] else { return nil }
+            return Int32(exactly: number)
+        }
+        let account = try site.gate.account(endUserID, of: caller)
+        let states = try states(of: account, caller).reversed().filter { $0.cap.number < before ?? .max }
+        let name = AccountName(id: account.id, endUserID: endUserID)
+        return .json(
+            page.json(Array(states.prefix(page.limit + 1)), cursor: { [.integer(Int64($0.cap.number))] }) {
+                $0.spendCap($1.cap, state: $1, of: name)
+            })
+    }
+
+    /// The account's caps as they stand, oldest first. They are answered from memory, like checks.
+    private func states(of account: Account, _ caller: Caller) throws(Problem) -> [SpendCapState] {
+        let catalogue = try site.gate.catalogue(of: caller)
+        let now = account.present(clock: systemNow(), catalogue: catalogue)
+        let current = account.advanced(to: now)
+        return current.settings.caps.map { cap in
+            current.counters.state(of: cap, zone: catalogue.config.zone, now: now)
+        }
+    }
+
+    /// The account and the number in the id of the path.
+    private func cap(_ context: APIContext) throws(Problem) -> (AccountID, Int32) {
+        guard let id = PublicID(.spendCap, parsing: try context.pathParameter("id")),
+            let number = Int32(exactly: id.number)
+        else { throw .unknownSpendCap }
+        return (id.account, number)
+    }
+}

@@ -1,0 +1,76 @@
+import Credits
+import Hummingbird
+import JSON
+import Messaging
+import Answers
+import Storage
+
+/// Clocks that stand until somebody moves them: time for the end users of a test environment.
+struct TestClockRoutes: Sendable {
+    let site: Site
+
+    func add(to routes: inout RouteTable) {
+        routes.post("/v1/test-clocks", .write(.admin), use: create)
+        routes.get("/v1/test-clocks/{id}", .read(.admin), use: show)
+        routes.post("/v1/test-clocks/{id}/advance", .write(.admin), use: advance)
+    }
+
+    @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        try requireTestMode(caller)
+        let headers = try MutationHeaders(request, context)
+        let body = try await request.json()
+        let now = try read(body) { reader -> Instant? in reader.instant("now") }
+        return try await site.changeCatalogue(.createTestClock(now: now), caller: caller, request, body, headers)
+    }
+
+    @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        try requireTestMode(caller)
+        try RequestQuery(request).finish()
+        let id = try clockID(context)
+        let found = try await site.reads.read(of: caller.environmentID) { connection in
+            try await TestClockStore.find(id, environmentID: caller.environmentID, on: connection)
+        }
+        guard let found else { throw Self.unknownClock }
+        var json = JSONWriter()
+        json.testClock(found)
+        return .json(json.bytes)
+    }
+
+    @Sendable private func advance(
+        _ request: Request, _ context: APIContext, _ caller: Caller
+    ) async throws -> Response {
+        try requireTestMode(caller)
+        let headers = try MutationHeaders(request, context)
+        let id = try clockID(context)
+        let body = try await request.json()
+        let instant = try read(body) { reader -> Instant? in reader.instant("to") }
+        let identity = CommandIdentity(
+            environmentID: caller.environmentID, idempotencyKey: headers.idempotencyKey
+        ) { CommandIdentity.content(request, body) }
+        let deadline = ContinuousClock.now + site.mutations.wait
+        // The accounts follow the clock, so it is waited for in any case; a repetition finds it moved and sees to them again.
+        var clockHeaders = headers
+        clockHeaders.respondsAsync = false
+        let moved = try await site.mutations.catalogue(
+            .advanceTestClock(id: id, to: instant), identity: identity, caller: caller, headers: clockHeaders)
+        guard moved.status == .ok else { return moved }
+        let followers = ClockFollowers(site: site, caller: caller, headers: headers)
+        guard try await followers.advance(on: id, by: deadline) else {
+            return Mutations.pending(PublicID(.operation, identity.id))
+        }
+        return moved
+    }
+
+    private func requireTestMode(_ caller: Caller) throws(Problem) {
+        guard caller.kind == .test else { throw .testClockInLiveMode }
+    }
+
+    private func clockID(_ context: APIContext) throws(Problem) -> Bits128 {
+        guard let id = PublicID(.testClock, parsing: try context.pathParameter("id")) else { throw Self.unknownClock }
+        return id.bits
+    }
+
+    private static let unknownClock = Problem(
+        .notFound, "There is no test clock with that id in this environment.")
+}
