@@ -120,53 +120,44 @@ let package = Package(
         module(.core, "Credits"),
         module(.core, "JSON"),
         module(.core, "Metering", ["Credits", "JSON"]),
-        module(.core, "Ledger", ["Credits", "JSON", "Metering", crypto]),
-        module(.core, "Answers", ["Credits", "JSON", "Ledger", "Metering"]),
+        module(.core, "Catalogue", ["Credits", "JSON", "Metering"]),
+        module(.core, "Ledger", ["Catalogue", "Credits", "JSON", "Metering", crypto]),
+        module(.core, "Commands", ["Catalogue", "Credits", "Ledger", "Metering"]),
+        module(.core, "Answers", ["Catalogue", "Commands", "Credits", "JSON", "Ledger", "Metering"]),
 
-        module(.adapters, "Runtime", ["Failpoints", "Postgres", "RabbitMQ", configuration, logging, systemPackage]),
-        module(.adapters, "Messaging", ["Credits", "Ledger", "Metering", "RabbitMQ"]),
+        module(
+            .adapters, "Runtime",
+            ["Credits", "Failpoints", "Postgres", "RabbitMQ", configuration, logging, systemPackage]),
+        module(.adapters, "Messaging", ["Catalogue", "Commands", "Credits", "Ledger", "Metering", "RabbitMQ"]),
         module(
             .adapters, "Storage",
-            ["Answers", "Credits", "Failpoints", "Ledger", "Messaging", "Metering", "Postgres", logging]),
-        .target(
-            name: "Migrations", dependencies: ["Storage"], path: "Migrations",
-            resources: [
-                .embedInCode("0001_ledger.sql"), .embedInCode("0001_ledger.after.sql"),
-                .embedInCode("0002_access.sql"),
-                .embedInCode("0003_roles.sql"), .embedInCode("0003_roles.after.sql"),
-                .embedInCode("0004_ledger_workers.sql"),
-                .embedInCode("0005_suspects.sql"),
-                .embedInCode("0006_audit.sql"),
-                .embedInCode("0007_prices.sql"),
-                .embedInCode("0008_catalogue.sql"), .embedInCode("0008_catalogue.after.sql"),
-                .embedInCode("0009_complete_ledger.sql"),
-            ],
-            swiftSettings: settings),
+            ["Catalogue", "Commands", "Credits", "Failpoints", "Ledger", "Metering", "Postgres", logging]),
+        module(.adapters, "Migrations", ["Storage"], plugins: ["EmbedFilesPlugin"]),
         module(
             .adapters, "Replica",
             [
-                "Credits", "Failpoints", "Ledger", "Messaging", "Metering", "Postgres", "Runtime", "Storage", lifecycle,
+                "Catalogue", "Commands", "Credits", "Failpoints", "Ledger", "Postgres", "Runtime", "Storage", lifecycle,
                 logging,
             ]),
 
         module(
             .roles, "LedgerWorker",
             [
-                "Answers", "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ",
-                "Runtime", "Storage", crypto, lifecycle, logging,
+                "Answers", "Catalogue", "Commands", "Credits", "Failpoints", "Ledger", "Messaging", "Metering",
+                "Postgres", "RabbitMQ", "Runtime", "Storage", crypto, lifecycle, logging,
             ]),
         module(
             .roles, "Scheduler",
             [
-                "Credits", "Failpoints", "Ledger", "Messaging", "Postgres", "RabbitMQ", "Runtime", "Storage", lifecycle,
-                logging,
+                "Commands", "Credits", "Failpoints", "Ledger", "Messaging", "Postgres", "RabbitMQ", "Runtime",
+                "Storage", lifecycle, logging,
             ]),
         module(
             .roles, "API",
             [
-                "Answers", "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering", "Postgres", "RabbitMQ",
-                "Replica", "Runtime", "Storage", crypto, httpTypes, hummingbird, hummingbirdCore, hummingbirdTLS,
-                lifecycle, logging, nioCore, nioSSL,
+                "Answers", "Catalogue", "Commands", "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering",
+                "Postgres", "RabbitMQ", "Replica", "Runtime", "Storage", crypto, httpTypes, hummingbird,
+                hummingbirdCore, hummingbirdTLS, lifecycle, logging, nioCore, nioSSL,
             ]),
 
         module(
@@ -174,6 +165,10 @@ let package = Package(
             [
                 "JSON", "Messaging", "Postgres", "RabbitMQ", "Runtime", "Storage", asyncHTTPClient, logging, nioCore,
             ]),
+        program(.tools, "EmbedFiles", []),
+        .plugin(
+            name: "EmbedFilesPlugin", capability: .buildTool(), dependencies: ["EmbedFiles"],
+            path: "Sources/Tools/EmbedFilesPlugin"),
         module(.tools, "Ingest", ["Credits", "JSON", asyncHTTPClient, crypto, logging, nioCore, nioHTTP1]),
         module(.tools, "LoadGenerator", ["JSON", histogram, nioCore, nioHTTP1, nioPosix]),
         program(
@@ -202,35 +197,50 @@ let package = Package(
         module(.testSupport, "SeededRandom"),
         module(.testSupport, "TCPProxy"),
         module(.testSupport, "TLSEndpoint", [nioCore, nioPosix, nioSSL]),
+        module(
+            .testSupport, "TestBooks",
+            ["Catalogue", "Commands", "Credits", "Ledger", "Metering", "Postgres", "SeededRandom", "Storage"]),
         module(.testSupport, "TestDatabases", ["Migrations", "Postgres", "Storage", logging]),
 
         tests("Credits", ["Credits"]),
         tests("JSON", ["JSON"]),
         tests("Metering", ["Credits", "JSON", "Metering", "SeededRandom"]),
-        tests("Ledger", ["Credits", "Ledger", "LedgerModel", "Metering", "SeededRandom", crypto]),
+        tests("Catalogue", ["Catalogue", "Credits", "JSON", "Metering"]),
+        tests("Ledger", ["Catalogue", "Credits", "Ledger", "LedgerModel", "Metering", "SeededRandom", crypto]),
         tests("Postgres", ["Postgres", "TLSEndpoint"]),
         tests("RabbitMQ", ["RabbitMQ", "TCPProxy", "TLSEndpoint", logging]),
-        tests("Messaging", ["Credits", "Ledger", "Messaging", "Metering"]),
+        tests(
+            "Messaging", ["Catalogue", "Commands", "Credits", "Ledger", "Messaging", "Metering"],
+            exclude: ["Recorded/messages.txt"]),
         tests(
             "Storage",
             [
-                "Answers", "Credits", "Ledger", "Messaging", "Metering", "Migrations", "Postgres", "Replica", "Runtime",
-                "SeededRandom", "Storage", "TestDatabases", logging,
+                "Answers", "Catalogue", "Commands", "Credits", "Ledger", "Metering", "Migrations", "Postgres",
+                "SeededRandom", "Storage", "TestBooks", "TestDatabases", logging,
+            ]),
+        tests(
+            "Replica",
+            [
+                "Catalogue", "Commands", "Credits", "Ledger", "Metering", "Postgres", "Replica", "Runtime",
+                "SeededRandom", "Storage", "TestBooks", "TestDatabases",
             ]),
         tests(
             "LedgerWorker",
             [
-                "Answers", "Credits", "JSON", "Ledger", "LedgerWorker", "Messaging", "Metering", "Postgres", "RabbitMQ",
-                "Runtime", "SeededRandom", "Storage", "TestDatabases",
+                "Answers", "Catalogue", "Commands", "Credits", "JSON", "Ledger", "LedgerWorker", "Messaging",
+                "Metering",
+                "Postgres", "RabbitMQ", "Runtime", "SeededRandom", "Storage", "TestDatabases",
             ]),
-        tests("API", ["API", "Answers", "Credits", "JSON", "Ledger", "Messaging", "Metering"]),
+        tests(
+            "API", ["API", "Answers", "Catalogue", "Commands", "Credits", "JSON", "Ledger", "Messaging", "Metering"]),
         tests("Doctor", ["Doctor", "JSON", "Storage"]),
         tests("Ingest", ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix]),
         tests("LoadGenerator", ["JSON", "LoadGenerator", nioCore, nioPosix]),
         tests(
             "Acceptance",
             [
-                "API", "ChildProcesses", "Credits", "JSON", "LedgerModel", "Messaging", "NodeProgram", "Postgres",
+                "API", "Catalogue", "ChildProcesses", "Commands", "Credits", "JSON", "LedgerModel", "Messaging",
+                "NodeProgram", "Postgres",
                 "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage", "TCPProxy",
                 asyncHTTPClient, logging, nioCore, nioHTTP1, nioSSL,
             ], exclude: ["Recorded/answers.txt", "Recorded/requests.txt"]),

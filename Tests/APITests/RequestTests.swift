@@ -1,3 +1,4 @@
+import Commands
 import Credits
 import JSON
 import Messaging

@@ -1,4 +1,5 @@
 import API
+import Catalogue
 import ChildProcesses
 import Credits
 import Foundation

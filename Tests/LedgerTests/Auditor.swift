@@ -27,7 +27,7 @@ struct Auditor {
         balance = account.balance.rawValue
         reserved = account.reserved.rawValue
         overage = account.overage.rawValue
-        hash = account.lastHash.bytes
+        hash = [UInt8](repeating: 0, count: 32)
         remaining = Dictionary(uniqueKeysWithValues: account.blocks.map { ($0.number, $0.remaining.rawValue) })
         held = Dictionary(uniqueKeysWithValues: account.blocks.map { ($0.number, $0.held.rawValue) })
     }
@@ -97,7 +97,7 @@ struct Auditor {
         expect(account.balance.rawValue == balance, "balance \(account.balance.rawValue) must be \(balance)")
         expect(account.reserved.rawValue == reserved, "reserved \(account.reserved.rawValue) must be \(reserved)")
         expect(account.overage.rawValue == overage, "overage \(account.overage.rawValue) must be \(overage)")
-        expect(account.lastHash.bytes == hash, "the last hash must be the last entry's")
+        expect(draft.book.lastHash.bytes == hash, "the last hash must be the last entry's")
         var sum: Int64 = 0
         for block in blocks.map(\.block) {
             let (left, kept) = (remaining[block.number] ?? 0, held[block.number] ?? 0)

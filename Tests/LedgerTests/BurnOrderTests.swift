@@ -1,3 +1,4 @@
+import Catalogue
 import Credits
 import Ledger
 import Metering
@@ -124,10 +125,11 @@ struct BurnOrderTests {
         let paid = try block(1, isPaid: true)
         let account = Account(
             id: AccountID(1), environmentID: EnvironmentID(1), endUserID: endUserID, version: 1, revision: 1,
-            balance: paid.remaining, reserved: .zero, overage: .zero, lifetimeGranted: paid.remaining, blockCount: 1,
-            lastHash: .zero, advancedTo: Instant(microseconds: 0), blocksInBurnOrder: [paid],
-            reservationCount: 0, reservations: [], settings: .none, counters: .none)
-        var draft = AccountDraft(account: account, profile: nil)
+            sums: AccountSums(
+                balance: paid.remaining, reserved: .zero, overage: .zero, lifetimeGranted: paid.remaining),
+            advancedTo: .epoch, blocksInBurnOrder: [paid])
+        let book = AccountBook(blockCount: 1, reservationCount: 0, lastHash: .zero)
+        var draft = AccountDraft(account: account, book: book, profile: nil)
         _ = draft.apply(
             .grant(Grant(credits: paid.remaining)), idempotencyKey: nil, catalogue: Catalogue(),
             now: Instant(microseconds: 1))

@@ -1,3 +1,4 @@
+import Catalogue
 import Credits
 import Ledger
 import LedgerModel
@@ -28,7 +29,7 @@ enum CheckAnswer {
     static func words(
         _ request: EntitlementRequest, of account: Account, _ catalogue: Catalogue, clock: Instant
     ) -> String {
-        let now = account.present(clock: clock, catalogue: catalogue)
+        let now = account.currentInstant(clock: clock, catalogue: catalogue)
         do throws(EntitlementFailure) {
             let entitlement = try Entitlement.decide(
                 account: account.advanced(to: now), catalogue: catalogue, request: request, now: now)

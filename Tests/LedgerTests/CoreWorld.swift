@@ -1,3 +1,4 @@
+import Catalogue
 import Credits
 import Ledger
 import LedgerModel
@@ -19,47 +20,51 @@ struct CoreWorld {
         var entries: [Entry] { storedEntries + draft.entries }
 
         /// Every block there ever was, by number, as it is now.
-        var blocks: [GrantedBlock] {
-            var blocks = storedBlocks
-            for granted in draft.grantedBlocks { blocks[granted.block.number] = granted }
-            for (number, block) in draft.changedBlocks { blocks[number] = blocks[number]?.with(block) }
-            return blocks.values.sorted { $0.block.number < $1.block.number }
-        }
+        var blocks: [GrantedBlock] { blocksByNumber.values.sorted { $0.block.number < $1.block.number } }
 
-        /// Every reservation there ever was, by number, as it is now.
-        var reservations: [Reservation] {
-            storedReservations.merging(draft.changedReservations) { $1 }.values.sorted { $0.number < $1.number }
-        }
-
-        /// Ends the batch: writes what the draft says, and reads the account from there.
-        mutating func commit() throws {
+        private var blocksByNumber: [Int32: GrantedBlock] {
             var blocks = storedBlocks
             for granted in draft.grantedBlocks {
                 blocks[granted.block.number] = granted.with(draft.current(granted))
             }
             for block in draft.olderChangedBlocks { blocks[block.number] = blocks[block.number]?.with(block) }
-            for reservation in draft.newReservations + draft.olderChangedReservations {
-                storedReservations[reservation.number] = reservation
-            }
-            storedBlocks = blocks
+            return blocks
+        }
+
+        /// Every reservation there ever was, by number, as it is now.
+        var reservations: [Reservation] { reservationsByNumber.values.sorted { $0.number < $1.number } }
+
+        private var reservationsByNumber: [Int32: Reservation] {
+            storedReservations.merging(draft.changedReservations) { $1 }
+        }
+
+        /// Ends the batch: writes what the draft says, and reads the account from there.
+        mutating func commit() throws {
+            storedReservations = reservationsByNumber
+            storedBlocks = blocksByNumber
             storedEntries += draft.entries
             let account = draft.account
             guard draft.isChanged else {
-                draft = AccountDraft(account: account, profile: draft.profile)
+                draft = AccountDraft(account: account, book: draft.book, profile: draft.profile)
                 return
             }
-            let open = blocks.values.map(\.block).filter { $0.remaining > .zero }.sorted(by: Block.burnsBefore)
+            let open = storedBlocks.values.map(\.block).filter { $0.remaining > .zero }.sorted(by: Block.burnsBefore)
             let active = storedReservations.values.filter { $0.status == .active }.sorted { $0.number < $1.number }
             let read = Account(
                 id: account.id, environmentID: account.environmentID, endUserID: account.endUserID,
-                version: Int64(storedEntries.count), revision: account.revision, balance: account.balance,
-                reserved: account.reserved, overage: account.overage, lifetimeGranted: account.lifetimeGranted,
-                blockCount: Int32(blocks.count), lastHash: storedEntries.last?.hash ?? .zero,
-                advancedTo: account.advancedTo, blocksInBurnOrder: open,
-                reservationCount: Int32(storedReservations.count), reservations: active, settings: account.settings,
-                counters: account.counters)
-            guard read == account else { throw ScriptError("written and read the account is another: \(read)") }
-            draft = AccountDraft(account: read, profile: draft.profile)
+                version: Int64(storedEntries.count), revision: account.revision,
+                sums: AccountSums(
+                    balance: account.balance, reserved: account.reserved, overage: account.overage,
+                    lifetimeGranted: account.lifetimeGranted),
+                advancedTo: account.advancedTo, blocksInBurnOrder: open, reservations: active,
+                settings: account.settings, counters: account.counters)
+            let book = AccountBook(
+                blockCount: Int32(storedBlocks.count), reservationCount: Int32(storedReservations.count),
+                lastHash: storedEntries.last?.hash ?? .zero)
+            guard read == account, book == draft.book else {
+                throw ScriptError("written and read the account is another: \(read)")
+            }
+            draft = AccountDraft(account: read, book: book, profile: draft.profile)
         }
 
         /// What a refund or a revocation must know of the time before the batch, and no more.
@@ -104,7 +109,7 @@ struct CoreWorld {
     /// The account as a check sees it.
     func advanced(_ endUser: String, _ clock: Instant) throws -> Account {
         let account = try participant(endUser).draft.account
-        return account.advanced(to: account.present(clock: clock, catalogue: catalogue))
+        return account.advanced(to: account.currentInstant(clock: clock, catalogue: catalogue))
     }
 
     mutating func commit(_ endUser: String) throws {
@@ -146,5 +151,12 @@ extension GrantedBlock {
     fileprivate func with(_ block: Block) -> GrantedBlock {
         GrantedBlock(
             block: block, source: source, payment: payment, reason: reason, metadata: metadata, createdAt: createdAt)
+    }
+}
+
+extension AccountDraft {
+    /// The reservations that the batch made or changed, by number.
+    var changedReservations: [Int32: Reservation] {
+        Dictionary(uniqueKeysWithValues: (newReservations + olderChangedReservations).map { ($0.number, $0) })
     }
 }

@@ -1,3 +1,4 @@
+import Catalogue
 import Credits
 import Ledger
 import Metering
@@ -38,7 +39,7 @@ struct EntryHashTests {
     func goldenChain() throws {
         let draft = try Self.goldenDraft()
         #expect(draft.entries.map { String(decoding: $0.hash.hexadecimal, as: UTF8.self) } == Self.goldenHashes)
-        #expect(draft.account.lastHash == draft.entries.last?.hash)
+        #expect(draft.book.lastHash == draft.entries.last?.hash)
     }
 
     @Test("What the API shows is the canonical JSON with the hash as its last member", arguments: [(0, 0), (2, 1)])
@@ -110,7 +111,7 @@ struct EntryHashTests {
     private static func goldenDraft() throws -> AccountDraft {
         let feature = try #require(FeatureKey("gpt-4.1:input"))
         var catalogue = Catalogue()
-        catalogue.features[feature] = Feature(key: feature, isArchived: false)
+        catalogue.features[feature] = Feature(key: feature)
         catalogue.prices[feature] = PriceList([
             MeteringRule(
                 id: PublicID(.rule, Bits128(high: 1, low: 2)), featureKey: feature, version: 1,

@@ -1,3 +1,4 @@
+import Catalogue
 import Credits
 import Ledger
 import Metering
@@ -9,7 +10,7 @@ struct ExportAuditTests {
     private static func lines() throws -> [[UInt8]] {
         let feature = try #require(FeatureKey("tokens"))
         var catalogue = Catalogue()
-        catalogue.features[feature] = Feature(key: feature, isArchived: false)
+        catalogue.features[feature] = Feature(key: feature)
         catalogue.config.overagePolicy = .allow
         let rule = MeteringRule(
             id: PublicID(.rule, Bits128(high: 1, low: 2)), featureKey: feature, version: 1,

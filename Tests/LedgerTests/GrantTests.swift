@@ -1,3 +1,4 @@
+import Catalogue
 import Credits
 import Ledger
 import Metering
@@ -114,7 +115,7 @@ struct GrantTests {
         var draft = try Self.draft()
         let feature = try #require(FeatureKey("api"))
         var catalogue = Catalogue()
-        catalogue.features[feature] = Feature(key: feature, isArchived: false)
+        catalogue.features[feature] = Feature(key: feature)
         let now = Instant(microseconds: 1_000)
         let metadata = Metadata(canonicalJSON: #"{"a":1}"#)
         let credits = try Millicredits(Int64(25))
@@ -152,10 +153,10 @@ struct GrantTests {
             .grant(Grant(credits: .max, expiry: .at(now))), idempotencyKey: nil, catalogue: Catalogue(), now: now)
         #expect(refused == .refused(.expiresInThePast(now, now: now)))
         #expect(draft.profile == nil)
-        #expect(!draft.isNew && !draft.isChanged)
+        #expect(!draft.isChanged)
         _ = draft.apply(.grant(Grant(credits: .max)), idempotencyKey: nil, catalogue: Catalogue(), now: now)
         #expect(draft.profile == EndUserProfile(name: nil, metadata: nil, createdAt: now, updatedAt: now))
-        #expect(draft.isNew && draft.isChanged)
+        #expect(draft.isChanged)
     }
 
     @Test("An end user's profile is created once, changed by what is given, and makes no entry")

@@ -1,3 +1,4 @@
+import Catalogue
 import Credits
 import Ledger
 import LedgerModel
@@ -121,7 +122,8 @@ extension Translation {
                 case .limit: .limit
                 }
             catalogue.features[key] = Feature(
-                key: key, type: type, quota: try feature.quota.map(quota), isArchived: feature.isArchived)
+                key: key, type: type, quota: try feature.quota.map(quota),
+                archivedAt: feature.isArchived ? .epoch : nil)
             let rules = try feature.prices.enumerated().map { index, version in
                 MeteringRule(
                     id: ruleID(version: index + 1), featureKey: key, version: Int32(index + 1),
@@ -136,9 +138,11 @@ extension Translation {
                 duration = try self.duration(months: months, seconds: seconds)
             }
             catalogue.packages[key] = TopupPackage(
-                key: key, name: name, credits: try Millicredits(package.credits), price: package.price,
-                currency: "EUR", expiresAfter: duration, priority: package.priority.map { Int16($0) },
-                isArchived: package.isArchived)
+                key: key,
+                terms: PackageTerms(
+                    name: name, credits: try Millicredits(package.credits), price: package.price, currency: "EUR",
+                    expiresAfter: duration, priority: package.priority.map { Int16($0) }),
+                archivedAt: package.isArchived ? .epoch : nil)
         }
         catalogue.config.overagePolicy = model.policy.flatMap { OveragePolicy(rawValue: $0.rawValue) }
         catalogue.config.overageLimit = try model.overageLimit.map(millicredits)

@@ -1,3 +1,4 @@
+import Catalogue
 import Credits
 import Ledger
 import LedgerModel
@@ -79,7 +80,7 @@ struct Twins {
             refused = error.code
         }
         let account = try core.advanced(endUser, clock)
-        let now = account.present(clock: clock, catalogue: core.catalogue)
+        let now = account.currentInstant(clock: clock, catalogue: core.catalogue)
         func decide(_ demand: ModelDemand) throws -> Entitlement {
             var asked = use
             asked.demand = demand
@@ -116,7 +117,7 @@ struct Twins {
     /// Takes the core's account to an instant in one step and in steps of the given lengths.
     func compareSteps(of endUser: String, to clock: Instant, _ steps: [Int64]) throws -> [String] {
         let draft = try core.participant(endUser).draft
-        let end = draft.account.present(clock: clock, catalogue: core.catalogue)
+        let end = draft.account.currentInstant(clock: clock, catalogue: core.catalogue)
         guard draft.account.hasDue(at: end) else { return [] }
         var (once, often) = (draft, draft)
         once.advance(to: end)
@@ -138,7 +139,9 @@ struct Twins {
             && once.account.balances == often.account.balances
             && Self.open(once.account.counters, end) == Self.open(often.account.counters, end)
             && once.account.reservations == often.account.reservations
-            && once.changedReservations == often.changedReservations && once.changedBlocks == often.changedBlocks
+            && once.changedReservations == often.changedReservations
+            && Set(once.olderChangedBlocks) == Set(often.olderChangedBlocks)
+            && once.grantedBlocks.map(once.current) == often.grantedBlocks.map(often.current)
         return isSame ? [] : ["\(endUser): one step of time and many differ"]
     }
 
@@ -191,7 +194,7 @@ struct Twins {
         let blocks = participant.blocks.map(\.block)
         var audit = AccountAudit(account: participant.draft.account, blocks: blocks)
         for entry in participant.entries { audit.take(entry) }
-        audit.finish(account: participant.draft.account, blocks: blocks)
+        audit.finish(account: participant.draft.account, book: participant.draft.book, blocks: blocks)
         return audit.violation.map { ["\($0)"] } ?? []
     }
 

@@ -1,3 +1,4 @@
+import Catalogue
 import Credits
 import Ledger
 import Metering
@@ -57,7 +58,7 @@ struct UsageTests {
         let (api, video) = (try #require(FeatureKey("api")), try #require(FeatureKey("video")))
         var catalogue = Catalogue()
         for feature in [api, video] {
-            catalogue.features[feature] = Feature(key: feature, isArchived: false)
+            catalogue.features[feature] = Feature(key: feature)
             catalogue.prices[feature] = PriceList([
                 MeteringRule(
                     id: PublicID(.rule, Bits128(high: 0, low: 1)), featureKey: feature, version: 1,

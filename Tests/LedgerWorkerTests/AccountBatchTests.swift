@@ -1,3 +1,4 @@
+import Commands
 import Credits
 import Ledger
 import Messaging
@@ -198,7 +199,7 @@ struct AccountBatchTests {
             for (number, step) in steps.enumerated() {
                 let results = try await apply([try shop.item("alice", step.0, id: UInt64(number))], loop)
                 #expect(
-                    results.map(\.status) == [step.1], "\(step.0): \(String(decoding: results[0].body, as: UTF8.self))")
+                    results.map(\.status) == [step.1], "\(step.0): \(String(decoding: results[0].json, as: UTF8.self))")
                 first += results
             }
             let again = try await apply(

@@ -1,3 +1,4 @@
+import Storage
 import Synchronization
 import Testing
 
@@ -120,12 +121,23 @@ struct DeliveryInboxTests {
     @Test("the queues are dealt out: to each worker its share, none left over, none twice")
     func shares() {
         let queues = (0..<5).map { "q\($0)" }
-        for count in 1...7 {
-            let shares = (0..<count).map { ShardKeeper.share(of: $0, among: count, queues: queues) }
+        for count in Int32(1)...7 {
+            let members = (0..<count).map { WorkerRegistry.Member(number: $0 * 3, revision: 1) }
+            let shares = members.map { ShardKeeper.share(of: $0.number, among: members, queues: queues) }
             #expect(shares.flatMap { $0 }.sorted() == queues)
             let sizes = shares.map(\.count)
             #expect((sizes.max() ?? 0) - (sizes.min() ?? 0) <= 1)
         }
+    }
+
+    @Test("during an update only the workers of the newest message revision have queues")
+    func sharesOfNewest() {
+        let members = ([1, 1, 2, 2, 1] as [Int32]).enumerated().map { index, revision in
+            WorkerRegistry.Member(number: Int32(index), revision: revision)
+        }
+        let queues = (0..<5).map { "q\($0)" }
+        let shares = members.map { ShardKeeper.share(of: $0.number, among: members, queues: queues).sorted() }
+        #expect(shares == [[], [], ["q0", "q2", "q4"], ["q1", "q3"], []])
     }
 
     private final class Flag: Sendable {

@@ -1,3 +1,6 @@
+import Answers
+import Catalogue
+import Commands
 import Credits
 import JSON
 import Ledger
@@ -5,7 +8,6 @@ import Messaging
 import Metering
 import Postgres
 import RabbitMQ
-import Answers
 import Runtime
 import Storage
 import TestDatabases
@@ -27,17 +29,12 @@ struct Shop {
         try await connection.script(
             "insert into tenants values ('00000000-0000-0000-0000-000000000001', 'Acme', now());"
                 + "insert into environments (tenant_id, kind) values ('00000000-0000-0000-0000-000000000001', 'live')")
-        let past = Instant(microseconds: 0)
-        try await CatalogueStore.insertFeature(
-            FeatureRecord(
-                key: calls, name: "Calls", type: .metered, unitName: nil, quota: nil, createdAt: past, updatedAt: past,
-                archivedAt: nil), environmentID: environmentID, on: connection)
-        try await CatalogueStore.insertRule(
-            RuleRecord(
-                rule: MeteringRule(
-                    id: PublicID(.rule, Bits128(high: 1, low: 1)), featureKey: calls, version: 1,
-                    price: Price(.perUnit(unitCost: try Millicredits(Int64(10)), perUnits: 1)), effectiveFrom: past),
-                createdAt: past), environmentID: environmentID, on: connection)
+        let feature = Feature(key: calls, name: "Calls")
+        try await FeatureStore.insert(feature, environmentID: environmentID, on: connection)
+        let rule = MeteringRule(
+            id: PublicID(.rule, Bits128(high: 1, low: 1)), featureKey: calls, version: 1,
+            price: Price(.perUnit(unitCost: try Millicredits(Int64(10)), perUnits: 1)), effectiveFrom: .epoch)
+        try await RuleStore.insert(rule, environmentID: environmentID, on: connection)
         try await connection.script("update environments set catalogue_version = 1")
     }
 
@@ -59,7 +56,9 @@ struct Shop {
     /// A command that no other has the id of, unless one is stated.
     func item(_ endUser: String, _ action: AccountAction, id: UInt64? = nil) throws -> AccountItem {
         AccountItem(
-            environmentID: environmentID, requestID: "req_1", actor: Actor(keyID: nil, address: nil), wantsBody: true,
+            origin: RequestOrigin(
+                environmentID: environmentID, actor: Actor(keyID: nil, address: nil), requestID: "req_1"),
+            wantsBody: true,
             command: AccountCommand(
                 identity: CommandIdentity(
                     id: Bits128(high: 7, low: id ?? .random(in: 1_000_000 ... .max)), idempotencyKey: nil),
@@ -98,14 +97,14 @@ extension CommandResult {
     var code: String? { string("code") }
 
     func string(_ member: String) -> String? {
-        guard case .object(let object) = try? JSONParser.parse(body), case .string(let text) = object[member] else {
+        guard case .object(let object) = try? JSONParser.parse(json), case .string(let text) = object[member] else {
             return nil
         }
         return text
     }
 
     func integer(_ member: String) -> Int64? {
-        guard case .object(let object) = try? JSONParser.parse(body), case .integer(let integer) = object[member] else {
+        guard case .object(let object) = try? JSONParser.parse(json), case .integer(let integer) = object[member] else {
             return nil
         }
         return integer

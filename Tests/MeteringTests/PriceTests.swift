@@ -36,9 +36,9 @@ struct PriceTests {
     func misfits() throws {
         let dimensional = Price(dimensions: ["input": try perThousand(3)])
         let plain = Price(try perThousand(3))
-        #expect(throws: PricingFailure.quantitiesExpected) { try cost(dimensional, units: 1) }
-        #expect(throws: PricingFailure.unitsExpected) { try cost(plain, ["input": 1]) }
-        #expect(throws: PricingFailure.unknownDimension("a")) {
+        #expect(throws: PricingFailure.wrongMeasure(.quantitiesExpected)) { try cost(dimensional, units: 1) }
+        #expect(throws: PricingFailure.wrongMeasure(.unitsExpected)) { try cost(plain, ["input": 1]) }
+        #expect(throws: PricingFailure.wrongMeasure(.unknownDimension("a"))) {
             try cost(dimensional, ["z": 1, "a": 0, "input": 1])
         }
         #expect(dimensional.affordableUnits(funds: 10, attributes: .none, used: PeriodUsage()) == nil)

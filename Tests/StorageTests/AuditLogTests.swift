@@ -1,7 +1,7 @@
-import Credits
-import Messaging
-import Postgres
 import Answers
+import Commands
+import Credits
+import Postgres
 import TestDatabases
 import Testing
 

@@ -1,8 +1,10 @@
+import Commands
 import Credits
 import Ledger
 import Metering
 import Postgres
 import Storage
+import TestBooks
 import TestDatabases
 import Testing
 
@@ -90,7 +92,7 @@ struct BookVerifierTests {
     /// An account with a job under way and a payment.
     private func verifiedJob(after statement: String) async throws -> BookVerifier.Report {
         try await withDatabase { connection, _ in
-            let books = try await Books(connection)
+            let books = try await TestBooks(connection)
             let paid = TopUp(
                 credits: .amount(try Millicredits(Int64(500))), payment: Payment(price: 999, externalID: "pay_1"))
             let job = ReservationRequest(featureKey: books.feature, estimate: .measured(.units(1), .none))
@@ -104,7 +106,8 @@ struct BookVerifierTests {
                 accountID: loaded.accounts[0].account.id, block: 2,
                 applied: AppliedPayment(fingerprint: Bits128(high: 1, low: 1), status: 201, body: []),
                 commandID: Bits128(high: 1, low: 1), createdAt: loaded.now)
-            try await LedgerStore.write(loaded.accounts, payments: [payment], decided: [], on: connection)
+            try await LedgerStore.write(
+                BatchPlan(accounts: loaded.accounts, payments: [payment]), on: connection)
             let clean = try await BookVerifier.verify(on: connection) { _ in }
             #expect(clean.isClean, "\(clean.violations) \(clean.findings)")
             try await connection.script("set session_replication_role = replica; \(statement)")
@@ -116,7 +119,7 @@ struct BookVerifierTests {
     private func verified(after statement: String) async throws -> BookVerifier.Report {
         var report: BookVerifier.Report?
         try await withDatabase { connection, _ in
-            let books = try await Books(connection)
+            let books = try await TestBooks(connection)
             for name in ["alice", "bob"] {
                 try await books.apply([try books.grant(1_000), books.use, books.use, books.use], to: name)
             }

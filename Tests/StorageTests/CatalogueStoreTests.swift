@@ -1,9 +1,10 @@
+import Answers
+import Catalogue
 import Credits
-import Messaging
 import Metering
 import Postgres
-import Answers
 import Storage
+import TestBooks
 import TestDatabases
 import Testing
 
@@ -12,7 +13,7 @@ struct CatalogueStoreTests {
     @Test("what is written of an environment's prices and packages is what decisions are made from")
     func load() async throws {
         try await withDatabase { connection, _ in
-            let books = try await Books(connection)
+            let books = try await TestBooks(connection)
             let environmentID = books.environmentID
             try await connection.script(
                 """
@@ -31,40 +32,38 @@ struct CatalogueStoreTests {
             let rules = prices.enumerated().map { index, price in
                 MeteringRule(
                     id: PublicID(.rule, Bits128(high: 0, low: UInt64(index))), featureKey: books.feature,
-                    version: Int32(index + 1), price: price, effectiveFrom: now.adding(seconds: Int64(index)))
+                    version: Int32(index + 1), price: price, effectiveFrom: now.adding(seconds: Int64(index)),
+                    createdAt: now)
             }
             for rule in rules {
-                try await CatalogueStore.insertRule(
-                    RuleRecord(rule: rule, createdAt: now), environmentID: environmentID, on: connection)
+                try await RuleStore.insert(rule, environmentID: environmentID, on: connection)
             }
             let month = try #require(CalendarDuration(iso8601: "P1MT36H"))
-            let small = try package("small", expiresAfter: month, priority: 7)
-            let bare = try package("bare", expiresAfter: nil, priority: nil)
+            let small = try package("small", expiresAfter: month, priority: 7, createdAt: now)
+            let bare = try package("bare", expiresAfter: nil, priority: nil, createdAt: now)
             for package in [small, bare] {
-                try await PackageStore.insert(
-                    PackageRecord(package: package, createdAt: now, updatedAt: now), environmentID: environmentID,
-                    on: connection)
+                try await PackageStore.insert(package, environmentID: environmentID, on: connection)
             }
             var catalogue = try await CatalogueStore.load(environmentID, on: connection).catalogue
             #expect(catalogue.prices == [books.feature: PriceList(rules)])
             #expect(catalogue.packages == [small.key: small, bare.key: bare])
 
             let change = PackageChange(price: 8, expiresAfter: .set(nil), isArchived: true)
-            let later = now.adding(seconds: 60)
-            let changed = try await PackageStore.update(
-                small.key, change, environmentID: environmentID, now: later, on: connection)
-            #expect(
-                changed == PackageRecord(package: change.applied(to: small), createdAt: now, updatedAt: later))
+            let changed = small.applying(change, at: now.adding(seconds: 60))
+            try await PackageStore.update(changed, environmentID: environmentID, on: connection)
+            #expect(try await PackageStore.find(small.key, environmentID: environmentID, on: connection) == changed)
             catalogue = try await CatalogueStore.load(environmentID, on: connection).catalogue
-            #expect(catalogue.packages == [small.key: change.applied(to: small), bare.key: bare])
+            #expect(catalogue.packages == [small.key: changed, bare.key: bare])
         }
     }
 
     private func package(
-        _ key: String, expiresAfter: CalendarDuration?, priority: Int16?
+        _ key: String, expiresAfter: CalendarDuration?, priority: Int16?, createdAt: Instant
     ) throws -> TopupPackage {
         TopupPackage(
-            key: try #require(PackageKey(key)), name: "é", credits: .max, price: Millicredits.limit, currency: "EUR",
-            expiresAfter: expiresAfter, priority: priority, isArchived: false)
+            key: try #require(PackageKey(key)),
+            terms: PackageTerms(
+                name: "é", credits: .max, price: Millicredits.limit, currency: "EUR", expiresAfter: expiresAfter,
+                priority: priority), createdAt: createdAt)
     }
 }

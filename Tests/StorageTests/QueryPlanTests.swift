@@ -1,6 +1,7 @@
 import Credits
 import Foundation
 import Postgres
+import TestBooks
 import TestDatabases
 import Testing
 
@@ -12,7 +13,7 @@ struct QueryPlanTests {
     @Test("the statements of a batch find their rows by index, whatever the tables' size, also in the ledger's role")
     func batch() async throws {
         try await withDatabase { connection, configuration in
-            let books = try await Books(connection)
+            let books = try await TestBooks(connection)
             try await books.apply([try books.grant(1_000), books.use], to: "alice")
             let ledger = try await PostgresConnection.connect(configuration.acting(as: .ledger))
             defer { ledger.close() }
@@ -22,9 +23,9 @@ struct QueryPlanTests {
             let statements: [(PostgresStatement, [PostgresValue])] = [
                 (LedgerStore.lockAccounts, keys),
                 (LedgerStore.loadBlocks, keys),
-                (CommandStore.loadDecided, [.int32s([1]), .uuids([PostgresUUID(high: 1, low: 2)])]),
+                (CommandStore.findStatement, [.int32s([1]), .uuids([PostgresUUID(high: 1, low: 2)])]),
                 (
-                    LedgerStore.updateBlocksStatement,
+                    BulkStatement.updateBlocks.statement,
                     ids + [.int32s([1]), .int64s([900]), .int64s([0]), .nullableTimestamps(microseconds: [nil])]
                 ),
                 (LedgerStore.loadActiveReservations, ids),
@@ -33,7 +34,7 @@ struct QueryPlanTests {
                 (LedgerStore.loadNamedBlocks, ids + [.int64s([1])] + ids + [.int64s([1])]),
                 (PaymentStore.findStatement, [.int32s([1]), .texts(["pay_1"])]),
                 (
-                    ReservationStore.updateStatement,
+                    BulkStatement.updateReservations.statement,
                     ids + [
                         .int32s([1]), .texts(["released"]), .texts(["{}"]), .texts(["{}"]), .int64s([0]), .int64s([0]),
                         .nullableTexts([nil]), .int64s([0]), .timestamps(microseconds: [0]),
@@ -53,7 +54,7 @@ struct QueryPlanTests {
     @Test("what a refund looks for is found in the indexes made for it, not among all entries of the account")
     func past() async throws {
         try await withDatabase { connection, configuration in
-            let books = try await Books(connection)
+            let books = try await TestBooks(connection)
             try await books.apply([try books.grant(1_000), books.use], to: "alice")
             let ledger = try await PostgresConnection.connect(configuration.acting(as: .ledger))
             defer { ledger.close() }
@@ -71,7 +72,7 @@ struct QueryPlanTests {
     @Test("a page of the ledger is read from the end of its index, and the policy is looked at once for all its rows")
     func ledgerPage() async throws {
         try await withDatabase { connection, configuration in
-            let books = try await Books(connection)
+            let books = try await TestBooks(connection)
             try await books.apply([try books.grant(1_000), books.use], to: "alice")
             let api = try await PostgresConnection.connect(configuration.acting(as: .api))
             defer { api.close() }
@@ -89,7 +90,7 @@ struct QueryPlanTests {
     @Test("who is due is read from an index that has nobody else in it, already in order")
     func dueAccounts() async throws {
         try await withDatabase { connection, configuration in
-            _ = try await Books(connection)
+            _ = try await TestBooks(connection)
             try await connection.script(
                 """
                 insert into accounts (environment_id, end_user_id, revision, due_at)

@@ -1,7 +1,8 @@
+import Answers
+import Commands
 import Credits
 import Ledger
 import Postgres
-import Answers
 import Storage
 import TestDatabases
 import Testing
@@ -244,7 +245,7 @@ struct RowLevelSecurityTests {
             "feature",
             { number, connection in
                 let key = try #require(FeatureKey("calls"))
-                let found = try await CatalogueReads.feature(
+                let found = try await FeatureStore.find(
                     key, environmentID: EnvironmentID(number), on: connection)
                 return found == nil ? 0 : 1
             }
@@ -252,7 +253,7 @@ struct RowLevelSecurityTests {
         (
             "features",
             { number, connection in
-                try await CatalogueReads.features(
+                try await FeatureStore.list(
                     environmentID: EnvironmentID(number), after: nil, limit: 10, on: connection
                 ).count
             }
@@ -268,7 +269,7 @@ struct RowLevelSecurityTests {
         (
             "rule",
             { number, connection in
-                let found = try await CatalogueReads.rule(
+                let found = try await RuleStore.find(
                     TwoEnvironments.id(number), environmentID: EnvironmentID(number), on: connection)
                 return found == nil ? 0 : 1
             }
@@ -276,7 +277,7 @@ struct RowLevelSecurityTests {
         (
             "rules",
             { number, connection in
-                try await CatalogueReads.rules(
+                try await RuleStore.list(
                     environmentID: EnvironmentID(number), featureKey: nil, before: nil, limit: 10, on: connection
                 ).count
             }

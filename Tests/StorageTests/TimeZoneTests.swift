@@ -1,8 +1,9 @@
+import Catalogue
 import Credits
-import Messaging
 import Metering
 import Postgres
 import Storage
+import TestBooks
 import TestDatabases
 import Testing
 
@@ -66,7 +67,7 @@ struct TimeZoneTests {
     /// Sets an environment's zone in the ledger's role and reads it as the worker does.
     private func withZone(_ name: String?, _ body: (EnvironmentConfig) throws -> Void) async throws {
         try await withDatabase { connection, configuration in
-            let environmentID = try await Books(connection).environmentID
+            let environmentID = try await TestBooks(connection).environmentID
             let ledger = try await PostgresConnection.connect(configuration.acting(as: .ledger))
             defer { ledger.close() }
             for zone in ["Asia/Tokyo", name] {

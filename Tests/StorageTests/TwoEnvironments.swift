@@ -79,11 +79,6 @@ struct TwoEnvironments {
 }
 
 extension PostgresConnection {
-    /// The first column of every row, as text.
-    func texts(_ sql: String, _ parameters: [PostgresValue] = []) async throws -> [String] {
-        try await run(PostgresQuery(PostgresStatement(sql), parameters)).map { try $0.text(0) }
-    }
-
     /// The SQLSTATE with which the server refuses a statement; nil when it does not.
     func refusal(of sql: String) async throws -> String? {
         do {

@@ -22,7 +22,7 @@ struct TidyTests {
         // Peers have SQL of their own, and the torture reads the books behind the product's back.
         let exceptions = [
             "Sources/Adapters/Storage/", "Sources/Tools/LoadGenerator/Peers/",
-            "Sources/Tools/Torture/Checks/Books.swift",
+            "Sources/Tools/Torture/Checks/Books.swift", "Sources/TestSupport/",
         ]
         for (path, text) in try sources() where !exceptions.contains(where: { path.hasPrefix($0) }) {
             #expect(text.firstMatch(of: pattern) == nil, "\(path) has SQL")
@@ -37,19 +37,49 @@ struct TidyTests {
         }
     }
 
-    @Test("the pure core imports nothing that does input or output")
-    func purity() throws {
-        let forbidden = ["Foundation", "Glibc", "Dispatch", "NIO", "Logging", "Postgres", "RabbitMQ", "Storage"]
-        for module in ["Credits", "JSON", "Metering", "Ledger", "Answers"] {
-            for (path, text) in try sources() where path.hasPrefix("Sources/Core/\(module)/") {
-                for name in forbidden {
-                    #expect(
-                        text.firstMatch(of: try Regex("(?m)^(internal |package )?import \(name)")) == nil,
-                        "\(path) imports \(name)")
-                }
-                #expect(!text.contains(" async "), "\(path) is asynchronous")
-                #expect(text.firstMatch(of: /\.random\(|Clock\.now|Date\(\)/) == nil, "\(path) asks for chance or time")
+    @Test("a module imports only modules of the layers below it and of its own, and a role no other role")
+    func layers() throws {
+        let mayImport: [String: Set] = [
+            "Drivers": ["Drivers"],
+            "Core": ["Core"],
+            "Adapters": ["Drivers", "Core", "Adapters"],
+            "Roles": ["Drivers", "Core", "Adapters"],
+            "Programs": ["Drivers", "Core", "Adapters", "Roles", "Programs", "Tools"],
+            "Tools": ["Drivers", "Core", "Adapters", "TestSupport"],
+            "TestSupport": ["Drivers", "Core", "Adapters", "TestSupport"],
+        ]
+        let sources = try sources()
+        let modules = Dictionary(
+            sources.map { source in
+                let parts = source.path.split(separator: "/").map(String.init)
+                return (parts[2], parts[1])
             }
+        ) { first, _ in first }
+        #expect(Set(modules.values) == Set(mayImport.keys))
+        for (path, text) in sources {
+            let parts = path.split(separator: "/").map(String.init)
+            for name in imports(text) where name != parts[2] {
+                guard let layer = modules[name] else { continue }
+                #expect(mayImport[parts[1], default: []].contains(layer), "\(path) imports \(name)")
+            }
+        }
+    }
+
+    @Test("the database's side knows nothing of messages, of answers and of the broker")
+    func storageIsAlone() throws {
+        let folders = ["Storage", "Migrations", "Replica"].map { "Sources/Adapters/\($0)/" }
+        for (path, text) in try sources() where folders.contains(where: { path.hasPrefix($0) }) {
+            #expect(imports(text).isDisjoint(with: ["Messaging", "Answers", "RabbitMQ", "CRabbitMQ"]), "\(path)")
+        }
+    }
+
+    @Test("the core does no input or output, and asks for neither time nor chance")
+    func purity() throws {
+        let forbidden: Set = ["Foundation", "FoundationEssentials", "Glibc", "Dispatch", "Logging", "Synchronization"]
+        for (path, text) in try sources() where path.hasPrefix("Sources/Core/") {
+            #expect(imports(text).isDisjoint(with: forbidden), "\(path)")
+            #expect(!text.contains(" async "), "\(path) is asynchronous")
+            #expect(text.firstMatch(of: /\.random\(|Clock\.now|Date\(\)/) == nil, "\(path) asks for chance or time")
         }
     }
 
@@ -98,6 +128,11 @@ struct TidyTests {
                         || path.contains("ops/"), "\(path)")
             }
         }
+    }
+
+    /// The modules that a file imports.
+    private func imports(_ text: String) -> Set<String> {
+        Set(text.matches(of: /(?m)^(?:@\w+ )?(?:package |internal )?import (\w+)/).map { String($0.1) })
     }
 
     private func sources() throws -> [(path: String, text: String)] {

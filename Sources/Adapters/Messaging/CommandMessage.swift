@@ -1,11 +1,14 @@
+import Catalogue
+package import Commands
 package import Credits
 import Ledger
-import Metering
 
-/// One message of a command queue: the requests that were waiting for it. The format is versioned by its first byte.
+/// One message of a command queue: the requests that were waiting for it, each framed by itself.
+///
+/// A request that cannot be read takes no neighbour along, and a request of a newer release is known by its revision before
+/// anything else of it is read.
 package struct CommandMessage: Hashable, Sendable {
-    private static let version: UInt8 = 3
-    /// When it was sent, by the sender's clock.
+    /// The time of sending, by the sender's clock.
     package let sentAt: Instant
     package var requests: [CommandRequest]
 
@@ -15,383 +18,170 @@ package struct CommandMessage: Hashable, Sendable {
     }
 
     package func encoded() -> [UInt8] {
-        var writer = ByteWriter(capacity: 4_096)
-        writer.write(Self.version)
-        writer.write(sentAt.microseconds)
-        writer.write(count: requests.count)
-        for request in requests { writer.write(request) }
+        var writer = FieldWriter(capacity: 4_096)
+        writer.write(1, sentAt)
+        writer.write(2, Int64(requests.count))
+        for request in requests { writer.write(3, RequestFrame(request)) }
         return writer.bytes
     }
+}
 
-    /// - Throws: `CodingError` for anything that `encoded` does not make.
+/// A command message as a worker reads it: every frame with its own verdict.
+package struct ReceivedMessage: Sendable {
+    package enum Frame: Hashable, Sendable {
+        case request(CommandRequest)
+        /// A newer release wrote it: the message must stay in the queue.
+        case newer(revision: Int)
+        /// It has a revision that this release reads, and cannot be read; the bytes are kept for the operators.
+        case unreadable(CodingError, [UInt8])
+    }
+
+    package let sentAt: Instant
+    package let frames: [Frame]
+
+    /// - Throws: `CodingError` when the bytes are not a command message at all.
     package init(decoding bytes: [UInt8]) throws(CodingError) {
-        var reader = ByteReader(bytes)
-        let version = try reader.integer(UInt8.self)
-        guard version == Self.version else { throw .unsupportedVersion(version) }
-        sentAt = Instant(microseconds: try reader.integer())
-        requests = []
-        for _ in 0..<(try reader.count()) { requests.append(try reader.commandRequest()) }
-        try reader.finish()
+        (sentAt, frames) = try FieldReader.read(bytes) { (reader) throws(CodingError) in
+            let sentAt = try reader.instant(1, "time of sending")
+            let count = try reader.int64(2, "number of requests")
+            let frames = try reader.messages(3) { (reader) throws(CodingError) in try RequestFrame.read(&reader) }
+            // A message that was cut at the end of a frame would lose the requests behind it without a trace.
+            guard Int64(frames.count) == count else { throw .truncated }
+            return (sentAt, frames)
+        }
+    }
+
+    /// The highest revision that a frame demands.
+    package var newestRevision: Int {
+        frames.reduce(MessageRevision.first) { newest, frame in
+            if case .newer(let revision) = frame { max(newest, revision) } else { newest }
+        }
+    }
+
+    /// The requests that could be read, in order.
+    package var readableRequests: [CommandRequest] {
+        frames.compactMap { frame in
+            if case .request(let request) = frame { request } else { nil }
+        }
     }
 }
 
-/// One message of a reply queue.
-package struct ReplyMessage: Hashable, Sendable {
-    private static let version: UInt8 = 1
-    package var replies: [CommandReply]
+/// A request with the revision that it demands of its reader.
+private struct RequestFrame: FieldCodable {
+    private let revision: Int
+    private let body: [UInt8]
 
-    package init(replies: [CommandReply]) {
-        self.replies = replies
+    init(_ request: CommandRequest) {
+        var writer = FieldWriter(capacity: 256)
+        request.write(to: &writer)
+        revision = writer.revision
+        body = writer.bytes
     }
 
-    package func encoded() -> [UInt8] {
-        var writer = ByteWriter(capacity: 4_096)
-        writer.write(Self.version)
-        writer.write(count: replies.count)
-        for reply in replies {
-            writer.write(reply.token)
-            writer.write(count: reply.results.count)
-            for result in reply.results {
-                writer.write(result.status)
-                writer.write(result.isReplay)
-                writer.write(result.position)
-                writer.write(result.body)
-            }
-        }
-        return writer.bytes
+    func write(to writer: inout FieldWriter) {
+        if revision > MessageRevision.first { writer.write(1, Int64(revision)) }
+        writer.write(2, body)
     }
 
-    /// - Throws: `CodingError` for anything that `encoded` does not make.
-    package init(decoding bytes: [UInt8]) throws(CodingError) {
-        var reader = ByteReader(bytes)
-        let version = try reader.integer(UInt8.self)
-        guard version == Self.version else { throw .unsupportedVersion(version) }
-        replies = []
-        for _ in 0..<(try reader.count()) {
-            let token = try reader.integer(UInt64.self)
-            var results: [CommandResult] = []
-            for _ in 0..<(try reader.count()) {
-                results.append(
-                    CommandResult(
-                        status: try reader.integer(), isReplay: try reader.boolean(), position: try reader.position(),
-                        body: try reader.byteArray()))
-            }
-            replies.append(CommandReply(token: token, results: results))
+    init(from reader: inout FieldReader) throws(CodingError) {
+        revision = Int(truncatingIfNeeded: try reader.optionalInt64(1) ?? Int64(MessageRevision.first))
+        body = try reader.byteArray(2, "request")
+    }
+
+    static func read(_ reader: inout FieldReader) throws(CodingError) -> ReceivedMessage.Frame {
+        let frame = try RequestFrame(from: &reader)
+        guard frame.revision <= MessageRevision.current else { return .newer(revision: frame.revision) }
+        do throws(CodingError) {
+            return .request(
+                try FieldReader.read(frame.body) { (reader) throws(CodingError) in try CommandRequest(from: &reader) })
+        } catch {
+            return .unreadable(error, frame.body)
         }
-        try reader.finish()
     }
 }
 
-// MARK: - Parts
-
-extension ByteWriter {
-    fileprivate mutating func write(_ request: CommandRequest) {
-        write(request.token)
-        write(request.requestID)
-        write(request.traceParent)
-        write(request.actor.keyID) { $0.write($1 as Bits128) }
-        write(request.actor.address)
-        write(request.environmentID.rawValue)
-        write(request.wantsBodies)
-        switch request.commands {
-        case .account(let commands):
-            write(UInt8(1))
-            write(count: commands.count)
-            for command in commands {
-                write(command.identity)
-                write(command.endUserID.rawValue)
-                write(command.action)
-            }
-        case .catalogue(let command):
-            write(UInt8(2))
-            write(command.identity)
-            write(command.action)
+extension CommandRequest: FieldCodable {
+    func write(to writer: inout FieldWriter) {
+        writer.write(1, fixed: token)
+        writer.write(2, origin)
+        writer.write(3, wantsBodies)
+        switch commands {
+        case .account(let commands): writer.write(4, each: commands)
+        case .catalogue(let command): writer.write(5, command)
         }
     }
 
-    private mutating func write(_ identity: CommandIdentity) {
-        write(identity.id)
-        write(identity.idempotencyKey) { writer, key in
-            writer.write(key.text)
-            writer.write(key.fingerprint)
-        }
-    }
-
-    fileprivate mutating func write(_ position: Position) {
-        switch position {
-        case .none: write(UInt8(0))
-        case .account(let account, let revision):
-            write(UInt8(1))
-            write(account.rawValue)
-            write(revision)
-        case .catalogue(let environment, let version):
-            write(UInt8(2))
-            write(environment.rawValue)
-            write(version)
-        }
-    }
-
-    private mutating func write(_ action: CatalogueAction) {
-        switch action {
-        case .createTenant(let name, let liveKey, let testKey):
-            write(UInt8(1))
-            write(name)
-            write(liveKey)
-            write(testKey)
-        case .createKey(let name, let key, let rights, let grantor):
-            write(UInt8(2))
-            write(name)
-            write(key)
-            write(rights)
-            write(grantor)
-        case .revokeKey(let id):
-            write(UInt8(3))
-            write(id)
-        case .createFeature(let feature):
-            write(UInt8(4))
-            write(feature.key.rawValue)
-            write(feature.name)
-            write(feature.type.rawValue)
-            write(feature.unitName)
-            write(feature.quota?.canonicalJSON)
-        case .updateFeature(let key, let change):
-            write(UInt8(5))
-            write(key.rawValue)
-            write(change.name)
-            write(change.unitName)
-            write(change.isArchived) { $0.write($1 as Bool) }
-            write(change.quota) { $0.write($1?.canonicalJSON) }
-        case .createRule(let featureKey, let price, let effectiveFrom):
-            write(UInt8(6))
-            write(featureKey.rawValue)
-            write(price.canonicalJSON)
-            write(effectiveFrom) { $0.write($1 as Instant) }
-        case .rollKey(let id, let key, let overlapSeconds, let grantor):
-            write(UInt8(7))
-            write(id)
-            write(key)
-            write(overlapSeconds)
-            write(grantor)
-        case .updateConfig(let change):
-            write(UInt8(8))
-            for setting in [change.rateLimitPerSecond, change.failClosedOverMilliseconds] {
-                write(setting) { writer, value in writer.write(value) { $0.write($1 as Int32) } }
-            }
-            write(change.overagePolicy) { $0.write($1?.rawValue) }
-            write(change.overageLimit) { writer, value in writer.write(value) { $0.write($1.rawValue) } }
-            write(change.timeZone) { $0.write($1 as String?) }
-        case .createTestClock(let now):
-            write(UInt8(9))
-            write(now)
-        case .advanceTestClock(let id, let instant):
-            write(UInt8(10))
-            write(id)
-            write(instant)
-        case .createPackage(let package):
-            write(UInt8(11))
-            write(package)
-        case .updatePackage(let key, let change):
-            write(UInt8(12))
-            write(key.rawValue)
-            write(change)
-        }
-    }
-
-    private mutating func write(_ package: TopupPackage) {
-        write(package.key.rawValue)
-        write(package.name)
-        write(package.credits.rawValue)
-        write(package.price)
-        write(package.currency)
-        write(package.expiresAfter) { $0.write($1 as CalendarDuration) }
-        write(package.priority) { $0.write($1 as Int16) }
-        write(package.isArchived)
-    }
-
-    private mutating func write(_ change: PackageChange) {
-        write(change.name)
-        write(change.credits) { $0.write($1.rawValue) }
-        write(change.price) { $0.write($1 as Int64) }
-        write(change.currency)
-        write(change.expiresAfter) { writer, value in writer.write(value) { $0.write($1 as CalendarDuration) } }
-        write(change.priority) { writer, value in writer.write(value) { $0.write($1 as Int16) } }
-        write(change.isArchived) { $0.write($1 as Bool) }
-    }
-
-    private mutating func write(_ key: NewKey) {
-        write(key.hash)
-        write(key.hint)
-    }
-
-    private mutating func write(_ rights: KeyRights) {
-        write(rights.scopes.rawValue)
-        write(rights.expiresAt) { $0.write($1 as Instant) }
+    init(from reader: inout FieldReader) throws(CodingError) {
+        let token = try reader.fixed(1, "token")
+        let origin: RequestOrigin = try reader.value(2, "origin")
+        let wantsBodies = try reader.bool(3, "flag")
+        let accountCommands: [AccountCommand] = try reader.values(4)
+        let commands: Commands =
+            accountCommands.isEmpty ? .catalogue(try reader.value(5, "command")) : .account(accountCommands)
+        self.init(token: token, origin: origin, wantsBodies: wantsBodies, commands: commands)
     }
 }
 
-extension ByteReader {
-    fileprivate mutating func commandRequest() throws(CodingError) -> CommandRequest {
-        let token = try integer(UInt64.self)
-        let requestID = try string()
-        let traceParent = try optionalString()
-        let actor = Actor(
-            keyID: try optional { (reader) throws(CodingError) in try reader.bits128() },
-            address: try optionalString())
-        let environmentID = EnvironmentID(try integer())
-        let wantsBodies = try boolean()
-        let commands: CommandRequest.Commands
-        switch try integer(UInt8.self) {
-        case 1:
-            var list: [AccountCommand] = []
-            for _ in 0..<(try count()) {
-                let identity = try commandIdentity()
-                let endUserID = try endUserID()
-                let action = try accountAction()
-                if case .transfer(let transfer) = action, transfer.receiver == endUserID {
-                    throw .invalid(field: "receiver of a transfer")
-                }
-                list.append(AccountCommand(identity: identity, endUserID: endUserID, action: action))
-            }
-            commands = .account(list)
-        case 2:
-            commands = .catalogue(CatalogueCommand(identity: try commandIdentity(), action: try catalogueAction()))
-        default: throw .invalid(field: "kind of command")
-        }
-        return CommandRequest(
-            token: token, requestID: requestID, traceParent: traceParent, actor: actor, environmentID: environmentID,
-            wantsBodies: wantsBodies, commands: commands)
+extension RequestOrigin: FieldCodable {
+    func write(to writer: inout FieldWriter) {
+        writer.write(1, Int64(environmentID.rawValue))
+        writer.write(2, actor.keyID)
+        writer.write(3, actor.address)
+        writer.write(4, requestID)
+        writer.write(5, traceParent)
     }
 
-    private mutating func commandIdentity() throws(CodingError) -> CommandIdentity {
-        CommandIdentity(
-            id: try bits128(),
-            idempotencyKey: try optional { (reader) throws(CodingError) in
-                IdempotencyKey(text: try reader.string(), fingerprint: try reader.bits128())
-            })
+    init(from reader: inout FieldReader) throws(CodingError) {
+        self.init(
+            environmentID: EnvironmentID(try reader.int32(1, "environment")),
+            actor: Actor(keyID: try reader.optional(2), address: try reader.optionalString(3, "address")),
+            requestID: try reader.string(4, "request id"), traceParent: try reader.optionalString(5, "trace context"))
+    }
+}
+
+extension CommandIdentity: FieldCodable {
+    func write(to writer: inout FieldWriter) {
+        writer.write(1, id)
+        writer.write(2, idempotencyKey?.text)
+        writer.write(3, idempotencyKey?.fingerprint)
     }
 
-    fileprivate mutating func position() throws(CodingError) -> Position {
-        switch try integer(UInt8.self) {
-        case 0: return .none
-        case 1: return .account(AccountID(try integer()), revision: try integer())
-        case 2: return .catalogue(EnvironmentID(try integer()), version: try integer())
-        default: throw .invalid(field: "position")
+    init(from reader: inout FieldReader) throws(CodingError) {
+        let id: Bits128 = try reader.value(1, "command id")
+        let text = try reader.optionalString(2, "idempotency key")
+        let fingerprint: Bits128? = try reader.optional(3)
+        switch (text, fingerprint) {
+        case (let text?, let fingerprint?):
+            self.init(id: id, idempotencyKey: IdempotencyKey(text: text, fingerprint: fingerprint))
+        case (nil, nil): self.init(id: id, idempotencyKey: nil)
+        default: throw .invalid(field: "idempotency key")
         }
     }
+}
 
-    private mutating func setting(in range: ClosedRange<Int64>) throws(CodingError) -> FieldChange<Int32> {
-        try fieldChange { (reader) throws(CodingError) in
-            let value: Int32? = try reader.optional { (reader) throws(CodingError) in try reader.integer() }
-            guard value.map({ range.contains(Int64($0)) }) ?? true else { throw .invalid(field: "setting") }
-            return value
-        }
+extension AccountCommand: FieldCodable {
+    func write(to writer: inout FieldWriter) {
+        writer.write(1, identity)
+        writer.write(2, endUserID.rawValue)
+        writer.write(3, action)
     }
 
-    private mutating func catalogueAction() throws(CodingError) -> CatalogueAction {
-        switch try integer(UInt8.self) {
-        case 1: return .createTenant(name: try string(), liveKey: try newKey(), testKey: try newKey())
-        case 2: return .createKey(name: try string(), try newKey(), try keyRights(), grantor: try keyRights())
-        case 3: return .revokeKey(id: try bits128())
-        case 4: return .createFeature(try newFeature())
-        case 5:
-            let key = try featureKey()
-            let change = FeatureChange(
-                name: try optionalString(), unitName: try optionalString(),
-                isArchived: try optional { (reader) throws(CodingError) in try reader.boolean() },
-                quota: try fieldChange { (reader) throws(CodingError) in try reader.quota() })
-            return .updateFeature(key: key, change)
-        case 6:
-            let key = try featureKey()
-            return .createRule(
-                featureKey: key, price: try price(),
-                effectiveFrom: try optional { (reader) throws(CodingError) in try reader.instant() })
-        case 7:
-            return .rollKey(
-                id: try bits128(), try newKey(), overlapSeconds: try integer(), grantor: try keyRights())
-        case 8:
-            return .updateConfig(
-                ConfigChange(
-                    rateLimitPerSecond: try setting(in: EnvironmentConfig.rateLimits),
-                    failClosedOverMilliseconds: try setting(in: EnvironmentConfig.failClosedLimits),
-                    overagePolicy: try fieldChange { (reader) throws(CodingError) in try reader.overagePolicy() },
-                    overageLimit: try fieldChange { (reader) throws(CodingError) in try reader.overageLimit() },
-                    timeZone: try fieldChange { (reader) throws(CodingError) in try reader.optionalString() }))
-        case 9: return .createTestClock(now: try instant())
-        case 10: return .advanceTestClock(id: try bits128(), to: try instant())
-        case 11: return .createPackage(try topupPackage())
-        case 12: return .updatePackage(key: try packageKey(), try packageChange())
-        default: throw .invalid(field: "catalogue action")
-        }
+    init(from reader: inout FieldReader) throws(CodingError) {
+        self.init(
+            identity: try reader.value(1, "identity"),
+            endUserID: try reader.parsed(2, "end user id") { EndUserID($0) },
+            action: try reader.value(3, "action"))
+        if case .transfer(let transfer) = action, transfer.receiver == endUserID { throw .invalid(field: "receiver") }
+    }
+}
+
+extension CatalogueCommand: FieldCodable {
+    func write(to writer: inout FieldWriter) {
+        writer.write(1, identity)
+        writer.write(2, action)
     }
 
-    private mutating func newFeature() throws(CodingError) -> NewFeature {
-        let key = try featureKey()
-        let name = try string()
-        guard let type = FeatureType(rawValue: try string()) else { throw .invalid(field: "type of feature") }
-        return NewFeature(key: key, name: name, type: type, unitName: try optionalString(), quota: try quota())
-    }
-
-    private mutating func quota() throws(CodingError) -> Quota? {
-        guard let text = try optionalString() else { return nil }
-        guard let quota = try? Quota(json: text) else { throw .invalid(field: "quota") }
-        return quota
-    }
-
-    private mutating func overagePolicy() throws(CodingError) -> OveragePolicy? {
-        guard let text = try optionalString() else { return nil }
-        guard let policy = OveragePolicy(rawValue: text) else { throw .invalid(field: "overage policy") }
-        return policy
-    }
-
-    private mutating func overageLimit() throws(CodingError) -> Millicredits? {
-        let limit = try optional { (reader) throws(CodingError) in try reader.amount() }
-        guard limit.map({ $0 >= .zero }) ?? true else { throw .invalid(field: "overage limit") }
-        return limit
-    }
-
-    private mutating func price() throws(CodingError) -> Price {
-        let text = try string()
-        guard let price = try? Price(json: text) else { throw .invalid(field: "price") }
-        return price
-    }
-
-    private mutating func packageKey() throws(CodingError) -> PackageKey {
-        guard let key = PackageKey(try string()) else { throw .invalid(field: "package key") }
-        return key
-    }
-
-    private mutating func topupPackage() throws(CodingError) -> TopupPackage {
-        let package = TopupPackage(
-            key: try packageKey(), name: try string(), credits: try amount(), price: try integer(),
-            currency: try string(),
-            expiresAfter: try optional { (reader) throws(CodingError) in try reader.duration() },
-            priority: try optional { (reader) throws(CodingError) in try reader.integer() }, isArchived: try boolean())
-        guard package.credits > .zero, package.price >= 0 else { throw .invalid(field: "package") }
-        return package
-    }
-
-    private mutating func packageChange() throws(CodingError) -> PackageChange {
-        PackageChange(
-            name: try optionalString(),
-            credits: try optional { (reader) throws(CodingError) in try reader.amount() },
-            price: try optional { (reader) throws(CodingError) in try reader.integer() },
-            currency: try optionalString(),
-            expiresAfter: try fieldChange { (reader) throws(CodingError) in
-                try reader.optional { (reader) throws(CodingError) in try reader.duration() }
-            },
-            priority: try fieldChange { (reader) throws(CodingError) in
-                try reader.optional { (reader) throws(CodingError) in try reader.integer() }
-            },
-            isArchived: try optional { (reader) throws(CodingError) in try reader.boolean() })
-    }
-
-    private mutating func newKey() throws(CodingError) -> NewKey {
-        NewKey(hash: try byteArray(), hint: try string())
-    }
-
-    private mutating func keyRights() throws(CodingError) -> KeyRights {
-        KeyRights(
-            scopes: KeyScopes(rawValue: try integer()),
-            expiresAt: try optional { (reader) throws(CodingError) in try reader.instant() })
+    init(from reader: inout FieldReader) throws(CodingError) {
+        self.init(identity: try reader.value(1, "identity"), action: try reader.value(2, "action"))
     }
 }

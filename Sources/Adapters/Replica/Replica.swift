@@ -1,13 +1,13 @@
+package import Catalogue
+package import Commands
 package import Credits
 import Failpoints
 package import Ledger
 package import Logging
-package import Messaging
-package import Metering
 package import Postgres
 package import Runtime
 import ServiceLifecycle
-package import Storage
+import Storage
 import Synchronization
 
 /// The books in memory: accounts, catalogues and keys, kept up to date from PostgreSQL's write-ahead log.
@@ -38,8 +38,8 @@ package final class Replica: Service {
     private let logger: Logger
     private let current = Mutex(Current())
     private let waiters = PositionWaiters()
-    private static let mostStrangers = 64
-    private let strangers = Atomic<Int>(0)
+    private static let maximumKeyWaiters = 64
+    private let unauthenticatedWaiters = Atomic<Int>(0)
     private let metrics: ReplicaMetrics
 
     package init(postgres: PostgresConfiguration, metrics: Metrics, logger: Logger) {
@@ -101,7 +101,8 @@ package final class Replica: Service {
 
     /// Waits until the replica has reached a position.
     ///
-    /// - Parameter environmentID: The environment that the position must be of, when it is not our own word.
+    /// - Parameter environmentID: Set for positions that come from a client: the position must belong to this environment. Nil
+    ///   for positions made by this process.
     /// - Returns: False when it had not by the deadline.
     package func reaches(
         _ position: Position, in environmentID: EnvironmentID? = nil, by deadline: ContinuousClock.Instant
@@ -113,15 +114,15 @@ package final class Replica: Service {
         return await waiters.wait(until: deadline, isReached: isReached)
     }
 
-    /// Waits for a key to become known, or for the deadline. Anybody can ask for that, so only so many may wait; the others
-    /// do not wait at all.
+    /// Waits for a key to become known, or for the deadline. Callers are unauthenticated, so at most `maximumKeyWaiters` wait at
+    /// once; further callers return immediately.
     package func learns(_ key: KeyHash, by deadline: ContinuousClock.Instant) async {
-        guard strangers.wrappingAdd(1, ordering: .relaxed).newValue <= Self.mostStrangers else {
-            strangers.wrappingSubtract(1, ordering: .relaxed)
+        guard unauthenticatedWaiters.wrappingAdd(1, ordering: .relaxed).newValue <= Self.maximumKeyWaiters else {
+            unauthenticatedWaiters.wrappingSubtract(1, ordering: .relaxed)
             return
         }
         _ = await waiters.wait(until: deadline) { [self] in keyHolder(key) != nil }
-        strangers.wrappingSubtract(1, ordering: .relaxed)
+        unauthenticatedWaiters.wrappingSubtract(1, ordering: .relaxed)
     }
 
     // MARK: - Following

@@ -1,7 +1,7 @@
+import Catalogue
+import Commands
 import Credits
 import Ledger
-import Messaging
-import Metering
 import Storage
 import Synchronization
 
@@ -9,13 +9,13 @@ import Synchronization
 ///
 /// Accounts are spread over stripes, each behind a lock that is held for a few instructions. All changes that a
 /// transaction made to an account are applied under one hold of the lock: no reader sees half of them.
-final class ReplicaMap: Sendable {
+final class ReplicaMap: ReplicaRows, Sendable {
     private static let stripeCount = 64
 
     private let stripes: [Stripe]
     private let byID = Mutex<[AccountID: ReplicaAccount]>([:])
     private let environments = Mutex<[EnvironmentID: ReplicaEnvironment]>([:])
-    private let keys = Mutex<[KeyHash: ReplicaKey]>([:])
+    private let keys = Mutex<[KeyHash: KeyRow]>([:])
 
     init() {
         stripes = (0..<Self.stripeCount).map { _ in Stripe() }
@@ -30,10 +30,8 @@ final class ReplicaMap: Sendable {
     }
 
     func endUserID(of account: AccountID, in environmentID: EnvironmentID) -> EndUserID? {
-        guard let known = byID.withLock({ $0[account] }) else { return nil }
-        return stripes[known.stripe].accounts.withLock { _ in
-            known.row.key.environmentID == environmentID ? known.row.key.endUserID : nil
-        }
+        guard let row = self.account(account), row.environmentID == environmentID else { return nil }
+        return row.endUserID
     }
 
     func catalogue(_ environmentID: EnvironmentID) -> Catalogue? {
@@ -41,13 +39,10 @@ final class ReplicaMap: Sendable {
     }
 
     func keyHolder(_ hash: KeyHash) -> KeyHolder? {
-        guard let key = keys.withLock({ $0[hash] }), !key.isRevoked else { return nil }
-        let environment = environments.withLock { environments in
-            environments[key.environmentID].map { (kind: $0.kind, config: $0.catalogue.config) }
-        }
-        guard let environment else { return nil }
+        guard let key = keys.withLock({ $0[hash] }), key.revokedAt == nil else { return nil }
+        guard let environment = environment(key.environmentID) else { return nil }
         return KeyHolder(
-            keyID: key.keyID, environmentID: key.environmentID, kind: environment.kind, rights: key.rights,
+            keyID: key.id, environmentID: key.environmentID, kind: environment.kind, rights: key.rights,
             config: environment.config)
     }
 
@@ -56,53 +51,102 @@ final class ReplicaMap: Sendable {
         switch position {
         case .none: true
         case .account(let id, let revision):
-            byID.withLock { $0[id] }.map { account in
-                stripes[account.stripe].accounts.withLock { _ in
-                    account.reached >= revision
-                        && (owner ?? account.row.key.environmentID)
-                            == account.row.key.environmentID
-                }
+            read(id) { account in
+                account.reached >= revision && (owner ?? account.row.environmentID) == account.row.environmentID
             } ?? false
         case .catalogue(let environmentID, let version):
             (owner ?? environmentID) == environmentID
-                && environments.withLock { ($0[environmentID]?.version ?? 0) >= version }
+                && environments.withLock { ($0[environmentID]?.row.catalogueVersion ?? 0) >= version }
         }
+    }
+
+    private func read<Value>(_ id: AccountID, _ body: (ReplicaAccount) -> Value) -> Value? {
+        guard let account = byID.withLock({ $0[id] }) else { return nil }
+        return stripes[account.stripe].accounts.withLock { _ in body(account) }
+    }
+
+    // MARK: - Rows, for updates that do not repeat every value
+
+    func environment(_ id: EnvironmentID) -> EnvironmentRow? {
+        environments.withLock { $0[id]?.row }
+    }
+
+    func feature(_ environmentID: EnvironmentID, _ key: FeatureKey) -> FeatureRow? {
+        catalogue(environmentID)?.features[key].map { FeatureRow(environmentID: environmentID, feature: $0) }
+    }
+
+    func package(_ environmentID: EnvironmentID, _ key: PackageKey) -> PackageRow? {
+        catalogue(environmentID)?.packages[key].map { PackageRow(environmentID: environmentID, package: $0) }
+    }
+
+    func key(_ environmentID: EnvironmentID, _ id: Bits128) -> KeyRow? {
+        keys.withLock { keys in keys.values.first { $0.environmentID == environmentID && $0.id == id } }
+    }
+
+    func account(_ id: AccountID) -> AccountRow? {
+        read(id) { $0.row }
+    }
+
+    func block(_ accountID: AccountID, _ number: Int32) -> BlockRow? {
+        read(accountID) { account in
+            account.blocks.first { $0.number == number }.map { block in
+                BlockRow(environmentID: account.row.environmentID, accountID: accountID, block: block)
+            }
+        } ?? nil
+    }
+
+    func reservation(_ accountID: AccountID, _ number: Int32) -> ReservationRow? {
+        read(accountID) { account in
+            account.reservations.first { $0.number == number }.map { reservation in
+                ReservationRow(
+                    environmentID: account.row.environmentID, accountID: accountID, reservation: reservation)
+            }
+        } ?? nil
     }
 
     // MARK: - Writing
 
     /// Applies the changes of one committed transaction, in order.
-    func apply(_ changes: [ReplicaChange]) {
+    ///
+    /// - Throws: When an update does not repeat a value of a row that is not here; nothing is applied then.
+    func apply(_ changes: [ReplicaChange]) throws {
+        let changes = try TransactionRows.whole(changes, map: self)
         var perStripe: [Int: [(ReplicaAccount, ReplicaChange)]] = [:]
         for change in changes {
-            switch change {
-            case .account(let row):
-                let account = byID.withLock { accounts in
-                    let account = accounts[row.id] ?? ReplicaAccount(row, stripe: Self.stripe(of: row.key))
-                    accounts[row.id] = account
-                    return account
-                }
-                perStripe[account.stripe, default: []].append((account, change))
-            case .accountRemoved(let id):
-                guard let account = byID.withLock({ $0.removeValue(forKey: id) }) else { continue }
-                perStripe[account.stripe, default: []].append((account, change))
-            case .block(let id, _, _, _), .reservation(let id, _):
-                guard let account = byID.withLock({ $0[id] }) else { continue }
-                perStripe[account.stripe, default: []].append((account, change))
-            case .catalogue(let change):
-                apply(change)
+            guard let account = account(of: change) else {
+                apply(toCatalogue: change)
+                continue
             }
+            perStripe[account.stripe, default: []].append((account, change))
         }
         for (stripe, changes) in perStripe {
             stripes[stripe].accounts.withLock { accounts in
                 for (account, change) in changes { Self.apply(change, to: account, in: &accounts) }
             }
         }
-        // Not before all is there: a transfer's position is its sender's, and its receiver must be seen there too.
+        // Revisions are published only after all stripes are updated: a client that waits for the sender's revision of a
+        // transfer must also see the receiver's credits.
         for (stripe, changes) in perStripe {
             stripes[stripe].accounts.withLock { _ in
                 for (account, _) in changes { account.reached = account.row.revision }
             }
+        }
+    }
+
+    /// The account that a change belongs to, made for a new one and taken out for a removed one; nil for a change of a
+    /// catalogue, and for one of an account that is not here.
+    private func account(of change: ReplicaChange) -> ReplicaAccount? {
+        switch change {
+        case .account(let row):
+            byID.withLock { accounts in
+                let account = accounts[row.id] ?? ReplicaAccount(row, stripe: Self.stripe(of: row.key))
+                accounts[row.id] = account
+                return account
+            }
+        case .accountRemoved(let id): byID.withLock { $0.removeValue(forKey: id) }
+        case .block(let row): byID.withLock { $0[row.accountID] }
+        case .reservation(let row): byID.withLock { $0[row.accountID] }
+        case .environment, .feature, .rule, .package, .key, .testClock, .partial: nil
         }
     }
 
@@ -111,37 +155,36 @@ final class ReplicaMap: Sendable {
     ) {
         switch change {
         case .account(let row):
-            account.set(row)
+            account.row = row
             accounts[row.key] = account
-        case .accountRemoved:
-            accounts[account.row.key] = nil
-        case .block(_, let block, let keepsFeatures, let isOpen):
-            account.set(block, keepsFeatures: keepsFeatures, isOpen: isOpen)
-        case .reservation(_, let row):
-            account.set(row)
-        case .catalogue: break
+        case .accountRemoved: accounts[account.row.key] = nil
+        case .block(let row): account.set(row.block)
+        case .reservation(let row): account.set(row.reservation)
+        case .environment, .feature, .rule, .package, .key, .testClock, .partial: break
         }
     }
 
-    private func apply(_ change: CatalogueRow) {
+    private func apply(toCatalogue change: ReplicaChange) {
         switch change {
-        case .environment(let id, let kind, let config, let version):
+        case .environment(let row):
             environments.withLock { environments in
-                var environment = environments[id] ?? ReplicaEnvironment(kind: kind)
-                environment.catalogue.config = config
-                environment.version = version
-                environments[id] = environment
+                var environment = environments[row.id] ?? ReplicaEnvironment(row: row)
+                environment.row = row
+                environment.catalogue.config = row.config
+                environments[row.id] = environment
             }
-        case .feature(let id, let feature):
-            environments.withLock { $0[id]?.catalogue.features[feature.key] = feature }
-        case .rule(let id, let rule):
-            environments.withLock { $0[id]?.catalogue.prices[rule.featureKey, default: PriceList()].insert(rule) }
-        case .testClock(let id, let clock, let instant):
-            environments.withLock { $0[id]?.catalogue.testClocks[clock] = instant }
-        case .package(let id, let package):
-            environments.withLock { $0[id]?.catalogue.packages[package.key] = package }
-        case .key(let hash, let key):
-            keys.withLock { $0[hash] = key }
+        case .feature(let row):
+            environments.withLock { $0[row.environmentID]?.catalogue.features[row.feature.key] = row.feature }
+        case .rule(let row):
+            environments.withLock {
+                $0[row.environmentID]?.catalogue.prices[row.rule.featureKey, default: PriceList()].insert(row.rule)
+            }
+        case .testClock(let row):
+            environments.withLock { $0[row.environmentID]?.catalogue.testClocks[row.clock.publicID] = row.clock.now }
+        case .package(let row):
+            environments.withLock { $0[row.environmentID]?.catalogue.packages[row.package.key] = row.package }
+        case .key(let row): keys.withLock { $0[KeyHash(row.hash)] = row }
+        case .account, .accountRemoved, .block, .reservation, .partial: break
         }
     }
 
@@ -155,136 +198,50 @@ private final class Stripe: Sendable {
     let accounts = Mutex<[AccountKey: ReplicaAccount]>([:])
 }
 
-/// One change of a replicated row.
-enum ReplicaChange {
-    case account(AccountRow)
-    case accountRemoved(AccountID)
-    /// - `keepsFeatures`: The log did not repeat the block's feature keys, since they did not change.
-    case block(AccountID, Block, keepsFeatures: Bool, isOpen: Bool)
-    case reservation(AccountID, ReservationRow)
-    case catalogue(CatalogueRow)
-}
-
-/// The replicated columns of an account.
-struct AccountRow {
-    let id: AccountID
-    let key: AccountKey
-    let version: Int64
-    let revision: Int64
-    let balance: Millicredits
-    let reserved: Millicredits
-    let overage: Millicredits
-    let lifetimeGranted: Millicredits
-    let reservationCount: Int32
-    /// Nil where the log did not repeat them, since they did not change.
-    let settings: AccountSettings?
-    let counters: UsageCounters
-}
-
-/// The replicated columns of a reservation.
-struct ReservationRow {
-    /// Without its metadata.
-    let reservation: Reservation
-    /// The log did not repeat the estimate or the windows, since they did not change.
-    let keepsEstimate: Bool
-    let keepsWindows: Bool
-}
-
-/// The replicated rows that are no account's.
-enum CatalogueRow {
-    case environment(EnvironmentID, EnvironmentKind, EnvironmentConfig, version: Int64)
-    case feature(EnvironmentID, Feature)
-    case rule(EnvironmentID, MeteringRule)
-    case testClock(EnvironmentID, PublicID, shows: Instant)
-    case package(EnvironmentID, TopupPackage)
-    case key(KeyHash, ReplicaKey)
-}
-
-struct ReplicaKey {
-    let keyID: Bits128
-    let environmentID: EnvironmentID
-    let isRevoked: Bool
-    let rights: KeyRights
-}
-
 private struct ReplicaEnvironment {
-    let kind: EnvironmentKind
-    var version: Int64 = 0
+    var row: EnvironmentRow
     var catalogue = Catalogue()
 
-    init(kind: EnvironmentKind) {
-        self.kind = kind
+    init(row: EnvironmentRow) {
+        self.row = row
     }
 }
 
 /// One account in memory. Every access to its variables happens under the lock of its stripe.
-final class ReplicaAccount: @unchecked Sendable {
+private final class ReplicaAccount: @unchecked Sendable {
     let stripe: Int
-    fileprivate(set) var row: AccountRow
+    var row: AccountRow
     /// The revision whose transaction is here as a whole.
-    fileprivate var reached: Int64 = 0
-    private var settings: AccountSettings
-    private var blocks: [Block] = []
-    private var reservations: [Reservation] = []
+    var reached: Int64 = 0
+    /// Those with something remaining, in burn order.
+    private(set) var blocks: [Block] = []
+    /// The active ones, by number.
+    private(set) var reservations: [Reservation] = []
 
     init(_ row: AccountRow, stripe: Int) {
         self.row = row
         self.stripe = stripe
-        settings = row.settings ?? .none
     }
 
-    fileprivate var account: Account {
-        Account(
-            id: row.id, environmentID: row.key.environmentID, endUserID: row.key.endUserID, version: row.version,
-            revision: row.revision, balance: row.balance, reserved: row.reserved, overage: row.overage,
-            lifetimeGranted: row.lifetimeGranted, blockCount: blocks.last?.number ?? 0, lastHash: .zero,
-            advancedTo: Instant(microseconds: .min), blocksInBurnOrder: blocks,
-            reservationCount: row.reservationCount, reservations: reservations, settings: settings,
-            counters: row.counters)
-    }
-
-    fileprivate func set(_ row: AccountRow) {
-        self.row = row
-        if let settings = row.settings { self.settings = settings }
-    }
+    var account: Account { row.account(blocksInBurnOrder: blocks, reservations: reservations) }
 
     /// A reservation leaves with its final state.
-    fileprivate func set(_ row: ReservationRow) {
-        let index = reservations.firstIndex { $0.number >= row.reservation.number } ?? reservations.endIndex
-        let isThere = index < reservations.endIndex && reservations[index].number == row.reservation.number
-        let before = isThere ? reservations.remove(at: index) : nil
-        guard row.reservation.status == .active else { return }
-        reservations.insert(
-            row.reservation.with(
-                estimate: row.keepsEstimate ? before?.estimate : nil, windows: row.keepsWindows ? before?.windows : nil),
-            at: index)
+    func set(_ reservation: Reservation) {
+        let index = reservations.firstIndex { $0.number >= reservation.number } ?? reservations.endIndex
+        if index < reservations.endIndex, reservations[index].number == reservation.number {
+            reservations.remove(at: index)
+        }
+        if reservation.status == .active { reservations.insert(reservation, at: index) }
     }
 
-    fileprivate func set(_ block: Block, keepsFeatures: Bool, isOpen: Bool) {
-        let index = blocks.firstIndex { $0.number == block.number }
-        let features = keepsFeatures ? index.map { blocks[$0].featureKeys } ?? [] : block.featureKeys
-        if let index { blocks.remove(at: index) }
-        guard isOpen else { return }
-        let whole = keepsFeatures ? block.with(featureKeys: features) : block
-        blocks.insert(whole, at: blocks.firstIndex { Block.burnsBefore(whole, $0) } ?? blocks.endIndex)
+    /// A block leaves when nothing remains of it.
+    func set(_ block: Block) {
+        if let index = blocks.firstIndex(where: { $0.number == block.number }) { blocks.remove(at: index) }
+        guard block.remaining > .zero else { return }
+        blocks.insert(block, at: blocks.firstIndex { Block.burnsBefore(block, $0) } ?? blocks.endIndex)
     }
 }
 
-extension Block {
-    fileprivate func with(featureKeys: [FeatureKey]) -> Block {
-        Block(
-            number: number, original: original, remaining: remaining, held: held, priority: priority,
-            expiresAt: expiresAt, isPaid: isPaid, featureKeys: featureKeys, revokedAt: revokedAt)
-    }
-}
-
-extension Reservation {
-    /// Nil leaves a part as it is.
-    fileprivate func with(estimate: Demand?, windows: ReservationWindows?) -> Reservation {
-        Reservation(
-            number: number, featureKey: featureKey, estimate: estimate ?? self.estimate, ruleID: ruleID,
-            estimatedCost: estimatedCost, status: status, holds: holds, uncovered: uncovered, watermark: watermark,
-            charged: charged, expiresAt: expiresAt, createdAt: createdAt, finishedAt: finishedAt,
-            windows: windows ?? self.windows, metadata: metadata)
-    }
+extension AccountRow {
+    fileprivate var key: AccountKey { AccountKey(environmentID: environmentID, endUserID: endUserID) }
 }

@@ -15,19 +15,9 @@ enum ReplicaSnapshot {
         for table in ReplicatedTable.allCases {
             Failpoint.replicaDuringSnapshot.hit()
             try await connection.copyRows(table.snapshotSQL) { row in
-                var cursor = CopyCursor(row: row)
-                map.apply([try ReplicaChange(table, &cursor)])
-                row = cursor.row
+                try map.apply([try table.change(RowFields(row))])
             }
         }
         try await connection.script("commit")
-    }
-}
-
-private struct CopyCursor: FieldCursor {
-    var row: CopyRow
-
-    mutating func next() throws -> ReplicaField? {
-        try row.nextFieldOrNil().map { .value($0) }
     }
 }

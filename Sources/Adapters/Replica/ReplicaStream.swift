@@ -1,16 +1,19 @@
-import Postgres
 import Credits
 import Failpoints
+import Postgres
 import Runtime
 import Synchronization
 
 /// Follows the replication stream: collects the changes of a transaction and applies them at its commit.
 ///
-/// Called on the connection's thread only; the lock is there to say so to the compiler.
+/// After an error nothing more is applied: what comes behind a row that could not be read would make a state that never
+/// was. Called on the connection's thread only; the lock is there to say so to the compiler.
 final class ReplicaStream: Sendable {
     private struct State {
-        var tables: [UInt32: ReplicatedTable] = [:]
+        /// By the server's number of a relation: the table, and the order of its columns when it is not the table's own.
+        var tables: [UInt32: (table: ReplicatedTable, order: [Int?]?)] = [:]
         var changes: [ReplicaChange] = []
+        var hasFailed = false
     }
 
     private let map: ReplicaMap
@@ -24,17 +27,26 @@ final class ReplicaStream: Sendable {
         self.onCommit = onCommit
     }
 
-    /// - Returns: The position that has been dealt with, when there is a new one.
+    /// - Returns: The position that has been dealt with, when there is a new one; nil for good after an error.
+    /// - Throws: The first error; further messages are dropped.
     func apply(_ message: ReplicationMessage) throws -> WALPosition? {
-        let applied: WALPosition?
-        switch message {
-        case .keepalive(let walEnd, _, _):
-            metrics.announced(walEnd)
-            // Between transactions everything up to here has been applied; inside one, keepalives speak of before it.
-            applied = state.withLock { $0.changes.isEmpty } ? walEnd : nil
-        case .data(_, let walEnd, _, let payload):
-            metrics.announced(walEnd)
-            applied = try state.withLock { try apply(PGOutputMessage(payload), to: &$0) }
+        let applied = try state.withLock { state -> WALPosition? in
+            guard !state.hasFailed else { return nil }
+            do {
+                switch message {
+                case .keepalive(let walEnd, _, _):
+                    metrics.announced(walEnd)
+                    // Between transactions everything up to here has been applied; inside one, keepalives speak of before it.
+                    return state.changes.isEmpty ? walEnd : nil
+                case .data(_, let walEnd, _, let payload):
+                    metrics.announced(walEnd)
+                    return try apply(PGOutputMessage(payload), to: &state)
+                }
+            } catch {
+                state.hasFailed = true
+                state.changes = []
+                throw error
+            }
         }
         if let applied { metrics.applied(applied) }
         return applied
@@ -43,30 +55,32 @@ final class ReplicaStream: Sendable {
     private func apply(_ message: PGOutputMessage, to state: inout State) throws -> WALPosition? {
         switch message {
         case .relation(let relation):
-            guard let table = ReplicatedTable(rawValue: relation.name), relation.columns.map(\.name) == table.columns
-            else { throw ReplicaError.unexpectedColumns(table: relation.name) }
-            state.tables[relation.identifier] = table
-        case .insert(let relation, let new), .update(let relation, _, let new):
-            guard let table = state.tables[relation] else { throw ReplicaError.unexpectedValue }
-            var cursor = TupleCursor(new)
-            state.changes.append(try ReplicaChange(table, &cursor))
-        case .delete(let relation, let old):
-            guard state.tables[relation] == .accounts else {
-                throw ReplicaError.unexpectedChange(table: state.tables[relation]?.rawValue ?? "?")
+            guard let table = ReplicatedTable(rawValue: relation.name) else {
+                throw ReplicaError.unknownTable(relation.name)
             }
-            var cursor = TupleCursor(old)
-            _ = try cursor.next()
-            guard case .value(let id)? = try cursor.next() else { throw ReplicaError.unexpectedValue }
-            state.changes.append(.accountRemoved(AccountID(try id.int64())))
+            let order = try table.order(of: relation.columns.map(\.name))
+            let isItsOwn = order.enumerated().allSatisfy { $0.offset == $0.element }
+            state.tables[relation.identifier] = (table, isItsOwn ? nil : order)
+        case .insert(let relation, let new):
+            state.changes.append(try change(state, relation, new: new, key: nil))
+        case .update(let relation, let old, let new):
+            state.changes.append(try change(state, relation, new: new, key: old))
+        case .delete(let relation, let old):
+            guard let (table, order) = state.tables[relation], table == .accounts else {
+                throw ReplicaError.unexpectedChange(table: state.tables[relation]?.table.rawValue ?? "?")
+            }
+            var fields = RowFields(old, order: order)
+            try fields.skip()
+            state.changes.append(.accountRemoved(AccountID(try fields.int64())))
         case .truncate: throw ReplicaError.unexpectedChange(table: "a whole table")
         case .commit(_, let endPosition, let commitTime):
             let changes = state.changes
             state.changes = []
             Failpoint.replicaBeforeApply.hit()
-            map.apply(changes)
+            try map.apply(changes)
             Failpoint.replicaAfterApply.hit()
             if !changes.isEmpty {
-                metrics.visible(commitTime: commitTime, now: systemMicroseconds())
+                metrics.visible(commitTime: commitTime, now: Instant.now.microseconds)
                 onCommit()
             }
             return endPosition
@@ -74,21 +88,12 @@ final class ReplicaStream: Sendable {
         }
         return nil
     }
-}
 
-private struct TupleCursor: FieldCursor {
-    private var iterator: TupleReader.Iterator
-
-    init(_ tuple: TupleReader) {
-        iterator = tuple.makeIterator()
-    }
-
-    mutating func next() throws -> ReplicaField? {
-        switch iterator.next() {
-        case .binary(let field), .text(let field): .value(field)
-        case .unchanged: .unchanged
-        case .null: nil
-        case nil: throw ReplicaError.unexpectedValue
-        }
+    private func change(
+        _ state: State, _ relation: UInt32, new: TupleReader, key: TupleReader?
+    ) throws -> ReplicaChange {
+        guard let (table, order) = state.tables[relation] else { throw ReplicaError.unknownTable("\(relation)") }
+        if new.hasUnchanged { return .partial(table, order: order, new: new.copy(), key: key?.copy()) }
+        return try table.change(RowFields(new, order: order))
     }
 }

@@ -1,8 +1,11 @@
 import Glibc
+package import Credits
 
-/// The system's clock, in microseconds since the Unix epoch.
-package func systemMicroseconds() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
+extension Instant {
+    /// The present, by the machine's clock, which its keepers may set forwards or backwards.
+    package static var now: Instant {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Instant(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000)
+    }
 }

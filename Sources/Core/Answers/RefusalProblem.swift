@@ -20,13 +20,10 @@ extension Problem {
             self.init(
                 at: "/expires_at", "must be in the future",
                 "expires_at is \(instant), which is not after now (\(now)).")
-        case .unknownEndUser:
-            self.init(.unknownEndUser, "No end user has that id in this environment. Create it, or check the id.")
+        case .unknownEndUser: self = .unknownEndUser
         case .unknownPackage(let key):
-            self.init(
-                .notFound,
-                "There is no top-up package \(key.rawValue) in this environment, or it is archived. Create it with POST /v1/topup-packages.",
-                errors: [FieldError(pointer: "/package_key", detail: "is not a package of this environment")])
+            self = .unknownPackage(key)
+            errors = [FieldError(pointer: "/package_key", detail: "is not a package of this environment")]
         case .unknownReservation: self = .unknownReservation
         case .unknownSpendCap: self = .unknownSpendCap
         case .unknownBlock: self = .unknownBlock
@@ -78,11 +75,7 @@ extension Problem {
             self.init(
                 .alreadyRefunded, "\(refundable) mc of the charge are left to refund.",
                 numbers: ["refundable": refundable])
-        case .unknownFeature(let key):
-            self.init(
-                .unknownFeature,
-                "There is no feature \(key.rawValue) in this environment, or it is archived. Create it with POST /v1/features."
-            )
+        case .unknownFeature(let key): self = .unknownFeature(key)
         case .featureNotInPlan(let key):
             self.init(
                 .featureNotInPlan, "The end user does not have \(key.rawValue): a feature override switches it off.")
@@ -117,19 +110,6 @@ extension Problem {
         }
     }
 
-    /// A demand that its rule cannot price.
-    package init(_ wrong: Refusal.WrongMeasure) {
-        switch wrong {
-        case .unitsExpected: self.init(PricingFailure.unitsExpected)
-        case .quantitiesExpected: self.init(PricingFailure.quantitiesExpected)
-        case .unknownDimension(let name): self.init(PricingFailure.unknownDimension(name))
-        case .creditsExpected:
-            self.init(
-                at: "/credits", "is required",
-                "The reservation was made in credits. Say in credits what the job took or has come to.")
-        }
-    }
-
     /// What the rule that prices a demand says to it.
     package init(_ failure: EntitlementFailure) {
         switch failure {
@@ -144,12 +124,12 @@ extension Problem {
             errors: [FieldError(pointer: pointer, detail: "leads to an amount beyond ±9007199254740991")])
     }
 
-    private init(at pointer: String, _ detail: String, _ sentence: String) {
-        self.init(.invalidRequest, sentence, errors: [FieldError(pointer: pointer, detail: detail)])
+    /// One field that is wrong.
+    ///
+    /// - Parameter sentence: Pointer and detail when nil.
+    init(at pointer: String, _ detail: String, _ sentence: String? = nil) {
+        self.init(
+            .invalidRequest, sentence ?? "\(pointer) \(detail).", errors: [FieldError(pointer: pointer, detail: detail)]
+        )
     }
-
-    package static let unknownReservation = Problem(
-        .notFound, "There is no reservation with that id in this environment.")
-    package static let unknownSpendCap = Problem(.notFound, "There is no spend cap with that id in this environment.")
-    package static let unknownBlock = Problem(.notFound, "There is no such block in this environment.")
 }

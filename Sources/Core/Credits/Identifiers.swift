@@ -6,6 +6,9 @@ package struct EnvironmentID: Hashable, Comparable, Sendable {
         self.rawValue = rawValue
     }
 
+    /// Stands for the installation itself: its tenants, and the commands of the root key.
+    package static let installation = EnvironmentID(0)
+
     package static func < (left: EnvironmentID, right: EnvironmentID) -> Bool {
         left.rawValue < right.rawValue
     }

@@ -2,6 +2,9 @@
 package struct Instant: Hashable, Comparable, Sendable {
     package let microseconds: Int64
 
+    /// 1970-01-01T00:00:00Z.
+    package static let epoch = Instant(microseconds: 0)
+
     package init(microseconds: Int64) {
         self.microseconds = microseconds
     }

@@ -47,6 +47,12 @@ package struct ZoneRules: Hashable, Sendable {
         initialOffset = Self.withinADay(initialOffsetSeconds)
     }
 
+    /// The transitions in microseconds, as the database stores them.
+    package var storedStarts: [Int64] { starts.map { $0 * 1_000_000 } }
+
+    /// The offset before the first transition, then the offset from each on, as the database stores them.
+    package var storedOffsets: [Int32] { [initialOffset] + offsets }
+
     private static func withinADay(_ offset: Int32) -> Int32 {
         max(-86_400, min(86_400, offset))
     }

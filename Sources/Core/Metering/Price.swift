@@ -108,17 +108,24 @@ package struct PricedEvent: Hashable, Sendable {
     package let lines: [PriceLine]
 }
 
-/// Why an event has no cost.
+/// An event that has no cost.
 package enum PricingFailure: Error, Hashable, Sendable {
     /// No price row matches the event's attributes.
     case noMatchingRow
+    case wrongMeasure(WrongMeasure)
+    /// The cost, or the units of the period, would leave ±(2^53 − 1).
+    case outOfRange
+}
+
+/// An event or a job that is measured otherwise than its price asks for.
+package enum WrongMeasure: Hashable, Sendable {
     /// The price has no dimensions, but the event has quantities.
     case unitsExpected
     /// The price has dimensions, but the event has units.
     case quantitiesExpected
     case unknownDimension(String)
-    /// The cost, or the units of the period, would leave ±(2^53 − 1).
-    case outOfRange
+    /// Progress that began in credits goes on in credits.
+    case creditsExpected
 }
 
 extension Price {
@@ -135,13 +142,15 @@ extension Price {
             try event.add(units, of: model, dimension: nil)
         case (.dimensions(let models), .quantities(let quantities)):
             let names = quantities.keys.sorted()
-            if let unknown = names.first(where: { models[$0] == nil }) { throw .unknownDimension(unknown) }
+            if let unknown = names.first(where: { models[$0] == nil }) {
+                throw .wrongMeasure(.unknownDimension(unknown))
+            }
             for name in names {
                 guard let units = quantities[name], let model = models[name] else { continue }
                 try event.add(units, of: model, dimension: name)
             }
-        case (.model, .quantities): throw .unitsExpected
-        case (.dimensions, .units): throw .quantitiesExpected
+        case (.model, .quantities): throw .wrongMeasure(.unitsExpected)
+        case (.dimensions, .units): throw .wrongMeasure(.quantitiesExpected)
         }
         return PricedEvent(cost: try inRange(event.cost), periodUnits: event.periodUnits, lines: event.lines)
     }

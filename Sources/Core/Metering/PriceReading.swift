@@ -1,7 +1,7 @@
 import Credits
 package import JSON
 
-/// Reads prices, and what events are priced by, from JSON; what is wrong is reported with the pointer to it.
+/// Reads prices from JSON, from requests and from storage alike; what is wrong is reported with the pointer to it.
 extension JSONReader {
     /// The members of a price: those of one model, `dimensions` or `price_rows`.
     package mutating func price() -> Price? {
@@ -91,15 +91,7 @@ extension JSONReader {
         int64(key, .amount, in: 0...Millicredits.limit).flatMap { try? Millicredits($0) }
     }
 
-    // MARK: - Events
-
-    /// `units` (1 where nothing is said) or `quantities`.
-    package mutating func measure() -> Measure? {
-        let units = int64("units", default: 1, .plain, in: 0...Int64.max)
-        guard value("quantities") != nil else { return units.map { .units($0) } }
-        if value("units") != nil { report("quantities", "excludes units: give one of them") }
-        return quantities("quantities").map { .quantities($0) }
-    }
+    // MARK: - Objects by name
 
     /// An object of units by dimension.
     package mutating func quantities(_ key: String, upTo limit: Int64 = .max) -> [String: Int64]? {
@@ -110,16 +102,12 @@ extension JSONReader {
         }
     }
 
-    /// `attributes`: strings, integers and booleans by name.
-    package mutating func attributes() -> Attributes? {
-        value("attributes") != nil ? attributes("attributes") : Attributes.none
-    }
-
     private mutating func matchedAttributes() -> Attributes? {
         attributes("match")
     }
 
-    private mutating func attributes(_ key: String) -> Attributes? {
+    /// Strings, integers and booleans by name.
+    package mutating func attributes(_ key: String) -> Attributes? {
         named(key, count: 0...PriceLimit.attributes) { attributes in
             var values: [String: AttributeValue] = [:]
             for name in attributes.names { values[name] = attributes.attributeValue(name) }

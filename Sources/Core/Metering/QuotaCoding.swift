@@ -54,32 +54,6 @@ extension Quota {
     }
 }
 
-extension FeatureGrant {
-    /// One of `{"enabled"}`, `{"limit"}` and `{"quota"}`.
-    package var json: JSONValue { .object(JSONObject(members: [member])) }
-
-    /// The one member that says it.
-    package var member: (key: String, value: JSONValue) {
-        switch self {
-        case .enabled(let isEnabled): ("enabled", .bool(isEnabled))
-        case .limit(let limit): ("limit", .integer(limit))
-        case .quota(let quota): ("quota", quota.json)
-        }
-    }
-
-    /// The one spelling of the grant.
-    package var canonicalJSON: String {
-        String(decoding: json.canonicalBytes, as: UTF8.self)
-    }
-
-    /// Reads what `canonicalJSON` or a request says.
-    ///
-    /// - Throws: `JSONError` for what is no JSON, `JSONProblems` that name each member that is wrong.
-    package init(json text: String) throws {
-        self = try JSONReader.read(try JSONParser.parse(Array(text.utf8))) { $0.featureGrant() }
-    }
-}
-
 extension JSONReader {
     /// `window`, required.
     package mutating func windowLength(_ key: String = "window") -> WindowLength? {
@@ -96,21 +70,8 @@ extension JSONReader {
         return Quota(limit: limit, window: window, anchor: anchor ?? .calendar)
     }
 
-    /// The members of a grant: one of `enabled`, `limit` and `quota`.
-    package mutating func featureGrant() -> FeatureGrant? {
-        let stated = ["enabled", "limit", "quota"].filter { value($0) != nil }
-        guard stated.count == 1 else {
-            reportObject("must have exactly one of enabled, limit and quota")
-            return nil
-        }
-        switch stated[0] {
-        case "enabled": return bool("enabled").map { .enabled($0) }
-        case "limit": return featureLimit().map { .limit($0) }
-        default: return object("quota") { $0.quota() }.map { .quota($0) }
-        }
-    }
-
-    private mutating func featureLimit() -> Int64? {
+    /// `limit`, required.
+    package mutating func featureLimit() -> Int64? {
         int64("limit", in: 0...Millicredits.limit)
     }
 }

@@ -146,6 +146,23 @@ package struct TupleReader: Sequence {
         bytes = try reader.slice(ahead.position - reader.position)
     }
 
+    fileprivate init(columnCount: Int, bytes: UnsafeRawBufferPointer) {
+        self.columnCount = columnCount
+        self.bytes = bytes
+    }
+
+    /// Whether the log does not repeat one of the columns.
+    package var hasUnchanged: Bool {
+        contains { column in
+            if case .unchanged = column { true } else { false }
+        }
+    }
+
+    /// The same columns in memory of their own.
+    package func copy() -> TupleCopy {
+        TupleCopy(columnCount: columnCount, bytes: Array(bytes))
+    }
+
     package struct Iterator: IteratorProtocol {
         fileprivate var reader: WireReader
         fileprivate var columnsLeft: Int
@@ -159,6 +176,17 @@ package struct TupleReader: Sequence {
 
     package func makeIterator() -> Iterator {
         Iterator(reader: WireReader(bytes), columnsLeft: columnCount)
+    }
+}
+
+/// A replicated tuple that outlives its message.
+package struct TupleCopy: Sendable {
+    fileprivate let columnCount: Int
+    fileprivate let bytes: [UInt8]
+
+    /// Lends the tuple.
+    package func read<Value>(_ body: (TupleReader) throws -> Value) rethrows -> Value {
+        try bytes.withUnsafeBytes { try body(TupleReader(columnCount: columnCount, bytes: $0)) }
     }
 }
 

@@ -72,19 +72,8 @@ package struct PostgresRow: Sendable {
         return PQgetisnull(result.pointer, index, Int32(column)) != 0
     }
 
-    /// Lends the raw bytes of a column; nil is null. They live as long as the result and must not leave the closure.
-    package func withField<Value>(
-        _ column: Int, _ body: (PostgresField?) throws(PostgresError) -> Value
-    ) throws(PostgresError) -> Value {
-        try body(try field(column))
-    }
-
     package func bool(_ column: Int) throws(PostgresError) -> Bool {
         try present(column, TypeIdentifier.bool).bool()
-    }
-
-    package func boolOrNil(_ column: Int) throws(PostgresError) -> Bool? {
-        try typed(column, TypeIdentifier.bool)?.bool()
     }
 
     package func int16(_ column: Int) throws(PostgresError) -> Int16 {
@@ -122,7 +111,7 @@ package struct PostgresRow: Sendable {
     }
 
     package func textOrNil(_ column: Int) throws(PostgresError) -> String? {
-        guard let field = try field(column) else { return nil }
+        guard let field = try fieldOrNil(column) else { return nil }
         switch type(column) {
         case TypeIdentifier.jsonb: return try field.jsonText()
         case TypeIdentifier.bool, TypeIdentifier.int2, TypeIdentifier.int4, TypeIdentifier.int8,
@@ -134,12 +123,12 @@ package struct PostgresRow: Sendable {
 
     /// A copy of the column's bytes: the value of a bytea, the binary form of any other type.
     package func bytes(_ column: Int) throws(PostgresError) -> [UInt8] {
-        guard let field = try field(column) else { throw unexpectedNull(column) }
+        guard let field = try fieldOrNil(column) else { throw unexpectedNull(column) }
         return field.byteArray()
     }
 
     package func bytesOrNil(_ column: Int) throws(PostgresError) -> [UInt8]? {
-        try field(column)?.byteArray()
+        try fieldOrNil(column)?.byteArray()
     }
 
     /// Microseconds since the Unix epoch. A timestamp without time zone is taken as UTC.
@@ -202,14 +191,15 @@ package struct PostgresRow: Sendable {
     private func typed(
         _ column: Int, _ first: UInt32, _ second: UInt32? = nil, _ third: UInt32? = nil
     ) throws(PostgresError) -> PostgresField? {
-        guard let field = try field(column) else { return nil }
+        guard let field = try fieldOrNil(column) else { return nil }
         let type = type(column)
         guard type == first || type == second || type == third else { throw wrongType(column) }
         return field
     }
 
+    /// The bytes of a column; nil is null. They live as long as the result.
     @inline(__always)
-    private func field(_ column: Int) throws(PostgresError) -> PostgresField? {
+    func fieldOrNil(_ column: Int) throws(PostgresError) -> PostgresField? {
         guard column >= 0, column < result.columnCount else {
             throw PostgresError(.decoding("there is no column \(column)"))
         }

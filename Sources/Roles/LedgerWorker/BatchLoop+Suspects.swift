@@ -1,3 +1,4 @@
+import Commands
 import Credits
 import Crypto
 import Logging
@@ -31,8 +32,8 @@ extension BatchLoop {
         }
         guard await process([delivery], oneByOne: oneByOne) else { return false }
         // Not before the acknowledgement: should the message come again, what was parked must not be tried again.
-        await forget([messageID] + condemned)
-        condemned = []
+        await forget([messageID] + parkedCommands)
+        parkedCommands = []
         return true
     }
 
@@ -50,7 +51,7 @@ extension BatchLoop {
             await forget([messageID, readingID])
             return false
         }
-        _ = try? CommandMessage(decoding: delivery.body)
+        _ = try? ReceivedMessage(decoding: delivery.body)
         await forget([readingID])
         return true
     }
@@ -78,7 +79,7 @@ extension BatchLoop {
     ) async -> CommandResult? {
         guard let attempts = await countAttempt(id) else { return nil }
         guard attempts <= Self.attemptsAlone else {
-            condemned.append(id)
+            parkedCommands.append(id)
             return await park("its worker died \(attempts - 1) times while it applied it alone")
         }
         guard let result = await apply() else { return nil }
@@ -100,7 +101,8 @@ extension BatchLoop {
         }
     }
 
-    /// What stays behind costs a row and, should the same message ever come again, some deaths less.
+    /// Best effort: a row that is left behind wastes space, and the same message would reach its parking limit after fewer
+    /// crashes.
     private func forget(_ ids: [Bits128]) async {
         do {
             try await repeating { try await SuspectStore.forget(ids, on: $0) }

@@ -1,10 +1,11 @@
+import Answers
+import Commands
 import Credits
 import Failpoints
 import Logging
 import Messaging
 import Postgres
 import RabbitMQ
-import Answers
 import Runtime
 import Storage
 
@@ -20,8 +21,8 @@ actor BatchLoop {
     let logger: Logger
     var connection: PostgresConnection?
     private var catalogues = CatalogueCache()
-    /// Commands of the message in hand that were parked because they kill.
-    var condemned: [Bits128] = []
+    /// Commands of the message in hand that were parked because they ended their worker.
+    var parkedCommands: [Bits128] = []
 
     init(
         inbox: DeliveryInbox, consumer: AMQPConsumer, publisher: AMQPPublisher, database: PostgresConfiguration,
@@ -53,33 +54,64 @@ actor BatchLoop {
     func process(_ deliveries: [AMQPDelivery], oneByOne: Bool) async -> Bool {
         Failpoint.workerAfterTake.hit()
         if KnownBug.acknowledgeBeforeCommit.isActive { consumer.acknowledge(deliveries.map(\.tag)) }
-        var messages: [DecodedDelivery] = []
-        for delivery in deliveries {
-            do {
-                messages.append(DecodedDelivery(delivery, try CommandMessage(decoding: delivery.body)))
-            } catch {
-                guard await park(delivery, error: "\(error)") else { return false }
-            }
-        }
+        guard var messages = await decode(deliveries) else { return false }
         Failpoint.workerAfterDecode.hit()
-        let now = systemMicroseconds()
-        for message in messages { metrics.observeWait(now - message.message.sentAt.microseconds) }
+        let now = Instant.now
+        for sentAt in messages.compactMap(\.sentAt) { metrics.observeWait(now.microseconds - sentAt.microseconds) }
         guard await applyAccountCommands(&messages, oneByOne: oneByOne) else { return false }
         guard await applyCatalogueCommands(&messages, oneByOne: oneByOne) else { return false }
-        for request in messages.flatMap(\.message.requests) {
+        for request in messages.flatMap(\.requests) {
             logger.debug(
                 "applied",
                 metadata: [
-                    "request_id": "\(request.requestID)", "traceparent": "\(request.traceParent ?? "-")",
+                    "request_id": "\(request.origin.requestID)",
+                    "traceparent": "\(request.origin.traceParent ?? "-")",
                     "commands": "\(request.commands.count)",
                 ])
         }
         Failpoint.workerAfterCommit.hit()
         reply(messages)
         Failpoint.workerAfterReply.hit()
-        consumer.acknowledge(deliveries.map(\.tag))
+        consumer.acknowledge(messages.map(\.tag))
         Failpoint.workerAfterAcknowledge.hit()
         return true
+    }
+
+    /// Reads the deliveries. A request that cannot be read is parked alone. A message of a newer release is left in its
+    /// queue together with everything behind it, and the queue is given back.
+    ///
+    /// - Returns: The messages to apply and to acknowledge; nil when the loop was closed first.
+    private func decode(_ deliveries: [AMQPDelivery]) async -> [DecodedDelivery]? {
+        var messages: [DecodedDelivery] = []
+        var leftQueues: Set<String> = []
+        for delivery in deliveries where !leftQueues.contains(delivery.queue) {
+            let message: ReceivedMessage
+            do {
+                message = try ReceivedMessage(decoding: delivery.body)
+            } catch {
+                guard await park(delivery, error: "\(error)") else { return nil }
+                messages.append(DecodedDelivery(delivery, sentAt: nil, requests: []))
+                continue
+            }
+            if message.newestRevision > MessageRevision.current {
+                logger.error(
+                    """
+                    \(delivery.queue) holds a message of a newer release (revision \(message.newestRevision), this worker \
+                    reads \(MessageRevision.current)); it stays in the queue: update this worker
+                    """)
+                leftQueues.insert(delivery.queue)
+                inbox.giveBack(delivery.queue)
+                continue
+            }
+            for case .unreadable(let error, let bytes) in message.frames {
+                logger.critical("a request in a message of \(delivery.queue) cannot be read and is parked: \(error)")
+                metrics.parkedCommands.increment()
+                guard await put(queue: delivery.queue, key: nil, requestID: nil, error: "\(error)", message: bytes)
+                else { return nil }
+            }
+            messages.append(DecodedDelivery(delivery, sentAt: message.sentAt, requests: message.readableRequests))
+        }
+        return messages
     }
 
     // MARK: - Applying
@@ -88,14 +120,12 @@ actor BatchLoop {
         var items: [AccountItem] = []
         var places: [Place] = []
         for (message, decoded) in messages.enumerated() {
-            for (request, content) in decoded.message.requests.enumerated() {
+            for (request, content) in decoded.requests.enumerated() {
                 guard case .account(let commands) = content.commands else { continue }
                 for (index, command) in commands.enumerated() {
                     places.append(Place(message: message, request: request, command: index))
                     items.append(
-                        AccountItem(
-                            environmentID: content.environmentID, requestID: content.requestID, actor: content.actor,
-                            wantsBody: content.wantsBodies, command: command))
+                        AccountItem(origin: content.origin, wantsBody: content.wantsBodies, command: command))
                 }
             }
         }
@@ -143,7 +173,7 @@ actor BatchLoop {
 
     private func applyCatalogueCommands(_ messages: inout [DecodedDelivery], oneByOne: Bool) async -> Bool {
         for message in messages.indices {
-            for (request, content) in messages[message].message.requests.enumerated() {
+            for (request, content) in messages[message].requests.enumerated() {
                 guard case .catalogue(let command) = content.commands else { continue }
                 let result =
                     oneByOne
@@ -164,7 +194,7 @@ actor BatchLoop {
     private func apply(_ command: CatalogueCommand, of request: CommandRequest) async -> CommandResult? {
         do {
             return try await repeating { connection in
-                try await CatalogueChange.apply(command, of: request, on: connection)
+                try await CatalogueChange.apply(command, from: request.origin, on: connection)
             }
         } catch is LoopClosed {
             return nil
@@ -179,33 +209,29 @@ actor BatchLoop {
         _ command: CatalogueCommand, of request: CommandRequest, error: String
     ) async -> CommandResult? {
         await parked(
-            CommandKey(environmentID: request.environmentID, id: command.identity.id), requestID: request.requestID,
-            error: error, command: request)
+            CommandKey(environmentID: request.origin.environmentID, id: command.identity.id), error: error,
+            command: request)
     }
 
     func parked(_ item: AccountItem, error: String) async -> CommandResult? {
         await parked(
-            item.commandKey, requestID: item.requestID, error: error,
+            item.commandKey, error: error,
             command: CommandRequest(
-                token: 0, requestID: item.requestID, traceParent: nil, actor: item.actor,
-                environmentID: item.environmentID, wantsBodies: item.wantsBody, commands: .account([item.command])))
+                token: 0, origin: item.origin, wantsBodies: item.wantsBody, commands: .account([item.command])))
     }
 
     /// Parks a command that cannot be applied even alone.
-    private func parked(
-        _ key: CommandKey, requestID: String, error: String, command: CommandRequest
-    ) async -> CommandResult? {
+    private func parked(_ key: CommandKey, error: String, command: CommandRequest) async -> CommandResult? {
+        let requestID = command.origin.requestID
         logger.critical(
             "a command cannot be applied and is parked: \(error)",
             metadata: ["request_id": "\(requestID)", "command_id": "\(PublicID(.operation, key.id))"])
         metrics.parkedCommands.increment()
-        let message = CommandMessage(sentAt: Instant(microseconds: systemMicroseconds()), requests: [command]).encoded()
+        let message = CommandMessage(sentAt: .now, requests: [command]).encoded()
         guard await put(queue: "", key: key, requestID: requestID, error: error, message: message) else {
             return nil
         }
-        return CommandResult(
-            status: Problem.parked.code.status, isReplay: false, position: .none,
-            body: Problem.parked.json(requestID: requestID))
+        return CommandResult(.parked, requestID: requestID)
     }
 
     func park(_ delivery: AMQPDelivery, error: String) async -> Bool {
@@ -244,7 +270,7 @@ actor BatchLoop {
         var replies: [String: [CommandReply]] = [:]
         for message in messages {
             guard let replyTo = message.replyTo else { continue }
-            for (request, results) in zip(message.message.requests, message.results) {
+            for (request, results) in zip(message.requests, message.results) {
                 let complete = results.compactMap { $0 }
                 replies[replyTo, default: []].append(CommandReply(token: request.token, results: complete))
             }
@@ -265,16 +291,21 @@ private struct Place {
     let command: Int
 }
 
-/// A delivery's message, and the results of its commands as they come in.
+/// A delivery's requests, and the results of their commands as they come in.
 private struct DecodedDelivery {
+    let tag: AMQPDeliveryTag
     let replyTo: String?
-    let message: CommandMessage
+    /// Nil for a message that could not be read.
+    let sentAt: Instant?
+    let requests: [CommandRequest]
     private(set) var results: [[CommandResult?]]
 
-    init(_ delivery: AMQPDelivery, _ message: CommandMessage) {
+    init(_ delivery: AMQPDelivery, sentAt: Instant?, requests: [CommandRequest]) {
+        tag = delivery.tag
         replyTo = delivery.replyTo
-        self.message = message
-        results = message.requests.map { Array(repeating: nil, count: $0.commands.count) }
+        self.sentAt = sentAt
+        self.requests = requests
+        results = requests.map { Array(repeating: nil, count: $0.commands.count) }
     }
 
     mutating func set(_ result: CommandResult, at place: Place) {

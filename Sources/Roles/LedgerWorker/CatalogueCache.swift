@@ -1,5 +1,5 @@
+import Catalogue
 import Credits
-import Metering
 import Postgres
 import Storage
 

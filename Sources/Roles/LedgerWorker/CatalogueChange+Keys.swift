@@ -1,6 +1,6 @@
-import Credits
-import Messaging
 import Answers
+import Catalogue
+import Credits
 import Storage
 
 extension CatalogueChange {
@@ -19,13 +19,13 @@ extension CatalogueChange {
             id: newID(at: now, 0), name: name, kind: kind, rights: rights, hint: key.hint, createdAt: now,
             replaces: nil, revokedAt: nil)
         try await KeyStore.insert(record, hash: key.hash, environmentID: environmentID, on: connection)
-        return answer(201) { $0.key(record) }
+        return Answer(201) { $0.key(record) }
     }
 
     func revokeKey(_ id: Bits128, now: Instant) async throws -> Answer {
         let revoked = try await KeyStore.revoke(id, environmentID: environmentID, now: now, on: connection)
-        guard let revoked else { return refused(Self.unknownKey) }
-        return answer(200) { $0.key(revoked) }
+        guard let revoked else { return refused(.unknownKey) }
+        return Answer(200) { $0.key(revoked) }
     }
 
     /// Makes a key's successor. A key has one at most: the second would inherit the end that the overlap gave the first.
@@ -33,7 +33,7 @@ extension CatalogueChange {
         _ id: Bits128, _ key: NewKey, overlapSeconds: Int64, grantor: KeyRights, now: Instant
     ) async throws -> Answer {
         guard let old = try await KeyStore.find(id, environmentID: environmentID, on: connection) else {
-            return refused(Self.unknownKey)
+            return refused(.unknownKey)
         }
         guard old.revokedAt == nil else { return refused(Problem(.conflict, "The key is revoked. Create a new one.")) }
         guard try await !KeyStore.isReplaced(id, environmentID: environmentID, on: connection) else {
@@ -55,10 +55,8 @@ extension CatalogueChange {
             let end = Instant(microseconds: now.microseconds + overlapSeconds * 1_000_000)
             try await KeyStore.expire(id, environmentID: environmentID, at: end, on: connection)
         }
-        return answer(201) { $0.key(record) }
+        return Answer(201) { $0.key(record) }
     }
-
-    private static let unknownKey = Problem(.notFound, "There is no key with that id in this environment.")
 
     private static func exceeds(_ grantor: KeyRights, _ rights: KeyRights) -> Problem {
         let missing = rights.scopes.subtracting(grantor.scopes)

@@ -1,13 +1,14 @@
-import Credits
 import Answers
+import Catalogue
+import Credits
 import Storage
 
 extension CatalogueChange {
     func createTestClock(_ instant: Instant, kind: EnvironmentKind?, now: Instant) async throws -> Answer {
         guard kind == .test else { return refused(.testClockInLiveMode) }
-        let clock = TestClockRecord(id: newID(at: now, 0), now: instant, createdAt: now, updatedAt: now)
+        let clock = TestClock(id: newID(at: now, 0), now: instant, createdAt: now, updatedAt: now)
         try await TestClockStore.insert(clock, environmentID: environmentID, on: connection)
-        return answer(201) { $0.testClock(clock) }
+        return Answer(201) { $0.testClock(clock) }
     }
 
     /// Moves a clock; the accounts on it follow with commands of their own.
@@ -16,7 +17,7 @@ extension CatalogueChange {
     ) async throws -> Answer {
         guard kind == .test else { return refused(.testClockInLiveMode) }
         guard let clock = try await TestClockStore.find(id, environmentID: environmentID, on: connection) else {
-            return refused(Problem(.notFound, "There is no test clock with that id in this environment."))
+            return refused(.unknownTestClock)
         }
         guard instant >= clock.now else {
             return refused(
@@ -25,8 +26,8 @@ extension CatalogueChange {
                     "to is \(instant), before what the clock shows (\(clock.now)). Time goes forward only.",
                     errors: [Problem.FieldError(pointer: "/to", detail: "must not be before what the clock shows")]))
         }
-        let moved = try await TestClockStore.set(
-            id, to: instant, environmentID: environmentID, now: now, on: connection)
-        return answer(200) { $0.testClock(moved) }
+        let moved = TestClock(id: id, now: instant, createdAt: clock.createdAt, updatedAt: now)
+        try await TestClockStore.update(moved, environmentID: environmentID, on: connection)
+        return Answer(200) { $0.testClock(moved) }
     }
 }

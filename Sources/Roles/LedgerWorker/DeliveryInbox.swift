@@ -33,6 +33,7 @@ final class DeliveryInbox: Sendable {
         var waiters: [CheckedContinuation<Void, Never>] = []
         var closed = false
         var withdrawals: [(queue: String, continuation: CheckedContinuation<Void, Never>)] = []
+        var givenBack: Set<String> = []
 
         var suspectQueue: String? {
             queues.first { !$0.value.isTaken && $0.value.deliveries.first?.isSuspect == true }?.key
@@ -73,6 +74,24 @@ final class DeliveryInbox: Sendable {
                 return !isTaken
             }
             if isFree { continuation.resume() }
+        }
+    }
+
+    /// Drops what waits of a queue and what still comes, at once: its first message is for a newer release. The shard keeper
+    /// closes the queue's channel, which puts everything back in order.
+    func giveBack(_ queue: String) {
+        state.withLock { state in
+            let isTaken = state.queues[queue]?.isTaken == true
+            state.queues[queue] = Queue(isTaken: isTaken, isWithdrawn: true)
+            state.givenBack.insert(queue)
+        }
+    }
+
+    /// The queues that were given back since the last call.
+    func takeGivenBack() -> Set<String> {
+        state.withLock { state in
+            defer { state.givenBack = [] }
+            return state.givenBack
         }
     }
 

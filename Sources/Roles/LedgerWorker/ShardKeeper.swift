@@ -1,5 +1,6 @@
 import Failpoints
 import Logging
+import Messaging
 import Postgres
 import RabbitMQ
 import Storage
@@ -12,6 +13,8 @@ import Synchronization
 final class ShardKeeper: Sendable {
     private static let interval = Duration.milliseconds(500)
     private static let brokerPatience = Duration.seconds(5)
+    /// The time for which a queue that holds a message of a newer release is left to others.
+    private static let postponement = Duration.seconds(10)
 
     private let queues: [String]
     private let consumer: AMQPConsumer
@@ -24,6 +27,8 @@ final class ShardKeeper: Sendable {
         var lastBeat: ContinuousClock.Instant?
         var lastConnected = ContinuousClock.now
         var held: Set<String> = []
+        /// Queues that hold a message of a newer release, and the instant from which they are tried again.
+        var postponed: [String: ContinuousClock.Instant] = [:]
     }
 
     init(
@@ -66,14 +71,16 @@ final class ShardKeeper: Sendable {
         let connection = try await PostgresConnection.connect(database, logger: logger)
         defer { connection.close() }
         try await connection.script(WorkerRegistry.sessionSettings)
-        let number = try await WorkerRegistry.register(on: connection)
+        let number = try await WorkerRegistry.register(revision: Int32(MessageRevision.current), on: connection)
         while true {
             try requireBroker()
             let members = try await WorkerRegistry.beat(number, on: connection)
-            guard let rank = members.firstIndex(of: number) else { throw WorkerGivenUp() }
+            guard members.contains(where: { $0.number == number }) else { throw WorkerGivenUp() }
             onBeat()
             state.withLock { $0.lastBeat = .now }
-            await adjust(to: Self.share(of: rank, among: members.count, queues: queues))
+            await releaseGivenBack()
+            let share = Self.share(of: number, among: members, queues: queues)
+            await adjust(to: share.subtracting(postponedQueues()))
             do {
                 try await Task.sleep(for: Self.interval)
             } catch {
@@ -95,9 +102,31 @@ final class ShardKeeper: Sendable {
         guard silence < Self.brokerPatience else { throw NoBroker() }
     }
 
-    /// The queues of one worker: every `count`th, beginning with its rank.
-    static func share(of rank: Int, among count: Int, queues: [String]) -> Set<String> {
-        Set(stride(from: rank % count, to: queues.count, by: count).map { queues[$0] })
+    /// The queues of one worker. Only the workers that read the newest message revision get any, so that during an update no
+    /// message comes to a worker that is too old for it; each of them gets every nth queue, beginning with its rank.
+    static func share(of number: Int32, among members: [WorkerRegistry.Member], queues: [String]) -> Set<String> {
+        let newest = members.map(\.revision).max()
+        let sharing = members.filter { $0.revision == newest }.map(\.number)
+        guard let rank = sharing.firstIndex(of: number) else { return [] }
+        return Set(stride(from: rank, to: queues.count, by: sharing.count).map { queues[$0] })
+    }
+
+    /// Closes the channels of queues that hold a message of a newer release, and leaves them to others for a while.
+    private func releaseGivenBack() async {
+        for queue in inbox.takeGivenBack().sorted() {
+            await consumer.release(queue)
+            state.withLock { state in
+                state.held.remove(queue)
+                state.postponed[queue] = .now + Self.postponement
+            }
+        }
+    }
+
+    private func postponedQueues() -> Set<String> {
+        state.withLock { state in
+            state.postponed = state.postponed.filter { $0.value > .now }
+            return Set(state.postponed.keys)
+        }
     }
 
     private func adjust(to share: Set<String>) async {

@@ -1,3 +1,4 @@
+import Commands
 import Credits
 import Ledger
 import Messaging
@@ -15,7 +16,7 @@ struct AdvanceCommands: Sendable {
     /// - Parameter accounts: A page of them: one message for each queue takes them all.
     /// - Returns: Those whose queue has confirmed the message.
     func send(_ accounts: [DueAccount]) async -> [DueAccount] {
-        let now = Instant(microseconds: systemMicroseconds())
+        let now = Instant.now
         let queues = Dictionary(grouping: accounts) { account in
             topology.ledgerQueue(environmentID: account.key.environmentID, endUserID: account.key.endUserID)
         }
@@ -41,8 +42,7 @@ struct AdvanceCommands: Sendable {
             sentAt: now,
             requests: environments.map { environmentID, accounts in
                 CommandRequest(
-                    token: 0, requestID: "scheduler", traceParent: nil, actor: Actor(keyID: nil, address: nil),
-                    environmentID: environmentID, wantsBodies: false,
+                    token: 0, origin: .scheduler(environmentID), wantsBodies: false,
                     commands: .account(
                         accounts.map { account in
                             AccountCommand(
@@ -50,5 +50,13 @@ struct AdvanceCommands: Sendable {
                                 endUserID: account.key.endUserID, action: .advance)
                         }))
             })
+    }
+}
+
+extension RequestOrigin {
+    /// The origin of what the clock asks for, which nobody requested.
+    fileprivate static func scheduler(_ environmentID: EnvironmentID) -> RequestOrigin {
+        RequestOrigin(
+            environmentID: environmentID, actor: Actor(keyID: nil, address: nil), requestID: "scheduler")
     }
 }

@@ -45,3 +45,10 @@ private struct NoServer: Error, CustomStringConvertible {
         "QUOTASTACK_TEST_DATABASE_URL is not set: ./ops/test starts a PostgreSQL and sets it"
     }
 }
+
+extension PostgresConnection {
+    /// The first column of every row, as text.
+    package func texts(_ sql: String, _ parameters: [PostgresValue] = []) async throws -> [String] {
+        try await run(PostgresQuery(PostgresStatement(sql), parameters)).map { try $0.text(0) }
+    }
+}

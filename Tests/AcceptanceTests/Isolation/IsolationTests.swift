@@ -1,4 +1,5 @@
 import API
+import Catalogue
 import Credits
 import JSON
 import Testing

@@ -1,3 +1,4 @@
+import Catalogue
 import Credits
 import JSON
 import Ledger
@@ -17,10 +18,9 @@ extension JSONReader {
             reason: terms.reason, metadata: terms.metadata)
     }
 
-    /// - Parameter fingerprint: Of the whole request.
-    mutating func topUp(fingerprint: Bits128) -> TopUp? {
+    mutating func topUp() -> TopUp? {
         let package = optionalString("package_key", expected: FeatureKey.expectation) { PackageKey($0) }
-        let amount = optionalInt64("credits", .amount, in: 1...Millicredits.limit).flatMap { try? Millicredits($0) }
+        let amount = optionalCredits()
         exactlyOne(of: ["credits", "package_key"])
         var payment = payment()
         payment.externalID = optionalString("external_payment_id", length: 1...Self.externalIDBytes)
@@ -29,8 +29,8 @@ extension JSONReader {
             return nil
         }
         return TopUp(
-            credits: credits, payment: payment, fingerprint: fingerprint, priority: terms.priority,
-            expiry: terms.expiry, featureKeys: terms.featureKeys, reason: terms.reason, metadata: terms.metadata)
+            credits: credits, payment: payment, priority: terms.priority, expiry: terms.expiry,
+            featureKeys: terms.featureKeys, reason: terms.reason, metadata: terms.metadata)
     }
 
     /// `usage_id` or `entry_id`, with `units`, `credits` or neither.
@@ -39,7 +39,7 @@ extension JSONReader {
         let entry = optionalID("entry_id", .entry)
         exactlyOne(of: ["usage_id", "entry_id"])
         let units = optionalInt64("units", .plain, in: 1...Int64.max)
-        let credits = optionalInt64("credits", .amount, in: 1...Millicredits.limit).flatMap { try? Millicredits($0) }
+        let credits = optionalCredits()
         atMostOne(of: ["units", "credits"])
         let expiry = expiry()
         let (reason, metadata) = (reason(), metadata())
@@ -74,7 +74,7 @@ extension JSONReader {
 
     mutating func endUserChange() -> EndUserChange {
         EndUserChange(
-            name: fieldChange("name") { $0.optionalString("name", length: 1...200) },
+            name: fieldChange("name") { $0.optionalName() },
             metadata: fieldChange("metadata") { $0.metadata() },
             overagePolicy: fieldChange("overage_policy") { $0.optionalChoice("overage_policy") },
             overageLimit: fieldChange("overage_limit") { $0.optionalAmount("overage_limit") },
@@ -120,7 +120,7 @@ extension JSONReader {
     }
 
     private mutating func terms() -> Terms {
-        let priority = optionalInt64("priority", .plain, in: 0...100).map { Int16($0) }
+        let priority = priority()
         let expiry = expiry()
         let keys = optionalStrings("feature_keys", count: 1...100, expected: FeatureKey.expectation) { FeatureKey($0) }
         return Terms(
@@ -130,9 +130,7 @@ extension JSONReader {
     /// `expires_at` or `expires_after`.
     private mutating func expiry() -> Grant.Expiry? {
         let expiresAt = optionalInstant("expires_at")
-        let expiresAfter = optionalString("expires_after", expected: "an ISO 8601 duration, such as P30D or PT5H") {
-            CalendarDuration(iso8601: $0)
-        }
+        let expiresAfter = expiresAfter()
         atMostOne(of: ["expires_at", "expires_after"])
         return expiresAt.map { .at($0) } ?? expiresAfter.map { .after($0) }
     }
@@ -140,15 +138,7 @@ extension JSONReader {
     /// `price_paid` in the currency's minor unit, and `currency`.
     private mutating func payment() -> Payment {
         let price = optionalInt64("price_paid", .amount, in: 0...Millicredits.limit)
-        let currency = optionalString("currency", expected: "three capital letters, as in ISO 4217") { text in
-            text.utf8.count == 3 && text.utf8.allSatisfy { (65...90).contains($0) } ? text : nil
-        }
-        return Payment(price: price, currency: currency)
-    }
-
-    /// `credits`, above zero.
-    private mutating func credits() -> Millicredits? {
-        int64("credits", .amount, in: 1...Millicredits.limit).flatMap { try? Millicredits($0) }
+        return Payment(price: price, currency: optionalCurrency())
     }
 
     private mutating func reason() -> String? {

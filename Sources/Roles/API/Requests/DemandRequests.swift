@@ -3,7 +3,7 @@ import JSON
 import Ledger
 import Metering
 
-/// Reads what an event or a job is measured by.
+/// Reads what measures an event or a job.
 extension JSONReader {
     /// One of `units`, `quantities` and `credits`.
     ///
@@ -26,6 +26,19 @@ extension JSONReader {
         return .measured(measure, attributes)
     }
 
+    /// `units` (1 where nothing is said) or `quantities`.
+    mutating func measure() -> Measure? {
+        let units = int64("units", default: 1, .plain, in: 0...Int64.max)
+        guard value("quantities") != nil else { return units.map { .units($0) } }
+        if value("units") != nil { report("quantities", "excludes units: give one of them") }
+        return quantities("quantities").map { .quantities($0) }
+    }
+
+    /// `attributes`, where there are any.
+    mutating func attributes() -> Attributes? {
+        value("attributes") != nil ? attributes("attributes") : Attributes.none
+    }
+
     mutating func reservationRequest() -> ReservationRequest? {
         let feature = featureKey()
         let estimate = demand(creditsFrom: 1, hasAttributes: true)
@@ -45,7 +58,7 @@ extension JSONReader {
         demand(creditsFrom: 0, hasAttributes: false).map { .progress($0) }
     }
 
-    mutating func prolongation() -> ReservationAction? {
+    mutating func extendedTime() -> ReservationAction? {
         int64("ttl_seconds", .plain, in: Reservation.ttlSeconds).map { .extend(ttlSeconds: $0) }
     }
 }

@@ -1,9 +1,11 @@
+import Answers
+import Catalogue
+import Commands
 import Credits
 import Hummingbird
 import JSON
 import Messaging
 import Postgres
-import Answers
 import Storage
 
 /// Who changed what: an environment's mutations, or with the root key the installation's.

@@ -1,8 +1,8 @@
-import Credits
+import Answers
+import Catalogue
+import Commands
 import Hummingbird
 import JSON
-import Messaging
-import Answers
 
 /// What an environment is set to.
 struct ConfigRoutes: Sendable {
@@ -23,24 +23,8 @@ struct ConfigRoutes: Sendable {
     @Sendable private func update(
         _ request: Request, _ context: APIContext, _ caller: Caller
     ) async throws -> Response {
-        let headers = try MutationHeaders(request, context)
-        let body = try await request.json()
-        let change = try read(body) { reader -> ConfigChange? in
-            ConfigChange(
-                rateLimitPerSecond: reader.setting("rate_limit_per_second", in: EnvironmentConfig.rateLimits),
-                failClosedOverMilliseconds: reader.setting(
-                    "fail_closed_over_ms", in: EnvironmentConfig.failClosedLimits),
-                overagePolicy: reader.fieldChange("overage_policy") { $0.optionalChoice("overage_policy") },
-                overageLimit: reader.fieldChange("overage_limit") { $0.optionalAmount("overage_limit") },
-                timeZone: reader.fieldChange("timezone") { $0.optionalString("timezone", length: 1...64) })
-        }
-        return try await site.changeCatalogue(.updateConfig(change), caller: caller, request, body, headers)
-    }
-}
-
-extension JSONReader {
-    /// A number; absence keeps it, null takes the default.
-    fileprivate mutating func setting(_ key: String, in range: ClosedRange<Int64>) -> FieldChange<Int32> {
-        fieldChange(key) { $0.optionalInt64(key, .plain, in: range).map { Int32($0) } }
+        let headers = try MutationHeaders(request, context, caller)
+        let change = try read(try await request.json()) { $0.configChange() }
+        return try await site.changeCatalogue(.updateConfig(change), caller, headers)
     }
 }

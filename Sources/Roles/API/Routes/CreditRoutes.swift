@@ -1,10 +1,12 @@
+import Answers
+import Catalogue
+import Commands
 import Credits
-import Crypto
 import Hummingbird
 import JSON
 import Ledger
 import Messaging
-import Answers
+import Runtime
 import Storage
 
 /// Credits: handing them out, giving and taking them back, moving them; what is there.
@@ -25,45 +27,51 @@ struct CreditRoutes: Sendable {
     // MARK: - Changes
 
     @Sendable private func grant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        try await change(request, context, caller) { reader, _ in reader.grant().map { .grant($0) } }
+        try await change(request, context, caller) { reader in reader.grant().map { .grant($0) } }
     }
 
     @Sendable private func topUp(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        try await change(request, context, caller) { reader, body in
-            reader.topUp(fingerprint: CommandIdentity.digest(body.canonicalBytes)).map { .topUp($0) }
+        let headers = try MutationHeaders(request, context, caller)
+        var (endUserID, topUp) = try read(try await request.json()) { reader -> (EndUserID, TopUp)? in
+            let endUserID = reader.endUserID()
+            let topUp = reader.topUp()
+            guard let endUserID, let topUp else { return nil }
+            return (endUserID, topUp)
         }
+        topUp.fingerprint = Bits128(digestOf: topUp.content(endUserID: endUserID))
+        return try await site.mutations.account(.topUp(topUp), of: endUserID, key: headers.idempotencyKey, headers)
     }
 
     @Sendable private func refund(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        try await change(request, context, caller) { reader, _ in reader.refund().map { .refund($0) } }
+        try await change(request, context, caller) { reader in reader.refund().map { .refund($0) } }
     }
 
     @Sendable private func adjust(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        try await change(request, context, caller) { reader, _ in reader.adjustment().map { .adjust($0) } }
+        try await change(request, context, caller) { reader in reader.adjustment().map { .adjust($0) } }
     }
 
     /// A mutation of the account of the end user that the body names.
     private func change(
         _ request: Request, _ context: APIContext, _ caller: Caller,
-        _ action: (inout JSONReader, JSONValue) -> AccountAction?
+        _ action: (inout JSONReader) -> AccountAction?
     ) async throws -> Response {
-        let headers = try MutationHeaders(request, context)
+        let headers = try MutationHeaders(request, context, caller)
         let body = try await request.json()
         let (endUserID, action) = try read(body) { reader -> (EndUserID, AccountAction)? in
             let endUserID = reader.endUserID()
-            let action = action(&reader, body)
+            let action = action(&reader)
             guard let endUserID, let action else { return nil }
             return (endUserID, action)
         }
-        return try await site.mutate(action, of: endUserID, caller, request, body, headers)
+        return try await site.mutations.account(action, of: endUserID, key: headers.idempotencyKey, headers)
     }
 
     @Sendable private func transfer(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        let headers = try MutationHeaders(request, context)
+        let headers = try MutationHeaders(request, context, caller)
         let body = try await request.json()
         let (sender, transfer) = try read(body) { reader -> (EndUserID, Transfer)? in
             let sender = reader.endUserID("from_end_user_id")
@@ -71,12 +79,12 @@ struct CreditRoutes: Sendable {
             guard let sender, let transfer else { return nil }
             return (sender, transfer)
         }
-        return try await site.mutate(.transfer(transfer), of: sender, caller, request, body, headers)
+        return try await site.mutations.account(.transfer(transfer), of: sender, key: headers.idempotencyKey, headers)
     }
 
     @Sendable private func revoke(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        let headers = try MutationHeaders(request, context)
+        let headers = try MutationHeaders(request, context, caller)
         let body = try await request.json()
         let (blockID, paymentID, revocation) = try read(body) { reader -> (PublicID?, String?, Revocation)? in
             let blockID = reader.optionalID("block_id", .block)
@@ -88,7 +96,7 @@ struct CreditRoutes: Sendable {
         let owner = try await site.owner(of: account, caller, unknown: .unknownBlock)
         var named = revocation
         named.block = number
-        return try await site.mutate(.revoke(named), of: owner, caller, request, body, headers)
+        return try await site.mutations.account(.revoke(named), of: owner, key: headers.idempotencyKey, headers)
     }
 
     private func block(
@@ -114,7 +122,7 @@ struct CreditRoutes: Sendable {
         try query.finish()
         if let instant { return try await balance(of: endUserID, at: instant, caller, context) }
         let stored = try site.gate.account(endUserID, of: caller)
-        let now = stored.present(clock: systemNow(), catalogue: try site.gate.catalogue(of: caller))
+        let now = stored.currentInstant(clock: Instant.now, catalogue: try site.gate.catalogue(of: caller))
         let account = stored.advanced(to: now)
         return Self.balance(
             of: stored, account.balances, overage: account.overage.rawValue,
@@ -163,7 +171,7 @@ struct CreditRoutes: Sendable {
         let page = try query.page()
         try query.finish()
         let account = try await site.settledAccount(endUserID, caller, context)
-        let now = account.present(clock: systemNow(), catalogue: try site.gate.catalogue(of: caller))
+        let now = account.currentInstant(clock: Instant.now, catalogue: try site.gate.catalogue(of: caller))
         let after = try page.cursorParts { AccountReads.BlockCursor($0) }
         let blocks = try await site.reads.read(of: caller.environmentID) { connection in
             try await AccountReads.blocks(

@@ -1,8 +1,10 @@
+import Answers
+import Catalogue
+import Commands
 import Credits
 import Hummingbird
 import JSON
 import Ledger
-import Answers
 import Storage
 
 /// End users and what is set for them.
@@ -18,7 +20,7 @@ struct EndUserRoutes: Sendable {
 
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        let headers = try MutationHeaders(request, context)
+        let headers = try MutationHeaders(request, context, caller)
         let body = try await request.json()
         let (endUserID, change) = try read(body) { reader -> (EndUserID, EndUserChange)? in
             let endUserID = reader.endUserID()
@@ -26,17 +28,19 @@ struct EndUserRoutes: Sendable {
             return endUserID.map { ($0, change) }
         }
         try requireTestMode(change, caller)
-        return try await site.mutate(.createEndUser(change), of: endUserID, caller, request, body, headers)
+        return try await site.mutations.account(
+            .createEndUser(change), of: endUserID, key: headers.idempotencyKey, headers)
     }
 
     @Sendable private func update(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        let headers = try MutationHeaders(request, context)
+        let headers = try MutationHeaders(request, context, caller)
         let endUserID = try endUserID(context)
         let body = try await request.json()
         let change = try read(body) { reader -> EndUserChange? in reader.endUserChange() }
         try requireTestMode(change, caller)
-        return try await site.mutate(.updateEndUser(change), of: endUserID, caller, request, body, headers)
+        return try await site.mutations.account(
+            .updateEndUser(change), of: endUserID, key: headers.idempotencyKey, headers)
     }
 
     private func requireTestMode(_ change: EndUserChange, _ caller: Caller) throws(Problem) {

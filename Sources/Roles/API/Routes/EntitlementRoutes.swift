@@ -1,13 +1,13 @@
+import Answers
+import Catalogue
+import Commands
 import Credits
 import Hummingbird
 import JSON
 import Ledger
-import Messaging
 import Metering
 import Replica
-import Answers
 import Runtime
-import Storage
 
 /// "May this end user do that?", answered from memory by the function that decides the debit.
 struct EntitlementRoutes: Sendable {
@@ -33,7 +33,7 @@ struct EntitlementRoutes: Sendable {
         let units = try query.units()
         try query.finish()
         return try answer(
-            Check(
+            CheckRequest(
                 endUserID: endUserID,
                 request: EntitlementRequest(feature: feature, demand: .measured(.units(units), .none))), caller)
     }
@@ -41,10 +41,10 @@ struct EntitlementRoutes: Sendable {
     @Sendable private func checkByBody(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        try answer(try read(try await request.json()) { Check(&$0) }, caller)
+        try answer(try read(try await request.json()) { CheckRequest(&$0) }, caller)
     }
 
-    private func answer(_ check: Check, _ caller: Caller) throws(Problem) -> Response {
+    private func answer(_ check: CheckRequest, _ caller: Caller) throws(Problem) -> Response {
         try gate.requireFreshMemory(for: caller)
         var json = JSONWriter()
         json.beginObject()
@@ -58,7 +58,7 @@ struct EntitlementRoutes: Sendable {
         -> Response
     {
         let checks = try read(try await request.json()) { reader in
-            reader.objects("checks", count: 1...Self.maximumChecks) { Check(&$0) }
+            reader.objects("checks", count: 1...Self.maximumChecks) { CheckRequest(&$0) }
         }
         try gate.requireFreshMemory(for: caller)
         var json = JSONWriter(capacity: 512 * checks.count)
@@ -109,7 +109,7 @@ struct EntitlementRoutes: Sendable {
             item.beginObject()
             item.member("type", feature.type.rawValue)
             do throws(Problem) {
-                try write(Check(endUserID: endUserID, request: request), caller, into: &item)
+                try write(CheckRequest(endUserID: endUserID, request: request), caller, into: &item)
                 item.endObject()
                 return item.bytes
             } catch {
@@ -126,13 +126,13 @@ struct EntitlementRoutes: Sendable {
     }
 
     /// Writes the members of the answer to a check; nothing when it throws.
-    private func write(_ check: Check, _ caller: Caller, into json: inout JSONWriter) throws(Problem) {
+    private func write(_ check: CheckRequest, _ caller: Caller, into json: inout JSONWriter) throws(Problem) {
         let catalogue = try gate.catalogue(of: caller)
         let key = AccountKey(environmentID: caller.environmentID, endUserID: check.endUserID)
         let known = gate.replica.account(key)
         let stored =
             known ?? Account(id: AccountID(0), environmentID: caller.environmentID, endUserID: check.endUserID)
-        let now = stored.present(clock: systemNow(), catalogue: catalogue)
+        let now = stored.currentInstant(clock: Instant.now, catalogue: catalogue)
         let account = stored.advanced(to: now)
         let entitlement: Entitlement
         do throws(EntitlementFailure) {
@@ -143,33 +143,10 @@ struct EntitlementRoutes: Sendable {
         }
         json.members(
             EntitlementAnswer(
-                account: AccountName(id: account.id, endUserID: check.endUserID), request: check.request,
+                account: account.name, request: check.request,
                 balances: account.balances, entitlement: entitlement))
         json.member(
             "position", PositionToken.text(known.map { .account($0.id, revision: $0.revision) } ?? .none))
         json.member("replica_age_ms", Int64(gate.replica.age.seconds * 1_000))
-    }
-}
-
-/// A question about one end user.
-private struct Check {
-    let endUserID: EndUserID
-    let request: EntitlementRequest
-
-    init(endUserID: EndUserID, request: EntitlementRequest) {
-        self.endUserID = endUserID
-        self.request = request
-    }
-
-    /// Reads a check; what is wrong with it is reported to the reader.
-    init?(_ reader: inout JSONReader) {
-        let endUserID = reader.endUserID()
-        let feature = reader.featureKey()
-        let measure = reader.measure()
-        let attributes = reader.attributes()
-        guard let endUserID, let feature, let measure, let attributes else { return nil }
-        self.init(
-            endUserID: endUserID,
-            request: EntitlementRequest(feature: feature, demand: .measured(measure, attributes)))
     }
 }

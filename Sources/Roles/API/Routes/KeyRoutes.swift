@@ -1,9 +1,9 @@
+import Answers
+import Catalogue
+import Commands
 import Credits
 import Hummingbird
 import JSON
-import Messaging
-import Postgres
-import Answers
 import Storage
 
 /// The API keys of a tenant's environment.
@@ -13,7 +13,7 @@ struct KeyRoutes: Sendable {
     private static let defaultOverlapSeconds: Int64 = 86_400
 
     let site: Site
-    private var keys: KeyDerivation { site.shownOnce.keys }
+    private var keys: KeyDerivation { site.mutations.secrets.keys }
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/api-keys", .write(.admin), use: create)
@@ -25,59 +25,42 @@ struct KeyRoutes: Sendable {
     @Sendable private func create(
         _ request: Request, _ context: APIContext, _ caller: Caller
     ) async throws -> Response {
-        let headers = try MutationHeaders(request, context)
-        let body = try await request.json()
-        let (name, rights) = try read(body) { reader -> (String, KeyRights)? in
-            let name = reader.string("name", length: 1...200)
-            let scopes = reader.scopes()
-            let expiresAt = reader.optionalInstant("expires_at")
-            guard let name, let scopes else { return nil }
-            return (name, KeyRights(scopes: scopes, expiresAt: expiresAt))
-        }
-        return try await makeKey(request, body, caller, headers) { key in
-            .createKey(name: name, key, rights, grantor: caller.rights)
-        }
+        let headers = try MutationHeaders(request, context, caller)
+        let (name, rights) = try read(try await request.json()) { $0.newKey() }
+        return try await makeKey(caller, headers) { .createKey(name: name, $0, rights, grantor: caller.rights) }
     }
 
     @Sendable private func roll(
         _ request: Request, _ context: APIContext, _ caller: Caller
     ) async throws -> Response {
-        let headers = try MutationHeaders(request, context)
+        let headers = try MutationHeaders(request, context, caller)
         let id = try keyID(context)
-        let body = try await request.json()
-        let overlap = try read(body) { reader in
+        let overlap = try read(try await request.json()) { reader in
             reader.int64("overlap_seconds", default: Self.defaultOverlapSeconds, .plain, in: Self.overlapSeconds)
         }
-        return try await makeKey(request, body, caller, headers) { key in
-            .rollKey(id: id, key, overlapSeconds: overlap, grantor: caller.rights)
+        return try await makeKey(caller, headers) {
+            .rollKey(id: id, $0, overlapSeconds: overlap, grantor: caller.rights)
         }
     }
 
-    /// Sends a command that makes a key. The key that asks is part of what an idempotency key stands for, since the
-    /// answer shows a secret: another key gets no replay of it.
+    /// Sends a command that creates a key, derived from the command's id.
     private func makeKey(
-        _ request: Request, _ body: JSONValue, _ caller: Caller, _ headers: MutationHeaders,
-        _ action: (NewKey) -> CatalogueAction
+        _ caller: Caller, _ headers: MutationHeaders, _ action: (NewKey) -> CatalogueAction
     ) async throws -> Response {
-        guard let kind = caller.kind, let keyID = caller.keyID else {
+        guard let kind = caller.kind else {
             throw Problem(.forbiddenScope, "Only a key of an environment can make another.")
         }
-        let identity = CommandIdentity(
-            environmentID: caller.environmentID, idempotencyKey: headers.idempotencyKey
-        ) { CommandIdentity.content(request, body) + Array("\n\(PublicID(.key, keyID))".utf8) }
-        let key = NewKey(keys.key(APIKey.Kind(kind), commandID: identity.id))
         return try await site.mutations.catalogue(
-            action(key), identity: identity, caller: caller, headers: headers)
+            { action(NewKey(keys.key(APIKey.Kind(kind), commandID: $0))) }, kind: kind, headers)
     }
 
     @Sendable private func revoke(
         _ request: Request, _ context: APIContext, _ caller: Caller
     ) async throws -> Response {
-        let headers = try MutationHeaders(request, context)
+        let headers = try MutationHeaders(request, context, caller)
         let id = try keyID(context)
-        let body = try await request.json()
-        _ = try read(body) { _ in true }
-        return try await site.changeCatalogue(.revokeKey(id: id), caller: caller, request, body, headers)
+        _ = try read(try await request.json()) { _ in true }
+        return try await site.changeCatalogue(.revokeKey(id: id), caller, headers)
     }
 
     @Sendable private func list(
@@ -96,28 +79,15 @@ struct KeyRoutes: Sendable {
 
     private func keyID(_ context: APIContext) throws(Problem) -> Bits128 {
         guard let id = PublicID(.key, parsing: try context.pathParameter("id")) else {
-            throw Problem(.notFound, "There is no key with that id in this environment.")
+            throw .unknownKey
         }
         return id.bits
     }
 }
 
 extension NewKey {
-    /// What the ledger is told of a key.
+    /// The key as the ledger sees it.
     init(_ text: String) {
         self.init(hash: APIKey.hash(text), hint: APIKey.hint(text))
-    }
-}
-
-extension JSONReader {
-    /// `scopes`; absence is all of them.
-    fileprivate mutating func scopes() -> KeyScopes? {
-        guard presence(of: "scopes") == .present else {
-            _ = value("scopes")
-            return .all
-        }
-        let expected = "one of " + KeyScopes.named.map { "\"\($0.name)\"" }.joined(separator: ", ")
-        return optionalStrings("scopes", count: 1...KeyScopes.named.count, expected: expected) { KeyScopes(name: $0) }
-            .map { scopes in scopes.reduce(into: []) { $0.formUnion($1) } }
     }
 }

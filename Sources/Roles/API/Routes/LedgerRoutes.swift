@@ -1,10 +1,11 @@
+import Answers
+import Catalogue
 import Credits
 import Hummingbird
 import JSON
 import Ledger
-import Metering
 import NIOCore
-import Answers
+import Runtime
 import Storage
 
 /// The ledger: as a list, as an export, and how its sums come about.
@@ -43,8 +44,8 @@ struct LedgerRoutes: Sendable {
                 environmentID: caller.environmentID, accountID: account.id, filter, on: connection)
         }
         return .json(
-            page.json(entries, cursor: { [.integer($0.entry.sequence)] }) { json, found in
-                json.raw(found.entry.json(account: account.id, endUserID: endUserID))
+            page.json(entries, cursor: { [.integer($0.sequence)] }) { json, entry in
+                json.raw(entry.json(account: account.id, endUserID: endUserID))
             })
     }
 
@@ -70,13 +71,13 @@ struct LedgerRoutes: Sendable {
                         on: connection)
                 }
                 var lines = ByteBuffer()
-                for (account, endUserID) in found {
-                    lines.writeBytes(account.entry.json(account: account.accountID, endUserID: endUserID))
+                for line in found {
+                    lines.writeBytes(line.entry.json(account: line.account.id, endUserID: line.account.endUserID))
                     lines.writeInteger(UInt8(ascii: "\n"))
                 }
                 if lines.readableBytes > 0 { try await writer.write(lines) }
-                guard found.count == Self.entriesPerRead, let end = found.last?.entry else { break }
-                last = (end.accountID, end.entry.sequence)
+                guard found.count == Self.entriesPerRead, let end = found.last else { break }
+                last = (end.account.id, end.entry.sequence)
             }
             try await writer.finish(nil)
         }
@@ -97,7 +98,7 @@ struct LedgerRoutes: Sendable {
         let account = try await site.settledAccount(endUserID, caller, context)
         let catalogue = try site.gate.catalogue(of: caller)
         if let instant { try catalogue.requirePast(instant, for: account) }
-        let now = account.present(clock: systemNow(), catalogue: catalogue)
+        let now = account.currentInstant(clock: Instant.now, catalogue: catalogue)
         let explanation = try await explanation(of: account, at: instant, now: now, caller)
         var json = JSONWriter(capacity: 4_096)
         json.beginObject()
@@ -130,7 +131,7 @@ struct LedgerRoutes: Sendable {
             let holds = try await LedgerReads.holdFolds(
                 environmentID: environmentID, accountID: account.id, version: standing.version, on: connection)
             return LedgerExplanation(
-                account: AccountName(id: account.id, endUserID: account.endUserID), asOf: instant ?? now,
+                account: account.name, asOf: instant ?? now,
                 standing: standing, blocks: blocks, holds: holds)
         }
     }
@@ -139,7 +140,7 @@ struct LedgerRoutes: Sendable {
 extension Catalogue {
     /// Refuses to tell the future.
     func requirePast(_ instant: Instant, for account: Account) throws(Problem) {
-        let now = account.present(clock: systemNow(), catalogue: self)
+        let now = account.currentInstant(clock: Instant.now, catalogue: self)
         guard instant <= now else {
             throw Problem(.invalidRequest, "The query parameter at is \(instant), after now (\(now)).")
         }

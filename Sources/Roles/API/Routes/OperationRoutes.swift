@@ -1,9 +1,10 @@
+import Answers
+import Catalogue
+import Commands
 import Credits
 import Hummingbird
 import JSON
-import Messaging
 import Replica
-import Answers
 
 /// What became of a mutation that was answered 202.
 struct OperationRoutes: Sendable {
@@ -22,7 +23,7 @@ struct OperationRoutes: Sendable {
         if let found = decided {
             try requireSight(of: found, caller)
             // Decided is what this node can show the effect of.
-            if !(await site.replica.reaches(found.result.position, by: .now + .seconds(1))) { decided = nil }
+            if !(await site.replica.reaches(found.position, by: .now + .seconds(1))) { decided = nil }
         }
         let isParked =
             decided == nil
@@ -40,26 +41,27 @@ struct OperationRoutes: Sendable {
                 }
                 return
             }
-            let result = decided.result
+            let result = CommandResult(decided, isReplay: false, wantsBody: true)
             json.member("status", result.isSuccess ? "succeeded" : "failed")
             json.object("result") { json in
                 json.member("status", Int64(result.status))
                 // A secret is for the key that asked for it.
                 let body =
-                    result.isSuccess && decided.keyID == caller.keyID
-                    ? site.shownOnce.completed(result.body, commandID: id.bits, kind: caller.kind) : result.body
+                    decided.actor.keyID == caller.keyID
+                    ? site.mutations.secrets.json(
+                        of: result, action: decided.action, commandID: id.bits, kind: caller.kind) : result.json
                 if body.isEmpty { json.member("body", nil as String?) } else { json.member("body", raw: body) }
             }
         }
         json.endObject()
         var response = Response.json(json.bytes)
-        if let decided { response.headers[.position] = PositionToken.text(decided.result.position) }
+        if let decided { response.headers[.position] = PositionToken.text(decided.position) }
         return response
     }
 
     /// A key sees what became of its own mutations, and of others' where it may read.
-    private func requireSight(of decided: DecidedAnswer, _ caller: Caller) throws(Problem) {
-        guard decided.keyID != caller.keyID else { return }
+    private func requireSight(of decided: DecidedCommand, _ caller: Caller) throws(Problem) {
+        guard decided.actor.keyID != caller.keyID else { return }
         try caller.require(.read(decided.action?.area ?? .admin))
     }
 }

@@ -1,8 +1,9 @@
+import Answers
+import Catalogue
 import Credits
 import Hummingbird
 import JSON
 import Ledger
-import Answers
 import Storage
 
 /// Credits put aside for jobs under way.
@@ -21,7 +22,7 @@ struct ReservationRoutes: Sendable {
 
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        let headers = try MutationHeaders(request, context)
+        let headers = try MutationHeaders(request, context, caller)
         let body = try await request.json()
         let (endUserID, reservation) = try read(body) { reader -> (EndUserID, ReservationRequest)? in
             let endUserID = reader.endUserID()
@@ -29,7 +30,8 @@ struct ReservationRoutes: Sendable {
             guard let endUserID, let reservation else { return nil }
             return (endUserID, reservation)
         }
-        return try await site.mutate(.reserve(reservation), of: endUserID, caller, request, body, headers)
+        return try await site.mutations.account(
+            .reserve(reservation), of: endUserID, key: headers.idempotencyKey, headers)
     }
 
     // MARK: - Actions
@@ -47,7 +49,7 @@ struct ReservationRoutes: Sendable {
 
     @Sendable private func extend(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        try await act(request, context, caller) { $0.prolongation() }
+        try await act(request, context, caller) { $0.extendedTime() }
     }
 
     @Sendable private func progress(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -60,12 +62,13 @@ struct ReservationRoutes: Sendable {
         _ request: Request, _ context: APIContext, _ caller: Caller,
         _ action: (inout JSONReader) -> ReservationAction?
     ) async throws -> Response {
-        let headers = try MutationHeaders(request, context)
+        let headers = try MutationHeaders(request, context, caller)
         let body = try await request.json()
         let action = try read(body, action)
         let (account, number) = try reservation(context)
         let owner = try await site.owner(of: account, caller, unknown: .unknownReservation)
-        return try await site.mutate(.reservation(number, action), of: owner, caller, request, body, headers)
+        return try await site.mutations.account(
+            .reservation(number, action), of: owner, key: headers.idempotencyKey, headers)
     }
 
     /// The account and the number in the id of the path.

@@ -1,9 +1,11 @@
+import Answers
+import Catalogue
 import Credits
 import Hummingbird
 import JSON
 import Ledger
 import Metering
-import Answers
+import Runtime
 
 /// What an end user may spend in a window of time, whatever the balance.
 struct SpendCapRoutes: Sendable {
@@ -18,7 +20,7 @@ struct SpendCapRoutes: Sendable {
 
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        let headers = try MutationHeaders(request, context)
+        let headers = try MutationHeaders(request, context, caller)
         let body = try await request.json()
         let (endUserID, cap) = try read(body) { reader -> (EndUserID, NewSpendCap)? in
             let endUserID = reader.endUserID()
@@ -26,17 +28,19 @@ struct SpendCapRoutes: Sendable {
             guard let endUserID, let cap else { return nil }
             return (endUserID, cap)
         }
-        return try await site.mutate(.createSpendCap(cap), of: endUserID, caller, request, body, headers)
+        return try await site.mutations.account(
+            .createSpendCap(cap), of: endUserID, key: headers.idempotencyKey, headers)
     }
 
     @Sendable private func delete(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        let headers = try MutationHeaders(request, context)
+        let headers = try MutationHeaders(request, context, caller)
         let body = try await request.json()
         _ = try read(body) { _ in true }
         let (account, number) = try cap(context)
         let owner = try await site.owner(of: account, caller, unknown: .unknownSpendCap)
-        return try await site.mutate(.deleteSpendCap(number), of: owner, caller, request, body, headers)
+        return try await site.mutations.account(
+            .deleteSpendCap(number), of: owner, key: headers.idempotencyKey, headers)
     }
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
@@ -72,7 +76,7 @@ struct SpendCapRoutes: Sendable {
     /// The account's caps as they stand, oldest first. They are answered from memory, like checks.
     private func states(of account: Account, _ caller: Caller) throws(Problem) -> [SpendCapState] {
         let catalogue = try site.gate.catalogue(of: caller)
-        let now = account.present(clock: systemNow(), catalogue: catalogue)
+        let now = account.currentInstant(clock: Instant.now, catalogue: catalogue)
         let current = account.advanced(to: now)
         return current.settings.caps.map { cap in
             current.counters.state(of: cap, zone: catalogue.config.zone, now: now)

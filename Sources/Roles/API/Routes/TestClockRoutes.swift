@@ -1,8 +1,9 @@
+import Answers
+import Catalogue
+import Commands
 import Credits
 import Hummingbird
 import JSON
-import Messaging
-import Answers
 import Storage
 
 /// Clocks that stand until somebody moves them: time for the end users of a test environment.
@@ -18,10 +19,9 @@ struct TestClockRoutes: Sendable {
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
         try requireTestMode(caller)
-        let headers = try MutationHeaders(request, context)
-        let body = try await request.json()
-        let now = try read(body) { reader -> Instant? in reader.instant("now") }
-        return try await site.changeCatalogue(.createTestClock(now: now), caller: caller, request, body, headers)
+        let headers = try MutationHeaders(request, context, caller)
+        let now = try read(try await request.json()) { $0.instant("now") }
+        return try await site.changeCatalogue(.createTestClock(now: now), caller, headers)
     }
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
@@ -31,7 +31,7 @@ struct TestClockRoutes: Sendable {
         let found = try await site.reads.read(of: caller.environmentID) { connection in
             try await TestClockStore.find(id, environmentID: caller.environmentID, on: connection)
         }
-        guard let found else { throw Self.unknownClock }
+        guard let found else { throw Problem.unknownTestClock }
         var json = JSONWriter()
         json.testClock(found)
         return .json(json.bytes)
@@ -41,23 +41,21 @@ struct TestClockRoutes: Sendable {
         _ request: Request, _ context: APIContext, _ caller: Caller
     ) async throws -> Response {
         try requireTestMode(caller)
-        let headers = try MutationHeaders(request, context)
+        let headers = try MutationHeaders(request, context, caller)
         let id = try clockID(context)
-        let body = try await request.json()
-        let instant = try read(body) { reader -> Instant? in reader.instant("to") }
-        let identity = CommandIdentity(
-            environmentID: caller.environmentID, idempotencyKey: headers.idempotencyKey
-        ) { CommandIdentity.content(request, body) }
+        let instant = try read(try await request.json()) { $0.instant("to") }
         let deadline = ContinuousClock.now + site.mutations.wait
         // The accounts follow the clock, so it is waited for in any case; a repetition finds it moved and sees to them again.
-        var clockHeaders = headers
-        clockHeaders.respondsAsync = false
+        var commandID = Bits128(high: 0, low: 0)
         let moved = try await site.mutations.catalogue(
-            .advanceTestClock(id: id, to: instant), identity: identity, caller: caller, headers: clockHeaders)
+            {
+                commandID = $0
+                return .advanceTestClock(id: id, to: instant)
+            }, kind: caller.kind, headers.waiting)
         guard moved.status == .ok else { return moved }
         let followers = ClockFollowers(site: site, caller: caller, headers: headers)
         guard try await followers.advance(on: id, by: deadline) else {
-            return Mutations.pending(PublicID(.operation, identity.id))
+            return Mutations.pending(PublicID(.operation, commandID))
         }
         return moved
     }
@@ -67,10 +65,7 @@ struct TestClockRoutes: Sendable {
     }
 
     private func clockID(_ context: APIContext) throws(Problem) -> Bits128 {
-        guard let id = PublicID(.testClock, parsing: try context.pathParameter("id")) else { throw Self.unknownClock }
+        guard let id = PublicID(.testClock, parsing: try context.pathParameter("id")) else { throw .unknownTestClock }
         return id.bits
     }
-
-    private static let unknownClock = Problem(
-        .notFound, "There is no test clock with that id in this environment.")
 }

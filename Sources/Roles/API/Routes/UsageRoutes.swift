@@ -1,10 +1,9 @@
+import Answers
+import Catalogue
 import Credits
 import Hummingbird
 import JSON
 import Ledger
-import Messaging
-import Metering
-import Answers
 import Storage
 
 /// Metered events, one or many at a time.
@@ -19,23 +18,21 @@ struct UsageRoutes: Sendable {
 
     @Sendable private func record(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        let headers = try MutationHeaders(request, context)
-        let sent = try read(try await request.json()) { SentEvent(&$0) }
+        let headers = try MutationHeaders(request, context, caller)
+        let sent = try read(try await request.json()) { UsageRequest(&$0) }
         if let header = headers.idempotencyKey, let body = sent.idempotencyKey, header != body {
             throw Problem(
                 .invalidRequest, "The Idempotency-Key header and idempotency_key in the body differ. Send one of them.",
                 errors: [Problem.FieldError(pointer: "/idempotency_key", detail: "differs from the header")])
         }
         return try await site.mutations.account(
-            .use(sent.event), of: sent.endUserID,
-            identity: sent.identity(caller, idempotencyKey: headers.idempotencyKey ?? sent.idempotencyKey),
-            caller: caller, headers: headers)
+            .use(sent.event), of: sent.endUserID, key: headers.idempotencyKey ?? sent.idempotencyKey, headers)
     }
 
     @Sendable private func recordBatch(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        let headers = try MutationHeaders(request, context)
+        let headers = try MutationHeaders(request, context, caller)
         var batch = UsageBatch(site: site, caller: caller, headers: headers)
         try await batch.read(request)
         return try await batch.run()
@@ -62,55 +59,5 @@ struct UsageRoutes: Sendable {
         json.array("data", totals) { $0.usageTotal($1) }
         json.endObject()
         return .json(json.bytes)
-    }
-}
-
-/// An event as a client sent it.
-struct SentEvent {
-    let endUserID: EndUserID
-    let event: UsageEvent
-    let idempotencyKey: String?
-
-    /// Reads an event; what is wrong with it is reported to the reader.
-    init?(_ reader: inout JSONReader) {
-        let endUserID = reader.endUserID()
-        let featureKey = reader.featureKey()
-        let measure = reader.measure()
-        let attributes = reader.attributes()
-        let occurredAt = reader.optionalInstant("occurred_at")
-        let idempotencyKey = reader.optionalString("idempotency_key", length: 1...IdempotencyKey.maximumBytes)
-        let metadata = reader.metadata()
-        guard let endUserID, let featureKey, let measure, let attributes else { return nil }
-        self.endUserID = endUserID
-        self.idempotencyKey = idempotencyKey
-        event = UsageEvent(
-            featureKey: featureKey, measure: measure, attributes: attributes, occurredAt: occurredAt,
-            metadata: metadata)
-    }
-
-    /// The event's identity. Its fingerprint is that of the event itself: the same key sent alone, in a batch, by header
-    /// or in the body is the same request.
-    func identity(_ caller: Caller, idempotencyKey: String?) -> CommandIdentity {
-        CommandIdentity(environmentID: caller.environmentID, idempotencyKey: idempotencyKey) {
-            var json = JSONWriter()
-            json.beginArray()
-            json.value("usage")
-            json.value(endUserID.rawValue)
-            json.value(event.featureKey.rawValue)
-            if case .units(let units) = event.measure { json.value(units) } else { json.null() }
-            if let occurredAt = event.occurredAt { json.value(occurredAt.microseconds) } else { json.null() }
-            json.value(event.metadata?.canonicalJSON ?? "")
-            if case .quantities(let quantities) = event.measure {
-                json.beginObject()
-                for (dimension, quantity) in quantities.sorted(by: { $0.key < $1.key }) {
-                    json.key(dimension)
-                    json.value(quantity)
-                }
-                json.endObject()
-            }
-            if !event.attributes.values.isEmpty { json.value(event.attributes.canonicalJSON) }
-            json.endArray()
-            return json.bytes
-        }
     }
 }

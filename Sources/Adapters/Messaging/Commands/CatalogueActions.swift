@@ -1,0 +1,228 @@
+import Catalogue
+import Commands
+import Credits
+import Metering
+
+// One number per action and one per field, for ever, as in AccountActions.swift.
+
+extension CatalogueAction: FieldCodable {
+    func write(to writer: inout FieldWriter) {
+        switch self {
+        case .createTenant(let name, let liveKey, let testKey):
+            writer.write(1) { writer in
+                writer.write(1, name)
+                writer.write(2, liveKey)
+                writer.write(3, testKey)
+            }
+        case .createKey(let name, let key, let rights, let grantor):
+            writer.write(2) { writer in
+                writer.write(1, name)
+                writer.write(2, key)
+                writer.write(3, rights)
+                writer.write(4, grantor)
+            }
+        case .revokeKey(let id): writer.write(3, id)
+        case .createFeature(let feature): writer.write(4, feature)
+        case .updateFeature(let key, let change):
+            writer.write(5) { writer in
+                writer.write(1, key.rawValue)
+                writer.write(2, change)
+            }
+        case .createRule(let featureKey, let price, let effectiveFrom):
+            writer.write(6) { writer in
+                writer.write(1, featureKey.rawValue)
+                writer.write(2, price.canonicalJSON)
+                writer.write(3, effectiveFrom)
+            }
+        case .rollKey(let id, let key, let overlapSeconds, let grantor):
+            writer.write(7) { writer in
+                writer.write(1, id)
+                writer.write(2, key)
+                writer.write(3, overlapSeconds)
+                writer.write(4, grantor)
+            }
+        case .updateConfig(let change): writer.write(8, change)
+        case .createTestClock(let now): writer.write(9, now)
+        case .advanceTestClock(let id, let instant):
+            writer.write(10) { writer in
+                writer.write(1, id)
+                writer.write(2, instant)
+            }
+        case .createPackage(let key, let terms):
+            writer.write(11) { writer in
+                writer.write(1, key.rawValue)
+                writer.write(2, terms)
+            }
+        case .updatePackage(let key, let change):
+            writer.write(12) { writer in
+                writer.write(1, key.rawValue)
+                writer.write(2, change)
+            }
+        }
+    }
+
+    init(from reader: inout FieldReader) throws(CodingError) {
+        guard let number = try reader.nextNumber() else { throw .missing(field: "catalogue action") }
+        switch number {
+        case 3: self = .revokeKey(id: try reader.value(3, "key"))
+        case 4: self = .createFeature(try reader.value(4, "feature"))
+        case 8: self = .updateConfig(try reader.value(8, "config"))
+        case 9: self = .createTestClock(now: try reader.instant(9, "instant"))
+        default:
+            self = try reader.message(number, "catalogue action") { (reader) throws(CodingError) in
+                try Self.compound(number, from: &reader)
+            }
+        }
+    }
+
+    /// The actions that have more than one part.
+    private static func compound(
+        _ number: Int, from reader: inout FieldReader
+    ) throws(CodingError) -> CatalogueAction {
+        switch number {
+        case 1:
+            .createTenant(
+                name: try reader.string(1, "name"), liveKey: try reader.value(2, "key"),
+                testKey: try reader.value(3, "key"))
+        case 2:
+            .createKey(
+                name: try reader.string(1, "name"), try reader.value(2, "key"), try reader.value(3, "rights"),
+                grantor: try reader.value(4, "rights"))
+        case 5: .updateFeature(key: try reader.featureKey(1), try reader.value(2, "change"))
+        case 6:
+            .createRule(
+                featureKey: try reader.featureKey(1),
+                price: try reader.parsed(2, "price") { text in try? Price(json: text) },
+                effectiveFrom: try reader.optionalInstant(3))
+        case 7:
+            .rollKey(
+                id: try reader.value(1, "key"), try reader.value(2, "key"),
+                overlapSeconds: try reader.int64(3, "overlap"), grantor: try reader.value(4, "rights"))
+        case 10: .advanceTestClock(id: try reader.value(1, "clock"), to: try reader.instant(2, "instant"))
+        case 11: .createPackage(key: try reader.packageKey(1), try reader.value(2, "package"))
+        case 12: .updatePackage(key: try reader.packageKey(1), try reader.value(2, "change"))
+        default: throw .invalid(field: "catalogue action")
+        }
+    }
+}
+
+extension FieldReader {
+    fileprivate mutating func packageKey(_ number: Int) throws(CodingError) -> PackageKey {
+        try parsed(number, "package key") { PackageKey($0) }
+    }
+}
+
+extension NewFeature: FieldCodable {
+    func write(to writer: inout FieldWriter) {
+        writer.write(1, key.rawValue)
+        writer.write(2, name)
+        writer.write(3, type.rawValue)
+        writer.write(4, unitName)
+        writer.write(5, quota?.canonicalJSON)
+    }
+
+    init(from reader: inout FieldReader) throws(CodingError) {
+        self.init(
+            key: try reader.featureKey(1), name: try reader.string(2, "name"),
+            type: try reader.parsed(3, "type of feature") { FeatureType(rawValue: $0) },
+            unitName: try reader.optionalString(4, "unit"),
+            quota: try reader.optional(5, "quota") { text in try? Quota(json: text) })
+    }
+}
+
+extension FeatureChange: FieldCodable {
+    func write(to writer: inout FieldWriter) {
+        writer.write(1, name)
+        writer.write(2, unitName)
+        writer.write(3, isArchived)
+        writer.write(4, quota) { $0.write($1, $2.canonicalJSON) }
+    }
+
+    init(from reader: inout FieldReader) throws(CodingError) {
+        self.init(
+            name: try reader.optionalString(1, "name"), unitName: try reader.optionalString(2, "unit"),
+            isArchived: try reader.optionalBool(3, "flag"),
+            quota: try reader.change(4) { (reader) throws(CodingError) in
+                try reader.optional(1, "quota") { text in try? Quota(json: text) }
+            })
+    }
+}
+
+extension PackageTerms: FieldCodable {
+    func write(to writer: inout FieldWriter) {
+        writer.write(1, name)
+        writer.write(2, credits)
+        writer.write(3, price)
+        writer.write(4, currency)
+        writer.write(5, expiresAfter)
+        writer.write(6, priority)
+    }
+
+    init(from reader: inout FieldReader) throws(CodingError) {
+        self.init(
+            name: try reader.string(1, "name"), credits: try reader.amount(2, in: AmountRange.positive, "amount"),
+            price: try reader.int64(3, "price"), currency: try reader.string(4, "currency"),
+            expiresAfter: try reader.optional(5), priority: try reader.optionalPriority(6))
+        guard AmountRange.unsigned.contains(price) else { throw .invalid(field: "price") }
+    }
+}
+
+extension PackageChange: FieldCodable {
+    func write(to writer: inout FieldWriter) {
+        writer.write(1, name)
+        writer.write(2, credits)
+        writer.write(3, price)
+        writer.write(4, currency)
+        writer.write(5, expiresAfter) { $0.write($1, $2 as CalendarDuration?) }
+        writer.write(6, priority) { $0.write($1, $2 as Int16?) }
+        writer.write(7, isArchived)
+    }
+
+    init(from reader: inout FieldReader) throws(CodingError) {
+        self.init(
+            name: try reader.optionalString(1, "name"),
+            credits: try reader.optionalAmount(2, in: AmountRange.positive, "amount"),
+            price: try reader.optionalInt64(3), currency: try reader.optionalString(4, "currency"),
+            expiresAfter: try reader.change(5) { (reader) throws(CodingError) in try reader.optional(1) },
+            priority: try reader.change(6) { (reader) throws(CodingError) in try reader.optionalPriority(1) },
+            isArchived: try reader.optionalBool(7, "flag"))
+        guard price.map({ AmountRange.unsigned.contains($0) }) ?? true else { throw .invalid(field: "price") }
+    }
+}
+
+extension ConfigChange: FieldCodable {
+    func write(to writer: inout FieldWriter) {
+        writer.write(1, rateLimitPerSecond) { $0.write($1, Int64($2)) }
+        writer.write(2, failClosedOverMilliseconds) { $0.write($1, Int64($2)) }
+        writer.write(3, overagePolicy) { $0.write($1, $2.rawValue) }
+        writer.write(4, overageLimit) { $0.write($1, $2 as Millicredits?) }
+        writer.write(5, timeZone) { $0.write($1, $2 as String?) }
+    }
+
+    init(from reader: inout FieldReader) throws(CodingError) {
+        self.init(
+            rateLimitPerSecond: try reader.setting(1, in: EnvironmentConfig.rateLimits),
+            failClosedOverMilliseconds: try reader.setting(2, in: EnvironmentConfig.failClosedLimits),
+            overagePolicy: try reader.change(3) { (reader) throws(CodingError) in
+                try reader.optional(1, "overage policy") { OveragePolicy(rawValue: $0) }
+            },
+            overageLimit: try reader.change(4) { (reader) throws(CodingError) in
+                try reader.optionalAmount(1, in: AmountRange.unsigned, "overage limit")
+            },
+            timeZone: try reader.change(5) { (reader) throws(CodingError) in
+                try reader.optionalString(1, "time zone")
+            })
+    }
+}
+
+extension FieldReader {
+    fileprivate mutating func setting(
+        _ number: Int, in range: ClosedRange<Int64>
+    ) throws(CodingError) -> FieldChange<Int32> {
+        try change(number) { (reader) throws(CodingError) in
+            let value = try reader.optionalInt32(1, "setting")
+            guard value.map({ range.contains(Int64($0)) }) ?? true else { throw .invalid(field: "setting") }
+            return value
+        }
+    }
+}

@@ -1,0 +1,81 @@
+package import Catalogue
+package import Commands
+package import Credits
+package import Postgres
+
+/// A whole catalogue, and the transactions that change one.
+package enum CatalogueStore {
+    /// Everything that decisions need to know of an environment's catalogue, and its version, in one snapshot.
+    ///
+    /// It is read inside the caller's transaction; the version comes first so that a later change can only make the
+    /// catalogue newer than it says, never older. Reads every row of the environment's catalogue.
+    package static func load(
+        _ environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> (version: Int64, catalogue: Catalogue) {
+        let environment = [PostgresValue.id(environmentID)]
+        var group = QueryGroup()
+        let environments = group.add(PostgresQuery(loadEnvironment, environment), EnvironmentRow.all)
+        let features = group.add(PostgresQuery(loadFeatures, environment), FeatureRow.all)
+        let rules = group.add(PostgresQuery(loadRules, environment), RuleRow.all)
+        let clocks = group.add(PostgresQuery(loadClocks, environment), TestClockRow.all)
+        let packages = group.add(PostgresQuery(loadPackages, environment), PackageRow.all)
+        let results = try await group.run(on: connection)
+
+        var catalogue = Catalogue()
+        for row in results[features] { catalogue.features[row.feature.key] = row.feature }
+        for row in results[rules] { catalogue.prices[row.rule.featureKey, default: PriceList()].insert(row.rule) }
+        for row in results[clocks] { catalogue.testClocks[row.clock.publicID] = row.clock.now }
+        for row in results[packages] { catalogue.packages[row.package.key] = row.package }
+        guard let found = results[environments].first else { return (0, catalogue) }
+        catalogue.config = found.config
+        return (found.catalogueVersion, catalogue)
+    }
+
+    static let loadEnvironment = EnvironmentRow.select(where: "t.environment_id = $1")
+    private static let loadFeatures = FeatureRow.select(where: "t.environment_id = $1")
+    private static let loadRules = RuleRow.select(where: "t.environment_id = $1")
+    private static let loadClocks = TestClockRow.select(where: "t.environment_id = $1")
+    private static let loadPackages = PackageRow.select(where: "t.environment_id = $1")
+
+    // MARK: - Changes, inside the catalogue worker's transaction
+
+    /// Locks the catalogue of an environment.
+    ///
+    /// - Returns: Nil when there is no such environment.
+    package static func lock(
+        _ environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> (version: Int64, kind: EnvironmentKind)? {
+        let result = try await connection.run(PostgresQuery(lockEnvironment, [.id(environmentID)]))
+        return try EnvironmentRow.all(result).first.map { ($0.catalogueVersion, $0.kind) }
+    }
+
+    private static let lockEnvironment = EnvironmentRow.select(where: "t.environment_id = $1 for update")
+
+    package static func now(on connection: PostgresConnection) async throws -> Instant {
+        let result = try await connection.run(PostgresQuery("select clock_timestamp()"))
+        guard let row = result.first else { throw StorageError.missingRow("the clock") }
+        return Instant(microseconds: try row.timestamp(0))
+    }
+
+    /// Raises the version of the catalogue and remembers the command, then commits.
+    ///
+    /// - Parameter replacesMalformed: Whether an earlier decision makes room for this one.
+    package static func finish(
+        _ decision: DecidedCommand?, replacesMalformed: Bool = false, raising environmentID: EnvironmentID?,
+        on connection: PostgresConnection
+    ) async throws {
+        var queries: [PostgresQuery] = []
+        if let environmentID {
+            queries.append(
+                PostgresQuery(
+                    "update environments set catalogue_version = catalogue_version + 1 where environment_id = $1",
+                    [.id(environmentID)]))
+        }
+        if let decision {
+            if replacesMalformed { queries.append(CommandStore.deleteMalformed([decision.key])) }
+            queries.append(CommandStore.insertStatement.query([decision]))
+        }
+        queries.append(PostgresQuery("commit"))
+        _ = try await connection.run(queries)
+    }
+}

@@ -1,0 +1,62 @@
+package import Catalogue
+package import Credits
+package import Postgres
+
+/// The configuration of an environment.
+extension CatalogueStore {
+    /// Whether the database knows a time zone of that name. `posix/` and `right/` are spellings of the same zones, and
+    /// `localtime` and `posixrules` are whatever the database's machine is set to.
+    package static func isTimeZone(_ name: String, on connection: PostgresConnection) async throws -> Bool {
+        let result = try await connection.run(
+            PostgresQuery(
+                """
+                select from pg_timezone_names
+                where name = $1 and name !~ '^(posix|right)/' and name not in ('localtime', 'posixrules', 'Factory')
+                """, [.text(name)]))
+        return result.rowCount > 0
+    }
+
+    /// Changes what an environment is set to, under the lock of its catalogue.
+    ///
+    /// A time zone that is named anew gets the calendar that the database has of it at that moment.
+    ///
+    /// - Parameter change: Its time zone must be one.
+    /// - Returns: What it is then; nil when there is no such environment.
+    package static func updateConfig(
+        _ change: ConfigChange, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> EnvironmentConfig? {
+        let environment = PostgresValue.id(environmentID)
+        let found = try await connection.run(PostgresQuery(loadEnvironment, [environment]))
+        guard var config = try EnvironmentRow.all(found).first?.config else { return nil }
+        config.rateLimitPerSecond = change.rateLimitPerSecond.applied(to: config.rateLimitPerSecond)
+        config.failClosedOverMilliseconds = change.failClosedOverMilliseconds.applied(
+            to: config.failClosedOverMilliseconds)
+        config.overagePolicy = change.overagePolicy.applied(to: config.overagePolicy)
+        config.overageLimit = change.overageLimit.applied(to: config.overageLimit)
+        var queries = [
+            PostgresQuery(
+                """
+                update environments
+                set rate_limit_per_second = $2::integer, fail_closed_over_ms = $3::integer, overage_policy = $4::text,
+                    overage_limit = $5::bigint
+                where environment_id = $1
+                """,
+                [
+                    environment, .optional(config.rateLimitPerSecond), .optional(config.failClosedOverMilliseconds),
+                    .optional(config.overagePolicy?.rawValue), .optional(config.overageLimit?.rawValue),
+                ])
+        ]
+        if case .set(let name) = change.timeZone {
+            queries.append(
+                PostgresQuery(
+                    """
+                    update environments set timezone = $2::text, zone_starts = zone.starts, zone_offsets = zone.offsets
+                    from zone_transitions($2::text) as zone
+                    where environment_id = $1
+                    """, [environment, .optional(name)]))
+        }
+        queries.append(PostgresQuery(loadEnvironment, [environment]))
+        guard let changed = try await connection.run(queries).last else { return nil }
+        return try EnvironmentRow.all(changed).first?.config
+    }
+}

@@ -1,0 +1,67 @@
+package import Catalogue
+package import Credits
+import Metering
+package import Postgres
+
+/// The metering rules of an environment. A rule is never changed and never deleted.
+package enum RuleStore {
+    package static func find(
+        _ id: Bits128, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> MeteringRule? {
+        let result = try await connection.run(PostgresQuery(findStatement, [.id(environmentID), .bits(id)]))
+        return try RuleRow.all(result).first?.rule
+    }
+
+    private static let findStatement = RuleRow.select(where: "t.environment_id = $1 and t.rule_id = $2")
+
+    /// A page of rules, newest first, beginning before one.
+    package static func list(
+        environmentID: EnvironmentID, featureKey: FeatureKey?, before: Bits128?, limit: Int,
+        on connection: PostgresConnection
+    ) async throws -> [MeteringRule] {
+        let result = try await connection.run(
+            PostgresQuery(
+                listStatement,
+                [.id(environmentID), .optional(featureKey?.rawValue), .bits(before), .int64(Int64(limit))]))
+        return try RuleRow.all(result).map(\.rule)
+    }
+
+    private static let listStatement = RuleRow.select(
+        where: """
+            t.environment_id = $1 and ($2::text is null or t.feature_key = $2)
+                and ($3::uuid is null or t.rule_id < $3)
+            order by t.rule_id desc limit $4
+            """)
+
+    // MARK: - Changes, inside the catalogue worker's transaction
+
+    /// The version number that a new rule of a feature gets: one more than the latest.
+    package static func nextVersion(
+        _ key: FeatureKey, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> Int32 {
+        let result = try await connection.run(
+            PostgresQuery(
+                """
+                select coalesce(max(version), 0) + 1 from metering_rules
+                where environment_id = $1 and feature_key = $2
+                """, [.id(environmentID), .text(key.rawValue)]))
+        guard let row = result.first else { throw StorageError.missingRow("the next rule version") }
+        return try row.int32(0)
+    }
+
+    package static func insert(
+        _ rule: MeteringRule, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws {
+        _ = try await connection.run(
+            PostgresQuery(
+                """
+                insert into metering_rules (environment_id, rule_id, feature_key, version, price, effective_from,
+                    created_at)
+                values ($1, $2, $3, $4, $5, $6, $7)
+                """,
+                [
+                    .id(environmentID), .bits(rule.id.bits), .text(rule.featureKey.rawValue), .int32(rule.version),
+                    .text(rule.price.canonicalJSON), .instant(rule.effectiveFrom), .instant(rule.createdAt),
+                ]))
+    }
+}

@@ -1,0 +1,59 @@
+package import Catalogue
+package import Credits
+package import Postgres
+
+/// The tenants of an installation.
+package enum TenantStore {
+    package static func find(_ id: Bits128, on connection: PostgresConnection) async throws -> Tenant? {
+        let result = try await connection.run(PostgresQuery(findStatement, [.bits(id)]))
+        return try TenantRow.all(result).first?.tenant
+    }
+
+    private static let findStatement = TenantRow.select(where: "t.tenant_id = $1")
+
+    /// A page of tenants, newest first, beginning before one.
+    package static func list(
+        before: Bits128?, limit: Int, on connection: PostgresConnection
+    ) async throws -> [Tenant] {
+        let result = try await connection.run(
+            PostgresQuery(listStatement, [.bits(before), .int64(Int64(limit))]))
+        return try TenantRow.all(result).map(\.tenant)
+    }
+
+    private static let listStatement = TenantRow.select(
+        where: "$1::uuid is null or t.tenant_id < $1 order by t.tenant_id desc limit $2")
+
+    // MARK: - Changes, inside the catalogue worker's transaction
+
+    /// Creates a tenant with its two environments and one key for each.
+    ///
+    /// - Returns: One of the environments: whoever has seen its first version has seen all of the tenant.
+    package static func insert(
+        _ tenant: Tenant, keys: [EnvironmentKind: (id: Bits128, key: NewKey)], on connection: PostgresConnection
+    ) async throws -> EnvironmentID {
+        let (tenantID, createdAt) = (PostgresValue.bits(tenant.id), PostgresValue.instant(tenant.createdAt))
+        var queries = [
+            PostgresQuery(
+                "insert into tenants (tenant_id, name, created_at) values ($1, $2, $3)",
+                [tenantID, .text(tenant.name), createdAt])
+        ]
+        for kind in EnvironmentKind.allCases {
+            guard let (id, key) = keys[kind] else { continue }
+            queries.append(
+                PostgresQuery(
+                    """
+                    with environment as (
+                        insert into environments (tenant_id, kind, catalogue_version) values ($1, $2, 1)
+                        returning environment_id)
+                    insert into api_keys (environment_id, key_id, name, key_hash, hint, created_at)
+                    select environment_id, $3, $2, $4, $5, $6 from environment
+                    returning environment_id
+                    """,
+                    [tenantID, .text(kind.rawValue), .bits(id), .bytes(key.hash), .text(key.hint), createdAt]))
+        }
+        guard let row = try await connection.run(queries).last?.first else {
+            throw StorageError.missingRow("the environment of a new tenant")
+        }
+        return EnvironmentID(try row.int32(0))
+    }
+}

@@ -1,0 +1,62 @@
+package import Catalogue
+package import Credits
+package import Postgres
+
+/// The test clocks of test environments.
+package enum TestClockStore {
+    package static func find(
+        _ id: Bits128, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> TestClock? {
+        let result = try await connection.run(
+            PostgresQuery(findStatement, [.id(environmentID), .bits(id)]))
+        return try TestClockRow.all(result).first?.clock
+    }
+
+    private static let findStatement = TestClockRow.select(where: "t.environment_id = $1 and t.clock_id = $2")
+
+    /// A page of the end users whose time a clock is, in the order of their accounts.
+    package static func endUsers(
+        on clock: Bits128, environmentID: EnvironmentID, after: AccountID?, limit: Int,
+        connection: PostgresConnection
+    ) async throws -> [(accountID: AccountID, endUserID: EndUserID)] {
+        let result = try await connection.run(
+            PostgresQuery(
+                """
+                select account_id, end_user_id from accounts
+                where environment_id = $1 and test_clock_id = $2 and account_id > $3
+                order by account_id limit $4
+                """,
+                [.id(environmentID), .bits(clock), .int64(after?.rawValue ?? 0), .int64(Int64(limit))]))
+        return try result.map { row in
+            var fields = RowFields(row)
+            return (accountID: try fields.accountID(), endUserID: try fields.endUserID())
+        }
+    }
+
+    // MARK: - Changes, inside the catalogue worker's transaction
+
+    package static func insert(
+        _ clock: TestClock, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws {
+        _ = try await connection.run(
+            PostgresQuery(
+                """
+                insert into test_clocks (environment_id, clock_id, shows, created_at, updated_at)
+                values ($1, $2, $3, $4, $5)
+                """,
+                [
+                    .id(environmentID), .bits(clock.id), .instant(clock.now), .instant(clock.createdAt),
+                    .instant(clock.updatedAt),
+                ]))
+    }
+
+    /// Writes a clock that shows another instant.
+    package static func update(
+        _ clock: TestClock, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws {
+        _ = try await connection.run(
+            PostgresQuery(
+                "update test_clocks set shows = $3, updated_at = $4 where environment_id = $1 and clock_id = $2",
+                [.id(environmentID), .bits(clock.id), .instant(clock.now), .instant(clock.updatedAt)]))
+    }
+}

@@ -1,0 +1,86 @@
+package import Commands
+package import Credits
+package import Postgres
+
+/// Which mutations a page of the audit log shows, newest first.
+package struct AuditFilter: Sendable {
+    /// Who asked: a key, or the root key.
+    package enum Actor: Hashable, Sendable {
+        case root
+        case key(Bits128)
+    }
+
+    package var actor: Actor?
+    package var action: AuditAction?
+    /// From this instant on.
+    package var from: Instant?
+    /// Before this instant.
+    package var to: Instant?
+    /// The mutation that the page before ended with.
+    package var after: (decidedAt: Instant, commandID: Bits128)?
+    package var limit: Int
+
+    package init(limit: Int) {
+        self.limit = limit
+    }
+}
+
+/// The decided commands as the record of who did what.
+package enum AuditLog {
+    package static func list(
+        environmentID: EnvironmentID, _ filter: AuditFilter, on connection: PostgresConnection
+    ) async throws -> [AuditRecord] {
+        let result = try await connection.run(
+            PostgresQuery(listStatement, parameters(environmentID: environmentID, filter)), within: .seconds(5))
+        return try result.map { row in
+            AuditRecord(
+                commandID: Bits128(try row.uuid(0)), keyID: try row.uuidOrNil(1).map { Bits128($0) },
+                clientAddress: try row.textOrNil(2), action: try row.text(3),
+                endUserID: try row.textOrNil(4).flatMap { EndUserID($0) },
+                decidedAt: Instant(microseconds: try row.timestamp(5)), requestID: try row.text(6),
+                status: UInt16(try row.int16(7)))
+        }
+    }
+
+    static func parameters(environmentID: EnvironmentID, _ filter: AuditFilter) -> [PostgresValue] {
+        let actions = filter.action.map { [$0] } ?? AuditAction.allCases
+        var keyID = PostgresValue.null
+        if case .key(let id) = filter.actor { keyID = .uuid(high: id.high, low: id.low) }
+        return [
+            .int32(environmentID.rawValue), .texts(actions.map(\.rawValue)), .bool(filter.actor != nil), keyID,
+            .optionalTimestamp(microseconds: filter.from?.microseconds),
+            .optionalTimestamp(microseconds: filter.to?.microseconds),
+            .optionalTimestamp(microseconds: filter.after?.decidedAt.microseconds),
+            filter.after.map { .uuid(high: $0.commandID.high, low: $0.commandID.low) } ?? .null,
+            .int64(Int64(filter.limit)),
+        ]
+    }
+
+    /// 1. From the end of each action's range in the index, as many rows as the page takes. A batch's commands share an
+    ///    instant, so only those are sorted by id.
+    /// 2. The newest of them all.
+    static let listStatement: PostgresStatement = """
+        select c.command_id, c.key_id, c.client_address, c.action, a.end_user_id, c.decided_at, c.request_id, c.status
+        from (
+            select newest.*
+            from unnest($2::text[]) as asked (action)
+            cross join lateral (
+                select d.environment_id, d.command_id, d.key_id, d.client_address, d.action, d.account_id, d.decided_at,
+                    d.request_id, d.status
+                from commands d
+                where d.environment_id = $1 and d.action = asked.action
+                    and d.decided_at >= coalesce($5::timestamptz, '-infinity')
+                    and d.decided_at < coalesce($6::timestamptz, 'infinity')
+                    and d.decided_at <= coalesce($7::timestamptz, 'infinity')
+                    and ($7::timestamptz is null or (d.decided_at, d.command_id) < ($7::timestamptz, $8::uuid))
+                    and (not $3::boolean or d.key_id is not distinct from $4::uuid)
+                order by d.decided_at desc, d.command_id desc
+                limit $9
+            ) as newest
+            order by newest.decided_at desc, newest.command_id desc
+            limit $9
+        ) as c
+        left join accounts a using (environment_id, account_id)
+        order by c.decided_at desc, c.command_id desc
+        """
+}

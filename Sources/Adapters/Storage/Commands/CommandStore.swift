@@ -1,0 +1,202 @@
+package import Commands
+import Credits
+import Failpoints
+import Ledger
+package import Postgres
+
+/// The decided commands: the table that makes every command happen once.
+package enum CommandStore {
+    /// A command's decision, outside any batch.
+    package static func find(_ key: CommandKey, on connection: PostgresConnection) async throws -> DecidedCommand? {
+        try await find([key], on: connection)[key]
+    }
+
+    /// The decisions of those commands that have one, outside any batch: for answers that took too long, and for operations.
+    package static func find(
+        _ keys: [CommandKey], on connection: PostgresConnection
+    ) async throws -> [CommandKey: DecidedCommand] {
+        try await withEntries(decode(try await connection.run(find(keys))), on: connection)
+    }
+
+    // MARK: - Reading
+
+    /// A decided command as its row has it. The answer to a use is in another table: see `withEntries`.
+    struct Row: Sendable {
+        let key: CommandKey
+        let fingerprint: Bits128?
+        let accountID: AccountID?
+        let revision: Int64
+        let status: UInt16
+        let sequence: Int64?
+        let response: [UInt8]?
+        let actor: Actor
+        let action: AuditAction?
+        let requestID: String
+        let decidedAt: Instant
+
+        static let columns = [
+            "environment_id", "command_id", "fingerprint", "account_id", "revision", "status", "sequence", "response",
+            "key_id", "client_address", "action", "request_id", "decided_at",
+        ]
+
+        init(_ row: PostgresRow) throws {
+            var fields = RowFields(row)
+            key = CommandKey(environmentID: try fields.environmentID(), id: try fields.bits())
+            fingerprint = try fields.bitsOrNil()
+            accountID = try fields.int64OrNil().map { AccountID($0) }
+            revision = try fields.int64()
+            status = UInt16(try fields.int16())
+            sequence = try fields.int64OrNil()
+            response = try fields.bytesOrNil()
+            actor = Actor(keyID: try fields.bitsOrNil(), address: try fields.textOrNil())
+            action = AuditAction(rawValue: try fields.text())
+            requestID = try fields.text()
+            decidedAt = try fields.instant()
+        }
+
+        /// Of a new tenant's command, `revision` holds the number of one of its environments.
+        var position: Position {
+            if let accountID { return .account(accountID, revision: revision) }
+            if revision == 0 { return .none }
+            return key.environmentID == .installation
+                ? .catalogue(EnvironmentID(Int32(truncatingIfNeeded: revision)), version: 1)
+                : .catalogue(key.environmentID, version: revision)
+        }
+
+        var entryKey: EntryKey? {
+            guard let accountID, let sequence else { return nil }
+            return EntryKey(environmentID: key.environmentID, accountID: accountID, sequence: sequence)
+        }
+    }
+
+    static func find(_ keys: [CommandKey]) -> PostgresQuery {
+        PostgresQuery(
+            findStatement,
+            [.int32s(keys.map(\.environmentID.rawValue)), .uuids(keys.map { PostgresUUID($0.id) })])
+    }
+
+    static let findStatement = PostgresStatement(
+        """
+        select \(Row.columns.map { "c.\($0)" }.joined(separator: ", "))
+        from unnest($1::integer[], $2::uuid[]) as k (environment_id, command_id)
+        join commands c using (environment_id, command_id)
+        """)
+
+    static func decode(_ result: PostgresResult) throws -> [Row] {
+        try result.map { try Row($0) }
+    }
+
+    /// The decisions with the entries from which the answers to uses are made again: one round trip where there are any.
+    static func withEntries(
+        _ rows: [Row], on connection: PostgresConnection
+    ) async throws -> [CommandKey: DecidedCommand] {
+        let entries = try await EntryStore.find(rows.compactMap(\.entryKey), on: connection)
+        var decided: [CommandKey: DecidedCommand] = [:]
+        for row in rows {
+            let content: DecidedCommand.Content
+            if let entryKey = row.entryKey {
+                guard let found = entries[entryKey] else { throw StorageError.missingRow("the entry of a decided use") }
+                content = .use(found.account, found.entry)
+            } else {
+                content = .body(row.response ?? [])
+            }
+            decided[row.key] = DecidedCommand(
+                key: row.key, fingerprint: row.fingerprint, status: row.status, position: row.position,
+                content: content, action: row.action, actor: row.actor, requestID: row.requestID,
+                decidedAt: row.decidedAt)
+        }
+        return decided
+    }
+
+    // MARK: - Writing
+
+    static func deleteMalformed(_ keys: Set<CommandKey>) -> PostgresQuery {
+        let sorted = keys.sorted()
+        return PostgresQuery(
+            """
+            delete from commands c
+            using unnest($1::integer[], $2::uuid[]) as k (environment_id, command_id)
+            where c.environment_id = k.environment_id and c.command_id = k.command_id and c.status = 400
+            """,
+            [.int32s(sorted.map(\.environmentID.rawValue)), .uuids(sorted.map { PostgresUUID($0.id) })])
+    }
+
+    static var insertStatement: BulkStatement<DecidedCommand> {
+        KnownBug.noIdempotencyCheck.isActive ? .insertCommandsCarelessly : .insertCommands
+    }
+
+    /// Whether a command was put away because it cannot be applied.
+    package static func isParked(_ key: CommandKey, on connection: PostgresConnection) async throws -> Bool {
+        let result = try await connection.run(
+            PostgresQuery(
+                "select 1 from parked_commands where environment_id = $1 and command_id = $2 limit 1",
+                [.id(key.environmentID), .bits(key.id)]))
+        return result.rowCount > 0
+    }
+
+    /// Puts away a command that cannot be applied, with what is known about it. A command that was put away before stays as
+    /// it is.
+    package static func park(
+        queue: String, key: CommandKey?, requestID: String?, error: String, message: [UInt8],
+        on connection: PostgresConnection
+    ) async throws {
+        _ = try await connection.run(
+            PostgresQuery(
+                """
+                insert into parked_commands (queue, environment_id, command_id, request_id, error, message)
+                select $1, $2::integer, $3::uuid, $4::text, $5, $6
+                where not exists (
+                    select from parked_commands where environment_id = $2::integer and command_id = $3::uuid)
+                """,
+                [
+                    .text(queue), .optional(key?.environmentID.rawValue), .bits(key?.id), .optional(requestID),
+                    .text(error), .bytes(message),
+                ]))
+    }
+}
+
+extension BulkStatement<DecidedCommand> {
+    private static let columns: [BulkColumn<DecidedCommand>] = [
+        .int32("environment_id") { $0.key.environmentID.rawValue as Int32 },
+        .bits("command_id") { $0.key.id as Bits128 },
+        .bits("fingerprint") { $0.fingerprint },
+        .int64("account_id") { $0.position.accountID?.rawValue },
+        .int64("revision") { $0.storedRevision as Int64 },
+        .int16("status") { Int16($0.status) },
+        .int64("sequence") { command in
+            if case .use(_, let entry) = command.content { entry.sequence } else { nil }
+        },
+        .bytes("response") { command in
+            if case .body(let body) = command.content { body } else { nil }
+        },
+        .instant("decided_at") { $0.decidedAt as Instant },
+        .bits("key_id") { $0.actor.keyID },
+        .text("client_address") { $0.actor.address },
+        .text("request_id") { $0.requestID as String },
+        .text("action") { $0.action?.rawValue ?? "" as String },
+    ]
+
+    fileprivate static let insertCommands = BulkStatement.insert(into: "commands", columns)
+
+    /// For the known bug only: the table would otherwise prevent what the bug is to show.
+    fileprivate static let insertCommandsCarelessly = BulkStatement.insert(
+        into: "commands", columns, suffix: "on conflict do nothing")
+}
+
+extension Position {
+    fileprivate var accountID: AccountID? {
+        if case .account(let id, _) = self { id } else { nil }
+    }
+}
+
+extension DecidedCommand {
+    /// The number that the row keeps: see `CommandStore.Row.position`.
+    fileprivate var storedRevision: Int64 {
+        switch position {
+        case .none: 0
+        case .account(_, let revision): revision
+        case .catalogue(let created, let version):
+            key.environmentID == .installation ? Int64(created.rawValue) : version
+        }
+    }
+}

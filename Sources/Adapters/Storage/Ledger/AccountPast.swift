@@ -1,0 +1,111 @@
+import Commands
+import Credits
+import Ledger
+import Postgres
+
+/// The rows of an account that a batch needs beside its own and its open blocks: the active reservations of an account that
+/// has had any, and the history that refunds and revocations go back to.
+struct AccountPast {
+    var reservations: [Reservation] = []
+    var history = AccountHistory()
+}
+
+extension LedgerStore {
+    /// Loads what is needed in one round trip, and nothing where nothing is.
+    static func pasts(
+        of accounts: [LockedAccount], _ needs: [AccountKey: AccountNeeds], on connection: PostgresConnection
+    ) async throws -> [AccountID: AccountPast] {
+        let reserving = accounts.filter { $0.book.book.reservationCount > 0 }.map(\.row)
+        let asked = accounts.compactMap { account in needs[account.key].map { (account.row, $0) } }
+        let charges = asked.flatMap { row, needs in needs.charges.sorted().map { (row, $0) } }
+        let blocks = asked.flatMap { row, needs in needs.blocks.sorted().map { (row, Int64($0)) } }
+        guard !reserving.isEmpty || !charges.isEmpty || !blocks.isEmpty else { return [:] }
+        var group = QueryGroup()
+        let reservations = group.add(
+            PostgresQuery(
+                loadActiveReservations,
+                [.int32s(reserving.map(\.environmentID.rawValue)), .int64s(reserving.map(\.id.rawValue))]),
+            ReservationRow.all)
+        let chargeEntries = group.add(PostgresQuery(loadCharges, numbered(charges)), EntryRow.all)
+        let settlingEntries = group.add(PostgresQuery(loadSettling, numbered(charges)), EntryRow.all)
+        let namedBlocks = group.add(
+            PostgresQuery(loadNamedBlocks, numbered(charges) + numbered(blocks)), GrantedBlockRow.all)
+        let results = try await group.run(on: connection)
+
+        var pasts: [AccountID: AccountPast] = [:]
+        for row in results[reservations] {
+            pasts[row.accountID, default: AccountPast()].reservations.append(row.reservation)
+        }
+        // A refund's own id may be named as a charge: then it is in both.
+        for row in Set(results[chargeEntries] + results[settlingEntries]) {
+            pasts[row.accountID, default: AccountPast()].history.entries.append(row.entry)
+        }
+        for row in results[namedBlocks] {
+            pasts[row.accountID, default: AccountPast()].history.blocks[row.granted.block.number] = row.granted
+        }
+        return pasts
+    }
+
+    private static func numbered(_ rows: [(AccountRow, Int64)]) -> [PostgresValue] {
+        [
+            .int32s(rows.map(\.0.environmentID.rawValue)), .int64s(rows.map(\.0.id.rawValue)), .int64s(rows.map(\.1)),
+        ]
+    }
+
+    static let loadActiveReservations = PostgresStatement(
+        """
+        select \(ReservationRow.columns(of: "r"))
+        from unnest($1::integer[], $2::bigint[]) as k (environment_id, account_id)
+        join reservations r using (environment_id, account_id)
+        where r.status = 'active'
+        """)
+
+    /// The charges that are named, and where one is a reservation's, all of that reservation's. Each once.
+    private static let chargeKeys = """
+        select k.environment_id, k.account_id, k.sequence
+        from unnest($1::integer[], $2::bigint[], $3::bigint[]) as k (environment_id, account_id, sequence)
+        union
+        select o.environment_id, o.account_id, o.sequence
+        from unnest($1::integer[], $2::bigint[], $3::bigint[]) as k (environment_id, account_id, sequence)
+        join entries c using (environment_id, account_id, sequence)
+        join entries o on o.environment_id = c.environment_id and o.account_id = c.account_id
+            and o.reservation = c.reservation
+        where o.type = 'commit'
+        """
+
+    static let loadCharges = PostgresStatement(
+        """
+        select \(EntryRow.columns(of: "e"))
+        from (\(chargeKeys)) as n
+        join entries e using (environment_id, account_id, sequence)
+        """)
+
+    /// The entries that have reduced overage, or refunded one of the charges, since the first of them.
+    static let loadSettling = PostgresStatement(
+        """
+        select \(EntryRow.columns(of: "e"))
+        from (
+            select environment_id, account_id, min(sequence) as first
+            from (\(chargeKeys)) as c group by environment_id, account_id
+        ) as n
+        join entries e on e.environment_id = n.environment_id and e.account_id = n.account_id and e.sequence > n.first
+        where (e.overage_delta < 0 or e.refunds is not null)
+            and (e.overage_delta < 0 or (e.environment_id, e.account_id, e.refunds) in (
+                select environment_id, account_id, sequence from (\(chargeKeys)) as r))
+        """)
+
+    /// The blocks that the charges took from, and those that are named by number.
+    static let loadNamedBlocks = PostgresStatement(
+        """
+        select \(GrantedBlockRow.columns(of: "b"))
+        from (
+            select c.environment_id, c.account_id, unnest(e.allocation_blocks) as number
+            from (\(chargeKeys)) as c
+            join entries e using (environment_id, account_id, sequence)
+            union
+            select k.environment_id, k.account_id, k.number::integer
+            from unnest($4::integer[], $5::bigint[], $6::bigint[]) as k (environment_id, account_id, number)
+        ) as n
+        join blocks b using (environment_id, account_id, number)
+        """)
+}

@@ -1,0 +1,154 @@
+package import Commands
+package import Credits
+package import Ledger
+package import Postgres
+
+/// The rows that a batch has to read beside its accounts.
+package struct BatchNeeds: Sendable {
+    package var commands: [CommandKey] = []
+    package var payments: Set<PaymentKey> = []
+    /// What the actions of each account need.
+    package var accounts: [AccountKey: AccountNeeds] = [:]
+
+    package init() {}
+}
+
+/// All that a batch reads before it decides, under the locks of its accounts.
+package struct LoadedBatch: Sendable {
+    /// In the order of the keys asked for; a new end user has an account with revision 0 and no profile.
+    package var accounts: [AccountDraft]
+    package var decided: [CommandKey: DecidedCommand]
+    /// Those of the payments asked for that were applied before.
+    package var payments: [PaymentKey: AppliedPayment]
+    /// Version of the catalogue per environment asked for.
+    package var catalogueVersions: [EnvironmentID: Int64]
+    /// The database's clock, read after the locks.
+    package var now: Instant
+}
+
+/// The statements of the ledger worker: load a batch under locks, write its plan.
+package enum LedgerStore {
+    /// The settings of a worker's session. The batch's joins are short lists against large tables, and a plan made while the
+    /// tables were small must not be kept. A worker that is frozen in a transaction must not keep the locks of its accounts
+    /// from the workers that have taken over, and a statement that waits for a lock must not outlive its worker.
+    package static let sessionSettings = """
+        set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; set jit = off;
+        set idle_in_transaction_session_timeout = '5s'; set client_connection_check_interval = '2s'
+        """
+
+    /// Opens a transaction, locks the accounts in one order, and loads them.
+    ///
+    /// The transaction stays open. Rows of end users that do not exist yet are inserted, so that two first commands of
+    /// one end user wait for each other; `write` removes those that stayed unused. One round trip; one more where there are
+    /// new end users, one where a use is repeated, and one where an account has had a reservation or history is needed.
+    ///
+    /// - Parameter keys: Without repetitions.
+    package static func load(
+        _ keys: [AccountKey], needs: BatchNeeds = BatchNeeds(), on connection: PostgresConnection
+    ) async throws -> LoadedBatch {
+        let accounts: [PostgresValue] = [
+            .int32s(keys.map(\.environmentID.rawValue)), .texts(keys.map(\.endUserID.rawValue)),
+        ]
+        let environments = Set(keys.map(\.environmentID.rawValue)).sorted()
+        var group = QueryGroup()
+        let locked = group.add(PostgresQuery(lockAccounts, accounts)) { rows in
+            try rows.map { try LockedAccount($0, keys: keys) }
+        }
+        let blocks = group.add(PostgresQuery(loadBlocks, accounts)) { rows in
+            Dictionary(grouping: try BlockRow.all(rows), by: \.accountID).mapValues { $0.map(\.block) }
+        }
+        let decided = group.add(CommandStore.find(needs.commands), CommandStore.decode)
+        let versions = group.add(PostgresQuery(loadCatalogueVersions, [.int32s(environments)])) { rows in
+            Dictionary(uniqueKeysWithValues: try rows.map { (EnvironmentID(try $0.int32(0)), try $0.int64(1)) })
+        }
+        let payments = group.add(PaymentStore.find(needs.payments), PaymentStore.decode)
+        let clock = group.add(PostgresQuery("select clock_timestamp()")) { rows in
+            guard let row = rows.first else { throw StorageError.missingRow("the clock") }
+            return Instant(microseconds: try row.timestamp(0))
+        }
+
+        let begin = PostgresQuery("begin")
+        var results = try await group.run(after: [begin], on: connection)
+        if results[locked].count < keys.count {
+            // From the beginning, without a lock: whoever waits for another's new row must hold no account that the
+            // other may wait for.
+            let insert = PostgresQuery(insertMissingAccounts, accounts)
+            results = try await group.run(after: [PostgresQuery("rollback"), begin, insert], on: connection)
+        }
+        return LoadedBatch(
+            accounts: try await drafts(
+                results[locked], blocks: results[blocks], needs: needs.accounts, keys: keys, on: connection),
+            decided: try await CommandStore.withEntries(results[decided], on: connection),
+            payments: results[payments], catalogueVersions: results[versions], now: results[clock])
+    }
+
+    private static func drafts(
+        _ locked: [LockedAccount], blocks: [AccountID: [Block]], needs: [AccountKey: AccountNeeds], keys: [AccountKey],
+        on connection: PostgresConnection
+    ) async throws -> [AccountDraft] {
+        let pasts = try await pasts(of: locked, needs, on: connection)
+        var drafts = [AccountDraft?](repeating: nil, count: keys.count)
+        for account in locked {
+            let past = pasts[account.row.id]
+            let state = account.row.account(
+                advancedTo: account.book.advancedTo,
+                blocksInBurnOrder: (blocks[account.row.id] ?? []).sorted(by: Block.burnsBefore),
+                reservations: (past?.reservations ?? []).sorted { $0.number < $1.number })
+            var draft = AccountDraft(
+                account: state, book: account.book.book, profile: state.revision == 0 ? nil : account.book.profile)
+            if let past { draft.history = past.history }
+            drafts[account.index] = draft
+        }
+        return try drafts.map { draft in
+            guard let draft else { throw StorageError.missingRow("an account that was just locked") }
+            return draft
+        }
+    }
+
+    static let lockAccounts = PostgresStatement(
+        """
+        select k.n, \(AccountRow.columns(of: "a")), \(AccountBookRow.columns(of: "a"))
+        from unnest($1::integer[], $2::text[]) with ordinality as k (environment_id, end_user_id, n)
+        join accounts a using (environment_id, end_user_id)
+        order by a.account_id
+        for update of a
+        """)
+
+    private static let insertMissingAccounts: PostgresStatement = """
+        insert into accounts (environment_id, end_user_id)
+        select k.environment_id, k.end_user_id
+        from unnest($1::integer[], $2::text[]) as k (environment_id, end_user_id)
+        order by k.environment_id, k.end_user_id
+        on conflict (environment_id, end_user_id) do nothing
+        """
+
+    static let loadBlocks = PostgresStatement(
+        """
+        select \(BlockRow.columns(of: "b"))
+        from unnest($1::integer[], $2::text[]) as k (environment_id, end_user_id)
+        join accounts a using (environment_id, end_user_id)
+        join blocks b using (environment_id, account_id)
+        where b.open
+        """)
+
+    private static let loadCatalogueVersions: PostgresStatement = """
+        select environment_id, catalogue_version from environments where environment_id = any ($1::integer[])
+        """
+}
+
+/// A row of an account that a batch has locked.
+struct LockedAccount {
+    /// Its place among the keys that were asked for.
+    let index: Int
+    let key: AccountKey
+    let row: AccountRow
+    let book: AccountBookRow
+
+    init(_ result: PostgresRow, keys: [AccountKey]) throws {
+        var fields = RowFields(result)
+        index = Int(try fields.int64()) - 1
+        key = keys[index]
+        row = try AccountRow(&fields, keeping: nil)
+        book = try AccountBookRow(&fields)
+    }
+}

@@ -1,0 +1,40 @@
+package import Credits
+package import Ledger
+package import Postgres
+
+/// Reading the reservations of accounts, active or ended, as they were last written; time may have gone on since.
+package enum ReservationStore {
+    package static func find(
+        _ number: Int32, accountID: AccountID, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> Reservation? {
+        let result = try await connection.run(
+            PostgresQuery(findStatement, [.id(environmentID), .id(accountID), .int32(number)]))
+        return try ReservationRow.all(result).first?.reservation
+    }
+
+    private static let findStatement = ReservationRow.select(
+        where: "t.environment_id = $1 and t.account_id = $2 and t.number = $3")
+
+    /// A page of an account's reservations, newest first, beginning before a number.
+    package static func list(
+        environmentID: EnvironmentID, accountID: AccountID, status: ReservationStatus?, before: Int32?, limit: Int,
+        on connection: PostgresConnection
+    ) async throws -> [Reservation] {
+        let result = try await connection.run(
+            PostgresQuery(
+                listStatement,
+                [
+                    .id(environmentID), .id(accountID), .optional(status?.rawValue), .optional(before),
+                    .int64(Int64(limit)),
+                ]))
+        return try ReservationRow.all(result).map(\.reservation)
+    }
+
+    private static let listStatement = ReservationRow.select(
+        where: """
+            t.environment_id = $1 and t.account_id = $2 and ($3::text is null or t.status = $3)
+                and ($4::integer is null or t.number < $4)
+            order by t.number desc
+            limit $5
+            """)
+}

@@ -1,0 +1,241 @@
+import Credits
+package import Ledger
+package import Postgres
+
+/// Checks all books of a database against their own entries, in one snapshot, beside whatever is going on.
+package struct BookVerifier {
+    /// What was looked at, and what was wrong.
+    package struct Report: Sendable {
+        package var accounts = 0
+        package var entries = 0
+        package var violations: [Violation] = []
+        /// What is wrong beside single accounts, one sentence each.
+        package var findings: [String] = []
+        /// Commands put aside: not a broken book, but an alarm.
+        package var parkedCommands = 0
+
+        package var isClean: Bool { violations.isEmpty && findings.isEmpty }
+    }
+
+    private static let accountsPerPage = 500
+    private static let entriesPerPage = 20_000
+
+    private let connection: PostgresConnection
+    private let onProgress: @Sendable (Report) -> Void
+    private var report = Report()
+
+    private init(_ connection: PostgresConnection, onProgress: @escaping @Sendable (Report) -> Void) {
+        self.connection = connection
+        self.onProgress = onProgress
+    }
+
+    /// Verifies everything. The connection must not be used by anybody else meanwhile.
+    ///
+    /// - Parameter onProgress: Called now and then with what has been looked at so far.
+    package static func verify(
+        on connection: PostgresConnection, onProgress: @escaping @Sendable (Report) -> Void
+    ) async throws -> Report {
+        var verifier = BookVerifier(connection, onProgress: onProgress)
+        try await connection.script(
+            "begin isolation level repeatable read read only; set enable_hashjoin = off; set enable_mergejoin = off")
+        try await verifier.verifyAccounts()
+        try await verifier.verifyReferences()
+        try await connection.script("commit")
+        return verifier.report
+    }
+
+    // MARK: - Accounts
+
+    private mutating func verifyAccounts() async throws {
+        var last: (EnvironmentID, AccountID) = (EnvironmentID(.min), AccountID(.min))
+        while true {
+            let page = try await accounts(after: last)
+            guard let final = page.last?.account else { return }
+            let blocks = try await blocks(of: page)
+            var audits = Dictionary(
+                uniqueKeysWithValues: page.map { stored in
+                    let account = stored.account
+                    return (account.id, AccountAudit(account: account, blocks: blocks[account.id] ?? []))
+                })
+            try await eachEntry(of: page) { entry in
+                audits[entry.accountID]?.take(entry.entry)
+            }
+            for stored in page {
+                let account = stored.account
+                audits[account.id]?.finish(
+                    account: account, book: stored.book, blocks: blocks[account.id] ?? [])
+                if let violation = audits[account.id]?.violation { report.violations.append(violation) }
+            }
+            report.accounts += page.count
+            last = (final.environmentID, final.id)
+            onProgress(report)
+        }
+    }
+
+    /// An account with its book.
+    private struct StoredAccount {
+        let account: Account
+        let book: AccountBook
+    }
+
+    private func accounts(after last: (EnvironmentID, AccountID)) async throws -> [StoredAccount] {
+        let result = try await connection.run(
+            PostgresQuery(Self.pageOfAccounts, [.id(last.0), .id(last.1), .int64(Int64(Self.accountsPerPage))]),
+            within: .seconds(600))
+        let rows = try result.map { row in
+            var fields = RowFields(row)
+            return (try AccountRow(&fields, keeping: nil), try AccountBookRow(&fields))
+        }
+        let reservations = try await activeReservations(rows.map(\.0))
+        return rows.map { row, book in
+            StoredAccount(
+                account: row.account(
+                    advancedTo: book.advancedTo, blocksInBurnOrder: [],
+                    reservations: reservations[row.id] ?? []),
+                book: book.book)
+        }
+    }
+
+    private static let pageOfAccounts = PostgresStatement(
+        """
+        select \(AccountRow.columns(of: "a")), \(AccountBookRow.columns(of: "a"))
+        from accounts a
+        where (a.environment_id, a.account_id) > ($1, $2)
+        order by a.environment_id, a.account_id limit $3
+        """)
+
+    private func activeReservations(_ rows: [AccountRow]) async throws -> [AccountID: [Reservation]] {
+        let result = try await connection.run(
+            PostgresQuery(
+                LedgerStore.loadActiveReservations,
+                [.int32s(rows.map(\.environmentID.rawValue)), .int64s(rows.map(\.id.rawValue))]),
+            within: .seconds(600))
+        return Dictionary(grouping: try ReservationRow.all(result), by: \.accountID).mapValues {
+            $0.map(\.reservation)
+        }
+    }
+
+    private func blocks(of page: [StoredAccount]) async throws -> [AccountID: [Block]] {
+        let result = try await connection.run(
+            PostgresQuery(
+                Self.blocksOfAccounts,
+                [
+                    .int32s(page.map(\.account.environmentID.rawValue)), .int64s(page.map(\.account.id.rawValue)),
+                ]),
+            within: .seconds(600))
+        return Dictionary(grouping: try BlockRow.all(result), by: \.accountID).mapValues { $0.map(\.block) }
+    }
+
+    private static let blocksOfAccounts = PostgresStatement(
+        """
+        select \(BlockRow.columns(of: "b"))
+        from unnest($1::integer[], $2::bigint[]) as k (environment_id, account_id)
+        join blocks b using (environment_id, account_id)
+        """)
+
+    /// Hands over the entries of a page of accounts, by account and sequence.
+    private mutating func eachEntry(of page: [StoredAccount], _ body: (EntryRow) -> Void) async throws {
+        guard let first = page.first?.account, let final = page.last?.account else { return }
+        var last: (EnvironmentID, AccountID, Int64) = (first.environmentID, first.id, .min)
+        while true {
+            let result = try await connection.run(
+                PostgresQuery(
+                    Self.pageOfEntries,
+                    [
+                        .int32(last.0.rawValue), .int64(last.1.rawValue), .int64(last.2),
+                        .int32(final.environmentID.rawValue), .int64(final.id.rawValue),
+                        .int64(Int64(Self.entriesPerPage)),
+                    ]),
+                within: .seconds(600))
+            for row in result {
+                let entry = try EntryRow(row)
+                body(entry)
+                last = (entry.environmentID, entry.accountID, entry.entry.sequence)
+            }
+            report.entries += result.rowCount
+            if result.rowCount < Self.entriesPerPage { return }
+            onProgress(report)
+        }
+    }
+
+    private static let pageOfEntries = PostgresStatement(
+        """
+        select \(EntryRow.columns(of: "e"))
+        from entries e
+        where (e.environment_id, e.account_id, e.sequence) > ($1, $2, $3) and (e.environment_id, e.account_id) <= ($4, $5)
+        order by e.environment_id, e.account_id, e.sequence limit $6
+        """)
+
+    // MARK: - References
+
+    private mutating func verifyReferences() async throws {
+        let queries: [(String, PostgresStatement)] = [
+            (
+                "I12: entries without an account",
+                """
+                select count(*) from entries e where not exists (
+                    select from accounts a where a.environment_id = e.environment_id and a.account_id = e.account_id)
+                """
+            ),
+            (
+                "I12: decided uses without an entry",
+                """
+                select count(*) from commands c where c.sequence is not null and not exists (
+                    select from entries e where e.environment_id = c.environment_id and e.account_id = c.account_id
+                        and e.sequence = c.sequence)
+                """
+            ),
+            (
+                "I15: accounts whose reservations are not counted right",
+                """
+                select count(*) from accounts a
+                where a.reservation_count <> coalesce((
+                    select max(r.number) from reservations r
+                    where r.environment_id = a.environment_id and r.account_id = a.account_id), 0)
+                """
+            ),
+            (
+                "I15: reservations whose holds do not add up",
+                """
+                select count(*) from reservations r
+                where r.held <> coalesce((select sum(amount) from unnest(r.hold_amounts) as amount), 0)
+                """
+            ),
+            (
+                "I11: payments that are remembered for another block",
+                """
+                select count(*) from payments p where not exists (
+                    select from blocks b where b.environment_id = p.environment_id and b.account_id = p.account_id
+                        and b.number = p.block_number and b.external_payment_id = p.external_payment_id)
+                """
+            ),
+            (
+                "I11: blocks whose payment could be applied again",
+                """
+                select count(*) from blocks b where b.external_payment_id is not null and not exists (
+                    select from payments p where p.environment_id = b.environment_id
+                        and p.external_payment_id = b.external_payment_id)
+                """
+            ),
+            (
+                "I11: entries that two commands claim",
+                """
+                select count(*) from (
+                    select from commands where sequence is not null
+                    group by environment_id, account_id, sequence having count(*) > 1) as claimed
+                """
+            ),
+        ]
+        for (sentence, statement) in queries {
+            let count = try await count(statement)
+            if count > 0 { report.findings.append("\(sentence): \(count)") }
+        }
+        report.parkedCommands = Int(try await count("select count(*) from parked_commands"))
+    }
+
+    private func count(_ statement: PostgresStatement) async throws -> Int64 {
+        let result = try await connection.run(PostgresQuery(statement), within: .seconds(3_600))
+        guard let row = result.first else { throw StorageError.missingRow("a count") }
+        return try row.int64(0)
+    }
+}

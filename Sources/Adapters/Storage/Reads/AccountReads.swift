@@ -1,0 +1,145 @@
+package import Commands
+package import Credits
+package import Ledger
+package import Postgres
+
+/// Reading end users and their blocks for the API.
+package enum AccountReads {
+    package struct EndUser: Hashable, Sendable {
+        package let accountID: AccountID
+        package let endUserID: EndUserID
+        package let settings: AccountSettings
+        package let profile: EndUserProfile
+    }
+
+    package static func endUser(
+        _ key: AccountKey, on connection: PostgresConnection
+    ) async throws -> EndUser? {
+        let result = try await connection.run(
+            PostgresQuery(
+                """
+                select account_id, end_user_id, settings, name, metadata, created_at, updated_at
+                from accounts
+                where environment_id = $1 and end_user_id = $2 and revision > 0
+                """,
+                [.int32(key.environmentID.rawValue), .text(key.endUserID.rawValue)]))
+        return try result.first.map { try decodeEndUser($0) }
+    }
+
+    /// The tenant's names of accounts.
+    package static func endUserIDs(
+        _ ids: [AccountID], environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> [AccountID: EndUserID] {
+        let result = try await connection.run(
+            PostgresQuery(
+                """
+                select a.account_id, a.end_user_id
+                from unnest($2::bigint[]) as k (account_id)
+                join accounts a on a.environment_id = $1 and a.account_id = k.account_id
+                """,
+                [.int32(environmentID.rawValue), .int64s(ids.map(\.rawValue))]))
+        var names: [AccountID: EndUserID] = [:]
+        for row in result { names[AccountID(try row.int64(0))] = EndUserID(try row.text(1)) }
+        return names
+    }
+
+    /// A page of end users, newest first, beginning before an account.
+    package static func endUsers(
+        environmentID: EnvironmentID, before: AccountID?, limit: Int, on connection: PostgresConnection
+    ) async throws -> [EndUser] {
+        let result = try await connection.run(
+            PostgresQuery(
+                """
+                select account_id, end_user_id, settings, name, metadata, created_at, updated_at
+                from accounts
+                where environment_id = $1 and ($2::bigint is null or account_id < $2) and revision > 0
+                order by account_id desc
+                limit $3
+                """,
+                [.int32(environmentID.rawValue), .optional(before?.rawValue), .int64(Int64(limit))]))
+        return try result.map { try decodeEndUser($0) }
+    }
+
+    private static func decodeEndUser(_ row: PostgresRow) throws -> EndUser {
+        var fields = RowFields(row)
+        return EndUser(
+            accountID: try fields.accountID(), endUserID: try fields.endUserID(),
+            settings: try fields.parsedOrNil("settings") { try AccountSettings(storedJSON: $0) } ?? .none,
+            profile: try EndUserProfile(&fields))
+    }
+
+    /// A block with its state in the database; time may have gone on since.
+    package struct StoredBlock: Hashable, Sendable {
+        package let granted: GrantedBlock
+        package var block: Block { granted.block }
+        /// What became of it, as of `now`: a block past its expiry shows as expired even before its entry is written.
+        package let status: BlockStatus
+    }
+
+    /// Where a page of blocks begins: what the last one before it sorts by.
+    package struct BlockCursor: Hashable, Sendable {
+        package let open: Bool
+        package let priority: Int16
+        package let expiresAt: Instant?
+        package let isPaid: Bool
+        package let number: Int32
+
+        package init(open: Bool, priority: Int16, expiresAt: Instant?, isPaid: Bool, number: Int32) {
+            self.open = open
+            self.priority = priority
+            self.expiresAt = expiresAt
+            self.isPaid = isPaid
+            self.number = number
+        }
+    }
+
+    /// A page of an account's blocks: the spendable ones first, in burn order, then the others in the same order.
+    package static func blocks(
+        environmentID: EnvironmentID, accountID: AccountID, status: BlockStatus?, now: Instant, after: BlockCursor?,
+        limit: Int, on connection: PostgresConnection
+    ) async throws -> [StoredBlock] {
+        let result = try await connection.run(
+            PostgresQuery(
+                listBlocks,
+                [
+                    .int32(environmentID.rawValue), .int64(accountID.rawValue),
+                    .timestamp(microseconds: now.microseconds), .optional(status?.rawValue), .optional(after?.open),
+                    .optional(after?.priority),
+                    .timestamp(microseconds: after?.expiresAt?.microseconds ?? Int64.max),
+                    .optional(after?.isPaid), .optional(after?.number), .int64(Int64(limit)),
+                ]))
+        return try result.map { row in
+            var fields = RowFields(row)
+            let status = try fields.parsed("status") { BlockStatus(rawValue: $0) }
+            return StoredBlock(granted: try GrantedBlockRow(&fields, keeping: nil).granted, status: status)
+        }
+    }
+
+    /// Only an expiry leaves a block with nothing at or after its instant, since nothing is spent from it then: a block
+    /// whose last entry is an `expire` has expired, every other block without a rest is spent.
+    private static let listBlocks = PostgresStatement(
+        """
+        select status, \(GrantedBlockRow.columns(of: "listed"))
+        from (
+            select b.*, coalesce(b.expires_at, 'infinity') as sort_expiry, coalesce(b.price_paid, 0) > 0 as paid,
+                b.open and b.revoked_at is null and coalesce(b.expires_at, 'infinity') > $3 as sort_open,
+                case
+                    when b.revoked_at is not null then 'revoked'
+                    when b.open and coalesce(b.expires_at, 'infinity') > $3 then 'active'
+                    when b.open then 'expired'
+                    when b.expires_at <= $3 and b.number in (
+                        select e.allocation_blocks[1] from entries e
+                        where e.environment_id = $1 and e.account_id = $2 and e.type = 'expire') then 'expired'
+                    else 'spent'
+                end as status
+            from blocks b
+            where b.environment_id = $1 and b.account_id = $2
+        ) as listed
+        where ($4::text is null or status = $4)
+            and ($5::boolean is null
+                or (not sort_open, priority, sort_expiry, paid, number)
+                    > (not $5::boolean, $6::smallint, $7::timestamptz, $8::boolean, $9::integer))
+        order by not sort_open, priority, sort_expiry, paid, number
+        limit $10
+        """)
+}

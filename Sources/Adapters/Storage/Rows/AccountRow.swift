@@ -1,0 +1,119 @@
+package import Credits
+package import Ledger
+package import Postgres
+
+/// A row of `accounts` as decisions and replicas read it. Its blocks and reservations are rows of their own.
+package struct AccountRow: TableRow, Sendable {
+    package let environmentID: EnvironmentID
+    package let id: AccountID
+    package let endUserID: EndUserID
+    package let version: Int64
+    package let revision: Int64
+    package let sums: AccountSums
+    package let settings: AccountSettings
+    package let counters: UsageCounters
+
+    package static let table = "accounts"
+    package static let columns = [
+        "environment_id", "account_id", "end_user_id", "version", "revision", "balance", "reserved", "overage",
+        "lifetime_granted", "settings", "counters",
+    ]
+
+    package init(_ fields: inout RowFields, keeping old: AccountRow?) throws {
+        environmentID = try fields.environmentID(or: old?.environmentID)
+        id = try fields.accountID(or: old?.id)
+        endUserID = try fields.endUserID(or: old?.endUserID)
+        version = try fields.int64(or: old?.version)
+        revision = try fields.int64(or: old?.revision)
+        sums = AccountSums(
+            balance: try fields.amount(or: old?.sums.balance), reserved: try fields.amount(or: old?.sums.reserved),
+            overage: try fields.amount(or: old?.sums.overage),
+            lifetimeGranted: try fields.amount(or: old?.sums.lifetimeGranted))
+        settings =
+            try fields.parsedOrNil("settings", or: old.map { .some($0.settings) }) {
+                try AccountSettings(storedJSON: $0)
+            } ?? .none
+        counters =
+            try fields.parsedOrNil("counters", or: old.map { .some($0.counters) }) {
+                try UsageCounters(storedJSON: $0)
+            } ?? .none
+    }
+
+    /// - Parameters:
+    ///   - advancedTo: Only the ledger worker reads it.
+    ///   - blocks: In burn order.
+    ///   - reservations: By number.
+    package func account(
+        advancedTo: Instant = Instant(microseconds: .min), blocksInBurnOrder blocks: [Block],
+        reservations: [Reservation]
+    ) -> Account {
+        Account(
+            id: id, environmentID: environmentID, endUserID: endUserID, version: version, revision: revision,
+            sums: sums, advancedTo: advancedTo, blocksInBurnOrder: blocks, reservations: reservations,
+            settings: settings, counters: counters)
+    }
+}
+
+/// The columns of `accounts` that only the ledger worker reads: the book, the clock, and the end user's profile.
+struct AccountBookRow {
+    let book: AccountBook
+    let advancedTo: Instant
+    let profile: EndUserProfile
+
+    static let columns = [
+        "block_count", "reservation_count", "last_hash", "advanced_to", "name", "metadata", "created_at", "updated_at",
+    ]
+
+    init(_ fields: inout RowFields) throws {
+        let (blockCount, reservationCount) = (try fields.int32(), try fields.int32())
+        guard let hash = EntryHash(bytes: try fields.bytes()) else {
+            throw StorageError.unknownValue(column: "last_hash")
+        }
+        book = AccountBook(blockCount: blockCount, reservationCount: reservationCount, lastHash: hash)
+        advancedTo = try fields.instant()
+        profile = try EndUserProfile(&fields)
+    }
+
+    static func columns(of alias: String) -> String {
+        columns.map { "\(alias).\($0)" }.joined(separator: ", ")
+    }
+}
+
+extension EndUserProfile {
+    /// Reads `name`, `metadata`, `created_at` and `updated_at`.
+    init(_ fields: inout RowFields) throws {
+        self.init(
+            name: try fields.textOrNil(), metadata: try fields.metadata(), createdAt: try fields.instant(),
+            updatedAt: try fields.instant())
+    }
+}
+
+extension BulkStatement<AccountDraft> {
+    /// Settings can be long: where they stay as they are they are not written again, neither to the table nor to the log.
+    static let updateAccounts = BulkStatement.update(
+        "accounts", key: ["environment_id", "account_id"],
+        [
+            .int32("environment_id") { $0.account.environmentID.rawValue as Int32 },
+            .int64("account_id") { $0.account.id.rawValue as Int64 },
+            .int64("version") { $0.account.version as Int64 },
+            .int64("revision") { $0.account.revision as Int64 },
+            .amount("balance") { $0.account.balance },
+            .amount("reserved") { $0.account.reserved },
+            .amount("overage") { $0.account.overage },
+            .amount("lifetime_granted") { $0.account.lifetimeGranted },
+            .int32("block_count") { $0.book.blockCount as Int32 },
+            .int32("reservation_count") { $0.book.reservationCount as Int32 },
+            .bytes("last_hash") { $0.book.lastHash.bytes as [UInt8] },
+            .instant("advanced_to") { $0.account.advancedTo as Instant },
+            .instant("due_at") { $0.account.scheduledAt },
+            .text("name") { $0.profile?.name },
+            .text("metadata") { $0.profile?.metadata?.canonicalJSON },
+            .instant("created_at") { $0.profile?.createdAt },
+            .instant("updated_at") { $0.profile?.updatedAt },
+            .text("counters") { $0.account.counters.storedJSON },
+            .bool("has_new_settings") { $0.hasNewSettings }.assigned(""),
+            .text("settings") { $0.hasNewSettings ? $0.account.settings.storedJSON : nil }
+                .assigned("case when n.has_new_settings then n.settings else t.settings end"),
+            .bits("test_clock_id") { $0.account.settings.testClock?.bits },
+        ])
+}

@@ -1,0 +1,115 @@
+package import Credits
+package import Ledger
+package import Postgres
+
+/// A row of `blocks` as decisions and replicas read it.
+package struct BlockRow: TableRow, Sendable {
+    package let environmentID: EnvironmentID
+    package let accountID: AccountID
+    package let block: Block
+    /// Kept beside the block, which only remembers whether a price was paid.
+    private let pricePaid: Int64?
+
+    package static let table = "blocks"
+    package static let columns = [
+        "environment_id", "account_id", "number", "original", "remaining", "held", "priority", "expires_at",
+        "price_paid", "feature_keys", "revoked_at",
+    ]
+
+    package init(_ fields: inout RowFields, keeping old: BlockRow?) throws {
+        environmentID = try fields.environmentID(or: old?.environmentID)
+        accountID = try fields.accountID(or: old?.accountID)
+        let before = old?.block
+        let number = try fields.int32(or: before?.number)
+        let original = try fields.amount(or: before?.original)
+        let remaining = try fields.amount(or: before?.remaining)
+        let held = try fields.amount(or: before?.held)
+        let priority = try fields.int16(or: before?.priority)
+        let expiresAt = try fields.instantOrNil(or: before.map(\.expiresAt))
+        pricePaid = try fields.int64OrNil(or: old.map(\.pricePaid))
+        let featureKeys = try fields.texts(or: before?.featureKeys.map(\.rawValue)).map { text in
+            guard let key = FeatureKey(text) else { throw StorageError.unknownValue(column: "feature_keys") }
+            return key
+        }
+        block = Block(
+            number: number, original: original, remaining: remaining, held: held, priority: priority,
+            expiresAt: expiresAt, isPaid: (pricePaid ?? 0) > 0, featureKeys: featureKeys,
+            revokedAt: try fields.instantOrNil(or: before.map(\.revokedAt)))
+    }
+
+    /// The row of a block that is in memory without its price: enough to take an unchanged value from.
+    package init(environmentID: EnvironmentID, accountID: AccountID, block: Block) {
+        self.environmentID = environmentID
+        self.accountID = accountID
+        self.block = block
+        pricePaid = block.isPaid ? 1 : nil
+    }
+}
+
+/// A row of `blocks` with what is only recorded about the grant.
+struct GrantedBlockRow: TableRow {
+    let accountID: AccountID
+    let granted: GrantedBlock
+
+    static let table = "blocks"
+    static let columns =
+        BlockRow.columns + [
+            "price_paid", "currency", "external_payment_id", "source", "reason", "metadata", "created_at",
+        ]
+
+    init(_ fields: inout RowFields, keeping old: GrantedBlockRow?) throws {
+        let row = try BlockRow(&fields, keeping: nil)
+        let payment = Payment(
+            price: try fields.int64OrNil(), currency: try fields.textOrNil(), externalID: try fields.textOrNil())
+        accountID = row.accountID
+        granted = GrantedBlock(
+            block: row.block, source: try fields.parsed("source") { BlockSource(rawValue: $0) },
+            payment: payment.isEmpty ? nil : payment, reason: try fields.textOrNil(),
+            metadata: try fields.metadata(), createdAt: try fields.instant())
+    }
+}
+
+/// A block to be written, with the account that it belongs to.
+struct BlockToWrite {
+    let account: Account
+    let granted: GrantedBlock
+    /// Its present state, since it may have been spent from in the batch that granted it.
+    let state: Block
+}
+
+extension BulkStatement<BlockToWrite> {
+    static let insertBlocks = BulkStatement.insert(
+        into: "blocks",
+        [
+            .int32("environment_id") { $0.account.environmentID.rawValue as Int32 },
+            .int64("account_id") { $0.account.id.rawValue as Int64 },
+            .int32("number") { $0.state.number as Int32 },
+            .amount("original") { $0.state.original },
+            .amount("remaining") { $0.state.remaining },
+            .amount("held") { $0.state.held },
+            .int16("priority") { $0.state.priority },
+            .instant("expires_at") { $0.state.expiresAt },
+            .featureKeys("feature_keys") { $0.state.featureKeys },
+            .text("source") { $0.granted.source.rawValue as String },
+            .text("reason") { $0.granted.reason },
+            .text("metadata") { $0.granted.metadata?.canonicalJSON },
+            .instant("created_at") { $0.granted.createdAt as Instant },
+            .instant("revoked_at") { $0.state.revokedAt },
+            .int64("price_paid") { $0.granted.payment?.price },
+            .text("currency") { $0.granted.payment?.currency },
+            .text("external_payment_id") { $0.granted.payment?.externalID },
+        ], computed: [(name: "open", expression: "n.remaining > 0")])
+}
+
+extension BulkStatement<(account: Account, block: Block)> {
+    static let updateBlocks = BulkStatement.update(
+        "blocks", key: ["environment_id", "account_id", "number"],
+        [
+            .int32("environment_id") { $0.account.environmentID.rawValue as Int32 },
+            .int64("account_id") { $0.account.id.rawValue as Int64 },
+            .int32("number") { $0.block.number as Int32 },
+            .amount("remaining") { $0.block.remaining },
+            .amount("held") { $0.block.held },
+            .instant("revoked_at") { $0.block.revokedAt },
+        ], computed: [(name: "open", expression: "n.remaining > 0")])
+}

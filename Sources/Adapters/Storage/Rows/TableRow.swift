@@ -1,0 +1,54 @@
+package import Postgres
+
+/// The rows of one table as a value: the one list of the columns that are read, and the one decoder of them. SQL results,
+/// snapshots and the write-ahead log are all read by it.
+package protocol TableRow {
+    static var table: String { get }
+    /// In the order in which `init` reads them.
+    static var columns: [String] { get }
+    /// Columns that replicas do not follow; they read them as null.
+    static var unreplicatedColumns: Set<String> { get }
+
+    /// - Parameter old: The row before, for a replicated update that does not repeat every value.
+    /// - Throws: `PostgresError` or `StorageError` for a value that this release does not know.
+    init(_ fields: inout RowFields, keeping old: Self?) throws
+}
+
+extension TableRow {
+    package static var unreplicatedColumns: Set<String> { [] }
+
+    /// The columns for a SELECT list.
+    ///
+    /// - Parameter alias: The name of the table in the statement.
+    static func columns(of alias: String) -> String {
+        columns.map { "\(alias).\($0)" }.joined(separator: ", ")
+    }
+
+    /// `select … from table as t where …`.
+    static func select(where condition: String) -> PostgresStatement {
+        PostgresStatement("select \(columns(of: "t")) from \(table) t where \(condition)")
+    }
+
+    /// - Parameter column: The first of the row's columns in the result.
+    init(_ row: PostgresRow, from column: Int = 0) throws {
+        var fields = RowFields(row, from: column)
+        try self.init(&fields, keeping: nil)
+    }
+
+    static func all(_ result: PostgresResult) throws -> [Self] {
+        try result.map { try Self($0) }
+    }
+}
+
+/// The database answered something that the schema rules out.
+package enum StorageError: Error, CustomStringConvertible {
+    case missingRow(String)
+    case unknownValue(column: String)
+
+    package var description: String {
+        switch self {
+        case .missingRow(let what): "the database did not return \(what)"
+        case .unknownValue(let column): "the database holds a value in \(column) that this release does not know"
+        }
+    }
+}

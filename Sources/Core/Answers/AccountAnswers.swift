@@ -1,0 +1,103 @@
+import Catalogue
+package import Credits
+package import JSON
+package import Ledger
+import Metering
+
+extension JSONWriter {
+    /// An instant, or null.
+    package mutating func member(_ name: StaticString, _ instant: Instant?) {
+        key(name)
+        if let instant { self.instant(instant) } else { null() }
+    }
+
+    package mutating func member(_ name: StaticString, _ id: PublicID) {
+        key(name)
+        self.id(id)
+    }
+
+    /// What a tenant attached, or an empty object.
+    package mutating func member(_ name: StaticString, _ metadata: Metadata?) {
+        key(name)
+        raw(Array((metadata?.canonicalJSON ?? "{}").utf8))
+    }
+
+    /// What prices may be chosen by; an empty object when there is nothing.
+    mutating func member(_ name: StaticString, _ attributes: Attributes) {
+        key(name)
+        raw(Array(attributes.canonicalJSON.utf8))
+    }
+
+    /// Quantities by dimension, in the order of their names; null when there are none.
+    mutating func member(_ name: StaticString, _ quantities: [String: Int64]) {
+        key(name)
+        guard !quantities.isEmpty else { return null() }
+        beginObject()
+        for (dimension, quantity) in quantities.sorted(by: { $0.key < $1.key }) {
+            key(dimension)
+            value(quantity)
+        }
+        endObject()
+    }
+
+    /// An entry as the ledger shows it.
+    mutating func member(_ name: StaticString, _ entry: Entry, of account: AccountName) {
+        key(name)
+        raw(entry.json(account: account.id, endUserID: account.endUserID))
+    }
+
+    /// `balance`, `reserved_balance`, `frozen_balance` and `effective_balance`.
+    package mutating func members(_ balances: Balances) {
+        member("balance", balances.balance)
+        member("reserved_balance", balances.reserved)
+        member("frozen_balance", balances.frozen)
+        member("effective_balance", balances.effective)
+    }
+
+    /// An end user with what is set for them.
+    package mutating func endUser(_ profile: EndUserProfile, _ settings: AccountSettings, id: EndUserID) {
+        beginObject()
+        member("end_user_id", id.rawValue)
+        member("name", profile.name)
+        member("overage_policy", settings.overagePolicy?.rawValue)
+        member("overage_limit", settings.overageLimit?.rawValue)
+        array("feature_overrides", settings.overrides.sorted { $0.key < $1.key }) { json, override in
+            let grant = override.value.member
+            json.beginObject()
+            json.member("feature_key", override.key.rawValue)
+            json.key(grant.key)
+            json.value(grant.value)
+            json.endObject()
+        }
+        member("test_clock_id", settings.testClock?.description)
+        member("metadata", profile.metadata)
+        member("created_at", profile.createdAt as Instant?)
+        member("updated_at", profile.updatedAt as Instant?)
+        endObject()
+    }
+
+    /// A spend cap.
+    ///
+    /// - Parameter state: How it stands; nil leaves that out.
+    package mutating func spendCap(_ cap: SpendCap, state: SpendCapState? = nil, of account: AccountName) {
+        beginObject()
+        members(cap, of: account)
+        member("end_user_id", account.endUserID.rawValue)
+        if let state { members(state) }
+        member("created_at", cap.createdAt as Instant?)
+        endObject()
+    }
+
+    mutating func members(_ cap: SpendCap, of account: AccountName) {
+        member("id", account.id(.spendCap, cap.number))
+        member("feature_key", cap.featureKey?.rawValue)
+        member("credits", cap.credits.rawValue)
+        member("window", cap.window.text)
+    }
+
+    mutating func members(_ state: SpendCapState) {
+        member("spent", state.spent)
+        member("remaining", state.remaining)
+        member("resets_at", state.window.end as Instant?)
+    }
+}

@@ -1,0 +1,73 @@
+package import Commands
+import Credits
+package import JSON
+package import Ledger
+
+/// The HTTP answer to a command: the one place that turns decisions into statuses and bodies.
+///
+/// The ledger worker makes it once, for the first answer, and stores its body; a successful use is not stored but made
+/// again from its entry (decisions/0007), so that both must come from here.
+package struct Answer: Hashable, Sendable {
+    package let status: UInt16
+    /// JSON; empty for 204.
+    package let body: [UInt8]
+
+    package init(_ status: UInt16, _ write: (inout JSONWriter) -> Void) {
+        var json = JSONWriter()
+        write(&json)
+        self.status = status
+        body = json.bytes
+    }
+
+    package init(_ problem: Problem, requestID: String) {
+        status = problem.code.status
+        body = problem.json(requestID: requestID)
+    }
+
+    /// The answer to an action on an account.
+    package init(_ outcome: Outcome, of account: AccountName, requestID: String) {
+        switch outcome {
+        case .used(let entry, _): self.init(201) { $0.usage(entry, of: account) }
+        case .granted(let block, let entry, let balances):
+            self.init(201) { $0.grant(block, entry, balances, of: account) }
+        case .refunded(let refund, let balances): self.init(201) { $0.refund(refund, balances, of: account) }
+        case .revoked(let block, let entry, let balances):
+            self.init(200) { $0.revocation(block, entry, balances, of: account) }
+        case .adjusted(let block, let entry, let balances):
+            self.init(201) { $0.adjustment(block, entry, balances, of: account) }
+        case .transferred(let transfer, let balances): self.init(201) { $0.transfer(transfer, balances, of: account) }
+        case .reserved(let reservation, let balances):
+            self.init(201) { $0.reservation(reservation, balances, of: account) }
+        case .reservationChanged(let reservation, let change, let balances):
+            self.init(200) { $0.reservation(reservation, change, balances, of: account) }
+        case .spendCapCreated(let cap): self.init(201) { $0.spendCap(cap, of: account) }
+        case .spendCapDeleted: self.init(204) { _ in }
+        case .endUser(let profile, let settings, let created):
+            self.init(created ? 201 : 200) { $0.endUser(profile, settings, id: account.endUserID) }
+        case .advanced: self.init(200) { $0.raw(Array("{}".utf8)) }
+        case .refused(let refusal): self.init(Problem(refusal, account: account.id), requestID: requestID)
+        }
+    }
+}
+
+extension CommandResult {
+    /// The result of a command that has its decision.
+    ///
+    /// - Parameter wantsBody: False when the id of a successful use is enough, as in a batch.
+    package init(_ decided: DecidedCommand, isReplay: Bool, wantsBody: Bool) {
+        let body: Body =
+            switch decided.content {
+            case .body(let bytes): .json(bytes)
+            case .use(let account, let entry) where wantsBody: .json(Answer(201) { $0.usage(entry, of: account) }.body)
+            case .use(let account, let entry): .id(account.id(.usage, entry.sequence))
+            }
+        self.init(status: decided.status, isReplay: isReplay, position: decided.position, body: body)
+    }
+
+    /// A request that was refused and is not remembered.
+    package init(_ problem: Problem, requestID: String) {
+        self.init(
+            status: problem.code.status, isReplay: false, position: .none,
+            body: .json(problem.json(requestID: requestID)))
+    }
+}

@@ -1,0 +1,41 @@
+package import Catalogue
+import Credits
+package import JSON
+import Metering
+
+extension JSONWriter {
+    package mutating func feature(_ feature: Feature) {
+        beginObject()
+        member("key", feature.key.rawValue)
+        member("name", feature.name)
+        member("type", feature.type.rawValue)
+        member("unit_name", feature.unitName)
+        member("quota", feature.quota)
+        member("archived", feature.isArchived)
+        member("created_at", feature.createdAt as Instant?)
+        member("updated_at", feature.updatedAt as Instant?)
+        endObject()
+    }
+
+    package mutating func rule(_ rule: MeteringRule) {
+        beginObject()
+        member("id", rule.id)
+        member("feature_key", rule.featureKey.rawValue)
+        member("version", Int64(rule.version))
+        for (name, value) in rule.price.json.members {
+            key(name)
+            self.value(value)
+        }
+        member("effective_from", rule.effectiveFrom as Instant?)
+        member("created_at", rule.createdAt as Instant?)
+        endObject()
+    }
+
+    package mutating func tenant(_ tenant: Tenant) {
+        beginObject()
+        member("id", PublicID(.tenant, tenant.id))
+        member("name", tenant.name)
+        member("created_at", tenant.createdAt as Instant?)
+        endObject()
+    }
+}

@@ -1,0 +1,194 @@
+import Catalogue
+package import Credits
+package import JSON
+package import Ledger
+import Metering
+
+extension JSONWriter {
+    /// The members of an explanation.
+    package mutating func members(_ explanation: LedgerExplanation) {
+        let standing = explanation.standing
+        member("end_user_id", explanation.account.endUserID.rawValue)
+        member("as_of", explanation.asOf as Instant?)
+        member("version", standing.version)
+        members(standing.balances)
+        member("overage", standing.overage)
+        array("blocks", explanation.blocks) { json, fold in json.fold(fold, of: explanation.account) }
+        array("holds", explanation.holds) { json, hold in json.fold(hold, of: explanation.account) }
+    }
+
+    private mutating func fold(_ fold: BlockFold, of account: AccountName) {
+        let granted = fold.granted
+        beginObject()
+        member("id", account.id(.block, granted.block.number))
+        member("source", granted.source.rawValue)
+        member("priority", Int64(granted.block.priority))
+        member("expires_at", granted.block.expiresAt)
+        member("price_paid", granted.payment?.price)
+        array("feature_keys", granted.block.featureKeys) { json, key in json.value(key.rawValue) }
+        member("original", granted.block.original.rawValue)
+        member("remaining", fold.remaining)
+        member("held", fold.held)
+        array("entries", fold.parts) { json, part in
+            json.beginObject()
+            json.member("type", part.type.rawValue)
+            json.member("amount", part.amount)
+            json.member("held", part.held)
+            json.member("count", part.count)
+            json.member("first_entry_id", account.id(.entry, part.first))
+            json.member("last_entry_id", account.id(.entry, part.last))
+            json.endObject()
+        }
+        endObject()
+    }
+
+    private mutating func fold(_ hold: HoldFold, of account: AccountName) {
+        beginObject()
+        member("reservation_id", account.id(.reservation, hold.reservation))
+        member("feature_key", hold.featureKey?.rawValue)
+        member("held", hold.held)
+        array("allocation", hold.allocations) { json, allocation in
+            json.beginObject()
+            json.member("block_id", account.id(.block, allocation.block))
+            json.member("amount", allocation.amount)
+            json.endObject()
+        }
+        member("first_entry_id", account.id(.entry, hold.first))
+        member("last_entry_id", account.id(.entry, hold.last))
+        endObject()
+    }
+
+    /// `arithmetic`: each sum with the addends that make it.
+    ///
+    /// - Parameter feature: Whose spendable balance is derived too.
+    package mutating func arithmetic(of explanation: LedgerExplanation, feature: FeatureKey?) {
+        let account = explanation.account
+        key("arithmetic")
+        beginArray()
+        let remaining = explanation.blocks.map { fold in
+            Addend(what: "remaining", id: ("block_id", account.id(.block, fold.granted.block.number)), fold.remaining)
+        }
+        let owed = explanation.standing.overage
+        let balance = Sum("balance", remaining + (owed > 0 ? [Addend(what: "overage", id: nil, -owed)] : []))
+        write(balance)
+        let held = explanation.holds.map { hold in
+            Addend(what: "held", id: ("reservation_id", account.id(.reservation, hold.reservation)), -hold.held)
+        }
+        write(Sum("effective_balance", [Addend(what: "balance", id: nil, balance.value)] + held))
+        if let feature {
+            let open = explanation.blocks.filter { $0.granted.block.isOpen(to: feature) && $0.available > 0 }
+            write(
+                Sum(
+                    "spendable_balance",
+                    open.map { fold in
+                        Addend(
+                            what: "available", id: ("block_id", account.id(.block, fold.granted.block.number)),
+                            fold.available)
+                    }))
+        }
+        endArray()
+    }
+
+    private mutating func write(_ sum: Sum) {
+        beginObject()
+        member("result", sum.result)
+        array("steps", sum.addends) { json, addend in
+            json.beginObject()
+            json.member("what", addend.what)
+            if let id = addend.id { json.member(id.name, id.id) }
+            json.member("amount", addend.amount)
+            json.endObject()
+        }
+        member("value", sum.value)
+        endObject()
+    }
+
+    /// `entitlement`: what decides on a use, up to the comparison that does.
+    package mutating func entitlement(_ explained: ExplainedEntitlement, of account: AccountName) {
+        let entitlement = explained.entitlement
+        key("entitlement")
+        beginObject()
+        member("feature_key", explained.feature.rawValue)
+        member("units", explained.units)
+        member("allowed", entitlement?.isAllowed)
+        member("reason", entitlement?.denial?.rawValue)
+        key("rule")
+        if let rule = explained.rule {
+            beginObject()
+            member("id", rule.id)
+            member("version", Int64(rule.version))
+            member("effective_from", rule.effectiveFrom as Instant?)
+            endObject()
+        } else {
+            null()
+        }
+        if let priced = entitlement?.priced {
+            members(priced)
+        } else {
+            member("cost", entitlement?.cost?.rawValue)
+            array("breakdown", [Int64]()) { $0.value($1) }
+        }
+        member("spendable_balance", entitlement?.spendable)
+        member("overage_policy", entitlement?.overage.policy.rawValue)
+        member("overage_limit", entitlement?.overage.limit?.rawValue)
+        member("limit", entitlement?.limit)
+        key("quota")
+        if let quota = entitlement?.quota { self.quota(quota) } else { null() }
+        array("spend_caps", entitlement?.caps ?? []) { json, state in
+            json.beginObject()
+            json.members(state.cap, of: account)
+            json.members(state)
+            json.endObject()
+        }
+        array("comparisons", explained.comparisons) { json, comparison in
+            json.beginObject()
+            json.member("reason", comparison.reason.rawValue)
+            json.member("holds", comparison.holds)
+            json.member("required", comparison.required)
+            json.member("available", comparison.available)
+            if let cap = comparison.cap { json.member("spend_cap_id", account.id(.spendCap, cap.number)) }
+            json.endObject()
+        }
+        member("note", explained.note)
+        endObject()
+    }
+}
+
+/// One number of a sum, and what it belongs to.
+private struct Addend {
+    let what: String
+    let id: (name: StaticString, id: PublicID)?
+    let amount: Int64
+
+    init(what: String, id: (name: StaticString, id: PublicID)?, _ amount: Int64) {
+        self.what = what
+        self.id = id
+        self.amount = amount
+    }
+}
+
+private struct Sum {
+    let result: String
+    let addends: [Addend]
+
+    init(_ result: String, _ addends: [Addend]) {
+        self.result = result
+        self.addends = addends
+    }
+
+    var value: Int64 { addends.reduce(0) { $0 + $1.amount } }
+}
+
+extension ExplainedEntitlement {
+    /// What the reader must know beside the numbers.
+    fileprivate var note: String? {
+        if entitlement == nil {
+            return "The rule does not price units: ask POST /v1/entitlements/check with quantities."
+        }
+        guard isPast else { return nil }
+        return """
+            Told from the entries up to that instant and today's settings of the end user. What quotas, spend caps and \
+            period tiers had counted by then is not kept, so it is left out.
+            """
+    }
+}

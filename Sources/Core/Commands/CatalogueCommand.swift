@@ -1,0 +1,33 @@
+package import Catalogue
+package import Credits
+package import Metering
+
+/// A command to the catalogue of an environment, or to the installation.
+package struct CatalogueCommand: Hashable, Sendable {
+    package let identity: CommandIdentity
+    package let action: CatalogueAction
+
+    package init(identity: CommandIdentity, action: CatalogueAction) {
+        self.identity = identity
+        self.action = action
+    }
+}
+
+/// A change of a catalogue. Shapes were checked at the API; the ledger worker checks what depends on the catalogue's state.
+package enum CatalogueAction: Hashable, Sendable {
+    /// Creates a tenant with its live and test environment and one key for each.
+    case createTenant(name: String, liveKey: NewKey, testKey: NewKey)
+    /// - `grantor`: The rights of the key that asks; the new key cannot have more.
+    case createKey(name: String, NewKey, KeyRights, grantor: KeyRights)
+    case revokeKey(id: Bits128)
+    /// Creates a key with the name and the rights of another, which ends after the overlap.
+    case rollKey(id: Bits128, NewKey, overlapSeconds: Int64, grantor: KeyRights)
+    case createFeature(NewFeature)
+    case updateFeature(key: FeatureKey, FeatureChange)
+    case createRule(featureKey: FeatureKey, price: Price, effectiveFrom: Instant?)
+    case createPackage(key: PackageKey, PackageTerms)
+    case updatePackage(key: PackageKey, PackageChange)
+    case updateConfig(ConfigChange)
+    case createTestClock(now: Instant)
+    case advanceTestClock(id: Bits128, to: Instant)
+}

@@ -1,0 +1,43 @@
+package import Credits
+
+/// The result of one command: the HTTP answer, and the position at which its effect can be seen.
+package struct CommandResult: Hashable, Sendable {
+    package enum Body: Hashable, Sendable {
+        /// A JSON document; empty for an answer without a body.
+        case json([UInt8])
+        /// Only the id of a successful use, whose body was not asked for.
+        case id(PublicID)
+    }
+
+    /// The HTTP status.
+    package let status: UInt16
+    /// True when the command had been decided before and this is the first answer again.
+    package var isReplay: Bool
+    package let position: Position
+    package let body: Body
+
+    package init(status: UInt16, isReplay: Bool, position: Position, body: Body) {
+        self.status = status
+        self.isReplay = isReplay
+        self.position = position
+        self.body = body
+    }
+
+    package var isSuccess: Bool { (200..<300).contains(status) }
+
+    /// The JSON of the body; empty when there is none, or only an id.
+    package var json: [UInt8] {
+        if case .json(let bytes) = body { bytes } else { [] }
+    }
+}
+
+/// The results of one request, in the order of its commands.
+package struct CommandReply: Hashable, Sendable {
+    package let token: UInt64
+    package let results: [CommandResult]
+
+    package init(token: UInt64, results: [CommandResult]) {
+        self.token = token
+        self.results = results
+    }
+}

@@ -1,0 +1,159 @@
+package import Credits
+
+/// One end user's account as decisions and answers read it: sums, open blocks, active reservations, settings and counters.
+///
+/// An account is the unit of consistency: its commands are applied one after another. A value of this type is complete and
+/// right as of `advancedTo`; `advanced(to:)` brings it forward. The ledger worker and every replica hold this same type and
+/// decide by the same code. The numbers that only a writer needs, such as the latest hash, are in `AccountBook`.
+package struct Account: Hashable, Sendable {
+    package let id: AccountID
+    package let environmentID: EnvironmentID
+    package let endUserID: EndUserID
+
+    /// The number of ledger entries; also the sequence of the latest.
+    package internal(set) var version: Int64
+    /// Rises with every committed change of the account, entries or not; a position token names it.
+    package internal(set) var revision: Int64
+    /// Σ remaining of the open blocks − overage.
+    package internal(set) var balance: Millicredits
+    /// Σ held by active reservations.
+    package internal(set) var reserved: Millicredits
+    /// Debt: charges beyond the credits there were.
+    package internal(set) var overage: Millicredits
+    /// Everything ever granted; never decreases.
+    package internal(set) var lifetimeGranted: Millicredits
+    /// The clock of the account: the latest instant it was advanced to. It never goes backwards.
+    package internal(set) var advancedTo: Instant
+    /// The blocks with something remaining, in burn order.
+    package internal(set) var blocks: [Block]
+    /// The active ones, by number.
+    package internal(set) var reservations: [Reservation]
+    package internal(set) var settings: AccountSettings
+    package internal(set) var counters: UsageCounters
+
+    /// An account without history, as every end user has it before the first mutation.
+    package init(id: AccountID, environmentID: EnvironmentID, endUserID: EndUserID) {
+        self.init(id: id, environmentID: environmentID, endUserID: endUserID, version: 0, revision: 0, sums: .zero)
+    }
+
+    /// An account as it was stored.
+    ///
+    /// - Parameters:
+    ///   - blocks: Those with something remaining.
+    ///   - reservations: The active ones, by number.
+    package init(
+        id: AccountID, environmentID: EnvironmentID, endUserID: EndUserID, version: Int64, revision: Int64,
+        sums: AccountSums, advancedTo: Instant = Instant(microseconds: .min), blocksInBurnOrder blocks: [Block] = [],
+        reservations: [Reservation] = [], settings: AccountSettings = .none, counters: UsageCounters = .none
+    ) {
+        self.id = id
+        self.environmentID = environmentID
+        self.endUserID = endUserID
+        self.version = version
+        self.revision = revision
+        balance = sums.balance
+        reserved = sums.reserved
+        overage = sums.overage
+        lifetimeGranted = sums.lifetimeGranted
+        self.advancedTo = advancedTo
+        self.blocks = blocks
+        self.reservations = reservations
+        self.settings = settings
+        self.counters = counters
+    }
+
+    package var name: AccountName { AccountName(id: id, endUserID: endUserID) }
+
+    /// The four sums that every answer shows.
+    package var balances: Balances {
+        let frozen: Int64 = 0
+        let effective = balance.rawValue - reserved.rawValue - frozen
+        return Balances(
+            balance: balance.rawValue, reserved: reserved.rawValue, frozen: frozen, effective: effective)
+    }
+
+    /// The credits that a new charge of the feature could use: Σ (remaining − held) over the blocks open to it.
+    package func spendable(for feature: FeatureKey) -> Int64 {
+        blocks.reduce(0) { $0 + ($1.isOpen(to: feature) ? $1.available : 0) }
+    }
+
+    /// The debits by which the blocks pay a cost, in burn order, and the rest of the cost that no block pays.
+    func burn(_ cost: Int64, from isEligible: (Block) -> Bool) -> (allocations: [Allocation], rest: Int64) {
+        var owed = cost
+        var allocations: [Allocation] = []
+        for block in blocks where owed > 0 && block.available > 0 && isEligible(block) {
+            let share = min(owed, block.available)
+            allocations.append(Allocation(block: block.number, amount: -share))
+            owed -= share
+        }
+        return (allocations, owed)
+    }
+}
+
+/// The stored sums of an account.
+package struct AccountSums: Hashable, Sendable {
+    package var balance: Millicredits
+    package var reserved: Millicredits
+    package var overage: Millicredits
+    package var lifetimeGranted: Millicredits
+
+    package init(balance: Millicredits, reserved: Millicredits, overage: Millicredits, lifetimeGranted: Millicredits) {
+        self.balance = balance
+        self.reserved = reserved
+        self.overage = overage
+        self.lifetimeGranted = lifetimeGranted
+    }
+
+    package static let zero = AccountSums(balance: .zero, reserved: .zero, overage: .zero, lifetimeGranted: .zero)
+}
+
+/// The sums of an account as answers show them, in millicredits.
+package struct Balances: Hashable, Sendable {
+    package let balance: Int64
+    package let reserved: Int64
+    package let frozen: Int64
+    /// `balance − reserved − frozen`.
+    package let effective: Int64
+
+    package init(balance: Int64, reserved: Int64, frozen: Int64, effective: Int64) {
+        self.balance = balance
+        self.reserved = reserved
+        self.frozen = frozen
+        self.effective = effective
+    }
+}
+
+/// The number of an account and the tenant's name for its end user: the two that answers need.
+package struct AccountName: Hashable, Sendable {
+    package let id: AccountID
+    package let endUserID: EndUserID
+
+    package init(id: AccountID, endUserID: EndUserID) {
+        self.id = id
+        self.endUserID = endUserID
+    }
+
+    /// The id of something that the account numbers itself.
+    package func id(_ kind: PublicIDKind, _ number: some BinaryInteger) -> PublicID {
+        PublicID(kind, account: id, number: Int64(number))
+    }
+}
+
+/// The numbers of an account that only the ledger worker needs, to go on with numbering and hashing.
+package struct AccountBook: Hashable, Sendable {
+    /// The number of the latest block.
+    package internal(set) var blockCount: Int32
+    /// The number of the latest reservation.
+    package internal(set) var reservationCount: Int32
+    /// The hash of the latest entry; 32 zero bytes before the first.
+    package internal(set) var lastHash: EntryHash
+
+    package init(blockCount: Int32, reservationCount: Int32, lastHash: EntryHash) {
+        self.blockCount = blockCount
+        self.reservationCount = reservationCount
+        self.lastHash = lastHash
+    }
+
+    /// The book of an account without history.
+    package static let new = AccountBook(blockCount: 0, reservationCount: 0, lastHash: .zero)
+}

@@ -1,0 +1,72 @@
+import Credits
+
+/// Receives what happens to an account, in order: a writer records it, a reader drops it. The account has changed already
+/// when a method is called.
+protocol EffectRecorder {
+    /// - Parameters:
+    ///   - changed: The blocks that the posting changed, in their state after it.
+    ///   - account: The account after it.
+    mutating func posted(_ posting: Posting, changed: [Block], account: Account, now: Instant)
+    mutating func opened(_ granted: GrantedBlock)
+    /// A block changed without an entry.
+    mutating func changed(_ block: Block)
+    /// A reservation was made, changed or ended.
+    mutating func changed(_ reservation: Reservation)
+}
+
+/// The recorder of a reader.
+struct NoRecorder: EffectRecorder {
+    mutating func posted(_ posting: Posting, changed: [Block], account: Account, now: Instant) {}
+    mutating func opened(_ granted: GrantedBlock) {}
+    mutating func changed(_ block: Block) {}
+    mutating func changed(_ reservation: Reservation) {}
+}
+
+/// The recorder of a batch: the entries, and the rows that must be written.
+struct BatchRecorder: EffectRecorder, Hashable {
+    var book: AccountBook
+    /// In order of sequence.
+    var entries: [Entry] = []
+    var grantedBlocks: [GrantedBlock] = []
+    /// The blocks that changed in the batch, by number, with their state now.
+    var changedBlocks: [Int32: Block] = [:]
+    /// The reservations that were made or changed in the batch, by number, with their state now.
+    var changedReservations: [Int32: Reservation] = [:]
+    /// How often something was recorded.
+    var effectCount = 0
+
+    init(book: AccountBook) {
+        self.book = book
+    }
+
+    mutating func posted(_ posting: Posting, changed: [Block], account: Account, now: Instant) {
+        effectCount += 1
+        for block in changed { changedBlocks[block.number] = block }
+        let unhashed = Entry(
+            sequence: account.version, type: posting.type, amount: posting.amount,
+            reservedDelta: posting.reservedDelta, overageDelta: posting.overageDelta,
+            balanceAfter: account.balance.rawValue, reservedAfter: account.reserved.rawValue,
+            overageAfter: account.overage.rawValue, allocations: posting.allocations, holds: posting.holds,
+            cause: posting.cause, effectiveAt: posting.effectiveAt, recordedAt: now, hash: .zero)
+        book.lastHash = unhashed.expectedHash(
+            after: book.lastHash, account: account.id, endUserID: account.endUserID)
+        entries.append(unhashed.with(hash: book.lastHash))
+    }
+
+    mutating func opened(_ granted: GrantedBlock) {
+        effectCount += 1
+        book.blockCount = granted.block.number
+        grantedBlocks.append(granted)
+    }
+
+    mutating func changed(_ block: Block) {
+        effectCount += 1
+        changedBlocks[block.number] = block
+    }
+
+    mutating func changed(_ reservation: Reservation) {
+        effectCount += 1
+        book.reservationCount = max(book.reservationCount, reservation.number)
+        changedReservations[reservation.number] = reservation
+    }
+}

@@ -1,0 +1,23 @@
+import Catalogue
+package import Credits
+
+/// What is recorded about an end user beside the credits.
+package struct EndUserProfile: Hashable, Sendable {
+    package internal(set) var name: String?
+    package internal(set) var metadata: Metadata?
+    package let createdAt: Instant
+    package internal(set) var updatedAt: Instant
+
+    package init(name: String?, metadata: Metadata?, createdAt: Instant, updatedAt: Instant) {
+        self.name = name
+        self.metadata = metadata
+        self.createdAt = createdAt
+        self.updatedAt = updatedAt
+    }
+
+    mutating func apply(_ change: EndUserChange, now: Instant) {
+        name = change.name.applied(to: name)
+        metadata = change.metadata.applied(to: metadata)
+        updatedAt = now
+    }
+}

@@ -1,0 +1,283 @@
+package import Credits
+import Metering
+
+/// Credits to give back for a use or a commit.
+package struct Refund: Hashable, Sendable {
+    package enum Extent: Hashable, Sendable {
+        /// All that is left of the charge.
+        case rest
+        /// Above zero.
+        case units(Int64)
+        /// Above zero.
+        case credits(Millicredits)
+    }
+
+    /// The account that the charge's id names; another end user's charge is not found.
+    package var account: AccountID
+    /// The sequence of the charge's entry.
+    package var charge: Int64
+    package var extent: Extent
+    /// When a compensation block expires; nil means 30 days from now.
+    package var compensationExpiry: Grant.Expiry?
+    package var reason: String?
+    package var metadata: Metadata?
+
+    package static let compensationSeconds: Int64 = 30 * 86_400
+
+    package init(
+        account: AccountID, charge: Int64, extent: Extent = .rest, compensationExpiry: Grant.Expiry? = nil,
+        reason: String? = nil, metadata: Metadata? = nil
+    ) {
+        self.account = account
+        self.charge = charge
+        self.extent = extent
+        self.compensationExpiry = compensationExpiry
+        self.reason = reason
+        self.metadata = metadata
+    }
+}
+
+extension AccountDraft {
+    /// Reverses a charge: its outstanding overage first, then what blocks paid, the last taken first, then what of its
+    /// overage was settled since.
+    mutating func apply(_ refund: Refund, _ context: ActionContext) throws(Refusal) -> Outcome {
+        let now = context.now
+        let compensationExpiry = refund.compensationExpiry ?? .at(now.adding(seconds: Refund.compensationSeconds))
+        let expiresAt = compensationExpiry.instant(from: now)
+        if let expiresAt, expiresAt <= now { throw .expiresInThePast(expiresAt, now: now) }
+        let known = known()
+        guard refund.account == account.id, let named = known.first(where: { $0.sequence == refund.charge }),
+            named.type == .use || named.type == .commit
+        else { throw .unknownCharge(refund.charge) }
+        var charges = ChargeState.all(of: named, among: known)
+        let refundable = charges.reduce(0) { $0 + $1.refundable }
+        let amount = try refund.extent.amount(of: charges, refundable: refundable)
+        guard let credits = try? Millicredits(amount), (try? account.balance + credits) != nil else {
+            throw .amountOutOfRange(field: refund.extent.field)
+        }
+
+        var rest = amount
+        for index in charges.indices.reversed() { charges[index].refundOverage(&rest) }
+        for index in charges.indices.reversed() { charges[index].refundBlocks(&rest) }
+        for index in charges.indices.reversed() { charges[index].refundSettled(&rest) }
+        let compensation = compensate(charges, expiresAt: expiresAt, reason: refund.reason, now: now)
+
+        var entries: [Entry] = []
+        for charge in charges.reversed() where charge.refunded > 0 || charge.standsForAll(of: charges) {
+            var cause = EntryCause(
+                featureKey: charge.entry.cause.featureKey,
+                units: entries.isEmpty ? refund.extent.units : nil, ruleID: charge.entry.cause.ruleID,
+                reservation: charge.entry.cause.reservation, refunds: charge.entry.sequence,
+                idempotencyKey: context.idempotencyKey, reason: refund.reason, metadata: refund.metadata)
+            var allocations: [Allocation] = []
+            for portion in charge.portions {
+                switch destination(of: portion, at: now) {
+                case .block(let number): allocations.add(portion.amount, to: number)
+                case .compensation(let features):
+                    guard let block = compensation[Set(features)] else { continue }
+                    allocations.add(portion.amount, to: block.block.number)
+                case .nowhere: cause.details.forfeited += portion.amount
+                }
+            }
+            entries.append(
+                post(
+                    Posting(
+                        .refund, amount: allocations.total + charge.overageRefunded,
+                        overageDelta: -charge.overageRefunded, allocations: allocations, cause: cause,
+                        effectiveAt: now), now: now))
+        }
+        let blocks = compensation.values.sorted { $0.block.number < $1.block.number }
+        settle(from: blocks.map(\.block.number), now: now)
+        return .refunded(
+            RefundResult(
+                entries: entries, refunded: amount,
+                overageReduced: charges.reduce(0) { $0 + $1.overageRefunded },
+                forfeited: entries.reduce(0) { $0 + $1.cause.details.forfeited }, compensation: blocks),
+            account.balances)
+    }
+
+    /// Every entry that was loaded or made in the batch, once, in order.
+    private func known() -> [Entry] {
+        let first = entries.first?.sequence ?? .max
+        return history.entries.filter { $0.sequence < first }.sorted { $0.sequence < $1.sequence } + entries
+    }
+
+    /// Where a part of a refund goes.
+    private enum Destination {
+        case block(Int32)
+        /// A new block with the restriction of the one that it came from.
+        case compensation([FeatureKey])
+        case nowhere
+    }
+
+    private func destination(of portion: ChargeState.Portion, at now: Instant) -> Destination {
+        guard let number = portion.block else { return .compensation([]) }
+        guard let block = block(number) else { preconditionFailure("the blocks of a charge are loaded with it") }
+        if block.revokedAt != nil { return .nowhere }
+        return block.hasExpired(at: now) ? .compensation(block.featureKeys) : .block(number)
+    }
+
+    /// Makes the compensation blocks of a refund: one for each restriction, the unrestricted first.
+    private mutating func compensate(
+        _ charges: [ChargeState], expiresAt: Instant?, reason: String?, now: Instant
+    ) -> [Set<FeatureKey>: GrantedBlock] {
+        var order: [[FeatureKey]] = []
+        var sums: [Set<FeatureKey>: Int64] = [:]
+        for portion in charges.reversed().flatMap(\.portions) {
+            guard case .compensation(let features) = destination(of: portion, at: now) else { continue }
+            if sums[Set(features)] == nil { order.append(features) }
+            sums[Set(features), default: 0] += portion.amount
+        }
+        var blocks: [Set<FeatureKey>: GrantedBlock] = [:]
+        for features in order.filter(\.isEmpty) + order.filter({ !$0.isEmpty }) {
+            blocks[Set(features)] = newBlock(
+                Millicredits.zero.changed(by: sums[Set(features)] ?? 0), source: .compensation,
+                priority: BlockSource.compensation.defaultPriority, expiresAt: expiresAt, featureKeys: features,
+                reason: reason, metadata: nil, now: now)
+        }
+        return blocks
+    }
+}
+
+extension Refund.Extent {
+    fileprivate var field: String {
+        if case .units = self { "units" } else { "credits" }
+    }
+
+    fileprivate var units: Int64? {
+        if case .units(let units) = self { units } else { nil }
+    }
+
+    /// The millicredits to give back of charges; refused beyond what is left.
+    fileprivate func amount(of charges: [ChargeState], refundable: Int64) throws(Refusal) -> Int64 {
+        guard refundable > 0 else { throw .alreadyRefunded(refundable: 0) }
+        switch self {
+        case .rest: return refundable
+        case .credits(let credits):
+            guard credits.rawValue <= refundable else { throw .alreadyRefunded(refundable: refundable) }
+            return credits.rawValue
+        case .units(let units):
+            let all = charges.last?.units ?? 0
+            let before = charges.reduce(0) { $0 + $1.unitsRefunded }
+            guard units <= all - before else { throw .alreadyRefunded(refundable: refundable) }
+            // The last units take what is left, so that parts which add up to all units add up to all credits.
+            if before + units == all { return refundable }
+            let taken = charges.reduce(Int128(0)) { $0 + Int128($1.taken) }
+            let share = taken * Int128(before + units) / Int128(all) - taken * Int128(before) / Int128(all)
+            guard share <= Int128(refundable) else { throw .alreadyRefunded(refundable: refundable) }
+            return Int64(share)
+        }
+    }
+}
+
+/// A charge as far as it has been reversed, and what a refund takes back of it.
+private struct ChargeState {
+    /// Credits of one source to give back; no block for overage that was settled since.
+    struct Portion {
+        let block: Int32?
+        let amount: Int64
+    }
+
+    let entry: Entry
+    let unitsRefunded: Int64
+    private var outstanding: Int64
+    private var blockPortions: [Portion]
+    private var settled: Int64
+    private(set) var overageRefunded: Int64 = 0
+    private(set) var portions: [Portion] = []
+
+    var taken: Int64 { -entry.amount }
+    /// All units of the charge; of a reservation's commit the total up to it.
+    var units: Int64 {
+        entry.cause.units ?? Measure.quantities(entry.cause.details.quantities).total
+    }
+    /// What may still be reversed.
+    let refundable: Int64
+    /// What the refund under way reverses.
+    var refunded: Int64 { overageRefunded + portions.reduce(0) { $0 + $1.amount } }
+
+    func standsForAll(of charges: [ChargeState]) -> Bool {
+        charges.allSatisfy { $0.refunded == 0 } && charges.last?.entry.sequence == entry.sequence
+    }
+
+    /// The charges that a refund of one means: the use alone, or every commit of its reservation.
+    static func all(of named: Entry, among known: [Entry]) -> [ChargeState] {
+        guard named.type == .commit, let reservation = named.cause.reservation else {
+            return [ChargeState(named, among: known)]
+        }
+        return known.filter { $0.type == .commit && $0.cause.reservation == reservation }
+            .map { ChargeState($0, among: known) }
+    }
+
+    private init(_ charge: Entry, among known: [Entry]) {
+        entry = charge
+        // Debts are paid oldest first: what was owed before the charge is paid before it. A refund pays its own charge's.
+        var before = charge.overageAfter - charge.overageDelta
+        var outstanding = charge.overageDelta
+        var overageBack: Int64 = 0
+        var back: Int64 = 0
+        var unitsRefunded: Int64 = 0
+        for later in known where later.sequence > charge.sequence {
+            let paid = -later.overageDelta
+            if let refunds = later.cause.refunds {
+                if refunds == charge.sequence {
+                    back += later.amount + later.cause.details.forfeited
+                    unitsRefunded += later.cause.units ?? 0
+                    outstanding -= paid
+                    overageBack += paid
+                } else if refunds < charge.sequence {
+                    before -= paid
+                }
+            } else if paid > 0 {
+                let older = min(before, paid)
+                before -= older
+                outstanding -= min(outstanding, paid - older)
+            }
+        }
+        self.unitsRefunded = unitsRefunded
+        self.outstanding = outstanding
+        refundable = -charge.amount - back
+        // What went back beyond overage came from blocks first, the last taken first.
+        var skipped = back - overageBack
+        blockPortions = []
+        for allocation in charge.allocations.reversed() {
+            let gone = min(skipped, -allocation.amount)
+            skipped -= gone
+            if -allocation.amount > gone {
+                blockPortions.append(Portion(block: allocation.block, amount: -allocation.amount - gone))
+            }
+        }
+        settled = charge.overageDelta - overageBack - outstanding - skipped
+    }
+
+    mutating func refundOverage(_ rest: inout Int64) {
+        overageRefunded = min(rest, outstanding)
+        rest -= overageRefunded
+    }
+
+    mutating func refundBlocks(_ rest: inout Int64) {
+        for portion in blockPortions where rest > 0 {
+            let share = min(rest, portion.amount)
+            portions.append(Portion(block: portion.block, amount: share))
+            rest -= share
+        }
+    }
+
+    mutating func refundSettled(_ rest: inout Int64) {
+        let share = min(rest, settled)
+        guard share > 0 else { return }
+        portions.append(Portion(block: nil, amount: share))
+        rest -= share
+    }
+}
+
+extension [Allocation] {
+    /// Adds to a block's share; a block is named once.
+    fileprivate mutating func add(_ amount: Int64, to block: Int32) {
+        if let index = firstIndex(where: { $0.block == block }) {
+            self[index] = Allocation(block: block, amount: self[index].amount + amount)
+        } else {
+            append(Allocation(block: block, amount: amount))
+        }
+    }
+}

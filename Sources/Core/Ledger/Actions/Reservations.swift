@@ -1,0 +1,391 @@
+import Catalogue
+package import Credits
+import Metering
+
+/// Credits to put aside for a job.
+package struct ReservationRequest: Hashable, Sendable {
+    package var featureKey: FeatureKey
+    package var estimate: Demand
+    /// Within `Reservation.ttlSeconds`.
+    package var ttlSeconds: Int64
+    package var metadata: Metadata?
+
+    package init(
+        featureKey: FeatureKey, estimate: Demand, ttlSeconds: Int64 = Reservation.defaultTTLSeconds,
+        metadata: Metadata? = nil
+    ) {
+        self.featureKey = featureKey
+        self.estimate = estimate
+        self.ttlSeconds = ttlSeconds
+        self.metadata = metadata
+    }
+}
+
+/// What to do with a reservation.
+package enum ReservationAction: Hashable, Sendable {
+    /// Ends the job with what it really took; a nil shortfall takes the overage policy's default.
+    case commit(Demand, shortfall: Shortfall?)
+    case release
+    /// Within `Reservation.ttlSeconds`.
+    case extend(ttlSeconds: Int64)
+    /// How far the job is; a report that is not ahead of the last changes nothing.
+    case progress(Demand)
+}
+
+/// What a commit does when hold and spendable credits fall short of the cost.
+package enum Shortfall: String, Sendable, CaseIterable {
+    /// Refuses; the reservation stays active.
+    case reject
+    /// Charges what there is.
+    case cap
+    /// The rest becomes overage, within its limit.
+    case overage
+}
+
+extension AccountDraft {
+    mutating func apply(_ request: ReservationRequest, _ context: ActionContext) throws(Refusal) -> Outcome {
+        let now = context.now
+        guard account.reservations.count < Reservation.maximumActive else { throw .tooMany(.reservations) }
+        let entitlement = try admit(
+            EntitlementRequest(feature: request.featureKey, demand: request.estimate), context)
+        let cost = entitlement.cost ?? .zero
+        let (allocations, uncovered) = account.burn(cost.rawValue) { $0.isOpen(to: request.featureKey) }
+        let reservation = Reservation(
+            number: recorder.book.reservationCount + 1, featureKey: request.featureKey, estimate: request.estimate,
+            ruleID: entitlement.ruleID, estimatedCost: cost, status: .active, holds: allocations.negated,
+            uncovered: Millicredits.zero.changed(by: uncovered), watermark: nil, charged: .zero,
+            expiresAt: now.adding(seconds: request.ttlSeconds), createdAt: now, finishedAt: nil,
+            windows: ReservationWindows(
+                quota: entitlement.quota?.window.start,
+                caps: Dictionary(uniqueKeysWithValues: entitlement.caps.map { ($0.cap.number, $0.window.start) })),
+            metadata: request.metadata)
+        var cause = EntryCause(
+            feature: request.featureKey, demand: request.estimate, ruleID: reservation.ruleID,
+            reservation: reservation.number)
+        cause.idempotencyKey = context.idempotencyKey
+        cause.metadata = request.metadata
+        post(
+            Posting(
+                .reserve, reservedDelta: reservation.held, holds: reservation.holds, cause: cause, effectiveAt: now),
+            now: now)
+        count(request.estimate.units, credits: cost.rawValue, entitlement, feature: request.featureKey)
+        account.set(reservation, into: &recorder)
+        return .reserved(reservation, account.balances)
+    }
+
+    mutating func apply(
+        _ action: ReservationAction, to number: Int32, _ context: ActionContext
+    ) throws(Refusal) -> Outcome {
+        guard let reservation = account.reservations.first(where: { $0.number == number }) else {
+            throw 0 < number && number <= recorder.book.reservationCount
+                ? .reservationNotActive(number) : .unknownReservation(number)
+        }
+        let result: (Reservation, ReservationChange)
+        switch action {
+        case .commit(let actual, let shortfall):
+            result = try commit(reservation, actual, shortfall: shortfall, context)
+        case .progress(let progress):
+            result = try advance(reservation, to: progress, context)
+        case .release:
+            result = release(reservation, context)
+        case .extend(let ttlSeconds):
+            result = extend(reservation, ttlSeconds: ttlSeconds, now: context.now)
+        }
+        return .reservationChanged(result.0, result.1, account.balances)
+    }
+}
+
+// MARK: - Charging
+
+/// What a charge of a reservation takes, from where.
+private struct Charge {
+    /// Everything: hold, other blocks, overage; mc.
+    var amount: Int64
+    /// What the hold pays, by block.
+    var fromHold: [Allocation]
+    /// What hold and other blocks pay, by block.
+    var allocations: [Allocation]
+    var overage: Int64
+}
+
+extension AccountDraft {
+    private mutating func commit(
+        _ before: Reservation, _ actual: Demand, shortfall: Shortfall?, _ context: ActionContext
+    ) throws(Refusal) -> (Reservation, ReservationChange) {
+        var reservation = before
+        let total = before.total(actual)
+        let growth = try growth(of: before, to: total, context)
+        let charge = try charge(growth.due, of: before, shortfall: shortfall, field: actual.field, context)
+        let held = before.held
+        reservation.watermark = before.watermark == nil ? nil : total
+        reservation.charged = before.charged.changed(by: charge.amount)
+        reservation.status = .committed
+        reservation.finishedAt = context.now
+        reservation.holds = []
+        let entry = post(
+            Posting(
+                .commit, amount: -charge.amount, reservedDelta: -held, overageDelta: charge.overage,
+                allocations: charge.allocations, holds: before.holds.negated,
+                cause: cause(of: before, total, context), effectiveAt: context.now), now: context.now)
+        let units = total.isMeasured ? total.units : before.countedUnits
+        account.recount(
+            before, units: units, credits: reservation.charged.rawValue, growth.periodUnits, now: context.now)
+        account.set(reservation, into: &recorder)
+        account.sweep(at: context.now, now: context.now, into: &recorder)
+        return (
+            reservation,
+            ReservationChange(
+                charged: charge.amount, returned: held + charge.fromHold.total, overage: charge.overage, entry: entry)
+        )
+    }
+
+    /// Charges a reservation up to a watermark that only rises, and lets its hold grow by a step when it is used up.
+    private mutating func advance(
+        _ before: Reservation, to progress: Demand, _ context: ActionContext
+    ) throws(Refusal) -> (Reservation, ReservationChange) {
+        var reservation = before
+        let watermark = before.total(progress)
+        guard watermark != before.watermark else { return (before, .none) }
+        if let last = before.watermark, last.isMeasured != progress.isMeasured {
+            throw .wrongMeasure(last.expectation)
+        }
+        let growth = try growth(of: before, to: watermark, context)
+        let charge = try charge(growth.due, of: before, shortfall: nil, field: progress.field, context)
+        reservation.watermark = watermark
+        reservation.charged = before.charged.changed(by: charge.amount)
+        reservation.holds = before.holds.taking(charge.fromHold)
+        var entry: Entry?
+        if charge.amount > 0 {
+            entry = post(
+                Posting(
+                    .commit, amount: -charge.amount, reservedDelta: charge.fromHold.total,
+                    overageDelta: charge.overage, allocations: charge.allocations, holds: charge.fromHold,
+                    cause: cause(of: before, watermark, context), effectiveAt: context.now), now: context.now)
+            if reservation.holds.isEmpty { growHold(of: &reservation, context) }
+        }
+        account.recount(
+            before, units: reservation.countedUnits, credits: reservation.countedCredits, growth.periodUnits,
+            now: context.now)
+        account.set(reservation, into: &recorder)
+        return (
+            reservation,
+            ReservationChange(charged: charge.amount, returned: 0, overage: charge.overage, entry: entry)
+        )
+    }
+
+    /// Holds another step, as far as the spendable credits reach.
+    private mutating func growHold(of reservation: inout Reservation, _ context: ActionContext) {
+        let (allocations, _) = account.burn(reservation.estimatedCost.rawValue) {
+            $0.isOpen(to: reservation.featureKey)
+        }
+        guard !allocations.isEmpty else { return }
+        reservation.holds = allocations.negated
+        let cause = EntryCause(
+            featureKey: reservation.featureKey, ruleID: reservation.ruleID, reservation: reservation.number,
+            idempotencyKey: context.idempotencyKey)
+        post(
+            Posting(
+                .reserve, reservedDelta: reservation.held, holds: reservation.holds, cause: cause,
+                effectiveAt: context.now), now: context.now)
+    }
+
+    /// What is still to be charged when a reservation has got to `total`, by the rule that it has locked.
+    private func growth(
+        of reservation: Reservation, to total: Demand, _ context: ActionContext
+    ) throws(Refusal) -> (due: Int64, periodUnits: [String: Int64]) {
+        guard case .measured(let measure, let attributes) = total else {
+            guard case .credits(let credits) = total else { return (0, [:]) }
+            return (max(0, credits.rawValue - reservation.charged.rawValue), [:])
+        }
+        guard let ruleID = reservation.ruleID else {
+            guard case .units = measure else { throw .wrongMeasure(.unitsExpected) }
+            return (0, [:])
+        }
+        guard let rule = context.catalogue.rule(id: ruleID, of: reservation.featureKey) else {
+            throw .featureNotPriced(reservation.featureKey)
+        }
+        let used = account.counters.periodUsage(of: reservation.featureKey, now: context.now)
+        do throws(PricingFailure) {
+            // By volume more units may cost less; what was charged on the way stays charged, and counts.
+            guard rule.price.isPeriodScoped(for: attributes), case .measured(let earlier, _) = reservation.watermark
+            else {
+                let priced = try rule.price.priced(measure, attributes: attributes, used: used)
+                return (max(0, priced.cost.rawValue - reservation.charged.rawValue), priced.periodUnits)
+            }
+            let growth = try rule.price.growth(from: earlier, to: measure, attributes: attributes, used: used)
+            return (max(0, growth.cost.rawValue), growth.periodUnits)
+        } catch {
+            switch error {
+            case .outOfRange: throw .amountOutOfRange(field: total.field)
+            case .noMatchingRow: throw .featureNotPriced(reservation.featureKey)
+            case .wrongMeasure(let wrong): throw .wrongMeasure(wrong)
+            }
+        }
+    }
+
+    /// Takes what is due from the hold, then from what is spendable, then as the shortfall mode says.
+    private func charge(
+        _ due: Int64, of reservation: Reservation, shortfall: Shortfall?, field: String, _ context: ActionContext
+    ) throws(Refusal) -> Charge {
+        // What fills over a period is priced growth by growth, and all of it together is an amount as well.
+        guard reservation.charged.rawValue + due <= Millicredits.limit else { throw .amountOutOfRange(field: field) }
+        let fromHold = reservation.holds.burned(due)
+        let excess = due + fromHold.total
+        let (others, missing) = account.burn(excess) { $0.isOpen(to: reservation.featureKey) }
+        var charge = Charge(
+            amount: due, fromHold: fromHold, allocations: fromHold.adding(others), overage: 0)
+        guard missing > 0 else { return charge }
+        let terms = OverageTerms(account: account.settings, config: context.catalogue.config)
+        switch shortfall ?? (terms.isAllowed ? .overage : .reject) {
+        case .reject: break
+        case .cap:
+            charge.amount -= missing
+            return charge
+        case .overage:
+            guard missing <= terms.room(beyond: account.overage.rawValue) ?? .max else { break }
+            guard account.balance.rawValue - due >= -Millicredits.limit,
+                account.overage.rawValue + missing <= Millicredits.limit
+            else { throw .amountOutOfRange(field: field) }
+            charge.overage = missing
+            return charge
+        }
+        throw .insufficientCredits(
+            effectiveBalance: account.balances.effective, spendable: account.spendable(for: reservation.featureKey),
+            required: excess)
+    }
+
+    private func cause(of reservation: Reservation, _ total: Demand, _ context: ActionContext) -> EntryCause {
+        var cause = EntryCause(
+            feature: reservation.featureKey, demand: total, ruleID: reservation.ruleID,
+            reservation: reservation.number)
+        cause.idempotencyKey = context.idempotencyKey
+        return cause
+    }
+}
+
+// MARK: - Ending and extending
+
+extension AccountDraft {
+    private mutating func release(
+        _ before: Reservation, _ context: ActionContext
+    ) -> (Reservation, ReservationChange) {
+        account.end(
+            before, as: .released, at: context.now, now: context.now, key: context.idempotencyKey, into: &recorder)
+        let ended = recorder.changedReservations[before.number] ?? before
+        // The release comes first; what it gave back to expired or revoked blocks is taken by the entries after it.
+        let entry = recorder.entries.last { $0.type == .release && $0.cause.reservation == before.number }
+        return (ended, ReservationChange(charged: 0, returned: before.held, overage: 0, entry: entry))
+    }
+
+    private mutating func extend(
+        _ before: Reservation, ttlSeconds: Int64, now: Instant
+    ) -> (Reservation, ReservationChange) {
+        var reservation = before
+        reservation.expiresAt = max(before.expiresAt, now.adding(seconds: ttlSeconds))
+        if reservation.expiresAt != before.expiresAt { account.set(reservation, into: &recorder) }
+        return (reservation, .none)
+    }
+}
+
+extension Account {
+    /// Puts an active reservation among the others, in its present state; one that has ended leaves them.
+    mutating func set(_ reservation: Reservation, into recorder: inout some EffectRecorder) {
+        let index = reservations.firstIndex { $0.number == reservation.number }
+        switch (reservation.status == .active, index) {
+        case (true, let index?): reservations[index] = reservation
+        case (true, nil): reservations.append(reservation)
+        case (false, let index?): reservations.remove(at: index)
+        case (false, nil): break
+        }
+        recorder.changed(reservation)
+    }
+
+    /// Corrects what the reservation counts against quota and caps, and counts the units of its period-scoped tiers.
+    mutating func recount(
+        _ before: Reservation, units: Int64, credits: Int64, _ periodUnits: [String: Int64], now: Instant
+    ) {
+        counters.correct(
+            before.windows, feature: before.featureKey, units: units - before.countedUnits,
+            credits: credits - before.countedCredits)
+        counters.count(periodUnits, feature: before.featureKey, now: now)
+    }
+}
+
+extension ReservationChange {
+    fileprivate static let none = ReservationChange(charged: 0, returned: 0, overage: 0, entry: nil)
+}
+
+extension Reservation {
+    /// How many an account may have at a time.
+    package static let maximumActive = 10_000
+
+    /// What it counts against a quota while it is active.
+    var countedUnits: Int64 { max(estimate.units, watermark?.units ?? 0) }
+
+    /// What it counts against caps while it is active.
+    var countedCredits: Int64 { max(estimatedCost.rawValue, charged.rawValue) }
+
+    /// A report of how far the job is, never behind the watermark, with the attributes of the estimate.
+    fileprivate func total(_ report: Demand) -> Demand {
+        switch (report, watermark) {
+        case (.credits(let credits), .credits(let watermark)?):
+            return .credits(max(credits, watermark))
+        case (.credits, _): return report
+        case (.measured(let measure, let own), _):
+            var attributes = own
+            if case .measured(_, let estimated) = estimate { attributes = estimated }
+            guard case .measured(let earlier, _)? = watermark else { return .measured(measure, attributes) }
+            return .measured(earlier.larger(measure), attributes)
+        }
+    }
+}
+
+extension Demand {
+    /// What a report must be to go on from this one.
+    fileprivate var expectation: WrongMeasure {
+        switch self {
+        case .credits: .creditsExpected
+        case .measured(.units, _): .unitsExpected
+        case .measured(.quantities, _): .quantitiesExpected
+        }
+    }
+
+    fileprivate var isMeasured: Bool {
+        if case .measured = self { true } else { false }
+    }
+}
+
+extension [Allocation] {
+    /// What each hold pays of a charge, in order, as debits.
+    fileprivate func burned(_ due: Int64) -> [Allocation] {
+        var owed = due
+        var burned: [Allocation] = []
+        for hold in self where owed > 0 {
+            let share = Swift.min(owed, hold.amount)
+            burned.append(Allocation(block: hold.block, amount: -share))
+            owed -= share
+        }
+        return burned
+    }
+
+    /// The holds without what was burned of them.
+    fileprivate func taking(_ burned: [Allocation]) -> [Allocation] {
+        compactMap { hold in
+            let left = hold.amount + (burned.first { $0.block == hold.block }?.amount ?? 0)
+            return left > 0 ? Allocation(block: hold.block, amount: left) : nil
+        }
+    }
+
+    /// These, then the others; a block that is in both is named once.
+    fileprivate func adding(_ others: [Allocation]) -> [Allocation] {
+        var sum = self
+        for other in others {
+            if let index = sum.firstIndex(where: { $0.block == other.block }) {
+                sum[index] = Allocation(block: other.block, amount: sum[index].amount + other.amount)
+            } else {
+                sum.append(other)
+            }
+        }
+        return sum
+    }
+}

@@ -1,0 +1,54 @@
+package import Credits
+
+/// The unspent part of a block to take back.
+package struct Revocation: Hashable, Sendable {
+    package var block: Int32
+    package var reason: String?
+    package var metadata: Metadata?
+
+    package init(block: Int32, reason: String? = nil, metadata: Metadata? = nil) {
+        self.block = block
+        self.reason = reason
+        self.metadata = metadata
+    }
+}
+
+extension AccountDraft {
+    mutating func apply(_ revocation: Revocation, _ context: ActionContext) throws(Refusal) -> Outcome {
+        guard let block = block(revocation.block), let granted = recorded(revocation.block) else {
+            throw .unknownBlock(revocation.block)
+        }
+        guard block.revokedAt == nil else { return .revoked(granted, nil, account.balances) }
+        let taken = block.available
+        mark(revocation.block, revokedAt: context.now)
+        var entry: Entry?
+        if taken > 0 {
+            entry = post(
+                Posting(
+                    .revoke, amount: -taken, allocations: [Allocation(block: block.number, amount: -taken)],
+                    cause: EntryCause(
+                        idempotencyKey: context.idempotencyKey, reason: revocation.reason,
+                        metadata: revocation.metadata), effectiveAt: context.now), now: context.now)
+        }
+        return .revoked(recorded(revocation.block) ?? granted, entry, account.balances)
+    }
+
+    /// Marks a block as revoked, open or closed.
+    private mutating func mark(_ number: Int32, revokedAt: Instant) {
+        guard var block = block(number) else { return }
+        block.revokedAt = revokedAt
+        if let index = account.blocks.firstIndex(where: { $0.number == number }) { account.blocks[index] = block }
+        recorder.changed(block)
+    }
+
+    /// A block with what was recorded about it, in its present state.
+    func recorded(_ number: Int32) -> GrantedBlock? {
+        guard
+            let granted = recorder.grantedBlocks.first(where: { $0.block.number == number }) ?? history.blocks[number],
+            let block = block(number)
+        else { return nil }
+        return GrantedBlock(
+            block: block, source: granted.source, payment: granted.payment, reason: granted.reason,
+            metadata: granted.metadata, createdAt: granted.createdAt)
+    }
+}

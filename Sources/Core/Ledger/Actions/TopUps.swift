@@ -1,0 +1,66 @@
+import Catalogue
+package import Credits
+
+/// Credits that were bought.
+package struct TopUp: Hashable, Sendable {
+    package enum Credits: Hashable, Sendable {
+        /// Above zero.
+        case amount(Millicredits)
+        case package(PackageKey)
+    }
+
+    package var credits: Credits
+    /// Its price and currency default to the package's.
+    package var payment: Payment
+    /// What the request asked for, as a number: another request with the same external id is a conflict. It means nothing
+    /// without an external id.
+    package var fingerprint: Bits128
+    /// Nil takes the package's, or the default of top-ups.
+    package var priority: Int16?
+    /// Nil takes the package's, or never.
+    package var expiry: Grant.Expiry?
+    package var featureKeys: [FeatureKey]
+    package var reason: String?
+    package var metadata: Metadata?
+
+    package init(
+        credits: Credits, payment: Payment = Payment(), fingerprint: Bits128 = Bits128(high: 0, low: 0),
+        priority: Int16? = nil, expiry: Grant.Expiry? = nil, featureKeys: [FeatureKey] = [], reason: String? = nil,
+        metadata: Metadata? = nil
+    ) {
+        self.credits = credits
+        self.payment = payment
+        self.fingerprint = fingerprint
+        self.priority = priority
+        self.expiry = expiry
+        self.featureKeys = featureKeys
+        self.reason = reason
+        self.metadata = metadata
+    }
+}
+
+extension AccountDraft {
+    mutating func apply(_ topUp: TopUp, _ context: ActionContext) throws(Refusal) -> Outcome {
+        let credits: Millicredits
+        var payment = topUp.payment
+        var priority = topUp.priority
+        var expiry = topUp.expiry
+        switch topUp.credits {
+        case .amount(let amount): credits = amount
+        case .package(let key):
+            guard let package = context.catalogue.packages[key], !package.isArchived else { throw .unknownPackage(key) }
+            credits = package.terms.credits
+            // A price is one of a currency: the package's pair, or what was said.
+            if payment.price == nil, payment.currency == nil {
+                (payment.price, payment.currency) = (package.terms.price, package.terms.currency)
+            }
+            priority = priority ?? package.terms.priority
+            expiry = expiry ?? package.terms.expiresAfter.map { .after($0) }
+        }
+        return try apply(
+            Grant(
+                credits: credits, source: .topup, priority: priority, expiry: expiry ?? .never,
+                featureKeys: topUp.featureKeys, payment: payment.isEmpty ? nil : payment, reason: topUp.reason,
+                metadata: topUp.metadata), context)
+    }
+}

@@ -1,0 +1,83 @@
+package import Catalogue
+package import Credits
+
+/// Credits to move to another end user of the environment.
+package struct Transfer: Hashable, Sendable {
+    /// Never the sender.
+    package var receiver: EndUserID
+    /// Above zero.
+    package var credits: Millicredits
+    package var reason: String?
+    package var metadata: Metadata?
+
+    package init(receiver: EndUserID, credits: Millicredits, reason: String? = nil, metadata: Metadata? = nil) {
+        self.receiver = receiver
+        self.credits = credits
+        self.reason = reason
+        self.metadata = metadata
+    }
+}
+
+extension AccountDraft {
+    /// Moves credits from one end user to another: both accounts change, or neither.
+    ///
+    /// They come from unrestricted blocks, in burn order, whatever the overage policy; each portion becomes a block of the
+    /// receiver with the expiry and the priority that it had.
+    package static func transfer(
+        _ transfer: Transfer, from sender: inout AccountDraft, to receiver: inout AccountDraft,
+        idempotencyKey: String?, catalogue: Catalogue, now clock: Instant
+    ) -> Outcome {
+        precondition(sender.account.id != receiver.account.id, "a transfer has two sides")
+        let now = max(
+            sender.account.currentInstant(clock: clock, catalogue: catalogue),
+            receiver.account.currentInstant(clock: clock, catalogue: catalogue))
+        let sameClock = sender.account.settings.testClock == receiver.account.settings.testClock
+        sender.advance(to: sameClock ? now : sender.account.currentInstant(clock: clock, catalogue: catalogue))
+        guard sameClock else { return .refused(.differentClocks) }
+        receiver.advance(to: now)
+        let credits = transfer.credits.rawValue
+        guard receiver.account.blocks.count < Block.maximumOpen else { return .refused(.tooMany(.blocks)) }
+        guard (try? receiver.account.balance + transfer.credits) != nil,
+            let lifetime = try? receiver.account.lifetimeGranted + transfer.credits
+        else { return .refused(.amountOutOfRange(field: "credits")) }
+        let (taken, missing) = sender.account.burn(credits) { $0.featureKeys.isEmpty }
+        guard missing == 0 else {
+            return .refused(
+                .insufficientCredits(
+                    effectiveBalance: sender.account.balances.effective, spendable: credits - missing,
+                    required: credits))
+        }
+
+        let marks = (sender: Mark(sender), receiver: Mark(receiver))
+        func cause(_ counterparty: EndUserID) -> EntryCause {
+            EntryCause(
+                idempotencyKey: idempotencyKey, reason: transfer.reason, metadata: transfer.metadata,
+                details: EntryDetails(counterparty: counterparty))
+        }
+        var blocks: [GrantedBlock] = []
+        for portion in taken {
+            guard let block = sender.block(portion.block) else { continue }
+            blocks.append(
+                receiver.newBlock(
+                    Millicredits.zero.changed(by: -portion.amount), source: .transfer, priority: block.priority,
+                    expiresAt: block.expiresAt, featureKeys: [], reason: transfer.reason,
+                    metadata: transfer.metadata, now: now))
+        }
+        let sent = sender.post(
+            Posting(
+                .transfer, amount: -credits, allocations: taken, cause: cause(receiver.account.endUserID),
+                effectiveAt: now), now: now)
+        receiver.account.lifetimeGranted = lifetime
+        let received = receiver.post(
+            Posting(
+                .transfer, amount: credits,
+                allocations: blocks.map { Allocation(block: $0.block.number, amount: $0.block.original.rawValue) },
+                cause: cause(sender.account.endUserID), effectiveAt: now), now: now)
+        receiver.settle(from: blocks.map(\.block.number), now: now)
+        sender.close(since: marks.sender, at: now)
+        receiver.close(since: marks.receiver, at: now)
+        return .transferred(
+            TransferResult(sent: sent, received: received, blocks: blocks, receiver: receiver.account.id),
+            sender.account.balances)
+    }
+}

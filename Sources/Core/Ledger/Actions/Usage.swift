@@ -1,0 +1,132 @@
+import Catalogue
+package import Credits
+package import Metering
+
+/// One metered event.
+package struct UsageEvent: Hashable, Sendable {
+    /// How far back an event may have occurred.
+    package static let maximumAgeSeconds: Int64 = 35 * 86_400
+    /// How far ahead of the database's clock the tenant's clock may be.
+    package static let maximumLeadSeconds: Int64 = 5 * 60
+
+    package var featureKey: FeatureKey
+    package var measure: Measure
+    package var attributes: Attributes
+    /// Nil means when the ledger applies it.
+    package var occurredAt: Instant?
+    package var metadata: Metadata?
+
+    package init(
+        featureKey: FeatureKey, measure: Measure, attributes: Attributes = .none, occurredAt: Instant? = nil,
+        metadata: Metadata? = nil
+    ) {
+        self.featureKey = featureKey
+        self.measure = measure
+        self.attributes = attributes
+        self.occurredAt = occurredAt
+        self.metadata = metadata
+    }
+
+    /// An event of so many units; non-negative.
+    package init(featureKey: FeatureKey, units: Int64, occurredAt: Instant? = nil, metadata: Metadata? = nil) {
+        self.init(featureKey: featureKey, measure: .units(units), occurredAt: occurredAt, metadata: metadata)
+    }
+}
+
+extension AccountDraft {
+    mutating func apply(_ event: UsageEvent, _ context: ActionContext) throws(Refusal) -> Outcome {
+        let now = context.now
+        let occurredAt = event.occurredAt ?? now
+        if occurredAt < now.adding(seconds: -UsageEvent.maximumAgeSeconds) {
+            throw .occurredTooLongAgo(occurredAt, now: now)
+        }
+        if occurredAt > now.adding(seconds: UsageEvent.maximumLeadSeconds) {
+            throw .occursInTheFuture(occurredAt, now: now)
+        }
+        let demand = Demand.measured(event.measure, event.attributes)
+        let entitlement = try admit(
+            EntitlementRequest(feature: event.featureKey, demand: demand, occurredAt: occurredAt), context)
+        let cost = entitlement.cost?.rawValue ?? 0
+        let (allocations, shortfall) = account.burn(cost) { $0.isOpen(to: event.featureKey) }
+        var cause = EntryCause(feature: event.featureKey, demand: demand, ruleID: entitlement.ruleID)
+        cause.idempotencyKey = context.idempotencyKey
+        cause.metadata = event.metadata
+        let entry = post(
+            Posting(
+                .use, amount: -cost, overageDelta: shortfall, allocations: allocations, cause: cause,
+                effectiveAt: occurredAt), now: now)
+        count(demand.units, credits: cost, entitlement, feature: event.featureKey)
+        account.counters.count(entitlement.priced?.periodUnits ?? [:], feature: event.featureKey, now: now)
+        return .used(entry, account.balances)
+    }
+
+    /// The decision on a use, by the function that answers checks; a denial becomes its refusal.
+    func admit(_ request: EntitlementRequest, _ context: ActionContext) throws(Refusal) -> Entitlement {
+        let entitlement: Entitlement
+        do throws(EntitlementFailure) {
+            entitlement = try Entitlement.decide(
+                account: account, catalogue: context.catalogue, request: request, now: context.now)
+        } catch {
+            switch error {
+            case .outOfRange: throw .amountOutOfRange(field: request.demand.field)
+            case .wrongMeasure(let wrong): throw .wrongMeasure(wrong)
+            }
+        }
+        // Only what is metered can be used up.
+        if let feature = context.catalogue.activeFeature(request.feature), feature.type != .metered,
+            entitlement.denial != .featureNotInPlan
+        {
+            throw .featureNotPriced(request.feature)
+        }
+        if let refusal = entitlement.refusal(request, account: account) { throw refusal }
+        return entitlement
+    }
+
+    /// Counts what was admitted against quota and caps, in the windows that the decision saw.
+    mutating func count(_ units: Int64, credits: Int64, _ entitlement: Entitlement, feature: FeatureKey) {
+        if let quota = entitlement.quota { account.counters.count(units, against: quota, feature: feature) }
+        for cap in entitlement.caps { account.counters.count(credits, against: cap) }
+    }
+}
+
+extension Entitlement {
+    /// The refusal that a denial means for a mutation; nil when it is allowed.
+    fileprivate func refusal(_ request: EntitlementRequest, account: Account) -> Refusal? {
+        let required = cost?.rawValue ?? 0
+        let insufficient = Refusal.insufficientCredits(
+            effectiveBalance: account.balances.effective, spendable: spendable, required: required)
+        switch denial {
+        case nil: return nil
+        case .unknownFeature: return .unknownFeature(request.feature)
+        case .featureNotInPlan: return .featureNotInPlan(request.feature)
+        case .featureNotPriced: return .featureNotPriced(request.feature)
+        case .quotaExceeded: return quota.map { .quotaExceeded(request.feature, $0) } ?? insufficient
+        case .spendCapReached: return tightestCap.map { .spendCapReached($0, required: required) } ?? insufficient
+        case .insufficientCredits: return insufficient
+        }
+    }
+}
+
+extension Demand {
+    /// The request's field that says how much.
+    var field: String {
+        switch self {
+        case .measured(.units, _): "units"
+        case .measured(.quantities, _): "quantities"
+        case .credits: "credits"
+        }
+    }
+}
+
+extension EntryCause {
+    /// What an event or a job records of itself.
+    init(feature: FeatureKey, demand: Demand, ruleID: PublicID?, reservation: Int32? = nil) {
+        self.init(featureKey: feature, ruleID: ruleID, reservation: reservation)
+        guard case .measured(let measure, let attributes) = demand else { return }
+        details.attributes = attributes
+        switch measure {
+        case .units(let units): self.units = units
+        case .quantities(let quantities): details.quantities = quantities
+        }
+    }
+}

@@ -1,0 +1,192 @@
+package import Credits
+
+/// A rule of the books that does not hold, at the first place where it shows.
+package struct Violation: Hashable, Sendable, CustomStringConvertible {
+    /// The number of the invariant in the reliability notes: I1, I2, ….
+    package let invariant: String
+    package let environmentID: EnvironmentID
+    package let endUserID: EndUserID
+    /// The entry, where one is to blame.
+    package let entry: PublicID?
+    package let detail: String
+
+    package var description: String {
+        let place = entry.map { ", entry \($0)" } ?? ""
+        return
+            "\(invariant): end user \(endUserID.rawValue) of environment \(environmentID.rawValue)\(place): \(detail)"
+    }
+}
+
+/// Checks one account's books from its entries alone and then against its stored sums, blocks and reservations.
+///
+/// Feed it every entry in order of sequence, then call `finish`. It keeps no entry, only the running sums.
+package struct AccountAudit {
+    private let accountID: AccountID
+    private let environmentID: EnvironmentID
+    let endUserID: EndUserID
+    /// The first violation; what follows it would only repeat it.
+    package private(set) var violation: Violation?
+    private var sequence: Int64 = 0
+    private var balance: Int64 = 0
+    private var reserved: Int64 = 0
+    private var overage: Int64 = 0
+    private var hash = EntryHash.zero
+    private var recordedAt = Instant(microseconds: .min)
+    private var remaining: [Int32: Int64] = [:]
+    private var held: [Int32: Int64] = [:]
+    /// What each reservation holds of each block; gone when it holds nothing.
+    private var holds: [Int32: [Int32: Int64]] = [:]
+    /// Of the blocks, where they are known.
+    private let terms: [Int32: Block]
+
+    /// - Parameter blocks: Every block of the account, open or not; none when only its entries are at hand.
+    package init(accountID: AccountID, environmentID: EnvironmentID, endUserID: EndUserID, blocks: [Block] = []) {
+        self.accountID = accountID
+        self.environmentID = environmentID
+        self.endUserID = endUserID
+        terms = Dictionary(uniqueKeysWithValues: blocks.map { ($0.number, $0) })
+    }
+
+    package init(account: Account, blocks: [Block]) {
+        self.init(
+            accountID: account.id, environmentID: account.environmentID, endUserID: account.endUserID, blocks: blocks)
+    }
+
+    package mutating func take(_ entry: Entry) {
+        guard violation == nil else { return }
+        sequence += 1
+        if entry.sequence != sequence {
+            blame("I7", entry, "the entry after \(sequence - 1) has sequence \(entry.sequence)")
+        }
+        if entry.recordedAt < recordedAt { blame("I8", entry, "it was recorded before the entry before it") }
+        recordedAt = entry.recordedAt
+        takeSums(entry)
+        takeBlocks(entry)
+        hash = entry.expectedHash(after: hash, account: accountID, endUserID: endUserID)
+        if entry.hash != hash {
+            blame("I9", entry, "its hash does not follow from its contents and the entry before it")
+        }
+    }
+
+    private mutating func takeSums(_ entry: Entry) {
+        for (sum, delta) in [
+            (balance, entry.amount), (reserved, entry.reservedDelta), (overage, entry.overageDelta),
+        ] {
+            let (result, overflow) = sum.addingReportingOverflow(delta)
+            if overflow || result.magnitude > UInt64(Millicredits.limit) {
+                return blame("I5", entry, "a sum leaves the range of amounts")
+            }
+        }
+        balance += entry.amount
+        reserved += entry.reservedDelta
+        overage += entry.overageDelta
+        if entry.balanceAfter != balance {
+            blame("I7", entry, "balance_after is \(entry.balanceAfter), the sum of the amounts \(balance)")
+        }
+        if entry.reservedAfter != reserved {
+            blame("I7", entry, "reserved_after is \(entry.reservedAfter), the sum of the deltas \(reserved)")
+        }
+        if entry.overageAfter != overage {
+            blame("I7", entry, "overage_after is \(entry.overageAfter), the sum of the deltas \(overage)")
+        }
+        if reserved < 0 || overage < 0 || balance < -overage {
+            blame("I3", entry, "it leaves a sum below zero that overage does not explain")
+        }
+        if Self.sum(entry.allocations) != Int128(entry.amount) + Int128(entry.overageDelta) {
+            blame("I2", entry, "its allocation does not add up to its amount")
+        }
+        if Self.sum(entry.holds) != Int128(entry.reservedDelta) {
+            blame("I2", entry, "its holds do not add up to its reserved_delta")
+        }
+    }
+
+    private mutating func takeBlocks(_ entry: Entry) {
+        for hold in entry.holds {
+            held[hold.block, default: 0] &+= hold.amount
+            guard let reservation = entry.cause.reservation else {
+                blame("I15", entry, "it holds credits for no reservation")
+                continue
+            }
+            let left = holds[reservation]?[hold.block] ?? 0
+            holds[reservation, default: [:]][hold.block] = left &+ hold.amount == 0 ? nil : left &+ hold.amount
+            if left &+ hold.amount < 0 { blame("I15", entry, "it gives back more than its reservation holds") }
+        }
+        if let reservation = entry.cause.reservation, holds[reservation]?.isEmpty == true { holds[reservation] = nil }
+        for allocation in entry.allocations { remaining[allocation.block, default: 0] &+= allocation.amount }
+        for number in Set((entry.allocations + entry.holds).map(\.block)) {
+            let left = remaining[number, default: 0]
+            let heldOf = held[number, default: 0]
+            if left < 0 { blame("I3", entry, "it takes more from a block than there is") }
+            if heldOf < 0 || heldOf > left {
+                blame("I3", entry, "what is held of a block is below zero or more than remains")
+            }
+            guard let block = terms[number] else { continue }
+            if left > block.original.rawValue { blame("I3", entry, "a block has more than it was granted") }
+            checkSpending(entry, block)
+        }
+    }
+
+    /// Nothing is spent from a block whose time is over or that was revoked, except what was held of it before.
+    private mutating func checkSpending(_ entry: Entry, _ block: Block) {
+        guard [.use, .commit, .transfer, .adjust, .settle].contains(entry.type) else { return }
+        let spent = -entry.allocations.reduce(0) { $0 + ($1.block == block.number ? $1.amount : 0) }
+        let freed = -entry.holds.reduce(0) { $0 + ($1.block == block.number ? $1.amount : 0) }
+        guard spent > max(0, freed) else { return }
+        if block.hasExpired(at: entry.recordedAt) {
+            blame("I19", entry, "it spends from a block at or after its expiry")
+        }
+        if let revokedAt = block.revokedAt, entry.recordedAt > revokedAt {
+            blame("I19", entry, "it spends from a block that was revoked")
+        }
+    }
+
+    private static func sum(_ allocations: [Allocation]) -> Int128 {
+        allocations.reduce(0) { $0 + Int128($1.amount) }
+    }
+
+    /// Compares the sums of the entries with what is stored.
+    package mutating func finish(account: Account, book: AccountBook, blocks: [Block]) {
+        compare("I7", "version", account.version, sequence)
+        compare("I2", "balance", account.balance.rawValue, balance)
+        compare("I2", "reserved", account.reserved.rawValue, reserved)
+        compare("I2", "overage", account.overage.rawValue, overage)
+        if book.lastHash != hash { blame("I9", nil, "the account's last hash is not that of its last entry") }
+        for block in blocks {
+            let id = PublicID(.block, account: accountID, number: Int64(block.number))
+            compare(
+                "I1", "remaining of block \(id)", block.remaining.rawValue,
+                remaining.removeValue(forKey: block.number) ?? 0)
+            compare("I1", "held of block \(id)", block.held.rawValue, held.removeValue(forKey: block.number) ?? 0)
+            if block.held < .zero || block.held > block.remaining || block.remaining > block.original {
+                blame("I3", nil, "block \(id) is out of bounds")
+            }
+        }
+        if !remaining.isEmpty || held.values.contains(where: { $0 != 0 }) {
+            blame("I1", nil, "entries speak of a block that does not exist")
+        }
+        for reservation in account.reservations {
+            let stored = Dictionary(uniqueKeysWithValues: reservation.holds.map { ($0.block, $0.amount) })
+            if stored != holds.removeValue(forKey: reservation.number) ?? [:] {
+                blame("I15", nil, "reservation \(reservation.number) holds something else than its entries say")
+            }
+        }
+        if let number = holds.keys.min() {
+            blame("I15", nil, "reservation \(number) is over, but its entries hold credits")
+        }
+        let inBlocks = blocks.reduce(0) { $0 + $1.remaining.rawValue }
+        compare("I2", "the blocks' sum less overage", inBlocks - account.overage.rawValue, balance)
+        compare("I2", "the blocks' sum of held", blocks.reduce(0) { $0 + $1.held.rawValue }, reserved)
+    }
+
+    private mutating func compare(_ invariant: String, _ what: String, _ stored: Int64, _ derived: Int64) {
+        if stored != derived { blame(invariant, nil, "\(what) is \(stored), the entries say \(derived)") }
+    }
+
+    /// Keeps the first violation.
+    private mutating func blame(_ invariant: String, _ entry: Entry?, _ detail: String) {
+        guard violation == nil else { return }
+        violation = Violation(
+            invariant: invariant, environmentID: environmentID, endUserID: endUserID,
+            entry: entry.map { PublicID(.entry, account: accountID, number: $0.sequence) }, detail: detail)
+    }
+}

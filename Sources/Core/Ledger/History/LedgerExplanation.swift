@@ -1,0 +1,125 @@
+package import Catalogue
+package import Credits
+import Metering
+
+/// How the sums of an account come about at an instant.
+package struct LedgerExplanation: Sendable {
+    package let account: AccountName
+    package let asOf: Instant
+    package let standing: PastStanding
+    /// Those with something remaining, in burn order.
+    package let blocks: [BlockFold]
+    package let holds: [HoldFold]
+
+    /// - Parameter blocks: in any order, spent ones included.
+    package init(
+        account: AccountName, asOf: Instant, standing: PastStanding, blocks: [BlockFold], holds: [HoldFold]
+    ) {
+        self.account = account
+        self.asOf = asOf
+        self.standing = standing
+        self.blocks = blocks.filter { $0.remaining > 0 }.sorted {
+            Block.burnsBefore($0.granted.block, $1.granted.block)
+        }
+        self.holds = holds
+    }
+
+    /// The account as it stood, for the function that decides on uses; counters are not kept for the past.
+    package func account(environmentID: EnvironmentID, settings: AccountSettings) throws(AmountOutOfRange) -> Account {
+        var open: [Block] = []
+        for fold in blocks {
+            let block = fold.granted.block
+            open.append(
+                Block(
+                    number: block.number, original: block.original, remaining: try Millicredits(fold.remaining),
+                    held: try Millicredits(fold.held), priority: block.priority, expiresAt: block.expiresAt,
+                    isPaid: block.isPaid, featureKeys: block.featureKeys))
+        }
+        return Account(
+            id: account.id, environmentID: environmentID, endUserID: account.endUserID, version: standing.version,
+            revision: 0,
+            sums: AccountSums(
+                balance: try Millicredits(standing.balances.balance),
+                reserved: try Millicredits(standing.balances.reserved), overage: try Millicredits(standing.overage),
+                lifetimeGranted: try Millicredits(standing.lifetimeGranted)), advancedTo: asOf, blocksInBurnOrder: open,
+            settings: settings)
+    }
+}
+
+/// How the answer to "may that be used?" comes about.
+package struct ExplainedEntitlement: Sendable {
+    /// One of the comparisons that decide, in their order.
+    package struct Comparison: Sendable {
+        /// What the use is denied for when it does not hold.
+        package let reason: Denial
+        package let holds: Bool
+        package fileprivate(set) var required: Int64?
+        package fileprivate(set) var available: Int64?
+        package fileprivate(set) var cap: SpendCap?
+    }
+
+    package let feature: FeatureKey
+    package let units: Int64
+    package let account: Account
+    package let rule: MeteringRule?
+    /// Nil when the rule cannot price units.
+    package let entitlement: Entitlement?
+    package let isPast: Bool
+
+    /// - Parameters:
+    ///   - account: As it stood at `instant`.
+    ///   - isPast: True when its counters are unknown.
+    package init(
+        of feature: FeatureKey, units: Int64, account: Account, catalogue: Catalogue, at instant: Instant, isPast: Bool
+    ) {
+        self.feature = feature
+        self.units = units
+        self.account = account
+        self.isPast = isPast
+        rule = catalogue.rule(for: feature, at: instant)
+        var decided = try? Entitlement.decide(
+            account: account, catalogue: catalogue,
+            request: EntitlementRequest(feature: feature, demand: .measured(.units(units), .none)), now: instant)
+        if isPast {
+            decided?.quota = nil
+            decided?.caps = []
+        }
+        entitlement = decided
+    }
+
+    /// Those that were made, the deciding one last.
+    package var comparisons: [Comparison] {
+        guard let entitlement else { return [] }
+        let cost = entitlement.cost?.rawValue
+        var made: [Comparison] = []
+        for reason in Denial.allCases {
+            let holds = entitlement.denial != reason
+            var comparison = Comparison(reason: reason, holds: holds)
+            switch reason {
+            case .unknownFeature, .featureNotInPlan, .featureNotPriced: made.append(comparison)
+            case .quotaExceeded:
+                guard let available = entitlement.quota?.remaining ?? entitlement.limit else { continue }
+                (comparison.required, comparison.available) = (units, available)
+                made.append(comparison)
+            case .spendCapReached:
+                for cap in entitlement.caps {
+                    made.append(
+                        Comparison(
+                            reason: reason, holds: cost ?? 0 <= cap.remaining, required: cost,
+                            available: cap.remaining, cap: cap.cap))
+                }
+            case .insufficientCredits:
+                guard let cost else { continue }
+                var available = entitlement.spendable
+                if entitlement.overage.isAllowed {
+                    let room = entitlement.overage.room(beyond: account.overage.rawValue) ?? Millicredits.limit
+                    available = min(available + room, Millicredits.limit)
+                }
+                (comparison.required, comparison.available) = (cost, available)
+                made.append(comparison)
+            }
+            if !holds { break }
+        }
+        return made
+    }
+}

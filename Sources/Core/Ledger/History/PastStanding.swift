@@ -1,0 +1,15 @@
+/// The sums of an account after one of its entries.
+package struct PastStanding: Hashable, Sendable {
+    /// The sequence of that entry; 0 before the first.
+    package let version: Int64
+    package let balances: Balances
+    package let overage: Int64
+    package let lifetimeGranted: Int64
+
+    package init(version: Int64, balances: Balances, overage: Int64, lifetimeGranted: Int64) {
+        self.version = version
+        self.balances = balances
+        self.overage = overage
+        self.lifetimeGranted = lifetimeGranted
+    }
+}

@@ -1,0 +1,95 @@
+import Answers
+import Catalogue
+import Credits
+import Hummingbird
+import Messaging
+import Replica
+import Runtime
+
+/// Who makes a request: the holder of an API key, hence a tenant's environment, or of the root key.
+struct Caller: Sendable {
+    /// The installation, for the root key.
+    let environmentID: EnvironmentID
+    /// Nil for the root key.
+    let kind: EnvironmentKind?
+    /// Nil for the root key.
+    let keyID: Bits128?
+    let rights: KeyRights
+    let config: EnvironmentConfig
+
+    static let root = Caller(
+        environmentID: .installation, kind: nil, keyID: nil, rights: .all, config: EnvironmentConfig())
+
+    /// Refuses a key without the scope that the access asks for.
+    func require(_ access: Access) throws(Problem) {
+        let missing = access.scopes.subtracting(rights.scopes)
+        guard missing.isEmpty else {
+            throw Problem(
+                .forbiddenScope,
+                "The API key lacks the scope \((missing.names ?? []).joined(separator: ", ")). Use one that has it.")
+        }
+    }
+}
+
+/// Finds out who makes a request.
+struct Authenticator: Sendable {
+    private let replica: Replica
+    private let rootKeyHash: KeyHash?
+
+    /// - Parameter rootKey: Nil on a node that serves nothing for the root key.
+    init(replica: Replica, rootKey: String?) {
+        self.replica = replica
+        rootKeyHash = rootKey.map { KeyHash(APIKey.hash($0)) }
+    }
+
+    /// The holder of the key that a request carries, if it is of the kind that the access asks for; its scopes are for the
+    /// caller to look at.
+    func caller(_ request: Request, _ access: Access) throws(Problem) -> Caller {
+        let text = try keyText(request)
+        switch (APIKey.kind(of: text), access) {
+        case (nil, _): throw Self.invalid
+        case (.root?, .root), (.root?, .scopeOrRoot):
+            guard KeyHash(APIKey.hash(text)) == rootKeyHash else { throw Self.invalid }
+            return .root
+        case (.root?, _):
+            throw Problem(.forbiddenScope, "The root key is for /v1/admin only. Use a key of the tenant's environment.")
+        case (_, .root): throw Problem(.forbiddenScope, "This takes the installation's root key.")
+        case (_, .anybody), (_, .scope), (_, .scopeOrRoot): return try holder(text)
+        }
+    }
+
+    /// What the key of a request is looked up by; nil when it carries none that could be one.
+    func keyHash(_ request: Request) -> KeyHash? {
+        guard let text = try? keyText(request), let kind = APIKey.kind(of: text), kind != .root else { return nil }
+        return KeyHash(APIKey.hash(text))
+    }
+
+    private func holder(_ text: String) throws(Problem) -> Caller {
+        guard replica.state != .loading else {
+            throw Problem(.unavailable, "This node is still loading. Try again in a moment.")
+        }
+        guard let holder = replica.keyHolder(KeyHash(APIKey.hash(text))) else { throw Self.invalid }
+        if let expiresAt = holder.rights.expiresAt, expiresAt <= Instant.now {
+            throw Problem(
+                .unauthenticated, "The API key expired at \(expiresAt). Create one, or use the one it was rolled to.")
+        }
+        return Caller(
+            environmentID: holder.environmentID, kind: holder.kind, keyID: holder.keyID, rights: holder.rights,
+            config: holder.config)
+    }
+
+    private func keyText(_ request: Request) throws(Problem) -> String {
+        if let authorization = request.headers[.authorization] {
+            let parts = authorization.split(separator: " ", maxSplits: 1)
+            guard parts.count == 2, parts[0].lowercased() == "bearer" else { throw Self.missing }
+            return String(parts[1])
+        }
+        guard let key = request.headers[.apiKey] else { throw Self.missing }
+        return key
+    }
+
+    private static let missing = Problem(
+        .unauthenticated, "Send an API key: Authorization: Bearer qs_live_… or X-API-Key: qs_live_….")
+    private static let invalid = Problem(
+        .unauthenticated, "The API key is unknown, mistyped or revoked. Create one, or check how it was copied.")
+}

@@ -1,0 +1,63 @@
+import Commands
+import Credits
+import Messaging
+import Replica
+import Storage
+
+/// Brings the accounts on a test clock to what it shows.
+struct ClockFollowers: Sendable {
+    /// Accounts that are read, and sent their commands, at a time.
+    private static let pageSize = 1_000
+
+    let site: Site
+    let caller: Caller
+    let headers: MutationHeaders
+
+    /// Sends every account on the clock a command and waits until this node shows its effect.
+    ///
+    /// What is not sent, because the node or a queue fails on the way, loses nothing: the account follows with its next
+    /// command, and checks and balances know the clock already.
+    ///
+    /// - Returns: False when some had not followed by the deadline, or were not waited for.
+    func advance(on clock: Bits128, by deadline: ContinuousClock.Instant) async throws -> Bool {
+        var last: AccountID?
+        var haveFollowed = true
+        while true {
+            let page = try await site.reads.read(of: caller.environmentID) { [last] connection in
+                try await TestClockStore.endUsers(
+                    on: clock, environmentID: caller.environmentID, after: last, limit: Self.pageSize,
+                    connection: connection)
+            }
+            let followed = await advance(page.map(\.endUserID), by: deadline)
+            haveFollowed = haveFollowed && followed
+            guard page.count == Self.pageSize else { return haveFollowed }
+            last = page.last?.accountID
+        }
+    }
+
+    private func advance(_ endUsers: [EndUserID], by deadline: ContinuousClock.Instant) async -> Bool {
+        let queues = Dictionary(grouping: endUsers) { endUserID in
+            site.mutations.topology.ledgerQueue(environmentID: caller.environmentID, endUserID: endUserID)
+        }
+        let replies = await withTaskGroup(of: CommandGateway.Reply.self) { group in
+            for (queue, endUsers) in queues {
+                let commands = endUsers.map { AccountCommand(advancing: $0) }
+                group.addTask {
+                    await site.mutations.gateway.send(
+                        .account(commands), to: queue, from: headers.origin, wantsBodies: false,
+                        until: headers.respondsAsync ? .accepted(by: deadline) : .decided(by: deadline))
+                }
+            }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+        for reply in replies {
+            guard case .results(let results) = reply else { return false }
+            for result in results {
+                guard await site.replica.reaches(result.position, by: max(deadline, .now + .seconds(1))) else {
+                    return false
+                }
+            }
+        }
+        return true
+    }
+}

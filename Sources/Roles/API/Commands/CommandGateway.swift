@@ -1,0 +1,415 @@
+import Answers
+import Commands
+import Credits
+import Failpoints
+package import Logging
+package import Messaging
+package import RabbitMQ
+package import Runtime
+import ServiceLifecycle
+import Synchronization
+
+/// Sends commands to the ledger and gives their results back.
+///
+/// Requests for one queue that arrive while a message to it is being confirmed go together into the next message.
+/// Nothing is held back to fill a message.
+package final class CommandGateway: Service {
+    /// Commands in one message: what a worker applies as one batch without splitting.
+    private static let commandsPerMessage = 1_000
+    /// How long a reply may take before the database is asked, and between two such questions. A reply is lost when its
+    /// worker dies between commit and reply, or with the broker.
+    private static let replyPatience = Duration.seconds(1)
+    /// Commands in one such question.
+    private static let commandsPerLookUp = 2_000
+    /// How long a broker that takes no messages may still confirm those that it took before.
+    private static let blockedPatience = Duration.milliseconds(200)
+    /// Requests that may wait for a place in a message, per queue; more are refused with 503.
+    private static let waitingPerQueue = 4_096
+    /// Requests of one environment that may be undecided at once, per queue; more are refused with 429. Half of the room
+    /// above, so that no environment takes it all.
+    private static let undecidedPerEnvironment = waitingPerQueue / 2
+
+    /// How long `send` waits.
+    enum Patience: Sendable {
+        /// Until the queue has accepted the request.
+        case accepted(by: ContinuousClock.Instant)
+        /// Until the ledger has decided the request.
+        case decided(by: ContinuousClock.Instant)
+
+        var deadline: ContinuousClock.Instant {
+            switch self {
+            case .accepted(let deadline), .decided(let deadline): deadline
+            }
+        }
+
+        var endsWhenAccepted: Bool {
+            if case .accepted = self { true } else { false }
+        }
+    }
+
+    /// What became of a request.
+    enum Reply: Sendable {
+        case results([CommandResult])
+        /// Accepted by the queue; the answer was not waited for, or did not come in time.
+        case pending
+        /// Not accepted: nothing was done, unless the problem says that the outcome is unknown.
+        case refused(Problem)
+    }
+
+    /// How far a request has come; what can be said of it when its time is up.
+    private enum Stage {
+        case waiting, sent, accepted
+    }
+
+    private struct Waiting {
+        var stage = Stage.waiting
+        /// When the ledger's answer counts as lost and is looked for in the database; set when the queue has accepted the
+        /// request.
+        var lookUpAt: ContinuousClock.Instant?
+        let lane: Lane
+        let request: CommandRequest
+        let deadline: ContinuousClock.Instant
+        let returnsWhenAccepted: Bool
+        /// Nil once the sender has its answer: the request is then only counted.
+        var continuation: CheckedContinuation<Reply, Never>?
+    }
+
+    /// What an environment has in one queue.
+    private struct Lane: Hashable {
+        let queue: String
+        let environmentID: EnvironmentID
+    }
+
+    private struct Outbox {
+        var tokens: [UInt64] = []
+        var isPublishing = false
+    }
+
+    private struct State {
+        var nextToken: UInt64 = 1
+        var waiting: [UInt64: Waiting] = [:]
+        var outboxes: [String: Outbox] = [:]
+        /// How many of `waiting` are in each lane.
+        var undecided: [Lane: Int] = [:]
+        var isClosed = false
+
+        mutating func add(_ request: Waiting) {
+            waiting[request.request.token] = request
+            undecided[request.lane, default: 0] += 1
+        }
+
+        mutating func remove(_ token: UInt64) -> Waiting? {
+            guard let removed = waiting.removeValue(forKey: token) else { return nil }
+            let left = undecided[removed.lane, default: 1] - 1
+            undecided[removed.lane] = left > 0 ? left : nil
+            return removed
+        }
+    }
+
+    /// What becomes of a request that wants to be sent.
+    private enum Admission {
+        case startsPublishing, joins
+        case refused(Problem)
+    }
+
+    private let publisher: AMQPPublisher
+    private let consumer: AMQPConsumer
+    private let answers: DecidedAnswers
+    private let replyQueue: String
+    private let state: Mutex<State>
+    private let messageSize: Runtime.Histogram
+    private let foundReplies: Counter
+
+    package init(
+        amqp: AMQPConfiguration, topology: Topology, answers: DecidedAnswers, metrics: Metrics, logger: Logger
+    ) {
+        var publishing = amqp
+        publishing.connectionName = "quotastack-api publish"
+        var consuming = amqp
+        consuming.connectionName = "quotastack-api replies"
+        let replies = ReplyDispatch()
+        self.answers = answers
+        foundReplies = metrics.counter(
+            "quotastack_api_lost_replies_total", "Requests whose answer was found in the database for want of a reply.")
+        replyQueue = "\(topology.prefix)reply.\(UInt64.random(in: 0..<1 << 63))"
+        state = Mutex(State())
+        messageSize = metrics.histogram(
+            "quotastack_api_message_commands", "Commands in one message to a ledger queue.",
+            buckets: [1, 4, 16, 64, 256, 1_024])
+        publisher = AMQPPublisher(configuration: publishing, logger: logger)
+        consumer = AMQPConsumer(
+            configuration: consuming, queues: [], exclusiveQueue: replyQueue, prefetch: 0, acknowledges: false,
+            logger: logger
+        ) { deliveries in
+            replies.receive(deliveries)
+        }
+        replies.gateway.withLock { $0 = WeakGateway(self) }
+    }
+
+    /// Whether commands can be sent and answered now.
+    package var brokerState: AMQPConnectionState {
+        publisher.state == .connected ? consumer.state : publisher.state
+    }
+
+    /// Runs until a graceful shutdown of the process; requests under way are answered first.
+    package func run() async throws {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.publisher.run() }
+            group.addTask { await self.consumer.run() }
+            group.addTask { await self.sweep() }
+            group.addTask { await self.lookUpLostReplies() }
+            try? await gracefulShutdown()
+            await publisher.close()
+            await consumer.stop()
+            group.cancelAll()
+        }
+        let left = state.withLock { state in
+            state.isClosed = true
+            defer { state.waiting = [:] }
+            return Array(state.waiting.values)
+        }
+        for waiting in left { Self.giveUp(waiting, because: Self.unreachable) }
+    }
+
+    // MARK: - Sending
+
+    /// Sends one request and waits for its results.
+    ///
+    /// - Returns: `.pending` when the queue has accepted the request and nothing more was waited for.
+    func send(
+        _ commands: CommandRequest.Commands, to queue: String, from origin: RequestOrigin, wantsBodies: Bool,
+        until patience: Patience
+    ) async -> Reply {
+        guard publisher.state == .connected else { return .refused(Self.unreachable) }
+        return await withCheckedContinuation { continuation in
+            let lane = Lane(queue: queue, environmentID: origin.environmentID)
+            let admission = state.withLock { state -> Admission in
+                guard state.undecided[lane, default: 0] < Self.undecidedPerEnvironment else {
+                    return .refused(Self.tooManyUndecided)
+                }
+                guard !state.isClosed, (state.outboxes[queue]?.tokens.count ?? 0) < Self.waitingPerQueue else {
+                    return .refused(Self.overloaded)
+                }
+                let token = state.nextToken
+                state.nextToken += 1
+                let request = CommandRequest(
+                    token: token, origin: origin, wantsBodies: wantsBodies, commands: commands)
+                state.add(
+                    Waiting(
+                        lane: lane, request: request, deadline: patience.deadline,
+                        returnsWhenAccepted: patience.endsWhenAccepted, continuation: continuation))
+                state.outboxes[queue, default: Outbox()].tokens.append(token)
+                if state.outboxes[queue]?.isPublishing == true { return .joins }
+                state.outboxes[queue]?.isPublishing = true
+                return .startsPublishing
+            }
+            switch admission {
+            case .refused(let problem): continuation.resume(returning: .refused(problem))
+            case .startsPublishing: Task { await self.publishWaiting(to: queue) }
+            case .joins: break
+            }
+        }
+    }
+
+    /// Publishes what waits for a queue, message after message, until nothing does.
+    private func publishWaiting(to queue: String) async {
+        while let requests = takeWaiting(for: queue) {
+            messageSize.observe(Double(requests.reduce(0) { $0 + $1.commands.count }))
+            let message = AMQPMessage(
+                routingKey: queue, body: CommandMessage(sentAt: Instant.now, requests: requests).encoded(),
+                replyTo: replyQueue,
+                mandatory: !KnownBug.noMandatoryFlag.isActive)
+            Failpoint.apiBeforePublish.hit()
+            do throws(AMQPError) {
+                try await publisher.publish(message)
+                Failpoint.apiAfterConfirm.hit()
+                accepted(requests.map(\.token))
+            } catch {
+                refuse(requests.map(\.token), Self.problem(error))
+            }
+        }
+    }
+
+    private func takeWaiting(for queue: String) -> [CommandRequest]? {
+        state.withLock { state in
+            guard var outbox = state.outboxes[queue], !outbox.tokens.isEmpty else {
+                state.outboxes[queue]?.isPublishing = false
+                return nil
+            }
+            var requests: [CommandRequest] = []
+            var count = 0
+            var taken = 0
+            for token in outbox.tokens {
+                guard let request = state.waiting[token]?.request else {
+                    taken += 1
+                    continue
+                }
+                guard requests.isEmpty || count + request.commands.count <= Self.commandsPerMessage else { break }
+                state.waiting[token]?.stage = .sent
+                requests.append(request)
+                count += request.commands.count
+                taken += 1
+            }
+            outbox.tokens.removeFirst(taken)
+            outbox.isPublishing = !requests.isEmpty
+            state.outboxes[queue] = outbox
+            return requests.isEmpty ? nil : requests
+        }
+    }
+
+    // MARK: - Results
+
+    fileprivate func receive(_ reply: CommandReply) {
+        Failpoint.apiAfterReply.hit()
+        state.withLock { $0.remove(reply.token) }?.continuation?.resume(returning: .results(reply.results))
+    }
+
+    private func accepted(_ tokens: [UInt64]) {
+        let lookUpAt = ContinuousClock.now + Self.replyPatience
+        let done = state.withLock { state in
+            tokens.compactMap { token -> CheckedContinuation<Reply, Never>? in
+                state.waiting[token]?.stage = .accepted
+                state.waiting[token]?.lookUpAt = lookUpAt
+                guard state.waiting[token]?.returnsWhenAccepted == true else { return nil }
+                // It still takes a place in the queue until its reply or its deadline comes.
+                defer { state.waiting[token]?.continuation = nil }
+                return state.waiting[token]?.continuation
+            }
+        }
+        for continuation in done { continuation.resume(returning: .pending) }
+    }
+
+    private func refuse(_ tokens: [UInt64], _ problem: Problem) {
+        let refused = state.withLock { state in tokens.compactMap { state.remove($0) } }
+        for waiting in refused { waiting.continuation?.resume(returning: .refused(problem)) }
+    }
+
+    /// Ends the wait of requests whose deadline has passed; up to 50 ms late.
+    private func sweep() async {
+        var blockedSince: ContinuousClock.Instant?
+        while (try? await Task.sleep(for: .milliseconds(50))) != nil {
+            let now = ContinuousClock.now
+            if case .blocked = publisher.state { blockedSince = blockedSince ?? now } else { blockedSince = nil }
+            let isStuck = blockedSince.map { now - $0 >= Self.blockedPatience } ?? false
+            let late = state.withLock { state in
+                let tokens = state.waiting.filter { _, waiting in
+                    waiting.deadline <= now || isStuck && waiting.stage != .accepted
+                }
+                return tokens.keys.compactMap { state.remove($0) }
+            }
+            for waiting in late { Self.giveUp(waiting, because: isStuck ? Self.unreachable : Self.overloaded) }
+        }
+    }
+
+    // MARK: - Lost replies
+
+    /// Finds the answers of requests whose reply does not come. While the database is away nothing is found, and the
+    /// requests go on waiting.
+    private func lookUpLostReplies() async {
+        while (try? await Task.sleep(for: .milliseconds(250))) != nil {
+            for (environmentID, requests) in Dictionary(grouping: takeOverdue(), by: \.origin.environmentID) {
+                let ids = requests.flatMap { $0.commands.identities.map(\.id) }
+                guard let found = try? await answers.find(environmentID: environmentID, commandIDs: ids) else {
+                    continue
+                }
+                for request in requests {
+                    let results = Self.results(of: request, from: found)
+                    guard results.count == request.commands.count else { continue }
+                    foundReplies.increment()
+                    receive(CommandReply(token: request.token, results: results))
+                }
+            }
+        }
+    }
+
+    /// The results of those commands of a request that have one. A command that comes twice in it is a replay the second
+    /// time.
+    private static func results(
+        of request: CommandRequest, from found: [Bits128: DecidedCommand]
+    ) -> [CommandResult] {
+        var seen: Set<Bits128> = []
+        return request.commands.identities.compactMap { identity in
+            guard let decided = found[identity.id] else { return nil }
+            switch decided.verdict(for: identity.fingerprint) {
+            case .replay:
+                var result = CommandResult(
+                    decided, isReplay: decided.requestID != request.origin.requestID, wantsBody: request.wantsBodies)
+                if !seen.insert(identity.id).inserted, result.isSuccess { result.isReplay = true }
+                return result
+            case .conflict: return CommandResult(.keyReuse, requestID: request.origin.requestID)
+            // The earlier request was malformed; this one is still to be decided.
+            case .free: return nil
+            }
+        }
+    }
+
+    private func takeOverdue() -> [CommandRequest] {
+        let now = ContinuousClock.now
+        return state.withLock { state in
+            var requests: [CommandRequest] = []
+            var count = 0
+            for (token, waiting) in state.waiting where count < Self.commandsPerLookUp {
+                guard let lookUpAt = waiting.lookUpAt, lookUpAt <= now else { continue }
+                state.waiting[token]?.lookUpAt = now + Self.replyPatience
+                requests.append(waiting.request)
+                count += waiting.request.commands.count
+            }
+            return requests
+        }
+    }
+
+    /// Says what is true of a request that is not waited for any longer: only what the queue has accepted is pending.
+    ///
+    /// - Parameter problem: Why a request was not even sent.
+    private static func giveUp(_ waiting: Waiting, because problem: Problem) {
+        switch waiting.stage {
+        case .waiting: waiting.continuation?.resume(returning: .refused(problem))
+        case .sent: waiting.continuation?.resume(returning: .refused(unconfirmed))
+        case .accepted: waiting.continuation?.resume(returning: .pending)
+        }
+    }
+
+    private static let overloaded = Problem(
+        .unavailable, "Too many commands wait for the queue. Nothing was done; try again in a moment.")
+
+    private static let tooManyUndecided = Problem(
+        .rateLimited,
+        "Too many of this environment's commands are undecided. Nothing was done; send fewer at once, or try again in a moment."
+    )
+
+    private static let unconfirmed = Problem(
+        .unavailable,
+        "The queue did not confirm the command, so its outcome is unknown. Repeat it with the same Idempotency-Key.",
+        texts: ["outcome": "unknown"])
+
+    private static func problem(_ error: AMQPError) -> Problem {
+        if error.outcomeIsUnknown { return unconfirmed }
+        if case .rejected = error.kind { return overloaded }
+        return unreachable
+    }
+
+    private static let unreachable = Problem(
+        .unavailable,
+        "The command queue cannot be reached or takes no messages. Nothing was done; try again in a moment.")
+}
+
+/// Hands replies from the consumer's thread to the gateway, which is made after the consumer's closure.
+private final class ReplyDispatch: Sendable {
+    let gateway = Mutex(WeakGateway(nil))
+
+    func receive(_ deliveries: [AMQPDelivery]) {
+        guard let gateway = gateway.withLock({ $0.gateway }) else { return }
+        for delivery in deliveries {
+            guard let message = try? ReplyMessage(decoding: delivery.body) else { continue }
+            for reply in message.replies { gateway.receive(reply) }
+        }
+    }
+}
+
+private struct WeakGateway {
+    weak var gateway: CommandGateway?
+
+    init(_ gateway: CommandGateway?) {
+        self.gateway = gateway
+    }
+}

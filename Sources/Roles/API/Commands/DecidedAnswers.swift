@@ -1,0 +1,33 @@
+import Commands
+import Credits
+package import Storage
+
+/// Finds commands that were decided earlier, for replies that were lost and for operations.
+package struct DecidedAnswers: Sendable {
+    private let reads: TenantReads
+
+    package init(reads: TenantReads) {
+        self.reads = reads
+    }
+
+    /// A command's decision, or nil while it has none.
+    func find(environmentID: EnvironmentID, commandID: Bits128) async throws -> DecidedCommand? {
+        try await find(environmentID: environmentID, commandIDs: [commandID])[commandID]
+    }
+
+    /// The decisions of the given commands. Commands that are not decided yet are missing from the result.
+    func find(environmentID: EnvironmentID, commandIDs: [Bits128]) async throws -> [Bits128: DecidedCommand] {
+        try await reads.read(of: environmentID) { connection in
+            let keys = commandIDs.map { CommandKey(environmentID: environmentID, id: $0) }
+            let decided = try await CommandStore.find(keys, on: connection)
+            return Dictionary(uniqueKeysWithValues: decided.map { ($0.key.id, $0.value) })
+        }
+    }
+
+    /// Whether a command was put aside because it cannot be applied.
+    func isParked(environmentID: EnvironmentID, commandID: Bits128) async throws -> Bool {
+        try await reads.read(of: environmentID) { connection in
+            try await CommandStore.isParked(CommandKey(environmentID: environmentID, id: commandID), on: connection)
+        }
+    }
+}

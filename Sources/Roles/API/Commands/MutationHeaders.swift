@@ -1,0 +1,43 @@
+import Answers
+import Commands
+import Credits
+import Hummingbird
+
+/// The headers of a mutation, read once at its beginning.
+struct MutationHeaders: Sendable {
+    let origin: RequestOrigin
+    let idempotencyKey: String?
+    private(set) var respondsAsync: Bool
+
+    init(_ request: Request, _ context: APIContext, _ caller: Caller) throws(Problem) {
+        origin = RequestOrigin(
+            environmentID: caller.environmentID, actor: Actor(keyID: caller.keyID, address: context.clientAddress),
+            requestID: context.requestID,
+            traceParent: request.headers[.traceParent].flatMap { Self.isTraceParent($0) ? $0 : nil })
+        idempotencyKey = try request.headers[.idempotencyKey].map { text throws(Problem) in try Self.checked(text) }
+        respondsAsync =
+            request.headers[.prefer]?.split(separator: ",").contains {
+                $0.filter { $0 != " " }.lowercased() == "respond-async"
+            } ?? false
+    }
+
+    /// The same headers of a request that waits for its effect.
+    var waiting: MutationHeaders {
+        var copy = self
+        copy.respondsAsync = false
+        return copy
+    }
+
+    /// Version, trace, parent and flags, as W3C wants them. It is logged, so it is that and nothing else.
+    private static func isTraceParent(_ text: String) -> Bool {
+        text.split(separator: "-", omittingEmptySubsequences: false).map(\.utf8.count) == [2, 32, 16, 2]
+            && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) || $0 == UInt8(ascii: "-") }
+    }
+
+    private static func checked(_ key: String) throws(Problem) -> String {
+        guard (1...IdempotencyKey.maximumBytes).contains(key.utf8.count) else {
+            throw Problem(.invalidRequest, "The idempotency key must be 1 to 255 bytes long.")
+        }
+        return key
+    }
+}

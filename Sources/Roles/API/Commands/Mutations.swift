@@ -1,0 +1,105 @@
+import Answers
+import Commands
+import Credits
+import Failpoints
+import Hummingbird
+import JSON
+import Ledger
+import Messaging
+import Replica
+
+/// Sends mutations through the queue and makes their responses.
+///
+/// The one way from a request to the ledger: it names the command, digests it for the idempotency key, sends it through the
+/// gateway, waits until this node's replica shows the effect, and answers with the position.
+struct Mutations: Sendable {
+    let gateway: CommandGateway
+    let topology: Topology
+    let replica: Replica
+    let answers: DecidedAnswers
+    let secrets: SecretAnswers
+    let wait: Duration
+
+    /// A mutation of one end user's account.
+    ///
+    /// - Parameter key: The client's idempotency key, wherever it was sent.
+    func account(
+        _ action: AccountAction, of endUserID: EndUserID, key: String?, _ headers: MutationHeaders
+    ) async throws -> Response {
+        let naming = CommandNaming(environmentID: headers.origin.environmentID, idempotencyKey: key)
+        let command = AccountCommand(
+            identity: naming.identity(content: action.content(endUserID: endUserID)), endUserID: endUserID,
+            action: action)
+        let result = try await run(.account([command]), id: naming.id, queue: queue(of: endUserID, headers), headers)
+        return Self.response(result, id: naming.id) { $0.json }
+    }
+
+    /// A mutation of the catalogue of the caller's environment, or of the installation.
+    ///
+    /// - Parameter action: Made when the command's id is known.
+    func catalogue(
+        _ action: (Bits128) -> CatalogueAction, kind: EnvironmentKind?, _ headers: MutationHeaders
+    ) async throws -> Response {
+        let naming = CommandNaming(
+            environmentID: headers.origin.environmentID, idempotencyKey: headers.idempotencyKey)
+        let action = action(naming.id)
+        let command = CatalogueCommand(
+            identity: naming.identity(content: action.content(actor: headers.origin.actor)), action: action)
+        let result = try await run(.catalogue(command), id: naming.id, queue: topology.catalogueQueue, headers)
+        return Self.response(result, id: naming.id) { result in
+            secrets.json(of: result, action: AuditAction(action), commandID: naming.id, kind: kind)
+        }
+    }
+
+    func queue(of endUserID: EndUserID, _ headers: MutationHeaders) -> String {
+        topology.ledgerQueue(environmentID: headers.origin.environmentID, endUserID: endUserID)
+    }
+
+    /// - Returns: Nil when the command is accepted, and its effect not there yet.
+    private func run(
+        _ commands: CommandRequest.Commands, id: Bits128, queue: String, _ headers: MutationHeaders
+    ) async throws -> CommandResult? {
+        let deadline = ContinuousClock.now + wait
+        let reply = await gateway.send(
+            commands, to: queue, from: headers.origin, wantsBodies: true,
+            until: headers.respondsAsync ? .accepted(by: deadline) : .decided(by: deadline))
+        let result: CommandResult?
+        switch reply {
+        case .results(let results): result = results.first
+        case .refused(let problem): throw problem
+        case .pending: result = nil
+        }
+        Failpoint.apiBeforeReplicaWait.hit()
+        guard let result, await replica.reaches(result.position, by: max(deadline, .now + .seconds(1))) else {
+            return nil
+        }
+        Failpoint.apiBeforeAnswer.hit()
+        return result
+    }
+
+    private static func response(
+        _ result: CommandResult?, id: Bits128, body: (CommandResult) -> [UInt8]
+    ) -> Response {
+        guard let result else { return pending(PublicID(.operation, id)) }
+        var response =
+            result.status == 204
+            ? Response(status: .noContent)
+            : Response.json(body(result), status: Int(result.status), isProblem: !result.isSuccess)
+        response.headers[.position] = PositionToken.text(result.position)
+        if result.isReplay { response.headers[.idempotentReplayed] = "true" }
+        return response
+    }
+
+    static func pending(_ id: PublicID) -> Response {
+        var json = JSONWriter()
+        json.beginObject()
+        json.object("operation") { json in
+            json.member("id", id)
+            json.member("status", "pending")
+        }
+        json.endObject()
+        var response = Response.json(json.bytes, status: 202)
+        response.headers[.location] = "/v1/operations/\(id)"
+        return response
+    }
+}

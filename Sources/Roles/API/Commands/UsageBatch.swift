@@ -1,0 +1,218 @@
+import Answers
+import Commands
+import Credits
+import Hummingbird
+import JSON
+import Ledger
+import Messaging
+import NIOCore
+import Replica
+
+/// One batch of events: each succeeds or fails alone.
+struct UsageBatch {
+    private static let maximumEvents = 10_000
+    /// Events in one request to a queue: as many as a message carries.
+    private static let eventsPerRequest = 1_000
+
+    private let site: Site
+    private let caller: Caller
+    private let headers: MutationHeaders
+    private var commands: [(index: Int, command: AccountCommand)] = []
+    private var outcomes: [ItemOutcome] = []
+
+    /// What became of one event.
+    private enum ItemOutcome {
+        case waiting
+        case accepted(id: PublicID, isReplay: Bool, Position)
+        /// A problem as JSON.
+        case rejected([UInt8])
+    }
+
+    init(site: Site, caller: Caller, headers: MutationHeaders) {
+        self.site = site
+        self.caller = caller
+        self.headers = headers
+    }
+
+    // MARK: - Reading
+
+    /// Reads `{"events": […]}`, or one event per line of NDJSON.
+    mutating func read(_ request: Request) async throws {
+        let linesTypes = ["application/x-ndjson", "application/ndjson", "application/jsonl"]
+        try request.requireMediaType(["application/json"] + linesTypes)
+        let buffer = try await request.bytes(upTo: BodyLimit.batch)
+        if let mediaType = request.mediaType, linesTypes.contains(mediaType) {
+            let lines = buffer.readableBytesView.split(separator: UInt8(ascii: "\n")).filter { line in
+                !line.allSatisfy { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\t") }
+            }
+            try checkCount(lines.count)
+            for line in lines {
+                do throws(JSONError) {
+                    add(try JSONParser.parse(line), pointer: "")
+                } catch {
+                    reject(Problem(JSONProblems(error)))
+                }
+            }
+        } else {
+            let body = try Request.parse(buffer)
+            let events = try API.read(body) { $0.array("events") }
+            try checkCount(events.count)
+            for (index, event) in events.enumerated() { add(event, pointer: "/events/\(index)") }
+        }
+    }
+
+    private func checkCount(_ count: Int) throws(Problem) {
+        guard (1...Self.maximumEvents).contains(count) else {
+            throw Problem(
+                .invalidRequest, "A batch has 1 to \(Self.maximumEvents) events; this one has \(count).",
+                errors: [Problem.FieldError(pointer: "/events", detail: "must have 1 to 10000 items")])
+        }
+    }
+
+    private mutating func add(_ value: JSONValue, pointer: String) {
+        let sent: UsageRequest
+        do throws(Problem) {
+            sent = try API.read(value, pointer: pointer) { UsageRequest(&$0) }
+        } catch {
+            return reject(error)
+        }
+        // A key on the batch names its events by their place in it.
+        let key = sent.idempotencyKey ?? headers.idempotencyKey.map { "\($0)#\(outcomes.count)" }
+        guard key.map({ $0.utf8.count <= IdempotencyKey.maximumBytes }) ?? true else {
+            return reject(Problem(.invalidRequest, "The batch's Idempotency-Key is too long to name its events by."))
+        }
+        let action = AccountAction.use(sent.event)
+        commands.append(
+            (
+                outcomes.count,
+                AccountCommand(
+                    identity: CommandNaming(environmentID: caller.environmentID, idempotencyKey: key).identity(
+                        content: action.content(endUserID: sent.endUserID)), endUserID: sent.endUserID,
+                    action: action)
+            ))
+        outcomes.append(.waiting)
+    }
+
+    private mutating func reject(_ problem: Problem) {
+        outcomes.append(.rejected(Self.json(problem)))
+    }
+
+    private static func json(_ problem: Problem) -> [UInt8] {
+        var json = JSONWriter()
+        json.beginObject()
+        problem.write(into: &json)
+        json.endObject()
+        return json.bytes
+    }
+
+    // MARK: - Sending
+
+    /// Sends the events, one request per queue, and answers when all have been decided.
+    mutating func run() async throws -> Response {
+        let deadline = ContinuousClock.now + site.mutations.wait
+        let replies = await send(deadline: deadline)
+        let visible = max(deadline, .now + .seconds(1))
+        for (indices, reply) in replies {
+            switch reply {
+            case .results(let results):
+                for (index, result) in zip(indices, results) {
+                    set(result, at: index)
+                    guard await site.replica.reaches(result.position, by: visible) else {
+                        setUnknown(indices, Self.unseen)
+                        break
+                    }
+                }
+            case .refused(let problem): setUnknown(indices, problem)
+            case .pending: setUnknown(indices, Self.undecided)
+            }
+        }
+        return response()
+    }
+
+    private func send(deadline: ContinuousClock.Instant) async -> [([Int], CommandGateway.Reply)] {
+        var perQueue: [String: [(index: Int, command: AccountCommand)]] = [:]
+        for (index, command) in commands {
+            let queue = site.mutations.topology.ledgerQueue(
+                environmentID: caller.environmentID, endUserID: command.endUserID)
+            perQueue[queue, default: []].append((index, command))
+        }
+        let (gateway, origin) = (site.mutations.gateway, headers.origin)
+        return await withTaskGroup(of: ([Int], CommandGateway.Reply).self) { group in
+            for (queue, items) in perQueue {
+                for start in stride(from: 0, to: items.count, by: Self.eventsPerRequest) {
+                    let chunk = Array(items[start..<min(start + Self.eventsPerRequest, items.count)])
+                    group.addTask {
+                        let reply = await gateway.send(
+                            .account(chunk.map(\.command)), to: queue, from: origin, wantsBodies: false,
+                            until: .decided(by: deadline))
+                        return (chunk.map(\.index), reply)
+                    }
+                }
+            }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+    }
+
+    private mutating func set(_ result: CommandResult, at index: Int) {
+        switch result.body {
+        case .id(let id): outcomes[index] = .accepted(id: id, isReplay: result.isReplay, result.position)
+        case .json(let problem): outcomes[index] = .rejected(problem)
+        }
+    }
+
+    private mutating func setUnknown(_ indices: [Int], _ problem: Problem) {
+        let body = Self.json(problem)
+        for index in indices { outcomes[index] = .rejected(body) }
+    }
+
+    private static let undecided = Problem(
+        .unavailable,
+        "The event was accepted but not decided in time. Repeat it with its idempotency_key to learn its outcome.",
+        texts: ["outcome": "unknown"])
+    private static let unseen = Problem(
+        .replicaBehind, "The event was decided, but this node cannot show its effect yet. Repeat it with its key.",
+        texts: ["outcome": "unknown"])
+
+    // MARK: - Answering
+
+    /// Events of several accounts have no single position, so each carries its own; the header has the last one's.
+    private func response() -> Response {
+        var accepted: Int64 = 0
+        var replayed: Int64 = 0
+        var rejected: Int64 = 0
+        var lastPosition = Position.none
+        for outcome in outcomes {
+            switch outcome {
+            case .accepted(_, let isReplay, let position):
+                if isReplay { replayed += 1 } else { accepted += 1 }
+                lastPosition = position
+            case .rejected, .waiting: rejected += 1
+            }
+        }
+        var json = JSONWriter(capacity: 64 * outcomes.count + 256)
+        json.beginObject()
+        json.member("accepted", accepted)
+        json.member("replayed", replayed)
+        json.member("rejected", rejected)
+        json.key("results")
+        json.beginArray()
+        for (index, outcome) in outcomes.enumerated() {
+            json.beginObject()
+            json.member("index", Int64(index))
+            switch outcome {
+            case .accepted(let id, _, let position):
+                json.member("id", id)
+                json.member("position", PositionToken.text(position))
+            case .rejected(let problem): json.member("error", raw: problem)
+            case .waiting: json.member("error", raw: Self.json(Self.undecided))
+            }
+            json.endObject()
+        }
+        json.endArray()
+        json.endObject()
+        var response = Response.json(json.bytes)
+        response.headers[.position] = PositionToken.text(lastPosition)
+        if replayed > 0, accepted == 0, rejected == 0 { response.headers[.idempotentReplayed] = "true" }
+        return response
+    }
+}

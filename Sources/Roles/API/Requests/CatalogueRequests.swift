@@ -1,0 +1,98 @@
+import Catalogue
+import Commands
+import Credits
+import JSON
+import Metering
+
+/// Reads what is asked about a catalogue: features, rules, packages, keys, configuration.
+extension JSONReader {
+    mutating func newFeature() -> NewFeature? {
+        let key = featureKey("key")
+        let name = name()
+        let type = choice("type", of: FeatureType.self)
+        let unitName = unitName()
+        let quota = optionalObject("quota") { $0.quota() }
+        if quota != nil, let type, type != .metered { report("quota", "is for metered features only") }
+        guard let key, let name, let type else { return nil }
+        return NewFeature(key: key, name: name, type: type, unitName: unitName, quota: quota)
+    }
+
+    mutating func featureChange() -> FeatureChange? {
+        FeatureChange(
+            name: optionalName(), unitName: unitName(), isArchived: optionalBool("archived"),
+            quota: fieldChange("quota") { $0.optionalObject("quota") { $0.quota() } })
+    }
+
+    mutating func newRule() -> CatalogueAction? {
+        let key = featureKey()
+        let price = price()
+        let effectiveFrom = optionalInstant("effective_from")
+        guard let key, let price else { return nil }
+        return .createRule(featureKey: key, price: price, effectiveFrom: effectiveFrom)
+    }
+
+    mutating func newPackage() -> CatalogueAction? {
+        let key = string("key", expected: FeatureKey.expectation) { PackageKey($0) }
+        let name = name()
+        let credits = credits()
+        let price = int64("price", .plain, in: Self.packagePrices)
+        let currency = string("currency", expected: Self.currencyExpectation, Self.currency)
+        let expiresAfter = expiresAfter()
+        let priority = priority()
+        guard let key, let name, let credits, let price, let currency else { return nil }
+        return .createPackage(
+            key: key,
+            PackageTerms(
+                name: name, credits: credits, price: price, currency: currency, expiresAfter: expiresAfter,
+                priority: priority))
+    }
+
+    /// Every member but the key; null clears the expiry or the priority.
+    mutating func packageChange() -> PackageChange? {
+        PackageChange(
+            name: optionalName(), credits: optionalCredits(),
+            price: optionalInt64("price", .plain, in: Self.packagePrices), currency: optionalCurrency(),
+            expiresAfter: fieldChange("expires_after") { $0.expiresAfter() },
+            priority: fieldChange("priority") { $0.priority() }, isArchived: optionalBool("archived"))
+    }
+
+    mutating func configChange() -> ConfigChange? {
+        ConfigChange(
+            rateLimitPerSecond: setting("rate_limit_per_second", in: EnvironmentConfig.rateLimits),
+            failClosedOverMilliseconds: setting("fail_closed_over_ms", in: EnvironmentConfig.failClosedLimits),
+            overagePolicy: fieldChange("overage_policy") { $0.optionalChoice("overage_policy") },
+            overageLimit: fieldChange("overage_limit") { $0.optionalAmount("overage_limit") },
+            timeZone: fieldChange("timezone") { $0.optionalString("timezone", length: 1...64) })
+    }
+
+    /// A number; absence keeps it, null takes the default.
+    private mutating func setting(_ key: String, in range: ClosedRange<Int64>) -> FieldChange<Int32> {
+        fieldChange(key) { $0.optionalInt64(key, .plain, in: range).map { Int32($0) } }
+    }
+
+    /// `name`, `scopes` and `expires_at` of a new key.
+    mutating func newKey() -> (name: String, rights: KeyRights)? {
+        let name = name()
+        let scopes = scopes()
+        let expiresAt = optionalInstant("expires_at")
+        guard let name, let scopes else { return nil }
+        return (name, KeyRights(scopes: scopes, expiresAt: expiresAt))
+    }
+
+    /// `scopes`; absence is all of them.
+    private mutating func scopes() -> KeyScopes? {
+        guard presence(of: "scopes") == .present else {
+            _ = value("scopes")
+            return .all
+        }
+        let expected = "one of " + KeyScopes.named.map { "\"\($0.name)\"" }.joined(separator: ", ")
+        return optionalStrings("scopes", count: 1...KeyScopes.named.count, expected: expected) { KeyScopes(name: $0) }
+            .map { scopes in scopes.reduce(into: []) { $0.formUnion($1) } }
+    }
+
+    private mutating func unitName() -> String? {
+        optionalString("unit_name", length: 1...64)
+    }
+
+    private static let packagePrices: ClosedRange<Int64> = 0...Millicredits.limit
+}

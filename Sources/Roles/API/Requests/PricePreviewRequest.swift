@@ -1,0 +1,92 @@
+import Answers
+import Credits
+import JSON
+import Metering
+
+/// The question for the price of an event, by a rule that exists or by one that is given.
+struct PricePreviewRequest {
+    enum Subject {
+        case price(Price)
+        case rule(id: String)
+    }
+
+    /// The units of the period before the event.
+    private enum UsedBefore {
+        case units(Int64)
+        case quantities([String: Int64])
+    }
+
+    let subject: Subject
+    private let measure: Measure
+    private let attributes: Attributes
+    private let usedBefore: UsedBefore?
+
+    init?(_ reader: inout JSONReader) {
+        let subject = reader.previewSubject()
+        let measure = reader.measure()
+        let attributes = reader.attributes()
+        let usedBefore: UsedBefore? =
+            switch reader.value("used_before") {
+            case nil: nil
+            case .object?:
+                reader.quantities("used_before", upTo: Millicredits.limit).map { .quantities($0) }
+            default: reader.int64("used_before", .plain, in: 0...Millicredits.limit).map { .units($0) }
+            }
+        guard let subject, let measure, let attributes else { return nil }
+        self.subject = subject
+        self.measure = measure
+        self.attributes = attributes
+        self.usedBefore = usedBefore
+    }
+
+    func priced(by price: Price) throws(Problem) -> PricedEvent {
+        let used = try used(by: price)
+        do throws(PricingFailure) {
+            return try price.priced(measure, attributes: attributes, used: used)
+        } catch {
+            throw Problem(error)
+        }
+    }
+
+    private func used(by price: Price) throws(Problem) -> PeriodUsage {
+        switch (usedBefore, price.terms(for: attributes)) {
+        case (nil, _), (_, nil): return PeriodUsage()
+        case (.units(let units)?, .model?): return PeriodUsage(used: ["": units])
+        case (.quantities(let quantities)?, .dimensions(let models)?):
+            if let unknown = quantities.keys.sorted().first(where: { models[$0] == nil }) {
+                throw Self.refused("/used_before".appendingPointerToken(unknown), "is not a dimension of the price")
+            }
+            return PeriodUsage(used: quantities)
+        case (.units?, .dimensions?):
+            throw Self.refused("/used_before", "must be an object of units by dimension: the price has dimensions")
+        case (.quantities?, .model?):
+            throw Self.refused("/used_before", "must be an integer: the price has no dimensions")
+        }
+    }
+
+    private static func refused(_ pointer: String, _ detail: String) -> Problem {
+        Problem(
+            .invalidRequest, "\(pointer) \(detail).",
+            errors: [Problem.FieldError(pointer: pointer, detail: detail)])
+    }
+}
+
+extension JSONReader {
+    /// `rule`, the body that would make it, or `rule_id`.
+    fileprivate mutating func previewSubject() -> PricePreviewRequest.Subject? {
+        guard value("rule") != nil else {
+            guard value("rule_id") != nil else {
+                report("rule", "is required, or rule_id in its place")
+                return nil
+            }
+            return string("rule_id").map { .rule(id: $0) }
+        }
+        if value("rule_id") != nil { report("rule_id", "excludes rule: give one of them") }
+        return object("rule") { rule in
+            // A rule's own body is taken as it stands; neither of these makes a difference to what an event costs.
+            if rule.value("feature_key") != nil { _ = rule.featureKey() }
+            _ = rule.optionalInstant("effective_from")
+            return rule.price().map { .price($0) }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import Answers
+import Catalogue
+import Commands
+import Credits
+import Ledger
+import Messaging
+import Replica
+import Runtime
+import Storage
+
+extension Gate {
+    /// The account of an end user in the caller's environment, as of the last change that this node has seen.
+    func account(_ endUserID: EndUserID, of caller: Caller) throws(Problem) -> Account {
+        let key = AccountKey(environmentID: caller.environmentID, endUserID: endUserID)
+        guard let account = replica.account(key) else { throw .unknownEndUser }
+        return account
+    }
+
+    /// What the caller's environment sells.
+    func catalogue(of caller: Caller) throws(Problem) -> Catalogue {
+        guard let catalogue = replica.catalogue(caller.environmentID) else {
+            throw Problem(.unavailable, "This node is still loading. Try again in a moment.")
+        }
+        return catalogue
+    }
+}
+
+extension Site {
+    /// The end user whose account an id carries.
+    ///
+    /// - Throws: `unknown` for an account of another environment, or of none.
+    func owner(of account: AccountID, _ caller: Caller, unknown: Problem) async throws -> EndUserID {
+        if let known = replica.endUserID(of: account, in: caller.environmentID) { return known }
+        let found = try await reads.read(of: caller.environmentID) { connection in
+            try await AccountReads.endUserIDs([account], environmentID: caller.environmentID, on: connection)
+        }
+        guard let endUserID = found[account] else { throw unknown }
+        return endUserID
+    }
+
+    /// The account, after the database has written what time has done to it: a list of entries or blocks shows an
+    /// expiry from the instant at which it was due. When the queue cannot be reached the list is given as it is.
+    func settledAccount(
+        _ endUserID: EndUserID, _ caller: Caller, _ context: APIContext
+    ) async throws -> Account {
+        let account = try gate.account(endUserID, of: caller)
+        let now = account.currentInstant(clock: Instant.now, catalogue: try gate.catalogue(of: caller))
+        guard account.hasDue(at: now) else { return account }
+        let origin = RequestOrigin(
+            environmentID: caller.environmentID, actor: Actor(keyID: caller.keyID, address: context.clientAddress),
+            requestID: context.requestID)
+        _ = await mutations.gateway.send(
+            .account([AccountCommand(advancing: endUserID)]),
+            to: mutations.topology.ledgerQueue(environmentID: caller.environmentID, endUserID: endUserID),
+            from: origin, wantsBodies: false, until: .decided(by: .now + .seconds(2)))
+        return account
+    }
+}
+
+extension AccountCommand {
+    /// Brings an account to its current instant; idempotent, and remembered by nobody.
+    init(advancing endUserID: EndUserID) {
+        self.init(
+            identity: CommandIdentity(
+                id: Bits128(at: Instant.now, random: (.random(in: 0...UInt64.max), .random(in: 0...UInt64.max))),
+                idempotencyKey: nil),
+            endUserID: endUserID, action: .advance)
+    }
+}

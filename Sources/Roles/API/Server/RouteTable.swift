@@ -1,0 +1,90 @@
+package import Catalogue
+import Credits
+import HTTPTypes
+import Hummingbird
+
+/// Who may call an endpoint.
+package enum Access: Hashable, Sendable {
+    /// Anybody, without a key.
+    case anybody
+    /// The holder of the installation's root key.
+    case root
+    /// A key of an environment that has the scopes.
+    case scope(KeyScopes)
+    /// A key of an environment that has the scopes, or the root key for what is the installation's own.
+    case scopeOrRoot(KeyScopes)
+
+    /// The scopes that a key of an environment must have.
+    package var scopes: KeyScopes {
+        switch self {
+        case .anybody, .root: []
+        case .scope(let scopes), .scopeOrRoot(let scopes): scopes
+        }
+    }
+
+    static func read(_ area: AccessArea) -> Access { .scope(.read(area)) }
+    static func write(_ area: AccessArea) -> Access { .scope(.write(area)) }
+}
+
+/// One method of one path, and who may call it.
+package struct Endpoint: Hashable, Sendable {
+    package let method: String
+    /// With its parameters in braces: `/v1/features/{key}`.
+    package let path: String
+    package let access: Access
+
+    package init(method: String, path: String, access: Access) {
+        self.method = method
+        self.path = path
+        self.access = access
+    }
+}
+
+/// The routes of a node. Each is added with the access that it needs, and its handler is only called for a caller who has
+/// it: there is no other way to add a route that learns who asks.
+struct RouteTable {
+    typealias Handler = @Sendable (Request, APIContext, Caller) async throws -> Response
+
+    private let router: Router<APIContext>
+    private let gate: Gate
+    private var accesses: [String: Access] = [:]
+
+    init(router: Router<APIContext>, gate: Gate) {
+        self.router = router
+        self.gate = gate
+    }
+
+    mutating func get(_ path: String, _ access: Access, use handler: @escaping Handler) {
+        add(.get, path, access, handler)
+    }
+
+    mutating func post(_ path: String, _ access: Access, use handler: @escaping Handler) {
+        add(.post, path, access, handler)
+    }
+
+    mutating func patch(_ path: String, _ access: Access, use handler: @escaping Handler) {
+        add(.patch, path, access, handler)
+    }
+
+    mutating func delete(_ path: String, _ access: Access, use handler: @escaping Handler) {
+        add(.delete, path, access, handler)
+    }
+
+    private mutating func add(
+        _ method: HTTPRequest.Method, _ path: String, _ access: Access, _ handler: @escaping Handler
+    ) {
+        accesses["\(method) \(RouterPath(path))"] = access
+        router.on(RouterPath(path), method: method) { [gate] request, context in
+            try await handler(request, context, try await gate.admit(request, access))
+        }
+    }
+
+    /// Everything that the router serves; what was not added here is open to anybody.
+    var endpoints: [Endpoint] {
+        router.routes.map { route in
+            Endpoint(
+                method: route.method.rawValue, path: route.path.description,
+                access: accesses["\(route.method) \(route.path)"] ?? .anybody)
+        }
+    }
+}

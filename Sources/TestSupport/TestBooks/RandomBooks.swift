@@ -1,0 +1,297 @@
+package import Catalogue
+package import Commands
+package import Credits
+package import Ledger
+import Metering
+package import Postgres
+import SeededRandom
+import Storage
+
+/// The same random commands to accounts in the database, which know what `LedgerStore.load` brings, and to accounts in
+/// memory, which know everything that ever happened to them.
+package struct RandomBooks {
+    /// An account that forgets nothing.
+    package struct Remembered {
+        package private(set) var account: Account
+        private(set) var book: AccountBook = .new
+        package private(set) var profile: EndUserProfile?
+        package private(set) var entries: [Entry] = []
+        package private(set) var blocks: [Int32: GrantedBlock] = [:]
+        package private(set) var reservations: [Int32: Reservation] = [:]
+
+        var draft: AccountDraft {
+            var draft = AccountDraft(account: account, book: book, profile: profile)
+            draft.history = AccountHistory(entries: entries, blocks: blocks)
+            return draft
+        }
+
+        mutating func take(_ draft: AccountDraft) {
+            guard draft.isChanged else { return }
+            account = draft.account
+            book = draft.book
+            profile = draft.profile
+            entries += draft.entries
+            for granted in draft.grantedBlocks { blocks[granted.block.number] = granted.with(draft.current(granted)) }
+            for block in draft.olderChangedBlocks { blocks[block.number] = blocks[block.number]?.with(block) }
+            for reservation in draft.newReservations + draft.olderChangedReservations {
+                reservations[reservation.number] = reservation
+            }
+        }
+    }
+
+    private struct Command {
+        let endUser: EndUserID
+        let action: AccountAction
+    }
+
+    private static let names = ["alice", "bob", "carol"]
+    private static let features = ["calls", "tokens", "tiers", "export"]
+
+    package let connection: PostgresConnection
+    package let environmentID: EnvironmentID
+    package private(set) var catalogue = Catalogue()
+    package private(set) var remembered: [EndUserID: Remembered] = [:]
+    /// The kinds of outcome that were seen.
+    package private(set) var outcomes: Set<String> = []
+    private var random: SeededGenerator
+    private var now = Instant(microseconds: 1_780_000_000_000_000)
+    private var payments = 0
+    private let clock = PublicID(.testClock, Bits128(high: 1, low: 1))
+
+    package init(_ books: TestBooks, seed: UInt64) async throws {
+        connection = books.connection
+        environmentID = books.environmentID
+        random = SeededGenerator(seed: seed)
+        try await connection.script(
+            """
+            insert into test_clocks values (\(environmentID.rawValue),
+                '00000000-0000-0001-0000-000000000001', now(), now(), now())
+            """)
+        let hour = try required(CalendarDuration(iso8601: "PT1H"), "a value")
+        let quota = Quota(limit: 60, window: .duration(hour), anchor: .firstUse)
+        let prices: [String: Price] = [
+            "calls": Price(.flat(amount: try Millicredits(Int64(10)))),
+            "tokens": Price(dimensions: [
+                "input": .perUnit(unitCost: try Millicredits(Int64(3)), perUnits: 2),
+                "output": .perUnit(unitCost: try Millicredits(Int64(5)), perUnits: 1),
+            ]),
+            "tiers": Price(
+                .graduated(
+                    [
+                        Tier(upTo: 30, unitCost: try Millicredits(Int64(4))),
+                        Tier(upTo: nil, unitCost: try Millicredits(Int64(1)), flatFee: try Millicredits(Int64(7))),
+                    ], scope: .period)),
+        ]
+        for (number, name) in Self.features.enumerated() {
+            let key = try Self.key(name)
+            catalogue.features[key] = Feature(key: key, quota: name == "calls" ? quota : nil)
+            guard let price = prices[name] else { continue }
+            catalogue.prices[key] = PriceList([
+                MeteringRule(
+                    id: PublicID(.rule, Bits128(high: 9, low: UInt64(number))), featureKey: key, version: 1,
+                    price: price, effectiveFrom: Instant(microseconds: 0))
+            ])
+        }
+        catalogue.config = EnvironmentConfig(
+            overagePolicy: random.pick([nil, .allow, .notify]), overageLimit: try Millicredits(Int64(400)))
+        catalogue.testClocks[clock] = now
+    }
+
+    private static func key(_ name: String) throws -> FeatureKey { try required(FeatureKey(name), "a value") }
+
+    // MARK: - A batch
+
+    /// Loads, decides and writes a few commands, and expects the database's accounts to be and do what the others do.
+    package mutating func batch() async throws {
+        now = now.adding(seconds: random.pick([0, 1, 60, 400, 3_700, 90_000, 700_000]))
+        if random.chance(30) {
+            catalogue.testClocks[clock] = catalogue.testClocks[clock]?.adding(seconds: random.pick([60, 100_000]))
+        }
+        let commands = try (0..<Int.random(in: 1...5, using: &random)).map { _ in try command() }
+        var keys: [EndUserID] = []
+        var needs = BatchNeeds()
+        for command in commands {
+            if !keys.contains(command.endUser) { keys.append(command.endUser) }
+            switch command.action {
+            case .transfer(let transfer):
+                if !keys.contains(transfer.receiver) { keys.append(transfer.receiver) }
+            default: break
+            }
+            let own = command.action.needs
+            needs.accounts[key(command.endUser), default: AccountNeeds()].charges.formUnion(own.charges)
+            needs.accounts[key(command.endUser), default: AccountNeeds()].blocks.formUnion(own.blocks)
+        }
+        let loaded = try await LedgerStore.load(keys.map(key), needs: needs, on: connection)
+        var stored: [EndUserID: AccountDraft] = [:]
+        var whole: [EndUserID: AccountDraft] = [:]
+        for (name, draft) in zip(keys, loaded.accounts) {
+            let known = remembered[name] ?? Remembered(account: draft.account, profile: nil)
+            try expect(draft.account == known.account, "\(draft.account) was loaded, \(known.account) written")
+            try expect(draft.profile == known.profile, "another profile was loaded")
+            stored[name] = draft
+            whole[name] = known.draft
+        }
+        var newPayments: [NewPayment] = []
+        for (index, command) in commands.enumerated() {
+            let outcome = try apply(command, number: index, to: &stored)
+            let expected = try apply(command, number: index, to: &whole)
+            try expect(outcome == expected, "\(outcome) where all is known to be \(expected)")
+            outcomes.insert(String("\(outcome)".prefix { $0 != "(" }))
+            if case .granted(let granted, _, _) = outcome, let id = granted.payment?.externalID {
+                newPayments.append(
+                    NewPayment(
+                        key: PaymentKey(environmentID: environmentID, externalID: id),
+                        accountID: try required(stored[command.endUser], "an account").account.id,
+                        block: granted.block.number,
+                        applied: AppliedPayment(fingerprint: Bits128(high: 1, low: 1), status: 201, body: [1]),
+                        commandID: Bits128(high: 1, low: 1), createdAt: now))
+            }
+        }
+        try await LedgerStore.write(
+            BatchPlan(accounts: keys.compactMap { stored[$0] }, payments: newPayments), on: connection)
+        for (name, draft) in whole where draft.account.revision > 0 {
+            remembered[name, default: Remembered(account: draft.account, profile: draft.profile)].take(draft)
+            if remembered[name]?.entries.isEmpty == true { remembered[name]?.take(draft) }
+        }
+    }
+
+    private func expect(_ condition: Bool, _ sentence: @autoclosure () -> String) throws {
+        if !condition { throw TestBooksError(sentence()) }
+    }
+
+    private func apply(
+        _ command: Command, number: Int, to drafts: inout [EndUserID: AccountDraft]
+    ) throws -> Outcome {
+        let name = command.endUser
+        guard case .transfer(let transfer) = command.action else {
+            var draft = try required(drafts[name], "an account")
+            let outcome = draft.apply(command.action, idempotencyKey: "k\(number)", catalogue: catalogue, now: now)
+            drafts[name] = draft
+            return outcome
+        }
+        var sender = try required(drafts[name], "an account")
+        var receiver = try required(drafts[transfer.receiver], "an account")
+        let outcome = AccountDraft.transfer(
+            transfer, from: &sender, to: &receiver, idempotencyKey: nil, catalogue: catalogue, now: now)
+        drafts[name] = sender
+        drafts[transfer.receiver] = receiver
+        return outcome
+    }
+
+    package func key(_ endUser: EndUserID) -> AccountKey {
+        AccountKey(environmentID: environmentID, endUserID: endUser)
+    }
+
+    // MARK: - Drawing commands
+
+    private mutating func command() throws -> Command {
+        let endUser = try required(EndUserID(random.pick(Self.names)), "a value")
+        return Command(endUser: endUser, action: try action(for: endUser, knowing: remembered[endUser]))
+    }
+
+    private mutating func amount(_ range: ClosedRange<Int64>) throws -> Millicredits {
+        try Millicredits(Int64.random(in: range, using: &random))
+    }
+
+    private mutating func feature() throws -> FeatureKey { try Self.key(random.pick(Self.features)) }
+
+    private mutating func demand(for feature: FeatureKey, upTo most: Int64 = 25) -> Demand {
+        let units = Int64.random(in: 0...most, using: &random)
+        guard feature.rawValue == "tokens" else { return .measured(.units(units), .none) }
+        return .measured(
+            .quantities(["input": units, "output": Int64.random(in: 0...9, using: &random)]),
+            Attributes(["model": .string("large")]))
+    }
+
+    private mutating func action(for endUser: EndUserID, knowing known: Remembered?) throws -> AccountAction {
+        let metadata = random.chance(20) ? Metadata(canonicalJSON: #"{"a":1}"#) : nil
+        switch Int.random(in: 0..<28, using: &random) {
+        case 0..<3: return .grant(try grant(metadata))
+        case 3:
+            payments += 1
+            return .topUp(
+                TopUp(
+                    credits: .amount(try amount(1...500)),
+                    payment: Payment(price: random.pick([nil, 0, 999]), currency: "EUR", externalID: "pay_\(payments)"))
+            )
+        case 4..<10:
+            let feature = try feature()
+            guard case .measured(let measure, let attributes) = demand(for: feature) else { return .advance }
+            return .use(UsageEvent(featureKey: feature, measure: measure, attributes: attributes, metadata: metadata))
+        case 10..<13:
+            // Those of a reservation half of the time: it may have been charged several times.
+            let types: [EntryType] = random.chance(50) ? [.commit] : [.use, .commit]
+            let charges = known?.entries.filter { types.contains($0.type) } ?? []
+            let charge = charges.isEmpty ? 1 : random.pick(charges).sequence
+            return .refund(
+                Refund(
+                    account: known?.account.id ?? AccountID(1), charge: charge,
+                    extent: random.pick([.rest, .units(3), .credits(try amount(1...40))]), metadata: metadata))
+        case 13:
+            return .revoke(
+                Revocation(block: Int32.random(in: 1...max(1, known?.book.blockCount ?? 1), using: &random)))
+        case 14: return .adjust(Adjustment(amount: try amount(-60...60), reason: "by hand"))
+        case 15..<17:
+            let others = Self.names.filter { $0 != endUser.rawValue }
+            return .transfer(
+                Transfer(receiver: try required(EndUserID(random.pick(others)), "a value"), credits: try amount(1...80))
+            )
+        case 17..<19:
+            let feature = try feature()
+            return .reserve(
+                ReservationRequest(
+                    featureKey: feature,
+                    estimate: random.chance(20) ? .credits(try amount(1...50)) : demand(for: feature),
+                    ttlSeconds: random.pick([1, 300, 604_800]), metadata: metadata))
+        case 19..<26: return try reservationAction(knowing: known)
+        case 26:
+            return random.chance(50)
+                ? .createSpendCap(
+                    NewSpendCap(
+                        featureKey: random.chance(50) ? try feature() : nil, credits: try amount(0...300),
+                        window: random.pick([.day, .week, .month])))
+                : .deleteSpendCap(1)
+        default:
+            return .createEndUser(
+                EndUserChange(
+                    name: .set("n"), overagePolicy: .set(random.pick([nil, .block, .allow])),
+                    overrides: .set([try Self.key("export"): .enabled(random.chance(50))]),
+                    testClock: endUser.rawValue == "carol" ? clock : nil))
+        }
+    }
+
+    private mutating func grant(_ metadata: Metadata?) throws -> Grant {
+        Grant(
+            credits: try amount(1...400), source: random.pick([.promotional, .compensation]),
+            priority: random.pick([nil, 0, 50, 100]),
+            expiry: random.pick([
+                .never, .after(try required(CalendarDuration(iso8601: "PT1H"), "a value")),
+                .after(try required(CalendarDuration(iso8601: "P3D"), "a value")),
+            ]), featureKeys: random.chance(25) ? [try feature()] : [],
+            payment: random.chance(20) ? Payment(price: 5, currency: "USD") : nil, reason: "r", metadata: metadata)
+    }
+
+    private mutating func reservationAction(knowing known: Remembered?) throws -> AccountAction {
+        let active = known?.account.reservations ?? []
+        guard let reservation = active.isEmpty ? nil : random.pick(active) else { return .reservation(1, .release) }
+        let demand: Demand =
+            if case .credits = reservation.estimate { .credits(try amount(0...60)) } else {
+                demand(for: reservation.featureKey, upTo: 80)
+            }
+        let action: ReservationAction =
+            switch Int.random(in: 0..<5, using: &random) {
+            case 0: .release
+            case 1: .extend(ttlSeconds: 1_000)
+            case 2: .commit(demand, shortfall: random.pick([nil, .cap, .overage, .reject]))
+            default: .progress(demand)
+            }
+        return .reservation(reservation.number, action)
+    }
+}
+
+extension GrantedBlock {
+    func with(_ block: Block) -> GrantedBlock {
+        GrantedBlock(
+            block: block, source: source, payment: payment, reason: reason, metadata: metadata, createdAt: createdAt)
+    }
+}

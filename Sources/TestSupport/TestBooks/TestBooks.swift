@@ -1,0 +1,69 @@
+package import Catalogue
+package import Commands
+package import Credits
+package import Ledger
+import Metering
+package import Postgres
+import Storage
+
+/// A tenant with one environment and the feature `calls` at 10 mc, to write books in.
+package struct TestBooks {
+    package let connection: PostgresConnection
+    package let environmentID: EnvironmentID
+    package let catalogue: Catalogue
+    package let feature: FeatureKey
+
+    package init(_ connection: PostgresConnection) async throws {
+        self.connection = connection
+        try await connection.script(
+            "insert into tenants values ('00000000-0000-0000-0000-000000000001', 'Acme', now());"
+                + "insert into environments (tenant_id, kind) values ('00000000-0000-0000-0000-000000000001', 'live')")
+        let environments = try await connection.run(PostgresQuery("select environment_id from environments"))
+        environmentID = EnvironmentID(try environments.first?.int32(0) ?? 0)
+        feature = try required(FeatureKey("calls"), "a feature key")
+        var catalogue = Catalogue()
+        catalogue.features[feature] = Feature(key: feature)
+        catalogue.prices[feature] = PriceList([
+            MeteringRule(
+                id: PublicID(.rule, Bits128(high: 1, low: 1)), featureKey: feature, version: 1,
+                price: Price(.flat(amount: try Millicredits(Int64(10)))), effectiveFrom: Instant(microseconds: 0))
+        ])
+        self.catalogue = catalogue
+    }
+
+    package func key(_ name: String) throws -> AccountKey {
+        AccountKey(environmentID: environmentID, endUserID: try required(EndUserID(name), "an end user id"))
+    }
+
+    /// Applies actions to one end user as the worker does: load, decide, write.
+    @discardableResult
+    package func apply(_ actions: [AccountAction], to name: String) async throws -> [Outcome] {
+        var loaded = try await LedgerStore.load([try key(name)], on: connection)
+        let outcomes = actions.map { action in
+            loaded.accounts[0].apply(action, idempotencyKey: nil, catalogue: catalogue, now: loaded.now)
+        }
+        try await LedgerStore.write(BatchPlan(accounts: loaded.accounts), on: connection)
+        return outcomes
+    }
+
+    package func grant(_ amount: Int64) throws -> AccountAction {
+        .grant(Grant(credits: try Millicredits(amount)))
+    }
+
+    package var use: AccountAction { .use(UsageEvent(featureKey: feature, units: 1)) }
+}
+
+/// A value that a test cannot go on without.
+func required<Value>(_ value: Value?, _ what: String) throws -> Value {
+    guard let value else { throw TestBooksError("\(what) is missing") }
+    return value
+}
+
+/// What went wrong in books that a test writes.
+package struct TestBooksError: Error, CustomStringConvertible {
+    package let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}

@@ -1,0 +1,58 @@
+import Catalogue
+import Credits
+import Testing
+
+@Suite("Rights of keys")
+struct KeyRightsTests {
+    @Test("every area has a scope to read and one to change, and neither includes the other")
+    func scopes() {
+        #expect(KeyScopes.named.count == 16)
+        #expect(Set(KeyScopes.named.map(\.scope.rawValue)).count == 16)
+        for (name, scope) in KeyScopes.named {
+            #expect(KeyScopes(name: name) == scope)
+            #expect(scope.names == [name])
+            #expect(KeyScopes.all.isSuperset(of: scope))
+        }
+        #expect(!KeyScopes.write(.usage).contains(.read(.usage)))
+        #expect(KeyScopes.all.names == nil)
+    }
+
+    @Test("what is no scope is none", arguments: ["", "admin", "admin:", ":read", "admin:all", "Admin:read", "*"])
+    func unknown(name: String) {
+        #expect(KeyScopes(name: name) == nil)
+    }
+
+    @Test("a key that names every scope has less than one without scopes, which has later ones too")
+    func everyScopeIsNotAll() {
+        let every = KeyScopes.named.reduce(into: KeyScopes()) { $0.formUnion($1.scope) }
+        #expect(every != .all && every.names?.count == 16)
+        #expect(!KeyRights(scopes: every, expiresAt: nil).include(.all))
+        #expect(KeyRights.all.include(KeyRights(scopes: every, expiresAt: nil)))
+    }
+
+    @Test("nobody gives scopes or time that they do not have")
+    func inclusion() {
+        let early = Instant(microseconds: 1)
+        let late = Instant(microseconds: 2)
+        let cases: [(KeyRights, KeyRights, Bool)] = [
+            (.all, .all, true),
+            (.all, KeyRights(scopes: .read(.usage), expiresAt: early), true),
+            (KeyRights(scopes: .read(.usage), expiresAt: nil), .all, false),
+            (
+                KeyRights(scopes: [.read(.usage), .write(.usage)], expiresAt: nil),
+                KeyRights(scopes: .write(.usage), expiresAt: nil), true
+            ),
+            (
+                KeyRights(scopes: .read(.usage), expiresAt: nil),
+                KeyRights(scopes: .write(.usage), expiresAt: nil), false
+            ),
+            (KeyRights(scopes: .all, expiresAt: late), KeyRights(scopes: .all, expiresAt: late), true),
+            (KeyRights(scopes: .all, expiresAt: late), KeyRights(scopes: .all, expiresAt: early), true),
+            (KeyRights(scopes: .all, expiresAt: early), KeyRights(scopes: .all, expiresAt: late), false),
+            (KeyRights(scopes: .all, expiresAt: early), .all, false),
+        ]
+        for (grantor, rights, isIncluded) in cases {
+            #expect(grantor.include(rights) == isIncluded, "\(grantor) \(rights)")
+        }
+    }
+}

@@ -1,0 +1,154 @@
+import Catalogue
+import Commands
+import Credits
+import Ledger
+import Metering
+import Testing
+
+/// One of everything that is sent to the ledger, with every field at a value of its own.
+enum Samples {
+    static var alice: EndUserID {
+        get throws { try #require(EndUserID("alice")) }
+    }
+
+    static var actions: [AccountAction] {
+        get throws {
+            let key = try #require(FeatureKey("api_calls"))
+            let bob = try #require(EndUserID("bob"))
+            let package = try #require(PackageKey("small"))
+            let metadata = Metadata(canonicalJSON: #"{"model":"large"}"#)
+            let month = try #require(CalendarDuration(iso8601: "P1MT5H"))
+            let attributes = Attributes(["model": .string("é\""), "cached": .boolean(true), "tier": .integer(.min)])
+            let payment = Payment(price: Millicredits.limit, currency: "EUR", externalID: "pay_é")
+            let quantities = Measure.quantities(["input": .max, "output": 0])
+            let quota = Quota(limit: 5, window: .duration(month), anchor: .firstUse)
+            return [
+                .use(
+                    UsageEvent(featureKey: key, units: .max, occurredAt: Instant(microseconds: -1), metadata: metadata)),
+                .use(UsageEvent(featureKey: key, measure: quantities, attributes: attributes)),
+                .grant(
+                    Grant(
+                        credits: .max, source: .compensation, priority: 100, expiry: .at(Instant(microseconds: 5)),
+                        featureKeys: [key, key], payment: payment, reason: "sorry", metadata: metadata)),
+                .grant(Grant(credits: .max, expiry: .after(month))),
+                .topUp(
+                    TopUp(
+                        credits: .amount(.max), payment: payment, fingerprint: Bits128(high: 3, low: .max),
+                        priority: 0, expiry: .never, featureKeys: [key], reason: "r", metadata: metadata)),
+                .topUp(TopUp(credits: .package(package), expiry: .after(month))),
+                .refund(
+                    Refund(
+                        account: AccountID(-1), charge: .max, extent: .units(.max), compensationExpiry: .never,
+                        reason: "r", metadata: metadata)),
+                .refund(Refund(account: AccountID(1), charge: 1, extent: .credits(.max))),
+                .refund(Refund(account: AccountID(1), charge: 1)),
+                .revoke(Revocation(block: .max, reason: "chargeback", metadata: metadata)),
+                .adjust(Adjustment(amount: -Millicredits.max, reason: "r", metadata: metadata)),
+                .adjust(Adjustment(amount: .max)),
+                .transfer(Transfer(receiver: bob, credits: .max, reason: "r", metadata: metadata)),
+                .reserve(
+                    ReservationRequest(
+                        featureKey: key, estimate: .measured(quantities, attributes), ttlSeconds: 604_800,
+                        metadata: metadata)),
+                .reserve(ReservationRequest(featureKey: key, estimate: .credits(.zero), ttlSeconds: 1)),
+                .reservation(1, .commit(.credits(.max), shortfall: .cap)),
+                .reservation(1, .commit(.measured(.units(0), .none), shortfall: nil)),
+                .reservation(.max, .release), .reservation(2, .extend(ttlSeconds: 300)),
+                .reservation(3, .progress(.measured(.units(7), attributes))),
+                .createSpendCap(NewSpendCap(featureKey: key, credits: .zero, window: .duration(month))),
+                .createSpendCap(NewSpendCap(credits: .max, window: .week)), .deleteSpendCap(.max),
+                .createEndUser(
+                    EndUserChange(
+                        name: .set("Alice"), metadata: .set(nil), overagePolicy: .set(.notify),
+                        overageLimit: .set(.max),
+                        overrides: .set([key: .quota(quota), try #require(FeatureKey("sso")): .enabled(false)]),
+                        testClock: PublicID(.testClock, Bits128(high: 8, low: 9)))),
+                .updateEndUser(
+                    EndUserChange(
+                        name: .set(nil), metadata: .set(metadata), overagePolicy: .set(nil), overageLimit: .set(nil),
+                        overrides: .set([:]))),
+                .refund(Refund(account: AccountID(1), charge: -1)), .revoke(Revocation(block: .min)),
+                .reservation(0, .release),
+                .deleteSpendCap(-1), .updateEndUser(EndUserChange(overrides: .set(nil))),
+                .updateEndUser(EndUserChange()), .advance,
+            ]
+        }
+    }
+
+    /// A request with two commands, one request for each action on an account, one for each action on the catalogue.
+    ///
+    /// The bytes of each are recorded, so a new sample goes to the end of its list, and none is changed.
+    static var requests: [CommandRequest] {
+        get throws {
+            let identity = CommandIdentity(
+                id: Bits128(high: 1, low: .max),
+                idempotencyKey: IdempotencyKey(text: "é", fingerprint: Bits128(high: 2, low: 3)))
+            let origin = RequestOrigin(
+                environmentID: EnvironmentID(3),
+                actor: Actor(keyID: Bits128(high: 4, low: 5), address: "192.0.2.1"), requestID: "req_1",
+                traceParent: "00-ab-cd-01")
+            let commands = try actions.map { action in
+                AccountCommand(identity: identity, endUserID: try alice, action: action)
+            }
+            let installation = RequestOrigin(
+                environmentID: .installation, actor: Actor(keyID: nil, address: nil), requestID: "")
+            let unnamed = CommandIdentity(id: Bits128(high: 0, low: 0), idempotencyKey: nil)
+            return
+                ([Array(commands.prefix(2))] + commands.map { [$0] }).map { commands in
+                    CommandRequest(token: 1, origin: origin, wantsBodies: true, commands: .account(commands))
+                }
+                + (try catalogueActions.map { action in
+                    CommandRequest(
+                        token: 2, origin: installation, wantsBodies: false,
+                        commands: .catalogue(CatalogueCommand(identity: unnamed, action: action)))
+                })
+        }
+    }
+
+    static var catalogueActions: [CatalogueAction] {
+        get throws {
+            let key = try #require(FeatureKey("api_calls"))
+            let package = try #require(PackageKey("small"))
+            let month = try #require(CalendarDuration(iso8601: "P1MT5H"))
+            let secret = NewKey(hash: Array(repeating: 9, count: 32), hint: "wxyz")
+            let rights = KeyRights(scopes: [.read(.credits), .write(.admin)], expiresAt: Instant(microseconds: 7))
+            let quota = Quota(limit: 5, window: .duration(month), anchor: .firstUse)
+            return [
+                .createTenant(name: "Acme", liveKey: secret, testKey: secret),
+                .createKey(name: "ci", secret, .all, grantor: .all),
+                .createKey(name: "ci", secret, rights, grantor: .all), .revokeKey(id: Bits128(high: 5, low: 6)),
+                .rollKey(id: Bits128(high: 5, low: 6), secret, overlapSeconds: 86_400, grantor: rights),
+                .createFeature(NewFeature(key: key, name: "Calls", type: .limit)),
+                .createFeature(NewFeature(key: key, name: "Calls", type: .metered, unitName: "call", quota: quota)),
+                .updateFeature(key: key, FeatureChange(name: nil, unitName: "call", isArchived: true)),
+                .updateFeature(key: key, FeatureChange(quota: .set(nil))),
+                .updateFeature(key: key, FeatureChange(name: "Calls", quota: .set(quota))),
+                .createRule(featureKey: key, price: Price(.flat(amount: .zero)), effectiveFrom: nil),
+                .createRule(
+                    featureKey: key,
+                    price: Price(rows: [
+                        Price.Row(
+                            match: Attributes(["model": .string("é\"")]),
+                            terms: .dimensions(["input": .perUnit(unitCost: .max, perUnits: 1_000)]))
+                    ]), effectiveFrom: Instant(microseconds: .max)),
+                .createPackage(
+                    key: package,
+                    PackageTerms(
+                        name: "Small", credits: .max, price: 999, currency: "EUR", expiresAfter: month, priority: 7)),
+                .updatePackage(
+                    key: package,
+                    PackageChange(
+                        name: "Big", credits: .max, price: 0, currency: "USD", expiresAfter: .set(nil),
+                        priority: .set(100), isArchived: true)),
+                .updatePackage(key: package, PackageChange(expiresAfter: .set(month))),
+                .updateConfig(ConfigChange(rateLimitPerSecond: .set(5), failClosedOverMilliseconds: .set(nil))),
+                .updateConfig(ConfigChange(failClosedOverMilliseconds: .set(0))),
+                .updateConfig(
+                    ConfigChange(overagePolicy: .set(.notify), overageLimit: .set(.max), timeZone: .set("Asia/Tokyo"))),
+                .updateConfig(ConfigChange(overagePolicy: .set(nil), overageLimit: .set(nil), timeZone: .set(nil))),
+                .createTestClock(now: Instant(microseconds: -1)),
+                .advanceTestClock(id: Bits128(high: 5, low: 6), to: Instant(microseconds: .max)),
+            ]
+        }
+    }
+}

@@ -1,0 +1,129 @@
+import Catalogue
+import Commands
+import Credits
+import Ledger
+import Metering
+import Postgres
+import Replica
+import Runtime
+import SeededRandom
+import Storage
+import TestBooks
+import TestDatabases
+import Testing
+
+@Suite("Replica")
+struct ReplicaTests {
+    @Test(
+        "a replica holds every account as it was written: settings, counters, blocks and the jobs under way",
+        arguments: 1...4)
+    func follows(seed: UInt64) async throws {
+        try await withDatabase { connection, configuration in
+            var books = try await RandomBooks(try await TestBooks(connection), seed: seed)
+            for _ in 0..<25 { try await books.batch() }
+            let replica = Replica(postgres: configuration, metrics: Metrics(), logger: quietLogger)
+            let running = Task { try await replica.run() }
+            let followed: Result<Void, any Error>
+            do {
+                // First what its snapshot brought, then what the log brings.
+                try await expectSame(books, in: replica)
+                for _ in 0..<30 {
+                    try await books.batch()
+                    try await expectSame(books, in: replica)
+                }
+                followed = .success(())
+            } catch {
+                followed = .failure(error)
+            }
+            running.cancel()
+            _ = await running.result
+            try await slotsAreGone(connection)
+            try followed.get()
+        }
+    }
+
+    @Test("what is so long that the log does not repeat it stays in memory while the rest of its row changes")
+    func longValues() async throws {
+        try await withDatabase { connection, configuration in
+            let books = try await TestBooks(connection)
+            var random = SeededGenerator(seed: 9)
+            // Nothing that could be compressed to fit into the row.
+            func noise() -> String { (0..<15).map { _ in String(random.next(), radix: 36) }.joined() }
+            let attributes = Attributes(
+                Dictionary(uniqueKeysWithValues: (0..<16).map { ("a\($0)", AttributeValue.string(noise())) }))
+            var catalogue = books.catalogue
+            var overrides: [FeatureKey: FeatureGrant] = [:]
+            for _ in 0..<120 {
+                let key = try #require(FeatureKey(String(noise().prefix(64))))
+                catalogue.features[key] = Feature(key: key, type: .limit)
+                overrides[key] = .limit(1)
+            }
+            let job = ReservationRequest(
+                featureKey: books.feature, estimate: .measured(.units(1), attributes), ttlSeconds: 60)
+            let replica = Replica(postgres: configuration, metrics: Metrics(), logger: quietLogger)
+            let running = Task { try await replica.run() }
+            for action in [
+                .createEndUser(EndUserChange(overrides: .set(overrides))), try books.grant(100), .reserve(job),
+                .reservation(1, .extend(ttlSeconds: 600)), books.use,
+            ] as [AccountAction] {
+                var loaded = try await LedgerStore.load([try books.key("alice")], on: connection)
+                _ = loaded.accounts[0].apply(action, idempotencyKey: nil, catalogue: catalogue, now: loaded.now)
+                try await LedgerStore.write(BatchPlan(accounts: loaded.accounts), on: connection)
+                let account = loaded.accounts[0].account
+                let isThere = await replica.reaches(
+                    .account(account.id, revision: account.revision), by: .now + .seconds(60))
+                #expect(isThere)
+                let held = replica.account(try books.key("alice"))
+                #expect(held?.settings == account.settings)
+                #expect(held?.reservations == account.reservations)
+            }
+            let external = try await connection.texts(
+                """
+                select count(*)::text from pg_class
+                where relname in ('accounts', 'reservations') and pg_relation_size(reltoastrelid) > 0
+                """)
+            #expect(external == ["2"], "both are stored beside their rows")
+            running.cancel()
+            _ = await running.result
+            try await slotsAreGone(connection)
+        }
+    }
+
+    /// A database cannot be dropped while the server has not noticed that nobody follows it any more.
+    private func slotsAreGone(_ connection: PostgresConnection) async throws {
+        for _ in 0..<600 {
+            let slots = try await connection.texts(
+                "select slot_name::text from pg_replication_slots where database = current_database()")
+            if slots.isEmpty { return }
+            try await connection.script("select pg_sleep(0.05)")
+        }
+    }
+
+    private func expectSame(_ books: RandomBooks, in replica: Replica) async throws {
+        for (name, known) in books.remembered {
+            let account = known.account
+            let isThere = await replica.reaches(
+                .account(account.id, revision: account.revision), by: .now + .seconds(60))
+            try #require(isThere)
+            let held = try #require(replica.account(books.key(name)))
+            let expected = Account(
+                id: account.id, environmentID: account.environmentID, endUserID: name, version: account.version,
+                revision: account.revision,
+                sums: AccountSums(
+                    balance: account.balance, reserved: account.reserved, overage: account.overage,
+                    lifetimeGranted: account.lifetimeGranted), blocksInBurnOrder: account.blocks,
+                reservations: account.reservations.map { $0.withoutMetadata }, settings: account.settings,
+                counters: account.counters)
+            #expect(held == expected)
+        }
+    }
+}
+
+extension Reservation {
+    fileprivate var withoutMetadata: Reservation {
+        Reservation(
+            number: number, featureKey: featureKey, estimate: estimate, ruleID: ruleID, estimatedCost: estimatedCost,
+            status: status, holds: holds, uncovered: uncovered, watermark: watermark, charged: charged,
+            expiresAt: expiresAt, createdAt: createdAt, finishedAt: finishedAt, windows: windows, metadata: nil)
+    }
+}
