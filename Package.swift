@@ -76,6 +76,7 @@ let hummingbirdCore = product("HummingbirdCore", "hummingbird")
 let hummingbirdTLS = product("HummingbirdTLS", "hummingbird")
 let lifecycle = product("ServiceLifecycle", "swift-service-lifecycle")
 let logging = product("Logging", "swift-log")
+let metrics = product("CoreMetrics", "swift-metrics")
 let nioCore = product("NIOCore", "swift-nio")
 let nioHTTP1 = product("NIOHTTP1", "swift-nio")
 let nioPosix = product("NIOPosix", "swift-nio")
@@ -101,6 +102,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
@@ -127,7 +129,7 @@ let package = Package(
 
         module(
             .adapters, "Runtime",
-            ["Credits", "Failpoints", "Postgres", "RabbitMQ", configuration, logging, systemPackage]),
+            ["Credits", "Failpoints", "Postgres", "RabbitMQ", configuration, logging, metrics, systemPackage]),
         module(.adapters, "Messaging", ["Catalogue", "Commands", "Credits", "Ledger", "Metering", "RabbitMQ"]),
         module(
             .adapters, "Storage",
@@ -137,27 +139,27 @@ let package = Package(
             .adapters, "Replica",
             [
                 "Catalogue", "Commands", "Credits", "Failpoints", "Ledger", "Postgres", "Runtime", "Storage", lifecycle,
-                logging,
+                logging, metrics,
             ]),
 
         module(
             .roles, "LedgerWorker",
             [
                 "Answers", "Catalogue", "Commands", "Credits", "Failpoints", "Ledger", "Messaging", "Metering",
-                "Postgres", "RabbitMQ", "Runtime", "Storage", crypto, lifecycle, logging,
+                "Postgres", "RabbitMQ", "Runtime", "Storage", crypto, lifecycle, logging, metrics,
             ]),
         module(
             .roles, "Scheduler",
             [
                 "Commands", "Credits", "Failpoints", "Ledger", "Messaging", "Postgres", "RabbitMQ", "Runtime",
-                "Storage", lifecycle, logging,
+                "Storage", lifecycle, logging, metrics,
             ]),
         module(
             .roles, "API",
             [
                 "Answers", "Catalogue", "Commands", "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering",
                 "Postgres", "RabbitMQ", "Replica", "Runtime", "Storage", crypto, httpTypes, hummingbird,
-                hummingbirdCore, hummingbirdTLS, lifecycle, logging, nioCore, nioSSL,
+                hummingbirdCore, hummingbirdTLS, lifecycle, logging, metrics, nioCore, nioSSL,
             ]),
 
         module(
@@ -182,7 +184,7 @@ let package = Package(
             .programs, "Nodes",
             [
                 "API", "Failpoints", "LedgerWorker", "Messaging", "Migrations", "Postgres", "RabbitMQ", "Replica",
-                "Runtime", "Scheduler", "Storage", lifecycle, logging, nioCore, nioPosix, signals,
+                "Runtime", "Scheduler", "Storage", lifecycle, logging, metrics, nioCore, nioPosix, signals,
             ]),
         program(.programs, "NodeProgram", ["Nodes", arguments]),
         program(
@@ -212,6 +214,7 @@ let package = Package(
         tests(
             "Messaging", ["Catalogue", "Commands", "Credits", "Ledger", "Messaging", "Metering"],
             exclude: ["Recorded/messages.txt"]),
+        tests("Runtime", ["Runtime", metrics]),
         tests(
             "Storage",
             [

@@ -39,9 +39,9 @@ struct Shop {
     }
 
     /// A worker's lane with a connection of its own; its commands come from the test.
-    func lane() throws -> (loop: BatchLoop, metrics: LedgerMetrics) {
+    func lane() throws -> (loop: BatchLoop, metrics: MetricsRegistry) {
         let amqp = try AMQPConfiguration(url: "amqp://127.0.0.1")
-        let metrics = LedgerMetrics(Metrics())
+        let metrics = MetricsRegistry()
         let inbox = DeliveryInbox()
         let loop = BatchLoop(
             inbox: inbox,
@@ -49,7 +49,8 @@ struct Shop {
                 configuration: amqp, queues: [], prefetch: 1, acknowledges: true, logger: quietLogger
             ) { _ in },
             publisher: AMQPPublisher(configuration: amqp, logger: quietLogger),
-            database: configuration.acting(as: .ledger), metrics: metrics, logger: quietLogger)
+            database: configuration.acting(as: .ledger), metrics: LedgerMetrics(metrics),
+            logger: quietLogger)
         return (loop, metrics)
     }
 

@@ -21,7 +21,7 @@ struct ReplicaTests {
         try await withDatabase { connection, configuration in
             var books = try await RandomBooks(try await TestBooks(connection), seed: seed)
             for _ in 0..<25 { try await books.batch() }
-            let replica = Replica(postgres: configuration, metrics: Metrics(), logger: quietLogger)
+            let replica = Replica(postgres: configuration, metrics: MetricsRegistry(), logger: quietLogger)
             let running = Task { try await replica.run() }
             let followed: Result<Void, any Error>
             do {
@@ -60,7 +60,7 @@ struct ReplicaTests {
             }
             let job = ReservationRequest(
                 featureKey: books.feature, estimate: .measured(.units(1), attributes), ttlSeconds: 60)
-            let replica = Replica(postgres: configuration, metrics: Metrics(), logger: quietLogger)
+            let replica = Replica(postgres: configuration, metrics: MetricsRegistry(), logger: quietLogger)
             let running = Task { try await replica.run() }
             for action in [
                 .createEndUser(EndUserChange(overrides: .set(overrides))), try books.grant(100), .reserve(job),

@@ -42,7 +42,7 @@ package final class Replica: Service {
     private let unauthenticatedWaiters = Atomic<Int>(0)
     private let metrics: ReplicaMetrics
 
-    package init(postgres: PostgresConfiguration, metrics: Metrics, logger: Logger) {
+    package init(postgres: PostgresConfiguration, metrics: MetricsRegistry, logger: Logger) {
         var configuration = postgres
         configuration.applicationName = "quotastack-replica"
         self.configuration = configuration

@@ -1,3 +1,4 @@
+import CoreMetrics
 import Postgres
 import Runtime
 import Synchronization
@@ -6,9 +7,9 @@ import Synchronization
 final class ReplicaMetrics: Sendable {
     private let applied = Atomic<UInt64>(0)
     private let known = Atomic<UInt64>(0)
-    private let delay: Histogram
+    private let delay: Recorder
 
-    init(_ metrics: Metrics) {
+    init(_ metrics: MetricsRegistry) {
         delay = metrics.histogram(
             "quotastack_replica_delay_seconds", "Time from a commit in the database to its being visible here.",
             buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10])
@@ -35,6 +36,6 @@ final class ReplicaMetrics: Sendable {
 
     /// - Parameters: Microseconds since the Unix epoch, by the database's clock and by this machine's.
     func visible(commitTime: Int64, now: Int64) {
-        delay.observe(Double(max(0, now - commitTime)) / 1e6)
+        delay.record(Double(max(0, now - commitTime)) / 1e6)
     }
 }

@@ -1,4 +1,5 @@
 import API
+import CoreMetrics
 import LedgerWorker
 import Logging
 import Messaging
@@ -20,7 +21,7 @@ package struct Node {
     private let postgres: PostgresConfiguration
     private let address: HTTPServer.Address
     private let logger: Logger
-    private let metrics = Metrics()
+    private let metrics = MetricsRegistry()
 
     /// Runs until SIGTERM or SIGINT, then ends gracefully.
     ///
@@ -30,6 +31,8 @@ package struct Node {
         try LogSetup.start(level: settings.logLevel)
         try settings.armFailpoints()
         let node = try Node(settings)
+        // Libraries that measure themselves find the registry here; the roles are given it.
+        MetricsSystem.bootstrap(node.metrics)
         // Tasks run on the event loops themselves: a request that is answered from memory changes no thread on its way.
         // Nothing in this process blocks a task's thread, since every C handle has a thread of its own. Where the runtime
         // does not offer the hook, tasks run on Swift's own pool as before.

@@ -1,6 +1,7 @@
 import Answers
 import Catalogue
 import Commands
+import CoreMetrics
 import Credits
 import Failpoints
 import Ledger
@@ -70,7 +71,7 @@ struct AccountBatch {
         Failpoint.workerAfterDecide.hit()
         let start = ContinuousClock.now
         try await LedgerStore.write(batch.plan, on: connection)
-        metrics.commitSeconds.observe((ContinuousClock.now - start).seconds)
+        metrics.commitSeconds.record((ContinuousClock.now - start).seconds)
         return results
     }
 

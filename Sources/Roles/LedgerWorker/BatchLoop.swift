@@ -1,5 +1,6 @@
 import Answers
 import Commands
+import CoreMetrics
 import Credits
 import Failpoints
 import Logging

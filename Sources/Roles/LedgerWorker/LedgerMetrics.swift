@@ -1,16 +1,17 @@
+import CoreMetrics
 import Runtime
 
 /// What an operator sees of the worker.
 struct LedgerMetrics: Sendable {
-    private let queueSeconds: Histogram
-    let batchSize: Histogram
-    let batchSeconds: Histogram
-    let commitSeconds: Histogram
+    private let queueSeconds: Recorder
+    let batchSize: Recorder
+    let batchSeconds: Recorder
+    let commitSeconds: Recorder
     let appliedCommands: Counter
     let repeatedTransactions: Counter
     let parkedCommands: Counter
 
-    init(_ metrics: Metrics) {
+    init(_ metrics: MetricsRegistry) {
         queueSeconds = metrics.histogram(
             "quotastack_ledger_queue_seconds",
             "Age of a message when it is taken: the time that it waited in its queue.",
@@ -33,13 +34,13 @@ struct LedgerMetrics: Sendable {
 
     /// Notes how long a message has waited.
     func observeWait(_ microseconds: Int64) {
-        queueSeconds.observe(Double(max(0, microseconds)) / 1e6)
+        queueSeconds.record(Double(max(0, microseconds)) / 1e6)
     }
 
     /// Counts a batch that was applied.
     func observeBatch(_ commands: Int, took duration: Duration) {
-        batchSeconds.observe(duration.seconds)
-        batchSize.observe(Double(commands))
-        appliedCommands.increment(by: Int64(commands))
+        batchSeconds.record(duration.seconds)
+        batchSize.record(Double(commands))
+        appliedCommands.increment(by: commands)
     }
 }

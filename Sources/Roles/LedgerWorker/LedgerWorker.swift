@@ -26,7 +26,8 @@ package struct LedgerWorker: Service {
     private let logger: Logger
 
     package init(
-        postgres: PostgresConfiguration, amqp: AMQPConfiguration, topology: Topology, metrics: Metrics, logger: Logger
+        postgres: PostgresConfiguration, amqp: AMQPConfiguration, topology: Topology, metrics: MetricsRegistry,
+        logger: Logger
     ) {
         var database = postgres.acting(as: .ledger)
         database.applicationName = "quotastack-ledger"

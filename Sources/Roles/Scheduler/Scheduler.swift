@@ -1,3 +1,4 @@
+import CoreMetrics
 import Credits
 import Failpoints
 package import Logging
@@ -45,7 +46,8 @@ package final class Scheduler: Service {
     private let sentAccounts: Counter
 
     package init(
-        postgres: PostgresConfiguration, amqp: AMQPConfiguration, topology: Topology, metrics: Metrics, logger: Logger
+        postgres: PostgresConfiguration, amqp: AMQPConfiguration, topology: Topology, metrics: MetricsRegistry,
+        logger: Logger
     ) {
         var database = postgres.acting(as: .scheduler)
         database.applicationName = "quotastack-scheduler"

@@ -96,7 +96,7 @@ struct EndpointCall: Sendable {
 
     /// What the API itself says it serves.
     static func served() throws -> Set<Endpoint> {
-        let metrics = Metrics()
+        let metrics = MetricsRegistry()
         let logger = Logger(label: "test")
         let (postgres, amqp) = (
             try PostgresConfiguration(url: "postgres://nobody@127.0.0.1:1/none"),

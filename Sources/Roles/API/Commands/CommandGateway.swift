@@ -1,5 +1,6 @@
 import Answers
 import Commands
+import CoreMetrics
 import Credits
 import Failpoints
 package import Logging
@@ -117,11 +118,11 @@ package final class CommandGateway: Service {
     private let answers: DecidedAnswers
     private let replyQueue: String
     private let state: Mutex<State>
-    private let messageSize: Runtime.Histogram
+    private let messageSize: Recorder
     private let foundReplies: Counter
 
     package init(
-        amqp: AMQPConfiguration, topology: Topology, answers: DecidedAnswers, metrics: Metrics, logger: Logger
+        amqp: AMQPConfiguration, topology: Topology, answers: DecidedAnswers, metrics: MetricsRegistry, logger: Logger
     ) {
         var publishing = amqp
         publishing.connectionName = "quotastack-api publish"
@@ -214,7 +215,7 @@ package final class CommandGateway: Service {
     /// Publishes what waits for a queue, message after message, until nothing does.
     private func publishWaiting(to queue: String) async {
         while let requests = takeWaiting(for: queue) {
-            messageSize.observe(Double(requests.reduce(0) { $0 + $1.commands.count }))
+            messageSize.record(Double(requests.reduce(0) { $0 + $1.commands.count }))
             let message = AMQPMessage(
                 routingKey: queue, body: CommandMessage(sentAt: Instant.now, requests: requests).encoded(),
                 replyTo: replyQueue,

@@ -5,7 +5,7 @@ import Runtime
 /// Whether the node lives, whether it can serve, and its metrics. No key is asked for.
 struct HealthRoutes: Sendable {
     let checks: [HealthCheck]
-    let metrics: Metrics
+    let metrics: MetricsRegistry
 
     func add(to router: Router<APIContext>) {
         router.get("/healthz") { _, _ in Response.json(Array(#"{"status":"ok"}"#.utf8)) }

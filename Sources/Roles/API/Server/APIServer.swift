@@ -19,7 +19,7 @@ package struct APIServer: Service {
     package init(
         address: HTTPServer.Address, rootKey: String, reads: TenantReads, answers: DecidedAnswers, topology: Topology,
         commandWait: Duration,
-        replica: Replica, gateway: CommandGateway, metrics: Metrics,
+        replica: Replica, gateway: CommandGateway, metrics: MetricsRegistry,
         logger: Logger
     ) throws {
         let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
@@ -78,7 +78,7 @@ package struct APIServer: Service {
 package struct EntitlementServer: Service {
     private let server: HTTPServer
 
-    package init(address: HTTPServer.Address, replica: Replica, metrics: Metrics, logger: Logger) throws {
+    package init(address: HTTPServer.Address, replica: Replica, metrics: MetricsRegistry, logger: Logger) throws {
         let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: nil), replica: replica)
         server = try HTTPServer(address: address, checks: [.replica(replica)], metrics: metrics, logger: logger) {
             router in

@@ -33,12 +33,12 @@ package struct HTTPServer: Service {
     private let application: Application<RouterResponder<APIContext>>
 
     /// A server with nothing else: for nodes whose work is not HTTP.
-    package init(address: Address, checks: [HealthCheck], metrics: Metrics, logger: Logger) throws {
+    package init(address: Address, checks: [HealthCheck], metrics: MetricsRegistry, logger: Logger) throws {
         try self.init(address: address, checks: checks, metrics: metrics, logger: logger) { _ in }
     }
 
     init(
-        address: Address, checks: [HealthCheck], metrics: Metrics, logger: Logger,
+        address: Address, checks: [HealthCheck], metrics: MetricsRegistry, logger: Logger,
         addRoutes: (Router<APIContext>) -> Void
     ) throws {
         let router = Router(context: APIContext.self)

@@ -1,7 +1,8 @@
+import Answers
+import CoreMetrics
 import Hummingbird
 import Logging
 import Postgres
-import Answers
 import Runtime
 
 /// The outermost layer of every request: gives it an id, turns every error into a problem, logs and measures.
@@ -10,7 +11,7 @@ struct RequestBoundary: RouterMiddleware {
     private let seconds: RouteHistograms
     private let failed: Counter
 
-    init(metrics: Metrics, logger: Logger) {
+    init(metrics: MetricsRegistry, logger: Logger) {
         self.logger = logger
         seconds = RouteHistograms(metrics)
         failed = metrics.counter("quotastack_api_errors_total", "Requests answered with a 5xx status.")
