@@ -124,7 +124,7 @@ let package = Package(
         module(.core, "Metering", ["Credits", "JSON"]),
         module(.core, "Catalogue", ["Credits", "JSON", "Metering"]),
         module(.core, "Ledger", ["Catalogue", "Credits", "JSON", "Metering", crypto]),
-        module(.core, "Commands", ["Catalogue", "Credits", "Ledger", "Metering"]),
+        module(.core, "Commands", ["Catalogue", "Credits", "Ledger", "Metering", crypto]),
         module(.core, "Answers", ["Catalogue", "Commands", "Credits", "JSON", "Ledger", "Metering"]),
 
         module(
@@ -162,6 +162,7 @@ let package = Package(
                 hummingbirdCore, hummingbirdTLS, lifecycle, logging, metrics, nioCore, nioSSL,
             ]),
 
+        module(.tools, "ChildProcesses"),
         module(
             .tools, "Doctor",
             [
@@ -172,7 +173,7 @@ let package = Package(
             name: "EmbedFilesPlugin", capability: .buildTool(), dependencies: ["EmbedFiles"],
             path: "Sources/Tools/EmbedFilesPlugin"),
         module(.tools, "Ingest", ["Credits", "JSON", asyncHTTPClient, crypto, logging, nioCore, nioHTTP1]),
-        module(.tools, "LoadGenerator", ["JSON", histogram, nioCore, nioHTTP1, nioPosix]),
+        module(.tools, "LoadGenerator", ["ChildProcesses", "JSON", histogram, nioCore, nioHTTP1, nioPosix]),
         program(
             .tools, "Torture",
             [
@@ -194,7 +195,6 @@ let package = Package(
                 "Nodes", "Postgres", "Runtime", "Storage", arguments, asyncHTTPClient, logging, nioCore, nioHTTP1,
             ]),
 
-        module(.testSupport, "ChildProcesses"),
         module(.testSupport, "LedgerModel", ["Credits"]),
         module(.testSupport, "SeededRandom"),
         module(.testSupport, "TCPProxy"),
@@ -238,6 +238,7 @@ let package = Package(
             "API", ["API", "Answers", "Catalogue", "Commands", "Credits", "JSON", "Ledger", "Messaging", "Metering"]),
         tests("Doctor", ["Doctor", "JSON", "Storage"]),
         tests("Ingest", ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix]),
+        tests("ChildProcesses", ["ChildProcesses"]),
         tests("LoadGenerator", ["JSON", "LoadGenerator", nioCore, nioPosix]),
         tests(
             "Acceptance",

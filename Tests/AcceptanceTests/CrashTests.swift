@@ -1,3 +1,4 @@
+import ChildProcesses
 import JSON
 import SeededRandom
 import Testing

@@ -1,3 +1,4 @@
+import ChildProcesses
 import Credits
 import Glibc
 import JSON

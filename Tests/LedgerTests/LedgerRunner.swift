@@ -5,14 +5,14 @@ import LedgerModel
 /// Plays the statements of a ledger script on the core and on the model.
 struct LedgerRunner {
     private var clock: Instant
-    private var twins: Twins
+    private var both: CoreAndModel
     private var blockNames: [String: [String: Int]] = [:]
 
     init() throws {
         guard let start = Instant(rfc3339: "2026-04-12T00:00:00Z") else { throw ScriptError("no start") }
         clock = start
         let api = ModelLedger.Feature(prices: [(from: Instant(microseconds: 0), price: .perUnit(1, per: 1))])
-        twins = try Twins(catalogue: ModelCatalogue(features: ["api": api]))
+        both = try CoreAndModel(catalogue: ModelCatalogue(features: ["api": api]))
     }
 
     /// Runs one statement; what does not hold, in words.
@@ -45,11 +45,11 @@ extension LedgerRunner {
         guard let command else { return nil }
         let name = rest.take("as") ? try rest.word("a name") : nil
         try rest.end()
-        var problems = try twins.compareSteps(of: endUser, to: clock, [1, 1_000_000, 3_600_000_000, 86_400_000_000])
-        var alone = twins
+        var problems = try both.compareSteps(of: endUser, to: clock, [1, 1_000_000, 3_600_000_000, 86_400_000_000])
+        var alone = both
         try alone.commit(endUser)
         if case .transfer(let receiver, _) = command { try alone.commit(receiver) }
-        let (reply, found) = try twins.play(command, by: endUser, clock: clock)
+        let (reply, found) = try both.play(command, by: endUser, clock: clock)
         let (replyAlone, foundAlone) = try alone.play(command, by: endUser, clock: clock)
         problems += found + foundAlone
         if reply != replyAlone { problems.append("in a batch of its own it gives \(replyAlone)") }
@@ -75,7 +75,7 @@ extension LedgerRunner {
         let endUser = try words.word("an end user")
         let use = try Syntax.use(&words, clock: clock)
         try words.end()
-        let (answer, problems) = try twins.check(use, by: endUser, clock: clock)
+        let (answer, problems) = try both.check(use, by: endUser, clock: clock)
         guard let answer else { return problems + (expected == ["unanswered"] ? [] : ["is not answered"]) }
         let said = [answer.reason ?? "allowed", answer.affordable.map { "\($0)" } ?? "any"]
         return problems + (said.starts(with: expected) ? [] : ["is \(said.joined(separator: " "))"])
@@ -85,13 +85,13 @@ extension LedgerRunner {
     private mutating func configure(_ verb: String, _ words: inout Words) throws -> Bool {
         switch verb {
         case "market":
-            try twins.change { $0 = Market.catalogue(around: clock) }
+            try both.change { $0 = Market.catalogue(around: clock) }
         case "feature", "archive":
             let key = try words.word("a feature")
             let kind = words.next.flatMap { ModelLedger.FeatureKind(rawValue: $0) }
             if kind != nil { _ = try words.word("a kind") }
             let quota = words.take("quota") ? try Syntax.quota(words.word("a quota")) : nil
-            try twins.change { catalogue in
+            try both.change { catalogue in
                 var feature = catalogue.features[key] ?? ModelLedger.Feature()
                 feature.isArchived = verb == "archive"
                 feature.kind = kind ?? feature.kind
@@ -102,27 +102,27 @@ extension LedgerRunner {
             let key = try words.word("a feature")
             let price = try Syntax.price(&words)
             let from = words.take("from") ? try words.instant(clock) : Instant(microseconds: 0)
-            try twins.change { $0.features[key, default: ModelLedger.Feature()].prices.append((from, price)) }
+            try both.change { $0.features[key, default: ModelLedger.Feature()].prices.append((from, price)) }
         case "package": try package(&words)
         case "config":
             while !words.isEmpty {
                 switch try words.word("a setting") {
                 case "policy":
                     let policy = ModelCatalogue.Policy(rawValue: try words.word("a policy"))
-                    try twins.change { $0.policy = policy }
+                    try both.change { $0.policy = policy }
                 case "limit":
                     let limit = words.take("none") ? nil : try words.number("an amount")
-                    try twins.change { $0.overageLimit = limit }
+                    try both.change { $0.overageLimit = limit }
                 case "zone":
                     let zone: ModelZone = try words.word("a zone") == "berlin" ? Market.berlin : .utc
-                    try twins.change { $0.zone = zone }
+                    try both.change { $0.zone = zone }
                 case let word: throw ScriptError("\(word) is no setting")
                 }
             }
         case "clock":
             let number = Int(try words.number("a clock"))
             let instant = try words.instant(clock)
-            try twins.change { $0.clocks[number] = instant }
+            try both.change { $0.clocks[number] = instant }
         default: return false
         }
         return true
@@ -142,7 +142,7 @@ extension LedgerRunner {
         }
         let made = ModelCatalogue.Package(
             credits: credits, price: price, expiry: expiry, priority: priority, isArchived: isArchived)
-        try twins.change { $0.packages[key] = made }
+        try both.change { $0.packages[key] = made }
     }
 }
 
@@ -152,8 +152,8 @@ extension LedgerRunner {
     /// Whatever is looked at, both sides were compared behind the last command: the model is as good as the core.
     private func look(_ verb: String, _ words: inout Words) throws -> [String] {
         let endUser = try words.word("an end user")
-        let account = try twins.core.advanced(endUser, clock)
-        let ledger = twins.model.advanced(endUser, clock)
+        let account = try both.core.advanced(endUser, clock)
+        let ledger = both.model.advanced(endUser, clock)
         func compare(_ is: Int64, _ words: inout Words) throws -> [String] {
             let expected = try words.number("an amount")
             try words.end()
@@ -196,11 +196,11 @@ extension LedgerRunner {
             let types = Array(ledger.entries.map(\.type).suffix(expected.count))
             return types == expected ? [] : ["is \(types.joined(separator: " "))"]
         case "last":
-            guard let entry = try twins.core.participant(endUser).entries.last else { return ["there is no entry"] }
+            guard let entry = try both.core.participant(endUser).entries.last else { return ["there is no entry"] }
             return try lookAtEntry(entry, of: endUser, &words)
         case "entry":
             let number = try Syntax.numbered("e", words.word("an entry"))
-            let entries = try twins.core.participant(endUser).entries
+            let entries = try both.core.participant(endUser).entries
             guard entries.indices.contains(number - 1) else { return ["there is no such entry"] }
             return try lookAtEntry(entries[number - 1], of: endUser, &words)
         default: throw ScriptError("\(verb) is not understood")

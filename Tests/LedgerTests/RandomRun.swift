@@ -27,7 +27,7 @@ struct RandomRun {
 
     /// Draws and plays one step; what differs, in words.
     mutating func step() throws -> [String] {
-        let step = generator.next(player.twins.model)
+        let step = generator.next(player.both.model)
         steps.append(step)
         let (said, problems) = try player.play(step)
         met.insert(Self.kind(of: step) + " " + (said.first ?? ""))
@@ -40,7 +40,7 @@ struct RandomRun {
     }
 
     private mutating func note(_ endUser: String) {
-        let ledger = player.twins.model.ledger(endUser)
+        let ledger = player.both.model.ledger(endUser)
         guard let last = ledger.entries.last else { return }
         met.insert("entry \(last.type)")
         if last.allocation.count > 2 { met.insert("entry of several blocks") }
@@ -106,7 +106,7 @@ private struct Replay {
     init(_ steps: [(number: Int, step: RandomStep)], like original: Replay?) {
         guard var player = try? StepPlayer() else { return }
         for (number, var step) in steps {
-            let ledgers = player.twins.model.ledgers
+            let ledgers = player.both.model.ledgers
             counts.append(
                 (
                     number,
@@ -169,36 +169,36 @@ private struct Replay {
 
 /// Plays steps on an environment of its own.
 struct StepPlayer {
-    private(set) var twins: Twins
+    private(set) var both: CoreAndModel
 
     init() throws {
-        twins = try Twins(catalogue: Market.catalogue(around: RandomRun.start))
+        both = try CoreAndModel(catalogue: Market.catalogue(around: RandomRun.start))
     }
 
     mutating func compareAll() throws -> [String] {
-        try StepGenerator.endUsers.flatMap { try twins.compareAll(of: $0) + twins.audit($0) }
+        try StepGenerator.endUsers.flatMap { try both.compareAll(of: $0) + both.audit($0) }
     }
 
     /// What the model says, and what differs.
     mutating func play(_ step: RandomStep) throws -> (said: [String], problems: [String]) {
         switch step.act {
         case .config(let policy, let limit):
-            try twins.change { catalogue in
+            try both.change { catalogue in
                 catalogue.policy = policy
                 catalogue.overageLimit = limit
             }
             return ([], [])
         case .moveClock(let number, let instant):
-            try twins.change { $0.clocks[number] = instant }
+            try both.change { $0.clocks[number] = instant }
             return ([], [])
         case .check(let use, let endUser):
-            let (answer, problems) = try twins.check(use, by: endUser, clock: step.clock)
+            let (answer, problems) = try both.check(use, by: endUser, clock: step.clock)
             let said = answer.map { [$0.reason ?? "allowed", $0.affordable.map { "\($0)" } ?? "any"] }
             return (said ?? ["unanswered"], problems)
         case .command(let command, let endUser):
-            if step.endsBatch { try twins.commit(endUser) }
-            let steps = try twins.compareSteps(of: endUser, to: step.clock, [1, 60_000_000, 86_400_000_000])
-            let (reply, problems) = try twins.play(
+            if step.endsBatch { try both.commit(endUser) }
+            let steps = try both.compareSteps(of: endUser, to: step.clock, [1, 60_000_000, 86_400_000_000])
+            let (reply, problems) = try both.play(
                 command, by: endUser, clock: step.clock, isThorough: step.isThorough)
             return (LedgerRunner.words(reply), steps + problems)
         }

@@ -1,3 +1,4 @@
+import ChildProcesses
 import NIOCore
 import Synchronization
 import Testing
@@ -146,7 +147,7 @@ struct LoopTests {
 
     @Test("Nobody listening is an error")
     func nobodyListening() async throws {
-        let port = Int(try freePort())
+        let port = try LoopbackPorts.next()
         await #expect(throws: (any Error).self) {
             try await ClosedLoop(target: LoadTarget(port: port), connections: 1, limit: .requests(1))
                 .run(LoadScript(request: { [request] _, _ in request }))

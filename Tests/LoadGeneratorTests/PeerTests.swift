@@ -61,25 +61,13 @@ struct PeerTests {
         #expect(throws: PeerError.self) { try RedisPeer.result("Could not connect") }
     }
 
-    @Test("A child process gives its output and its status")
-    func childProcess() throws {
-        #expect(try ChildProcess.run(["sh", "-c", "echo one; echo two >&2"]) == "one\ntwo\n")
-        let error = #expect(throws: PeerError.self) { try ChildProcess.run(["sh", "-c", "echo broken; exit 3"]) }
-        #expect(error?.description == "sh failed with 3: broken\n")
-        #expect(throws: PeerError.self) { try ChildProcess.run(["/nonexistent/program"]) }
-        let waiting = try ChildProcess(["sh", "-c", "echo started; exec cat < /dev/zero > /dev/null"])
-        #expect(waiting.readLine() == "started")
-        #expect(waiting.stop() == 128 + 15)
-        #expect(waiting.stop() == 0)
-    }
-
     @Test("The peak of memory is read from the status of a process")
     func peakMemory() {
         #expect(
-            Surroundings.peakMemory(inStatus: "VmPeak:\t  999 kB\nVmHWM:\t   12345 kB\nVmRSS:\t 1 kB\n") == 12_345
+            MachineFacts.peakMemory(inStatus: "VmPeak:\t  999 kB\nVmHWM:\t   12345 kB\nVmRSS:\t 1 kB\n") == 12_345
                 * 1_024)
-        #expect(Surroundings.peakMemory(inStatus: "Name:\tgone\n") == nil)
-        #expect(Surroundings.peakMemory(ofProcess: 0) == nil)
+        #expect(MachineFacts.peakMemory(inStatus: "Name:\tgone\n") == nil)
+        #expect(MachineFacts.peakMemory(ofProcess: 0) == nil)
     }
 
     @Test("The bare server answers every request")

@@ -19,10 +19,8 @@ struct AccountActionTests {
     func truncation() throws {
         for action in try Samples.actions {
             let bytes = try Self.encoded(action)
-            for length in bytes.indices {
-                #expect(throws: CodingError.self, "\(action) cut at \(length)") {
-                    try Self.decoded(Array(bytes[..<length]))
-                }
+            for length in bytes.indices where (try? Self.decoded(Array(bytes[..<length]))) != nil {
+                Issue.record("\(action), cut at \(length), was read")
             }
         }
     }
@@ -38,7 +36,7 @@ struct AccountActionTests {
                     changed[index] ^= mask
                     guard let other = try? Self.decoded(changed) else { continue }
                     read += 1
-                    #expect(try Self.decoded(Self.encoded(other)) == other)
+                    if try Self.decoded(Self.encoded(other)) != other { Issue.record("byte \(index) of \(action)") }
                 }
             }
         }

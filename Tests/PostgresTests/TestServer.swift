@@ -81,3 +81,21 @@ final class Shared<Value: Sendable>: Sendable {
         state.withLock { body(&$0) }
     }
 }
+
+extension PostgresError {
+    /// True when the connection is of no use any more, also when a deadline was the reason for giving it up.
+    var isConnectionLoss: Bool {
+        switch kind {
+        case .connection: true
+        case .timeout(let outcomeUnknown): outcomeUnknown
+        case .server, .closed, .poolExhausted, .decoding, .invalidRequest: false
+        }
+    }
+}
+
+extension CopyRow {
+    /// The next field, which must not be null.
+    mutating func nextField() throws -> PostgresField {
+        try #require(try nextFieldOrNil())
+    }
+}

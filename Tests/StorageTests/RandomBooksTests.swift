@@ -87,17 +87,18 @@ struct RandomBooksTests {
         let half = Int64(known.entries.count / 2)
         for version in [half, known.account.version] {
             let before = known.entries.prefix(Int(version))
-            let folds = try await LedgerReads.blockFolds(
+            let histories = try await LedgerReads.blockHistories(
                 environmentID: books.environmentID, accountID: known.account.id, version: version,
                 on: books.connection)
             let remaining = Dictionary(
                 before.flatMap(\.allocations).map { ($0.block, $0.amount) }, uniquingKeysWith: +)
             let held = Dictionary(before.flatMap(\.holds).map { ($0.block, $0.amount) }, uniquingKeysWith: +)
             #expect(
-                Dictionary(uniqueKeysWithValues: folds.map { ($0.granted.block.number, $0.remaining) }) == remaining)
-            for fold in folds { #expect(fold.held == held[fold.granted.block.number] ?? 0) }
+                Dictionary(uniqueKeysWithValues: histories.map { ($0.granted.block.number, $0.remaining) }) == remaining
+            )
+            for history in histories { #expect(history.held == held[history.granted.block.number] ?? 0) }
         }
-        let holds = try await LedgerReads.holdFolds(
+        let holds = try await LedgerReads.holdHistories(
             environmentID: books.environmentID, accountID: known.account.id, version: known.account.version,
             on: books.connection)
         #expect(

@@ -153,18 +153,18 @@ struct RowLevelSecurityTests {
             }
         ),
         (
-            "block folds",
+            "block histories",
             { number, connection in
-                try await LedgerReads.blockFolds(
+                try await LedgerReads.blockHistories(
                     environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), version: 9,
                     on: connection
                 ).count
             }
         ),
         (
-            "hold folds",
+            "hold histories",
             { number, connection in
-                try await LedgerReads.holdFolds(
+                try await LedgerReads.holdHistories(
                     environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), version: 9,
                     on: connection
                 ).count

@@ -45,7 +45,7 @@ struct TidyTests {
             "Adapters": ["Drivers", "Core", "Adapters"],
             "Roles": ["Drivers", "Core", "Adapters"],
             "Programs": ["Drivers", "Core", "Adapters", "Roles", "Programs", "Tools"],
-            "Tools": ["Drivers", "Core", "Adapters", "TestSupport"],
+            "Tools": ["Drivers", "Core", "Adapters", "Tools", "TestSupport"],
             "TestSupport": ["Drivers", "Core", "Adapters", "TestSupport"],
         ]
         let sources = try sources()
@@ -111,9 +111,70 @@ struct TidyTests {
                     lines[max(0, index - 4)..<index].contains { $0.contains("@Test") },
                     "\(path): \(line.trimmingCharacters(in: .whitespaces)) never runs")
             }
-            if path != "Tests/TidyTests/TidyTests.swift", path != "Tests/AcceptanceTests/Harness/Polling.swift" {
+            if path != "Tests/TidyTests/TidyTests.swift" {
                 #expect(!text.contains("Task" + ".sleep"), "\(path) sleeps")
             }
+        }
+    }
+
+    @Test("nothing is declared that only tests use, or nobody")
+    func everythingIsUsed() throws {
+        /// Names that a library calls: requirements of protocols, entry points.
+        let calledByLibraries: Set = [
+            "decrement", "recordNanoseconds", "preferDisplayUnit", "makeCounter", "makeMeter", "makeRecorder",
+            "makeTimer",
+            "destroyCounter", "destroyMeter", "destroyRecorder", "destroyTimer", "underestimatedCount", "handle",
+            "createBuildCommands", "handlerAdded", "handlerRemoved", "errorCaught", "channelInactive",
+            "handleScheduledCallback",
+            "NodeProgram", "QuotaStackCommand", "TortureCommand", "EmbedFiles", "EmbedFilesPlugin",
+        ]
+        var occurrences: [Substring: Int] = [:]
+        var declared: [Substring: String] = [:]
+        let keywords: Set<Substring> = ["func", "var", "let", "struct", "class", "enum", "actor", "protocol"]
+        let sources = try sources().filter { !$0.path.hasPrefix("Sources/TestSupport/") }
+        for (path, text) in sources {
+            for line in text.split(separator: "\n") where !line.drop(while: { $0 == " " }).hasPrefix("//") {
+                var last: Substring = ""
+                for word in line.split(whereSeparator: { !$0.isLetter && !$0.isNumber && $0 != "_" }) {
+                    occurrences[word, default: 0] += 1
+                    if keywords.contains(last), word.first?.isNumber == false { declared[word] = path }
+                    last = word
+                }
+            }
+        }
+        for (name, path) in declared where occurrences[name] == 1 && !calledByLibraries.contains(String(name)) {
+            Issue.record("\(path): \(name) is used by nobody but, perhaps, a test")
+        }
+    }
+
+    @Test("no list of migrations is kept by hand: the folder is the list")
+    func migrationsAreAFolder() throws {
+        let names = try files(below: "Migrations", endings: [".sql"]).map { path, _ in
+            path.split(separator: "/").last.map { String($0.dropLast(".sql".count)) } ?? ""
+        }
+        #expect(names.count >= 10)
+        let package = try String(contentsOf: Self.root.appending(path: "Package.swift"), encoding: .utf8)
+        for (path, text) in try sources() + [("Package.swift", package)] {
+            for name in names { #expect(!text.contains(name), "\(path) names \(name)") }
+        }
+    }
+
+    @Test("the subject of a commit is an imperative of at most 72 characters, and a text below says why")
+    func commits() throws {
+        // Commits before this one followed no rule.
+        let log = try git("log", "--format=%h%x1f%s%x1f%b%x1e", "6effec5..HEAD")
+        for commit in log.split(separator: "\u{1E}") {
+            let parts = commit.drop { $0.isWhitespace }.split(separator: "\u{1F}", omittingEmptySubsequences: false)
+            guard parts.count == 3 else { continue }
+            let (name, subject, body) = (parts[0], parts[1], parts[2])
+            let verb = subject.prefix { $0 != " " }
+            #expect(subject.count <= 72 && !subject.hasSuffix("."), "\(name): \(subject)")
+            #expect(verb.first?.isUppercase == true && !verb.contains(":"), "\(name): \(subject)")
+            // "Adds", "Added" and "Adding" are no imperatives; "Pass" is one.
+            let isImperative = verb.wholeMatch(of: /.*([^s]s|ed|ing)/) == nil
+            #expect(isImperative && verb != "Merge", "\(name): \(subject)")
+            let isExplained = body.contains { !$0.isWhitespace }
+            #expect(isExplained, "\(name): \(subject) does not say why")
         }
     }
 
@@ -128,6 +189,20 @@ struct TidyTests {
                         || path.contains("ops/"), "\(path)")
             }
         }
+    }
+
+    /// The output of a git command in the checkout.
+    private func git(_ arguments: String...) throws -> String {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = ["git", "-c", "safe.directory=*", "-C", Self.root.path] + arguments
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        let bytes = try output.fileHandleForReading.readToEnd() ?? Data()
+        process.waitUntilExit()
+        try #require(process.terminationStatus == 0, "git \(arguments) failed")
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// The modules that a file imports.

@@ -139,19 +139,15 @@ package final class Replica: Service {
     }
 
     private func follow() async {
-        var delay = Duration.milliseconds(100)
-        while !Task.isCancelled {
-            do {
-                try await loadAndStream { delay = .milliseconds(100) }
-            } catch {
-                if Task.isCancelled { return }
-                logger.warning("the replica lost the database and will load again: \(error)")
-            }
+        let retry = Retry(
+            pause: .milliseconds(100), longestPause: .seconds(5), logger: logger,
+            failure: "the replica lost the database and will load again")
+        await retry.untilCancelled {
+            try await loadAndStream($0)
+        } afterFailure: {
             current.withLock { current in
                 if current.state == .live { current.state = .disconnected(since: current.lastHeard) }
             }
-            try? await Task.sleep(for: delay)
-            delay = min(delay * 2, .seconds(5))
         }
     }
 

@@ -13,12 +13,12 @@ extension JSONWriter {
         member("version", standing.version)
         members(standing.balances)
         member("overage", standing.overage)
-        array("blocks", explanation.blocks) { json, fold in json.fold(fold, of: explanation.account) }
-        array("holds", explanation.holds) { json, hold in json.fold(hold, of: explanation.account) }
+        array("blocks", explanation.blocks) { json, history in json.history(history, of: explanation.account) }
+        array("holds", explanation.holds) { json, hold in json.history(hold, of: explanation.account) }
     }
 
-    private mutating func fold(_ fold: BlockFold, of account: AccountName) {
-        let granted = fold.granted
+    private mutating func history(_ history: BlockHistory, of account: AccountName) {
+        let granted = history.granted
         beginObject()
         member("id", account.id(.block, granted.block.number))
         member("source", granted.source.rawValue)
@@ -27,9 +27,9 @@ extension JSONWriter {
         member("price_paid", granted.payment?.price)
         array("feature_keys", granted.block.featureKeys) { json, key in json.value(key.rawValue) }
         member("original", granted.block.original.rawValue)
-        member("remaining", fold.remaining)
-        member("held", fold.held)
-        array("entries", fold.parts) { json, part in
+        member("remaining", history.remaining)
+        member("held", history.held)
+        array("entries", history.parts) { json, part in
             json.beginObject()
             json.member("type", part.type.rawValue)
             json.member("amount", part.amount)
@@ -42,7 +42,7 @@ extension JSONWriter {
         endObject()
     }
 
-    private mutating func fold(_ hold: HoldFold, of account: AccountName) {
+    private mutating func history(_ hold: HoldHistory, of account: AccountName) {
         beginObject()
         member("reservation_id", account.id(.reservation, hold.reservation))
         member("feature_key", hold.featureKey?.rawValue)
@@ -65,8 +65,10 @@ extension JSONWriter {
         let account = explanation.account
         key("arithmetic")
         beginArray()
-        let remaining = explanation.blocks.map { fold in
-            Addend(what: "remaining", id: ("block_id", account.id(.block, fold.granted.block.number)), fold.remaining)
+        let remaining = explanation.blocks.map { history in
+            Addend(
+                what: "remaining", id: ("block_id", account.id(.block, history.granted.block.number)), history.remaining
+            )
         }
         let owed = explanation.standing.overage
         let balance = Sum("balance", remaining + (owed > 0 ? [Addend(what: "overage", id: nil, -owed)] : []))
@@ -80,10 +82,10 @@ extension JSONWriter {
             write(
                 Sum(
                     "spendable_balance",
-                    open.map { fold in
+                    open.map { history in
                         Addend(
-                            what: "available", id: ("block_id", account.id(.block, fold.granted.block.number)),
-                            fold.available)
+                            what: "available", id: ("block_id", account.id(.block, history.granted.block.number)),
+                            history.available)
                     }))
         }
         endArray()

@@ -349,16 +349,6 @@ package struct JSONReader: Sendable {
         }
     }
 
-    /// An array of integers; nil when any element has a problem.
-    package mutating func optionalInt64s(
-        _ key: String, count: ClosedRange<Int>? = nil, _ kind: JSONIntegerKind = .plain,
-        in range: ClosedRange<Int64> = .min ... .max
-    ) -> [Int64]? {
-        optionalArray(key, count: count).flatMap { elements in
-            eachElement(elements, key) { reader, index, element in reader.int64(element, index, kind, range) }
-        }
-    }
-
     private mutating func object<Output>(
         _ value: JSONValue, _ pointer: String, _ body: (inout JSONReader) -> Output?
     ) -> Output? {

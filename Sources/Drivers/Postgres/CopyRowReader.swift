@@ -65,14 +65,6 @@ package struct CopyRow {
         return try reader.lengthPrefixedField()
     }
 
-    /// The next field. A null throws.
-    package mutating func nextField() throws(PostgresError) -> PostgresField {
-        guard let field = try nextFieldOrNil() else {
-            throw PostgresError(.decoding("field \(fieldsRead - 1) of a COPY row is null"))
-        }
-        return field
-    }
-
     fileprivate mutating func skipRest() throws(PostgresError) {
         while fieldsRead < fieldCount { _ = try nextFieldOrNil() }
     }

@@ -42,15 +42,6 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         if case .server(_, _, let constraint, _) = kind { constraint } else { nil }
     }
 
-    /// True when the connection is of no use any more, also when a deadline was the reason for giving it up.
-    package var isConnectionLoss: Bool {
-        switch kind {
-        case .connection: true
-        case .timeout(let outcomeUnknown): outcomeUnknown
-        case .server, .closed, .poolExhausted, .decoding, .invalidRequest: false
-        }
-    }
-
     /// True when the request may have been carried out although it failed: never repeat it blindly.
     package var outcomeIsUnknown: Bool {
         switch kind {

@@ -19,12 +19,6 @@ package final class PostgresResult: @unchecked Sendable, Sequence {
         PQclear(pointer)
     }
 
-    /// How many rows an INSERT, UPDATE, DELETE or SELECT touched; 0 for other commands.
-    package var affectedRows: Int {
-        guard let text = PQcmdTuples(pointer) else { return 0 }
-        return Int(String(cString: text)) ?? 0
-    }
-
     /// The server's word for what it did: "INSERT 0 3", "COMMIT", or "ROLLBACK" for the COMMIT of a failed transaction.
     package var commandTag: String {
         PQcmdStatus(pointer).map { String(cString: $0) } ?? ""

@@ -4,7 +4,8 @@ extension PostgresConnection {
     /// The connection must be borrowed for this alone: whatever else runs on it meanwhile is part of the transaction.
     ///
     /// - Parameter begin: The opening statement, with isolation level and so on.
-    /// - Throws: What the body throws. A COMMIT that fails by `isConnectionLoss` is an unknown commit. One that the
+    /// - Throws: What the body throws. A COMMIT may have been carried out when its error says
+    ///   `outcomeIsUnknown`. One that the
     ///   server turned into a rollback, because the body swallowed an error, is SQLSTATE 25P02.
     package func withTransaction<Value: Sendable>(
         _ begin: PostgresStatement = "BEGIN", _ body: @Sendable (PostgresConnection) async throws -> Value

@@ -7,7 +7,6 @@ enum TypeIdentifier {
     static let int2: UInt32 = 21
     static let int4: UInt32 = 23
     static let text: UInt32 = 25
-    static let objectIdentifier: UInt32 = 26
     static let timestamp: UInt32 = 1114
     static let timestamptz: UInt32 = 1184
     static let uuid: UInt32 = 2950

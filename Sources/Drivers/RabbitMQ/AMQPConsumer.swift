@@ -1,4 +1,3 @@
-import Failpoints
 import HandleThread
 package import Logging
 import Synchronization
@@ -53,15 +52,6 @@ package final class AMQPConsumer: Sendable {
     package func release(_ queue: String) async {
         await withCheckedContinuation { continuation in
             if !thread.send(.release(queue, continuation)) { continuation.resume() }
-        }
-    }
-
-    /// Cancels the consumer of one queue and leaves its channel open: what `release` does not do, for the known bug of
-    /// that name.
-    package func cancel(_ queue: String) async {
-        precondition(KnownBug.releaseByCancel.isActive, "cancelling loses the order of a queue")
-        await withCheckedContinuation { continuation in
-            if !thread.send(.cancel(queue, continuation)) { continuation.resume() }
         }
     }
 

@@ -1,3 +1,4 @@
+import Failpoints
 import HandleThread
 import Logging
 
@@ -9,7 +10,6 @@ final class ConsumingOwner: HandleOwner {
         case consume(String)
         case release(String, CheckedContinuation<Void, Never>)
         /// For a known bug only.
-        case cancel(String, CheckedContinuation<Void, Never>)
     }
 
     /// Bounds of one turn, so that acknowledgements and buffers get theirs.
@@ -58,7 +58,7 @@ final class ConsumingOwner: HandleOwner {
         case .start:
             started = true
         case .acknowledge(let tags):
-            for tag in tags where subscriptions[tag.subscription].epoch == tag.epoch {
+            for tag in tags where acknowledges && subscriptions[tag.subscription].epoch == tag.epoch {
                 subscriptions[tag.subscription].acknowledged.append(tag.number)
             }
         case .consume(let queue):
@@ -66,9 +66,6 @@ final class ConsumingOwner: HandleOwner {
             subscriptions[index].isWanted = true
         case .release(let queue, let continuation):
             release(queue)
-            continuation.resume()
-        case .cancel(let queue, let continuation):
-            cancel(queue)
             continuation.resume()
         }
     }
@@ -137,6 +134,7 @@ final class ConsumingOwner: HandleOwner {
         guard subscriptions[index].isOpen, let connection = link.connection else { return }
         do throws(ConnectionLoss) {
             try flushAcknowledgements(connection, force: true)
+            if KnownBug.releaseByCancel.isActive { return try cancel(index, connection) }
             try connection.closeChannel(subscriptions[index].channel)
             subscriptions[index].forget()
             // What the library read while it waited for the answer is not seen by the poll of the socket.
@@ -146,17 +144,10 @@ final class ConsumingOwner: HandleOwner {
         }
     }
 
-    private func cancel(_ queue: String) {
-        guard let index = subscriptions.firstIndex(where: { $0.queue == queue }) else { return }
-        subscriptions[index].isWanted = false
-        guard subscriptions[index].isOpen, let connection = link.connection else { return }
-        do throws(ConnectionLoss) {
-            try connection.cancel(
-                Incoming.Consumer(index: index, epoch: subscriptions[index].epoch),
-                channel: subscriptions[index].channel)
-        } catch {
-            lose(error)
-        }
+    /// Ends the consumer and leaves its channel open, which loses the order of the queue: the known bug `release_by_cancel`.
+    private func cancel(_ index: Int, _ connection: Connection) throws(ConnectionLoss) {
+        try connection.cancel(
+            Incoming.Consumer(index: index, epoch: subscriptions[index].epoch), channel: subscriptions[index].channel)
     }
 
     private func lose(_ loss: ConnectionLoss) {

@@ -122,16 +122,14 @@ package struct Node {
     /// moment while this process is restarted.
     private func connected() async throws -> PostgresConnection {
         let deadline = ContinuousClock.now + .seconds(60)
-        var isFirst = true
-        while true {
-            do {
-                return try await PostgresConnection.connect(postgres, logger: logger)
-            } catch {
-                guard ContinuousClock.now < deadline else { throw error }
-                if isFirst { logger.warning("PostgreSQL cannot be reached yet and is tried for a minute: \(error)") }
-                isFirst = false
-                try await Task.sleep(for: .milliseconds(500))
-            }
+        let retry = Retry(
+            pause: .milliseconds(500), logger: logger,
+            failure: "PostgreSQL cannot be reached yet and is tried for a minute")
+        return try await retry.untilSuccess { pause in
+            guard ContinuousClock.now < deadline else { return false }
+            return (try? await Task.sleep(for: pause)) != nil
+        } _: {
+            try await PostgresConnection.connect(postgres, logger: logger)
         }
     }
 }

@@ -49,25 +49,6 @@ func environment(_ name: String) -> String? {
 }
 
 extension JSONValue {
-    /// A member of an object; nil for anything else.
-    subscript(key: String) -> JSONValue? {
-        if case .object(let object) = self { object[key] } else { nil }
-    }
-
-    /// The items of an array; nil for anything else.
-    var items: [JSONValue]? {
-        if case .array(let items) = self { items } else { nil }
-    }
-
-    /// A string; nil for anything else.
-    var text: String? {
-        if case .string(let text) = self { text } else { nil }
-    }
-
     /// One line, as a script reads it.
-    var line: String {
-        var json = JSONWriter()
-        write(into: &json)
-        return String(decoding: json.bytes, as: UTF8.self)
-    }
+    var line: String { String(decoding: bytes, as: UTF8.self) }
 }

@@ -9,7 +9,9 @@ import Storage
 /// Measures a running installation beside what its user would otherwise pick.
 struct BenchCommand: AsyncParsableCommand {
     enum Name: String, CaseIterable, ExpressibleByArgument {
-        case check, usage
+        case check
+        case checkBatch = "check-batch"
+        case usage
         case usageBatch = "usage-batch"
         case usageHot = "usage-hot"
     }
@@ -25,6 +27,7 @@ struct BenchCommand: AsyncParsableCommand {
     @Argument(help: "What to measure; default: all.") var scenarios: [Name] = Name.allCases
     @Option(help: "End users with three blocks each.") var endUsers = 100_000
     @Option(help: "Seconds per scenario, after a warm-up.") var seconds = 10.0
+    @Option(help: "Requests per second, due at fixed times; default: as many as are answered.") var rate: Double?
     @Option(help: "Process whose peak memory is shown.") var pid: Int32?
     @Flag(help: "Print JSON instead of a table.") var json = false
     @Flag(help: "Leave the peers out.") var noPeers = false
@@ -36,7 +39,7 @@ struct BenchCommand: AsyncParsableCommand {
         progress("preparing \(endUsers) end users with 3 blocks each")
         let preparation = try await Preparation(target: target, endUsers: endUsers).run()
         progress("granted \(Int(preparation.throughput)) blocks/s")
-        var report = BenchmarkReport(revision: await Surroundings.gitRevision() ?? "unknown")
+        var report = BenchmarkReport(revision: await MachineFacts.gitRevision() ?? "unknown")
         for scenario in scenarios { report.rows.append(try await measure(scenario, target, settings)) }
         print(json ? String(decoding: report.json, as: UTF8.self) : report.table)
         if report.rows.contains(where: { $0.balances == false }) { throw ExitCode(1) }
@@ -59,16 +62,16 @@ struct BenchCommand: AsyncParsableCommand {
     private func measure(_ name: Name, _ target: LoadTarget, _ settings: Settings) async throws -> BenchmarkRow {
         let scenario: Scenario
         let connections: Int
-        let goal: BenchmarkRow.Goal
+        let goal: BenchmarkRow.Goal?
         switch name {
         case .check: (scenario, connections, goal) = (.check(target, endUsers: endUsers), 64, .atLeast(1.2))
+        case .checkBatch: (scenario, connections, goal) = (.checkBatch(target, endUsers: endUsers), 16, nil)
         case .usage: (scenario, connections, goal) = (.usage(target, endUsers: endUsers), 64, .atLeast(1.5))
         case .usageBatch: (scenario, connections, goal) = (.usageBatch(target, endUsers: endUsers), 8, .atLeast(5))
         case .usageHot: (scenario, connections, goal) = (.usageBatch(target, endUsers: 1), 8, .atLeast(4.5))
         }
         progress("measuring \(name.rawValue)")
-        let loop = ClosedLoop(target: target, connections: connections, warmUp: .seconds(2), limit: .seconds(seconds))
-        let result = try await loop.run(scenario.script)
+        let result = try await load(scenario, target, connections: connections)
         guard result.isClean else {
             throw CallError(
                 "\(name.rawValue): \(result.failures) answers were no success; the first: \(result.firstFailure ?? result.complaints.first ?? "?")"
@@ -80,11 +83,23 @@ struct BenchCommand: AsyncParsableCommand {
             scenario: name.rawValue,
             ours: .perSecond(result.throughput * Double(scenario.operationsPerRequest)),
             peerName: peer?.name, peer: peer.map { .perSecond($0.perSecond) }, goal: goal,
-            latency: result.latency.summary, peakMemory: pid.flatMap { Surroundings.peakMemory(ofProcess: $0) },
+            latency: result.latency.summary, peakMemory: pid.flatMap { MachineFacts.peakMemory(ofProcess: $0) },
             balances: books)
     }
 
-    private func peer(of name: Name) async throws -> PeerResult {
+    /// Sends the scenario's requests for a while: each when it is due, or each as soon as the one before is answered.
+    private func load(_ scenario: Scenario, _ target: LoadTarget, connections: Int) async throws -> LoadResult {
+        if let rate {
+            return try await OpenLoop(target: target, connections: connections, rate: rate, warmUp: 2, seconds: seconds)
+                .run(scenario.script)
+        }
+        return try await ClosedLoop(
+            target: target, connections: connections, warmUp: .seconds(2), limit: .seconds(seconds)
+        ).run(scenario.script)
+    }
+
+    private func peer(of name: Name) async throws -> PeerResult? {
+        if name == .checkBatch { return nil }
         if name == .check {
             progress("measuring Redis GET")
             return try await RedisPeer().run()

@@ -99,7 +99,7 @@ struct AccountBatch {
                 needs.accounts[item.accountKey, default: AccountNeeds()].blocks.formUnion(own.blocks)
             }
         }
-        if !KnownBug.noIdempotencyCheck.isActive { needs.commands = items.map(\.commandKey) }
+        needs.commands = items.map(\.commandKey)
         let loaded = try await LedgerStore.load(keys, needs: needs, on: connection)
         drafts = loaded.accounts
         decided = loaded.decided

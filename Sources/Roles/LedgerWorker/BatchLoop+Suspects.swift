@@ -1,6 +1,5 @@
 import Commands
 import Credits
-import Crypto
 import Logging
 import Messaging
 import RabbitMQ
@@ -23,7 +22,7 @@ extension BatchLoop {
 
     /// - Returns: False when the loop was closed first.
     func processSuspect(_ delivery: AMQPDelivery) async -> Bool {
-        let messageID = Self.identity(of: delivery.body)
+        let messageID = Bits128(digestOf: delivery.body)
         guard let attempts = await countAttempt(messageID) else { return false }
         let oneByOne = attempts > Self.attemptsTogether
         if oneByOne {
@@ -108,15 +107,6 @@ extension BatchLoop {
             try await repeating { try await SuspectStore.forget(ids, on: $0) }
         } catch {
             logger.warning("a suspect could not be forgotten: \(error)")
-        }
-    }
-
-    /// The first 128 bits of SHA-256.
-    private static func identity(of body: [UInt8]) -> Bits128 {
-        SHA256.hash(data: body).withUnsafeBytes { digest in
-            Bits128(
-                high: UInt64(bigEndian: digest.loadUnaligned(fromByteOffset: 0, as: UInt64.self)),
-                low: UInt64(bigEndian: digest.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
         }
     }
 }

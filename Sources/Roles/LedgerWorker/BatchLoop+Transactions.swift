@@ -61,19 +61,20 @@ extension BatchLoop {
 
     /// The connection, made anew if need be, tried every half second until it is there or the loop closes.
     private func connected() async throws -> PostgresConnection {
-        var isFirst = true
-        while true {
-            if let connection, connection.isUsable { return connection }
-            do {
+        if let connection, connection.isUsable { return connection }
+        let retry = Retry(
+            pause: .milliseconds(500), logger: logger, level: .error,
+            failure: "PostgreSQL cannot be reached; commands wait in the queue")
+        do {
+            let fresh = try await retry.untilSuccess(mayRepeat: pause) {
                 let fresh = try await PostgresConnection.connect(database, logger: logger)
                 try await fresh.script(LedgerStore.sessionSettings)
-                connection = fresh
                 return fresh
-            } catch {
-                if isFirst { logger.error("PostgreSQL cannot be reached; commands wait in the queue: \(error)") }
-                isFirst = false
-                guard await pause(.milliseconds(500)) else { throw LoopClosed() }
             }
+            connection = fresh
+            return fresh
+        } catch {
+            throw LoopClosed()
         }
     }
 }

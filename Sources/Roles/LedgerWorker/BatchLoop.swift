@@ -12,8 +12,6 @@ import Storage
 
 /// Takes batches of messages, applies them and answers, one batch after another.
 actor BatchLoop {
-    /// Commands in one transaction; more are applied in several.
-    private static let commandsPerTransaction = 2_000
     let inbox: DeliveryInbox
     let consumer: AMQPConsumer
     private let publisher: AMQPPublisher
@@ -54,7 +52,6 @@ actor BatchLoop {
     /// - Returns: False when the loop was closed before the batch could be applied; nothing is acknowledged then.
     func process(_ deliveries: [AMQPDelivery], oneByOne: Bool) async -> Bool {
         Failpoint.workerAfterTake.hit()
-        if KnownBug.acknowledgeBeforeCommit.isActive { consumer.acknowledge(deliveries.map(\.tag)) }
         guard var messages = await decode(deliveries) else { return false }
         Failpoint.workerAfterDecode.hit()
         let now = Instant.now
@@ -132,7 +129,7 @@ actor BatchLoop {
         }
         var start = 0
         while start < items.count {
-            let end = min(start + Self.commandsPerTransaction, items.count)
+            let end = min(start + CommandLimits.perTransaction, items.count)
             let part = Array(items[start..<end])
             guard let results = oneByOne ? await applyOneByOne(part) : await apply(part) else { return false }
             for (place, result) in zip(places[start..<end], results) { messages[place.message].set(result, at: place) }

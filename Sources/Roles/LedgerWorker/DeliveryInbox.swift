@@ -1,3 +1,4 @@
+import Commands
 import RabbitMQ
 import Synchronization
 
@@ -7,13 +8,6 @@ import Synchronization
 /// of it, since a batch costs much the same whatever its size; another lane joins in when there is work for a batch of
 /// its own. A message that may be what kills workers is taken alone, and no other lane works meanwhile.
 final class DeliveryInbox: Sendable {
-    /// What makes a batch of its own: some three hundred uses.
-    private static let bytesForAnotherLane = 32 << 10
-    /// Where a batch is full: some thousand uses. Beyond that, more rows per statement no longer pay, and the other lanes
-    /// should have something to do.
-    private static let bytesPerBatch = 96 << 10
-    private static let messagesPerBatch = 64
-
     private struct Queue {
         var deliveries: [AMQPDelivery] = []
         var bytes = 0
@@ -43,7 +37,7 @@ final class DeliveryInbox: Sendable {
             if isExclusive { return false }
             if suspectQueue != nil { return lanesAtWork == 0 }
             let bytes = queues.values.reduce(0) { $0 + ($1.isTaken ? 0 : $1.bytes) }
-            return lanesAtWork == 0 ? bytes > 0 : bytes >= DeliveryInbox.bytesForAnotherLane
+            return lanesAtWork == 0 ? bytes > 0 : bytes >= CommandLimits.bytesForAnotherLane
         }
     }
 
@@ -160,12 +154,14 @@ final class DeliveryInbox: Sendable {
             .sorted { $0.value.lastTurn < $1.value.lastTurn }
         state.turn += 1
         // At most the same share of every queue, so that none waits for another to run dry.
-        let share = max(1, messagesPerBatch / max(1, free.count))
+        let share = max(1, CommandLimits.messagesInHand / max(1, free.count))
         var taken: [AMQPDelivery] = []
         var bytes = 0
-        for (name, queue) in free where bytes < bytesPerBatch {
+        for (name, queue) in free where bytes < CommandLimits.bytesPerBatch {
             var part = 0
-            while part < min(share, queue.deliveries.count), bytes < bytesPerBatch, !queue.deliveries[part].isSuspect {
+            while part < min(share, queue.deliveries.count), bytes < CommandLimits.bytesPerBatch,
+                !queue.deliveries[part].isSuspect
+            {
                 bytes += size(queue.deliveries[part])
                 part += 1
             }

@@ -1,3 +1,5 @@
+import Commands
+import Failpoints
 package import Logging
 package import Messaging
 package import Postgres
@@ -11,9 +13,6 @@ import Storage
 /// Correctness rests on the row locks and the table of decided commands alone; any number of workers may run. What the
 /// queues add is order (one active consumer each) and freedom from contention.
 package struct LedgerWorker: Service {
-    /// How many messages of each queue the worker may have in hand: what it applies next while it applies a batch.
-    private static let prefetch: UInt16 = 64
-
     /// Batches that may be under way at once, each with a connection of its own. A commit waits for the disk, and
     /// PostgreSQL lets several commits share one wait.
     private static let laneCount = 4
@@ -40,8 +39,9 @@ package struct LedgerWorker: Service {
         self.logger = logger
         publisher = AMQPPublisher(configuration: publishing, logger: logger)
         consumer = AMQPConsumer(
-            configuration: consuming, queues: topology.commandQueues, consumesAtOnce: false, prefetch: Self.prefetch,
-            acknowledges: true, logger: logger
+            configuration: consuming, queues: topology.commandQueues, consumesAtOnce: false,
+            prefetch: UInt16(CommandLimits.messagesInHand),
+            acknowledges: !KnownBug.acknowledgeBeforeCommit.isActive, logger: logger
         ) { deliveries in
             inbox.put(deliveries)
         }

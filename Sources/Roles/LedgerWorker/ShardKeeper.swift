@@ -3,6 +3,7 @@ import Logging
 import Messaging
 import Postgres
 import RabbitMQ
+import Runtime
 import Storage
 import Synchronization
 
@@ -12,7 +13,6 @@ import Synchronization
 /// workers may both consume a queue: the broker lets one of them wait, and order is kept.
 final class ShardKeeper: Sendable {
     private static let interval = Duration.milliseconds(500)
-    private static let brokerPatience = Duration.seconds(5)
     /// The time for which a queue that holds a message of a newer release is left to others.
     private static let postponement = Duration.seconds(10)
 
@@ -25,7 +25,7 @@ final class ShardKeeper: Sendable {
 
     private struct State {
         var lastBeat: ContinuousClock.Instant?
-        var lastConnected = ContinuousClock.now
+        var broker = BrokerWatch()
         var held: Set<String> = []
         /// Queues that hold a message of a newer release, and the instant from which they are tried again.
         var postponed: [String: ContinuousClock.Instant] = [:]
@@ -50,20 +50,11 @@ final class ShardKeeper: Sendable {
     /// Keeps the share until the task is cancelled. While PostgreSQL is away the share stays as it is: nothing could be
     /// applied anyway.
     func run() async {
-        var isFirstFailure = true
-        while !Task.isCancelled {
-            do {
-                try await keep {
-                    if !isFirstFailure { logger.info("the ledger worker has its place among the others again") }
-                    isFirstFailure = true
-                }
-            } catch {
-                if Task.isCancelled { return }
-                if isFirstFailure { logger.error("the ledger worker cannot be seen by the others: \(error)") }
-                isFirstFailure = false
-                try? await Task.sleep(for: Self.interval)
-            }
-        }
+        let retry = Retry(
+            pause: Self.interval, logger: logger, level: .error,
+            failure: "the other ledger workers cannot see this one",
+            recovery: "the ledger worker is registered among the others again")
+        await retry.untilCancelled { try await keep($0) }
     }
 
     private func keep(_ onBeat: () -> Void) async throws {
@@ -93,13 +84,8 @@ final class ShardKeeper: Sendable {
 
     /// A worker that cannot reach the broker leaves its share to those who can.
     private func requireBroker() throws {
-        let now = ContinuousClock.now
-        let isReachable = consumer.state == .connected
-        let silence = state.withLock { state in
-            if isReachable { state.lastConnected = now }
-            return now - state.lastConnected
-        }
-        guard silence < Self.brokerPatience else { throw NoBroker() }
+        let broker = consumer.state
+        try state.withLock { (state) throws(BrokerUnreachable) in try state.broker.require(broker) }
     }
 
     /// The queues of one worker. Only the workers that read the newest message revision get any, so that during an update no
@@ -134,12 +120,8 @@ final class ShardKeeper: Sendable {
         guard share != held else { return }
         for queue in held.subtracting(share).sorted() {
             Failpoint.workerBeforeRelease.hit()
-            if KnownBug.releaseByCancel.isActive {
-                await consumer.cancel(queue)
-            } else {
-                await inbox.withdraw(queue)
-                await consumer.release(queue)
-            }
+            await inbox.withdraw(queue)
+            await consumer.release(queue)
             Failpoint.workerAfterRelease.hit()
         }
         for queue in share.subtracting(held).sorted() {
@@ -149,10 +131,6 @@ final class ShardKeeper: Sendable {
         state.withLock { $0.held = share }
         logger.notice("this ledger worker has \(share.count) of \(queues.count) queues")
     }
-}
-
-private struct NoBroker: Error, CustomStringConvertible {
-    var description: String { "it has no connection to the broker" }
 }
 
 /// The others took this worker for dead, for instance because it was frozen.

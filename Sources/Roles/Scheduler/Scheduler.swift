@@ -1,3 +1,4 @@
+import Commands
 import CoreMetrics
 import Credits
 import Failpoints
@@ -19,15 +20,13 @@ package final class Scheduler: Service {
     private static let interval = Duration.seconds(1)
     /// How long an account has to follow a command before it is sent another.
     private static let patience = Duration.seconds(30)
-    /// How long the broker may be away before another scheduler may try.
-    private static let brokerPatience = Duration.seconds(5)
-    private static let accountsPerPage = 1_000
+    private static let accountsPerPage = CommandLimits.perMessage
     /// What one round looks at; the rest is found by the next, when these have followed.
     private static let pagesPerRound = 100
 
     private struct State {
         var lastSeen: ContinuousClock.Instant?
-        var lastConnected = ContinuousClock.now
+        var broker = BrokerWatch()
         var isActive = false
         /// How long the oldest account has been due.
         var lateness: Double?
@@ -89,20 +88,14 @@ package final class Scheduler: Service {
     }
 
     private func keepWorking() async {
-        var isFirstFailure = true
-        while !Task.isCancelled {
-            do {
-                try await work { isFirstFailure = true }
-            } catch {
-                if Task.isCancelled { return }
-                if isFirstFailure { logger.warning("the scheduler is interrupted and tries again: \(error)") }
-                isFirstFailure = false
-            }
+        let retry = Retry(pause: Self.interval, logger: logger, failure: "the scheduler is interrupted and tries again")
+        await retry.untilCancelled {
+            try await work($0)
+        } afterFailure: {
             state.withLock { state in
                 state.isActive = false
                 state.lateness = nil
             }
-            try? await Task.sleep(for: Self.interval)
         }
     }
 
@@ -134,13 +127,8 @@ package final class Scheduler: Service {
 
     /// A scheduler that cannot reach the broker leaves the work to one that can.
     private func requireBroker() throws {
-        let now = ContinuousClock.now
-        let isReachable = publisher.state == .connected
-        let silence = state.withLock { state in
-            if isReachable { state.lastConnected = now }
-            return now - state.lastConnected
-        }
-        guard silence < Self.brokerPatience else { throw NoBroker() }
+        let broker = publisher.state
+        try state.withLock { (state) throws(BrokerUnreachable) in try state.broker.require(broker) }
     }
 
     /// Looks at what is due, the longest due first, and sends what was not sent lately.
@@ -187,8 +175,4 @@ package final class Scheduler: Service {
         let (microseconds, overflow) = next.microseconds.subtractingReportingOverflow(now.microseconds)
         return overflow ? Self.interval : min(Self.interval, .microseconds(max(microseconds, 0)))
     }
-}
-
-private struct NoBroker: Error, CustomStringConvertible {
-    var description: String { "it has no connection to the broker" }
 }

@@ -56,14 +56,6 @@ extension JSONValue: ExpressibleByStringInterpolation, ExpressibleByIntegerLiter
 }
 
 extension JSONValue {
-    var text: String? { if case .string(let text) = self { text } else { nil } }
-    var integer: Int64? { if case .integer(let integer) = self { integer } else { nil } }
-    var items: [JSONValue]? { if case .array(let items) = self { items } else { nil } }
-    var bytes: [UInt8] {
-        var json = JSONWriter()
-        write(into: &json)
-        return json.bytes
-    }
     /// The names of an object's members, in the order of the document.
     var names: [String] { if case .object(let object) = self { object.members.map(\.key) } else { [] } }
 
@@ -81,11 +73,6 @@ extension JSONValue {
             }
         }
         return value
-    }
-
-    /// An object of the members that are there.
-    static func members(_ members: [(String, JSONValue?)]) -> JSONValue {
-        .object(JSONObject(members: members.compactMap { name, value in value.map { (key: name, value: $0) } }))
     }
 
     /// The object with a member set or added.

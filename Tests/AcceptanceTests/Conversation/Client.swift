@@ -132,16 +132,20 @@ extension Client {
     }
 
     private static func exchange(_ request: [UInt8], port: Int) -> [UInt8] {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
+        var received: [UInt8] = []
+        _ = LoopbackPorts.withSocket(port: port) { descriptor, address in
+            received = exchange(request, descriptor, address)
+            return true
+        }
+        return received
+    }
+
+    private static func exchange(
+        _ request: [UInt8], _ descriptor: Int32, _ address: UnsafePointer<sockaddr>
+    ) -> [UInt8] {
         var limit = timeval(tv_sec: 15, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        var address = loopback(port: port)
-        let connected = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
+        let connected = connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_in>.size))
         guard connected == 0, write(descriptor, request, request.count) == request.count else { return [] }
         var received: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 65_536)

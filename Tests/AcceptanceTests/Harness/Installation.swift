@@ -36,7 +36,7 @@ final class Installation: Sendable {
             "QUOTASTACK_ROOT_KEY": rootKey, "QUOTASTACK_PORT": "\(port)", "QUOTASTACK_QUEUE_PREFIX": "\(name).",
             "QUOTASTACK_SHARDS": "4", "QUOTASTACK_LOG_LEVEL": "debug", "SWIFT_BACKTRACE": "enable=no",
         ]
-        Canaries.remember(passwordsIn: environment)
+        PlantedSecrets.remember(passwordsIn: environment)
     }
 
     // MARK: - Life
@@ -52,7 +52,8 @@ final class Installation: Sendable {
             [binary, "key", "root"], environment: [:], logPath: "\(temporaryFolder)/\(name).key")
         _ = unlink("\(temporaryFolder)/\(name).key")
         let installation = try Installation(
-            name: name, port: try freePort(), rootKey: String(key.output.prefix { $0 != "\n" }), binary: binary,
+            name: name, port: try LoopbackPorts.next(), rootKey: String(key.output.prefix { $0 != "\n" }),
+            binary: binary,
             servers: servers)
         try await installation.onServer("CREATE DATABASE \(name)")
         do {
@@ -81,7 +82,7 @@ final class Installation: Sendable {
     ///
     /// - Parameter executable: `quotastack-api`, `quotastack-ledger`, `quotastack-scheduler` or `quotastack-entitlements`.
     func node(_ executable: String) throws -> Node {
-        let port = try Self.freePort()
+        let port = try LoopbackPorts.next()
         let folder = binary[..<(binary.lastIndex(of: "/") ?? binary.startIndex)]
         let node = Node(
             binary: "\(folder)/\(executable)", port: port, environment: environment,
@@ -120,11 +121,11 @@ final class Installation: Sendable {
     /// - Throws: Also when a secret, or what is a tenant's own, was in a log.
     func remove() async throws {
         await killServer()
-        var leaks = Canaries.lines(of: log)
+        var leaks = PlantedSecrets.lines(of: log)
         for node in nodes.withLock({ $0 }) {
             node.signal(SIGCONT)
             await node.kill()
-            leaks += Canaries.lines(of: node.log)
+            leaks += PlantedSecrets.lines(of: node.log)
             _ = unlink(node.logPath)
         }
         // A replication slot goes with its server process, a moment after its connection.
@@ -254,23 +255,6 @@ final class Installation: Sendable {
         return String(path)
     }
 
-    /// A port below those that the kernel gives to outgoing connections, so that none takes it between two starts.
-    private static func freePort() throws -> Int {
-        for _ in 0..<100 {
-            let port = Int.random(in: 28_000..<32_000)
-            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-            defer { close(descriptor) }
-            var address = loopback(port: port)
-            let bound = withUnsafePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-            }
-            if bound == 0 { return port }
-        }
-        throw HarnessError("no free port was found from 28000 to 31999")
-    }
-
     private static func url(_ url: String, database: String) -> String {
         let parts = url.split(separator: "?", maxSplits: 1)
         let base = parts[0][..<(parts[0].lastIndex(of: "/") ?? parts[0].endIndex)]
@@ -305,12 +289,4 @@ func variable(_ name: String) -> String? {
 /// How much work a test does: what CI can afford, or what a variable of the environment says.
 func count(_ name: String, inCI: Int) -> Int {
     variable(name).flatMap(Int.init) ?? inCI
-}
-
-func loopback(port: Int) -> sockaddr_in {
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = in_port_t(UInt16(port).bigEndian)
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    return address
 }

@@ -40,7 +40,7 @@ final class Node: Sendable {
     /// Starts the process, which may end at once.
     @discardableResult
     func begin(_ extra: [String: String] = [:]) async throws -> ChildProcess {
-        Canaries.remember(passwordsIn: extra)
+        PlantedSecrets.remember(passwordsIn: extra)
         let started = try await ChildProcess.start(
             [binary], environment: environment.merging(extra) { $1 }, logPath: logPath)
         process.withLock { $0 = started }

@@ -1,5 +1,6 @@
 import API
 import Catalogue
+import ChildProcesses
 import Credits
 import JSON
 import Testing

@@ -73,7 +73,7 @@ package enum CatalogueStore {
         }
         if let decision {
             if replacesMalformed { queries.append(CommandStore.deleteMalformed([decision.key])) }
-            queries.append(CommandStore.insertStatement.query([decision]))
+            queries.append(BulkStatement.insertCommands.query([decision]))
         }
         queries.append(PostgresQuery("commit"))
         _ = try await connection.run(queries)

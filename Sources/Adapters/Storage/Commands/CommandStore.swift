@@ -1,6 +1,5 @@
 package import Commands
 import Credits
-import Failpoints
 import Ledger
 package import Postgres
 
@@ -71,7 +70,7 @@ package enum CommandStore {
 
     static func find(_ keys: [CommandKey]) -> PostgresQuery {
         PostgresQuery(
-            findStatement,
+            knownBug?.findStatement ?? findStatement,
             [.int32s(keys.map(\.environmentID.rawValue)), .uuids(keys.map { PostgresUUID($0.id) })])
     }
 
@@ -119,10 +118,6 @@ package enum CommandStore {
             where c.environment_id = k.environment_id and c.command_id = k.command_id and c.status = 400
             """,
             [.int32s(sorted.map(\.environmentID.rawValue)), .uuids(sorted.map { PostgresUUID($0.id) })])
-    }
-
-    static var insertStatement: BulkStatement<DecidedCommand> {
-        KnownBug.noIdempotencyCheck.isActive ? .insertCommandsCarelessly : .insertCommands
     }
 
     /// Whether a command was put away because it cannot be applied.
@@ -176,11 +171,8 @@ extension BulkStatement<DecidedCommand> {
         .text("action") { $0.action?.rawValue ?? "" as String },
     ]
 
-    fileprivate static let insertCommands = BulkStatement.insert(into: "commands", columns)
-
-    /// For the known bug only: the table would otherwise prevent what the bug is to show.
-    fileprivate static let insertCommandsCarelessly = BulkStatement.insert(
-        into: "commands", columns, suffix: "on conflict do nothing")
+    static let insertCommands = BulkStatement.insert(
+        into: "commands", columns, suffix: CommandStore.knownBug?.insertSuffix ?? "")
 }
 
 extension Position {

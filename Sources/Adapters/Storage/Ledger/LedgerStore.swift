@@ -86,10 +86,10 @@ package enum LedgerStore {
         _ locked: [LockedAccount], blocks: [AccountID: [Block]], needs: [AccountKey: AccountNeeds], keys: [AccountKey],
         on connection: PostgresConnection
     ) async throws -> [AccountDraft] {
-        let pasts = try await pasts(of: locked, needs, on: connection)
+        let histories = try await histories(of: locked, needs, on: connection)
         var drafts = [AccountDraft?](repeating: nil, count: keys.count)
         for account in locked {
-            let past = pasts[account.row.id]
+            let past = histories[account.row.id]
             let state = account.row.account(
                 advancedTo: account.book.advancedTo,
                 blocksInBurnOrder: (blocks[account.row.id] ?? []).sorted(by: Block.burnsBefore),

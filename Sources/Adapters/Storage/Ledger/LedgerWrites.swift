@@ -54,7 +54,7 @@ extension LedgerStore {
         // other and never both ways.
         add(.insertPayments, plan.payments.sorted { $0.key < $1.key })
         if !plan.replaced.isEmpty { queries.append(CommandStore.deleteMalformed(plan.replaced)) }
-        add(CommandStore.insertStatement, plan.decided.sorted { $0.key < $1.key })
+        add(.insertCommands, plan.decided.sorted { $0.key < $1.key })
         let unused = plan.accounts.filter { $0.account.revision == 0 }
         if !unused.isEmpty { queries.append(deleteUnused(unused)) }
         queries.append(PostgresQuery("commit"))

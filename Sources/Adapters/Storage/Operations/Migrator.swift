@@ -3,7 +3,7 @@ package import Postgres
 
 /// One numbered step of the schema.
 package struct Migration: Hashable, Sendable {
-    /// `0001_ledger`: its number and its name.
+    /// Its number of four digits and its name, such as `0042_orders`.
     package let name: String
     package let sql: String
     /// What asserts the result, run in the same transaction.

@@ -58,31 +58,31 @@ package enum LedgerReads {
     // MARK: - Sums per block and per reservation
 
     /// What the entries up to a sequence made of each block that they touched, by block.
-    package static func blockFolds(
+    package static func blockHistories(
         environmentID: EnvironmentID, accountID: AccountID, version: Int64, on connection: PostgresConnection
-    ) async throws -> [BlockFold] {
+    ) async throws -> [BlockHistory] {
         let result = try await connection.run(
             PostgresQuery(
-                blockFoldsStatement,
+                blockHistoriesStatement,
                 [.int32(environmentID.rawValue), .int64(accountID.rawValue), .int64(version)]))
-        var folds: [BlockFold] = []
+        var histories: [BlockHistory] = []
         for row in result {
             var fields = RowFields(row)
             let granted = try GrantedBlockRow(&fields, keeping: nil).granted
-            let part = BlockFold.Part(
+            let part = BlockHistory.Part(
                 type: try fields.parsed("type") { EntryType(rawValue: $0) }, amount: try fields.int64(),
                 held: try fields.int64(), count: try fields.int64(), first: try fields.int64(),
                 last: try fields.int64())
-            if let last = folds.last, last.granted.block.number == granted.block.number {
-                folds[folds.count - 1] = BlockFold(granted: last.granted, parts: last.parts + [part])
+            if let last = histories.last, last.granted.block.number == granted.block.number {
+                histories[histories.count - 1] = BlockHistory(granted: last.granted, parts: last.parts + [part])
             } else {
-                folds.append(BlockFold(granted: granted, parts: [part]))
+                histories.append(BlockHistory(granted: granted, parts: [part]))
             }
         }
-        return folds
+        return histories
     }
 
-    private static let blockFoldsStatement = PostgresStatement(
+    private static let blockHistoriesStatement = PostgresStatement(
         """
         select \(GrantedBlockRow.columns(of: "b")), f.type,
             greatest(-9223372036854775807, least(f.amount, 9223372036854775807))::bigint,
@@ -108,29 +108,29 @@ package enum LedgerReads {
         """)
 
     /// What the entries up to a sequence leave held by each reservation, by reservation.
-    package static func holdFolds(
+    package static func holdHistories(
         environmentID: EnvironmentID, accountID: AccountID, version: Int64, on connection: PostgresConnection
-    ) async throws -> [HoldFold] {
+    ) async throws -> [HoldHistory] {
         let result = try await connection.run(
             PostgresQuery(
-                holdFoldsStatement,
+                holdHistoriesStatement,
                 [.int32(environmentID.rawValue), .int64(accountID.rawValue), .int64(version)]))
-        var folds: [HoldFold] = []
+        var histories: [HoldHistory] = []
         for row in result {
             let number = try row.int32(0)
-            let earlier = folds.last?.reservation == number ? folds.popLast() : nil
+            let earlier = histories.last?.reservation == number ? histories.popLast() : nil
             let allocation = Allocation(block: try row.int32(2), amount: try row.int64(3))
-            folds.append(
-                HoldFold(
+            histories.append(
+                HoldHistory(
                     reservation: number, featureKey: try row.textOrNil(1).flatMap { FeatureKey($0) },
                     allocations: (earlier?.allocations ?? []) + [allocation],
                     first: min(earlier?.first ?? .max, try row.int64(4)),
                     last: max(earlier?.last ?? 0, try row.int64(5))))
         }
-        return folds
+        return histories
     }
 
-    private static let holdFoldsStatement: PostgresStatement = """
+    private static let holdHistoriesStatement: PostgresStatement = """
         select e.reservation, max(e.feature_key), h.block, sum(h.held)::bigint, min(e.sequence), max(e.sequence)
         from entries e
         cross join lateral unnest(e.hold_blocks, e.hold_amounts) as h (block, held)

@@ -4,6 +4,9 @@ package import Metering
 
 /// What the tenant has set for one end user.
 package struct AccountSettings: Hashable, Sendable {
+    /// How many features an end user may have overrides for.
+    package static let maximumOverrides = 1_000
+
     /// Nil takes the environment's.
     package var overagePolicy: OveragePolicy?
     /// Nil takes the environment's.

@@ -27,9 +27,6 @@ package struct EndUserChange: Hashable, Sendable {
 }
 
 extension AccountDraft {
-    /// What an end user may have overridden.
-    private static let maximumOverrides = 1_000
-
     /// Puts an end user on the test clock that the action names, before anything happens: a new one begins at the clock's
     /// present.
     mutating func attachClock(_ action: AccountAction, catalogue: Catalogue) throws(Refusal) {
@@ -64,7 +61,7 @@ extension AccountDraft {
 
     private func check(_ change: EndUserChange, catalogue: Catalogue) throws(Refusal) {
         guard case .set(let overrides?) = change.overrides else { return }
-        guard overrides.count <= Self.maximumOverrides else { throw .tooMany(.overrides) }
+        guard overrides.count <= AccountSettings.maximumOverrides else { throw .tooMany(.overrides) }
         for (key, grant) in overrides.sorted(by: { $0.key < $1.key }) {
             guard let feature = catalogue.activeFeature(key) else { throw .unknownFeature(key) }
             switch (grant, feature.type) {

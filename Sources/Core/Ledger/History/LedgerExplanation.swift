@@ -8,12 +8,12 @@ package struct LedgerExplanation: Sendable {
     package let asOf: Instant
     package let standing: PastStanding
     /// Those with something remaining, in burn order.
-    package let blocks: [BlockFold]
-    package let holds: [HoldFold]
+    package let blocks: [BlockHistory]
+    package let holds: [HoldHistory]
 
     /// - Parameter blocks: in any order, spent ones included.
     package init(
-        account: AccountName, asOf: Instant, standing: PastStanding, blocks: [BlockFold], holds: [HoldFold]
+        account: AccountName, asOf: Instant, standing: PastStanding, blocks: [BlockHistory], holds: [HoldHistory]
     ) {
         self.account = account
         self.asOf = asOf
@@ -27,12 +27,12 @@ package struct LedgerExplanation: Sendable {
     /// The account as it stood, for the function that decides on uses; counters are not kept for the past.
     package func account(environmentID: EnvironmentID, settings: AccountSettings) throws(AmountOutOfRange) -> Account {
         var open: [Block] = []
-        for fold in blocks {
-            let block = fold.granted.block
+        for history in blocks {
+            let block = history.granted.block
             open.append(
                 Block(
-                    number: block.number, original: block.original, remaining: try Millicredits(fold.remaining),
-                    held: try Millicredits(fold.held), priority: block.priority, expiresAt: block.expiresAt,
+                    number: block.number, original: block.original, remaining: try Millicredits(history.remaining),
+                    held: try Millicredits(history.held), priority: block.priority, expiresAt: block.expiresAt,
                     isPaid: block.isPaid, featureKeys: block.featureKeys))
         }
         return Account(

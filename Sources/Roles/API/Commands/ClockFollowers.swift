@@ -7,9 +7,9 @@ import Storage
 /// Brings the accounts on a test clock to what it shows.
 struct ClockFollowers: Sendable {
     /// Accounts that are read, and sent their commands, at a time.
-    private static let pageSize = 1_000
+    private static let pageSize = CommandLimits.perRequest
 
-    let site: Site
+    let services: APIServices
     let caller: Caller
     let headers: MutationHeaders
 
@@ -23,7 +23,7 @@ struct ClockFollowers: Sendable {
         var last: AccountID?
         var haveFollowed = true
         while true {
-            let page = try await site.reads.read(of: caller.environmentID) { [last] connection in
+            let page = try await services.reads.read(of: caller.environmentID) { [last] connection in
                 try await TestClockStore.endUsers(
                     on: clock, environmentID: caller.environmentID, after: last, limit: Self.pageSize,
                     connection: connection)
@@ -37,13 +37,13 @@ struct ClockFollowers: Sendable {
 
     private func advance(_ endUsers: [EndUserID], by deadline: ContinuousClock.Instant) async -> Bool {
         let queues = Dictionary(grouping: endUsers) { endUserID in
-            site.mutations.topology.ledgerQueue(environmentID: caller.environmentID, endUserID: endUserID)
+            services.mutations.topology.ledgerQueue(environmentID: caller.environmentID, endUserID: endUserID)
         }
         let replies = await withTaskGroup(of: CommandGateway.Reply.self) { group in
             for (queue, endUsers) in queues {
                 let commands = endUsers.map { AccountCommand(advancing: $0) }
                 group.addTask {
-                    await site.mutations.gateway.send(
+                    await services.mutations.gateway.send(
                         .account(commands), to: queue, from: headers.origin, wantsBodies: false,
                         until: headers.respondsAsync ? .accepted(by: deadline) : .decided(by: deadline))
                 }
@@ -53,7 +53,7 @@ struct ClockFollowers: Sendable {
         for reply in replies {
             guard case .results(let results) = reply else { return false }
             for result in results {
-                guard await site.replica.reaches(result.position, by: max(deadline, .now + .seconds(1))) else {
+                guard await services.replica.reaches(result.position, by: max(deadline, .now + .seconds(1))) else {
                     return false
                 }
             }

@@ -15,13 +15,9 @@ import Synchronization
 /// Requests for one queue that arrive while a message to it is being confirmed go together into the next message.
 /// Nothing is held back to fill a message.
 package final class CommandGateway: Service {
-    /// Commands in one message: what a worker applies as one batch without splitting.
-    private static let commandsPerMessage = 1_000
     /// How long a reply may take before the database is asked, and between two such questions. A reply is lost when its
     /// worker dies between commit and reply, or with the broker.
     private static let replyPatience = Duration.seconds(1)
-    /// Commands in one such question.
-    private static let commandsPerLookUp = 2_000
     /// How long a broker that takes no messages may still confirm those that it took before.
     private static let blockedPatience = Duration.milliseconds(200)
     /// Requests that may wait for a place in a message, per queue; more are refused with 503.
@@ -108,7 +104,7 @@ package final class CommandGateway: Service {
     }
 
     /// What becomes of a request that wants to be sent.
-    private enum Admission {
+    private enum Sending {
         case startsPublishing, joins
         case refused(Problem)
     }
@@ -117,6 +113,8 @@ package final class CommandGateway: Service {
     private let consumer: AMQPConsumer
     private let answers: DecidedAnswers
     private let replyQueue: String
+    /// Whether a message that reaches no queue is refused instead of confirmed: always, but for the known bug.
+    private let isMandatory = !KnownBug.noMandatoryFlag.isActive
     private let state: Mutex<State>
     private let messageSize: Recorder
     private let foundReplies: Counter
@@ -184,7 +182,7 @@ package final class CommandGateway: Service {
         guard publisher.state == .connected else { return .refused(Self.unreachable) }
         return await withCheckedContinuation { continuation in
             let lane = Lane(queue: queue, environmentID: origin.environmentID)
-            let admission = state.withLock { state -> Admission in
+            let sending = state.withLock { state -> Sending in
                 guard state.undecided[lane, default: 0] < Self.undecidedPerEnvironment else {
                     return .refused(Self.tooManyUndecided)
                 }
@@ -204,7 +202,7 @@ package final class CommandGateway: Service {
                 state.outboxes[queue]?.isPublishing = true
                 return .startsPublishing
             }
-            switch admission {
+            switch sending {
             case .refused(let problem): continuation.resume(returning: .refused(problem))
             case .startsPublishing: Task { await self.publishWaiting(to: queue) }
             case .joins: break
@@ -218,8 +216,7 @@ package final class CommandGateway: Service {
             messageSize.record(Double(requests.reduce(0) { $0 + $1.commands.count }))
             let message = AMQPMessage(
                 routingKey: queue, body: CommandMessage(sentAt: Instant.now, requests: requests).encoded(),
-                replyTo: replyQueue,
-                mandatory: !KnownBug.noMandatoryFlag.isActive)
+                replyTo: replyQueue, mandatory: isMandatory)
             Failpoint.apiBeforePublish.hit()
             do throws(AMQPError) {
                 try await publisher.publish(message)
@@ -245,7 +242,7 @@ package final class CommandGateway: Service {
                     taken += 1
                     continue
                 }
-                guard requests.isEmpty || count + request.commands.count <= Self.commandsPerMessage else { break }
+                guard requests.isEmpty || count + request.commands.count <= CommandLimits.perMessage else { break }
                 state.waiting[token]?.stage = .sent
                 requests.append(request)
                 count += request.commands.count
@@ -349,7 +346,7 @@ package final class CommandGateway: Service {
         return state.withLock { state in
             var requests: [CommandRequest] = []
             var count = 0
-            for (token, waiting) in state.waiting where count < Self.commandsPerLookUp {
+            for (token, waiting) in state.waiting where count < CommandLimits.perLookUp {
                 guard let lookUpAt = waiting.lookUpAt, lookUpAt <= now else { continue }
                 state.waiting[token]?.lookUpAt = now + Self.replyPatience
                 requests.append(waiting.request)

@@ -1,6 +1,5 @@
 import Commands
 import Credits
-import Crypto
 import Runtime
 
 /// The id that a command will have, before its contents are known: derived from the client's idempotency key, or fresh.
@@ -26,16 +25,5 @@ struct CommandNaming: Sendable {
             idempotencyKey: idempotencyKey.map {
                 IdempotencyKey(text: $0, fingerprint: Bits128(digestOf: content()))
             })
-    }
-}
-
-extension Bits128 {
-    /// The first 128 bits of SHA-256.
-    init(digestOf bytes: [UInt8]) {
-        self = SHA256.hash(data: bytes).withUnsafeBytes { digest in
-            Bits128(
-                high: UInt64(bigEndian: digest.loadUnaligned(fromByteOffset: 0, as: UInt64.self)),
-                low: UInt64(bigEndian: digest.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
-        }
     }
 }

@@ -10,11 +10,7 @@ import Replica
 
 /// One batch of events: each succeeds or fails alone.
 struct UsageBatch {
-    private static let maximumEvents = 10_000
-    /// Events in one request to a queue: as many as a message carries.
-    private static let eventsPerRequest = 1_000
-
-    private let site: Site
+    private let services: APIServices
     private let caller: Caller
     private let headers: MutationHeaders
     private var commands: [(index: Int, command: AccountCommand)] = []
@@ -28,8 +24,8 @@ struct UsageBatch {
         case rejected([UInt8])
     }
 
-    init(site: Site, caller: Caller, headers: MutationHeaders) {
-        self.site = site
+    init(services: APIServices, caller: Caller, headers: MutationHeaders) {
+        self.services = services
         self.caller = caller
         self.headers = headers
     }
@@ -62,10 +58,13 @@ struct UsageBatch {
     }
 
     private func checkCount(_ count: Int) throws(Problem) {
-        guard (1...Self.maximumEvents).contains(count) else {
+        guard (1...CommandLimits.perUsageBatch).contains(count) else {
             throw Problem(
-                .invalidRequest, "A batch has 1 to \(Self.maximumEvents) events; this one has \(count).",
-                errors: [Problem.FieldError(pointer: "/events", detail: "must have 1 to 10000 items")])
+                .invalidRequest, "A batch has 1 to \(CommandLimits.perUsageBatch) events; this one has \(count).",
+                errors: [
+                    Problem.FieldError(
+                        pointer: "/events", detail: "must have 1 to \(CommandLimits.perUsageBatch) items")
+                ])
         }
     }
 
@@ -109,7 +108,7 @@ struct UsageBatch {
 
     /// Sends the events, one request per queue, and answers when all have been decided.
     mutating func run() async throws -> Response {
-        let deadline = ContinuousClock.now + site.mutations.wait
+        let deadline = ContinuousClock.now + services.mutations.wait
         let replies = await send(deadline: deadline)
         let visible = max(deadline, .now + .seconds(1))
         for (indices, reply) in replies {
@@ -117,7 +116,7 @@ struct UsageBatch {
             case .results(let results):
                 for (index, result) in zip(indices, results) {
                     set(result, at: index)
-                    guard await site.replica.reaches(result.position, by: visible) else {
+                    guard await services.replica.reaches(result.position, by: visible) else {
                         setUnknown(indices, Self.unseen)
                         break
                     }
@@ -132,15 +131,15 @@ struct UsageBatch {
     private func send(deadline: ContinuousClock.Instant) async -> [([Int], CommandGateway.Reply)] {
         var perQueue: [String: [(index: Int, command: AccountCommand)]] = [:]
         for (index, command) in commands {
-            let queue = site.mutations.topology.ledgerQueue(
+            let queue = services.mutations.topology.ledgerQueue(
                 environmentID: caller.environmentID, endUserID: command.endUserID)
             perQueue[queue, default: []].append((index, command))
         }
-        let (gateway, origin) = (site.mutations.gateway, headers.origin)
+        let (gateway, origin) = (services.mutations.gateway, headers.origin)
         return await withTaskGroup(of: ([Int], CommandGateway.Reply).self) { group in
             for (queue, items) in perQueue {
-                for start in stride(from: 0, to: items.count, by: Self.eventsPerRequest) {
-                    let chunk = Array(items[start..<min(start + Self.eventsPerRequest, items.count)])
+                for start in stride(from: 0, to: items.count, by: CommandLimits.perRequest) {
+                    let chunk = Array(items[start..<min(start + CommandLimits.perRequest, items.count)])
                     group.addTask {
                         let reply = await gateway.send(
                             .account(chunk.map(\.command)), to: queue, from: origin, wantsBodies: false,

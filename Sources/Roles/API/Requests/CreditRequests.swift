@@ -85,7 +85,7 @@ extension JSONReader {
     /// Each feature at most once.
     private mutating func featureOverrides() -> [FeatureKey: FeatureGrant]? {
         var overrides: [FeatureKey: FeatureGrant] = [:]
-        let read = optionalObjects("feature_overrides", count: 0...1_000) { item -> Bool? in
+        let read = optionalObjects("feature_overrides", count: 0...AccountSettings.maximumOverrides) { item -> Bool? in
             let feature = item.featureKey()
             let grant = item.featureGrant()
             guard let feature, let grant else { return nil }

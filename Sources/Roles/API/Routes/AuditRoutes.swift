@@ -10,7 +10,7 @@ import Storage
 
 /// Who changed what: an environment's mutations, or with the root key the installation's.
 struct AuditRoutes: Sendable {
-    let site: Site
+    let services: APIServices
 
     func add(to routes: inout RouteTable) {
         routes.get("/v1/audit-log", .scopeOrRoot(.read(.admin)), use: list)
@@ -32,7 +32,7 @@ struct AuditRoutes: Sendable {
             else { return nil }
             return (Instant(microseconds: microseconds), id.bits)
         }
-        let records = try await site.reads.read(of: caller.environmentID) { [filter] connection in
+        let records = try await services.reads.read(of: caller.environmentID) { [filter] connection in
             try await AuditLog.list(environmentID: caller.environmentID, filter, on: connection)
         }
         return .json(

@@ -6,7 +6,7 @@ import JSON
 
 /// What an environment is set to.
 struct ConfigRoutes: Sendable {
-    let site: Site
+    let services: APIServices
 
     func add(to routes: inout RouteTable) {
         routes.get("/v1/config", .read(.admin), use: show)
@@ -25,6 +25,6 @@ struct ConfigRoutes: Sendable {
     ) async throws -> Response {
         let headers = try MutationHeaders(request, context, caller)
         let change = try read(try await request.json()) { $0.configChange() }
-        return try await site.changeCatalogue(.updateConfig(change), caller, headers)
+        return try await services.changeCatalogue(.updateConfig(change), caller, headers)
     }
 }

@@ -11,7 +11,7 @@ import Storage
 
 /// Credits: handing them out, giving and taking them back, moving them; what is there.
 struct CreditRoutes: Sendable {
-    let site: Site
+    let services: APIServices
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/credits/grant", .write(.credits), use: grant)
@@ -39,7 +39,7 @@ struct CreditRoutes: Sendable {
             return (endUserID, topUp)
         }
         topUp.fingerprint = Bits128(digestOf: topUp.content(endUserID: endUserID))
-        return try await site.mutations.account(.topUp(topUp), of: endUserID, key: headers.idempotencyKey, headers)
+        return try await services.mutations.account(.topUp(topUp), of: endUserID, key: headers.idempotencyKey, headers)
     }
 
     @Sendable private func refund(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
@@ -65,7 +65,7 @@ struct CreditRoutes: Sendable {
             guard let endUserID, let action else { return nil }
             return (endUserID, action)
         }
-        return try await site.mutations.account(action, of: endUserID, key: headers.idempotencyKey, headers)
+        return try await services.mutations.account(action, of: endUserID, key: headers.idempotencyKey, headers)
     }
 
     @Sendable private func transfer(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -79,7 +79,8 @@ struct CreditRoutes: Sendable {
             guard let sender, let transfer else { return nil }
             return (sender, transfer)
         }
-        return try await site.mutations.account(.transfer(transfer), of: sender, key: headers.idempotencyKey, headers)
+        return try await services.mutations.account(
+            .transfer(transfer), of: sender, key: headers.idempotencyKey, headers)
     }
 
     @Sendable private func revoke(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
@@ -93,10 +94,10 @@ struct CreditRoutes: Sendable {
             return (blockID, paymentID, reader.revocation())
         }
         let (account, number) = try await block(blockID, paidBy: paymentID, caller)
-        let owner = try await site.owner(of: account, caller, unknown: .unknownBlock)
+        let owner = try await services.owner(of: account, caller, unknown: .unknownBlock)
         var named = revocation
         named.block = number
-        return try await site.mutations.account(.revoke(named), of: owner, key: headers.idempotencyKey, headers)
+        return try await services.mutations.account(.revoke(named), of: owner, key: headers.idempotencyKey, headers)
     }
 
     private func block(
@@ -104,7 +105,7 @@ struct CreditRoutes: Sendable {
     ) async throws -> (AccountID, Int32) {
         if let id, let number = Int32(exactly: id.number) { return (id.account, number) }
         guard let paymentID else { throw Problem.unknownBlock }
-        let found = try await site.reads.read(of: caller.environmentID) { connection in
+        let found = try await services.reads.read(of: caller.environmentID) { connection in
             try await PaymentStore.block(
                 of: PaymentKey(environmentID: caller.environmentID, externalID: paymentID), on: connection)
         }
@@ -121,8 +122,8 @@ struct CreditRoutes: Sendable {
         let instant = try query.instant("at")
         try query.finish()
         if let instant { return try await balance(of: endUserID, at: instant, caller, context) }
-        let stored = try site.gate.account(endUserID, of: caller)
-        let now = stored.currentInstant(clock: Instant.now, catalogue: try site.gate.catalogue(of: caller))
+        let stored = try services.admission.account(endUserID, of: caller)
+        let now = stored.currentInstant(clock: Instant.now, catalogue: try services.admission.catalogue(of: caller))
         let account = stored.advanced(to: now)
         return Self.balance(
             of: stored, account.balances, overage: account.overage.rawValue,
@@ -133,9 +134,9 @@ struct CreditRoutes: Sendable {
     private func balance(
         of endUserID: EndUserID, at instant: Instant, _ caller: Caller, _ context: APIContext
     ) async throws -> Response {
-        let account = try await site.settledAccount(endUserID, caller, context)
-        try site.gate.catalogue(of: caller).requirePast(instant, for: account)
-        let standing = try await site.reads.read(of: caller.environmentID) { connection in
+        let account = try await services.settledAccount(endUserID, caller, context)
+        try services.admission.catalogue(of: caller).requirePast(instant, for: account)
+        let standing = try await services.reads.read(of: caller.environmentID) { connection in
             try await LedgerReads.standing(
                 environmentID: caller.environmentID, accountID: account.id, at: instant, on: connection)
         }
@@ -170,10 +171,10 @@ struct CreditRoutes: Sendable {
         }
         let page = try query.page()
         try query.finish()
-        let account = try await site.settledAccount(endUserID, caller, context)
-        let now = account.currentInstant(clock: Instant.now, catalogue: try site.gate.catalogue(of: caller))
+        let account = try await services.settledAccount(endUserID, caller, context)
+        let now = account.currentInstant(clock: Instant.now, catalogue: try services.admission.catalogue(of: caller))
         let after = try page.cursorParts { AccountReads.BlockCursor($0) }
-        let blocks = try await site.reads.read(of: caller.environmentID) { connection in
+        let blocks = try await services.reads.read(of: caller.environmentID) { connection in
             try await AccountReads.blocks(
                 environmentID: caller.environmentID, accountID: account.id, status: status, now: now,
                 after: after, limit: page.limit + 1, on: connection)

@@ -9,7 +9,7 @@ import Storage
 
 /// End users and what is set for them.
 struct EndUserRoutes: Sendable {
-    let site: Site
+    let services: APIServices
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/end-users", .write(.credits), use: create)
@@ -28,7 +28,7 @@ struct EndUserRoutes: Sendable {
             return endUserID.map { ($0, change) }
         }
         try requireTestMode(change, caller)
-        return try await site.mutations.account(
+        return try await services.mutations.account(
             .createEndUser(change), of: endUserID, key: headers.idempotencyKey, headers)
     }
 
@@ -39,7 +39,7 @@ struct EndUserRoutes: Sendable {
         let body = try await request.json()
         let change = try read(body) { reader -> EndUserChange? in reader.endUserChange() }
         try requireTestMode(change, caller)
-        return try await site.mutations.account(
+        return try await services.mutations.account(
             .updateEndUser(change), of: endUserID, key: headers.idempotencyKey, headers)
     }
 
@@ -49,7 +49,7 @@ struct EndUserRoutes: Sendable {
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         let key = AccountKey(environmentID: caller.environmentID, endUserID: try endUserID(context))
-        let found = try await site.reads.read(of: caller.environmentID) { connection in
+        let found = try await services.reads.read(of: caller.environmentID) { connection in
             try await AccountReads.endUser(key, on: connection)
         }
         guard let found else { throw Problem.unknownEndUser }
@@ -66,7 +66,7 @@ struct EndUserRoutes: Sendable {
             guard parts.count == 1, case .integer(let number) = parts[0] else { return nil }
             return AccountID(number)
         }
-        let endUsers = try await site.reads.read(of: caller.environmentID) { connection in
+        let endUsers = try await services.reads.read(of: caller.environmentID) { connection in
             try await AccountReads.endUsers(
                 environmentID: caller.environmentID, before: before, limit: page.limit + 1, on: connection)
         }

@@ -13,7 +13,7 @@ import Runtime
 struct EntitlementRoutes: Sendable {
     private static let maximumChecks = 1_000
 
-    let gate: Gate
+    let admission: Admission
 
     func add(to routes: inout RouteTable) {
         routes.get("/v1/entitlements/check", .read(.entitlements), use: checkByQuery)
@@ -45,7 +45,7 @@ struct EntitlementRoutes: Sendable {
     }
 
     private func answer(_ check: CheckRequest, _ caller: Caller) throws(Problem) -> Response {
-        try gate.requireFreshMemory(for: caller)
+        try admission.requireFreshMemory(for: caller)
         var json = JSONWriter()
         json.beginObject()
         try write(check, caller, into: &json)
@@ -60,7 +60,7 @@ struct EntitlementRoutes: Sendable {
         let checks = try read(try await request.json()) { reader in
             reader.objects("checks", count: 1...Self.maximumChecks) { CheckRequest(&$0) }
         }
-        try gate.requireFreshMemory(for: caller)
+        try admission.requireFreshMemory(for: caller)
         var json = JSONWriter(capacity: 512 * checks.count)
         json.beginObject()
         json.key("results")
@@ -90,8 +90,8 @@ struct EntitlementRoutes: Sendable {
             guard parts.count == 1, case .string(let text) = parts[0] else { return nil }
             return FeatureKey(text)
         }
-        try gate.requireFreshMemory(for: caller)
-        let features = try gate.catalogue(of: caller).features.values
+        try admission.requireFreshMemory(for: caller)
+        let features = try admission.catalogue(of: caller).features.values
             .filter { feature in !feature.isArchived && after.map { $0 < feature.key } ?? true }
             .sorted { $0.key < $1.key }
         return .json(
@@ -127,9 +127,9 @@ struct EntitlementRoutes: Sendable {
 
     /// Writes the members of the answer to a check; nothing when it throws.
     private func write(_ check: CheckRequest, _ caller: Caller, into json: inout JSONWriter) throws(Problem) {
-        let catalogue = try gate.catalogue(of: caller)
+        let catalogue = try admission.catalogue(of: caller)
         let key = AccountKey(environmentID: caller.environmentID, endUserID: check.endUserID)
-        let known = gate.replica.account(key)
+        let known = admission.replica.account(key)
         let stored =
             known ?? Account(id: AccountID(0), environmentID: caller.environmentID, endUserID: check.endUserID)
         let now = stored.currentInstant(clock: Instant.now, catalogue: catalogue)
@@ -147,6 +147,6 @@ struct EntitlementRoutes: Sendable {
                 balances: account.balances, entitlement: entitlement))
         json.member(
             "position", PositionToken.text(known.map { .account($0.id, revision: $0.revision) } ?? .none))
-        json.member("replica_age_ms", Int64(gate.replica.age.seconds * 1_000))
+        json.member("replica_age_ms", Int64(admission.replica.age.seconds * 1_000))
     }
 }

@@ -8,7 +8,7 @@ import Storage
 
 /// Features: what an environment sells.
 struct FeatureRoutes: Sendable {
-    let site: Site
+    let services: APIServices
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/features", .write(.catalog), use: createFeature)
@@ -22,7 +22,7 @@ struct FeatureRoutes: Sendable {
     {
         let headers = try MutationHeaders(request, context, caller)
         let feature = try read(try await request.json()) { $0.newFeature() }
-        return try await site.changeCatalogue(.createFeature(feature), caller, headers)
+        return try await services.changeCatalogue(.createFeature(feature), caller, headers)
     }
 
     @Sendable private func updateFeature(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -31,14 +31,14 @@ struct FeatureRoutes: Sendable {
         let headers = try MutationHeaders(request, context, caller)
         let key = try featureKey(context)
         let change = try read(try await request.json()) { $0.featureChange() }
-        return try await site.changeCatalogue(.updateFeature(key: key, change), caller, headers)
+        return try await services.changeCatalogue(.updateFeature(key: key, change), caller, headers)
     }
 
     @Sendable private func showFeature(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
         let key = try featureKey(context)
-        let found = try await site.reads.read(of: caller.environmentID) { connection in
+        let found = try await services.reads.read(of: caller.environmentID) { connection in
             try await FeatureStore.find(key, environmentID: caller.environmentID, on: connection)
         }
         guard let found else { throw Problem.unknownFeature() }
@@ -54,7 +54,7 @@ struct FeatureRoutes: Sendable {
         let page = try query.page()
         try query.finish()
         let after = try page.cursorParts { parts in CatalogueCursor(parts) { FeatureKey($0) } }
-        let features = try await site.reads.read(of: caller.environmentID) { connection in
+        let features = try await services.reads.read(of: caller.environmentID) { connection in
             try await FeatureStore.list(
                 environmentID: caller.environmentID, after: after.map { ($0.createdAt, $0.key) },
                 limit: page.limit + 1, on: connection)

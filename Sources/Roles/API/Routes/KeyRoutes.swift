@@ -12,8 +12,8 @@ struct KeyRoutes: Sendable {
     private static let overlapSeconds: ClosedRange<Int64> = 0...7 * 86_400
     private static let defaultOverlapSeconds: Int64 = 86_400
 
-    let site: Site
-    private var keys: KeyDerivation { site.mutations.secrets.keys }
+    let services: APIServices
+    private var keys: KeyDerivation { services.mutations.secrets.keys }
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/api-keys", .write(.admin), use: create)
@@ -50,7 +50,7 @@ struct KeyRoutes: Sendable {
         guard let kind = caller.kind else {
             throw Problem(.forbiddenScope, "Only a key of an environment can make another.")
         }
-        return try await site.mutations.catalogue(
+        return try await services.mutations.catalogue(
             { action(NewKey(keys.key(APIKey.Kind(kind), commandID: $0))) }, kind: kind, headers)
     }
 
@@ -60,7 +60,7 @@ struct KeyRoutes: Sendable {
         let headers = try MutationHeaders(request, context, caller)
         let id = try keyID(context)
         _ = try read(try await request.json()) { _ in true }
-        return try await site.changeCatalogue(.revokeKey(id: id), caller, headers)
+        return try await services.changeCatalogue(.revokeKey(id: id), caller, headers)
     }
 
     @Sendable private func list(
@@ -70,7 +70,7 @@ struct KeyRoutes: Sendable {
         let page = try query.page()
         try query.finish()
         let before = try page.cursorParts { Bits128(cursor: $0, .key) }
-        let keys = try await site.reads.read(of: caller.environmentID) { connection in
+        let keys = try await services.reads.read(of: caller.environmentID) { connection in
             try await KeyStore.list(
                 environmentID: caller.environmentID, before: before, limit: page.limit + 1, on: connection)
         }

@@ -13,7 +13,7 @@ struct LedgerRoutes: Sendable {
     /// Entries that an export reads at once.
     private static let entriesPerRead = 500
 
-    let site: Site
+    let services: APIServices
 
     func add(to routes: inout RouteTable) {
         routes.get("/v1/ledger", .read(.credits), use: list)
@@ -38,8 +38,8 @@ struct LedgerRoutes: Sendable {
             return sequence
         }
         try query.finish()
-        let account = try await site.settledAccount(endUserID, caller, context)
-        let entries = try await site.reads.read(of: caller.environmentID) { [filter] connection in
+        let account = try await services.settledAccount(endUserID, caller, context)
+        let entries = try await services.reads.read(of: caller.environmentID) { [filter] connection in
             try await EntryStore.list(
                 environmentID: caller.environmentID, accountID: account.id, filter, on: connection)
         }
@@ -58,10 +58,10 @@ struct LedgerRoutes: Sendable {
         var query = try RequestQuery(request)
         var account: AccountID?
         if let endUserID = try query.optionalEndUserID() {
-            account = try await site.settledAccount(endUserID, caller, context).id
+            account = try await services.settledAccount(endUserID, caller, context).id
         }
         try query.finish()
-        let (reads, environmentID, only) = (site.reads, caller.environmentID, account)
+        let (reads, environmentID, only) = (services.reads, caller.environmentID, account)
         let body = ResponseBody { writer in
             var last: (accountID: AccountID, sequence: Int64)?
             while true {
@@ -95,8 +95,8 @@ struct LedgerRoutes: Sendable {
         let featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
         let units = try query.units()
         try query.finish()
-        let account = try await site.settledAccount(endUserID, caller, context)
-        let catalogue = try site.gate.catalogue(of: caller)
+        let account = try await services.settledAccount(endUserID, caller, context)
+        let catalogue = try services.admission.catalogue(of: caller)
         if let instant { try catalogue.requirePast(instant, for: account) }
         let now = account.currentInstant(clock: Instant.now, catalogue: catalogue)
         let explanation = try await explanation(of: account, at: instant, now: now, caller)
@@ -122,13 +122,13 @@ struct LedgerRoutes: Sendable {
         of account: Account, at instant: Instant?, now: Instant, _ caller: Caller
     ) async throws -> LedgerExplanation {
         let environmentID = caller.environmentID
-        return try await site.reads.read(of: environmentID) { connection in
+        return try await services.reads.read(of: environmentID) { connection in
             let standing = try await LedgerReads.standing(
                 environmentID: environmentID, accountID: account.id, at: instant ?? Instant(microseconds: .max),
                 on: connection)
-            let blocks = try await LedgerReads.blockFolds(
+            let blocks = try await LedgerReads.blockHistories(
                 environmentID: environmentID, accountID: account.id, version: standing.version, on: connection)
-            let holds = try await LedgerReads.holdFolds(
+            let holds = try await LedgerReads.holdHistories(
                 environmentID: environmentID, accountID: account.id, version: standing.version, on: connection)
             return LedgerExplanation(
                 account: account.name, asOf: instant ?? now,

@@ -8,7 +8,7 @@ import Storage
 
 /// Metering rules: what features cost.
 struct MeteringRuleRoutes: Sendable {
-    let site: Site
+    let services: APIServices
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/metering-rules", .write(.catalog), use: create)
@@ -23,7 +23,7 @@ struct MeteringRuleRoutes: Sendable {
     {
         let headers = try MutationHeaders(request, context, caller)
         let action = try read(try await request.json()) { $0.newRule() }
-        return try await site.changeCatalogue(action, caller, headers)
+        return try await services.changeCatalogue(action, caller, headers)
     }
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -43,7 +43,7 @@ struct MeteringRuleRoutes: Sendable {
         let featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
         try query.finish()
         let before = try page.cursorParts { parts in Bits128(cursor: parts, .rule) }
-        let rules = try await site.reads.read(of: caller.environmentID) { connection in
+        let rules = try await services.reads.read(of: caller.environmentID) { connection in
             try await RuleStore.list(
                 environmentID: caller.environmentID, featureKey: featureKey, before: before, limit: page.limit + 1,
                 on: connection)
@@ -53,7 +53,7 @@ struct MeteringRuleRoutes: Sendable {
 
     private func rule(_ id: String, of caller: Caller) async throws -> MeteringRule {
         guard let id = PublicID(.rule, parsing: id) else { throw Problem.unknownRule }
-        let found = try await site.reads.read(of: caller.environmentID) { connection in
+        let found = try await services.reads.read(of: caller.environmentID) { connection in
             try await RuleStore.find(id.bits, environmentID: caller.environmentID, on: connection)
         }
         guard let found else { throw Problem.unknownRule }

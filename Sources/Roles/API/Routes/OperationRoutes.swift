@@ -8,7 +8,7 @@ import Replica
 
 /// What became of a mutation that was answered 202.
 struct OperationRoutes: Sendable {
-    let site: Site
+    let services: APIServices
 
     func add(to routes: inout RouteTable) {
         routes.get("/v1/operations/{id}", .scopeOrRoot([]), use: show)
@@ -19,15 +19,16 @@ struct OperationRoutes: Sendable {
         guard let id = PublicID(.operation, parsing: try context.pathParameter("id")) else {
             throw Problem(.notFound, "There is no operation with that id.")
         }
-        var decided = try await site.mutations.answers.find(environmentID: caller.environmentID, commandID: id.bits)
+        var decided = try await services.mutations.answers.find(environmentID: caller.environmentID, commandID: id.bits)
         if let found = decided {
             try requireSight(of: found, caller)
             // Decided is what this node can show the effect of.
-            if !(await site.replica.reaches(found.position, by: .now + .seconds(1))) { decided = nil }
+            if !(await services.replica.reaches(found.position, by: .now + .seconds(1))) { decided = nil }
         }
         let isParked =
             decided == nil
-            ? try await site.mutations.answers.isParked(environmentID: caller.environmentID, commandID: id.bits) : false
+            ? try await services.mutations.answers.isParked(environmentID: caller.environmentID, commandID: id.bits)
+            : false
         var json = JSONWriter()
         json.beginObject()
         json.object("operation") { [decided] json in
@@ -48,7 +49,7 @@ struct OperationRoutes: Sendable {
                 // A secret is for the key that asked for it.
                 let body =
                     decided.actor.keyID == caller.keyID
-                    ? site.mutations.secrets.json(
+                    ? services.mutations.secrets.json(
                         of: result, action: decided.action, commandID: id.bits, kind: caller.kind) : result.json
                 if body.isEmpty { json.member("body", nil as String?) } else { json.member("body", raw: body) }
             }

@@ -8,7 +8,7 @@ import Storage
 
 /// Top-up packages: the numbers of credits that a tenant sells, and for how much.
 struct PackageRoutes: Sendable {
-    let site: Site
+    let services: APIServices
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/topup-packages", .write(.catalog), use: create)
@@ -22,7 +22,7 @@ struct PackageRoutes: Sendable {
     {
         let headers = try MutationHeaders(request, context, caller)
         let action = try read(try await request.json()) { $0.newPackage() }
-        return try await site.changeCatalogue(action, caller, headers)
+        return try await services.changeCatalogue(action, caller, headers)
     }
 
     @Sendable private func update(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -31,12 +31,12 @@ struct PackageRoutes: Sendable {
         let headers = try MutationHeaders(request, context, caller)
         let key = try packageKey(context)
         let change = try read(try await request.json()) { $0.packageChange() }
-        return try await site.changeCatalogue(.updatePackage(key: key, change), caller, headers)
+        return try await services.changeCatalogue(.updatePackage(key: key, change), caller, headers)
     }
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         let key = try packageKey(context)
-        let found = try await site.reads.read(of: caller.environmentID) { connection in
+        let found = try await services.reads.read(of: caller.environmentID) { connection in
             try await PackageStore.find(key, environmentID: caller.environmentID, on: connection)
         }
         guard let found else { throw Problem.unknownPackage() }
@@ -50,7 +50,7 @@ struct PackageRoutes: Sendable {
         let page = try query.page()
         try query.finish()
         let after = try page.cursorParts { parts in CatalogueCursor(parts) { PackageKey($0) } }
-        let packages = try await site.reads.read(of: caller.environmentID) { connection in
+        let packages = try await services.reads.read(of: caller.environmentID) { connection in
             try await PackageStore.list(
                 environmentID: caller.environmentID, after: after.map { ($0.createdAt, $0.key) },
                 limit: page.limit + 1, on: connection)

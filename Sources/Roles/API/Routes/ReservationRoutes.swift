@@ -8,7 +8,7 @@ import Storage
 
 /// Credits put aside for jobs under way.
 struct ReservationRoutes: Sendable {
-    let site: Site
+    let services: APIServices
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/reservations", .write(.reservations), use: create)
@@ -30,7 +30,7 @@ struct ReservationRoutes: Sendable {
             guard let endUserID, let reservation else { return nil }
             return (endUserID, reservation)
         }
-        return try await site.mutations.account(
+        return try await services.mutations.account(
             .reserve(reservation), of: endUserID, key: headers.idempotencyKey, headers)
     }
 
@@ -66,8 +66,8 @@ struct ReservationRoutes: Sendable {
         let body = try await request.json()
         let action = try read(body, action)
         let (account, number) = try reservation(context)
-        let owner = try await site.owner(of: account, caller, unknown: .unknownReservation)
-        return try await site.mutations.account(
+        let owner = try await services.owner(of: account, caller, unknown: .unknownReservation)
+        return try await services.mutations.account(
             .reservation(number, action), of: owner, key: headers.idempotencyKey, headers)
     }
 
@@ -83,9 +83,9 @@ struct ReservationRoutes: Sendable {
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         let (accountID, number) = try reservation(context)
-        let owner = try await site.owner(of: accountID, caller, unknown: .unknownReservation)
-        let account = try await site.settledAccount(owner, caller, context)
-        let found = try await site.reads.read(of: caller.environmentID) { connection in
+        let owner = try await services.owner(of: accountID, caller, unknown: .unknownReservation)
+        let account = try await services.settledAccount(owner, caller, context)
+        let found = try await services.reads.read(of: caller.environmentID) { connection in
             try await ReservationStore.find(
                 number, accountID: account.id, environmentID: caller.environmentID, on: connection)
         }
@@ -106,8 +106,8 @@ struct ReservationRoutes: Sendable {
             guard parts.count == 1, case .integer(let number) = parts[0] else { return nil }
             return Int32(exactly: number)
         }
-        let account = try await site.settledAccount(endUserID, caller, context)
-        let reservations = try await site.reads.read(of: caller.environmentID) { connection in
+        let account = try await services.settledAccount(endUserID, caller, context)
+        let reservations = try await services.reads.read(of: caller.environmentID) { connection in
             try await ReservationStore.list(
                 environmentID: caller.environmentID, accountID: account.id, status: status, before: before,
                 limit: page.limit + 1, on: connection)

@@ -9,7 +9,7 @@ import Runtime
 
 /// What an end user may spend in a window of time, whatever the balance.
 struct SpendCapRoutes: Sendable {
-    let site: Site
+    let services: APIServices
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/spend-caps", .write(.entitlements), use: create)
@@ -28,7 +28,7 @@ struct SpendCapRoutes: Sendable {
             guard let endUserID, let cap else { return nil }
             return (endUserID, cap)
         }
-        return try await site.mutations.account(
+        return try await services.mutations.account(
             .createSpendCap(cap), of: endUserID, key: headers.idempotencyKey, headers)
     }
 
@@ -38,15 +38,15 @@ struct SpendCapRoutes: Sendable {
         let body = try await request.json()
         _ = try read(body) { _ in true }
         let (account, number) = try cap(context)
-        let owner = try await site.owner(of: account, caller, unknown: .unknownSpendCap)
-        return try await site.mutations.account(
+        let owner = try await services.owner(of: account, caller, unknown: .unknownSpendCap)
+        return try await services.mutations.account(
             .deleteSpendCap(number), of: owner, key: headers.idempotencyKey, headers)
     }
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         let (accountID, number) = try cap(context)
-        let owner = try await site.owner(of: accountID, caller, unknown: .unknownSpendCap)
-        let account = try site.gate.account(owner, of: caller)
+        let owner = try await services.owner(of: accountID, caller, unknown: .unknownSpendCap)
+        let account = try services.admission.account(owner, of: caller)
         guard let state = try states(of: account, caller).first(where: { $0.cap.number == number }) else {
             throw Problem.unknownSpendCap
         }
@@ -64,7 +64,7 @@ struct SpendCapRoutes: Sendable {
             guard parts.count == 1, case .integer(let number) = parts[0] else { return nil }
             return Int32(exactly: number)
         }
-        let account = try site.gate.account(endUserID, of: caller)
+        let account = try services.admission.account(endUserID, of: caller)
         let states = try states(of: account, caller).reversed().filter { $0.cap.number < before ?? .max }
         let name = AccountName(id: account.id, endUserID: endUserID)
         return .json(
@@ -75,7 +75,7 @@ struct SpendCapRoutes: Sendable {
 
     /// The account's caps as they stand, oldest first. They are answered from memory, like checks.
     private func states(of account: Account, _ caller: Caller) throws(Problem) -> [SpendCapState] {
-        let catalogue = try site.gate.catalogue(of: caller)
+        let catalogue = try services.admission.catalogue(of: caller)
         let now = account.currentInstant(clock: Instant.now, catalogue: catalogue)
         let current = account.advanced(to: now)
         return current.settings.caps.map { cap in

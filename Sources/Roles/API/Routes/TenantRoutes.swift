@@ -8,8 +8,8 @@ import Storage
 
 /// Tenants, for the holder of the root key.
 struct TenantRoutes: Sendable {
-    let site: Site
-    private var keys: KeyDerivation { site.mutations.secrets.keys }
+    let services: APIServices
+    private var keys: KeyDerivation { services.mutations.secrets.keys }
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/admin/tenants", .root, use: createTenant)
@@ -22,7 +22,7 @@ struct TenantRoutes: Sendable {
     {
         let headers = try MutationHeaders(request, context, caller)
         let name = try read(try await request.json()) { $0.name() }
-        return try await site.mutations.catalogue(
+        return try await services.mutations.catalogue(
             { commandID in
                 .createTenant(
                     name: name, liveKey: NewKey(keys.key(.live, commandID: commandID)),
@@ -37,7 +37,7 @@ struct TenantRoutes: Sendable {
         let page = try query.page()
         try query.finish()
         let before = try page.cursorParts { Bits128(cursor: $0, .tenant) }
-        let tenants = try await site.reads.read(of: .installation) { connection in
+        let tenants = try await services.reads.read(of: .installation) { connection in
             try await TenantStore.list(before: before, limit: page.limit + 1, on: connection)
         }
         return .json(page.json(tenants, cursor: { [.string("\(PublicID(.tenant, $0.id))")] }) { $0.tenant($1) })
@@ -48,7 +48,7 @@ struct TenantRoutes: Sendable {
     {
         let unknown = Problem(.notFound, "There is no tenant with that id.")
         guard let id = PublicID(.tenant, parsing: try context.pathParameter("id")) else { throw unknown }
-        let found = try await site.reads.read(of: .installation) { connection in
+        let found = try await services.reads.read(of: .installation) { connection in
             try await TenantStore.find(id.bits, on: connection)
         }
         guard let found else { throw unknown }

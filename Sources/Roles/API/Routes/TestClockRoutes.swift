@@ -8,7 +8,7 @@ import Storage
 
 /// Clocks that stand until somebody moves them: time for the end users of a test environment.
 struct TestClockRoutes: Sendable {
-    let site: Site
+    let services: APIServices
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/test-clocks", .write(.admin), use: create)
@@ -21,14 +21,14 @@ struct TestClockRoutes: Sendable {
         try requireTestMode(caller)
         let headers = try MutationHeaders(request, context, caller)
         let now = try read(try await request.json()) { $0.instant("now") }
-        return try await site.changeCatalogue(.createTestClock(now: now), caller, headers)
+        return try await services.changeCatalogue(.createTestClock(now: now), caller, headers)
     }
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         try requireTestMode(caller)
         try RequestQuery(request).finish()
         let id = try clockID(context)
-        let found = try await site.reads.read(of: caller.environmentID) { connection in
+        let found = try await services.reads.read(of: caller.environmentID) { connection in
             try await TestClockStore.find(id, environmentID: caller.environmentID, on: connection)
         }
         guard let found else { throw Problem.unknownTestClock }
@@ -44,16 +44,16 @@ struct TestClockRoutes: Sendable {
         let headers = try MutationHeaders(request, context, caller)
         let id = try clockID(context)
         let instant = try read(try await request.json()) { $0.instant("to") }
-        let deadline = ContinuousClock.now + site.mutations.wait
+        let deadline = ContinuousClock.now + services.mutations.wait
         // The accounts follow the clock, so it is waited for in any case; a repetition finds it moved and sees to them again.
         var commandID = Bits128(high: 0, low: 0)
-        let moved = try await site.mutations.catalogue(
+        let moved = try await services.mutations.catalogue(
             {
                 commandID = $0
                 return .advanceTestClock(id: id, to: instant)
             }, kind: caller.kind, headers.waiting)
         guard moved.status == .ok else { return moved }
-        let followers = ClockFollowers(site: site, caller: caller, headers: headers)
+        let followers = ClockFollowers(services: services, caller: caller, headers: headers)
         guard try await followers.advance(on: id, by: deadline) else {
             return Mutations.pending(PublicID(.operation, commandID))
         }

@@ -8,7 +8,7 @@ import Storage
 
 /// Metered events, one or many at a time.
 struct UsageRoutes: Sendable {
-    let site: Site
+    let services: APIServices
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/usage", .write(.usage), use: record)
@@ -25,7 +25,7 @@ struct UsageRoutes: Sendable {
                 .invalidRequest, "The Idempotency-Key header and idempotency_key in the body differ. Send one of them.",
                 errors: [Problem.FieldError(pointer: "/idempotency_key", detail: "differs from the header")])
         }
-        return try await site.mutations.account(
+        return try await services.mutations.account(
             .use(sent.event), of: sent.endUserID, key: headers.idempotencyKey ?? sent.idempotencyKey, headers)
     }
 
@@ -33,7 +33,7 @@ struct UsageRoutes: Sendable {
         -> Response
     {
         let headers = try MutationHeaders(request, context, caller)
-        var batch = UsageBatch(site: site, caller: caller, headers: headers)
+        var batch = UsageBatch(services: services, caller: caller, headers: headers)
         try await batch.read(request)
         return try await batch.run()
     }
@@ -48,8 +48,8 @@ struct UsageRoutes: Sendable {
         let to = try query.instant("to")
         let grouping = try query.optional("group_by", expected: "day or feature") { UsageGrouping(rawValue: $0) }
         try query.finish()
-        let account = try site.gate.account(endUserID, of: caller)
-        let totals = try await site.reads.read(of: caller.environmentID) { connection in
+        let account = try services.admission.account(endUserID, of: caller)
+        let totals = try await services.reads.read(of: caller.environmentID) { connection in
             try await LedgerReads.usageTotals(
                 environmentID: caller.environmentID, accountID: account.id, featureKey: feature, from: from, to: to,
                 groupBy: grouping, on: connection)

@@ -22,9 +22,9 @@ package struct APIServer: Service {
         replica: Replica, gateway: CommandGateway, metrics: MetricsRegistry,
         logger: Logger
     ) throws {
-        let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
-        let site = Site(
-            gate: gate, reads: reads,
+        let admission = Admission(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
+        let services = APIServices(
+            admission: admission, reads: reads,
             mutations: Mutations(
                 gateway: gateway, topology: topology, replica: replica, answers: answers,
                 secrets: SecretAnswers(keys: KeyDerivation(rootKey: rootKey)),
@@ -45,23 +45,23 @@ package struct APIServer: Service {
             checks: [.postgres(reads), .broker { gateway.brokerState }, .replica(replica)], metrics: metrics,
             logger: logger
         ) { router in
-            var routes = RouteTable(router: router, gate: gate)
-            TenantRoutes(site: site).add(to: &routes)
-            KeyRoutes(site: site).add(to: &routes)
-            ConfigRoutes(site: site).add(to: &routes)
-            FeatureRoutes(site: site).add(to: &routes)
-            MeteringRuleRoutes(site: site).add(to: &routes)
-            PackageRoutes(site: site).add(to: &routes)
-            TestClockRoutes(site: site).add(to: &routes)
-            EndUserRoutes(site: site).add(to: &routes)
-            CreditRoutes(site: site).add(to: &routes)
-            LedgerRoutes(site: site).add(to: &routes)
-            ReservationRoutes(site: site).add(to: &routes)
-            SpendCapRoutes(site: site).add(to: &routes)
-            EntitlementRoutes(gate: gate).add(to: &routes)
-            UsageRoutes(site: site).add(to: &routes)
-            AuditRoutes(site: site).add(to: &routes)
-            OperationRoutes(site: site).add(to: &routes)
+            var routes = RouteTable(router: router, admission: admission)
+            TenantRoutes(services: services).add(to: &routes)
+            KeyRoutes(services: services).add(to: &routes)
+            ConfigRoutes(services: services).add(to: &routes)
+            FeatureRoutes(services: services).add(to: &routes)
+            MeteringRuleRoutes(services: services).add(to: &routes)
+            PackageRoutes(services: services).add(to: &routes)
+            TestClockRoutes(services: services).add(to: &routes)
+            EndUserRoutes(services: services).add(to: &routes)
+            CreditRoutes(services: services).add(to: &routes)
+            LedgerRoutes(services: services).add(to: &routes)
+            ReservationRoutes(services: services).add(to: &routes)
+            SpendCapRoutes(services: services).add(to: &routes)
+            EntitlementRoutes(admission: admission).add(to: &routes)
+            UsageRoutes(services: services).add(to: &routes)
+            AuditRoutes(services: services).add(to: &routes)
+            OperationRoutes(services: services).add(to: &routes)
             endpoints = routes.endpoints
         }
         self.endpoints = endpoints
@@ -79,11 +79,11 @@ package struct EntitlementServer: Service {
     private let server: HTTPServer
 
     package init(address: HTTPServer.Address, replica: Replica, metrics: MetricsRegistry, logger: Logger) throws {
-        let gate = Gate(authenticator: Authenticator(replica: replica, rootKey: nil), replica: replica)
+        let admission = Admission(authenticator: Authenticator(replica: replica, rootKey: nil), replica: replica)
         server = try HTTPServer(address: address, checks: [.replica(replica)], metrics: metrics, logger: logger) {
             router in
-            var routes = RouteTable(router: router, gate: gate)
-            EntitlementRoutes(gate: gate).add(to: &routes)
+            var routes = RouteTable(router: router, admission: admission)
+            EntitlementRoutes(admission: admission).add(to: &routes)
         }
     }
 

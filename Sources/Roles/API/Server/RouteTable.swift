@@ -46,12 +46,12 @@ struct RouteTable {
     typealias Handler = @Sendable (Request, APIContext, Caller) async throws -> Response
 
     private let router: Router<APIContext>
-    private let gate: Gate
+    private let admission: Admission
     private var accesses: [String: Access] = [:]
 
-    init(router: Router<APIContext>, gate: Gate) {
+    init(router: Router<APIContext>, admission: Admission) {
         self.router = router
-        self.gate = gate
+        self.admission = admission
     }
 
     mutating func get(_ path: String, _ access: Access, use handler: @escaping Handler) {
@@ -74,8 +74,8 @@ struct RouteTable {
         _ method: HTTPRequest.Method, _ path: String, _ access: Access, _ handler: @escaping Handler
     ) {
         accesses["\(method) \(RouterPath(path))"] = access
-        router.on(RouterPath(path), method: method) { [gate] request, context in
-            try await handler(request, context, try await gate.admit(request, access))
+        router.on(RouterPath(path), method: method) { [admission] request, context in
+            try await handler(request, context, try await admission.admit(request, access))
         }
     }
 

@@ -75,9 +75,3 @@ extension BatchAnswer.Rejection {
             detail: error["detail"]?.text ?? error["title"]?.text ?? "")
     }
 }
-
-extension JSONValue {
-    var text: String? {
-        if case .string(let text) = self { text } else { nil }
-    }
-}

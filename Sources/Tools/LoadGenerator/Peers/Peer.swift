@@ -1,5 +1,3 @@
-import NIOPosix
-
 /// Why a peer could not be measured.
 package struct PeerError: Error, CustomStringConvertible {
     package let description: String
@@ -12,9 +10,4 @@ package struct PeerResult: Sendable, Equatable {
     package let perSecond: Double
     /// Nil where the peer's own program does not tell.
     package let latency: LatencySummary?
-}
-
-/// Runs something that waits for child processes on a thread made for that.
-func offThePool<Output: Sendable>(_ body: @escaping @Sendable () throws -> Output) async throws -> Output {
-    try await NIOThreadPool.singleton.runIfActive(body)
 }

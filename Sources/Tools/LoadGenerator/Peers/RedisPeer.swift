@@ -1,3 +1,4 @@
+import ChildProcesses
 import Glibc
 
 /// The answer a cache would give: `redis-benchmark -t get` against a private `redis-server` without persistence, on
@@ -14,29 +15,33 @@ package struct RedisPeer: Sendable {
 
     /// Starts the server, measures, and stops it, also after an error.
     package func run(requests: Int = 1_000_000) async throws -> PeerResult {
-        try await offThePool {
-            let port = try freePort()
-            let server = try ChildProcess([
-                program("redis-server"), "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly",
-                "no", "--daemonize", "no", "--dir", "/",
-            ])
-            defer { server.stop() }
-            var startup: [String] = []
-            while true {
-                guard let line = server.readLine() else {
-                    throw PeerError(description: "redis-server ended: \(startup.suffix(5).joined(separator: " "))")
+        let port = try LoopbackPorts.next()
+        return try await withTemporaryDirectory { directory in
+            let server = try await ChildProcess.start(
+                [
+                    program("redis-server"), "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly",
+                    "no", "--daemonize", "no", "--dir", "/",
+                ], environment: ChildProcess.inheritedEnvironment, logPath: "\(directory)/redis.log")
+            let result: Result<PeerResult, any Error>
+            do {
+                try await waitUntil("redis-server is ready; its log: \(server.log.suffix(500))") {
+                    if server.hasEnded { throw PeerError(description: "redis-server ended: \(server.log.suffix(500))") }
+                    return server.log.contains("Ready to accept connections")
                 }
-                if line.contains("Ready to accept connections") { break }
-                startup.append(line)
+                // The key that the gets ask for: an answer with a value is more work than one without.
+                _ = try await benchmark("set", port: port, requests: 1_000)
+                result = .success(try Self.result(try await benchmark("get", port: port, requests: requests)))
+            } catch {
+                result = .failure(error)
             }
-            // The key that the gets ask for: an answer with a value is more work than one without.
-            _ = try benchmark("set", port: port, requests: 1_000)
-            return try Self.result(benchmark("get", port: port, requests: requests))
+            server.signal(SIGTERM)
+            _ = await server.ended()
+            return try result.get()
         }
     }
 
-    private func benchmark(_ test: String, port: UInt16, requests: Int) throws -> String {
-        try ChildProcess.run([
+    private func benchmark(_ test: String, port: Int, requests: Int) async throws -> String {
+        try await ChildProcess.output(of: [
             program("redis-benchmark"), "-h", "127.0.0.1", "-p", "\(port)", "-t", test, "-c", "\(connections)", "-n",
             "\(requests)", "--csv",
         ])
@@ -70,22 +75,4 @@ package struct RedisPeer: Sendable {
     private static func nanoseconds(_ milliseconds: String?) -> UInt64? {
         milliseconds.flatMap(Double.init).map { UInt64($0 * 1e6) }
     }
-}
-
-/// A port of the loopback interface that nobody listened on a moment ago.
-func freePort() throws(PeerError) -> UInt16 {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    guard descriptor >= 0 else { throw PeerError(description: "socket: \(String(cString: strerror(errno)))") }
-    defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let code = withUnsafeMutablePointer(to: &address) { address in
-        address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-            bind(descriptor, address, length) == 0 ? getsockname(descriptor, address, &length) : -1
-        }
-    }
-    guard code == 0 else { throw PeerError(description: "bind: \(String(cString: strerror(errno)))") }
-    return UInt16(bigEndian: address.sin_port)
 }

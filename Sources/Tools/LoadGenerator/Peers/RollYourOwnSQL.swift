@@ -1,3 +1,5 @@
+import ChildProcesses
+
 /// What a team would write first: one transaction per event on a plain PostgreSQL schema, driven by `pgbench`.
 ///
 /// A database of its own is created for a measurement and dropped after it. The keys are integers, which favours
@@ -30,38 +32,34 @@ package struct RollYourOwnSQL: Sendable {
 
     /// Transactions per second at full speed: the best of the numbers of clients, each run for so many seconds.
     package func throughput(clients: [Int] = [8, 16, 32], seconds: Int = 10) async throws -> PeerResult {
-        try await offThePool {
-            try withPreparedDatabase { database, script, _ in
-                var best: PeerResult?
-                for count in clients {
-                    let output = try pgbench(database, script, clients: count, seconds: seconds)
-                    let result = PeerResult(
-                        name: "SQL, \(count) clients", perSecond: try Self.transactionsPerSecond(output), latency: nil)
-                    if result.perSecond > best?.perSecond ?? 0 { best = result }
-                }
-                guard let best else { throw PeerError(description: "pgbench was not run with any number of clients") }
-                return best
+        try await withPreparedDatabase { database, script, _ in
+            var best: PeerResult?
+            for count in clients {
+                let output = try await pgbench(database, script, clients: count, seconds: seconds)
+                let result = PeerResult(
+                    name: "SQL, \(count) clients", perSecond: try Self.transactionsPerSecond(output), latency: nil)
+                if result.perSecond > best?.perSecond ?? 0 { best = result }
             }
+            guard let best else { throw PeerError(description: "pgbench was not run with any number of clients") }
+            return best
         }
     }
 
     /// The latency of the transaction at a stated rate, counted from when each was due.
     package func latency(rate: Int, clients: Int = 16, seconds: Int = 10) async throws -> PeerResult {
-        try await offThePool {
-            try withPreparedDatabase { database, script, directory in
-                let log = "\(directory)/latency"
-                let output = try pgbench(
-                    database, script, clients: clients, seconds: seconds,
-                    ["--rate=\(rate)", "--log", "--log-prefix=\(log)"])
-                var histogram = LatencyHistogram()
-                for name in namesOfFiles(in: directory) where name.hasPrefix("latency.") {
-                    Self.readLog(readFile("\(directory)/\(name)") ?? "", into: &histogram)
-                }
-                guard histogram.count > 0 else { throw PeerError(description: "pgbench logged no transaction") }
-                return PeerResult(
-                    name: "SQL at \(rate)/s", perSecond: try Self.transactionsPerSecond(output),
-                    latency: histogram.summary)
+        try await withPreparedDatabase { database, script, directory in
+            let log = "\(directory)/latency"
+            let output = try await pgbench(
+                database, script, clients: clients, seconds: seconds,
+                ["--rate=\(rate)", "--log", "--log-prefix=\(log)"])
+            var histogram = LatencyHistogram()
+            for name in namesOfFiles(in: directory) where name.hasPrefix("latency.") {
+                Self.readLog(readFile("\(directory)/\(name)") ?? "", into: &histogram)
             }
+            guard histogram.count > 0 else { throw PeerError(description: "pgbench logged no transaction") }
+            return PeerResult(
+                name: "SQL at \(rate)/s", perSecond: try Self.transactionsPerSecond(output),
+                latency: histogram.summary)
         }
     }
 
@@ -119,27 +117,34 @@ package struct RollYourOwnSQL: Sendable {
     }
 
     private func withPreparedDatabase<Output>(
-        _ body: (_ database: String, _ script: String, _ directory: String) throws -> Output
-    ) throws -> Output {
+        _ body: (_ database: String, _ script: String, _ directory: String) async throws -> Output
+    ) async throws -> Output {
         let name = "quotastack_peer_" + Scenario.randomRunName()
-        try psql(databaseURL, "CREATE DATABASE \(name)")
-        defer { try? psql(databaseURL, "DROP DATABASE IF EXISTS \(name) WITH (FORCE)") }
-        let database = Self.url(databaseURL, withDatabase: name)
-        try psql(database, Self.schema)
-        try psql(
-            database,
-            "INSERT INTO account SELECT number, 1000000000000 FROM generate_series(1, \(endUsers)) AS number")
-        try psql(database, "VACUUM (ANALYZE) account")
-        try psql(database, "CHECKPOINT")
-        return try withTemporaryDirectory { directory in
-            let file = "\(directory)/transaction.sql"
-            try writeFile(file, script)
-            return try body(database, file, directory)
+        try await psql(databaseURL, "CREATE DATABASE \(name)")
+        let result: Result<Output, any Error>
+        do {
+            let database = Self.url(databaseURL, withDatabase: name)
+            try await psql(database, Self.schema)
+            try await psql(
+                database,
+                "INSERT INTO account SELECT number, 1000000000000 FROM generate_series(1, \(endUsers)) AS number")
+            try await psql(database, "VACUUM (ANALYZE) account")
+            try await psql(database, "CHECKPOINT")
+            result = .success(
+                try await withTemporaryDirectory { directory in
+                    let file = "\(directory)/transaction.sql"
+                    try writeFile(file, Array(script.utf8))
+                    return try await body(database, file, directory)
+                })
+        } catch {
+            result = .failure(error)
         }
+        try await psql(databaseURL, "DROP DATABASE IF EXISTS \(name) WITH (FORCE)")
+        return try result.get()
     }
 
-    private func psql(_ database: String, _ statement: String) throws {
-        _ = try ChildProcess.run([
+    private func psql(_ database: String, _ statement: String) async throws {
+        _ = try await ChildProcess.output(of: [
             program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname=\(database)",
             "--command=\(statement)",
         ])
@@ -147,9 +152,9 @@ package struct RollYourOwnSQL: Sendable {
 
     private func pgbench(
         _ database: String, _ script: String, clients: Int, seconds: Int, _ options: [String] = []
-    ) throws -> String {
-        try ChildProcess.run(
-            [
+    ) async throws -> String {
+        try await ChildProcess.output(
+            of: [
                 program("pgbench"), "--no-vacuum", "--protocol=prepared", "--file=\(script)", "--client=\(clients)",
                 "--jobs=\(min(clients, 2))", "--time=\(seconds)", "--define=end_users=\(endUsers)",
             ] + options + [database])

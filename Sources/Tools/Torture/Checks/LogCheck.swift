@@ -1,3 +1,4 @@
+import ChildProcesses
 import Glibc
 
 /// Reads every log of a run: no crash that nobody caused, and nothing that must not be in a log.

@@ -10,7 +10,7 @@ struct LoadClient {
     private let control: LoadControl
     private let tally: FaultTally
     private let violations: Violations
-    private let things: Things
+    private let objects: KnownObjects
     private var mix: OperationMix
     private(set) var journal: ClientJournal
     /// By end user: the latest position that an answer to this client named, and what it stands for.
@@ -27,7 +27,7 @@ struct LoadClient {
 
     init(
         number: Int, seed: UInt64, environments: [Environment], fleet: Fleet, http: HTTPCaller, control: LoadControl,
-        tally: FaultTally, things: Things, violations: Violations
+        tally: FaultTally, objects: KnownObjects, violations: Violations
     ) {
         self.environments = environments
         self.fleet = fleet
@@ -35,8 +35,8 @@ struct LoadClient {
         self.control = control
         self.tally = tally
         self.violations = violations
-        self.things = things
-        mix = OperationMix(seed: seed, client: number, environmentCount: environments.count, things: things)
+        self.objects = objects
+        mix = OperationMix(seed: seed, client: number, environmentCount: environments.count, objects: objects)
         journal = ClientJournal(client: number)
     }
 
@@ -112,7 +112,7 @@ struct LoadClient {
         if let position = answer.position {
             know(operation.endUser, position, sequence: body["entry"]?["sequence"]?.integer ?? 0)
         }
-        if answer.status < 300 { things.learn(operation, body) }
+        if answer.status < 300 { objects.learn(operation, body) }
     }
 
     private mutating func mutate(_ operations: [Operation], node: Int, isTwice: Bool) async {
@@ -128,7 +128,7 @@ struct LoadClient {
                     let position = result["position"]?.text
                 else { continue }
                 know(operation.endUser, position, sequence: id.number)
-                things.learn(operation, result)
+                objects.learn(operation, result)
             }
         }
     }

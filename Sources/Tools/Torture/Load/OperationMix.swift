@@ -35,14 +35,14 @@ struct OperationMix {
 
     private let client: Int
     private let environmentCount: Int
-    private let things: Things
+    private let objects: KnownObjects
     var random: SeededGenerator
     private var counts: [Int]
 
-    init(seed: UInt64, client: Int, environmentCount: Int, things: Things) {
+    init(seed: UInt64, client: Int, environmentCount: Int, objects: KnownObjects) {
         self.client = client
         self.environmentCount = environmentCount
-        self.things = things
+        self.objects = objects
         random = SeededGenerator(seed: seed &+ UInt64(client + 1) &* 0x9E37_79B9)
         counts = Array(repeating: 0, count: environmentCount)
     }
@@ -85,7 +85,7 @@ struct OperationMix {
         return EndUser(environment: environment, id: Self.endUserID(Int.random(in: 0..<limit, using: &random)))
     }
 
-    /// The same texts are used as keys in every environment, for different things.
+    /// The same texts are used as keys in every environment, for different objects.
     private mutating func key(_ endUser: EndUser) -> String {
         counts[endUser.environment] += 1
         return "client-\(client)-\(counts[endUser.environment])"
@@ -156,7 +156,7 @@ struct OperationMix {
                 Operation(endUser, .topUp(topUp), key: key(endUser), canary: canary(percent: 20)), node: node,
                 isAsync: false, isTwice: false)
         }
-        let earlier = things.payments(endUser.environment)
+        let earlier = objects.payments(endUser.environment)
         if random.chance(40), !earlier.isEmpty {
             return .mutate(again(random.pick(earlier)), node: node, isAsync: random.chance(20), isTwice: false)
         }
@@ -183,7 +183,7 @@ struct OperationMix {
     }
 
     private mutating func refund(_ endUser: EndUser, node: Int) -> Step? {
-        let charges = things.charges(endUser)
+        let charges = objects.charges(endUser)
         guard !charges.isEmpty else { return nil }
         let charge = random.pick(charges)
         let operations = (0..<(random.chance(25) ? 2 : 1)).map { _ in
@@ -202,7 +202,7 @@ struct OperationMix {
     }
 
     private mutating func revoke(_ endUser: EndUser, node: Int) -> Step? {
-        let blocks = things.blocks(endUser)
+        let blocks = objects.blocks(endUser)
         guard !blocks.isEmpty else { return nil }
         let block = random.pick(blocks)
         let operations = (0..<(random.chance(40) ? 2 : 1)).map { _ in
@@ -246,7 +246,7 @@ struct OperationMix {
 
     private mutating func reservationAction(_ endUser: EndUser, node: Int) -> Step? {
         // Mostly of those whose time is not over.
-        let all = things.reservations(endUser)
+        let all = objects.reservations(endUser)
         let now = Instant.now
         let open = all.filter { $0.deadline > now }
         let reservations = random.chance(20) ? all : open
@@ -283,7 +283,7 @@ struct OperationMix {
     // MARK: - Settings
 
     private mutating func cap(_ endUser: EndUser) -> Operation {
-        let caps = things.caps(endUser)
+        let caps = objects.caps(endUser)
         if !caps.isEmpty, random.chance(50) {
             let cap = random.pick(caps)
             return Operation(endUser, .deleteCap(Int(cap.number)), about: cap, key: key(endUser))

@@ -59,7 +59,7 @@ final class Node: Sendable {
 
     /// Whether something listens on its port.
     var isListening: Bool {
-        withLoopback(port: port) { descriptor, address in
+        LoopbackPorts.withSocket(port: port) { descriptor, address in
             connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
         }
     }

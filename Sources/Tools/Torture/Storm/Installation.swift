@@ -42,7 +42,6 @@ final class Installation: Sendable {
         ]
         self.variables = variables
         _ = try await Self.output([programs + "/quotastack", "migrate"], variables, logFolder)
-        let ports = FreePorts()
         var nodes: [Node] = []
         for (role, count) in Self.counts {
             variables["QUOTASTACK_ROOT_KEY"] = role == .api ? rootKey : nil
@@ -50,7 +49,7 @@ final class Installation: Sendable {
             for number in 1...count {
                 nodes.append(
                     Node(
-                        role: role, number: number, port: try ports.next(),
+                        role: role, number: number, port: try LoopbackPorts.next(),
                         program: "\(programs)/quotastack-\(role.rawValue)", environment: variables,
                         logFolder: logFolder))
             }
@@ -68,7 +67,7 @@ final class Installation: Sendable {
                 + environments.map(\.apiKey))
     }
 
-    /// Declares what queues are missing, among other things.
+    /// Declares what queues are missing, among other objects.
     func migrate() async throws {
         _ = try await Self.output([programs + "/quotastack", "migrate"], variables, logFolder)
     }

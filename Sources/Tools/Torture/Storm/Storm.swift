@@ -102,7 +102,7 @@ struct Storm {
             return control.mutations >= plan.mutations && tally.kills >= plan.kills
         }
         let driver = FaultDriver(fleet: installation.fleet, tally: tally, isOver: isOver)
-        let things = Things()
+        let objects = KnownObjects()
         let failpoints = FailpointDriver(
             fleet: installation.fleet, failpoints: plan.failpoints, hits: plan.hits, violations: violations)
         return try await withThrowingTaskGroup(of: ClientJournal?.self) { group in
@@ -128,7 +128,7 @@ struct Storm {
                     var client = LoadClient(
                         number: number, seed: plan.seed, environments: installation.environments,
                         fleet: installation.fleet, http: installation.http, control: control, tally: tally,
-                        things: things, violations: violations)
+                        objects: objects, violations: violations)
                     await client.run()
                     return client.journal
                 }

@@ -8,7 +8,7 @@ import Replica
 import Runtime
 import Storage
 
-extension Gate {
+extension Admission {
     /// The account of an end user in the caller's environment, as of the last change that this node has seen.
     func account(_ endUserID: EndUserID, of caller: Caller) throws(Problem) -> Account {
         let key = AccountKey(environmentID: caller.environmentID, endUserID: endUserID)
@@ -25,7 +25,7 @@ extension Gate {
     }
 }
 
-extension Site {
+extension APIServices {
     /// The end user whose account an id carries.
     ///
     /// - Throws: `unknown` for an account of another environment, or of none.
@@ -43,8 +43,8 @@ extension Site {
     func settledAccount(
         _ endUserID: EndUserID, _ caller: Caller, _ context: APIContext
     ) async throws -> Account {
-        let account = try gate.account(endUserID, of: caller)
-        let now = account.currentInstant(clock: Instant.now, catalogue: try gate.catalogue(of: caller))
+        let account = try admission.account(endUserID, of: caller)
+        let now = account.currentInstant(clock: Instant.now, catalogue: try admission.catalogue(of: caller))
         guard account.hasDue(at: now) else { return account }
         let origin = RequestOrigin(
             environmentID: caller.environmentID, actor: Actor(keyID: caller.keyID, address: context.clientAddress),

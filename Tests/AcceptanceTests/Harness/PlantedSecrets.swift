@@ -4,7 +4,7 @@ import Synchronization
 /// What no log may contain: keys, the passwords of servers, and what tests mark as a tenant's own.
 ///
 /// Whatever is logged in the whole suite is searched for it when an installation is removed.
-enum Canaries {
+enum PlantedSecrets {
     /// Whatever a tenant sends in a test of its own carries this word; most tests' end user is alice.
     static let word = "canary"
     private static let words = [word, "alice", "Confidential", "qs_live_", "qs_test_", "qs_root_"]

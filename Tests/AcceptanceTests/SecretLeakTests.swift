@@ -1,13 +1,14 @@
+import ChildProcesses
 import JSON
 import Testing
 
 extension Acceptance {
     /// Nothing of a tenant's own and no secret is in any log. Every installation's log is searched when it is removed;
     /// this test makes sure that there is something to find.
-    @Suite struct CanaryTests {
+    @Suite struct SecretLeakTests {
         @Test("What a tenant sends is in no log, whether it is taken, refused or cannot be served")
         func everywhere() async throws {
-            let word = Canaries.word
+            let word = PlantedSecrets.word
             try await withInstallation { installation in
                 let tenant = try await installation.makeTenant("\(word) Ltd")
                 let client = tenant.test
@@ -68,13 +69,13 @@ extension Acceptance {
                 for part in ["route=/v1/end-users/{id}", "status=402", "status=503", "a request failed", "applied"] {
                     #expect(log.contains(part), "\(part)")
                 }
-                #expect(Canaries.lines(of: log).isEmpty)
+                #expect(PlantedSecrets.lines(of: log).isEmpty)
             }
         }
 
         @Test("The search finds keys, passwords and what is a tenant's own")
         func search() {
-            Canaries.remember(passwordsIn: ["SOME_URL": "amqp://user:for-this-test-only@127.0.0.1:1/x"])
+            PlantedSecrets.remember(passwordsIn: ["SOME_URL": "amqp://user:for-this-test-only@127.0.0.1:1/x"])
             let log = """
                 1 nothing here
                 2 password=for-this-test-only
@@ -82,7 +83,7 @@ extension Acceptance {
                 4 path=/v1/end-users/alice
                 5 amqp://user:***@127.0.0.1:1/x
                 """
-            #expect(Canaries.lines(of: log).map { $0.prefix(1) } == ["2", "3", "4"])
+            #expect(PlantedSecrets.lines(of: log).map { $0.prefix(1) } == ["2", "3", "4"])
         }
     }
 }

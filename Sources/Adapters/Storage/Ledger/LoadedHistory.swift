@@ -5,16 +5,16 @@ import Postgres
 
 /// The rows of an account that a batch needs beside its own and its open blocks: the active reservations of an account that
 /// has had any, and the history that refunds and revocations go back to.
-struct AccountPast {
+struct LoadedHistory {
     var reservations: [Reservation] = []
     var history = AccountHistory()
 }
 
 extension LedgerStore {
     /// Loads what is needed in one round trip, and nothing where nothing is.
-    static func pasts(
+    static func histories(
         of accounts: [LockedAccount], _ needs: [AccountKey: AccountNeeds], on connection: PostgresConnection
-    ) async throws -> [AccountID: AccountPast] {
+    ) async throws -> [AccountID: LoadedHistory] {
         let reserving = accounts.filter { $0.book.book.reservationCount > 0 }.map(\.row)
         let asked = accounts.compactMap { account in needs[account.key].map { (account.row, $0) } }
         let charges = asked.flatMap { row, needs in needs.charges.sorted().map { (row, $0) } }
@@ -32,18 +32,18 @@ extension LedgerStore {
             PostgresQuery(loadNamedBlocks, numbered(charges) + numbered(blocks)), GrantedBlockRow.all)
         let results = try await group.run(on: connection)
 
-        var pasts: [AccountID: AccountPast] = [:]
+        var histories: [AccountID: LoadedHistory] = [:]
         for row in results[reservations] {
-            pasts[row.accountID, default: AccountPast()].reservations.append(row.reservation)
+            histories[row.accountID, default: LoadedHistory()].reservations.append(row.reservation)
         }
         // A refund's own id may be named as a charge: then it is in both.
         for row in Set(results[chargeEntries] + results[settlingEntries]) {
-            pasts[row.accountID, default: AccountPast()].history.entries.append(row.entry)
+            histories[row.accountID, default: LoadedHistory()].history.entries.append(row.entry)
         }
         for row in results[namedBlocks] {
-            pasts[row.accountID, default: AccountPast()].history.blocks[row.granted.block.number] = row.granted
+            histories[row.accountID, default: LoadedHistory()].history.blocks[row.granted.block.number] = row.granted
         }
-        return pasts
+        return histories
     }
 
     private static func numbered(_ rows: [(AccountRow, Int64)]) -> [PostgresValue] {

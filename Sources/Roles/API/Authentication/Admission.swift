@@ -1,14 +1,11 @@
 import Answers
 import Catalogue
-import Commands
 import Credits
 import Hummingbird
-import NIOCore
 import Replica
-import Storage
 
 /// What every request with a key passes: a memory that is new enough, a key that is valid, a scope that suffices.
-struct Gate: Sendable {
+struct Admission: Sendable {
     let authenticator: Authenticator
     let replica: Replica
     private let limiter = RateLimiter()
@@ -74,47 +71,5 @@ struct Gate: Sendable {
         else {
             throw Problem(.replicaBehind, "This node has not seen that position after 1 second. Try again.")
         }
-    }
-}
-
-/// What the routes of the whole API share: the gate, where lists are read, how mutations are sent.
-struct Site: Sendable {
-    let gate: Gate
-    let reads: TenantReads
-    let mutations: Mutations
-
-    var replica: Replica { gate.replica }
-
-    /// Sends a change of the catalogue of the caller's environment.
-    func changeCatalogue(
-        _ action: CatalogueAction, _ caller: Caller, _ headers: MutationHeaders
-    ) async throws -> Response {
-        try await mutations.catalogue({ _ in action }, kind: caller.kind, headers)
-    }
-}
-
-/// What the server knows of a request on its way through the routes.
-struct APIContext: RequestContext {
-    var coreContext: CoreRequestContextStorage
-    /// Shown to the client and written in every log line about the request.
-    var requestID: String
-    private let channel: any Channel
-
-    init(source: ApplicationRequestContextSource) {
-        coreContext = CoreRequestContextStorage(source: source)
-        requestID = ""
-        channel = source.channel
-    }
-
-    /// The address at the other end of the connection. What a proxy says in X-Forwarded-For is not taken: anybody can say
-    /// that.
-    var clientAddress: String? { channel.remoteAddress?.ipAddress }
-
-    /// A part of the path, decoded.
-    func pathParameter(_ name: String) throws(Problem) -> String {
-        guard let raw = parameters.get(name), let text = percentDecoded(raw, plusIsSpace: false) else {
-            throw Problem(.invalidRequest, "The path is not percent-encoded UTF-8.")
-        }
-        return text
     }
 }

@@ -23,7 +23,19 @@ package final class ChildProcess: Sendable {
         self.logPath = logPath
     }
 
-    /// Starts a program by its path, with exactly the given environment. The log is appended to.
+    /// The environment of this process, for programs that need no other.
+    package static var inheritedEnvironment: [String: String] {
+        var variables: [String: String] = [:]
+        var next = environ
+        while let entry = next.pointee {
+            let parts = String(cString: entry).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            variables[String(parts[0])] = parts.count > 1 ? String(parts[1]) : ""
+            next += 1
+        }
+        return variables
+    }
+
+    /// Starts a program, found by its path or in PATH, with exactly the given environment. The log is appended to.
     package static func start(
         _ arguments: [String], environment: [String: String], logPath: String
     ) async throws -> ChildProcess {
@@ -39,6 +51,23 @@ package final class ChildProcess: Sendable {
             throw StartFailure(description: "\(command.joined(separator: " ")): \(String(cString: strerror(failure)))")
         }
         return process
+    }
+
+    /// Runs a program to its end, with this process's environment.
+    ///
+    /// - Returns: Everything that it wrote.
+    /// - Throws: `CommandFailure` when its status is not 0.
+    package static func output(of arguments: [String]) async throws -> String {
+        try await withTemporaryDirectory { directory in
+            let result = try await run(
+                arguments, environment: inheritedEnvironment, logPath: "\(directory)/output")
+            guard result.status == 0 else {
+                throw CommandFailure(
+                    description:
+                        "\(arguments.first ?? "") failed with \(result.status): \(result.output.suffix(1_000))")
+            }
+            return result.output
+        }
     }
 
     /// Runs a program to its end.
@@ -71,18 +100,8 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    /// What it has written so far.
-    package var log: String {
-        guard let file = fopen(logPath, "r") else { return "" }
-        defer { fclose(file) }
-        var bytes: [UInt8] = []
-        var piece = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            let count = fread(&piece, 1, piece.count, file)
-            if count == 0 { return String(decoding: bytes, as: UTF8.self) }
-            bytes.append(contentsOf: piece[..<count])
-        }
-    }
+    /// The output so far.
+    package var log: String { readFile(logPath) ?? "" }
 
     private func run(_ arguments: [String], _ variables: [String]) {
         var identifier: pid_t = 0
@@ -132,6 +151,11 @@ package final class ChildProcess: Sendable {
         defer { for pointer in argumentPointers + variablePointers { free(pointer) } }
         return posix_spawn(&identifier, arguments[0], &actions, &attributes, &argumentPointers, &variablePointers)
     }
+}
+
+/// A program that failed, in a sentence.
+package struct CommandFailure: Error, CustomStringConvertible {
+    package let description: String
 }
 
 /// A program that could not be started, in a sentence.

@@ -4,7 +4,7 @@ import LedgerModel
 import Synchronization
 
 /// What the clients know to exist, from the answers that any of them got: what a mutation can be about.
-final class Things: Sendable {
+final class KnownObjects: Sendable {
     struct Reservation: Sendable {
         let id: PublicID
         let estimate: ModelDemand
@@ -34,40 +34,40 @@ final class Things: Sendable {
     func learn(_ operation: Operation, _ body: JSONValue) {
         guard let command = operation.command else { return }
         known.withLock { known in
-            var things = known[operation.endUser] ?? OfEndUser()
+            var objects = known[operation.endUser] ?? OfEndUser()
             switch command {
             case .grant, .topUp:
                 guard let id = body["block"]?["id"]?.text.flatMap({ PublicID(.block, parsing: $0) }) else { return }
-                Self.add(id, to: &things.blocks)
+                Self.add(id, to: &objects.blocks)
             case .use(let use):
                 guard let id = body["id"]?.text.flatMap({ PublicID(.usage, parsing: $0) }) else { return }
-                Self.add(Charge(id: id, units: use.demand.total), to: &things.charges)
+                Self.add(Charge(id: id, units: use.demand.total), to: &objects.charges)
             case .reserve(let use, let ttl):
                 guard let id = body["id"]?.text.flatMap({ PublicID(.reservation, parsing: $0) }) else { return }
                 Self.add(
                     Reservation(id: id, estimate: use.demand, deadline: Instant.now.adding(seconds: ttl)),
-                    to: &things.reservations)
+                    to: &objects.reservations)
             case .commit(let number, let demand, _), .progress(let number, let demand):
-                if case .commit = command { things.reservations.removeAll { $0.id.number == number } }
+                if case .commit = command { objects.reservations.removeAll { $0.id.number == number } }
                 guard let id = body["entry"]?["id"]?.text.flatMap({ PublicID(.entry, parsing: $0) }) else { break }
-                Self.add(Charge(id: id, units: demand.total), to: &things.charges)
-            case .release(let number): things.reservations.removeAll { $0.id.number == number }
+                Self.add(Charge(id: id, units: demand.total), to: &objects.charges)
+            case .release(let number): objects.reservations.removeAll { $0.id.number == number }
             case .createCap:
                 guard let id = body["id"]?.text.flatMap({ PublicID(.spendCap, parsing: $0) }) else { return }
-                Self.add(id, to: &things.caps)
-            case .deleteCap(let number): things.caps.removeAll { $0.number == number }
+                Self.add(id, to: &objects.caps)
+            case .deleteCap(let number): objects.caps.removeAll { $0.number == number }
             default: return
             }
-            known[operation.endUser] = things
+            known[operation.endUser] = objects
         }
         if operation.payment != nil {
             payments.withLock { Self.add(operation, to: &$0[operation.endUser.environment, default: []]) }
         }
     }
 
-    private static func add<Thing>(_ thing: Thing, to things: inout [Thing]) {
-        if things.count >= kept { things.removeFirst() }
-        things.append(thing)
+    private static func add<Thing>(_ thing: Thing, to objects: inout [Thing]) {
+        if objects.count >= kept { objects.removeFirst() }
+        objects.append(thing)
     }
 
     func reservations(_ endUser: EndUser) -> [Reservation] { known.withLock { $0[endUser]?.reservations ?? [] } }

@@ -1,7 +1,7 @@
 package import Credits
 
 /// The entries of an account up to one of them, folded by one block.
-package struct BlockFold: Hashable, Sendable {
+package struct BlockHistory: Hashable, Sendable {
     /// The entries of one type that touched the block, added up.
     package struct Part: Hashable, Sendable {
         package let type: EntryType
@@ -41,7 +41,7 @@ package struct BlockFold: Hashable, Sendable {
 }
 
 /// The entries of an account up to one of them, folded by one reservation: its holds.
-package struct HoldFold: Hashable, Sendable {
+package struct HoldHistory: Hashable, Sendable {
     /// The reservation's number.
     package let reservation: Int32
     package let featureKey: FeatureKey?

@@ -5,7 +5,7 @@ import LedgerModel
 import Metering
 
 /// The same end users twice, in the core and in the model, and what is always true of them.
-struct Twins {
+struct CoreAndModel {
     private(set) var core = CoreWorld()
     private(set) var model: ModelWorld
     private var auditors: [String: Auditor] = [:]

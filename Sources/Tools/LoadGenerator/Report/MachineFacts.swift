@@ -1,5 +1,7 @@
+import ChildProcesses
+
 /// What a report says about where it was made.
-package enum Surroundings {
+package enum MachineFacts {
     /// The most memory that a process has used so far, in bytes (`VmHWM`); nil when there is no such process.
     package static func peakMemory(ofProcess identifier: Int32) -> Int? {
         readFile("/proc/\(identifier)/status").flatMap(peakMemory(inStatus:))
@@ -16,7 +18,7 @@ package enum Surroundings {
     /// The commit that is checked out in a directory, with `-dirty` when its files differ; nil outside a checkout.
     package static func gitRevision(in directory: String = ".") async -> String? {
         let command = ["git", "-C", directory, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        let output = try? await offThePool { try ChildProcess.run(command) }
+        let output = try? await ChildProcess.output(of: command)
         return output?.split(separator: "\n").first.map(String.init)
     }
 }

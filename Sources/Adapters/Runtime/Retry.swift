@@ -1,0 +1,99 @@
+package import Logging
+
+/// Repeats what fails while a server is away, and logs an outage once: its first failure, and the recovery.
+package struct Retry: Sendable {
+    private let pause: Duration
+    private let longestPause: Duration
+    private let logger: Logger
+    private let level: Logger.Level
+    private let failure: String
+    private let recovery: String?
+
+    /// - Parameters:
+    ///   - pause: Between two attempts.
+    ///   - longestPause: The pause doubles with every failure up to this; nil keeps it.
+    ///   - failure: The log line of the first failure; the error is put behind it.
+    ///   - recovery: The log line when the work succeeds again; nil writes none.
+    package init(
+        pause: Duration, longestPause: Duration? = nil, logger: Logger, level: Logger.Level = .warning,
+        failure: String, recovery: String? = nil
+    ) {
+        self.pause = pause
+        self.longestPause = longestPause ?? pause
+        self.logger = logger
+        self.level = level
+        self.failure = failure
+        self.recovery = recovery
+    }
+
+    /// Repeats work that ends only by failing, until the task is cancelled.
+    ///
+    /// - Parameters:
+    ///   - work: Calls its argument when it has succeeded, as often as it likes: the outage before it is over then.
+    ///   - afterFailure: Called after every failure, before the pause.
+    package func untilCancelled(
+        isolation: isolated (any Actor)? = #isolation, _ work: (_ succeeded: () -> Void) async throws -> Void,
+        afterFailure: () -> Void = {}
+    ) async {
+        var outage = Outage(self)
+        while !Task.isCancelled {
+            do {
+                try await work { outage.end() }
+            } catch {
+                if Task.isCancelled { return }
+                outage.note(error)
+            }
+            afterFailure()
+            try? await Task.sleep(for: outage.nextPause())
+        }
+    }
+
+    /// Repeats work until it succeeds.
+    ///
+    /// - Parameter mayRepeat: Asked after each failure with the time to wait; it waits, and answers whether to try again.
+    /// - Throws: The latest failure, when `mayRepeat` says no.
+    package func untilSuccess<Value>(
+        isolation: isolated (any Actor)? = #isolation, mayRepeat: (Duration) async -> Bool,
+        _ work: () async throws -> Value
+    ) async throws -> Value {
+        var outage = Outage(self)
+        while true {
+            do {
+                let value = try await work()
+                outage.end()
+                return value
+            } catch {
+                outage.note(error)
+                guard await mayRepeat(outage.nextPause()) else { throw error }
+            }
+        }
+    }
+
+    /// The failures since the last success.
+    private struct Outage {
+        private let retry: Retry
+        private var isUnderWay = false
+        private var pause: Duration
+
+        init(_ retry: Retry) {
+            self.retry = retry
+            pause = retry.pause
+        }
+
+        mutating func note(_ error: any Error) {
+            if !isUnderWay { retry.logger.log(level: retry.level, "\(retry.failure): \(error)") }
+            isUnderWay = true
+        }
+
+        mutating func end() {
+            if isUnderWay, let recovery = retry.recovery { retry.logger.info("\(recovery)") }
+            isUnderWay = false
+            pause = retry.pause
+        }
+
+        mutating func nextPause() -> Duration {
+            defer { pause = min(pause * 2, retry.longestPause) }
+            return pause
+        }
+    }
+}

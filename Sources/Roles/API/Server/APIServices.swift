@@ -1,0 +1,20 @@
+import Commands
+import Hummingbird
+import Replica
+import Storage
+
+/// What the routes of the whole API share: the admission, where lists are read, how mutations are sent.
+struct APIServices: Sendable {
+    let admission: Admission
+    let reads: TenantReads
+    let mutations: Mutations
+
+    var replica: Replica { admission.replica }
+
+    /// Sends a change of the catalogue of the caller's environment.
+    func changeCatalogue(
+        _ action: CatalogueAction, _ caller: Caller, _ headers: MutationHeaders
+    ) async throws -> Response {
+        try await mutations.catalogue({ _ in action }, kind: caller.kind, headers)
+    }
+}
