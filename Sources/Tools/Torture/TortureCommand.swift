@@ -7,7 +7,7 @@ struct TortureCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "quotastack-torture",
         abstract: "Prove by faults that nothing is lost, doubled or mixed up; ./ops/torture runs it.",
-        subcommands: [StormCommand.self, FailpointsCommand.self, PairsCommand.self],
+        subcommands: [StormCommand.self, FailpointsCommand.self, RollingCommand.self, PairsCommand.self],
         defaultSubcommand: StormCommand.self)
 }
 
@@ -57,6 +57,24 @@ struct FailpointsCommand: AsyncParsableCommand {
     }
 }
 
+struct RollingCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rolling",
+        abstract: "Update an installation process by process under load, and compare everything.")
+
+    @Option(help: "Seconds between two steps of the update.") var pause = 5
+    @Option(help: "Clients at once.") var connections = 32
+    @Option(help: "Mutations per second at most.") var rate = 400
+
+    func run() async throws {
+        var plan = Storm.Plan(
+            seed: UInt64.random(in: 0...UInt64.max), mutations: 0, kills: 0, seconds: pause, connections: connections,
+            rate: rate, meanPause: 0)
+        plan.isRollingUpdate = true
+        try await plan.run()
+    }
+}
+
 struct PairsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pairs",
@@ -99,7 +117,9 @@ extension Installation {
     fileprivate static func onPrivateServers() async throws -> Installation {
         try await Installation(
             home: try needed("QUOTASTACK_TORTURE_HOME"), script: try needed("QUOTASTACK_TORTURE_SERVERS"),
-            programs: try needed("QUOTASTACK_TORTURE_PROGRAMS"), databaseURL: try needed("DATABASE_URL"),
+            programs: try needed("QUOTASTACK_TORTURE_PROGRAMS"),
+            programsBefore: environmentVariable("QUOTASTACK_TORTURE_PROGRAMS_BEFORE"),
+            databaseURL: try needed("DATABASE_URL"),
             booksURL: try needed("QUOTASTACK_TORTURE_BOOKS_URL"), amqpURL: try needed("AMQP_URL"))
     }
 

@@ -23,7 +23,7 @@ struct Settlement {
                 last = "\(queues)"
                 return !queues.isEmpty && queues.values.allSatisfy { $0.ready == 0 && $0.unacknowledged == 0 }
             }
-        } catch is TortureError {
+        } catch is WaitedInVain {
             violations.add("I23: after \(seconds) s the queues are not empty: \(last)")
         }
     }
@@ -37,7 +37,7 @@ struct Settlement {
                 if last > 0 { try await Task.sleep(for: .seconds(1)) }
                 return last == 0
             }
-        } catch is TortureError {
+        } catch is WaitedInVain {
             violations.add("after \(seconds) s \(last) accounts are still due: no scheduler has looked after them")
         }
     }

@@ -73,6 +73,11 @@ final class Fleet: Sendable {
 
     /// Waits until every process says that it is ready.
     func waitUntilReady(_ http: HTTPCaller, within seconds: Int = 60) async throws {
+        try await waitUntilReady(nodes, http, within: seconds)
+    }
+
+    /// Waits until some processes say that they are ready.
+    func waitUntilReady(_ nodes: [Node], _ http: HTTPCaller, within seconds: Int = 60) async throws {
         for node in nodes {
             try await waitUntil("\(node.name) is ready", within: seconds) {
                 if case .answered(let answer) = await http.send("GET", node, "/readyz", key: nil, limit: .seconds(3)) {

@@ -12,9 +12,8 @@ final class Node: Sendable {
     let name: String
     let port: Int
     let logPath: String
-    private let program: String
     private let environment: [String: String]
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     private struct State {
         var process: ChildProcess?
@@ -26,14 +25,16 @@ final class Node: Sendable {
         var starts = 0
         /// The starts whose process we have ended, or asked to end.
         var wantedEnds: Set<Int> = []
+        /// The folder of the executables for its next starts.
+        var programs: String
         /// What its next starts are told beside its environment.
         var orders: [String: String] = [:]
     }
 
-    init(role: Role, number: Int, port: Int, program: String, environment: [String: String], logFolder: String) {
+    init(role: Role, number: Int, port: Int, programs: String, environment: [String: String], logFolder: String) {
         self.role = role
         self.port = port
-        self.program = program
+        state = Mutex(State(programs: programs))
         name = "\(role.rawValue)-\(number)"
         logPath = "\(logFolder)/\(name).log"
         self.environment = environment.merging(["QUOTASTACK_PORT": "\(port)"]) { _, new in new }
@@ -47,6 +48,11 @@ final class Node: Sendable {
     /// What a variable is for the starts to come; nil takes it away.
     func order(_ variable: String, _ value: String?) {
         state.withLock { $0.orders[variable] = value }
+    }
+
+    /// Takes the executable of the starts to come from another folder.
+    func update(to programs: String) {
+        state.withLock { $0.programs = programs }
     }
 
     /// The failpoint at which the process ended itself, if that is the last thing in its log.
@@ -74,10 +80,11 @@ final class Node: Sendable {
             return true
         }
         guard mayStart else { return nil }
-        let orders = state.withLock { $0.orders }
+        let (programs, orders) = state.withLock { ($0.programs, $0.orders) }
         defer { state.withLock { $0.isStarting = false } }
         let process = try await ChildProcess.start(
-            [program], environment: environment.merging(orders) { _, new in new }, logPath: logPath)
+            ["\(programs)/quotastack-\(role.rawValue)"], environment: environment.merging(orders) { _, new in new },
+            logPath: logPath)
         let start = state.withLock { state in
             state.process = process
             state.isFrozen = false

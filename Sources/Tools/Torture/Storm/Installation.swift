@@ -24,12 +24,17 @@ final class Installation: Sendable {
     let environments: [Environment]
     /// The commands that made the catalogue.
     let setUpCommands: Set<Bits128>
-    private let programs: String
+    /// The folder of the executables.
+    let programs: String
     private let variables: [String: String]
 
     /// Migrates, starts all processes, and makes the tenants with their catalogues.
+    ///
+    /// - Parameter programsBefore: The folder of the executables of an earlier release, with which everything begins; nil to
+    ///   begin with those of this one.
     init(
-        home: String, script: String, programs: String, databaseURL: String, booksURL: String, amqpURL: String
+        home: String, script: String, programs: String, programsBefore: String?, databaseURL: String, booksURL: String,
+        amqpURL: String
     ) async throws {
         self.booksURL = booksURL
         self.programs = programs
@@ -41,7 +46,8 @@ final class Installation: Sendable {
             "QUOTASTACK_COMMAND_WAIT_MS": "\(Self.commandWaitMilliseconds)", "SWIFT_BACKTRACE": "enable=no",
         ]
         self.variables = variables
-        _ = try await Self.output([programs + "/quotastack", "migrate"], variables, logFolder)
+        let firstPrograms = programsBefore ?? programs
+        _ = try await Self.output([firstPrograms + "/quotastack", "migrate"], variables, logFolder)
         var nodes: [Node] = []
         for (role, count) in Self.counts {
             variables["QUOTASTACK_ROOT_KEY"] = role == .api ? rootKey : nil
@@ -50,8 +56,7 @@ final class Installation: Sendable {
                 nodes.append(
                     Node(
                         role: role, number: number, port: try LoopbackPorts.next(),
-                        program: "\(programs)/quotastack-\(role.rawValue)", environment: variables,
-                        logFolder: logFolder))
+                        programs: firstPrograms, environment: variables, logFolder: logFolder))
             }
         }
         fleet = Fleet(
@@ -67,7 +72,7 @@ final class Installation: Sendable {
                 + environments.map(\.apiKey))
     }
 
-    /// Declares what queues are missing, among other objects.
+    /// Brings the schema to this release, and declares the queues that are missing.
     func migrate() async throws {
         _ = try await Self.output([programs + "/quotastack", "migrate"], variables, logFolder)
     }

@@ -21,6 +21,8 @@ struct Storm {
         var failpointOrder: String?
         /// In place of faults by seed: the failpoints to hit, and how often each.
         var failpoints: [String] = []
+        /// In place of faults by seed: the processes of an earlier release are replaced by those of this one.
+        var isRollingUpdate = false
         var hits = 0
     }
 
@@ -105,10 +107,13 @@ struct Storm {
         let objects = KnownObjects()
         let failpoints = FailpointDriver(
             fleet: installation.fleet, failpoints: plan.failpoints, hits: plan.hits, violations: violations)
+        let rollingUpdate = RollingUpdate(installation: installation, pause: .seconds(plan.seconds ?? 5))
         return try await withThrowingTaskGroup(of: ClientJournal?.self) { group in
             group.addTask { [plan] in
                 defer { control.end() }
-                if plan.failpoints.isEmpty {
+                if plan.isRollingUpdate {
+                    try await rollingUpdate.run()
+                } else if plan.failpoints.isEmpty {
                     await driver.run(FaultSchedule(seed: plan.seed, meanPause: plan.meanPause))
                 } else {
                     try await failpoints.run()
