@@ -42,35 +42,15 @@ package enum FeatureStore {
     package static func insert(
         _ feature: Feature, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {
-        _ = try await connection.run(
-            PostgresQuery(
-                """
-                insert into features (environment_id, feature_key, type, name, unit_name, quota, created_at, updated_at,
-                    archived_at)
-                values ($1, $2, $3, $4, $5::text, $6::text, $7, $8, $9::timestamptz)
-                """,
-                [
-                    .id(environmentID), .text(feature.key.rawValue), .text(feature.type.rawValue),
-                    .text(feature.name), .optional(feature.unitName), .optional(feature.quota?.canonicalJSON),
-                    .instant(feature.createdAt), .instant(feature.updatedAt), .instant(feature.archivedAt),
-                ]))
+        let row = FeatureRow(environmentID: environmentID, feature: feature)
+        _ = try await connection.run(BulkStatement.insertFeatures.query([row]))
     }
 
     /// Writes a changed feature, under the lock of its catalogue.
     package static func update(
         _ feature: Feature, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {
-        _ = try await connection.run(
-            PostgresQuery(
-                """
-                update features
-                set name = $3, unit_name = $4::text, quota = $5::text, updated_at = $6, archived_at = $7::timestamptz
-                where environment_id = $1 and feature_key = $2
-                """,
-                [
-                    .id(environmentID), .text(feature.key.rawValue), .text(feature.name),
-                    .optional(feature.unitName), .optional(feature.quota?.canonicalJSON),
-                    .instant(feature.updatedAt), .instant(feature.archivedAt),
-                ]))
+        let row = FeatureRow(environmentID: environmentID, feature: feature)
+        _ = try await connection.run(BulkStatement.updateFeatures.query([row]))
     }
 }

@@ -41,35 +41,15 @@ package enum PackageStore {
     package static func insert(
         _ package: TopupPackage, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {
-        _ = try await connection.run(
-            PostgresQuery(
-                """
-                insert into topup_packages (environment_id, package_key, name, credits, price, currency, expires_after,
-                    priority, updated_at, archived_at, created_at)
-                values ($1, $2, $3, $4, $5, $6, $7::text, $8::smallint, $9, $10::timestamptz, $11)
-                """, parameters(package, environmentID) + [.instant(package.createdAt)]))
+        let row = PackageRow(environmentID: environmentID, package: package)
+        _ = try await connection.run(BulkStatement.insertPackages.query([row]))
     }
 
     /// Writes a changed package, under the lock of its catalogue.
     package static func update(
         _ package: TopupPackage, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {
-        _ = try await connection.run(
-            PostgresQuery(
-                """
-                update topup_packages
-                set name = $3, credits = $4, price = $5, currency = $6, expires_after = $7::text,
-                    priority = $8::smallint, updated_at = $9, archived_at = $10::timestamptz
-                where environment_id = $1 and package_key = $2
-                """, parameters(package, environmentID)))
-    }
-
-    private static func parameters(_ package: TopupPackage, _ environmentID: EnvironmentID) -> [PostgresValue] {
-        let terms = package.terms
-        return [
-            .id(environmentID), .text(package.key.rawValue), .text(terms.name), .int64(terms.credits.rawValue),
-            .int64(terms.price), .text(terms.currency), .optional(terms.expiresAfter?.iso8601),
-            .optional(terms.priority), .instant(package.updatedAt), .instant(package.archivedAt),
-        ]
+        let row = PackageRow(environmentID: environmentID, package: package)
+        _ = try await connection.run(BulkStatement.updatePackages.query([row]))
     }
 }

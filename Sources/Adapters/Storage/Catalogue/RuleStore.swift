@@ -52,16 +52,7 @@ package enum RuleStore {
     package static func insert(
         _ rule: MeteringRule, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {
-        _ = try await connection.run(
-            PostgresQuery(
-                """
-                insert into metering_rules (environment_id, rule_id, feature_key, version, price, effective_from,
-                    created_at)
-                values ($1, $2, $3, $4, $5, $6, $7)
-                """,
-                [
-                    .id(environmentID), .bits(rule.id.bits), .text(rule.featureKey.rawValue), .int32(rule.version),
-                    .text(rule.price.canonicalJSON), .instant(rule.effectiveFrom), .instant(rule.createdAt),
-                ]))
+        let row = RuleRow(environmentID: environmentID, rule: rule)
+        _ = try await connection.run(BulkStatement.insertRules.query([row]))
     }
 }

@@ -38,25 +38,15 @@ package enum TestClockStore {
     package static func insert(
         _ clock: TestClock, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {
-        _ = try await connection.run(
-            PostgresQuery(
-                """
-                insert into test_clocks (environment_id, clock_id, shows, created_at, updated_at)
-                values ($1, $2, $3, $4, $5)
-                """,
-                [
-                    .id(environmentID), .bits(clock.id), .instant(clock.now), .instant(clock.createdAt),
-                    .instant(clock.updatedAt),
-                ]))
+        let row = TestClockRow(environmentID: environmentID, clock: clock)
+        _ = try await connection.run(BulkStatement.insertTestClocks.query([row]))
     }
 
     /// Writes a clock that shows another instant.
     package static func update(
         _ clock: TestClock, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {
-        _ = try await connection.run(
-            PostgresQuery(
-                "update test_clocks set shows = $3, updated_at = $4 where environment_id = $1 and clock_id = $2",
-                [.id(environmentID), .bits(clock.id), .instant(clock.now), .instant(clock.updatedAt)]))
+        let row = TestClockRow(environmentID: environmentID, clock: clock)
+        _ = try await connection.run(BulkStatement.updateTestClocks.query([row]))
     }
 }

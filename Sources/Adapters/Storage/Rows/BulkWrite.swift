@@ -20,6 +20,10 @@ struct BulkColumn<Row>: Sendable {
         Self(name: name, type: "smallint") { .int16s($0.map(value)) }
     }
 
+    static func int16(_ name: String, _ value: @escaping @Sendable (Row) -> Int16?) -> Self {
+        Self(name: name, type: "text", cast: "smallint") { .nullableTexts($0.map { value($0).map { "\($0)" } }) }
+    }
+
     static func int32(_ name: String, _ value: @escaping @Sendable (Row) -> Int32) -> Self {
         Self(name: name, type: "integer") { .int32s($0.map(value)) }
     }
