@@ -5,7 +5,7 @@ package import Ledger
 import Metering
 
 extension JSONWriter {
-    /// An instant, or null.
+    /// Writes an instant, or null.
     package mutating func member(_ name: StaticString, _ instant: Instant?) {
         key(name)
         if let instant { self.instant(instant) } else { null() }
@@ -16,19 +16,19 @@ extension JSONWriter {
         self.id(id)
     }
 
-    /// What a tenant attached, or an empty object.
+    /// Writes the tenant's metadata, or an empty object when there is none.
     package mutating func member(_ name: StaticString, _ metadata: Metadata?) {
         key(name)
         raw(Array((metadata?.canonicalJSON ?? "{}").utf8))
     }
 
-    /// What prices may be chosen by; an empty object when there is nothing.
+    /// Writes the attributes by which price rows are chosen; an empty object when there are none.
     mutating func member(_ name: StaticString, _ attributes: Attributes) {
         key(name)
         raw(Array(attributes.canonicalJSON.utf8))
     }
 
-    /// Quantities by dimension, in the order of their names; null when there are none.
+    /// Writes quantities by dimension, sorted by name; null when there are none.
     mutating func member(_ name: StaticString, _ quantities: [String: Int64]) {
         key(name)
         guard !quantities.isEmpty else { return null() }
@@ -40,13 +40,13 @@ extension JSONWriter {
         endObject()
     }
 
-    /// An entry as the ledger shows it.
+    /// Writes an entry in the form that the ledger API shows.
     mutating func member(_ name: StaticString, _ entry: Entry, of account: AccountName) {
         key(name)
         raw(entry.json(account: account.id, endUserID: account.endUserID))
     }
 
-    /// `balance`, `reserved_balance`, `frozen_balance` and `effective_balance`.
+    /// Writes `balance`, `reserved_balance`, `frozen_balance` and `effective_balance`.
     package mutating func members(_ balances: Balances) {
         member("balance", balances.balance)
         member("reserved_balance", balances.reserved)
@@ -54,7 +54,7 @@ extension JSONWriter {
         member("effective_balance", balances.effective)
     }
 
-    /// An end user with what is set for them.
+    /// Writes an end user with its settings.
     package mutating func endUser(_ profile: EndUserProfile, _ settings: AccountSettings, id: EndUserID) {
         beginObject()
         member("end_user_id", id.rawValue)
@@ -76,9 +76,9 @@ extension JSONWriter {
         endObject()
     }
 
-    /// A spend cap.
+    /// Writes a spend cap.
     ///
-    /// - Parameter state: How it stands; nil leaves that out.
+    /// - Parameter state: The credits spent and left in the current window; nil leaves these members out.
     package mutating func spendCap(_ cap: SpendCap, state: SpendCapState? = nil, of account: AccountName) {
         beginObject()
         members(cap, of: account)

@@ -3,13 +3,13 @@ import Credits
 package import JSON
 package import Ledger
 
-/// The HTTP answer to a command: the one place that turns decisions into statuses and bodies.
+/// The HTTP answer to a command. Only this type turns decisions into statuses and bodies.
 ///
-/// The ledger worker makes it once, for the first answer, and stores its body; a successful use is not stored but made
-/// again from its entry (decisions/0007), so that both must come from here.
+/// The ledger worker makes the answer once and stores its body. The body of a successful use is not stored: it is made
+/// again from the use's entry, so the first answer and every replay must be made by this type.
 package struct Answer: Hashable, Sendable {
     package let status: UInt16
-    /// JSON; empty for 204.
+    /// JSON; empty for status 204.
     package let body: [UInt8]
 
     package init(_ status: UInt16, _ write: (inout JSONWriter) -> Void) {
@@ -51,7 +51,7 @@ package struct Answer: Hashable, Sendable {
 }
 
 extension CommandResult {
-    /// The result of a command that has its decision.
+    /// The result of a decided command.
     ///
     /// - Parameter wantsBody: False when the id of a successful use is enough, as in a batch.
     package init(_ decided: DecidedCommand, isReplay: Bool, wantsBody: Bool) {
@@ -64,7 +64,7 @@ extension CommandResult {
         self.init(status: decided.status, isReplay: isReplay, position: decided.position, body: body)
     }
 
-    /// A request that was refused and is not remembered.
+    /// The result of a request that was refused and is not stored as decided.
     package init(_ problem: Problem, requestID: String) {
         self.init(
             status: problem.code.status, isReplay: false, position: .none,

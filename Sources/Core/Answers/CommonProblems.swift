@@ -1,20 +1,24 @@
 package import Credits
 
-// Refusals that the API and the ledger both give: each text stands once.
+// Refusals that both the API and the ledger give. Each text is written once, here.
 
 extension Problem {
     package static let unknownEndUser = Problem(
         .unknownEndUser, "No end user has that id in this environment. Create it, or check the id.")
     package static let unknownReservation = Problem(
-        .notFound, "There is no reservation with that id in this environment.")
-    package static let unknownSpendCap = Problem(.notFound, "There is no spend cap with that id in this environment.")
-    package static let unknownBlock = Problem(.notFound, "There is no such block in this environment.")
-    package static let unknownKey = Problem(.notFound, "There is no key with that id in this environment.")
-    package static let unknownRule = Problem(.notFound, "There is no metering rule with that id in this environment.")
+        .notFound, "No reservation has that id in this environment. Check the id.")
+    package static let unknownSpendCap = Problem(
+        .notFound, "No spend cap has that id in this environment. Check the id.")
+    package static let unknownBlock = Problem(
+        .notFound, "No credit block has that id or payment in this environment. Check the id.")
+    package static let unknownKey = Problem(.notFound, "No API key has that id in this environment. Check the id.")
+    package static let unknownRule = Problem(
+        .notFound, "No metering rule has that id in this environment. Check the id.")
     package static let unknownTestClock = Problem(
-        .notFound, "There is no test clock with that id in this environment.")
+        .notFound,
+        "No test clock has that id in this environment. Create one with POST /v1/test-clocks, or check the id.")
 
-    /// - Parameter key: Nil for a text that cannot be a feature's key.
+    /// - Parameter key: Nil when the client's text is not a valid feature key.
     package static func unknownFeature(_ key: FeatureKey? = nil) -> Problem {
         let name = key.map { " \($0.rawValue)" } ?? " with that key"
         return Problem(
@@ -22,20 +26,21 @@ extension Problem {
             "There is no feature\(name) in this environment, or it is archived. Create it with POST /v1/features.")
     }
 
-    /// - Parameter key: Nil for a text that cannot be a package's key.
+    /// - Parameter key: Nil when the client's text is not a valid package key.
     package static func unknownPackage(_ key: PackageKey? = nil) -> Problem {
         let name = key.map { " \($0.rawValue)" } ?? " with that key"
         return Problem(
             .notFound,
-            "There is no top-up package\(name) in this environment. Create it with POST /v1/topup-packages.")
+            "There is no top-up package\(name) in this environment, or it is archived. Create it with POST /v1/topup-packages."
+        )
     }
 
-    /// A key that something else has.
+    /// The refusal to create an object under a key that already exists.
     ///
-    /// - Parameter noun: With its article, such as `a feature`.
+    /// - Parameter noun: The kind of object with its article, such as `a feature`.
     package static func taken(_ noun: String, _ key: String) -> Problem {
         Problem(
-            .conflict, "There is \(noun) \(key) already. Change it with PATCH, or choose another key.",
+            .conflict, "There is already \(noun) \(key). Change it with PATCH, or choose another key.",
             errors: [FieldError(pointer: "/key", detail: "is taken")])
     }
 }

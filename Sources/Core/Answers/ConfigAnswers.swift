@@ -3,7 +3,7 @@ import Credits
 package import JSON
 
 extension JSONWriter {
-    /// What an environment is set to; null is the default.
+    /// Writes the configuration of an environment; null stands for the default.
     package mutating func config(_ config: EnvironmentConfig) {
         beginObject()
         member("overage_policy", config.overagePolicy?.rawValue)

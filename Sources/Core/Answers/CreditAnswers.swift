@@ -3,7 +3,7 @@ package import JSON
 package import Ledger
 
 extension JSONWriter {
-    /// The answer to a use: 201. It is made from the entry alone, so that it can be made again from the ledger.
+    /// Writes the answer to a use (201). It needs only the entry, so a replay can make it again from the ledger.
     package mutating func usage(_ entry: Entry, of account: AccountName) {
         let details = entry.cause.details
         beginObject()
@@ -23,7 +23,7 @@ extension JSONWriter {
         endObject()
     }
 
-    /// The answer to a grant and to a top-up: 201.
+    /// Writes the answer to a grant or a top-up (201).
     package mutating func grant(_ granted: GrantedBlock, _ entry: Entry, _ balances: Balances, of account: AccountName)
     {
         beginObject()
@@ -34,7 +34,7 @@ extension JSONWriter {
         endObject()
     }
 
-    /// The answer to a refund: 201.
+    /// Writes the answer to a refund (201).
     package mutating func refund(_ refund: RefundResult, _ balances: Balances, of account: AccountName) {
         beginObject()
         member("refunded", refund.refunded)
@@ -50,7 +50,7 @@ extension JSONWriter {
         endObject()
     }
 
-    /// The answer to a revocation: 200. What is held is taken when its hold ends.
+    /// Writes the answer to a revocation (200). Held credits of the block are revoked later, when their hold ends.
     package mutating func revocation(
         _ granted: GrantedBlock, _ entry: Entry?, _ balances: Balances, of account: AccountName
     ) {
@@ -63,7 +63,7 @@ extension JSONWriter {
         endObject()
     }
 
-    /// The answer to an adjustment: 201.
+    /// Writes the answer to an adjustment (201).
     package mutating func adjustment(
         _ granted: GrantedBlock?, _ entry: Entry, _ balances: Balances, of account: AccountName
     ) {
@@ -76,7 +76,7 @@ extension JSONWriter {
         endObject()
     }
 
-    /// The answer to a transfer: 201. The balances are the sender's.
+    /// Writes the answer to a transfer (201). The balances are the sender's.
     package mutating func transfer(_ transfer: TransferResult, _ balances: Balances, of sender: AccountName) {
         let receiver = transfer.sent.cause.details.counterparty.map {
             AccountName(id: transfer.receiver, endUserID: $0)
@@ -96,7 +96,11 @@ extension JSONWriter {
         endObject()
     }
 
-    /// A block in a state that may be later than its grant.
+    /// Writes a block.
+    ///
+    /// - Parameters:
+    ///   - granted: The block as it was granted.
+    ///   - remaining: The block in the state to show, which may be later than the grant.
     package mutating func block(
         _ granted: GrantedBlock, remaining: Block, status: BlockStatus, of account: AccountName
     ) {

@@ -3,7 +3,7 @@ package import JSON
 package import Ledger
 import Metering
 
-/// Everything that an answer to a check is made of.
+/// The inputs of the answer to an entitlement check.
 package struct EntitlementAnswer: Sendable {
     package let account: AccountName
     package let request: EntitlementRequest
@@ -19,7 +19,7 @@ package struct EntitlementAnswer: Sendable {
 }
 
 extension JSONWriter {
-    /// The members of the answer to a check.
+    /// Writes the members of the answer to an entitlement check.
     package mutating func members(_ answer: EntitlementAnswer) {
         let entitlement = answer.entitlement
         let charged = entitlement.isAllowed ? entitlement.cost?.rawValue ?? 0 : 0

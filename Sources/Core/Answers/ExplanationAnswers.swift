@@ -5,7 +5,7 @@ package import Ledger
 import Metering
 
 extension JSONWriter {
-    /// The members of an explanation.
+    /// Writes the members of an explanation.
     package mutating func members(_ explanation: LedgerExplanation) {
         let standing = explanation.standing
         member("end_user_id", explanation.account.endUserID.rawValue)
@@ -58,9 +58,9 @@ extension JSONWriter {
         endObject()
     }
 
-    /// `arithmetic`: each sum with the addends that make it.
+    /// Writes `arithmetic`: each sum with its addends.
     ///
-    /// - Parameter feature: Whose spendable balance is derived too.
+    /// - Parameter feature: The feature whose spendable balance is derived as well; nil leaves that sum out.
     package mutating func arithmetic(of explanation: LedgerExplanation, feature: FeatureKey?) {
         let account = explanation.account
         key("arithmetic")
@@ -105,7 +105,7 @@ extension JSONWriter {
         endObject()
     }
 
-    /// `entitlement`: what decides on a use, up to the comparison that does.
+    /// Writes `entitlement`: everything that decides a use, up to the deciding comparison.
     package mutating func entitlement(_ explained: ExplainedEntitlement, of account: AccountName) {
         let entitlement = explained.entitlement
         key("entitlement")
@@ -156,7 +156,7 @@ extension JSONWriter {
     }
 }
 
-/// One number of a sum, and what it belongs to.
+/// One addend of a sum, and the object that it belongs to.
 private struct Addend {
     let what: String
     let id: (name: StaticString, id: PublicID)?
@@ -182,15 +182,15 @@ private struct Sum {
 }
 
 extension ExplainedEntitlement {
-    /// What the reader must know beside the numbers.
+    /// A sentence for the reader that explains what the numbers leave out.
     fileprivate var note: String? {
         if entitlement == nil {
-            return "The rule does not price units: ask POST /v1/entitlements/check with quantities."
+            return "The rule cannot price these units. For a price with dimensions, use POST /v1/entitlements/check."
         }
         guard isPast else { return nil }
         return """
-            Told from the entries up to that instant and today's settings of the end user. What quotas, spend caps and \
-            period tiers had counted by then is not kept, so it is left out.
+            Computed from the entries up to that instant and the end user's present settings. Past counts of quotas, \
+            spend caps and period tiers are not kept, so they are left out.
             """
     }
 }

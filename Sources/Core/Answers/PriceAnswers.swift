@@ -3,7 +3,7 @@ package import JSON
 package import Metering
 
 extension JSONWriter {
-    /// What an event costs, line by line.
+    /// Writes the cost of an event and its breakdown, one line per addend.
     package mutating func members(_ event: PricedEvent) {
         member("cost", event.cost.rawValue)
         key("breakdown")
@@ -12,7 +12,7 @@ extension JSONWriter {
         endArray()
     }
 
-    /// The members that a line of its kind has; the names are those of the rule.
+    /// Writes the members that this kind of line has, under the names that the rule uses.
     private mutating func line(_ line: PriceLine) {
         beginObject()
         member("kind", line.kind.rawValue)
@@ -39,31 +39,33 @@ extension JSONWriter {
 }
 
 extension Problem {
-    /// An event that a request describes and that has no cost.
+    /// The refusal of a preview whose event has no price.
     package init(_ failure: PricingFailure) {
         switch failure {
         case .noMatchingRow:
             self.init(
-                .featureNotPriced, "No price row matches the attributes of the event.",
+                .featureNotPriced,
+                "No price row matches the attributes of the event. Check them, or add a row that matches every event.",
                 errors: [FieldError(pointer: "/attributes", detail: "match no price row")])
         case .wrongMeasure(let wrong): self.init(wrong)
         case .outOfRange:
             self.init(
-                .amountOutOfRange, "The cost of the event, or its period's units, would be beyond 9007199254740991.")
+                .amountOutOfRange,
+                "The cost of the event or the units of its period would exceed 9007199254740991. Send fewer units.")
         }
     }
 
-    /// An event or a job that is measured otherwise than its price.
+    /// The refusal of an event or a job whose measure does not fit its price.
     package init(_ wrong: WrongMeasure) {
         switch wrong {
-        case .unitsExpected: self.init(at: "/quantities", "is for a price with dimensions: send units")
-        case .quantitiesExpected: self.init(at: "/quantities", "is required: the price has dimensions")
+        case .unitsExpected: self.init(at: "/quantities", "is only for prices with dimensions: send units")
+        case .quantitiesExpected: self.init(at: "/quantities", "is required, because the price has dimensions")
         case .unknownDimension(let name):
             self.init(at: "/quantities".appendingPointerToken(name), "is not a dimension of the price")
         case .creditsExpected:
             self.init(
                 at: "/credits", "is required",
-                "The reservation was made in credits. Say in credits what the job took or has come to.")
+                "Earlier progress of this reservation was reported in credits. Report all further progress in credits.")
         }
     }
 }

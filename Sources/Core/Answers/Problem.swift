@@ -1,6 +1,6 @@
 package import JSON
 
-/// The error codes of the API. Each has one status and one title, whatever the request.
+/// The error codes of the API. Each code has one status and one title, whatever the request.
 package enum ProblemCode: String, Sendable, CaseIterable {
     case invalidRequest = "invalid_request"
     case unknownField = "unknown_field"
@@ -49,40 +49,40 @@ package enum ProblemCode: String, Sendable, CaseIterable {
     package var title: String {
         switch self {
         case .invalidRequest: "The request is not valid"
-        case .unknownField: "The request has a field that does not exist"
+        case .unknownField: "The request has an unknown field"
         case .amountOutOfRange: "An amount is out of range"
-        case .invalidCursor: "The cursor is not one of ours"
-        case .unauthenticated: "No valid API key"
-        case .forbiddenScope: "The key may not do this"
-        case .testModeOnly: "This is for test environments only"
+        case .invalidCursor: "The cursor is not valid"
+        case .unauthenticated: "The request has no valid API key"
+        case .forbiddenScope: "The API key does not allow this"
+        case .testModeOnly: "Only test environments allow this"
         case .insufficientCredits: "Not enough credits"
         case .spendCapReached: "A spend cap is reached"
         case .quotaExceeded: "The quota is used up"
         case .featureNotInPlan: "The end user does not have the feature"
-        case .notFound: "There is no such thing"
+        case .notFound: "The resource does not exist"
         case .unknownFeature: "There is no such feature"
         case .unknownEndUser: "There is no such end user"
-        case .conflict: "The request conflicts with what is there"
+        case .conflict: "The request conflicts with the current state"
         case .featureNotPriced: "The feature has no price"
         case .reservationNotActive: "The reservation has ended"
-        case .paymentAlreadyApplied: "The payment was applied before"
-        case .alreadyRefunded: "More than is left to refund"
+        case .paymentAlreadyApplied: "The payment was already applied"
+        case .alreadyRefunded: "The refund exceeds what is left of the charge"
         case .bodyTooLarge: "The body is too large"
         case .unsupportedMediaType: "The body must be JSON"
         case .idempotencyKeyReuse: "The idempotency key was used for another request"
         case .rateLimited: "Too many requests"
-        case .unavailable: "Not available at the moment"
-        case .replicaBehind: "This node has not seen that position yet"
-        case .internalError: "Something went wrong on our side"
+        case .unavailable: "The service is not available at the moment"
+        case .replicaBehind: "The data of this node is not recent enough"
+        case .internalError: "Internal server error"
         }
     }
 }
 
-/// An answer that says no: RFC 9457 problem details.
+/// An error answer: RFC 9457 problem details.
 package struct Problem: Error, Hashable, Sendable {
-    /// One thing that is wrong with the request's body.
+    /// One problem with the request's body.
     package struct FieldError: Hashable, Sendable {
-        /// RFC 6901, into the body.
+        /// The place in the body (RFC 6901).
         package let pointer: String
         package let detail: String
 
@@ -93,7 +93,7 @@ package struct Problem: Error, Hashable, Sendable {
     }
 
     package var code: ProblemCode
-    /// What was wrong, where, and what to do; never a secret, never a value of another tenant.
+    /// A text that says what was wrong, where, and what to do. It never contains a secret or a value of another tenant.
     package var detail: String
     package var errors: [FieldError]
     /// Further integer members, such as `required`.
@@ -112,7 +112,7 @@ package struct Problem: Error, Hashable, Sendable {
         self.texts = texts
     }
 
-    /// What a body's reader found wrong with it.
+    /// The problem that a JSON reader's findings make: the first in a sentence, all of them in `errors`.
     package init(_ problems: JSONProblems) {
         let code: ProblemCode =
             switch problems.code {
@@ -126,18 +126,18 @@ package struct Problem: Error, Hashable, Sendable {
         self.init(code, first + more, errors: errors)
     }
 
-    /// The same key came with another request.
+    /// The refusal of an idempotency key that was used for another request.
     package static let keyReuse = Problem(
         .idempotencyKeyReuse,
         "This idempotency key was used before for a request with other contents. Use a new key for a new request.")
 
-    /// The ledger cannot apply the command.
+    /// The answer to a command that the ledger could not apply.
     package static let parked = Problem(
         .internalError,
-        "The command could not be applied. It was put aside for the operators of this installation; nothing was changed."
+        "The ledger could not apply the command and parked it for the operators of this installation. Nothing was changed."
     )
 
-    /// The body. Members in a fixed order, further ones sorted by name.
+    /// The body as JSON. Members are in a fixed order; further members are sorted by name.
     package func json(requestID: String) -> [UInt8] {
         var json = JSONWriter()
         json.beginObject()
@@ -147,7 +147,7 @@ package struct Problem: Error, Hashable, Sendable {
         return json.bytes
     }
 
-    /// The members of the body but for the request id, for an item of a batch.
+    /// Writes the members of the body without the request id, for an item of a batch.
     package func write(into json: inout JSONWriter) {
         json.member("type", "/docs/errors/\(code.rawValue)")
         json.member("title", code.title)

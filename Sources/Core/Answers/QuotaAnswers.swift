@@ -2,7 +2,7 @@ package import JSON
 package import Metering
 
 extension JSONWriter {
-    /// A member that is a quota; nil is null.
+    /// Writes a quota as a member; nil becomes null.
     package mutating func member(_ name: StaticString, _ quota: Quota?) {
         guard let quota else {
             key(name)

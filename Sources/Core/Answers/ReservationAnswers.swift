@@ -4,14 +4,14 @@ package import Ledger
 import Metering
 
 extension JSONWriter {
-    /// A reservation as it is listed.
+    /// Writes a reservation in the form that lists show.
     package mutating func reservation(_ reservation: Reservation, of account: AccountName) {
         beginObject()
         members(reservation, of: account)
         endObject()
     }
 
-    /// The answer to a new reservation: 201.
+    /// Writes the answer to a new reservation (201).
     package mutating func reservation(_ reservation: Reservation, _ balances: Balances, of account: AccountName) {
         beginObject()
         members(reservation, of: account)
@@ -19,7 +19,7 @@ extension JSONWriter {
         endObject()
     }
 
-    /// The answer to an action on a reservation: 200.
+    /// Writes the answer to an action on a reservation (200).
     package mutating func reservation(
         _ reservation: Reservation, _ change: ReservationChange, _ balances: Balances, of account: AccountName
     ) {
@@ -58,7 +58,7 @@ extension JSONWriter {
         member("metadata", reservation.metadata)
     }
 
-    /// `units`, `quantities`, `attributes` and `credits`, of which one is what the demand was made in.
+    /// Writes `units`, `quantities`, `attributes` and `credits`. Only the measure that the client used has a value.
     private mutating func members(_ demand: Demand) {
         switch demand {
         case .measured(.units(let units), let attributes):

@@ -14,7 +14,7 @@ extension JSONWriter {
 }
 
 extension Problem {
-    /// Time is real in a live environment.
+    /// The refusal of a test clock in a live environment, where time is always real.
     package static let testClockInLiveMode = Problem(
         .testModeOnly, "Test clocks are for test environments. Use a key of the tenant's test environment.")
 }

@@ -1,19 +1,19 @@
 package import Credits
 
-/// What a tenant has set for one of its environments. Nil is the default.
+/// The configuration that a tenant has set for one environment. Nil means the default.
 package struct EnvironmentConfig: Hashable, Sendable {
-    /// Requests that each API node serves per second, 1 to 1,000,000; nil means without limit.
+    /// Requests that each API node serves per second, 1 to 1,000,000; nil means no limit.
     package var rateLimitPerSecond: Int32?
-    /// Milliseconds, 0 to 86,400,000: a node that has been without the database for longer refuses checks; nil means that
-    /// it answers them from its memory however old that is.
+    /// Milliseconds, 0 to 86,400,000. A node that has been without the database for longer refuses checks; nil means
+    /// that it answers from its memory, however old.
     package var failClosedOverMilliseconds: Int32?
-    /// What happens to a use that costs more than there is, for end users of whom nothing else is said; nil is `block`.
+    /// The overage policy of end users that have none of their own; nil means `block`.
     package var overagePolicy: OveragePolicy?
-    /// The most overage that an end user may have; nil means without limit.
+    /// The largest overage of an end user that has no limit of its own; nil means no limit.
     package var overageLimit: Millicredits?
-    /// The IANA name of the zone whose days, weeks and months windows follow; nil is UTC.
+    /// The IANA name of the time zone that the days, weeks and months of windows follow; nil means UTC.
     package var timeZone: String?
-    /// What the clocks of `timeZone` show.
+    /// The rules of `timeZone`.
     package var zone: ZoneRules
 
     package init(
@@ -39,7 +39,7 @@ package struct ConfigChange: Hashable, Sendable {
     package var failClosedOverMilliseconds: FieldChange<Int32>
     package var overagePolicy: FieldChange<OveragePolicy>
     package var overageLimit: FieldChange<Millicredits>
-    /// The name of a time zone; whether there is one of that name is for the database to say.
+    /// The name of a time zone. The database decides whether it exists.
     package var timeZone: FieldChange<String>
 
     package init(

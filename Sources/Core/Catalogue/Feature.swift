@@ -1,21 +1,21 @@
 package import Credits
 package import Metering
 
-/// Something that an end user may do, as an environment's catalogue has it.
+/// A feature of an environment's catalogue: something that an end user may use.
 package struct Feature: Hashable, Sendable {
     package let key: FeatureKey
     package var name: String
     package let type: FeatureType
-    /// How one unit is called, for people.
+    /// The name of one unit, for people.
     package var unitName: String?
-    /// The most units per window, of a metered feature; nil is without bound.
+    /// The quota of a metered feature; nil means no quota.
     package var quota: Quota?
     package let createdAt: Instant
     package var updatedAt: Instant
-    /// An archived feature takes no new use: it is answered as an unknown one, while its history stays.
+    /// When the feature was archived. An archived feature is answered like an unknown one; its history stays.
     package var archivedAt: Instant?
 
-    /// - Parameter name: The key when nil.
+    /// - Parameter name: Nil means the key.
     package init(
         key: FeatureKey, name: String? = nil, type: FeatureType = .metered, unitName: String? = nil,
         quota: Quota? = nil, createdAt: Instant = .epoch, updatedAt: Instant? = nil, archivedAt: Instant? = nil
@@ -50,7 +50,7 @@ package struct NewFeature: Hashable, Sendable {
     package var name: String
     package var type: FeatureType
     package var unitName: String?
-    /// Of a metered feature only.
+    /// Only for metered features.
     package var quota: Quota?
 
     package init(key: FeatureKey, name: String, type: FeatureType, unitName: String? = nil, quota: Quota? = nil) {
@@ -62,7 +62,7 @@ package struct NewFeature: Hashable, Sendable {
     }
 }
 
-/// A change of a feature; nil leaves a field as it is.
+/// A change of a feature; nil keeps a field.
 package struct FeatureChange: Hashable, Sendable {
     package var name: String?
     package var unitName: String?
@@ -80,8 +80,8 @@ package struct FeatureChange: Hashable, Sendable {
 }
 
 extension Bool? {
-    /// The instant at which something was archived, after a change: nil keeps it, true archives now unless that was done
-    /// before, false takes it back.
+    /// The instant of archiving after a change. Nil keeps it; true archives now, unless it is archived already; false
+    /// clears it.
     func applied(to archivedAt: Instant?, at now: Instant) -> Instant? {
         switch self {
         case nil: archivedAt

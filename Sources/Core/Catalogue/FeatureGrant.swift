@@ -1,21 +1,21 @@
 package import JSON
 package import Metering
 
-/// A grant of one feature to one end user, which wins over what the catalogue says of the feature.
+/// An end user's override of one feature. It takes precedence over the catalogue.
 package enum FeatureGrant: Hashable, Sendable {
-    /// The feature is there, or is denied.
+    /// Allows or denies the feature.
     case enabled(Bool)
-    /// The number of a limit feature, 0 to 2^53 − 1.
+    /// The number of a feature of type limit, 0 to 2^53 − 1.
     case limit(Int64)
-    /// The quota of a metered feature, in the place of the feature's own.
+    /// The quota of a metered feature, in place of the catalogue's.
     case quota(Quota)
 }
 
 extension FeatureGrant {
-    /// One of `{"enabled"}`, `{"limit"}` and `{"quota"}`.
+    /// An object with one member: `enabled`, `limit` or `quota`.
     package var json: JSONValue { .object(JSONObject(members: [member])) }
 
-    /// The one member that says it.
+    /// The one member of `json`.
     package var member: (key: String, value: JSONValue) {
         switch self {
         case .enabled(let isEnabled): ("enabled", .bool(isEnabled))
@@ -24,21 +24,21 @@ extension FeatureGrant {
         }
     }
 
-    /// The one spelling of the grant.
+    /// The canonical JSON: equal grants have equal texts.
     package var canonicalJSON: String {
         String(decoding: json.canonicalBytes, as: UTF8.self)
     }
 
-    /// Reads what `canonicalJSON` or a request says.
+    /// Reads a grant from `canonicalJSON` or from a request.
     ///
-    /// - Throws: `JSONError` for what is no JSON, `JSONProblems` that name each member that is wrong.
+    /// - Throws: `JSONError` if the text is not JSON, `JSONProblems` that name each wrong member otherwise.
     package init(json text: String) throws {
         self = try JSONReader.read(try JSONParser.parse(Array(text.utf8))) { $0.featureGrant() }
     }
 }
 
 extension JSONReader {
-    /// The members of a grant: one of `enabled`, `limit` and `quota`.
+    /// Reads a grant from one of `enabled`, `limit` and `quota`.
     package mutating func featureGrant() -> FeatureGrant? {
         let stated = ["enabled", "limit", "quota"].filter { value($0) != nil }
         guard stated.count == 1 else {

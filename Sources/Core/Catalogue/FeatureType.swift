@@ -1,9 +1,9 @@
-/// The kinds of feature. A feature keeps its kind.
+/// The types of features. The type of a feature never changes.
 package enum FeatureType: String, CaseIterable, Hashable, Sendable {
-    /// Costs credits by a metering rule, and may be bounded by a quota.
+    /// Costs credits by a metering rule, and may have a quota.
     case metered
-    /// Is there or is not.
+    /// Is allowed or denied.
     case boolean
-    /// Is a number that the tenant counts against.
+    /// Is a number. A check compares its units with the number; nothing is counted or charged.
     case limit
 }

@@ -1,7 +1,7 @@
-/// What a change does to one field that may be empty.
+/// A change of one optional field.
 package enum FieldChange<Value: Hashable & Sendable>: Hashable, Sendable {
     case keep
-    /// Nil clears the field, or takes its default.
+    /// Sets the field; nil clears it, or restores its default.
     case set(Value?)
 
     /// The field after the change.

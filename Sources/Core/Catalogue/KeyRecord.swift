@@ -1,15 +1,15 @@
 package import Credits
 
-/// An API key as the database has it: never the key itself.
+/// An API key as the database stores it. The secret itself is never stored.
 package struct KeyRecord: Hashable, Sendable {
     package let id: Bits128
     package let name: String
     package let kind: EnvironmentKind
     package let rights: KeyRights
-    /// The last characters of the key, to recognise it by.
+    /// The last characters of the secret, by which people recognise the key.
     package let hint: String
     package let createdAt: Instant
-    /// The key that this one was rolled from.
+    /// The key that this one was rolled from; nil for a key that was not rolled.
     package let replaces: Bits128?
     package let revokedAt: Instant?
 
@@ -28,11 +28,11 @@ package struct KeyRecord: Hashable, Sendable {
     }
 }
 
-/// A key to be created, as the ledger sees it: the secret stays with the API.
+/// A key to be created, without its secret, which only the API knows.
 package struct NewKey: Hashable, Sendable {
-    /// SHA-256 of the key's text.
+    /// SHA-256 of the secret's text.
     package let hash: [UInt8]
-    /// The last characters of the key, to recognise it by.
+    /// The last characters of the secret, by which people recognise the key.
     package let hint: String
 
     package init(hash: [UInt8], hint: String) {

@@ -1,6 +1,6 @@
 package import Credits
 
-/// A part of the API that a key can be given, apart for reading and for changing.
+/// An area of the API. A key has separate scopes for reading and for changing it.
 package enum AccessArea: String, Sendable, CaseIterable {
     case credits
     case usage
@@ -12,7 +12,7 @@ package enum AccessArea: String, Sendable, CaseIterable {
     case admin
 }
 
-/// What an API key may do: areas to read, and areas to change. Changing does not include reading.
+/// The scopes of an API key: areas to read and areas to change. The right to change does not include the right to read.
 package struct KeyScopes: OptionSet, Hashable, Sendable {
     package let rawValue: UInt32
 
@@ -20,7 +20,8 @@ package struct KeyScopes: OptionSet, Hashable, Sendable {
         self.rawValue = rawValue
     }
 
-    /// Everything, and whatever later releases add: the scopes of a key that was made without any.
+    /// Every scope, including scopes that later releases add. A key that was created without a list of scopes has
+    /// these.
     package static let all = KeyScopes(rawValue: .max)
 
     package static func read(_ area: AccessArea) -> KeyScopes {
@@ -35,27 +36,27 @@ package struct KeyScopes: OptionSet, Hashable, Sendable {
         UInt32(AccessArea.allCases.firstIndex(of: area) ?? 0)
     }
 
-    /// Every scope by its name, `credits:read`, `credits:write`, …, in the order in which they are shown.
+    /// Every scope with its name, `credits:read`, `credits:write`, …, in the order in which they are shown.
     package static let named: [(name: String, scope: KeyScopes)] = AccessArea.allCases.flatMap { area in
         [("\(area.rawValue):read", .read(area)), ("\(area.rawValue):write", .write(area))]
     }
 
-    /// One scope; nil for a name that is none.
+    /// One scope; nil for an unknown name.
     package init?(name: String) {
         guard let found = Self.named.first(where: { $0.name == name }) else { return nil }
         self = found.scope
     }
 
-    /// The names of the scopes; nil for a key that may do everything.
+    /// The names of the scopes; nil for `all`.
     package var names: [String]? {
         self == .all ? nil : Self.named.filter { contains($0.scope) }.map(\.name)
     }
 }
 
-/// What an API key may do, and until when.
+/// The rights of an API key: its scopes and its expiry.
 package struct KeyRights: Hashable, Sendable {
     package let scopes: KeyScopes
-    /// The key is refused from this instant on; nil means never.
+    /// The key is refused from this instant on; nil means that it never expires.
     package let expiresAt: Instant?
 
     package init(scopes: KeyScopes, expiresAt: Instant?) {
@@ -63,10 +64,10 @@ package struct KeyRights: Hashable, Sendable {
         self.expiresAt = expiresAt
     }
 
-    /// Everything, for ever.
+    /// All scopes, without expiry.
     package static let all = KeyRights(scopes: .all, expiresAt: nil)
 
-    /// Whether a key with these rights may give a key with the others: nobody gives what they do not have.
+    /// Whether a key with these rights may create a key with the other rights. A key cannot give more than it has.
     package func include(_ other: KeyRights) -> Bool {
         guard scopes.isSuperset(of: other.scopes) else { return false }
         guard let expiresAt else { return true }

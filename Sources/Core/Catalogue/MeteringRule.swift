@@ -1,17 +1,17 @@
 package import Credits
 package import Metering
 
-/// One version of a feature's price. Rules are never edited: a later version takes over from its `effectiveFrom`.
+/// One version of a feature's price. Rules are never edited: a later version takes effect at its `effectiveFrom`.
 package struct MeteringRule: Hashable, Sendable {
     package let id: PublicID
     package let featureKey: FeatureKey
-    /// 1, 2, 3, … in the order in which the feature's rules were made.
+    /// 1, 2, 3, … in the order in which the rules of the feature were created.
     package let version: Int32
     package let price: Price
     package let effectiveFrom: Instant
     package let createdAt: Instant
 
-    /// - Parameter createdAt: `effectiveFrom` when nil.
+    /// - Parameter createdAt: Nil means `effectiveFrom`.
     package init(
         id: PublicID, featureKey: FeatureKey, version: Int32, price: Price, effectiveFrom: Instant,
         createdAt: Instant? = nil
@@ -25,7 +25,7 @@ package struct MeteringRule: Hashable, Sendable {
     }
 }
 
-/// All versions of one feature's price.
+/// All metering rules of one feature.
 package struct PriceList: Hashable, Sendable {
     /// Latest version first.
     private var rules: [MeteringRule] = []
@@ -36,20 +36,20 @@ package struct PriceList: Hashable, Sendable {
         for rule in rules { insert(rule) }
     }
 
-    /// Adds a version; one that is already there (same version number) is replaced by its equal.
+    /// Adds a rule. A rule with the same version number is replaced.
     package mutating func insert(_ rule: MeteringRule) {
         rules.removeAll { $0.version == rule.version }
         let index = rules.firstIndex { $0.version < rule.version }
         rules.insert(rule, at: index ?? rules.endIndex)
     }
 
-    /// The version in force at an instant: the latest of those that have begun, since a new version replaces every older
-    /// one from its own beginning on.
+    /// The rule in force at an instant: the latest version that has taken effect. A new version replaces all older ones
+    /// from its `effectiveFrom` on.
     package func rule(at instant: Instant) -> MeteringRule? {
         rules.first { $0.effectiveFrom <= instant }
     }
 
-    /// A version by its id, whether or not it is in force.
+    /// A rule by its id, whether or not it is in force.
     package func rule(id: PublicID) -> MeteringRule? {
         rules.first { $0.id == id }
     }

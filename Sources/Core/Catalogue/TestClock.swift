@@ -1,6 +1,7 @@
 package import Credits
 
-/// A clock of a test environment. It stands until somebody advances it; the end users attached to it live by it.
+/// A clock of a test environment. It stands still until a request advances it. End users attached to it use it as their
+/// time.
 package struct TestClock: Hashable, Sendable {
     package let id: Bits128
     /// The instant that the clock shows.

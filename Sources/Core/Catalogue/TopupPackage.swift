@@ -1,12 +1,13 @@
 package import Credits
 
-/// A number of credits that a tenant sells under a name. No payment is taken: the price is what the tenant shows.
+/// A number of credits that a tenant sells under a name. QuotaStack takes no payment: the price is for display and for
+/// the record.
 package struct TopupPackage: Hashable, Sendable {
     package let key: PackageKey
     package var terms: PackageTerms
     package let createdAt: Instant
     package var updatedAt: Instant
-    /// An archived package takes no new top-up.
+    /// When the package was archived. An archived package takes no new top-up.
     package var archivedAt: Instant?
 
     package init(
@@ -45,9 +46,9 @@ package struct PackageTerms: Hashable, Sendable {
     package var price: Int64
     /// Three capital letters, as in ISO 4217.
     package var currency: String
-    /// From the purchase; nil never.
+    /// The time from the purchase to the expiry of the block; nil means no expiry.
     package var expiresAfter: CalendarDuration?
-    /// Of the block; nil takes the default of top-ups.
+    /// The priority of the block; nil means the default of top-ups.
     package var priority: Int16?
 
     package init(
@@ -63,7 +64,7 @@ package struct PackageTerms: Hashable, Sendable {
     }
 }
 
-/// A change of a top-up package; nil leaves a field as it is.
+/// A change of a top-up package; nil keeps a field.
 package struct PackageChange: Hashable, Sendable {
     package var name: String?
     package var credits: Millicredits?

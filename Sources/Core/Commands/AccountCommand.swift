@@ -1,7 +1,7 @@
 package import Credits
 package import Ledger
 
-/// A command to one end user's account.
+/// A command for one end user's account.
 package struct AccountCommand: Hashable, Sendable {
     package let identity: CommandIdentity
     package let endUserID: EndUserID

@@ -1,7 +1,7 @@
 package import Catalogue
 package import Ledger
 
-/// The kinds of mutation, as the audit log names them: the noun and the verb.
+/// The kinds of mutation in the audit log. Each name is a noun and a verb.
 package enum AuditAction: String, Sendable, CaseIterable {
     case createUsage = "usage.create"
     case grantCredits = "credits.grant"
@@ -32,7 +32,7 @@ package enum AuditAction: String, Sendable, CaseIterable {
     case advanceTestClock = "test_clock.advance"
     case createTenant = "tenant.create"
 
-    /// The area of the mutation: a key that may read the area may see its operation.
+    /// The area of the mutation. A key with the right to read the area may see the operation.
     package var area: AccessArea {
         switch self {
         case .createUsage: .usage
@@ -47,7 +47,7 @@ package enum AuditAction: String, Sendable, CaseIterable {
         }
     }
 
-    /// Nil for `advance`, which the scheduler issues and no client.
+    /// Nil for `advance`, which the scheduler issues and not a client.
     package init?(_ action: AccountAction) {
         switch action {
         case .use: self = .createUsage
@@ -87,7 +87,7 @@ package enum AuditAction: String, Sendable, CaseIterable {
         }
     }
 
-    /// The secret that a success shows beside what the ledger knows; nil for an action that makes none.
+    /// The secret that a successful answer shows and the ledger does not know; nil for actions without a secret.
     package var secret: SecretKind? {
         switch self {
         case .createTenant: .tenantKeys
@@ -97,7 +97,8 @@ package enum AuditAction: String, Sendable, CaseIterable {
     }
 }
 
-/// A secret that an answer shows once. The ledger knows only digests; the API derives the secret from the command's id.
+/// A secret that an answer shows once. The ledger stores only digests; the API derives the secret from the command's
+/// id.
 package enum SecretKind: Hashable, Sendable {
     /// `key`: the text of a new API key.
     case apiKey

@@ -1,13 +1,13 @@
 package import Credits
 
-/// One mutation as the audit log shows it.
+/// One mutation in the form that the audit log shows.
 package struct AuditRecord: Hashable, Sendable {
     package let commandID: Bits128
     /// Nil for the root key.
     package let keyID: Bits128?
     package let clientAddress: String?
     package let action: String
-    /// Nil where the mutation was of no end user, or of one that it did not make.
+    /// Nil if the mutation concerned no end user, or one without an account.
     package let endUserID: EndUserID?
     package let decidedAt: Instant
     package let requestID: String

@@ -2,7 +2,7 @@ package import Catalogue
 package import Credits
 package import Metering
 
-/// A command to the catalogue of an environment, or to the installation.
+/// A command for the catalogue of an environment, or for the installation.
 package struct CatalogueCommand: Hashable, Sendable {
     package let identity: CommandIdentity
     package let action: CatalogueAction
@@ -13,14 +13,15 @@ package struct CatalogueCommand: Hashable, Sendable {
     }
 }
 
-/// A change of a catalogue. Shapes were checked at the API; the ledger worker checks what depends on the catalogue's state.
+/// A change of a catalogue. The API has checked the shape; the ledger worker checks everything that depends on the
+/// catalogue's state.
 package enum CatalogueAction: Hashable, Sendable {
-    /// Creates a tenant with its live and test environment and one key for each.
+    /// Creates a tenant with a live and a test environment, and one key for each.
     case createTenant(name: String, liveKey: NewKey, testKey: NewKey)
-    /// - `grantor`: The rights of the key that asks; the new key cannot have more.
+    /// - `grantor`: The rights of the calling key. The new key cannot have more.
     case createKey(name: String, NewKey, KeyRights, grantor: KeyRights)
     case revokeKey(id: Bits128)
-    /// Creates a key with the name and the rights of another, which ends after the overlap.
+    /// Creates a key with the name and the rights of another key. The other key expires after the overlap.
     case rollKey(id: Bits128, NewKey, overlapSeconds: Int64, grantor: KeyRights)
     case createFeature(NewFeature)
     case updateFeature(key: FeatureKey, FeatureChange)

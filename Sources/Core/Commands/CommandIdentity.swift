@@ -1,10 +1,11 @@
 package import Credits
 
-/// The identity of a command: its id, whose effect is unique for ever, and the client's idempotency key if it sent one.
+/// The identity of a command: its id, which takes effect at most once, and the client's idempotency key if there is
+/// one.
 package struct CommandIdentity: Hashable, Sendable {
-    /// Unique for ever inside an environment. A client's idempotency key maps to it.
+    /// Unique for ever inside an environment. A client's idempotency key maps to an id.
     package let id: Bits128
-    /// Nil when the client gave none.
+    /// Nil if the client sent none.
     package let idempotencyKey: IdempotencyKey?
 
     package init(id: Bits128, idempotencyKey: IdempotencyKey?) {
@@ -12,17 +13,18 @@ package struct CommandIdentity: Hashable, Sendable {
         self.idempotencyKey = idempotencyKey
     }
 
-    /// The fingerprint of the request, when the client named it.
+    /// The fingerprint of the request; nil without an idempotency key.
     package var fingerprint: Bits128? { idempotencyKey?.fingerprint }
 }
 
-/// A client's name for a request, and a digest of that request.
+/// A client's idempotency key with the fingerprint of its request.
 package struct IdempotencyKey: Hashable, Sendable {
     package static let maximumBytes = 255
 
-    /// 1 to 255 bytes, as the client sent it.
+    /// The key as the client sent it, 1 to 255 bytes.
     package let text: String
-    /// The first 128 bits of SHA-256 over the encoded command: the same key with another fingerprint is another request.
+    /// The first 128 bits of SHA-256 over the encoded command. The same key with another fingerprint is another
+    /// request.
     package let fingerprint: Bits128
 
     package init(text: String, fingerprint: Bits128) {

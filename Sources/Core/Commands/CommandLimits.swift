@@ -1,27 +1,27 @@
-/// The limits of commands on their way from a request to a transaction. They follow from each other, so they stand together.
+/// The limits of commands between a request and a transaction. They depend on each other, so they are defined together.
 package enum CommandLimits {
-    /// Commands in one message of a queue. A worker applies a full message in one transaction.
+    /// Commands in one message. A worker applies a full message in one transaction.
     package static let perMessage = 1_000
 
-    /// Commands that one sender gives to one queue at once: they fit into one message. A longer list is sent in parts.
+    /// Commands that one sender gives to one queue at once, so that they fit into one message. Longer lists are split.
     package static let perRequest = perMessage
 
-    /// Events of one usage batch: at most ten requests to a queue, and at most ten messages.
+    /// Events of one usage batch: at most ten full requests, and so at most ten full messages.
     package static let perUsageBatch = 10 * perRequest
 
-    /// Commands in one transaction: a full message and the requests that came just behind it.
+    /// Commands in one transaction: a full message and the requests that arrived just after it.
     package static let perTransaction = 2 * perMessage
 
-    /// Commands of one question to the database for lost replies: those of two full messages.
+    /// Commands in one database look-up of lost replies: two full messages.
     package static let perLookUp = 2 * perMessage
 
-    /// Messages of one queue that a worker has in hand: the batch that it applies and what it applies next.
+    /// Unacknowledged messages per queue at a worker: the batch that it applies and the messages for the next one.
     package static let messagesInHand = 64
 
-    /// The bytes at which a worker's batch is full, when a usual command (a use with a key) takes about 96 bytes: a message's
-    /// worth of commands. More rows per statement no longer pay, and the other lanes should have something to do.
+    /// The bytes at which a worker's batch is full: one full message, if a usual command (a use with a key) takes about
+    /// 96 bytes. Larger batches save no more time per row, and they would keep work from the other lanes.
     package static let bytesPerBatch = 96 * perMessage
 
-    /// The bytes that make a batch for another lane of the worker: a third of a full one.
+    /// The waiting bytes for which a worker starts another lane: a third of a full batch.
     package static let bytesForAnotherLane = bytesPerBatch / 3
 }

@@ -23,10 +23,10 @@ package struct CommandRequest: Hashable, Sendable {
         }
     }
 
-    /// The sender's own number, given back in the reply.
+    /// The sender's number for the request; the reply repeats it.
     package let token: UInt64
     package let origin: RequestOrigin
-    /// False when the sender needs a successful use's id only, as in a batch.
+    /// False if the sender needs only the id of a successful use, as in a batch.
     package let wantsBodies: Bool
     package let commands: Commands
 

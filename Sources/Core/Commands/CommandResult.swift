@@ -1,17 +1,17 @@
 package import Credits
 
-/// The result of one command: the HTTP answer, and the position at which its effect can be seen.
+/// The result of one command: the HTTP answer, and the position from which readers see its effect.
 package struct CommandResult: Hashable, Sendable {
     package enum Body: Hashable, Sendable {
         /// A JSON document; empty for an answer without a body.
         case json([UInt8])
-        /// Only the id of a successful use, whose body was not asked for.
+        /// The id of a successful use, if the sender did not ask for the body.
         case id(PublicID)
     }
 
     /// The HTTP status.
     package let status: UInt16
-    /// True when the command had been decided before and this is the first answer again.
+    /// True if the command was decided earlier and this is its first answer again.
     package var isReplay: Bool
     package let position: Position
     package let body: Body
@@ -25,7 +25,7 @@ package struct CommandResult: Hashable, Sendable {
 
     package var isSuccess: Bool { (200..<300).contains(status) }
 
-    /// The JSON of the body; empty when there is none, or only an id.
+    /// The JSON body; empty if there is none or only an id.
     package var json: [UInt8] {
         if case .json(let bytes) = body { bytes } else { [] }
     }

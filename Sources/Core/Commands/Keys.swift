@@ -1,6 +1,7 @@
 package import Credits
 
-/// One end user, by the tenant's name. Accounts are locked in the order of their keys.
+/// The key of an account: the environment and the tenant's name for the end user. Accounts are locked in the order of
+/// their keys.
 package struct AccountKey: Hashable, Comparable, Sendable {
     package let environmentID: EnvironmentID
     package let endUserID: EndUserID
@@ -15,7 +16,7 @@ package struct AccountKey: Hashable, Comparable, Sendable {
     }
 }
 
-/// A command's name in the installation.
+/// The key of a command, unique in the installation.
 package struct CommandKey: Hashable, Comparable, Sendable {
     package let environmentID: EnvironmentID
     package let id: Bits128
@@ -30,7 +31,7 @@ package struct CommandKey: Hashable, Comparable, Sendable {
     }
 }
 
-/// A payment by the payment provider's id.
+/// The key of a payment: the environment and the payment provider's id.
 package struct PaymentKey: Hashable, Comparable, Sendable {
     package let environmentID: EnvironmentID
     package let externalID: String
@@ -40,7 +41,7 @@ package struct PaymentKey: Hashable, Comparable, Sendable {
         self.externalID = externalID
     }
 
-    /// Ids are the same when their bytes are, as in PostgreSQL.
+    /// Compares bytes, as PostgreSQL does.
     package static func == (left: PaymentKey, right: PaymentKey) -> Bool {
         left.environmentID == right.environmentID && left.externalID.utf8.elementsEqual(right.externalID.utf8)
     }

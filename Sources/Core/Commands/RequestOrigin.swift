@@ -1,13 +1,14 @@
 package import Credits
 
-/// Where a command comes from: the environment that it acts on, the request that carries it, and who sent that.
+/// The origin of a command: the environment that it acts on, the request that carries it, and the sender of that
+/// request.
 package struct RequestOrigin: Hashable, Sendable {
     /// The scope of idempotency keys; `.installation` for the root key.
     package let environmentID: EnvironmentID
     package let actor: Actor
-    /// Names the request in answers and in every log line about it.
+    /// The id of the request in answers and in every log line about it.
     package let requestID: String
-    /// W3C trace context, as the client sent it.
+    /// The W3C trace context that the client sent.
     package let traceParent: String?
 
     package init(environmentID: EnvironmentID, actor: Actor, requestID: String, traceParent: String? = nil) {
@@ -20,9 +21,9 @@ package struct RequestOrigin: Hashable, Sendable {
 
 /// The sender of a request.
 package struct Actor: Hashable, Sendable {
-    /// Nil for the root key, and for the scheduler.
+    /// Nil for the root key and for the scheduler.
     package let keyID: Bits128?
-    /// The address at the other end of the connection, which may be a proxy; nil where there is none.
+    /// The peer address of the connection, which may be a proxy's; nil without a connection.
     package let address: String?
 
     package init(keyID: Bits128?, address: String?) {

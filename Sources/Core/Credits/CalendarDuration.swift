@@ -1,12 +1,13 @@
 /// An ISO 8601 duration: whole months and a number of seconds, both non-negative and not both zero.
 ///
-/// Years and months are calendar months, added in UTC and clamped to the month's last day (31 January + 1 month is the
-/// last of February); weeks, days, hours, minutes and seconds are exact lengths of time.
+/// Years and months are calendar months. They are added in UTC and clamped to the last day of the month (31 January + 1
+/// month is the last day of February). Weeks, days, hours, minutes and seconds are exact lengths of time.
 package struct CalendarDuration: Hashable, Sendable {
     package let months: Int64
     package let seconds: Int64
 
-    /// Reads `P[nY][nM][nW][nD][T[nH][nM][nS]]` with whole numbers of at most nine digits, at most 1,000 years in all.
+    /// Reads `P[nY][nM][nW][nD][T[nH][nM][nS]]` with whole numbers of at most nine digits; at most 1,000 years in
+    /// total.
     package init?(iso8601 text: some StringProtocol) {
         var reader = DigitReader(Array(text.utf8))
         guard reader.take("P") else { return nil }
@@ -39,7 +40,8 @@ package struct CalendarDuration: Hashable, Sendable {
         self.init(months: months, seconds: seconds)
     }
 
-    /// The one spelling of the duration: years, months, days, hours, minutes and seconds, each as far as it is full.
+    /// The canonical text: years, months, days, hours, minutes and seconds, each as large as possible and left out if
+    /// zero.
     package var iso8601: String {
         var text = "P"
         for (value, unit) in [(months / 12, "Y"), (months % 12, "M"), (seconds / 86_400, "D")] where value > 0 {
@@ -56,7 +58,8 @@ package struct CalendarDuration: Hashable, Sendable {
 }
 
 extension Instant {
-    /// The instant a duration later: months first, then the seconds; saturates at the end of the 64-bit range.
+    /// The instant that is a duration later. Months are added first, then seconds. Saturates at the end of the 64-bit
+    /// range.
     package func adding(_ duration: CalendarDuration) -> Instant {
         guard duration.months > 0 else { return adding(seconds: duration.seconds) }
         let (days, time) = microseconds.flooredDivision(by: 86_400_000_000)
@@ -72,7 +75,7 @@ extension Instant {
 }
 
 extension CalendarDuration {
-    /// A duration from its parts, as it was read before; nil outside the bounds that reading keeps.
+    /// A duration from its parts; nil outside the bounds that reading enforces.
     package init?(months: Int64, seconds: Int64) {
         let longestMonth: Int64 = 366 * 86_400 / 12
         guard months >= 0, seconds >= 0, months <= 12_000, seconds <= 12_000 * longestMonth, months + seconds > 0,

@@ -1,4 +1,5 @@
-/// One tenant's live or test side: the unit of isolation. The number is internal to an installation.
+/// The number of an environment: one tenant's live or test side, and the unit of isolation. It is internal to an
+/// installation.
 package struct EnvironmentID: Hashable, Comparable, Sendable {
     package let rawValue: Int32
 
@@ -6,7 +7,7 @@ package struct EnvironmentID: Hashable, Comparable, Sendable {
         self.rawValue = rawValue
     }
 
-    /// Stands for the installation itself: its tenants, and the commands of the root key.
+    /// The installation itself: its tenants, and the commands of the root key.
     package static let installation = EnvironmentID(0)
 
     package static func < (left: EnvironmentID, right: EnvironmentID) -> Bool {
@@ -14,13 +15,13 @@ package struct EnvironmentID: Hashable, Comparable, Sendable {
     }
 }
 
-/// The two sides that every tenant has.
+/// The two environments of every tenant.
 package enum EnvironmentKind: String, Sendable, CaseIterable {
     case live
     case test
 }
 
-/// The installation-wide number of an end user's account; part of the ids of its blocks and entries.
+/// The installation-wide number of an end user's account. It is part of the ids of the account's blocks and entries.
 package struct AccountID: Hashable, Comparable, Sendable {
     package let rawValue: Int64
 
@@ -33,10 +34,10 @@ package struct AccountID: Hashable, Comparable, Sendable {
     }
 }
 
-/// The tenant's own name for an end user: 1 to 256 bytes of UTF-8 without NUL.
+/// The tenant's name for an end user: 1 to 256 bytes of UTF-8 without NUL.
 ///
-/// Two names are the same when their bytes are, as in PostgreSQL: Swift's own comparison of strings would make one end
-/// user of an é and an e with an accent behind it.
+/// Names are compared as bytes, as in PostgreSQL. Swift's string comparison would treat "é" and "e" with a combining
+/// accent as the same end user.
 package struct EndUserID: Hashable, Comparable, Sendable {
     package static let maximumBytes = 256
     package let rawValue: String
@@ -57,7 +58,7 @@ package struct EndUserID: Hashable, Comparable, Sendable {
         text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
     }
 
-    /// By bytes, which is also the order of code points.
+    /// Byte order, which is also the order of code points.
     package static func < (left: EndUserID, right: EndUserID) -> Bool {
         left.rawValue.utf8.lexicographicallyPrecedes(right.rawValue.utf8)
     }
@@ -78,7 +79,7 @@ package struct FeatureKey: Hashable, Comparable, Sendable {
     }
 }
 
-/// A top-up package's key, of the alphabet and the length of a feature's.
+/// A top-up package's key, with the same characters and length as a feature's key.
 package struct PackageKey: Hashable, Sendable {
     package let rawValue: String
 
@@ -89,7 +90,7 @@ package struct PackageKey: Hashable, Sendable {
 }
 
 extension String {
-    /// Whether the text may name something in a catalogue: 1 to 64 ASCII letters, digits, `_`, `-`, `.` or `:`.
+    /// Whether the text is a valid catalogue key: 1 to 64 ASCII letters, digits, `_`, `-`, `.` or `:`.
     package var isCatalogueName: Bool {
         let allowed = utf8.allSatisfy { byte in
             switch byte {
@@ -104,7 +105,7 @@ extension String {
     }
 }
 
-/// A value of 128 bits: the payload of every public id, and a command's id.
+/// A 128-bit value: the payload of public ids, and the type of command ids.
 package struct Bits128: Hashable, Comparable, Sendable {
     package let high: UInt64
     package let low: UInt64
@@ -118,14 +119,15 @@ package struct Bits128: Hashable, Comparable, Sendable {
         (left.high, left.low) < (right.high, right.low)
     }
 
-    /// A value whose first 48 bits are the milliseconds of `now` (so that ids sort by creation) and whose rest comes from `random`.
+    /// Puts the milliseconds of `now` into the first 48 bits, so that ids sort by creation, and takes the rest from
+    /// `random`.
     package init(at now: Instant, random: (UInt64, UInt64)) {
         let milliseconds = UInt64(bitPattern: now.microseconds / 1_000) & 0xFFFF_FFFF_FFFF
         self.init(high: milliseconds << 16 | random.0 & 0xFFFF, low: random.1)
     }
 }
 
-/// What a public id names; the raw value is its prefix.
+/// The kinds of object that public ids name. The raw value is the id's prefix.
 package enum PublicIDKind: String, Sendable {
     case block = "blk"
     case entry = "ent"
@@ -141,9 +143,9 @@ package enum PublicIDKind: String, Sendable {
 
 /// A prefixed, sortable public id: `<prefix>_` and 26 characters that carry 128 bits.
 ///
-/// The alphabet is Crockford's base 32 in lower case, most significant digit first, so that ids of one kind sort as
-/// their values do. Ids of what an account numbers itself (blocks, entries, usage, reservations, spend caps) carry the
-/// account's number and that number; the others carry the creation time and randomness.
+/// The alphabet is Crockford's base 32 in lower case, most significant digit first, so ids of one kind sort like their
+/// values. Blocks, entries, usage, reservations and spend caps are numbered inside their account: their ids carry the
+/// account's number and their own. All other ids carry the creation time and random bits.
 package struct PublicID: Hashable, Sendable, CustomStringConvertible {
     package let kind: PublicIDKind
     package let bits: Bits128
@@ -153,17 +155,17 @@ package struct PublicID: Hashable, Sendable, CustomStringConvertible {
         self.bits = bits
     }
 
-    /// The id of something that an account numbers itself.
+    /// The id of an object that is numbered inside its account.
     package init(_ kind: PublicIDKind, account: AccountID, number: Int64) {
         self.init(
             kind, Bits128(high: UInt64(bitPattern: account.rawValue), low: UInt64(bitPattern: number)))
     }
 
-    /// The account and the number inside it, for ids made by `init(_:account:number:)`.
+    /// The account of an id made by `init(_:account:number:)`; `number` is the object's number inside it.
     package var account: AccountID { AccountID(Int64(bitPattern: bits.high)) }
     package var number: Int64 { Int64(bitPattern: bits.low) }
 
-    /// Nil unless the text is exactly an id of that kind.
+    /// Parses an id; nil unless the text is exactly an id of that kind.
     package init?(_ kind: PublicIDKind, parsing text: String) {
         let utf8 = Array(text.utf8)
         let prefix = Array(kind.rawValue.utf8) + [UInt8(ascii: "_")]

@@ -13,7 +13,7 @@ package struct Instant: Hashable, Comparable, Sendable {
         left.microseconds < right.microseconds
     }
 
-    /// The instant so many seconds later; saturates at the ends of the 64-bit range.
+    /// The instant that many seconds later. Saturates at the ends of the 64-bit range.
     package func adding(seconds: Int64) -> Instant {
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000)
         guard !overflow else { return Instant(microseconds: seconds < 0 ? .min : .max) }
@@ -25,8 +25,8 @@ package struct Instant: Hashable, Comparable, Sendable {
 // MARK: - RFC 3339
 
 extension Instant: CustomStringConvertible {
-    /// RFC 3339 in UTC with milliseconds, or with microseconds when the instant has them. Instants outside the years
-    /// 0 to 9999, which no request can name, have a year of six digits or a sign.
+    /// RFC 3339 in UTC with milliseconds, or with microseconds if they are not zero. Instants outside the years 0 to
+    /// 9999, which no request can contain, have a year of six digits or a sign.
     package var description: String {
         String(decoding: rfc3339, as: UTF8.self)
     }
@@ -63,8 +63,8 @@ extension Instant: CustomStringConvertible {
     /// 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
     private static let namableSeconds: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
 
-    /// Reads an RFC 3339 date-time with any offset, in the years 0001 to 9999 of UTC. Digits beyond microseconds are cut off; a leap
-    /// second is refused, as is every date that the calendar does not have.
+    /// Reads an RFC 3339 date-time with any offset, in the years 0001 to 9999 of UTC. Digits beyond microseconds are
+    /// cut off. Leap seconds and dates that do not exist are refused.
     package init?(rfc3339 text: some StringProtocol) {
         var reader = DigitReader(Array(text.utf8))
         guard let year = reader.digits(4), year >= 1, reader.take("-"),
@@ -97,13 +97,13 @@ extension Instant: CustomStringConvertible {
 
 /// A day of the proleptic Gregorian calendar.
 ///
-/// Both conversions count days in eras of 400 years, with the year beginning in March so that the leap day comes last.
+/// Both conversions count days in eras of 400 years that begin in March, so that the leap day comes last.
 package struct CivilDate: Hashable, Sendable {
     package let year: Int64
     package let month: Int
     package let day: Int
 
-    /// Nil when the calendar has no such day.
+    /// Nil if the calendar has no such day.
     package init?(year: Int64, month: Int, day: Int) {
         guard month >= 1, month <= 12, day >= 1, day <= Self.length(ofMonth: month, year: year) else { return nil }
         self.year = year
@@ -140,7 +140,7 @@ package struct CivilDate: Hashable, Sendable {
 }
 
 extension Int64 {
-    /// Quotient rounded towards minus infinity, and the remainder, never negative.
+    /// The quotient rounded towards minus infinity, and the remainder, which is never negative for a positive divisor.
     package func flooredDivision(by divisor: Int64) -> (quotient: Int64, remainder: Int64) {
         let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
         return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
@@ -158,7 +158,8 @@ extension [UInt8] {
     }
 }
 
-/// Reads fixed-width decimal fields; a missing digit or character is nil or false and leaves the reader where it was.
+/// Reads fixed-width decimal fields. If a digit or a character is missing, a read returns nil or false and does not
+/// advance.
 struct DigitReader {
     private let bytes: [UInt8]
     private var index = 0
@@ -186,7 +187,7 @@ struct DigitReader {
         return value
     }
 
-    /// One or more digits, at most `maximum`, as a number.
+    /// Reads a number of one to `maximum` digits.
     mutating func number(maximumDigits maximum: Int) -> Int64? {
         var count = 0
         while index + count < bytes.count, bytes[index + count] >= UInt8(ascii: "0"),
@@ -198,7 +199,7 @@ struct DigitReader {
         return digits(count)
     }
 
-    /// The digits after a decimal point, as microseconds.
+    /// Reads the digits after a decimal point, as microseconds.
     mutating func fraction() -> Int64? {
         var value: Int64 = 0
         var count = 0

@@ -1,7 +1,7 @@
 /// An amount of credit: an integer number of millicredits (1 credit = 1,000 mc), between −(2^53 − 1) and 2^53 − 1.
 ///
-/// The range is the one in which a JSON client reads every integer exactly. What would leave it is refused by throwing
-/// `AmountOutOfRange`; nothing here wraps and nothing traps.
+/// JSON clients read every integer of that range exactly. An operation whose result would leave the range throws
+/// `AmountOutOfRange`; nothing wraps around, and only `changed(by:)` traps.
 package struct Millicredits: Hashable, Comparable, Sendable {
     /// The largest absolute amount, 2^53 − 1.
     package static let limit: Int64 = (1 << 53) - 1
@@ -31,7 +31,7 @@ package struct Millicredits: Hashable, Comparable, Sendable {
         left.rawValue < right.rawValue
     }
 
-    /// Two amounts in range never overflow 64 bits, so the range check alone decides.
+    /// Two amounts in range cannot overflow 64 bits, so only the range must be checked.
     package static func + (left: Millicredits, right: Millicredits) throws(AmountOutOfRange) -> Millicredits {
         try Millicredits(left.rawValue + right.rawValue)
     }
@@ -40,22 +40,22 @@ package struct Millicredits: Hashable, Comparable, Sendable {
         try Millicredits(left.rawValue - right.rawValue)
     }
 
-    /// The amount after a change that was checked before.
+    /// The amount after a change that the caller has already checked.
     ///
-    /// - Precondition: The sum is in range. The books guarantee it; that they do is worth a check on every entry.
+    /// - Precondition: The sum is in range. It is checked again here, because a wrong entry can never be taken back.
     package func changed(by difference: Int64) -> Millicredits {
         let (sum, overflow) = rawValue.addingReportingOverflow(difference)
-        precondition(!overflow && abs(sum) <= Self.limit, "an amount out of range reached the books")
+        precondition(!overflow && abs(sum) <= Self.limit, "a caller let an amount leave its range")
         return Millicredits(unchecked: sum)
     }
 
-    /// The same amount with the other sign; the range is symmetric, so it always exists.
+    /// The negated amount. It always exists, because the range is symmetric.
     package static prefix func - (amount: Millicredits) -> Millicredits {
         Millicredits(unchecked: -amount.rawValue)
     }
 }
 
-/// A sum, product or input left the range of `Millicredits`.
+/// The error for a sum, product or input outside the range of `Millicredits`.
 package struct AmountOutOfRange: Error, Hashable {
     package init() {}
 }

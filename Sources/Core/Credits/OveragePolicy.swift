@@ -1,9 +1,9 @@
-/// What happens to a use that costs more than there is.
+/// The treatment of a use that costs more than the spendable credits.
 package enum OveragePolicy: String, CaseIterable, Hashable, Sendable {
-    /// It is refused, wholly.
+    /// The use is refused as a whole.
     case block
-    /// What is short becomes overage.
+    /// The uncovered part of the cost becomes overage.
     case allow
-    /// As `allow`, and the crossing is told.
+    /// Like `allow`. The tenant should be notified when overage begins; no notification exists yet.
     case notify
 }

@@ -1,4 +1,4 @@
-/// From when until when: the start belongs to it, the end does not.
+/// A half-open span of time: it includes its start and excludes its end.
 package struct TimeWindow: Hashable, Sendable {
     package let start: Instant
     package let end: Instant
@@ -13,23 +13,24 @@ package struct TimeWindow: Hashable, Sendable {
     }
 }
 
-/// What the clocks of a time zone show: its offset from UTC, and the instants at which that changes.
+/// The rules of a time zone: its offset from UTC, and the instants at which the offset changes.
 ///
-/// Local days follow each other without gap and overlap, whatever the clocks do: a day begins with the first instant at
-/// which the clocks have reached its midnight. Where midnight is skipped that is the instant of the skip; where the
-/// clocks are put back over midnight the time that is shown twice belongs to the later day. Every function takes every
-/// instant; what would leave the 64-bit range is its end.
+/// Local days follow each other without gap or overlap, even at clock changes. A day begins at the first instant at
+/// which the clocks have reached its midnight. If midnight is skipped, the day begins at the skip. If the clocks go
+/// back over midnight, the repeated time belongs to the later day. Every function accepts every instant; results
+/// outside the 64-bit range become its ends.
 package struct ZoneRules: Hashable, Sendable {
     package static let utc = ZoneRules(transitions: [], initialOffsetSeconds: 0)
 
-    /// Seconds since 1970 from which on the offset beside it holds, in order.
+    /// The seconds since 1970 at which the offsets of `offsets` take effect, in rising order.
     private let starts: [Int64]
     private let offsets: [Int32]
     private let initialOffset: Int32
 
     /// - Parameters:
-    ///   - transitions: in any order, counted in whole seconds; offsets east of UTC are positive, and beyond a day they are a day.
-    ///   - initialOffsetSeconds: the offset before the first of them.
+    ///   - transitions: In any order. Instants are rounded down to whole seconds. Offsets east of UTC are positive and
+    ///     are limited to ±1 day.
+    ///   - initialOffsetSeconds: The offset before the first transition.
     package init(transitions: [(at: Instant, offsetSeconds: Int32)], initialOffsetSeconds: Int32) {
         var starts: [Int64] = []
         var offsets: [Int32] = []
@@ -50,35 +51,36 @@ package struct ZoneRules: Hashable, Sendable {
     /// The transitions in microseconds, as the database stores them.
     package var storedStarts: [Int64] { starts.map { $0 * 1_000_000 } }
 
-    /// The offset before the first transition, then the offset from each on, as the database stores them.
+    /// The offset before the first transition and the offset after each transition, as the database stores them.
     package var storedOffsets: [Int32] { [initialOffset] + offsets }
 
     private static func withinADay(_ offset: Int32) -> Int32 {
         max(-86_400, min(86_400, offset))
     }
 
-    /// Seconds east of UTC that the clocks are at an instant.
+    /// The offset of the local clocks at an instant, in seconds east of UTC.
     package func offset(at instant: Instant) -> Int32 {
         let seconds = instant.microseconds.flooredDivision(by: 1_000_000).quotient
         return offset(ofSpan: span(at: seconds))
     }
 
-    /// The day that the clocks show at a second since 1970.
+    /// The local day at a second since 1970, counted in days from 1970-01-01.
     package func localDay(atSecond second: Int64) -> Int64 {
         (second + Int64(offset(ofSpan: span(at: second)))).flooredDivision(by: 86_400).quotient
     }
 
-    /// The second since 1970 with which a local day begins; a day is counted from 1970-01-01 and within ±10^9.
+    /// The second since 1970 at which a local day begins. The day is counted from 1970-01-01 and must be within ±10^9.
     package func start(ofLocalDay day: Int64) -> Int64 {
         second(reaching: day * 86_400, from: span(at: day * 86_400 - 86_400))
     }
 
-    /// The same local time of day so many months, then so many days later; a month that lacks the day ends with its
-    /// last. A local time that is skipped is the instant of the skip, one that is shown twice the first of the two.
+    /// The same local time of day a number of months and then days later. If the month lacks the day, its last day is
+    /// used. A skipped local time becomes the instant of the skip; for a local time that occurs twice, the first
+    /// instant is used.
     ///
     /// - Parameters:
     ///   - months: 0 to 12,000.
-    ///   - days: 0 to 10^6; with neither months nor days the instant stays.
+    ///   - days: 0 to 10^6. With zero months and days the instant is returned unchanged.
     package func adding(months: Int64, days: Int64, to instant: Instant) -> Instant {
         guard months > 0 || days > 0 else { return instant }
         let (second, fraction) = instant.microseconds.flooredDivision(by: 1_000_000)
@@ -86,7 +88,7 @@ package struct ZoneRules: Hashable, Sendable {
         let (day, time) = (second + Int64(offset(ofSpan: span))).flooredDivision(by: 86_400)
         let wanted = (CivilDate.day(day, addingMonths: months) + days) * 86_400 + time
         let reached = self.second(reaching: wanted, from: span)
-        // A skipped local time ends with the skip, which is a whole second.
+        // A skipped local time becomes the instant of the skip, which is a whole second.
         let isShown = reached + Int64(offset(ofSpan: self.span(at: reached))) == wanted
         let moved = Instant(microseconds: 0).adding(seconds: reached)
         guard isShown, moved.microseconds <= .max - fraction else { return moved }
@@ -95,7 +97,7 @@ package struct ZoneRules: Hashable, Sendable {
 
     // MARK: - Spans of one offset
 
-    /// The span that holds a second: 0 is the one before the first transition.
+    /// The span that contains a second; span 0 is before the first transition.
     private func span(at second: Int64) -> Int {
         var (low, high) = (0, starts.count)
         while low < high {
@@ -109,7 +111,7 @@ package struct ZoneRules: Hashable, Sendable {
         span == 0 ? initialOffset : offsets[span - 1]
     }
 
-    /// The first second, not before the given span, at which the clocks show a local time or a later one.
+    /// The first second in or after the given span at which the clocks show the local time or a later one.
     private func second(reaching local: Int64, from first: Int) -> Int64 {
         var span = first
         while true {
@@ -123,7 +125,8 @@ package struct ZoneRules: Hashable, Sendable {
 }
 
 extension CivilDate {
-    /// The day, counted from 1970-01-01, so many months after another; the month's last where it has no such day.
+    /// The day, counted from 1970-01-01, that is a number of months after another; the month's last day if it lacks
+    /// that day.
     package static func day(_ day: Int64, addingMonths months: Int64) -> Int64 {
         let date = CivilDate(daysSinceEpoch: day)
         let (year, month) = (date.year * 12 + Int64(date.month) - 1 + months).flooredDivision(by: 12)

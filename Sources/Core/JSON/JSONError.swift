@@ -1,10 +1,10 @@
-/// Why a text is not a JSON document this system accepts.
+/// The reason why a text is not a JSON document that this system accepts.
 package struct JSONError: Error, Sendable, CustomStringConvertible {
-    /// What is wrong, as the rest of a sentence about the place: "must not start with a zero".
+    /// The problem, as the rest of a sentence about the place: "must not start with a zero".
     package let sentence: String
-    /// Where in the text, in bytes from its start.
+    /// The position in the text, in bytes from its start.
     package let offset: Int
-    /// The path from the innermost place outwards, as collected while the parser unwinds.
+    /// The path from the innermost place outwards. It is collected while the parser unwinds.
     private var reversedPath: [String] = []
 
     init(_ sentence: String, at offset: Int) {
@@ -12,7 +12,7 @@ package struct JSONError: Error, Sendable, CustomStringConvertible {
         self.offset = offset
     }
 
-    /// The value that was being read, as an RFC 6901 pointer; empty for the document itself.
+    /// The value that was being read, as an RFC 6901 pointer; empty for the whole document.
     package var pointer: String {
         reversedPath.reversed().reduce(into: "") { $0.appendPointerToken($1) }
     }
@@ -22,7 +22,7 @@ package struct JSONError: Error, Sendable, CustomStringConvertible {
         return "\(sentence) (byte \(offset)\(place.isEmpty ? "" : ", in \(place)"))"
     }
 
-    /// The same error, seen from the object or array that has the place as its member `token`.
+    /// The same error as a problem of the member or element `token` of an enclosing object or array.
     func inside(_ token: String) -> JSONError {
         var error = self
         error.reversedPath.append(token)
@@ -43,7 +43,7 @@ extension String {
         }
     }
 
-    /// The pointer to a member or element of what this pointer names.
+    /// The pointer to a member or element of the value at this pointer.
     package func appendingPointerToken(_ token: String) -> String {
         var pointer = self
         pointer.appendPointerToken(token)

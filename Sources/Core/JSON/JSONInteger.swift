@@ -1,6 +1,6 @@
-/// The rule for integers in bodies, also for those that do not stand in an object.
+/// The rules for integers in request bodies, inside and outside of objects.
 package enum JSONInteger {
-    /// Why a value is not the integer that was asked for.
+    /// The reason why a value is not the expected integer.
     package struct Refusal: Error, Sendable, Equatable {
         package let detail: String
         package let code: JSONProblem.Code

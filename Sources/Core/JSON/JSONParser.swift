@@ -1,19 +1,19 @@
 /// Reads one JSON document (RFC 8259) from UTF-8 bytes, strictly.
 ///
-/// Beyond the grammar it refuses what would be ambiguous or could not be stored: duplicate names, lone surrogates,
-/// malformed UTF-8, U+0000, a byte order mark, bytes after the document, nesting deeper than the limit, and, as
-/// section 6 of the RFC allows, numbers longer than `maximumNumberLength` or with an exponent beyond
+/// It also refuses documents that would be ambiguous or could not be stored: duplicate names, lone surrogates,
+/// malformed UTF-8, U+0000, a byte order mark, bytes after the document, and nesting deeper than the limit. As section
+/// 6 of the RFC allows, it refuses numbers longer than `maximumNumberLength` or with an exponent beyond
 /// ±`maximumExponent`, which the database would expand into thousands of digits.
 package struct JSONParser {
-    /// The longest number literal that is accepted, in bytes.
+    /// The length of the longest accepted number literal, in bytes.
     package static let maximumNumberLength = 1_000
-    /// The largest exponent that is accepted, in either direction.
+    /// The largest accepted exponent, positive or negative.
     package static let maximumExponent = 999
 
     private let base: UnsafePointer<UInt8>
     private let end: Int
     private var position = 0
-    /// How many more arrays or objects may open here.
+    /// The number of arrays and objects that may still be nested at this point.
     private var remainingDepth: Int
 
     private init(base: UnsafePointer<UInt8>, end: Int, maximumDepth: Int) {
@@ -22,7 +22,7 @@ package struct JSONParser {
         self.remainingDepth = maximumDepth
     }
 
-    /// Parses bytes held anywhere; contiguous ones are read in place.
+    /// Parses any collection of bytes. Contiguous bytes are read in place, others are copied first.
     package static func parse(
         _ bytes: some Collection<UInt8>, maximumDepth: Int = 32
     ) throws(JSONError) -> JSONValue {
@@ -35,7 +35,7 @@ package struct JSONParser {
         try bytes.withUnsafeBufferPointer { parseResult($0, maximumDepth: maximumDepth) }.get()
     }
 
-    /// Parses lent bytes; nothing in the result refers to them.
+    /// Parses borrowed bytes. The result does not refer to them.
     package static func parse(
         _ bytes: UnsafeRawBufferPointer, maximumDepth: Int = 32
     ) throws(JSONError) -> JSONValue {
@@ -193,7 +193,7 @@ package struct JSONParser {
     private mutating func parseNumber() throws(JSONError) -> JSONValue {
         let start = position
         let isNegative = takeIfNext(UInt8(ascii: "-"))
-        // The magnitude is built below zero, where `Int64` reaches one further.
+        // The number is built with negative digits, because the range of `Int64` is larger by one below zero.
         var negated: Int64 = 0
         var fitsInt64 = true
         let firstDigit = position
@@ -228,7 +228,7 @@ package struct JSONParser {
             if negated != .min { return .integer(-negated) }
         }
         guard position - start <= Self.maximumNumberLength else {
-            throw JSONError("must not be longer than \(Self.maximumNumberLength) digits", at: start)
+            throw JSONError("must not be longer than \(Self.maximumNumberLength) bytes", at: start)
         }
         return .number(text(from: start, to: position))
     }
@@ -273,7 +273,8 @@ package struct JSONParser {
             let byte = base[cursor]
             if byte == UInt8(ascii: "\"") {
                 position = cursor + 1
-                // Short and plain strings, nearly all of them, are copied in one step and stored without allocation.
+                // Most strings are short ASCII without escapes. They are copied in one step and stored without
+                // allocation.
                 if allBytes < 0x80 { return text(from: start, to: cursor) }
                 return try validatedText(UnsafeBufferPointer(start: base + start, count: cursor - start), at: start)
             }
@@ -285,8 +286,8 @@ package struct JSONParser {
         throw endsTooEarly()
     }
 
-    /// The slow path: copies the string piece by piece into a buffer. No escape is shorter than what it stands for,
-    /// but nothing here depends on that.
+    /// The slow path: copies the string piece by piece into a buffer. The buffer grows as needed, so nothing depends on
+    /// the length of the result.
     private mutating func parseEscapedString(from start: Int, firstEscape: Int) throws(JSONError) -> String {
         var decoded = Array(UnsafeBufferPointer(start: base + start, count: firstEscape - start))
         var cursor = firstEscape
@@ -377,7 +378,7 @@ package struct JSONParser {
         return text
     }
 
-    /// Bytes known to be ASCII.
+    /// Makes a string of bytes that are known to be ASCII.
     private func text(from start: Int, to end: Int) -> String {
         String(decoding: UnsafeBufferPointer(start: base + start, count: end - start), as: UTF8.self)
     }
@@ -408,8 +409,8 @@ package struct JSONParser {
     }
 }
 
-/// The names met so far in one object. Few are compared one by one, many are hashed, so that an object of a hundred
-/// thousand names cannot cost quadratic time.
+/// The names seen so far in one object. A few names are compared one by one; more are hashed, so that an object with a
+/// hundred thousand names does not take quadratic time.
 private struct SeenNames {
     private static let linearLimit = 16
     private var hashed: Set<ByteString> = []
@@ -425,14 +426,14 @@ private struct SeenNames {
         return !hashed.insert(ByteString(text: key)).inserted
     }
 
-    /// A string that is equal to another only byte by byte.
+    /// A string whose equality compares bytes.
     private struct ByteString: Hashable {
         let text: String
 
         static func == (left: ByteString, right: ByteString) -> Bool { left.text.hasSameBytes(as: right.text) }
 
-        /// Hashes the bytes: a string's own hash is the same for all canonically equivalent spellings, of which one
-        /// can make as many as one likes.
+        /// Hashes the bytes. A string's own hash is equal for all canonically equivalent texts, of which an attacker
+        /// can make any number.
         func hash(into hasher: inout Hasher) {
             var text = text
             text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }

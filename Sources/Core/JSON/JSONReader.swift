@@ -1,6 +1,6 @@
-/// One thing that is wrong with a request body.
+/// One problem of a request body.
 package struct JSONProblem: Sendable, Equatable, CustomStringConvertible {
-    /// The error codes of the API that a body can earn, in the order of their precedence.
+    /// The error codes that a body can cause, in order of precedence.
     package enum Code: String, Sendable, Comparable, CaseIterable {
         case invalidRequest = "invalid_request"
         case unknownField = "unknown_field"
@@ -17,9 +17,9 @@ package struct JSONProblem: Sendable, Equatable, CustomStringConvertible {
         }
     }
 
-    /// The place in the body (RFC 6901); of a missing member, where it should be.
+    /// The place in the body (RFC 6901). For a missing member, the place where it should be.
     package let pointer: String
-    /// What is wrong, as the rest of a sentence that begins with the place: "is required".
+    /// The problem, as the rest of a sentence that begins with the place: "is required".
     package let detail: String
     package let code: Code
 
@@ -32,12 +32,12 @@ package struct JSONProblem: Sendable, Equatable, CustomStringConvertible {
     package var description: String { "\(pointer) \(detail)" }
 }
 
-/// All that is wrong with a request body; never empty.
+/// All problems of a request body; never empty.
 package struct JSONProblems: Error, Sendable, Equatable, CustomStringConvertible {
-    /// In the order in which they were met.
+    /// In the order in which they were found.
     package let problems: [JSONProblem]
 
-    /// The code of the whole answer: the first by precedence.
+    /// The code of the whole answer: the first of the problems' codes by precedence.
     package var code: JSONProblem.Code { problems.map(\.code).min() ?? .invalidRequest }
 
     package var description: String { problems.map(\.description).joined(separator: "; ") }
@@ -46,7 +46,7 @@ package struct JSONProblems: Error, Sendable, Equatable, CustomStringConvertible
         self.problems = problems
     }
 
-    /// The single problem of a text that is not JSON at all.
+    /// The only problem of a text that is not JSON.
     package init(_ error: JSONError) {
         problems = [
             JSONProblem(
@@ -55,40 +55,40 @@ package struct JSONProblems: Error, Sendable, Equatable, CustomStringConvertible
     }
 }
 
-/// How an integer in a body is bounded.
+/// The kind of bounds that apply to an integer in a body.
 package enum JSONIntegerKind: Sendable {
-    /// A count, a duration, a position: bounded by its range only.
+    /// A count, a duration or a position: only its range applies.
     case plain
-    /// Millicredits: beyond ±(2^53 − 1), also beyond `Int64`, it is `.amountOutOfRange`; within that but outside its
-    /// range it is `.invalidRequest`.
+    /// Millicredits. Beyond ±(2^53 − 1), also beyond `Int64`, the problem is `.amountOutOfRange`; within these limits
+    /// but outside its range it is `.invalidRequest`.
     case amount
 
-    /// What a JSON client can read exactly.
+    /// The integers that a JSON client can read exactly.
     package static let amountRange: ClosedRange<Int64> = -9_007_199_254_740_991...9_007_199_254_740_991
 }
 
-/// What a body says about a member.
+/// The presence of a member in a body.
 package enum JSONPresence: Sendable, Equatable {
     case absent
     case null
     case present
 }
 
-/// Reads the members of one object of a request body and collects what is wrong with them.
+/// Reads the members of one object of a request body and collects the problems.
 ///
-/// Every read names its member, marks it as known, and returns nil when the member is absent or unusable; reading goes
-/// on, so that one answer lists everything. `finish` reports the members nobody asked for. Null counts as absent,
-/// except to `presence(of:)`. Use `JSONReader.read` for a whole body: it cannot forget `finish`.
+/// Every read names its member, marks it as known, and returns nil if the member is absent or unusable. Reading
+/// continues after a problem, so that one answer lists all of them. `finish` reports members that were never read. Null
+/// counts as absent, except in `presence(of:)`. For a whole body use `JSONReader.read`, which calls `finish` itself.
 package struct JSONReader: Sendable {
-    /// Where this object stands in the body.
+    /// The pointer to this object in the body.
     package let pointer: String
-    /// What was wrong so far, here and in the objects within.
+    /// The problems found so far, in this object and in the objects inside it.
     package private(set) var problems: [JSONProblem] = []
 
     private let object: JSONObject
-    /// Which of the first 64 members were asked for.
+    /// A bit for each of the first 64 members that was read.
     private var knownBits: UInt64 = 0
-    /// Which of the members after the 64th were asked for.
+    /// The indices of the members after the 64th that were read.
     private var knownBeyond: Set<Int> = []
 
     package init(_ object: JSONObject, pointer: String = "") {
@@ -98,7 +98,7 @@ package struct JSONReader: Sendable {
 
     /// Reads a whole body.
     ///
-    /// - Parameter body: reads the members; it returns nil only after a problem was reported.
+    /// - Parameter body: Reads the members; must return nil only after it reported a problem.
     package static func read<Output>(
         _ value: JSONValue, pointer: String = "", _ body: (inout JSONReader) -> Output?
     ) throws(JSONProblems) -> Output {
@@ -109,17 +109,17 @@ package struct JSONReader: Sendable {
         var reader = JSONReader(object, pointer: pointer)
         let output = body(&reader)
         reader.finish()
-        if reader.problems.isEmpty, output == nil { reader.reportObject("must be a usable request") }
+        if reader.problems.isEmpty, output == nil { reader.reportObject("must be a valid request") }
         guard reader.problems.isEmpty, let output else { throw JSONProblems(problems: reader.problems) }
         return output
     }
 
     // MARK: Any member
 
-    /// The names of the members, in document order: for objects whose members have names of the client's own.
+    /// The names of the members, in document order. Useful for objects whose member names are chosen by the client.
     package var names: [String] { object.members.map(\.key) }
 
-    /// Whether the body has a member, without reading it: what tells "leave it" from "clear it" in a PATCH.
+    /// Whether the body has a member, without reading it. PATCH requests need this to tell "keep" from "clear".
     package func presence(of key: String) -> JSONPresence {
         switch object[key] {
         case nil: .absent
@@ -128,7 +128,7 @@ package struct JSONReader: Sendable {
         }
     }
 
-    /// The member as it stands, or nil when it is absent or null.
+    /// The unparsed member; nil if it is absent or null.
     package mutating func value(_ key: String) -> JSONValue? {
         guard let index = object.index(of: key) else { return nil }
         if index < 64 { knownBits |= 1 << UInt64(index) } else { knownBeyond.insert(index) }
@@ -137,17 +137,17 @@ package struct JSONReader: Sendable {
         return value
     }
 
-    /// Reports a problem of a member, for rules that the reader does not know.
+    /// Reports a problem of a member, for rules that the reader does not have.
     package mutating func report(_ key: String, _ detail: String, code: JSONProblem.Code = .invalidRequest) {
         problems.append(JSONProblem(pointer: pointer.appendingPointerToken(key), detail: detail, code: code))
     }
 
-    /// Reports a problem of the object itself, such as two members that exclude each other.
+    /// Reports a problem of the object itself, for example two members that exclude each other.
     package mutating func reportObject(_ detail: String, code: JSONProblem.Code = .invalidRequest) {
         problems.append(JSONProblem(pointer: pointer, detail: detail, code: code))
     }
 
-    /// Reports the members that were never asked for. The second time it reports them again.
+    /// Reports the members that were never read. A second call reports them again.
     package mutating func finish() {
         if object.members.count <= 64, knownBits.nonzeroBitCount == object.members.count { return }
         for (index, member) in object.members.enumerated() {
@@ -164,7 +164,7 @@ package struct JSONReader: Sendable {
 
     // MARK: Strings
 
-    /// - Parameter length: how long it may be, in bytes of UTF-8.
+    /// - Parameter length: The allowed length, in bytes of UTF-8.
     package mutating func string(_ key: String, length: ClosedRange<Int>? = nil) -> String? {
         required(key).flatMap { string($0, key, length) }
     }
@@ -173,7 +173,7 @@ package struct JSONReader: Sendable {
         value(key).flatMap { string($0, key, length) }
     }
 
-    /// A string that stands for something else, such as an instant; `expected` completes "must be …".
+    /// Reads a string that `parse` turns into another type, such as an instant. `expected` completes "must be …".
     package mutating func string<Output>(
         _ key: String, expected: String, _ parse: (String) -> Output?
     ) -> Output? {
@@ -186,7 +186,7 @@ package struct JSONReader: Sendable {
         optionalString(key).flatMap { parsed($0, key, expected, parse) }
     }
 
-    /// One of the raw values of an enumeration.
+    /// Reads one of the raw values of an enumeration.
     package mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
         _ key: String, of type: Choice.Type = Choice.self
     ) -> Choice? {
@@ -258,7 +258,7 @@ package struct JSONReader: Sendable {
         required(key).flatMap { int64($0, key, kind, range) }
     }
 
-    /// - Returns: nil only after a problem was reported.
+    /// - Returns: Nil only after a problem was reported.
     package mutating func int64(
         _ key: String, default fallback: Int64, _ kind: JSONIntegerKind = .plain,
         in range: ClosedRange<Int64> = .min ... .max
@@ -286,7 +286,7 @@ package struct JSONReader: Sendable {
 
     // MARK: Objects and arrays
 
-    /// Reads the object in a member; what nobody asked for in it is reported as well.
+    /// Reads the object in a member. Its unread members are reported as well.
     package mutating func object<Output>(_ key: String, _ body: (inout JSONReader) -> Output?) -> Output? {
         required(key).flatMap { object($0, pointer.appendingPointerToken(key), body) }
     }
@@ -295,7 +295,7 @@ package struct JSONReader: Sendable {
         value(key).flatMap { object($0, pointer.appendingPointerToken(key), body) }
     }
 
-    /// An object with any members, such as `metadata`.
+    /// Reads an object with arbitrary members, such as `metadata`.
     package mutating func optionalObject(_ key: String) -> JSONObject? {
         guard let value = value(key) else { return nil }
         guard case .object(let object) = value else {
@@ -305,9 +305,9 @@ package struct JSONReader: Sendable {
         return object
     }
 
-    /// The elements as they stand.
+    /// Reads an array of unparsed elements.
     ///
-    /// - Parameter count: how many there may be.
+    /// - Parameter count: The allowed number of elements.
     package mutating func array(_ key: String, count: ClosedRange<Int>? = nil) -> [JSONValue]? {
         required(key).flatMap { array($0, key, count) }
     }
@@ -316,7 +316,7 @@ package struct JSONReader: Sendable {
         value(key).flatMap { array($0, key, count) }
     }
 
-    /// An array of objects, each read by the closure; nil when any of them has a problem.
+    /// Reads an array of objects with the closure; nil if any element has a problem.
     package mutating func objects<Output>(
         _ key: String, count: ClosedRange<Int>? = nil, _ body: (inout JSONReader) -> Output?
     ) -> [Output]? {
@@ -329,7 +329,7 @@ package struct JSONReader: Sendable {
         optionalArray(key, count: count).flatMap { objects($0, key, body) }
     }
 
-    /// An array of strings; nil when any element has a problem.
+    /// Reads an array of strings; nil if any element has a problem.
     package mutating func optionalStrings(
         _ key: String, count: ClosedRange<Int>? = nil, length: ClosedRange<Int>? = nil
     ) -> [String]? {
@@ -338,7 +338,7 @@ package struct JSONReader: Sendable {
         }
     }
 
-    /// An array of strings that stand for something else, each parsed; nil when any element has a problem.
+    /// Reads an array of strings that `parse` turns into another type; nil if any element has a problem.
     package mutating func optionalStrings<Output>(
         _ key: String, count: ClosedRange<Int>? = nil, expected: String, _ parse: (String) -> Output?
     ) -> [Output]? {
@@ -387,7 +387,7 @@ package struct JSONReader: Sendable {
         return outputs.count == elements.count ? outputs : nil
     }
 
-    /// Reads elements that are not objects with a reader that stands at the array.
+    /// Reads elements that are not objects, with a reader whose pointer is the array.
     private mutating func eachElement<Output>(
         _ elements: [JSONValue], _ key: String, _ read: (inout JSONReader, String, JSONValue) -> Output?
     ) -> [Output]? {

@@ -1,20 +1,20 @@
-/// A JSON document, or a part of one.
+/// A JSON document or a part of one.
 ///
-/// Only integers that fit 64 bits become numbers here. Every other number keeps the text it was sent with, so that
-/// nothing passes through a binary fraction on its way to storage, and a consumer that wants an integer refuses it.
+/// Only integers within 64 bits are converted to numbers. Every other number keeps its literal text, so that no number
+/// is converted to a binary fraction on its way to storage. Code that expects an integer refuses such a literal.
 package enum JSONValue: Sendable, Equatable {
     case null
     case bool(Bool)
-    /// A literal without fraction and exponent, within `Int64`.
+    /// An integer literal without fraction and exponent, within `Int64`.
     case integer(Int64)
-    /// Any other number: its literal as sent, for example `1.0`, `1e3` or `99999999999999999999`.
+    /// Any other number as its literal text, for example `1.0`, `1e3` or `99999999999999999999`.
     case number(String)
     case string(String)
     case array([JSONValue])
     case object(JSONObject)
 
-    /// Equality is that of the bytes: two strings that Unicode calls equivalent but that are encoded differently are
-    /// different, and so are `1.0` and `1.00`. The order of an object's members does not matter.
+    /// Compares bytes. Canonically equivalent Unicode strings with different encodings are different, and so are `1.0`
+    /// and `1.00`. The order of an object's members does not matter.
     package static func == (left: JSONValue, right: JSONValue) -> Bool {
         switch (left, right) {
         case (.null, .null): true
@@ -31,7 +31,7 @@ package enum JSONValue: Sendable, Equatable {
 
 /// The members of a JSON object in document order.
 ///
-/// The parser never produces two members of the same name; whoever builds an object by hand keeps that rule.
+/// The parser never produces two members of the same name. Code that builds an object must not either.
 package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     package var members: [(key: String, value: JSONValue)]
 
@@ -43,14 +43,14 @@ package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
         self.members = elements.map { (key: $0.0, value: $0.1) }
     }
 
-    /// The value of a member, or nil when there is none of that name. Names are compared as bytes, in linear time:
-    /// the objects of an API are short.
+    /// The value of a member; nil if the object has no member of that name. Names are compared as bytes, in linear
+    /// time, because the objects of the API are short.
     package subscript(key: String) -> JSONValue? {
         guard let index = index(of: key) else { return nil }
         return members[index].value
     }
 
-    /// Where in `members` a name stands.
+    /// The index of a name in `members`.
     package func index(of key: String) -> Int? {
         for index in members.indices where members[index].key.hasSameBytes(as: key) {
             return index
@@ -58,7 +58,7 @@ package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
         return nil
     }
 
-    /// Equal when both hold the same members, in whatever order.
+    /// Two objects are equal if they have the same members, in any order.
     package static func == (left: JSONObject, right: JSONObject) -> Bool {
         guard left.members.count == right.members.count else { return false }
         let leftMembers = left.membersSortedByKey
@@ -73,8 +73,8 @@ package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
 }
 
 extension String {
-    /// Byte equality. `==` would call differently encoded but canonically equivalent strings equal, while the
-    /// database and every signature compare bytes.
+    /// Whether both strings have the same bytes. `==` also accepts canonically equivalent strings with different bytes,
+    /// but the database and every signature compare bytes.
     func hasSameBytes(as other: String) -> Bool {
         guard utf8.count == other.utf8.count else { return false }
         let isEqual = utf8.withContiguousStorageIfAvailable { left in

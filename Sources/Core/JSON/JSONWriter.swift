@@ -1,20 +1,20 @@
 /// Writes a JSON document into a growing array of bytes.
 ///
-/// Commas are set by the writer. It does not check the order of the calls: an object takes `key` and then one value,
-/// over and over, and what was begun is ended.
+/// The writer sets the commas. It does not check the order of the calls: an object needs pairs of `key` and one value,
+/// and every begin call needs its end call.
 package struct JSONWriter: Sendable {
-    /// The document so far, as UTF-8.
+    /// The document written so far, as UTF-8.
     package private(set) var bytes: [UInt8]
-    /// Whether a value stands directly before, so that the next one needs a comma.
+    /// Whether the previous output is a value, so that the next one needs a comma.
     private var needsComma = false
 
-    /// - Parameter capacity: how many bytes the document will probably take.
+    /// - Parameter capacity: The expected size of the document in bytes.
     package init(capacity: Int = 512) {
         bytes = []
         bytes.reserveCapacity(capacity)
     }
 
-    /// Empties the document and keeps its memory for the next one.
+    /// Removes the document and keeps its memory for the next one.
     package mutating func reset() {
         bytes.removeAll(keepingCapacity: true)
         needsComma = false
@@ -43,7 +43,7 @@ package struct JSONWriter: Sendable {
         needsComma = true
     }
 
-    /// Begins a member under a name of the program's own, which needs no escaping.
+    /// Begins a member with a literal name, which must need no escaping.
     package mutating func key(_ name: StaticString) {
         if needsComma { bytes.append(UInt8(ascii: ",")) }
         bytes.append(UInt8(ascii: "\""))
@@ -53,7 +53,7 @@ package struct JSONWriter: Sendable {
         needsComma = false
     }
 
-    /// Begins a member under any name. A literal takes the other overload.
+    /// Begins a member with any name. A literal name uses the other overload.
     @_disfavoredOverload
     package mutating func key(_ name: String) {
         if needsComma { bytes.append(UInt8(ascii: ",")) }
@@ -92,13 +92,13 @@ package struct JSONWriter: Sendable {
         append("null")
     }
 
-    /// Writes bytes that are a JSON value already, as they are.
+    /// Writes bytes that are already a JSON value.
     package mutating func raw(_ json: some Collection<UInt8>) {
         separate()
         bytes.append(contentsOf: json)
     }
 
-    // MARK: Members; what is absent is written as null
+    // MARK: Members; nil is written as null
 
     package mutating func member(_ name: StaticString, _ integer: Int64?) {
         key(name)
@@ -125,7 +125,7 @@ package struct JSONWriter: Sendable {
         if let value { self.value(value) } else { null() }
     }
 
-    /// Writes a member whose value is JSON already.
+    /// Writes a member whose value is already JSON.
     package mutating func member(_ name: StaticString, raw json: some Collection<UInt8>) {
         key(name)
         raw(json)
@@ -155,7 +155,7 @@ package struct JSONWriter: Sendable {
         text.withUTF8Buffer { bytes.append(contentsOf: $0) }
     }
 
-    /// Appends a number literal, which needs no escaping.
+    /// Writes a number literal, which needs no escaping.
     mutating func number(_ literal: String) {
         separate()
         bytes.append(contentsOf: literal.utf8)
@@ -166,7 +166,7 @@ package struct JSONWriter: Sendable {
             bytes.append(UInt8(ascii: "0") + UInt8(integer))
             return
         }
-        // 19 digits and a sign are the most an `Int64` takes.
+        // An `Int64` has at most 19 digits and a sign.
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
             var first = 20
             var magnitude = integer.magnitude
@@ -224,9 +224,9 @@ extension JSONValue {
         write(into: &writer, sorted: false)
     }
 
-    /// One spelling of the value, for fingerprints: no white space, the members of every object ordered by the UTF-8
-    /// bytes of their names, strings with the shortest escapes and otherwise as UTF-8, integers in plain digits.
-    /// A number that is not an `.integer` keeps its literal, so `1.0`, `1.00` and `1` have three different spellings.
+    /// The canonical JSON text, for fingerprints: no white space, members ordered by the UTF-8 bytes of their names,
+    /// strings with the shortest escapes and otherwise as UTF-8, integers in plain digits. A number that is not an
+    /// `.integer` keeps its literal, so `1.0`, `1.00` and `1` have three different texts.
     package var canonicalBytes: [UInt8] {
         var writer = JSONWriter()
         write(into: &writer, sorted: true)

@@ -1,12 +1,12 @@
 import JSON
 
-/// What an attribute of an event may be.
+/// The value of an attribute.
 package enum AttributeValue: Hashable, Sendable {
     case string(String)
     case integer(Int64)
     case boolean(Bool)
 
-    /// Strings are the same when their bytes are, as in PostgreSQL.
+    /// Strings are compared as bytes, as in PostgreSQL.
     package static func == (left: AttributeValue, right: AttributeValue) -> Bool {
         switch (left, right) {
         case (.string(let left), .string(let right)):
@@ -26,9 +26,9 @@ package enum AttributeValue: Hashable, Sendable {
     }
 }
 
-/// What an event says of itself beside its units, for instance the model that was used; prices may depend on it.
+/// The attributes of an event, for instance the model that was used. Prices may depend on them.
 package struct Attributes: Hashable, Sendable {
-    /// By name, in the alphabet of feature keys.
+    /// By name. Names use the characters of feature keys.
     package let values: [String: AttributeValue]
 
     package static let none = Attributes([:])
@@ -37,12 +37,12 @@ package struct Attributes: Hashable, Sendable {
         self.values = values
     }
 
-    /// Whether the others have all of these, with the same values.
+    /// Whether the other attributes contain all of these, with the same values.
     package func isSubset(of others: Attributes) -> Bool {
         values.allSatisfy { name, value in others.values[name] == value }
     }
 
-    /// As a JSON object whose members are sorted by name: one text for equal attributes.
+    /// A JSON object with members sorted by name: equal attributes have equal texts.
     package var canonicalJSON: String {
         String(decoding: JSONValue.object(json).canonicalBytes, as: UTF8.self)
     }

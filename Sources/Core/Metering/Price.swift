@@ -1,18 +1,18 @@
 package import Credits
 
-/// What a feature costs: one model, a model for each dimension of an event, or a choice between such terms by the
+/// The price of a feature: one model, one model per dimension of an event, or a choice between such terms by the
 /// event's attributes.
 package struct Price: Hashable, Sendable {
-    /// How the units of an event are priced.
+    /// The pricing of an event's units.
     package enum Terms: Hashable, Sendable {
         case model(PricingModel)
         /// A model for each named quantity; the cost is the sum.
         case dimensions([String: PricingModel])
     }
 
-    /// Terms that hold for events with certain attributes.
+    /// Terms for events with certain attributes.
     package struct Row: Hashable, Sendable {
-        /// The attributes that an event must have, with these very values; none matches every event.
+        /// The attributes that an event must have, with these values. Empty attributes match every event.
         package let match: Attributes
         package let terms: Terms
 
@@ -24,7 +24,7 @@ package struct Price: Hashable, Sendable {
 
     package enum Choice: Hashable, Sendable {
         case always(Terms)
-        /// The first row that matches the event; no matching row means no price.
+        /// The first row that matches the event applies. Without a matching row there is no price.
         case rows([Row])
     }
 
@@ -46,7 +46,7 @@ package struct Price: Hashable, Sendable {
         choice = .rows(rows)
     }
 
-    /// Whether the cost of an event with these attributes depends on the units of the period before it.
+    /// Whether the cost of an event with these attributes depends on the period's earlier units.
     package func isPeriodScoped(for attributes: Attributes) -> Bool {
         terms(for: attributes)?.isPeriodScoped ?? false
     }
@@ -69,14 +69,14 @@ extension Price.Terms {
     }
 }
 
-/// How much of a feature an event uses.
+/// The amount of a feature that an event uses.
 package enum Measure: Hashable, Sendable {
-    /// Not negative.
+    /// A number of units, not negative.
     case units(Int64)
-    /// Units by dimension, none negative. A dimension that is not named is 0.
+    /// Units by dimension, not negative. A dimension that is missing counts as 0.
     case quantities([String: Int64])
 
-    /// All units together; the largest `Int64` where they are more.
+    /// The sum of all units; saturates at the largest `Int64`.
     package var total: Int64 {
         switch self {
         case .units(let units): units
@@ -89,9 +89,9 @@ package enum Measure: Hashable, Sendable {
     }
 }
 
-/// The units that a period has seen so far, for prices whose tiers fill over a period.
+/// The units used so far in a period, for prices whose tiers fill over the period.
 package struct PeriodUsage: Hashable, Sendable {
-    /// The dimension's name, and "" for a price without dimensions. What is missing is 0.
+    /// Units by dimension; "" stands for a price without dimensions. A missing dimension counts as 0.
     package var used: [String: Int64]
 
     package init(used: [String: Int64] = [:]) {
@@ -99,39 +99,39 @@ package struct PeriodUsage: Hashable, Sendable {
     }
 }
 
-/// What an event costs and why.
+/// The cost of an event and its derivation.
 package struct PricedEvent: Hashable, Sendable {
     package let cost: Millicredits
-    /// What the event adds to the period's usage; only of models whose tiers fill over the period.
+    /// The units that the event adds to the period's usage. Only period-scoped models have an entry.
     package let periodUnits: [String: Int64]
-    /// The addends of the cost: dimensions in the order of their names, tiers from the first. None for no units.
+    /// The addends of the cost: dimensions in order of name, tiers from the first on. Empty if there are no units.
     package let lines: [PriceLine]
 }
 
-/// An event that has no cost.
+/// The reasons why an event has no cost.
 package enum PricingFailure: Error, Hashable, Sendable {
     /// No price row matches the event's attributes.
     case noMatchingRow
     case wrongMeasure(WrongMeasure)
-    /// The cost, or the units of the period, would leave ±(2^53 − 1).
+    /// The cost or the units of the period would be outside ±(2^53 − 1).
     case outOfRange
 }
 
-/// An event or a job that is measured otherwise than its price asks for.
+/// The ways in which the measure of an event or a job does not fit its price.
 package enum WrongMeasure: Hashable, Sendable {
-    /// The price has no dimensions, but the event has quantities.
+    /// Units are expected: the price has no dimensions, there is no price, or earlier progress was in units.
     case unitsExpected
-    /// The price has dimensions, but the event has units.
+    /// Quantities are expected: the price has dimensions, or earlier progress was in quantities.
     case quantitiesExpected
     case unknownDimension(String)
-    /// Progress that began in credits goes on in credits.
+    /// Credits are expected: earlier progress was in credits.
     case creditsExpected
 }
 
 extension Price {
-    /// The cost of one event: each dimension is rounded up to a whole millicredit, once.
+    /// The cost of one event. Each dimension is rounded up to a whole millicredit once.
     ///
-    /// - Parameter used: The units of the period before the event.
+    /// - Parameter used: The period's units before the event.
     package func priced(
         _ measure: Measure, attributes: Attributes, used: PeriodUsage
     ) throws(PricingFailure) -> PricedEvent {
@@ -155,10 +155,11 @@ extension Price {
         return PricedEvent(cost: try inRange(event.cost), periodUnits: event.periodUnits, lines: event.lines)
     }
 
-    /// The most units of one event, not above `ceiling`, whose cost is at most `funds`; 0 when no row matches.
+    /// The largest number of units of one event, at most `ceiling`, whose cost is at most `funds`; 0 when no row
+    /// matches.
     ///
-    /// - Parameter funds: mc, not negative. A cost beyond 2^53 − 1 does not exist, so funds beyond it buy nothing more.
-    /// - Returns: Nil for a price with dimensions, which no single number answers.
+    /// - Parameter funds: Millicredits, not negative. No cost exceeds 2^53 − 1, so larger funds buy nothing more.
+    /// - Returns: Nil for a price with dimensions, because no single number is the answer.
     package func affordableUnits(
         funds: Int64, ceiling: Int64 = Millicredits.limit, attributes: Attributes, used: PeriodUsage
     ) -> Int64? {
@@ -173,10 +174,10 @@ extension Price {
 }
 
 extension Price {
-    /// What an event costs more when it has grown: `to` priced, less `from` priced, each dimension on its own. Tiers that fill
-    /// over the period take the growth alone, after `used`, which holds what was counted of `from`.
+    /// The additional cost of an event that has grown: the price of `to` minus the price of `from`, per dimension.
+    /// Tiers that fill over the period price only the growth, after `used`, which includes the counted units of `from`.
     ///
-    /// - Returns: The cost may be negative: by volume more units may cost less.
+    /// - Returns: The cost may be negative, because with volume pricing more units may cost less.
     package func growth(
         from: Measure?, to: Measure, attributes: Attributes, used: PeriodUsage
     ) throws(PricingFailure) -> PricedEvent {
@@ -191,7 +192,7 @@ extension Price {
 }
 
 extension Price.Terms {
-    /// - Parameter dimension: "" for units.
+    /// - Parameter dimension: "" for a price without dimensions.
     fileprivate func isPeriodScoped(_ dimension: String) -> Bool {
         switch self {
         case .model(let model): model.isPeriodScoped
@@ -201,7 +202,8 @@ extension Price.Terms {
 }
 
 extension Measure {
-    /// The larger of two measures, dimension by dimension. Of units and quantities, which have no common measure, the other's.
+    /// The larger of two measures, per dimension. If one is in units and the other in quantities, the result is
+    /// `other`.
     package func larger(_ other: Measure) -> Measure {
         switch (self, other) {
         case (.units(let left), .units(let right)): .units(max(left, right))
@@ -217,7 +219,7 @@ extension Measure {
         }
     }
 
-    /// The measure, less what it was before in those dimensions that count their growth alone.
+    /// The measure minus the earlier one in the dimensions that price only their growth; unchanged in all others.
     fileprivate func growing(from before: Measure, where countsGrowth: (String) -> Bool) -> Measure {
         switch (self, before) {
         case (.units(let units), .units(let earlier)):
@@ -233,7 +235,7 @@ extension Measure {
     }
 }
 
-/// The sum while it is made.
+/// The sum of an event's cost while it is computed.
 private struct EventPricing {
     let used: PeriodUsage
     var cost: Int128 = 0

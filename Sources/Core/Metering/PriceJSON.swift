@@ -1,22 +1,22 @@
 import Credits
 package import JSON
 
-/// What a price may be made of.
+/// The limits on the size of a price.
 package enum PriceLimit {
     package static let tiers = 32
     package static let dimensions = 16
     package static let rows = 200
-    /// Of an event, and of what a row matches.
+    /// Attributes of an event, and attributes that a row matches.
     package static let attributes = 16
-    /// Bytes of UTF-8 in an attribute that is a string.
+    /// Bytes of UTF-8 in a string attribute.
     package static let attributeBytes = 256
 }
 
-/// A price is stored and sent as one JSON object: the members that the API shows, sorted by name.
+/// A price is stored and sent as one JSON object. The stored form has its members sorted by name.
 extension Price {
-    /// Reads what `canonicalJSON` or a request says.
+    /// Reads a price from `canonicalJSON` or from a request.
     ///
-    /// - Throws: `JSONError` for what is no JSON, `JSONProblems` that name each member that is wrong.
+    /// - Throws: `JSONError` if the text is not JSON, `JSONProblems` that name each wrong member otherwise.
     package init(json text: String) throws {
         self = try JSONReader.read(try JSONParser.parse(Array(text.utf8))) { $0.price() }
     }
@@ -55,7 +55,7 @@ extension Price.Terms {
     }
 }
 
-/// The models by the names that they have in JSON.
+/// The names of the pricing models in JSON.
 enum ModelName: String, CaseIterable {
     case flat
     case perUnit = "per_unit"

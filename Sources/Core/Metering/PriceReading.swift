@@ -1,17 +1,17 @@
 import Credits
 package import JSON
 
-/// Reads prices from JSON, from requests and from storage alike; what is wrong is reported with the pointer to it.
+/// Reads prices from JSON, in requests and in storage. Each problem is reported with its pointer.
 extension JSONReader {
-    /// The members of a price: those of one model, `dimensions` or `price_rows`.
+    /// Reads a price: the members of one model, `dimensions` or `price_rows`.
     package mutating func price() -> Price? {
         let ways = ["model", "dimensions", "price_rows"].filter { value($0) != nil }
         guard let way = ways.first else {
-            report("model", "is required, or dimensions or price_rows in its place")
+            report("model", "is required, or dimensions or price_rows instead")
             return nil
         }
         guard ways.last == "price_rows" else { return terms().map { Price(.always($0)) } }
-        if way != "price_rows" { report("price_rows", "excludes \(way): give one of them") }
+        if way != "price_rows" { report("price_rows", "cannot be used with \(way): send only one of them") }
         let rows = objects("price_rows", count: 1...PriceLimit.rows) { row -> Price.Row? in
             let match = row.matchedAttributes()
             let terms = row.terms()
@@ -23,19 +23,20 @@ extension JSONReader {
 
     private mutating func terms() -> Price.Terms? {
         guard value("dimensions") != nil else { return pricingModel().map { .model($0) } }
-        if value("model") != nil { report("dimensions", "excludes model: give one of them") }
+        if value("model") != nil { report("dimensions", "cannot be used with model: send only one of them") }
         var models: [String: PricingModel] = [:]
         return named("dimensions", count: 1...PriceLimit.dimensions) { dimensions in
             for name in dimensions.names { models[name] = dimensions.object(name) { $0.pricingModel() } }
             if models.values.contains(where: \.isPeriodScoped), models.values.contains(where: \.isVolume) {
-                // What a job was charged on the way could not be told from what it owes.
-                dimensions.reportObject("cannot have volume beside tiers of scope period")
+                // With volume pricing more units may cost less, so interim charges of a job could not be reconciled
+                // with period tiers.
+                dimensions.reportObject("cannot combine the model volume with tiers of scope period")
             }
             return .dimensions(models)
         }
     }
 
-    /// `model` and the members that belong to it.
+    /// Reads `model` and the members that belong to it.
     private mutating func pricingModel() -> PricingModel? {
         switch choice("model", of: ModelName.self) {
         case .flat: return price("amount").map { .flat(amount: $0) }
@@ -54,13 +55,13 @@ extension JSONReader {
             let scope = optionalChoice("scope", of: TierScope.self) ?? .event
             return tiers.map { .graduated($0, scope: scope) }
         case .volume:
-            if value("scope") != nil { report("scope", "is for the model graduated only") }
+            if value("scope") != nil { report("scope", "is only for the model graduated") }
             return tiers().map { .volume($0) }
         case nil: return nil
         }
     }
 
-    /// `tiers`: each ends above the one before, and the last alone has no end.
+    /// Reads `tiers`. Each tier ends above the previous one, and only the last tier has no end.
     private mutating func tiers() -> [Tier]? {
         var last = 0
         if case .array(let elements)? = value("tiers") { last = elements.count - 1 }
@@ -70,14 +71,14 @@ extension JSONReader {
             defer { index += 1 }
             let upTo = tier.optionalInt64("up_to", .plain, in: 1...Millicredits.limit)
             switch (tier.presence(of: "up_to"), index == last) {
-            case (.absent, true): tier.report("up_to", "is required: null, since the last tier has no end")
+            case (.absent, true): tier.report("up_to", "is required and must be null, because the last tier has no end")
             case (.absent, false): tier.report("up_to", "is required")
-            case (.null, false): tier.report("up_to", "must be a number: only the last tier has no end")
-            case (.present, true): tier.report("up_to", "must be null: the last tier has no end")
+            case (.null, false): tier.report("up_to", "must be a number, because only the last tier has no end")
+            case (.present, true): tier.report("up_to", "must be null, because the last tier has no end")
             default: break
             }
             if let upTo {
-                if upTo <= end { tier.report("up_to", "must be above \(end), where the tier before ends") }
+                if upTo <= end { tier.report("up_to", "must be above \(end), the end of the previous tier") }
                 end = max(end, upTo)
             }
             let unitCost = tier.price("unit_cost")
@@ -93,7 +94,7 @@ extension JSONReader {
 
     // MARK: - Objects by name
 
-    /// An object of units by dimension.
+    /// Reads an object of units by dimension.
     package mutating func quantities(_ key: String, upTo limit: Int64 = .max) -> [String: Int64]? {
         named(key, count: 0...PriceLimit.dimensions) { quantities in
             var units: [String: Int64] = [:]
@@ -106,7 +107,7 @@ extension JSONReader {
         attributes("match")
     }
 
-    /// Strings, integers and booleans by name.
+    /// Reads an object of strings, integers and booleans by name.
     package mutating func attributes(_ key: String) -> Attributes? {
         named(key, count: 0...PriceLimit.attributes) { attributes in
             var values: [String: AttributeValue] = [:]
@@ -121,13 +122,13 @@ extension JSONReader {
         case .integer(let integer)?: return .integer(integer)
         case .bool(let boolean)?: return .boolean(boolean)
         default:
-            report(key, "must be a string of at most \(PriceLimit.attributeBytes) bytes, an integer or true or false")
+            report(key, "must be a string of at most \(PriceLimit.attributeBytes) bytes, an integer, true or false")
             return nil
         }
     }
 
-    /// An object whose members have names of the client's own. One that has too many is not read: every member is
-    /// looked for among all.
+    /// Reads an object whose member names are chosen by the client. An object with too many members is not read,
+    /// because each look-up is linear in their number.
     private mutating func named<Output>(
         _ key: String, count: ClosedRange<Int>, _ body: (inout JSONReader) -> Output?
     ) -> Output? {
@@ -137,7 +138,7 @@ extension JSONReader {
         }
         return object(key) { reader in
             for name in reader.names where !name.isCatalogueName {
-                reader.report(name, "must be named by 1 to 64 letters, digits or any of _ - . :")
+                reader.report(name, "must have a name of 1 to 64 characters: letters, digits, _ - . or :")
             }
             return body(&reader)
         }

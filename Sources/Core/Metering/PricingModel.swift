@@ -1,12 +1,12 @@
 package import Credits
 
-/// The units from just above the tier before up to `upTo`, and what they cost.
+/// One tier: the units from just above the previous tier up to `upTo`, and their cost.
 package struct Tier: Hashable, Sendable {
-    /// The last unit of the tier, counted from 1; nil in the last tier, which has no end. Rises from tier to tier.
+    /// The last unit of the tier, counted from 1. It rises from tier to tier. Nil for the last tier, which has no end.
     package let upTo: Int64?
     /// Not negative.
     package let unitCost: Millicredits
-    /// Not negative. Charged once when at least one unit falls in the tier.
+    /// Not negative. Charged once if at least one unit is in the tier.
     package let flatFee: Millicredits
 
     package init(upTo: Int64?, unitCost: Millicredits, flatFee: Millicredits = .zero) {
@@ -16,15 +16,15 @@ package struct Tier: Hashable, Sendable {
     }
 }
 
-/// What fills the tiers of a graduated price.
+/// The units that fill the tiers of a graduated price.
 package enum TierScope: String, Hashable, Sendable, CaseIterable {
     /// Every event begins in the first tier.
     case event
-    /// An event goes on where the events of the period before it have arrived.
+    /// An event continues where the period's earlier events ended.
     case period
 }
 
-/// How units turn into a cost. Zero units cost nothing in every model; amounts are not negative.
+/// The formula that turns units into a cost. Zero units cost nothing in every model. Amounts are not negative.
 package enum PricingModel: Hashable, Sendable {
     /// `amount` per event, whatever the number of units.
     case flat(amount: Millicredits)
@@ -32,9 +32,9 @@ package enum PricingModel: Hashable, Sendable {
     case perUnit(unitCost: Millicredits, perUnits: Int64)
     /// `ceil(units / size) × cost`; `size` is at least 1.
     case package(size: Int64, cost: Millicredits)
-    /// Each tier's units at that tier's unit cost, plus the flat fee of each tier that is entered.
+    /// The units of each tier at the tier's unit cost, plus the flat fee of each tier that is entered.
     case graduated([Tier], scope: TierScope)
-    /// All units at the unit cost of the tier that their number falls in, plus its flat fee.
+    /// All units at the unit cost of the tier that contains their number, plus the flat fee of that tier.
     case volume([Tier])
 
     /// Whether more units may cost less.
@@ -42,24 +42,24 @@ package enum PricingModel: Hashable, Sendable {
         if case .volume = self { true } else { false }
     }
 
-    /// Whether the cost of an event depends on the units of the period before it.
+    /// Whether the cost of an event depends on the period's earlier units.
     package var isPeriodScoped: Bool {
         if case .graduated(_, .period) = self { return true }
         return false
     }
 }
 
-/// What a line of a price's breakdown charges for.
+/// The kinds of lines in a price's breakdown.
 package enum PriceLineKind: String, Hashable, Sendable, CaseIterable {
     /// A flat price.
     case flat
-    /// Units at `unitCost` per `perUnits` of them.
+    /// Units at `unitCost` per `perUnits` units.
     case perUnit = "per_unit"
     /// Whole packages of `perUnits` units at `unitCost` each.
     case package
-    /// Units in a tier, at its unit cost.
+    /// Units in a tier, at the tier's unit cost.
     case tier
-    /// The flat fee of a tier; its units are in the line before.
+    /// The flat fee of a tier. The line before it has the tier's units.
     case flatFee = "flat_fee"
 }
 
@@ -70,21 +70,21 @@ package struct PriceLine: Hashable, Sendable {
     package let dimension: String?
     /// The tier, counted from 1; nil in a model without tiers.
     package let tier: Int?
-    /// The units that the line charges for; 0 in a line of kind `flatFee`.
+    /// The units that the line charges; 0 for the kind `flatFee`.
     package let units: Int64
     package let unitCost: Millicredits?
     package let perUnits: Int64?
-    /// What the line adds to the cost, mc.
+    /// The part of the cost in this line, in millicredits.
     package let amount: Millicredits
 }
 
 extension PricingModel {
-    /// The addends of the cost of an event; none for zero units.
+    /// The addends of an event's cost; empty for zero units.
     ///
     /// - Parameters:
-    ///   - dimension: The name that the lines bear.
-    ///   - used: The units of the period before the event; only a model of scope `period` looks at them.
-    /// - Throws: `outOfRange` where a line leaves the range of `Millicredits`.
+    ///   - dimension: The dimension of the lines.
+    ///   - used: The period's units before the event. Only models of scope `period` use it.
+    /// - Throws: `outOfRange` if a line is outside the range of `Millicredits`.
     func lines(units: Int64, dimension: String?, used: Int64) throws(PricingFailure) -> [PriceLine] {
         guard units > 0 else { return [] }
         switch self {
@@ -126,7 +126,7 @@ extension PricingModel {
         }
     }
 
-    /// The most units of one event, not above `ceiling`, that cost at most `funds` (not negative).
+    /// The largest number of units of one event, at most `ceiling`, that cost at most `funds`, which is not negative.
     ///
     /// - Parameter used: As in `lines`.
     func affordableUnits(funds: Int64, ceiling: Int64, used: Int64) -> Int64 {
@@ -144,7 +144,7 @@ extension PricingModel {
         case .graduated(let tiers, .event):
             units = Self.affordableGraduated(tiers, funds: funds, from: 0)
         case .graduated(let tiers, .period):
-            // A period's count stays in the range of the amounts as well.
+            // The units of a period must stay in the range of amounts as well.
             let before = Int128(max(used, 0))
             let room = Int128(Millicredits.limit) - before
             units = max(0, min(Self.affordableGraduated(tiers, funds: funds, from: before), room))
@@ -154,7 +154,7 @@ extension PricingModel {
         return Int64(min(units, most))
     }
 
-    /// Fills tier after tier while the funds last: a graduated cost never falls with the units.
+    /// Fills tier after tier while the funds last. This is exact, because a graduated cost never falls with more units.
     private static func affordableGraduated(_ tiers: [Tier], funds: Int128, from before: Int128) -> Int128 {
         var units: Int128 = 0
         var left = funds
@@ -170,8 +170,8 @@ extension PricingModel {
         return units
     }
 
-    /// Looks from the last tier backwards, since more units may cost less: the first tier in which any number of units is
-    /// affordable holds the most.
+    /// Searches from the last tier backwards, because more units may cost less. The first tier in which any number of
+    /// units is affordable has the largest such number.
     private static func affordableByVolume(_ tiers: [Tier], funds: Int128, ceiling: Int128) -> Int128 {
         for span in TierSpan.all(of: tiers).reversed() where span.flatFee <= funds {
             let last = min(span.end, ceiling)
@@ -191,7 +191,7 @@ private struct TierSpan {
     var unitCost: Int128 { Int128(tier.unitCost.rawValue) }
     var flatFee: Int128 { Int128(tier.flatFee.rawValue) }
 
-    /// Beyond the sum of any two counts of units.
+    /// Larger than the sum of any two numbers of units.
     private static let endless: Int128 = 1 << 65
 
     static func all(of tiers: [Tier]) -> [TierSpan] {
@@ -208,7 +208,7 @@ private struct TierSpan {
 
     /// Adds the lines for units in the tier.
     ///
-    /// - Parameter entered: Whether the flat fee is due.
+    /// - Parameter entered: Whether the flat fee is due, because the event's units enter the tier.
     func charge(
         _ units: Int128, entered: Bool, dimension: String?, into lines: inout [PriceLine]
     ) throws(PricingFailure) {
@@ -225,7 +225,7 @@ private struct TierSpan {
 }
 
 extension Int128 {
-    /// - Precondition: Not negative, and a divisor of at least 1.
+    /// - Precondition: The number is not negative, and the divisor is at least 1.
     fileprivate func dividedRoundingUp(by divisor: Int64) -> Int128 {
         (self + Int128(divisor) - 1) / Int128(divisor)
     }

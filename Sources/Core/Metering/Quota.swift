@@ -1,6 +1,6 @@
 package import Credits
 
-/// At most so many units in each window.
+/// A limit on the units used in each window.
 package struct Quota: Hashable, Sendable {
     /// 0 to 2^53 − 1.
     package let limit: Int64
@@ -14,29 +14,29 @@ package struct Quota: Hashable, Sendable {
     }
 }
 
-/// When windows open.
+/// The rule by which windows open.
 package enum WindowAnchor: String, CaseIterable, Hashable, Sendable {
-    /// By the calendar, one after another.
+    /// Windows follow the calendar without gaps.
     case calendar
-    /// With the first use after the last one closed.
+    /// A window opens at the first use after the previous window closed.
     case firstUse = "first_use"
 }
 
-/// How long a window is.
+/// The length of a window.
 package enum WindowLength: Hashable, Sendable {
-    /// A local day, which daylight saving makes 23 or 25 hours long.
+    /// A local day, which has 23 or 25 hours at clock changes.
     case day
-    /// Seven local days from Monday on.
+    /// Seven local days, beginning on Monday.
     case week
-    /// A calendar month, local.
+    /// A local calendar month.
     case month
     case duration(CalendarDuration)
 
-    /// The window of the calendar that holds an instant.
+    /// The calendar window that contains an instant.
     ///
-    /// Windows of a duration without months are counted from 1970-01-01T00:00Z in steps of it, wherever the zone. Those of
-    /// one with months are counted from January 1970, local: the n-th begins n times its months after, then n times its
-    /// seconds.
+    /// Windows of a duration without months follow each other from 1970-01-01T00:00Z, independent of the zone. Windows
+    /// of a duration with months follow each other from January 1970 in local time: window n begins after n times the
+    /// duration's months and then n times its seconds.
     package func calendarWindow(containing instant: Instant, in zone: ZoneRules) -> TimeWindow {
         let second = instant.microseconds.flooredDivision(by: 1_000_000).quotient
         switch self {
@@ -64,8 +64,8 @@ package enum WindowLength: Hashable, Sendable {
         }
     }
 
-    /// The window that opens at an instant: until the same local time a day, seven days or a month later, or for the
-    /// duration (its months local and first).
+    /// The window that opens at an instant. It ends at the same local time a day, seven days or a month later, or after
+    /// the duration, whose months are added first and in local time.
     package func window(openedAt instant: Instant, in zone: ZoneRules) -> TimeWindow {
         let end =
             switch self {
@@ -78,9 +78,9 @@ package enum WindowLength: Hashable, Sendable {
         return TimeWindow(start: instant, end: end)
     }
 
-    /// Finds the window that holds a second, from a number near that of the window.
+    /// Finds the window that contains a second, starting from a window number near it.
     ///
-    /// - Parameter start: the second with which a window begins; never falls as the number rises.
+    /// - Parameter start: The second at which the window with a number begins. It must not fall as the number rises.
     private static func window(at second: Int64, near number: Int64, start: (Int64) -> Int64) -> TimeWindow {
         var number = number
         while start(number) > second { number -= 1 }

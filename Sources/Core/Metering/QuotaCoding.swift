@@ -2,13 +2,13 @@ import Credits
 package import JSON
 
 extension WindowLength {
-    /// A window of at least a minute and at most ten years.
+    /// Windows are at least a minute and at most ten years long.
     private static let lengths = Instant(microseconds: 60_000_000)...Instant(microseconds: 3_652 * 86_400_000_000)
 
-    /// How a window length is written, for messages: completes "must be …".
+    /// The valid texts of a window length, in the form that completes "must be …".
     package static let expectation = "\"day\", \"week\", \"month\" or an ISO 8601 duration from PT1M to P10Y"
 
-    /// `day`, `week`, `month`, or an ISO 8601 duration from `PT1M` to `P10Y`; nil for anything else.
+    /// Reads `day`, `week`, `month`, or an ISO 8601 duration from `PT1M` to `P10Y`; nil for any other text.
     package init?(text: String) {
         switch text {
         case "day": self = .day
@@ -22,7 +22,7 @@ extension WindowLength {
         }
     }
 
-    /// The one spelling of the length.
+    /// The canonical text of the length.
     package var text: String {
         switch self {
         case .day: "day"
@@ -34,33 +34,33 @@ extension WindowLength {
 }
 
 extension Quota {
-    /// `{"anchor", "limit", "window"}`.
+    /// An object with `anchor`, `limit` and `window`.
     package var json: JSONValue {
         .object([
             "anchor": .string(anchor.rawValue), "limit": .integer(limit), "window": .string(window.text),
         ])
     }
 
-    /// The one spelling of the quota.
+    /// The canonical JSON: equal quotas have equal texts.
     package var canonicalJSON: String {
         String(decoding: json.canonicalBytes, as: UTF8.self)
     }
 
-    /// Reads what `canonicalJSON` or a request says.
+    /// Reads a quota from `canonicalJSON` or from a request.
     ///
-    /// - Throws: `JSONError` for what is no JSON, `JSONProblems` that name each member that is wrong.
+    /// - Throws: `JSONError` if the text is not JSON, `JSONProblems` that name each wrong member otherwise.
     package init(json text: String) throws {
         self = try JSONReader.read(try JSONParser.parse(Array(text.utf8))) { $0.quota() }
     }
 }
 
 extension JSONReader {
-    /// `window`, required.
+    /// Reads the required member `window`.
     package mutating func windowLength(_ key: String = "window") -> WindowLength? {
         string(key, expected: WindowLength.expectation) { WindowLength(text: $0) }
     }
 
-    /// The members of a quota: `limit`, `window` and, by the calendar unless stated, `anchor`.
+    /// Reads a quota from `limit`, `window` and `anchor`, which defaults to `calendar`.
     package mutating func quota() -> Quota? {
         let limit = featureLimit()
         let window = windowLength()
@@ -70,7 +70,7 @@ extension JSONReader {
         return Quota(limit: limit, window: window, anchor: anchor ?? .calendar)
     }
 
-    /// `limit`, required.
+    /// Reads the required member `limit`.
     package mutating func featureLimit() -> Int64? {
         int64("limit", in: 0...Millicredits.limit)
     }

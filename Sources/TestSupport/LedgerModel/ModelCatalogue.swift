@@ -1,13 +1,13 @@
 package import Credits
 
-/// What an environment sells and how it is set.
+/// The features, packages, configuration and test clocks of an environment.
 package struct ModelCatalogue: Sendable {
     package var features: [String: ModelLedger.Feature]
     package var packages: [String: Package] = [:]
     package var policy: Policy?
     package var overageLimit: Int64?
     package var zone = ModelZone.utc
-    /// What the test clocks show, by number.
+    /// The instant of each test clock, by number.
     package var clocks: [Int: Instant] = [:]
 
     package init(features: [String: ModelLedger.Feature]) {
@@ -18,7 +18,7 @@ package struct ModelCatalogue: Sendable {
         case block, allow, notify
     }
 
-    /// Credits that are sold under a name.
+    /// A top-up package.
     package struct Package: Hashable, Sendable {
         package let credits: Int64
         package let price: Int64
@@ -39,11 +39,11 @@ package struct ModelCatalogue: Sendable {
 extension ModelLedger {
     package enum FeatureKind: String, Sendable { case metered, boolean, limit }
 
-    /// At most so many units in a window.
+    /// A limit on the units used in a window.
     package struct Quota: Hashable, Sendable {
         package let limit: Int64
         package let window: ModelWindow
-        /// Whether the first use opens the window, and not the calendar.
+        /// Whether the first use opens the window; otherwise windows follow the calendar.
         package let opensWithUse: Bool
 
         package init(limit: Int64, window: ModelWindow, opensWithUse: Bool) {
@@ -53,12 +53,12 @@ extension ModelLedger {
         }
     }
 
-    /// Something that is sold, and its prices.
+    /// A feature and its prices.
     package struct Feature: Sendable {
         package var isArchived: Bool
         package var kind = FeatureKind.metered
         package var quota: Quota?
-        /// By version, which is the order in which they were made.
+        /// By version, in order of creation.
         package var prices: [(from: Instant, price: ModelPrice)]
 
         package init(
@@ -71,13 +71,13 @@ extension ModelLedger {
             self.prices = prices
         }
 
-        /// The latest version that has taken effect, counted from 1.
+        /// The latest version that has taken effect, counted from 1; nil if none has.
         package func version(at instant: Instant) -> Int? {
             (1...max(1, prices.count)).last { $0 <= prices.count && prices[$0 - 1].from <= instant }
         }
     }
 
-    /// When a block expires.
+    /// The expiry of a block.
     package enum Expiry: Hashable, Sendable {
         case never
         case at(Instant)
@@ -93,14 +93,14 @@ extension ModelLedger {
         }
     }
 
-    /// What is said of one feature for one end user.
+    /// An end user's override of a feature.
     package enum Override: Hashable, Sendable {
         case enabled(Bool)
         case limit(Int64)
         case quota(Quota)
     }
 
-    /// At most so many credits in a window of the calendar.
+    /// A spend cap: a limit on the credits spent in a calendar window.
     package struct Cap: Hashable, Sendable {
         package let number: Int
         package let feature: String?

@@ -1,6 +1,6 @@
 package import Credits
 
-/// What can be asked of an account.
+/// A command for an account.
 package enum ModelCommand: Hashable, Sendable {
     case grant(Grant)
     case topUp(TopUp)
@@ -26,14 +26,14 @@ package enum ModelCommand: Hashable, Sendable {
         package var priority: Int64?
         package var expiry = ModelLedger.Expiry.never
         package var features: [String] = []
-        /// In the currency's minor unit.
+        /// In the currency's minor unit; nil if unknown.
         package var price: Int64?
 
         package init(credits: Int64) { self.credits = credits }
     }
 
     package struct TopUp: Hashable, Sendable {
-        /// Nil takes the package's.
+        /// Nil means the package's credits.
         package var credits: Int64?
         package var package: String?
         package var priority: Int64?
@@ -48,7 +48,7 @@ package enum ModelCommand: Hashable, Sendable {
         }
     }
 
-    /// What is used, or is to be.
+    /// A use, or the estimate of a reservation.
     package struct Use: Hashable, Sendable {
         package var feature: String
         package var demand: ModelDemand
@@ -61,10 +61,10 @@ package enum ModelCommand: Hashable, Sendable {
         }
     }
 
-    /// What is not named stays as it is.
+    /// A change of settings. Nil keeps a setting.
     package struct Settings: Hashable, Sendable {
         package var name: String?
-        /// Nil inside takes the environment's.
+        /// An inner nil means the environment's policy.
         package var policy: ModelCatalogue.Policy??
         package var limit: Int64??
         package var overrides: [String: ModelLedger.Override]?
@@ -74,14 +74,14 @@ package enum ModelCommand: Hashable, Sendable {
     }
 }
 
-/// What became of a command.
+/// The result of a command.
 package enum ModelReply: Equatable, Sendable {
-    /// The figures of the answer, in an order that the command gives them.
+    /// The figures of the answer. Their meaning and order depend on the command.
     case done([Int64])
     case refused(ModelLedger.Refusal)
 }
 
-/// Some end users of one environment.
+/// The accounts of several end users of one environment.
 package struct ModelWorld: Sendable {
     package var catalogue: ModelCatalogue
     package var ledgers: [String: ModelLedger] = [:]
@@ -96,19 +96,19 @@ package struct ModelWorld: Sendable {
         return ledger
     }
 
-    /// What the clock of an end user shows.
+    /// The instant of an end user's clock; `clock` is real time.
     package func time(of endUser: String, _ clock: Instant) -> Instant {
         ledgers[endUser]?.testClock.flatMap { catalogue.clocks[$0] } ?? clock
     }
 
-    /// An end user's account as it is at an instant of the real clock.
+    /// The account of an end user at an instant of real time.
     package func advanced(_ endUser: String, _ clock: Instant) -> ModelLedger {
         var ledger = ledger(endUser)
         ledger.advance(to: time(of: endUser, clock))
         return ledger
     }
 
-    /// Plays a command at an instant of the real clock.
+    /// Applies a command at an instant of real time.
     package mutating func apply(
         _ command: ModelCommand, to endUser: String, clock: Instant, key: String?
     ) -> ModelReply {
@@ -134,14 +134,14 @@ package struct ModelWorld: Sendable {
         }
     }
 
-    /// The ledger, which is no longer there until it is put back.
+    /// Removes the ledger from the world. The caller puts it back.
     private mutating func take(_ endUser: String) -> ModelLedger {
         let ledger = ledger(endUser)
         ledgers[endUser] = nil
         return ledger
     }
 
-    /// Both sides come to one present, if they live by one clock.
+    /// Advances both accounts to one instant if they are on the same clock, and moves the credits.
     private mutating func transfer(
         _ credits: Int64, from endUser: String, to other: String, clock: Instant, key: String?
     ) -> ModelReply {
@@ -178,7 +178,7 @@ package struct ModelWorld: Sendable {
             ledgers[endUser] = try set(settings, advanced(endUser, clock), before: before)
             return .done([isCreated ? 1 : 0])
         } catch {
-            // A clock is looked at before time is.
+            // A change of the clock is checked before the account is advanced.
             let isOfClock = settings.clock.map { $0 != before.testClock } ?? false
             ledgers[endUser] = isOfClock ? before : advanced(endUser, clock)
             return .refused(error)
@@ -191,7 +191,7 @@ package struct ModelWorld: Sendable {
         var ledger = ledger
         if let number = settings.clock, number != ledger.testClock {
             guard let shown = catalogue.clocks[number] else { throw ModelLedger.Refusal("unknown_test_clock") }
-            // Time cannot be taken back.
+            // An account cannot go back in time.
             if ledger.testClock != nil || shown < before.now { throw ModelLedger.Refusal("test_clock_conflict") }
             ledger = before
             ledger.testClock = number
@@ -216,7 +216,7 @@ package struct ModelWorld: Sendable {
 }
 
 extension ModelLedger {
-    /// Plays a command that concerns this account alone; the figures of its answer.
+    /// Applies a command that concerns only this account and returns the figures of the answer.
     package mutating func apply(_ command: ModelCommand) throws(Refusal) -> [Int64] {
         switch command {
         case .grant(let grant):

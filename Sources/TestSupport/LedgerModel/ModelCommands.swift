@@ -1,7 +1,7 @@
 package import Credits
 
 extension ModelLedger {
-    /// How a new block is made.
+    /// The terms of a new block.
     package struct Terms: Sendable {
         package var source: String
         package var priority: Int64
@@ -21,7 +21,7 @@ extension ModelLedger {
         }
     }
 
-    /// Makes a block without writing it.
+    /// Makes a block without credits. The returned share must be written to give it its credits.
     mutating func newBlock(_ credits: Int64, _ terms: Terms) -> Share {
         var block = Block(
             number: blocks.count + 1, original: credits, remaining: 0, priority: terms.priority,
@@ -32,7 +32,7 @@ extension ModelLedger {
         return Share(block: block.number, amount: credits)
     }
 
-    /// Unrestricted credits that have come in pay what is owed, the oldest debt first.
+    /// Pays overage from new unrestricted credits, the oldest debt first.
     mutating func settle(_ incoming: [Share]) {
         let new = available.filter { block, _ in
             block.features.isEmpty && incoming.contains { $0.block == block.number }
@@ -67,7 +67,7 @@ extension ModelLedger {
 
     // MARK: - Credits in
 
-    /// Advances the account, and gives it a block unless the grant is refused.
+    /// Advances the account and grants a block, unless the grant is refused.
     package mutating func grant(
         _ credits: Int64, priority: Int64, expiresAt: Instant?, features keys: [String], now: Instant
     ) throws(Refusal) {
@@ -88,7 +88,7 @@ extension ModelLedger {
         exists = true
     }
 
-    /// - Parameters: What is not given is the package's.
+    /// Grants the credits of a top-up package. A nil argument means the package's value.
     package mutating func topUp(
         package key: String, price: Int64?, expiry: Expiry?, priority: Int64?, features: [String], payment: String?
     ) throws(Refusal) {
@@ -103,7 +103,7 @@ extension ModelLedger {
 
     // MARK: - Credits out
 
-    /// Advances the account, and charges a use in burn order unless it is refused.
+    /// Advances the account and charges a use in burn order, unless it is refused.
     package mutating func use(_ feature: String, _ units: Int64, occurredAt: Instant?, now: Instant) throws(Refusal) {
         advance(to: now)
         try use(feature, .units(units), attributes: [:], occurredAt: occurredAt)
@@ -135,7 +135,7 @@ extension ModelLedger {
         exists = true
     }
 
-    /// Takes back what of a block is unspent; what is held follows when the hold ends.
+    /// Takes back the available credits of a block. Held credits follow when the hold ends.
     package mutating func revoke(_ number: Int) throws(Refusal) -> Int64 {
         guard blocks.indices.contains(number - 1) else { throw Refusal("unknown_block", Int64(number)) }
         if blocks[number - 1].revokedAt != nil { return 0 }
@@ -163,7 +163,7 @@ extension ModelLedger {
         exists = true
     }
 
-    /// Moves credits from one account to another, each portion with its expiry and priority.
+    /// Moves credits from one account to another. Each portion keeps its expiry and priority.
     package static func transfer(
         _ credits: Int64, from sender: inout ModelLedger, to receiver: inout ModelLedger
     ) throws(Refusal) {

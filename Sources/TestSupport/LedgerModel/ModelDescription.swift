@@ -5,7 +5,7 @@ extension ModelLedger.Share: CustomStringConvertible {
 }
 
 extension ModelLedger.Entry: CustomStringConvertible {
-    /// What the entry says, without what is as always.
+    /// The entry as text, without fields that have their usual value.
     package var description: String {
         var parts = ["e\(sequence) \(type) \(amount) balance \(balanceAfter)"]
         func add(_ name: String, _ value: Any?) { if let value { parts.append("\(name) \(value)") } }

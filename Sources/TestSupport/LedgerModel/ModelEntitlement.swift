@@ -1,19 +1,19 @@
 package import Credits
 
 extension ModelLedger {
-    /// What a use is decided on.
+    /// The decision on a use.
     package struct Decision: Equatable, Sendable {
         package var cost: Int64 = 0
-        /// The version of the price.
+        /// The version of the price; nil without a price.
         package var version: Int?
         var filled: [String: Int64] = [:]
-        /// What the credits do not cover.
+        /// The part of the cost that no credits cover.
         package var short: Int64 = 0
     }
 
-    /// A check's answer.
+    /// The answer to a check.
     package struct Answer: Equatable, Sendable {
-        /// Nil when it is allowed.
+        /// Nil if the use is allowed.
         package var reason: String?
         package var cost: Int64?
         package var spendable: Int64
@@ -27,19 +27,19 @@ extension ModelLedger {
         }
     }
 
-    /// Everything that a decision on a feature depends on, beside what is asked for.
+    /// Everything that a decision on a feature depends on, except the demand.
     struct Situation {
         let price: ModelPrice?
         let version: Int?
         let filled: [String: Int64]
-        /// What is left of the quota; nil without one.
+        /// The units left of the quota; nil without a quota.
         let quota: Int64?
         let caps: [(number: Int, left: Int64)]
         let spendable: Int64
         let effective: Int64
     }
 
-    /// Decides on a use or a reservation, at the account's time.
+    /// Decides a use or a reservation, at the account's instant.
     package func decide(
         _ feature: String, _ demand: ModelDemand, attributes: [String: String] = [:], pricedAt: Instant? = nil
     ) throws(Refusal) -> Decision {
@@ -66,7 +66,7 @@ extension ModelLedger {
         var decision = Decision()
         if case .credits(let credits) = demand {
             decision.cost = credits
-            // What is reserved in credits may be committed in units, by the price of now.
+            // A reservation in credits may be committed in units, by the price in force now.
             decision.version = situation.version
         } else if let price = situation.price {
             let charge = try price.charge(demand, attributes: attributes, used: situation.filled)
@@ -77,7 +77,7 @@ extension ModelLedger {
             throw Refusal("units_expected")
         }
         if let quota = situation.quota, demand.total > quota { throw Refusal("quota_exceeded") }
-        // The cap that leaves the least is named.
+        // The cap with the least remaining is reported.
         if let cap = situation.caps.min(by: { ($0.left, $0.number) < ($1.left, $1.number) }), decision.cost > cap.left {
             throw Refusal("spend_cap_reached", Int64(cap.number))
         }
@@ -98,9 +98,9 @@ extension ModelLedger {
         }
     }
 
-    /// What a check says. Unlike a use it may be asked of features that are not metered.
+    /// Answers a check. Unlike a use, a check is possible for features that are not metered.
     ///
-    /// - Throws: What is wrong with the question itself.
+    /// - Throws: The refusal of a check that is itself invalid.
     package func check(
         _ feature: String, _ demand: ModelDemand, attributes: [String: String] = [:]
     ) throws(Refusal) -> Answer {
@@ -140,14 +140,15 @@ extension ModelLedger {
         ).cost
     }
 
-    /// The most units that would be allowed now; nil where no number of units says it.
+    /// The largest number of units that would be allowed now; nil if the demand is in credits or the price has
+    /// dimensions.
     func affordable(_ feature: String, _ demand: ModelDemand, attributes: [String: String]) -> Int64? {
         guard let situation = try? situation(feature) else { return 0 }
         func isAllowed(_ units: Int64) -> Bool {
             (try? decide(situation, .units(units), attributes)) != nil
         }
         if case .credits = demand { return nil }
-        // A volume price falls where a tier begins, and nowhere else.
+        // A volume price can fall only where a tier begins.
         var edges = [0, Self.largestAmount]
         switch situation.price?.chosen(by: attributes) {
         case .dimensions: return nil
@@ -169,24 +170,24 @@ extension ModelLedger {
     }
 }
 
-// MARK: - What was used so far
+// MARK: - Counting
 
 extension ModelLedger {
-    /// The quota that holds for a feature: the end user's own, else the feature's.
+    /// The quota of a feature: the end user's override, or the feature's own.
     package func quota(of feature: String) -> Quota? {
         guard let known = catalogue.features[feature], known.kind == .metered else { return nil }
         if case .quota(let quota) = overrides[feature] { return quota }
         return known.quota
     }
 
-    /// What was used of a quota in the window that is open, or would be, and that window.
+    /// The usage in the open window of a quota, or in the window that a use would open, and the bounds of that window.
     package func used(of quota: Quota, _ feature: String) -> (used: Int64, start: Instant, end: Instant) {
         let uses = counted.filter { $0.feature == feature && $0.isLimited }
         if !quota.opensWithUse {
             let (start, end) = quota.window.around(now, in: catalogue.zone)
             return (Self.sum(uses.filter { start <= $0.at && $0.at < end }.map(\.units)), start, end)
         }
-        // Each use that no window holds opens one.
+        // A use that is in no window opens one.
         var window: (start: Instant, end: Instant)?
         for use in uses {
             if let open = window, open.start <= use.at && use.at < open.end { continue }
@@ -204,7 +205,7 @@ extension ModelLedger {
         return Self.sum(uses.map(\.credits))
     }
 
-    /// What was used of a feature in this month of UTC by prices whose tiers fill over it.
+    /// The units of a feature in this UTC month that fill the tiers of period-scoped prices.
     package func filled(_ feature: String) -> [String: Int64] {
         let (start, end) = ModelWindow.month.around(now, in: .utc)
         var sums: [String: Int64] = [:]
@@ -226,7 +227,7 @@ extension ModelLedger {
                 caps: caps.filter { $0.counts(feature) }.map(\.number), reservation: reservation))
     }
 
-    /// A finished reservation counts with what it came to.
+    /// Replaces the estimate of a reservation in the counts with its actual usage.
     mutating func recount(_ reservation: Int, units: Int64, credits: Int64) {
         for index in counted.indices where counted[index].reservation == reservation {
             counted[index].units = units

@@ -1,13 +1,13 @@
 package import Credits
 
-/// One account by the written rules, in the most naive way: every question is answered by going through everything that
-/// ever happened.
+/// One account by the written rules, in the simplest possible way: every question is answered by searching the whole
+/// history.
 ///
-/// Amounts are millicredits. It shares no code with the ledger itself, so that both can be held against each other.
+/// Amounts are millicredits. The model shares no ledger code with the core, so the two can be compared.
 package struct ModelLedger: Sendable {
     package static let largestAmount: Int64 = 9_007_199_254_740_991
 
-    /// One grant's credits.
+    /// The credits of one grant.
     package struct Block: Equatable, Sendable {
         package let number: Int
         package let original: Int64
@@ -16,11 +16,11 @@ package struct ModelLedger: Sendable {
         package let expiresAt: Instant?
         package var isPaid = false
         package var source = ""
-        /// Empty means all.
+        /// Empty means all features.
         package let features: [String]
         package var hasExpired = false
         package var revokedAt: Instant?
-        /// As the server named it.
+        /// The id that the server gave the block.
         package var id = ""
 
         package init(
@@ -42,7 +42,7 @@ package struct ModelLedger: Sendable {
         package func isOpen(to feature: String) -> Bool { features.isEmpty || features.contains(feature) }
     }
 
-    /// What one block gained or lost by an entry.
+    /// The change of one block by an entry.
     package struct Share: Hashable, Sendable {
         package let block: Int
         package var amount: Int64
@@ -89,7 +89,7 @@ package struct ModelLedger: Sendable {
         }
     }
 
-    /// Why something is refused; a refusal changes nothing.
+    /// The reason why a command is refused. A refused command has no effect of its own.
     package struct Refusal: Error, Equatable {
         package let code: String
         package let figures: [Int64]
@@ -104,7 +104,7 @@ package struct ModelLedger: Sendable {
         }
     }
 
-    /// Credits put aside for a job.
+    /// Credits held for a job.
     package struct Reservation: Equatable, Sendable {
         package let number: Int
         package let feature: String
@@ -138,33 +138,33 @@ package struct ModelLedger: Sendable {
         }
     }
 
-    /// Something that quotas and caps count: a use, or what a reservation stands for.
+    /// A use or a reservation that quotas and spend caps count.
     struct Counted: Sendable {
         let feature: String
         let at: Instant
         var units: Int64
         var credits: Int64
-        /// Whether the feature had a quota then.
+        /// Whether the feature had a quota at that time.
         let isLimited: Bool
-        /// The caps that there were then.
+        /// The spend caps that counted the feature at that time.
         let caps: [Int]
         let reservation: Int?
     }
 
-    /// What the tiers of a month are filled by.
+    /// Units that fill the tiers of a month.
     struct Filling: Sendable {
         let feature: String
         let at: Instant
         let units: [String: Int64]
     }
 
-    /// What is owed for one entry.
+    /// The overage of one entry.
     package struct Debt: Equatable, Sendable {
         package let entry: Int64
         package var amount: Int64
     }
 
-    /// What a refund gave back of a charge.
+    /// The parts of a charge that one refund gave back.
     struct RefundRecord: Sendable {
         let charge: Int64
         let units: Int64?
@@ -190,15 +190,15 @@ package struct ModelLedger: Sendable {
     package var name: String?
     package var lifetime: Int64 = 0
     package var now = Instant(microseconds: .min)
-    /// The idempotency key of the command under way.
+    /// The idempotency key of the command that is being applied.
     package var key: String?
     var counted: [Counted] = []
     var fillings: [Filling] = []
-    /// What reservations were charged for filling the tiers of months.
+    /// The millicredits that each reservation was charged for period-scoped tiers.
     var periodCosts: [Int: Int64] = [:]
     var refundRecords: [RefundRecord] = []
 
-    /// An end user who has nothing yet.
+    /// An account without history.
     package init(catalogue: ModelCatalogue, endUser: String = "") {
         self.catalogue = catalogue
         self.endUser = endUser
@@ -209,10 +209,10 @@ package struct ModelLedger: Sendable {
     }
 }
 
-// MARK: - What is there
+// MARK: - Balances and blocks
 
 extension ModelLedger {
-    /// What all blocks have left, without what is owed.
+    /// The remaining credits of all blocks minus overage.
     package var balance: Int64 { blocks.reduce(0) { $0 + $1.remaining } - overage }
 
     package var overage: Int64 { debts.reduce(0) { $0 + $1.amount } }
@@ -223,7 +223,7 @@ extension ModelLedger {
 
     package var effective: Int64 { balance - reserved }
 
-    /// What is held of each block.
+    /// The held credits of each block.
     package var held: [Int: Int64] {
         var held: [Int: Int64] = [:]
         for reservation in reservations {
@@ -232,7 +232,7 @@ extension ModelLedger {
         return held
     }
 
-    /// The blocks that a charge could take something from, their time aside, and how much.
+    /// The blocks with available credits, regardless of expiry, and the available amounts.
     package var available: [(block: Block, amount: Int64)] {
         let held = held
         var available: [(block: Block, amount: Int64)] = []
@@ -243,7 +243,7 @@ extension ModelLedger {
         return available
     }
 
-    /// The blocks with something left, in the order in which they burn.
+    /// The blocks with remaining credits, in burn order.
     package var burnOrder: [Block] { blocks.filter { $0.remaining > 0 }.sorted(by: Self.burnsBefore) }
 
     package static func burnsBefore(_ left: Block, _ right: Block) -> Bool {
@@ -258,22 +258,22 @@ extension ModelLedger {
         return left.number < right.number
     }
 
-    /// The blocks that a charge of the feature can take from; of no feature, those open to all.
+    /// The blocks that a charge of the feature can take from; for nil, the unrestricted blocks. In burn order.
     func eligible(_ feature: String?) -> [(block: Block, amount: Int64)] {
         available.filter { block, _ in
             !block.isOver(at: now) && (feature.map { block.isOpen(to: $0) } ?? block.features.isEmpty)
         }.sorted { Self.burnsBefore($0.block, $1.block) }
     }
 
-    /// What a use of the feature could be charged to.
+    /// The credits that a use of the feature can take.
     package func spendable(_ feature: String) -> Int64 { eligible(feature).reduce(0) { $0 + $1.amount } }
 
-    /// The policy in force and its limit.
+    /// Whether the policy in force allows overage, and its limit.
     package var terms: (isAllowed: Bool, limit: Int64?) {
         ((policy ?? catalogue.policy ?? .block) != .block, overageLimit ?? catalogue.overageLimit)
     }
 
-    /// Takes an amount from blocks in their order; what of it each gives.
+    /// Takes an amount from blocks in the given order; returns the share of each block.
     func portions(_ amount: Int64, of blocks: [(block: Block, amount: Int64)]) -> [Share] {
         var owed = amount
         var shares: [Share] = []
@@ -284,7 +284,7 @@ extension ModelLedger {
         return shares
     }
 
-    /// The instants after one and up to another at which time does something to the account.
+    /// The instants after `start` and up to `end` at which time changes the account, in order.
     package func expiries(after start: Instant, upTo end: Instant) -> [Instant] {
         let instants =
             available.compactMap(\.block.expiresAt)
@@ -292,14 +292,14 @@ extension ModelLedger {
         return instants.filter { start < $0 && $0 <= end }.sorted()
     }
 
-    /// The next instant at which time does something.
+    /// The next instant at which time changes the account.
     package var due: Instant? { expiries(after: Instant(microseconds: .min), upTo: Instant(microseconds: .max)).first }
 }
 
 // MARK: - Writing
 
 extension ModelLedger {
-    /// Writes an entry and books it on the blocks.
+    /// Writes an entry and applies it to the blocks.
     @discardableResult
     mutating func write(
         _ type: String, _ allocation: [Share], overage: Int64 = 0, holds: [Share] = [], at instant: Instant? = nil,
@@ -325,7 +325,8 @@ extension ModelLedger {
         return entry
     }
 
-    /// Two lists of shares as one, each block once, in the order of the first.
+    /// Merges two lists of shares, so that each block has one share. The order is that of the first list, then the
+    /// second.
     static func joined(_ first: [Share], _ second: [Share]) -> [Share] {
         var shares = first
         for share in second {
@@ -346,7 +347,7 @@ extension ModelLedger {
 // MARK: - Time
 
 extension ModelLedger {
-    /// Lets everything happen that was due, each in its own entry, in the order in which it was due.
+    /// Records everything that was due, in due order, each effect in its own entry.
     package mutating func advance(to instant: Instant) {
         now = max(now, instant)
         let command = key
@@ -362,7 +363,7 @@ extension ModelLedger {
         }
     }
 
-    /// Takes what is left in blocks that were revoked or are over.
+    /// Takes the available credits of revoked and expired blocks.
     mutating func sweep(at instant: Instant) {
         let command = key
         key = nil
@@ -378,7 +379,7 @@ extension ModelLedger {
         }
     }
 
-    /// Ends a hold without a charge.
+    /// Ends a reservation without a charge.
     @discardableResult
     mutating func giveBack(reservation number: Int, status: String, at instant: Instant) -> Entry {
         let reservation = reservations[number - 1]

@@ -1,11 +1,11 @@
-/// What is measured of an event or a job.
+/// The measure of an event or a job.
 package enum ModelDemand: Hashable, Sendable {
     case units(Int64)
     case quantities([String: Int64])
-    /// An amount, whatever the price.
+    /// Credits, independent of the price.
     case credits(Int64)
 
-    /// What counts against a quota.
+    /// The units that count against a quota; 0 for credits.
     package var total: Int64 {
         switch self {
         case .units(let units): return units
@@ -20,7 +20,7 @@ package enum ModelDemand: Hashable, Sendable {
         if case .credits = self { true } else { false }
     }
 
-    /// The larger of two, dimension by dimension; nil when they are measured differently.
+    /// The larger of two demands, per dimension; nil if their measures differ.
     package func maximum(_ other: ModelDemand) -> ModelDemand? {
         switch (self, other) {
         case (.units(let left), .units(let right)): return .units(max(left, right))
@@ -32,9 +32,9 @@ package enum ModelDemand: Hashable, Sendable {
     }
 }
 
-/// One step of a tiered price.
+/// One tier of a price.
 package struct ModelTier: Hashable, Sendable {
-    /// The last unit of the tier; nil is without end.
+    /// The last unit of the tier; nil means no end.
     package let upTo: Int64?
     package let cost: Int64
     package let fee: Int64
@@ -46,7 +46,7 @@ package struct ModelTier: Hashable, Sendable {
     }
 }
 
-/// A price row: what it holds for, and the price.
+/// A price row: the attributes that it matches, and the price.
 package struct ModelRow: Hashable, Sendable {
     package let match: [String: String]
     package let price: ModelPrice
@@ -57,7 +57,7 @@ package struct ModelRow: Hashable, Sendable {
     }
 }
 
-/// What units of a feature cost.
+/// The price of a feature's units.
 package indirect enum ModelPrice: Hashable, Sendable {
     case flat(Int64)
     case perUnit(Int64, per: Int64)
@@ -67,19 +67,19 @@ package indirect enum ModelPrice: Hashable, Sendable {
     case dimensions([String: ModelPrice])
     case rows([ModelRow])
 
-    /// What an event costs, and by how much it fills the tiers of the period.
+    /// The cost of an event, and the units by which it fills the period's tiers.
     package struct Charge: Equatable, Sendable {
         package var cost: Int64
         package var filled: [String: Int64] = [:]
     }
 
-    /// The cost of so many units alone; nil when it is beyond the range of amounts.
+    /// The cost of a number of units without earlier usage; nil if it is beyond the range of amounts.
     package func cost(_ units: Int64) -> Int64? {
         let exact = exactCost(units, used: 0)
         return exact <= Int128(ModelLedger.largestAmount) ? Int64(exact) : nil
     }
 
-    /// - Parameter used: What the period has seen, by dimension; "" without dimensions.
+    /// - Parameter used: The period's earlier units, by dimension; "" for prices without dimensions.
     package func charge(
         _ demand: ModelDemand, attributes: [String: String], used: [String: Int64]
     ) throws(ModelLedger.Refusal) -> Charge {
@@ -108,13 +108,13 @@ package indirect enum ModelPrice: Hashable, Sendable {
         }
     }
 
-    /// The price for an event with these attributes; nil when no row matches.
+    /// The price that applies to an event with these attributes; nil if no row matches.
     package func chosen(by attributes: [String: String]) -> ModelPrice? {
         guard case .rows(let rows) = self else { return self }
         return rows.first { $0.match.allSatisfy { attributes[$0.key] == $0.value } }?.price
     }
 
-    /// The part of a demand whose tiers fill over the period, or the rest of it, beyond what was demanded before.
+    /// The growth of a demand beyond an earlier one, restricted to dimensions that are period-scoped or to the others.
     func part(_ demand: ModelDemand, ofPeriod: Bool, beyond earlier: ModelDemand? = nil) -> ModelDemand {
         func isOfPeriod(_ price: ModelPrice?) -> Bool {
             if case .graduated(_, perPeriod: true) = price { true } else { false }
@@ -170,7 +170,7 @@ package indirect enum ModelPrice: Hashable, Sendable {
         }
     }
 
-    /// What it costs to fill the tiers from the first unit to the last.
+    /// The cost of filling the tiers from the first unit up to a number of units.
     private static func filling(_ tiers: [ModelTier], _ units: Int128) -> Int128 {
         var sum: Int128 = 0
         var reached: Int128 = 0

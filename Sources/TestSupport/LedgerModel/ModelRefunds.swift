@@ -7,7 +7,7 @@ extension ModelLedger {
         case credits(Int64)
     }
 
-    /// What a refund came to.
+    /// The result of a refund.
     package struct Refunded: Equatable, Sendable {
         package var credits: Int64
         package var overage: Int64 = 0
@@ -20,7 +20,7 @@ extension ModelLedger {
         }
     }
 
-    /// The entries that are refunded together: a use's, or all commits of a reservation.
+    /// The entries that are refunded together: a use, or all commits of a reservation.
     private func charge(_ sequence: Int64) throws(Refusal) -> [Entry] {
         guard sequence >= 1, sequence <= entries.count else { throw Refusal("unknown_charge", sequence) }
         let entry = entries[Int(sequence) - 1]
@@ -29,7 +29,7 @@ extension ModelLedger {
         return entries.filter { $0.type == "commit" && $0.reservation == entry.reservation }
     }
 
-    /// Gives back what a use or a commit took, wholly or partly.
+    /// Gives back all or part of a use or a commit.
     package mutating func refund(_ sequence: Int64, _ extent: Extent, expiry: Expiry?) throws(Refusal) -> Refunded {
         let expiresAt = (expiry ?? .after(months: 0, seconds: 30 * 86_400)).instant(now)
         try requireFuture(expiresAt)
@@ -41,8 +41,8 @@ extension ModelLedger {
 
         var reversals = charge.map { reversal(of: $0, earlier) }
         var rest = credits
-        // First what is still owed, then the blocks that it came from, the last taken first, then what was owed once
-        // and has been paid since; of several commits the latest first.
+        // The order is: outstanding overage, then the blocks that paid, beginning with the last block, then overage
+        // that was settled since. Among several commits the latest comes first.
         for index in reversals.indices.reversed() { reversals[index].takeOverage(&rest) }
         for index in reversals.indices.reversed() { reversals[index].takeBlocks(&rest) }
         for index in reversals.indices.reversed() { reversals[index].takeSettled(&rest) }
@@ -50,7 +50,7 @@ extension ModelLedger {
         let forfeited = latest.reduce(0) { $0 + $1.taken.filter(isForfeited).reduce(0) { $0 + $1.amount } }
         try requireRoom(credits - forfeited, ofLifetime: false)
 
-        // What cannot go back becomes a block for each set of features.
+        // Credits that cannot go back to their block become a new block for each set of features.
         var compensation: [Set<String>: Share] = [:]
         let lost = latest.flatMap { reversal in reversal.taken.filter { isLost($0) } }
         for restricted in [false, true] {
@@ -100,10 +100,10 @@ extension ModelLedger {
         return result
     }
 
-    /// What is left of a charge, and what a refund takes of it.
+    /// The parts of a charge that are left, and the parts that a refund takes.
     private struct Reversal {
         struct Part {
-            /// Nil for what was owed once and has been paid since.
+            /// Nil for overage that was settled since.
             let block: Int?
             let features: [String]
             var amount: Int64
@@ -170,7 +170,7 @@ extension ModelLedger {
             guard credits <= left else { throw refused }
             return credits
         case .units(let units):
-            // The last commit of a reservation names the total; one in credits has none.
+            // The last commit of a reservation has the total units; a commit in credits has none.
             let all = charge.last.map { $0.units ?? ModelDemand.quantities($0.quantities).total } ?? 0
             let before = earlier.reduce(Int128(0)) { $0 + Int128($1.units ?? 0) }
             guard before + Int128(units) <= Int128(all) else { throw refused }

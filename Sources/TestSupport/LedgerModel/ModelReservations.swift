@@ -1,7 +1,7 @@
 import Credits
 
 extension ModelLedger {
-    /// What happened to a reservation.
+    /// The effect of an action on a reservation.
     package struct Change: Equatable, Sendable {
         package var charged: Int64 = 0
         package var returned: Int64 = 0
@@ -40,12 +40,12 @@ extension ModelLedger {
         return reservation
     }
 
-    /// How far a job is with a report, which never lowers it. What was reported in another measure cannot be compared.
+    /// The total progress of a job after a report; a report never lowers it. A report in another measure replaces it.
     private func reached(_ reservation: Reservation, _ demand: ModelDemand) -> ModelDemand {
         reservation.watermark?.maximum(demand) ?? demand
     }
 
-    /// What is still to be charged of a job that has got so far, by the price that it was reserved at, and what of that
+    /// The amount still to be charged for a job at a total progress, by the price of its reservation, and the part that
     /// fills the month's tiers.
     private func growth(
         _ reservation: Reservation, _ total: ModelDemand
@@ -60,7 +60,7 @@ extension ModelLedger {
             throw Refusal("feature_not_priced")
         }
         let used = filled(reservation.feature)
-        // What was charged of the period's tiers stays charged, and the growth goes on where they have arrived.
+        // Earlier charges of period-scoped tiers stay. Only the growth is priced, after the units counted so far.
         let growth = price.part(total, ofPeriod: true, beyond: reservation.watermark)
         let grown = try price.charge(growth, attributes: [:], used: used)
         let rest = try price.charge(price.part(total, ofPeriod: false), attributes: [:], used: used)
@@ -159,7 +159,7 @@ extension ModelLedger {
         return Change(charged: charge, overage: short)
     }
 
-    /// A hold that is used up grows by another step, as far as there is something to hold.
+    /// Holds another step after the hold was used up, as far as the spendable credits suffice.
     private mutating func grow(_ number: Int) {
         let reservation = reservations[number - 1]
         let step = portions(reservation.estimatedCost, of: eligible(reservation.feature))
@@ -172,7 +172,7 @@ extension ModelLedger {
         }
     }
 
-    /// A charge taken from the hold, then from what else there is, both in burn order.
+    /// The shares that pay an amount: first from the hold, then from other blocks, both in burn order.
     private func taking(_ amount: Int64, of reservation: Reservation) -> (held: [Share], others: [Share]) {
         var owed = amount
         var held: [Share] = []
@@ -200,7 +200,7 @@ extension ModelLedger {
         if short > 0 { debts.append(Debt(entry: entry.sequence, amount: short)) }
     }
 
-    /// A reservation fills the month's tiers with what it is charged for.
+    /// Counts the charged units of a reservation in the month's tiers.
     private mutating func fill(_ reservation: Reservation, _ units: [String: Int64], _ cost: Int64) {
         periodCosts[reservation.number] = cost
         if !units.isEmpty { fillings.append(Filling(feature: reservation.feature, at: now, units: units)) }

@@ -1,7 +1,7 @@
 import Credits
 import Glibc
 
-/// What the clocks of a place show: so many seconds ahead of UTC from each change on.
+/// A time zone: the offset from UTC in seconds, and the instants at which it changes.
 package struct ModelZone: Hashable, Sendable {
     package struct Change: Hashable, Sendable {
         /// A second since 1970.
@@ -28,7 +28,7 @@ package struct ModelZone: Hashable, Sendable {
         changes.last { $0.at <= second }?.offset ?? first
     }
 
-    /// The first second at which the clocks show a local time, or the end of the gap that it is in.
+    /// The first second at which the clocks show a local time. For a skipped local time, the end of the gap.
     func second(showing local: Int64) -> Int64 {
         var earliest: Int64?
         for offset in [first] + changes.map(\.offset) where self.offset(local - offset) == offset {
@@ -43,7 +43,7 @@ package struct ModelZone: Hashable, Sendable {
         return second + offset(second) == local
     }
 
-    /// The same local time so many months, then so many days later; the month's last day where it has no such day.
+    /// The same local time a number of months and then days later; the month's last day if it lacks that day.
     func later(_ instant: Instant, months: Int64, days: Int64) -> Instant {
         if months == 0 && days == 0 { return instant }
         let seconds = Self.floor(instant.microseconds, 1_000_000)
@@ -52,7 +52,7 @@ package struct ModelZone: Hashable, Sendable {
         return Instant(microseconds: second(showing: local) * 1_000_000 + (isShown(local) ? fraction : 0))
     }
 
-    /// By the C library's calendar.
+    /// Adds months with the C library's calendar functions.
     static func addingMonths(_ months: Int64, to local: Int64) -> Int64 {
         if months == 0 { return local }
         var seconds = Int(local)
@@ -64,7 +64,7 @@ package struct ModelZone: Hashable, Sendable {
         seconds = timegm(&start)
         var end = start
         end.tm_mon += 1
-        // The month's last day is the day before the first of the next month.
+        // The last day of a month is the day before the first of the next month.
         var next = timegm(&end) - 86_400
         gmtime_r(&next, &end)
         return Int64(seconds + Int(min(day, end.tm_mday) - 1) * 86_400)
@@ -75,12 +75,12 @@ package struct ModelZone: Hashable, Sendable {
     }
 }
 
-/// How long a window is.
+/// The length of a window.
 package enum ModelWindow: Hashable, Sendable {
     case day, week, month
     case duration(months: Int64, seconds: Int64)
 
-    /// The window of the calendar around an instant: its start and its end.
+    /// The start and the end of the calendar window that contains an instant.
     func around(_ instant: Instant, in zone: ModelZone) -> (start: Instant, end: Instant) {
         let second = ModelZone.floor(instant.microseconds, 1_000_000)
         let local = second + zone.offset(second)
@@ -94,7 +94,7 @@ package enum ModelWindow: Hashable, Sendable {
         switch self {
         case .day: return from(midnight, midnight + 86_400)
         case .week:
-            // The fourth day of the week was 1970-01-01.
+            // 1970-01-01 was a Thursday.
             let weekday = (midnight / 86_400 + 3) % 7
             return from(midnight - weekday * 86_400, midnight + (7 - weekday) * 86_400)
         case .month:
@@ -111,7 +111,7 @@ package enum ModelWindow: Hashable, Sendable {
             func start(_ number: Int64) -> Int64 {
                 zone.second(showing: ModelZone.addingMonths(months * number, to: 0)) + seconds * number
             }
-            // No month is longer than 31 days.
+            // No month is longer than 31 days, so this number is not too large.
             var number = second / (months * 31 * 86_400 + seconds + 86_400)
             while start(number + 1) <= second { number += 1 }
             return (
@@ -121,7 +121,7 @@ package enum ModelWindow: Hashable, Sendable {
         }
     }
 
-    /// When a window ends that opens at an instant.
+    /// The end of a window that opens at an instant.
     func end(openedAt instant: Instant, in zone: ModelZone) -> Instant {
         switch self {
         case .day: return zone.later(instant, months: 0, days: 1)

@@ -14,7 +14,8 @@ package struct SeededGenerator: RandomNumberGenerator {
         return mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 to `limit` whose length is as random as its digits, so that small and huge ones are as frequent.
+    /// A number from 0 to `limit` whose number of bits is random too, so that small and large numbers are equally
+    /// frequent.
     package mutating func magnitude(upTo limit: Int64) -> Int64 {
         let bits = UInt64.random(in: 0...63, using: &self)
         return Int64.random(in: 0...min(limit, Int64.max >> Int64(63 - bits)), using: &self)

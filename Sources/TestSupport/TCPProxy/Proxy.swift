@@ -32,23 +32,23 @@ package final class Proxy: Sendable {
         startThread { self.acceptConnections(listener) }
     }
 
-    /// Breaks every connection there is; new ones are possible at once.
+    /// Breaks all current connections. New connections are possible at once.
     package func cut() {
         state.withLock { state in
             for socket in state.sockets { _ = shutdown(socket, Int32(SHUT_RDWR)) }
         }
     }
 
-    /// From now on nothing passes in either direction, and nothing is closed.
+    /// Stops all traffic in both directions without closing connections.
     package func freeze() { state.withLock { $0.frozen = true } }
 
-    /// From now on nothing passes from the server to its client.
+    /// Stops the traffic from the server to its clients.
     package func holdAnswers() { state.withLock { $0.answersHeld = true } }
 
-    /// Lets everything pass again, what was held up included.
+    /// Resumes all traffic, including data that was held back.
     package func thaw() { state.withLock { ($0.frozen, $0.answersHeld) = (false, false) } }
 
-    /// Closes the listener and every connection for good.
+    /// Closes the listener and all connections permanently.
     package func end() {
         state.withLock { state in
             state.ended = true
@@ -74,7 +74,8 @@ package final class Proxy: Sendable {
         close(listener)
     }
 
-    /// One thread per connection. Frozen means not reading, so that a sender meets a full socket in the end.
+    /// Forwards one connection on its own thread. A frozen proxy does not read, so a sender's socket buffer fills in
+    /// the end.
     private func forward(_ client: Int32, _ server: Int32) {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         outer: while true {
@@ -84,7 +85,7 @@ package final class Proxy: Sendable {
                 pollfd(fd: client, events: frozen ? 0 : Int16(POLLIN), revents: 0),
                 pollfd(fd: server, events: frozen || answersHeld ? 0 : Int16(POLLIN), revents: 0),
             ]
-            // The limit lets a change of state be noticed.
+            // The timeout lets the loop notice a change of state.
             _ = poll(&entries, 2, 20)
             for (entry, destination) in [(entries[0], server), (entries[1], client)] where entry.revents != 0 {
                 if entry.events == 0 {

@@ -2,24 +2,25 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 
-/// A server on loopback that presents a certificate and then says nothing: for clients that ought to turn away before.
+/// A loopback server that presents a certificate and then sends nothing. It tests clients that must reject the
+/// connection.
 package enum TLSEndpoint {
-    /// What it does before the handshake.
+    /// The server's behaviour before the TLS handshake.
     package enum Opening: Sendable {
-        /// Begins with it, as AMQPS does.
+        /// Starts with the handshake, as AMQPS does.
         case handshake
-        /// Agrees to it when asked by PostgreSQL's SSLRequest.
+        /// Accepts PostgreSQL's SSLRequest.
         case agreement
-        /// Answers PostgreSQL's SSLRequest with no.
+        /// Rejects PostgreSQL's SSLRequest.
         case refusal
     }
 
     /// Runs the body while the server listens.
     ///
     /// - Parameters:
-    ///   - name: Of the files with a certificate and its key: `NAME.pem` and `NAME.key` in the folder.
-    ///   - isOld: True for a server that speaks nothing newer than TLS 1.1.
-    ///   - body: Gets the port.
+    ///   - name: The base name of the certificate and key files `NAME.pem` and `NAME.key` in the folder.
+    ///   - isOld: True for a server that supports at most TLS 1.1.
+    ///   - body: Receives the port.
     package static func serving<Value>(
         _ name: String, in folder: String, _ opening: Opening, isOld: Bool = false,
         _ body: (Int) async throws -> Value
@@ -54,7 +55,7 @@ package enum TLSEndpoint {
     }
 }
 
-/// Answers the eight bytes of an SSLRequest.
+/// Answers PostgreSQL's SSLRequest, which has eight bytes.
 private final class RequestAnswer: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -78,7 +79,7 @@ private final class RequestAnswer: ChannelInboundHandler, RemovableChannelHandle
     }
 }
 
-/// A client that turned away is no error worth a word.
+/// Closes the connection on an error. A client that rejects the certificate is expected.
 private final class ErrorEnd: ChannelInboundHandler {
     typealias InboundIn = Any
 

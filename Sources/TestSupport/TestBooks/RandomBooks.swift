@@ -7,10 +7,10 @@ package import Postgres
 import SeededRandom
 import Storage
 
-/// The same random commands to accounts in the database, which know what `LedgerStore.load` brings, and to accounts in
-/// memory, which know everything that ever happened to them.
+/// Applies the same random commands to accounts in the database, which know only what `LedgerStore.load` reads, and to
+/// accounts in memory, which keep their whole history.
 package struct RandomBooks {
-    /// An account that forgets nothing.
+    /// An account in memory with its whole history.
     package struct Remembered {
         package private(set) var account: Account
         private(set) var book: AccountBook = .new
@@ -51,7 +51,7 @@ package struct RandomBooks {
     package let environmentID: EnvironmentID
     package private(set) var catalogue = Catalogue()
     package private(set) var remembered: [EndUserID: Remembered] = [:]
-    /// The kinds of outcome that were seen.
+    /// The kinds of outcomes that occurred.
     package private(set) var outcomes: Set<String> = []
     private var random: SeededGenerator
     private var now = Instant(microseconds: 1_780_000_000_000_000)
@@ -67,7 +67,7 @@ package struct RandomBooks {
             insert into test_clocks values (\(environmentID.rawValue),
                 '00000000-0000-0001-0000-000000000001', now(), now(), now())
             """)
-        let hour = try required(CalendarDuration(iso8601: "PT1H"), "a value")
+        let hour = try required(CalendarDuration(iso8601: "PT1H"), "a duration")
         let quota = Quota(limit: 60, window: .duration(hour), anchor: .firstUse)
         let prices: [String: Price] = [
             "calls": Price(.flat(amount: try Millicredits(Int64(10)))),
@@ -97,11 +97,11 @@ package struct RandomBooks {
         catalogue.testClocks[clock] = now
     }
 
-    private static func key(_ name: String) throws -> FeatureKey { try required(FeatureKey(name), "a value") }
+    private static func key(_ name: String) throws -> FeatureKey { try required(FeatureKey(name), "a feature key") }
 
     // MARK: - A batch
 
-    /// Loads, decides and writes a few commands, and expects the database's accounts to be and do what the others do.
+    /// Loads, decides and writes a few commands. Expects the same accounts and outcomes in the database and in memory.
     package mutating func batch() async throws {
         now = now.adding(seconds: random.pick([0, 1, 60, 400, 3_700, 90_000, 700_000]))
         if random.chance(30) {
@@ -126,8 +126,8 @@ package struct RandomBooks {
         var whole: [EndUserID: AccountDraft] = [:]
         for (name, draft) in zip(keys, loaded.accounts) {
             let known = remembered[name] ?? Remembered(account: draft.account, profile: nil)
-            try expect(draft.account == known.account, "\(draft.account) was loaded, \(known.account) written")
-            try expect(draft.profile == known.profile, "another profile was loaded")
+            try expect(draft.account == known.account, "\(draft.account) was loaded, but \(known.account) was written")
+            try expect(draft.profile == known.profile, "the loaded profile differs from the written one")
             stored[name] = draft
             whole[name] = known.draft
         }
@@ -135,7 +135,7 @@ package struct RandomBooks {
         for (index, command) in commands.enumerated() {
             let outcome = try apply(command, number: index, to: &stored)
             let expected = try apply(command, number: index, to: &whole)
-            try expect(outcome == expected, "\(outcome) where all is known to be \(expected)")
+            try expect(outcome == expected, "the outcome is \(outcome), but with the whole history it is \(expected)")
             outcomes.insert(String("\(outcome)".prefix { $0 != "(" }))
             if case .granted(let granted, _, _) = outcome, let id = granted.payment?.externalID {
                 newPayments.append(
@@ -185,7 +185,7 @@ package struct RandomBooks {
     // MARK: - Drawing commands
 
     private mutating func command() throws -> Command {
-        let endUser = try required(EndUserID(random.pick(Self.names)), "a value")
+        let endUser = try required(EndUserID(random.pick(Self.names)), "an end user id")
         return Command(endUser: endUser, action: try action(for: endUser, knowing: remembered[endUser]))
     }
 
@@ -219,7 +219,7 @@ package struct RandomBooks {
             guard case .measured(let measure, let attributes) = demand(for: feature) else { return .advance }
             return .use(UsageEvent(featureKey: feature, measure: measure, attributes: attributes, metadata: metadata))
         case 10..<13:
-            // Those of a reservation half of the time: it may have been charged several times.
+            // Half of the refunds are of commits, because a reservation may have several charges.
             let types: [EntryType] = random.chance(50) ? [.commit] : [.use, .commit]
             let charges = known?.entries.filter { types.contains($0.type) } ?? []
             let charge = charges.isEmpty ? 1 : random.pick(charges).sequence
@@ -234,7 +234,9 @@ package struct RandomBooks {
         case 15..<17:
             let others = Self.names.filter { $0 != endUser.rawValue }
             return .transfer(
-                Transfer(receiver: try required(EndUserID(random.pick(others)), "a value"), credits: try amount(1...80))
+                Transfer(
+                    receiver: try required(EndUserID(random.pick(others)), "an end user id"),
+                    credits: try amount(1...80))
             )
         case 17..<19:
             let feature = try feature()
@@ -265,8 +267,8 @@ package struct RandomBooks {
             credits: try amount(1...400), source: random.pick([.promotional, .compensation]),
             priority: random.pick([nil, 0, 50, 100]),
             expiry: random.pick([
-                .never, .after(try required(CalendarDuration(iso8601: "PT1H"), "a value")),
-                .after(try required(CalendarDuration(iso8601: "P3D"), "a value")),
+                .never, .after(try required(CalendarDuration(iso8601: "PT1H"), "a duration")),
+                .after(try required(CalendarDuration(iso8601: "P3D"), "a duration")),
             ]), featureKeys: random.chance(25) ? [try feature()] : [],
             payment: random.chance(20) ? Payment(price: 5, currency: "USD") : nil, reason: "r", metadata: metadata)
     }

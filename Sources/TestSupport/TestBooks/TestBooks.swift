@@ -6,7 +6,7 @@ import Metering
 package import Postgres
 import Storage
 
-/// A tenant with one environment and the feature `calls` at 10 mc, to write books in.
+/// A tenant with one environment and the feature `calls` at 10 mc, for tests that write ledger entries.
 package struct TestBooks {
     package let connection: PostgresConnection
     package let environmentID: EnvironmentID
@@ -35,7 +35,7 @@ package struct TestBooks {
         AccountKey(environmentID: environmentID, endUserID: try required(EndUserID(name), "an end user id"))
     }
 
-    /// Applies actions to one end user as the worker does: load, decide, write.
+    /// Applies actions to one end user in the worker's steps: load, decide, write.
     @discardableResult
     package func apply(_ actions: [AccountAction], to name: String) async throws -> [Outcome] {
         var loaded = try await LedgerStore.load([try key(name)], on: connection)
@@ -53,13 +53,13 @@ package struct TestBooks {
     package var use: AccountAction { .use(UsageEvent(featureKey: feature, units: 1)) }
 }
 
-/// A value that a test cannot go on without.
+/// Unwraps a value that the test needs; throws if it is nil.
 func required<Value>(_ value: Value?, _ what: String) throws -> Value {
     guard let value else { throw TestBooksError("\(what) is missing") }
     return value
 }
 
-/// What went wrong in books that a test writes.
+/// An error in the test books.
 package struct TestBooksError: Error, CustomStringConvertible {
     package let description: String
 

@@ -4,9 +4,9 @@ import Migrations
 package import Postgres
 package import Storage
 
-/// A database of a test's own, migrated, and dropped with everything in it when the body returns.
+/// Creates and migrates a database for one test, and drops it when the body returns.
 ///
-/// - Parameter migrations: The steps of its schema.
+/// - Parameter migrations: The migrations to apply.
 package func withDatabase<Value>(
     _ migrations: [Migration] = SchemaMigrations.all,
     _ body: (PostgresConnection, PostgresConfiguration) async throws -> Value
@@ -33,7 +33,7 @@ package func withDatabase<Value>(
     return try result.get()
 }
 
-/// A logger that is heard only when all is lost.
+/// A logger that shows only critical messages.
 package var quietLogger: Logger {
     var logger = Logger(label: "test")
     logger.logLevel = .critical

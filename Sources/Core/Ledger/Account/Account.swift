@@ -1,46 +1,47 @@
 package import Credits
 
-/// One end user's account as decisions and answers read it: sums, open blocks, active reservations, settings and counters.
+/// One end user's account as decisions and answers read it: sums, open blocks, active reservations, settings and
+/// counters.
 ///
-/// An account is the unit of consistency: its commands are applied one after another. A value of this type is complete and
-/// right as of `advancedTo`; `advanced(to:)` brings it forward. The ledger worker and every replica hold this same type and
-/// decide by the same code. The numbers that only a writer needs, such as the latest hash, are in `AccountBook`.
+/// An account is the unit of consistency: its commands are applied one after another. A value is complete and correct
+/// as of `advancedTo`; `advanced(to:)` brings it forward in time. The ledger worker and every replica hold this type
+/// and decide by the same code. Numbers that only a writer needs, such as the latest hash, are in `AccountBook`.
 package struct Account: Hashable, Sendable {
     package let id: AccountID
     package let environmentID: EnvironmentID
     package let endUserID: EndUserID
 
-    /// The number of ledger entries; also the sequence of the latest.
+    /// The number of ledger entries, which is also the sequence of the latest entry.
     package internal(set) var version: Int64
-    /// Rises with every committed change of the account, entries or not; a position token names it.
+    /// Rises with every committed change of the account, with or without entries. Position tokens carry it.
     package internal(set) var revision: Int64
     /// Σ remaining of the open blocks − overage.
     package internal(set) var balance: Millicredits
     /// Σ held by active reservations.
     package internal(set) var reserved: Millicredits
-    /// Debt: charges beyond the credits there were.
+    /// The debt: the part of charges that no credits covered.
     package internal(set) var overage: Millicredits
-    /// Everything ever granted; never decreases.
+    /// The sum of all credits received by grant, top-up, positive adjustment and transfer; never decreases.
     package internal(set) var lifetimeGranted: Millicredits
-    /// The clock of the account: the latest instant it was advanced to. It never goes backwards.
+    /// The latest instant that the account was advanced to. It never goes back.
     package internal(set) var advancedTo: Instant
-    /// The blocks with something remaining, in burn order.
+    /// The blocks with remaining credits, in burn order.
     package internal(set) var blocks: [Block]
-    /// The active ones, by number.
+    /// The active reservations, by number.
     package internal(set) var reservations: [Reservation]
     package internal(set) var settings: AccountSettings
     package internal(set) var counters: UsageCounters
 
-    /// An account without history, as every end user has it before the first mutation.
+    /// An account without history, which every end user has before the first mutation.
     package init(id: AccountID, environmentID: EnvironmentID, endUserID: EndUserID) {
         self.init(id: id, environmentID: environmentID, endUserID: endUserID, version: 0, revision: 0, sums: .zero)
     }
 
-    /// An account as it was stored.
+    /// An account from its stored values.
     ///
     /// - Parameters:
-    ///   - blocks: Those with something remaining.
-    ///   - reservations: The active ones, by number.
+    ///   - blocks: The blocks with remaining credits.
+    ///   - reservations: The active reservations, by number.
     package init(
         id: AccountID, environmentID: EnvironmentID, endUserID: EndUserID, version: Int64, revision: Int64,
         sums: AccountSums, advancedTo: Instant = Instant(microseconds: .min), blocksInBurnOrder blocks: [Block] = [],
@@ -64,7 +65,7 @@ package struct Account: Hashable, Sendable {
 
     package var name: AccountName { AccountName(id: id, endUserID: endUserID) }
 
-    /// The four sums that every answer shows.
+    /// The sums that every answer shows.
     package var balances: Balances {
         let frozen: Int64 = 0
         let effective = balance.rawValue - reserved.rawValue - frozen
@@ -72,12 +73,12 @@ package struct Account: Hashable, Sendable {
             balance: balance.rawValue, reserved: reserved.rawValue, frozen: frozen, effective: effective)
     }
 
-    /// The credits that a new charge of the feature could use: Σ (remaining − held) over the blocks open to it.
+    /// The credits that a new charge of the feature can take: Σ (remaining − held) over the blocks open to the feature.
     package func spendable(for feature: FeatureKey) -> Int64 {
         blocks.reduce(0) { $0 + ($1.isOpen(to: feature) ? $1.available : 0) }
     }
 
-    /// The debits by which the blocks pay a cost, in burn order, and the rest of the cost that no block pays.
+    /// The debits by which the eligible blocks pay a cost, in burn order, and the rest of the cost that no block pays.
     func burn(_ cost: Int64, from isEligible: (Block) -> Bool) -> (allocations: [Allocation], rest: Int64) {
         var owed = cost
         var allocations: [Allocation] = []
@@ -107,7 +108,7 @@ package struct AccountSums: Hashable, Sendable {
     package static let zero = AccountSums(balance: .zero, reserved: .zero, overage: .zero, lifetimeGranted: .zero)
 }
 
-/// The sums of an account as answers show them, in millicredits.
+/// The sums of an account in the form that answers show, in millicredits.
 package struct Balances: Hashable, Sendable {
     package let balance: Int64
     package let reserved: Int64
@@ -123,7 +124,7 @@ package struct Balances: Hashable, Sendable {
     }
 }
 
-/// The number of an account and the tenant's name for its end user: the two that answers need.
+/// The account's number and the tenant's name for its end user: the two identifiers that answers contain.
 package struct AccountName: Hashable, Sendable {
     package let id: AccountID
     package let endUserID: EndUserID
@@ -133,13 +134,13 @@ package struct AccountName: Hashable, Sendable {
         self.endUserID = endUserID
     }
 
-    /// The id of something that the account numbers itself.
+    /// The public id of an object that is numbered inside the account.
     package func id(_ kind: PublicIDKind, _ number: some BinaryInteger) -> PublicID {
         PublicID(kind, account: id, number: Int64(number))
     }
 }
 
-/// The numbers of an account that only the ledger worker needs, to go on with numbering and hashing.
+/// The numbers that only the ledger worker needs, to continue the numbering and the hash chain of an account.
 package struct AccountBook: Hashable, Sendable {
     /// The number of the latest block.
     package internal(set) var blockCount: Int32

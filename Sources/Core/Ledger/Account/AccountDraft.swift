@@ -1,23 +1,24 @@
 package import Catalogue
 package import Credits
 
-/// One account while a batch of commands is applied to it: its state, and everything that must be written about it. This
-/// is the plan of "read → decide → write".
+/// One account while a batch of commands is applied to it: its state, and all changes that must be written. It is the
+/// plan of "read → decide → write".
 ///
-/// Pure: the same account, history, catalogue, actions and clock give the same draft. A refused action has no effect of its
-/// own; expiries and lapses due before `now` are still recorded. Each action is in the file named after its noun, below
-/// `Actions`. An action changes the account through `post`, `open` and `set`, which record it, and `apply` closes it: the
-/// end user is created if need be, counters of ended windows are dropped, and the revision rises if anything changed.
+/// Pure: the same account, history, catalogue, actions and clock give the same draft. A refused action has no effect of
+/// its own; expiries and lapses due before `now` are still recorded. Each action is in a file of `Actions` that is
+/// named after its noun. Actions change the account through `post`, `open` and `set`, which record the change. `apply`
+/// then closes the action: it creates the end user if necessary, drops counters of ended windows, and raises the
+/// revision if anything changed.
 package struct AccountDraft: Hashable, Sendable {
     package internal(set) var account: Account
     package internal(set) var profile: EndUserProfile?
-    /// The past of the account as far as the batch's refunds and revocations need it.
+    /// The older entries and blocks that the batch's refunds and revocations need.
     package var history = AccountHistory()
     var recorder: BatchRecorder
     private let before: Account
     private let bookBefore: AccountBook
 
-    /// - Parameter profile: Nil for an end user who does not exist yet.
+    /// - Parameter profile: Nil if the end user does not exist yet.
     package init(account: Account, book: AccountBook = .new, profile: EndUserProfile?) {
         self.account = account
         self.profile = profile
@@ -28,11 +29,11 @@ package struct AccountDraft: Hashable, Sendable {
 
     // MARK: - Applying
 
-    /// Applies one action at `clock`, or at the instant that the end user's test clock shows, after everything that was due by
-    /// then.
+    /// Applies one action at `clock`, or at the instant of the end user's test clock. Everything due by then happens
+    /// first.
     ///
-    /// - Parameter idempotencyKey: The client's name for the request; recorded in the entry.
-    /// - Precondition: The action is no transfer: see `transfer(_:from:to:)`.
+    /// - Parameter idempotencyKey: The client's idempotency key; recorded in the entry.
+    /// - Precondition: The action is not a transfer; for transfers see `transfer(_:from:to:)`.
     package mutating func apply(
         _ action: AccountAction, idempotencyKey: String?, catalogue: Catalogue, now clock: Instant
     ) -> Outcome {
@@ -58,7 +59,7 @@ package struct AccountDraft: Hashable, Sendable {
         case .refund(let refund): return try apply(refund, context)
         case .revoke(let revocation): return try apply(revocation, context)
         case .adjust(let adjustment): return try apply(adjustment, context)
-        case .transfer: preconditionFailure("a transfer changes two accounts")
+        case .transfer: preconditionFailure("a transfer changes two accounts: use AccountDraft.transfer")
         case .reserve(let request): return try apply(request, context)
         case .reservation(let number, let action): return try apply(action, to: number, context)
         case .createSpendCap(let cap): return try apply(cap, context)
@@ -71,14 +72,14 @@ package struct AccountDraft: Hashable, Sendable {
         }
     }
 
-    /// Lets everything happen that was due by `now`; all of it together is one change.
+    /// Records everything that was due by `now`. All of it together raises the revision by one.
     package mutating func advance(to now: Instant) {
         let count = recorder.effectCount
         account.advance(to: now, into: &recorder)
         if recorder.effectCount > count { account.revision += 1 }
     }
 
-    /// The draft before an action, as far as it shows whether the action changes anything.
+    /// The parts of a draft before an action that show whether the action changes anything.
     struct Mark {
         fileprivate let effectCount: Int
         fileprivate let settings: AccountSettings
@@ -91,8 +92,8 @@ package struct AccountDraft: Hashable, Sendable {
         }
     }
 
-    /// Closes an action: the one place that knows what every change of an account entails. Nothing happens when the action
-    /// changed nothing.
+    /// Closes an action: makes the changes that every change of an account entails. Does nothing if the action changed
+    /// nothing.
     mutating func close(since mark: Mark, at now: Instant) {
         guard
             recorder.effectCount > mark.effectCount || account.settings != mark.settings || profile != mark.profile
@@ -104,28 +105,28 @@ package struct AccountDraft: Hashable, Sendable {
 
     // MARK: - Changes that actions make
 
-    /// Applies a posting and gives its entry.
+    /// Applies a posting and returns its entry.
     @discardableResult
     mutating func post(_ posting: Posting, now: Instant) -> Entry {
         for number in (posting.holds + posting.allocations).map(\.block) { reopen(number) }
         account.post(posting, now: now, into: &recorder)
-        guard let entry = recorder.entries.last else { preconditionFailure("a posting makes an entry") }
+        guard let entry = recorder.entries.last else { preconditionFailure("every posting must record an entry") }
         return entry
     }
 
-    /// Puts a closed block that gets credits back among the open ones again.
+    /// Puts a closed block back among the open blocks, because the posting returns credits to it.
     private mutating func reopen(_ number: Int32) {
         guard !account.blocks.contains(where: { $0.number == number }), let closed = block(number) else { return }
         account.insert(closed)
     }
 
-    /// A block of the account in its present state, open or closed; nil for one that was not loaded.
+    /// A block of the account in its present state, open or closed; nil if it was not loaded.
     func block(_ number: Int32) -> Block? {
         recorder.changedBlocks[number] ?? account.blocks.first { $0.number == number }
             ?? recorder.grantedBlocks.first { $0.block.number == number }?.block ?? history.blocks[number]?.block
     }
 
-    // MARK: - What must be written
+    // MARK: - Changes to write
 
     /// Whether there is anything to write.
     package var isChanged: Bool { account.revision != before.revision }
@@ -138,36 +139,36 @@ package struct AccountDraft: Hashable, Sendable {
     /// The entries of the batch, in order of sequence.
     package var entries: [Entry] { recorder.entries }
 
-    /// The blocks that the batch granted, as they were granted.
+    /// The blocks that the batch granted, in their state at the grant.
     package var grantedBlocks: [GrantedBlock] { recorder.grantedBlocks }
 
-    /// A granted block in its present state, since it may have been spent from in the same batch.
+    /// A granted block in its present state. The same batch may have spent from it.
     package func current(_ granted: GrantedBlock) -> Block {
         recorder.changedBlocks[granted.block.number] ?? granted.block
     }
 
-    /// Blocks that existed before the batch and changed in it, with their state now.
+    /// The blocks that existed before the batch and changed in it, in their present state.
     package var olderChangedBlocks: [Block] {
         recorder.changedBlocks.values.filter { $0.number <= bookBefore.blockCount }
     }
 
-    /// Reservations that existed before the batch and changed in it, with their state now.
+    /// The reservations that existed before the batch and changed in it, in their present state.
     package var olderChangedReservations: [Reservation] {
         recorder.changedReservations.values.filter { $0.number <= bookBefore.reservationCount }
     }
 
-    /// Reservations that were made in the batch, with their state now.
+    /// The reservations that were made in the batch, in their present state.
     package var newReservations: [Reservation] {
         recorder.changedReservations.values.filter { $0.number > bookBefore.reservationCount }
     }
 }
 
-/// The past of an account beyond its state, as far as a batch needs it: only refunds and revocations do.
+/// The older entries and blocks of an account that a batch needs. Only refunds and revocations need any.
 package struct AccountHistory: Hashable, Sendable {
-    /// The charges to refund (of a reservation all its commits), and every later entry that reduced overage or refunded one
-    /// of them; in any order.
+    /// The charges to refund (for a reservation all its commits), and every later entry that reduced overage or
+    /// refunded one of these charges; in any order.
     package var entries: [Entry]
-    /// The blocks to revoke, and those that the charges took from, by number; closed ones included.
+    /// The blocks to revoke and the blocks that the charges took from, by number; closed blocks included.
     package var blocks: [Int32: GrantedBlock]
 
     package init(entries: [Entry] = [], blocks: [Int32: GrantedBlock] = [:]) {
@@ -176,7 +177,7 @@ package struct AccountHistory: Hashable, Sendable {
     }
 }
 
-/// The surroundings of an action.
+/// The inputs of an action that are not in the account.
 struct ActionContext {
     let idempotencyKey: String?
     let catalogue: Catalogue

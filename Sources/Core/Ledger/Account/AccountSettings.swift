@@ -2,21 +2,21 @@ package import Catalogue
 package import Credits
 package import Metering
 
-/// What the tenant has set for one end user.
+/// The settings of one end user.
 package struct AccountSettings: Hashable, Sendable {
-    /// How many features an end user may have overrides for.
+    /// The maximum number of features with an override.
     package static let maximumOverrides = 1_000
 
-    /// Nil takes the environment's.
+    /// Nil means the environment's policy.
     package var overagePolicy: OveragePolicy?
-    /// Nil takes the environment's.
+    /// Nil means the environment's limit.
     package var overageLimit: Millicredits?
     package var overrides: [FeatureKey: FeatureGrant]
-    /// In the order in which they were made.
+    /// In order of creation.
     package var caps: [SpendCap]
-    /// The number of the latest cap.
+    /// The number of the latest spend cap.
     package var capCount: Int32
-    /// The clock by which time passes for the end user; nil for the real one.
+    /// The clock that the end user is attached to; nil means real time.
     package var testClock: PublicID?
 
     package init(
@@ -32,21 +32,21 @@ package struct AccountSettings: Hashable, Sendable {
         self.testClock = testClock
     }
 
-    /// What most end users have.
+    /// No settings, as for most end users.
     package static let none = AccountSettings()
 }
 
-/// At most so many credits per window, whatever the balance.
+/// A limit on the credits spent per window, whatever the balance.
 package struct SpendCap: Hashable, Sendable {
-    /// How many an end user may have.
+    /// The maximum number of spend caps of an end user.
     package static let maximumCount = 50
 
-    /// 1, 2, 3, … in the order in which the account's caps were made.
+    /// 1, 2, 3, … in the order in which the account's caps were created.
     package let number: Int32
-    /// The only feature that it counts; nil counts all.
+    /// The only feature that the cap counts; nil means all features.
     package let featureKey: FeatureKey?
     package let credits: Millicredits
-    /// Counted by the calendar.
+    /// Windows of a spend cap follow the calendar.
     package let window: WindowLength
     package let createdAt: Instant
 

@@ -1,23 +1,23 @@
 package import Catalogue
 package import Credits
 
-// Time is a function (decisions/0006): everything that an instant does to an account follows from the account alone.
-// `dueEvents` is the one list of such things. The worker and the replica walk it by the same `advance`, and `due_at`, by
-// which the scheduler finds accounts, is its first element.
+// The effects of time on an account follow from the account alone. `forEachDueEvent` is the one list of them. The
+// worker and the replica apply it by the same `advance`. The scheduler finds accounts by `due_at`, the earliest instant
+// of the list at which anything changes.
 
-/// Something that time does to an account, at the instant at which it is due.
+/// An effect of time on an account, at the instant at which it is due.
 struct DueEvent: Comparable {
-    /// The order of the cases is the order at one instant.
+    /// The order of the cases is their order at one instant.
     enum Kind: Int {
-        /// The deadline of a reservation has come: what it still holds is given back.
+        /// The deadline of a reservation: its hold is given back.
         case reservationLapses
-        /// The expiry of a block has come: what is free of it is taken.
+        /// The expiry of a block: its available credits are taken.
         case blockExpires
     }
 
     let at: Instant
     let kind: Kind
-    /// Of the reservation or the block.
+    /// The number of the reservation or the block.
     let number: Int32
 
     static func < (left: DueEvent, right: DueEvent) -> Bool {
@@ -26,10 +26,10 @@ struct DueEvent: Comparable {
 }
 
 extension Account {
-    /// Calls the body with everything that will happen by itself, in no order.
+    /// Calls the body with every effect that is due at some instant, in no particular order.
     ///
-    /// - Parameter heldBlocks: Whether to name blocks of which nothing is free now. Their expiry takes nothing by itself, but
-    ///   it does when a hold ends before it.
+    /// - Parameter heldBlocks: Whether to include blocks that have no available credits now. Their expiry has an effect
+    ///   only if a hold ends before it.
     private func forEachDueEvent(heldBlocks: Bool, _ body: (DueEvent) -> Void) {
         for reservation in reservations {
             body(DueEvent(at: reservation.expiresAt, kind: .reservationLapses, number: reservation.number))
@@ -40,39 +40,39 @@ extension Account {
         }
     }
 
-    /// Everything that may happen by an instant, in the order in which it happens.
+    /// All effects that may be due by an instant, in the order in which they happen.
     private func dueEvents(by now: Instant) -> [DueEvent] {
         var events: [DueEvent] = []
         forEachDueEvent(heldBlocks: true) { if $0.at <= now { events.append($0) } }
         return events.sorted()
     }
 
-    /// The next instant at which time changes the account; nil when nothing is ahead.
+    /// The next instant at which time changes the account; nil if there is none.
     package var dueAt: Instant? {
         var first: Instant?
         forEachDueEvent(heldBlocks: false) { first = min(first ?? $0.at, $0.at) }
         return first
     }
 
-    /// The instant at which the scheduler should send the account a command; nil where a test clock decides what time it is.
+    /// The instant at which the scheduler should send the account a command; nil for accounts on a test clock.
     package var scheduledAt: Instant? { settings.testClock == nil ? dueAt : nil }
 
-    /// Whether something was due by `now`.
+    /// Whether an effect is due by `now`.
     package func hasDue(at now: Instant) -> Bool {
         guard let dueAt else { return false }
         return dueAt <= now
     }
 
-    /// The account's current instant: the one that its test clock shows, else the real time; never before anything that has
-    /// happened to it.
+    /// The account's current instant: its test clock's instant or real time, but never before `advancedTo`.
     package func currentInstant(clock: Instant, catalogue: Catalogue) -> Instant {
-        // An end user on a test clock never falls back to the real time, even when the clock is not known here yet.
+        // An account on a test clock never falls back to real time, even if the catalogue does not contain the clock
+        // yet.
         let shown = settings.testClock.map { catalogue.testClocks[$0] ?? advancedTo } ?? clock
         return max(shown, advancedTo)
     }
 
-    /// The account as it is at `now`, for a check or a balance: no entry is made and nothing is hashed. Its revision is not
-    /// a position that a client could wait for, since nothing has been written.
+    /// The account at `now`, for a check or a balance. No entry is made and nothing is hashed. The revision of the
+    /// result is not a position that a client could wait for, because nothing has been written.
     package func advanced(to now: Instant) -> Account {
         guard hasDue(at: now) else { return self }
         var copy = self
@@ -81,7 +81,7 @@ extension Account {
         return copy
     }
 
-    /// Lets everything happen that was due by `now`, each at the instant at which it was due, in due order.
+    /// Applies every effect that is due by `now`, each at the instant at which it was due, in due order.
     mutating func advance(to now: Instant, into recorder: inout some EffectRecorder) {
         let events = dueEvents(by: now)
         var next = events.startIndex
@@ -93,7 +93,7 @@ extension Account {
                 guard let reservation = reservations.first(where: { $0.number == event.number }) else { continue }
                 end(reservation, as: .expired, at: event.at, now: now, into: &recorder)
             case .blockExpires:
-                // The sweep takes all blocks of the instant at once, and those that a lapse swept before are gone.
+                // One sweep takes all blocks that expire at this instant. A lapse may have swept some of them before.
                 let group = events[next...].prefix { $0.at == event.at }
                 next = group.endIndex
                 sweep(at: event.at, now: now, into: &recorder)
@@ -102,7 +102,7 @@ extension Account {
         advancedTo = max(advancedTo, now)
     }
 
-    /// Takes what is free and may not stay: the rest of revoked blocks and of blocks whose expiry has come.
+    /// Takes available credits that may not stay: those of revoked blocks and of blocks that have expired.
     mutating func sweep(at instant: Instant, now: Instant, into recorder: inout some EffectRecorder) {
         let over = blocks.filter { block in
             block.available > 0 && (block.revokedAt != nil || block.hasExpired(at: instant))
@@ -117,9 +117,9 @@ extension Account {
         }
     }
 
-    /// Ends a reservation: all that it holds is given back, and its counters are corrected to what it was charged for.
+    /// Ends a reservation: gives back its whole hold and corrects its counters to the amounts that it was charged for.
     ///
-    /// - Parameter key: The idempotency key of the request that asked; nil at the deadline.
+    /// - Parameter key: The idempotency key of the release; nil at the deadline.
     mutating func end(
         _ before: Reservation, as status: ReservationStatus, at instant: Instant, now: Instant, key: String? = nil,
         into recorder: inout some EffectRecorder

@@ -1,37 +1,38 @@
 package import Credits
 
-/// Where a block's credits came from.
+/// The source of a block's credits.
 package enum BlockSource: String, Sendable, CaseIterable {
     case plan, rollover, recurring, trial, topup, promotional, compensation, adjustment, transfer
 
-    /// The priority of a grant that states none: plan grants burn before everything else.
+    /// The priority of a grant that states none. Plan grants burn before all others.
     package var defaultPriority: Int16 {
         self == .plan ? 10 : 50
     }
 }
 
-/// One grant's credits, never merged with another's: what is left of them and when they may be spent.
+/// The credits of one grant, which are never merged with another's: the remaining amount and the conditions for
+/// spending it.
 ///
-/// This is the part that decisions read; what a grant also recorded (source, reason, metadata) is in `GrantedBlock`.
+/// Decisions read this type. The grant's source, reason and metadata are in `GrantedBlock`.
 package struct Block: Hashable, Sendable {
-    /// How many an account may have at a time with something remaining.
+    /// The maximum number of an account's blocks with remaining credits.
     package static let maximumOpen = 10_000
 
-    /// 1, 2, 3, … in the order in which the account got its blocks.
+    /// 1, 2, 3, … in the order in which the account received its blocks.
     package let number: Int32
     package let original: Millicredits
     package internal(set) var remaining: Millicredits
-    /// What active reservations hold of `remaining`.
+    /// The part of `remaining` that active reservations hold.
     package internal(set) var held: Millicredits
     /// 0 to 100; lower burns first.
     package let priority: Int16
-    /// Spendable before this instant and not at it; nil never expires.
+    /// The block can be spent before this instant and not at it; nil means that it never expires.
     package let expiresAt: Instant?
-    /// True when a price above zero was paid for it.
+    /// True if a price above zero was paid.
     package let isPaid: Bool
-    /// The only features it may be spent on; empty means all.
+    /// The features that the block may be spent on; empty means all features.
     package let featureKeys: [FeatureKey]
-    /// When its unspent part was taken back; nil while it stands. What comes back to a revoked block is taken at once.
+    /// When the block was revoked; nil if it was not. Credits that come back to a revoked block are taken at once.
     package internal(set) var revokedAt: Instant?
 
     package init(
@@ -49,10 +50,10 @@ package struct Block: Hashable, Sendable {
         self.revokedAt = revokedAt
     }
 
-    /// What a new charge could take; never negative, since `held` is at most `remaining`.
+    /// The credits that a new charge can take. Never negative, because `held` is at most `remaining`.
     package var available: Int64 { remaining.rawValue - held.rawValue }
 
-    /// Whether the block may pay for a feature, expiry aside.
+    /// Whether the block may pay for a feature, regardless of expiry.
     package func isOpen(to feature: FeatureKey) -> Bool {
         featureKeys.isEmpty || featureKeys.contains(feature)
     }
@@ -62,7 +63,8 @@ package struct Block: Hashable, Sendable {
         return expiresAt <= now
     }
 
-    /// The burn order: lower priority, then earlier expiry with never last, then free before paid, then older.
+    /// The burn order: lower priority first, then earlier expiry (no expiry is last), then free before paid, then
+    /// older.
     package static func burnsBefore(_ left: Block, _ right: Block) -> Bool {
         if left.priority != right.priority { return left.priority < right.priority }
         if left.expiresAt != right.expiresAt {
@@ -77,21 +79,21 @@ package struct Block: Hashable, Sendable {
 
 /// The state of a block.
 package enum BlockStatus: String, Sendable, CaseIterable {
-    /// Something remains and may be spent.
+    /// Credits remain and may be spent.
     case active
-    /// Nothing remains because all was used.
+    /// Nothing remains, because everything was used.
     case spent
-    /// Its expiry took what remained.
+    /// The expiry took the remaining credits.
     case expired
-    /// What remained was taken back; what is held is taken when the hold ends.
+    /// The remaining credits were taken back. Held credits are taken when their hold ends.
     case revoked
 }
 
-/// A block as it was granted: the block, and what is only recorded about it.
+/// A block as it was granted, with the facts that are only recorded.
 package struct GrantedBlock: Hashable, Sendable {
     package let block: Block
     package let source: BlockSource
-    /// What was paid for it, if anything.
+    /// The payment for the block; nil if there was none.
     package let payment: Payment?
     package let reason: String?
     package let metadata: Metadata?
@@ -110,13 +112,13 @@ package struct GrantedBlock: Hashable, Sendable {
     }
 }
 
-/// What the tenant says was paid for credits. QuotaStack takes no payments; it records them.
+/// A payment for credits, as the tenant reports it. QuotaStack takes no payments; it records them.
 package struct Payment: Hashable, Sendable {
-    /// In the currency's minor unit (cents), 0 or more; nil when it was not said.
+    /// In the currency's minor unit (cents), 0 or more; nil if unknown.
     package var price: Int64?
-    /// ISO 4217, three capital letters; nil when it was not said.
+    /// ISO 4217, three capital letters; nil if unknown.
     package var currency: String?
-    /// The payment provider's id of the payment; unique for ever inside an environment.
+    /// The payment provider's id of the payment. It is unique for ever inside an environment.
     package var externalID: String?
 
     package init(price: Int64? = nil, currency: String? = nil, externalID: String? = nil) {
@@ -125,6 +127,6 @@ package struct Payment: Hashable, Sendable {
         self.externalID = externalID
     }
 
-    /// Whether nothing was said.
+    /// Whether the tenant reported nothing.
     package var isEmpty: Bool { price == nil && currency == nil && externalID == nil }
 }

@@ -1,11 +1,11 @@
 import Credits
 
-/// Receives what happens to an account, in order: a writer records it, a reader drops it. The account has changed already
-/// when a method is called.
+/// Receives the changes of an account, in order: a writer records them, a reader ignores them. The account has already
+/// changed when a method is called.
 protocol EffectRecorder {
     /// - Parameters:
     ///   - changed: The blocks that the posting changed, in their state after it.
-    ///   - account: The account after it.
+    ///   - account: The account after the posting.
     mutating func posted(_ posting: Posting, changed: [Block], account: Account, now: Instant)
     mutating func opened(_ granted: GrantedBlock)
     /// A block changed without an entry.
@@ -14,7 +14,7 @@ protocol EffectRecorder {
     mutating func changed(_ reservation: Reservation)
 }
 
-/// The recorder of a reader.
+/// The recorder of a reader: it ignores everything.
 struct NoRecorder: EffectRecorder {
     mutating func posted(_ posting: Posting, changed: [Block], account: Account, now: Instant) {}
     mutating func opened(_ granted: GrantedBlock) {}
@@ -22,17 +22,17 @@ struct NoRecorder: EffectRecorder {
     mutating func changed(_ reservation: Reservation) {}
 }
 
-/// The recorder of a batch: the entries, and the rows that must be written.
+/// The recorder of a batch: it collects the entries and the rows that must be written.
 struct BatchRecorder: EffectRecorder, Hashable {
     var book: AccountBook
     /// In order of sequence.
     var entries: [Entry] = []
     var grantedBlocks: [GrantedBlock] = []
-    /// The blocks that changed in the batch, by number, with their state now.
+    /// The blocks that changed in the batch, by number, in their present state.
     var changedBlocks: [Int32: Block] = [:]
-    /// The reservations that were made or changed in the batch, by number, with their state now.
+    /// The reservations that were made or changed in the batch, by number, in their present state.
     var changedReservations: [Int32: Reservation] = [:]
-    /// How often something was recorded.
+    /// The number of recorded changes.
     var effectCount = 0
 
     init(book: AccountBook) {

@@ -1,7 +1,7 @@
 import Catalogue
 package import Credits
 
-/// What is recorded about an end user beside the credits.
+/// The recorded facts about an end user that are not credits or settings.
 package struct EndUserProfile: Hashable, Sendable {
     package internal(set) var name: String?
     package internal(set) var metadata: Metadata?

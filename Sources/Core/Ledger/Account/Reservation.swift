@@ -1,14 +1,14 @@
 package import Credits
 package import Metering
 
-/// What an event or a job is measured by.
+/// The measure of an event or a job.
 package enum Demand: Hashable, Sendable {
     /// Units or quantities, priced by the feature's rule.
     case measured(Measure, Attributes)
-    /// Credits, whatever the rule.
+    /// Credits, independent of the rule.
     case credits(Millicredits)
 
-    /// What counts against a quota: all units together; credits have none.
+    /// The units that count against a quota: the total of all dimensions; 0 for credits.
     package var units: Int64 {
         switch self {
         case .measured(let measure, _): measure.total
@@ -17,12 +17,12 @@ package enum Demand: Hashable, Sendable {
     }
 }
 
-/// Where a reservation stands. All but `active` are final.
+/// The status of a reservation. Every status except `active` is final.
 package enum ReservationStatus: String, Sendable, CaseIterable {
     case active, committed, released, expired
 }
 
-/// Credits put aside for a job under way. The hold stays in `balance` and leaves `effective_balance`.
+/// Credits that are held for a running job. Held credits stay in `balance` and leave `effective_balance`.
 package struct Reservation: Hashable, Sendable {
     package static let ttlSeconds: ClosedRange<Int64> = 1...604_800
     package static let defaultTTLSeconds: Int64 = 300
@@ -30,27 +30,26 @@ package struct Reservation: Hashable, Sendable {
     /// 1, 2, 3, … in the order in which the account's reservations were made.
     package let number: Int32
     package let featureKey: FeatureKey
-    /// What the job was estimated at.
+    /// The estimate of the job.
     package let estimate: Demand
-    /// The rule version that prices it to the end; nil when no rule prices the feature.
+    /// The rule version that prices the job to its end; nil if no rule prices the feature.
     package let ruleID: PublicID?
-    /// The cost of the estimate: what was to be held, and the step by which progress makes the hold grow.
+    /// The cost of the estimate. It is the amount to hold, and the step by which progress makes the hold grow.
     package let estimatedCost: Millicredits
     package internal(set) var status: ReservationStatus
-    /// What is held of each block now, in burn order; nothing after a final state.
+    /// The credits held of each block at present, in burn order; empty after a final status.
     package internal(set) var holds: [Allocation]
-    /// What the estimate cost beyond what there was to hold; it becomes overage only when it is charged.
-    /// What the estimate cost beyond what there was to hold; it becomes overage only when it is charged.
+    /// The part of the estimate's cost that no spendable credits covered. It becomes overage only when it is charged.
     package let uncovered: Millicredits
-    /// The highest progress that was reported, in the estimate's measure; nil before the first.
+    /// The highest reported progress; nil before the first report.
     package internal(set) var watermark: Demand?
-    /// What it has been charged so far.
+    /// The amount charged so far.
     package internal(set) var charged: Millicredits
-    /// The hold lapses at this instant.
+    /// The deadline, at which the hold lapses.
     package internal(set) var expiresAt: Instant
     package let createdAt: Instant
     package internal(set) var finishedAt: Instant?
-    /// The windows in which it counts against quota and caps: those in which it was made.
+    /// The windows in which the reservation counts against quota and spend caps: those that were open when it was made.
     package let windows: ReservationWindows
     package let metadata: Metadata?
 
@@ -77,15 +76,15 @@ package struct Reservation: Hashable, Sendable {
         self.metadata = metadata
     }
 
-    /// What it holds of all blocks, mc.
+    /// The credits held of all blocks, in millicredits.
     package var held: Int64 { holds.reduce(0) { $0 + $1.amount } }
 }
 
-/// The windows that were open when a reservation was made, by their beginning.
+/// The starts of the windows that were open when a reservation was made.
 package struct ReservationWindows: Hashable, Sendable {
-    /// Of the feature's quota.
+    /// The window of the feature's quota.
     package var quota: Instant?
-    /// Of each spend cap that it counts against, by the cap's number.
+    /// The window of each spend cap that counts the reservation, by the cap's number.
     package var caps: [Int32: Instant]
 
     package init(quota: Instant? = nil, caps: [Int32: Instant] = [:]) {

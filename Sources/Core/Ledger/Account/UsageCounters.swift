@@ -1,7 +1,7 @@
 package import Credits
 package import Metering
 
-/// What was used in a window of time.
+/// The usage counted in one window of time.
 package struct WindowCounter: Hashable, Sendable {
     package let window: TimeWindow
     package var used: Int64
@@ -12,12 +12,13 @@ package struct WindowCounter: Hashable, Sendable {
     }
 }
 
-/// What an account has used in the windows that count it. A window that has ended counts as unused: nothing has to run
-/// for a reset, so that none can be missed.
+/// The usage of an account in the windows of its quotas, spend caps and period tiers. A window that has ended counts as
+/// unused. A reset therefore needs no job, and none can be missed.
 package struct UsageCounters: Hashable, Sendable {
     /// Units by feature, against its quota.
     package var quotas: [FeatureKey: WindowCounter]
-    /// Units by feature and dimension, for tiers that fill over a period; the dimension of a rule without any is "".
+    /// Units by feature and dimension, for tiers that fill over a period. The dimension of a rule without dimensions is
+    /// "".
     package var periods: [FeatureKey: [String: WindowCounter]]
     /// Millicredits by the number of the spend cap.
     package var caps: [Int32: WindowCounter]
@@ -39,7 +40,7 @@ package struct UsageCounters: Hashable, Sendable {
 // MARK: - Reading
 
 extension UsageCounters {
-    /// A quota as it stands at an instant.
+    /// The state of a quota at an instant.
     package func state(of quota: Quota, feature: FeatureKey, zone: ZoneRules, now: Instant) -> QuotaState {
         let counter = quotas[feature]
         switch quota.anchor {
@@ -54,13 +55,13 @@ extension UsageCounters {
         }
     }
 
-    /// A spend cap as it stands at an instant.
+    /// The state of a spend cap at an instant.
     package func state(of cap: SpendCap, zone: ZoneRules, now: Instant) -> SpendCapState {
         let window = cap.window.calendarWindow(containing: now, in: zone)
         return SpendCapState(cap: cap, spent: caps[cap.number].used(in: window, now: now), window: window)
     }
 
-    /// What of a feature was used in the period of an instant: the calendar month in UTC.
+    /// The usage of a feature in the period that contains an instant: the calendar month in UTC.
     package func periodUsage(of feature: FeatureKey, now: Instant) -> PeriodUsage {
         guard let dimensions = periods[feature] else { return PeriodUsage(used: [:]) }
         let month = WindowLength.month.calendarWindow(containing: now, in: .utc)
@@ -69,8 +70,8 @@ extension UsageCounters {
 }
 
 extension WindowCounter? {
-    /// What was counted in the window that began with that one, while it lasts: where a quota's or a cap's windows change,
-    /// counting begins anew unless both began together.
+    /// The usage counted so far in a window. It is 0 if the counter's window has ended or began at another instant:
+    /// when the windows of a quota or a cap are changed, counting starts again unless both windows began together.
     fileprivate func used(in window: TimeWindow, now: Instant) -> Int64 {
         guard let self, self.window.start == window.start, now < self.window.end else { return 0 }
         return self.used
@@ -80,17 +81,18 @@ extension WindowCounter? {
 // MARK: - Counting
 
 extension UsageCounters {
-    /// Counts units against a quota, in the window that is open.
+    /// Counts units against a quota, in its open window.
     mutating func count(_ units: Int64, against state: QuotaState, feature: FeatureKey) {
         quotas[feature] = WindowCounter(window: state.window, used: Self.sum(state.used, units))
     }
 
-    /// Counts millicredits against a cap, in the window that is open.
+    /// Counts millicredits against a spend cap, in its open window.
     mutating func count(_ credits: Int64, against state: SpendCapState) {
         caps[state.cap.number] = WindowCounter(window: state.window, used: Self.sum(state.spent, credits))
     }
 
-    /// Corrects what a reservation counts, in the windows in which it was made; windows that are over stay as they are.
+    /// Corrects the usage that a reservation counts, in the windows in which it was made. Counters of other windows
+    /// stay as they are.
     mutating func correct(
         _ windows: ReservationWindows, feature: FeatureKey, units: Int64, credits: Int64
     ) {
@@ -104,7 +106,7 @@ extension UsageCounters {
         }
     }
 
-    /// Counts units of period-scoped dimensions, in the month of an instant.
+    /// Counts units of period-scoped dimensions, in the month that contains an instant.
     mutating func count(_ units: [String: Int64], feature: FeatureKey, now: Instant) {
         guard !units.isEmpty else { return }
         let month = WindowLength.month.calendarWindow(containing: now, in: .utc)
@@ -114,7 +116,7 @@ extension UsageCounters {
         }
     }
 
-    /// Forgets the windows that are over, so that what was used once is not carried for ever.
+    /// Drops the counters of windows that have ended, so that counters do not accumulate.
     mutating func forgetEnded(by now: Instant) {
         quotas = quotas.filter { $0.value.window.end > now }
         periods = periods.compactMapValues { dimensions in
@@ -124,7 +126,8 @@ extension UsageCounters {
         caps = caps.filter { $0.value.window.end > now }
     }
 
-    /// Saturates only where 64 bits end: a counter beyond every limit must come down again by what a job gives back.
+    /// Adds and saturates at the largest `Int64` only. A counter may exceed every limit, because a job that gives units
+    /// back must bring it down again.
     private static func sum(_ left: Int64, _ right: Int64) -> Int64 {
         let (sum, overflow) = left.addingReportingOverflow(right)
         return overflow ? .max : sum

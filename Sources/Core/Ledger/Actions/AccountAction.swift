@@ -1,7 +1,7 @@
 package import Credits
 
-/// A change that a command asks of one account. Shapes were checked at the API; everything that depends on state or on the
-/// clock is decided by `AccountDraft`.
+/// A change that a command makes to one account. The API has checked the shape; `AccountDraft` decides everything that
+/// depends on state or time.
 package enum AccountAction: Hashable, Sendable {
     case grant(Grant)
     case topUp(TopUp)
@@ -9,35 +9,35 @@ package enum AccountAction: Hashable, Sendable {
     case refund(Refund)
     case revoke(Revocation)
     case adjust(Adjustment)
-    /// Applied to the sender; the receiver is locked with it.
+    /// Applied to the sender; the receiver's account is locked with it.
     case transfer(Transfer)
     case reserve(ReservationRequest)
-    /// An action on a reservation, by its number.
+    /// An action on the reservation with this number.
     case reservation(Int32, ReservationAction)
     case createSpendCap(NewSpendCap)
-    /// By its number.
+    /// Deletes the spend cap with this number.
     case deleteSpendCap(Int32)
     case createEndUser(EndUserChange)
     case updateEndUser(EndUserChange)
-    /// Only brings the account to the present.
+    /// Only records what is due.
     case advance
 }
 
-/// The rows that an action needs beside its account.
+/// The rows that an action needs in addition to its account.
 package struct AccountNeeds: Hashable, Sendable {
     /// The sequences of charges to refund.
     package var charges: Set<Int64> = []
-    /// The numbers of blocks to revoke.
+    /// The numbers of the blocks to revoke.
     package var blocks: Set<Int32> = []
-    /// The other side of a transfer.
+    /// The receiver of a transfer.
     package var receiver: EndUserID?
-    /// The payment that a top-up is for.
+    /// The payment of a top-up.
     package var payment: PaymentClaim?
 
     package init() {}
 }
 
-/// A payment that a top-up names, and the digest of the request: another request with the same id is a conflict.
+/// The payment of a top-up and the fingerprint of the request. Another request with the same payment id is a conflict.
 package struct PaymentClaim: Hashable, Sendable {
     package let externalID: String
     package let fingerprint: Bits128

@@ -1,6 +1,6 @@
 package import Credits
 
-/// A correction by hand, up or down; never zero.
+/// A manual correction of the balance, up or down; never zero.
 package struct Adjustment: Hashable, Sendable {
     package var amount: Millicredits
     package var reason: String?

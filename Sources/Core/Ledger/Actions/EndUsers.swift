@@ -1,15 +1,15 @@
 package import Catalogue
 package import Credits
 
-/// A change of an end user; a field that is not given stays as it is.
+/// A change of an end user. Fields that are not given stay as they are.
 package struct EndUserChange: Hashable, Sendable {
     package var name: FieldChange<String>
     package var metadata: FieldChange<Metadata>
     package var overagePolicy: FieldChange<OveragePolicy>
     package var overageLimit: FieldChange<Millicredits>
-    /// All overrides of the end user; nil removes them.
+    /// The complete set of overrides; nil removes all.
     package var overrides: FieldChange<[FeatureKey: FeatureGrant]>
-    /// The clock to live by; nil where the change does not name one. An end user keeps a clock for ever.
+    /// The test clock to attach; nil if the change names none. An attached clock cannot be changed or detached.
     package var testClock: PublicID?
 
     package init(
@@ -27,8 +27,8 @@ package struct EndUserChange: Hashable, Sendable {
 }
 
 extension AccountDraft {
-    /// Puts an end user on the test clock that the action names, before anything happens: a new one begins at the clock's
-    /// present.
+    /// Attaches the end user to the test clock that the action names. This happens first, so that a new end user starts
+    /// at the clock's instant.
     mutating func attachClock(_ action: AccountAction, catalogue: Catalogue) throws(Refusal) {
         let change: EndUserChange
         switch action {
@@ -40,7 +40,7 @@ extension AccountDraft {
         if case .updateEndUser = action, profile == nil { throw .unknownEndUser }
         guard let shown = catalogue.testClocks[clock] else { throw .unknownTestClock(clock) }
         guard account.settings.testClock == nil, shown >= account.advancedTo else { throw .testClockConflict }
-        // Checked in full before anything is changed.
+        // All checks come before the first change.
         try check(change, catalogue: catalogue)
         account.settings.testClock = clock
     }

@@ -1,12 +1,12 @@
 import Catalogue
 package import Credits
 
-/// Credits to hand out as one block.
+/// Credits to grant as one block.
 package struct Grant: Hashable, Sendable {
     /// Above zero.
     package var credits: Millicredits
     package var source: BlockSource
-    /// Nil takes the source's default.
+    /// Nil means the source's default.
     package var priority: Int16?
     package var expiry: Expiry
     /// Empty means all features.
@@ -45,7 +45,7 @@ extension AccountDraft {
         return .granted(granted, entry, account.balances)
     }
 
-    /// Makes a block of a grant, with the entry that says so, and lets it pay what is owed.
+    /// Makes the block of a grant with its entry, and pays outstanding overage from it.
     mutating func receive(
         _ type: EntryType, _ grant: Grant, cause: EntryCause, field: String, _ context: ActionContext
     ) throws(Refusal) -> (GrantedBlock, Entry) {
@@ -73,7 +73,7 @@ extension AccountDraft {
         return (granted, entry)
     }
 
-    /// A block among the open ones, still without its credits; the value returned shows it with them.
+    /// Opens a block without credits, which the caller's entry brings. The returned block shows it with its credits.
     mutating func newBlock(
         _ credits: Millicredits, source: BlockSource, priority: Int16, expiresAt: Instant?, featureKeys: [FeatureKey],
         payment: Payment? = nil, reason: String?, metadata: Metadata?, now: Instant
@@ -91,7 +91,7 @@ extension AccountDraft {
         return shown
     }
 
-    /// Pays overage with what has just come in, as far as it is unrestricted.
+    /// Pays overage from the given blocks, which have just received credits. Only unrestricted blocks pay.
     mutating func settle(from numbers: [Int32], now: Instant) {
         guard account.overage > .zero else { return }
         let (allocations, rest) = account.burn(account.overage.rawValue) { block in
@@ -104,7 +104,7 @@ extension AccountDraft {
 }
 
 extension Grant.Expiry {
-    /// The instant of the expiry of what is granted now; nil for never.
+    /// The expiry of credits granted now; nil if they never expire.
     func instant(from now: Instant) -> Instant? {
         switch self {
         case .never: nil

@@ -1,39 +1,39 @@
 package import Credits
 package import Metering
 
-/// What became of an action.
+/// The outcome of an action.
 package enum Outcome: Hashable, Sendable {
     /// A grant or a top-up.
     case granted(GrantedBlock, Entry, Balances)
     case used(Entry, Balances)
     case refunded(RefundResult, Balances)
-    /// No entry when nothing was left to take back.
+    /// The entry is nil if nothing was left to take back.
     case revoked(GrantedBlock, Entry?, Balances)
-    /// The block that an adjustment upwards made.
+    /// The block of an upward adjustment; nil for a downward one.
     case adjusted(GrantedBlock?, Entry, Balances)
-    /// The entry and the balances of the sender.
+    /// The balances are the sender's.
     case transferred(TransferResult, Balances)
     case reserved(Reservation, Balances)
     case reservationChanged(Reservation, ReservationChange, Balances)
     case spendCapCreated(SpendCap)
     case spendCapDeleted
-    /// `created` is false when the end user was there before.
+    /// `created` is false if the end user existed before.
     case endUser(EndUserProfile, AccountSettings, created: Bool)
     case advanced
     case refused(Refusal)
 }
 
-/// Where the credits of a refund went.
+/// The distribution of a refund's credits.
 package struct RefundResult: Hashable, Sendable {
-    /// One for each charge that was reversed, at least one: a reservation with progress was charged several times.
+    /// One entry for each reversed charge, at least one. A reservation with progress has several charges.
     package let entries: [Entry]
-    /// Everything that the refund counts for: what went back, what paid debt, what was forfeited; mc.
+    /// The total of the refund in millicredits: credits returned, overage reduced, and credits forfeited.
     package let refunded: Int64
-    /// What reduced the outstanding overage of the charge.
+    /// The part that reduced the outstanding overage of the charge.
     package let overageReduced: Int64
-    /// What its revoked blocks would have got.
+    /// The part that belonged to revoked blocks.
     package let forfeited: Int64
-    /// New blocks in place of expired ones and of overage that was settled since.
+    /// The new blocks for credits of expired blocks and of overage that was settled since.
     package let compensation: [GrantedBlock]
 }
 
@@ -46,19 +46,20 @@ package struct TransferResult: Hashable, Sendable {
     package let receiver: AccountID
 }
 
-/// What an action did to a reservation.
+/// The effect of an action on a reservation.
 package struct ReservationChange: Hashable, Sendable {
-    /// What this action charged, mc.
+    /// The amount that this action charged, in millicredits.
     package let charged: Int64
-    /// What of the hold was given back, mc.
+    /// The part of the hold that was given back, in millicredits.
     package let returned: Int64
-    /// What became overage, mc.
+    /// The part of the charge that became overage, in millicredits.
     package let overage: Int64
-    /// The entry of the charge, or of the release.
+    /// The entry of the charge or of the release; nil if the action wrote neither.
     package let entry: Entry?
 }
 
-/// Why an action was refused. A refusal changes nothing. The cases stand roughly in the order of precedence.
+/// The reason why an action was refused. The refused action has no effect. The cases are roughly in order of
+/// precedence.
 package enum Refusal: Error, Hashable, Sendable {
     case occurredTooLongAgo(Instant, now: Instant)
     case occursInTheFuture(Instant, now: Instant)
@@ -68,24 +69,25 @@ package enum Refusal: Error, Hashable, Sendable {
     case unknownReservation(Int32)
     case unknownSpendCap(Int32)
     case unknownBlock(Int32)
-    /// No use or commit of the end user has that sequence.
+    /// The end user has no use or commit with this sequence.
     case unknownCharge(Int64)
     case unknownTestClock(PublicID)
-    /// The clock is behind what has happened to the end user, or another one is attached.
+    /// The end user has another clock, or the clock shows an instant before the account's.
     case testClockConflict
-    /// Sender and receiver live by different clocks.
+    /// Sender and receiver are on different clocks.
     case differentClocks
     case tooMany(TooMany)
-    /// An override says of a feature what only another type of feature can have.
+    /// The override does not fit the type of the feature.
     case wrongOverride(FeatureKey)
     case reservationNotActive(Int32)
-    /// The payment has been applied to a block with other contents.
+    /// A top-up with other contents was already applied for this payment.
     case paymentAlreadyApplied
     case alreadyRefunded(refundable: Int64)
     case unknownFeature(FeatureKey)
     case featureNotInPlan(FeatureKey)
     case featureNotPriced(FeatureKey)
-    /// The rule asks for units where quantities were given, the other way round, or for another dimension.
+    /// The rule asks for units where quantities were given or the reverse, or for other dimensions; or progress changed
+    /// its measure.
     case wrongMeasure(WrongMeasure)
     /// A cost, a balance or a total would leave ±(2^53 − 1).
     case amountOutOfRange(field: String)
@@ -93,7 +95,7 @@ package enum Refusal: Error, Hashable, Sendable {
     case spendCapReached(SpendCapState, required: Int64)
     case insufficientCredits(effectiveBalance: Int64, spendable: Int64, required: Int64)
 
-    /// What an account can have only so many of.
+    /// The objects of which an account can have only a limited number.
     package enum TooMany: String, Hashable, Sendable {
         case spendCaps, reservations, overrides, blocks
     }

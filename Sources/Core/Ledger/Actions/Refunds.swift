@@ -1,10 +1,10 @@
 package import Credits
 import Metering
 
-/// Credits to give back for a use or a commit.
+/// A request to give back credits of a use or a commit.
 package struct Refund: Hashable, Sendable {
     package enum Extent: Hashable, Sendable {
-        /// All that is left of the charge.
+        /// Everything that is left of the charge.
         case rest
         /// Above zero.
         case units(Int64)
@@ -12,12 +12,12 @@ package struct Refund: Hashable, Sendable {
         case credits(Millicredits)
     }
 
-    /// The account that the charge's id names; another end user's charge is not found.
+    /// The account in the charge's id. A charge of another end user is treated as unknown.
     package var account: AccountID
     /// The sequence of the charge's entry.
     package var charge: Int64
     package var extent: Extent
-    /// When a compensation block expires; nil means 30 days from now.
+    /// The expiry of compensation blocks; nil means 30 days from now.
     package var compensationExpiry: Grant.Expiry?
     package var reason: String?
     package var metadata: Metadata?
@@ -38,8 +38,8 @@ package struct Refund: Hashable, Sendable {
 }
 
 extension AccountDraft {
-    /// Reverses a charge: its outstanding overage first, then what blocks paid, the last taken first, then what of its
-    /// overage was settled since.
+    /// Reverses a charge in this order: its outstanding overage, then the parts that blocks paid, beginning with the
+    /// last block, then its overage that was settled since.
     mutating func apply(_ refund: Refund, _ context: ActionContext) throws(Refusal) -> Outcome {
         let now = context.now
         let compensationExpiry = refund.compensationExpiry ?? .at(now.adding(seconds: Refund.compensationSeconds))
@@ -96,28 +96,28 @@ extension AccountDraft {
             account.balances)
     }
 
-    /// Every entry that was loaded or made in the batch, once, in order.
+    /// Every entry that was loaded or made in the batch, without duplicates, in order.
     private func known() -> [Entry] {
         let first = entries.first?.sequence ?? .max
         return history.entries.filter { $0.sequence < first }.sorted { $0.sequence < $1.sequence } + entries
     }
 
-    /// Where a part of a refund goes.
+    /// The destination of a part of a refund.
     private enum Destination {
         case block(Int32)
-        /// A new block with the restriction of the one that it came from.
+        /// A new block with the feature restriction of the original block.
         case compensation([FeatureKey])
         case nowhere
     }
 
     private func destination(of portion: ChargeState.Portion, at now: Instant) -> Destination {
         guard let number = portion.block else { return .compensation([]) }
-        guard let block = block(number) else { preconditionFailure("the blocks of a charge are loaded with it") }
+        guard let block = block(number) else { preconditionFailure("the caller must load the blocks of a charge") }
         if block.revokedAt != nil { return .nowhere }
         return block.hasExpired(at: now) ? .compensation(block.featureKeys) : .block(number)
     }
 
-    /// Makes the compensation blocks of a refund: one for each restriction, the unrestricted first.
+    /// Makes the compensation blocks of a refund: one for each feature restriction, the unrestricted block first.
     private mutating func compensate(
         _ charges: [ChargeState], expiresAt: Instant?, reason: String?, now: Instant
     ) -> [Set<FeatureKey>: GrantedBlock] {
@@ -148,7 +148,7 @@ extension Refund.Extent {
         if case .units(let units) = self { units } else { nil }
     }
 
-    /// The millicredits to give back of charges; refused beyond what is left.
+    /// The millicredits to give back; throws if they exceed what is left of the charges.
     fileprivate func amount(of charges: [ChargeState], refundable: Int64) throws(Refusal) -> Int64 {
         guard refundable > 0 else { throw .alreadyRefunded(refundable: 0) }
         switch self {
@@ -160,7 +160,7 @@ extension Refund.Extent {
             let all = charges.last?.units ?? 0
             let before = charges.reduce(0) { $0 + $1.unitsRefunded }
             guard units <= all - before else { throw .alreadyRefunded(refundable: refundable) }
-            // The last units take what is left, so that parts which add up to all units add up to all credits.
+            // The last units take the rest, so that partial refunds of all units add up to all credits.
             if before + units == all { return refundable }
             let taken = charges.reduce(Int128(0)) { $0 + Int128($1.taken) }
             let share = taken * Int128(before + units) / Int128(all) - taken * Int128(before) / Int128(all)
@@ -170,9 +170,9 @@ extension Refund.Extent {
     }
 }
 
-/// A charge as far as it has been reversed, and what a refund takes back of it.
+/// A charge, the part that was already reversed, and the part that the current refund reverses.
 private struct ChargeState {
-    /// Credits of one source to give back; no block for overage that was settled since.
+    /// Credits from one source to give back. The block is nil for overage that was settled since.
     struct Portion {
         let block: Int32?
         let amount: Int64
@@ -187,20 +187,20 @@ private struct ChargeState {
     private(set) var portions: [Portion] = []
 
     var taken: Int64 { -entry.amount }
-    /// All units of the charge; of a reservation's commit the total up to it.
+    /// All units of the charge. For a commit of a reservation, all units up to that commit.
     var units: Int64 {
         entry.cause.units ?? Measure.quantities(entry.cause.details.quantities).total
     }
-    /// What may still be reversed.
+    /// The part of the charge that can still be reversed.
     let refundable: Int64
-    /// What the refund under way reverses.
+    /// The part that the current refund reverses.
     var refunded: Int64 { overageRefunded + portions.reduce(0) { $0 + $1.amount } }
 
     func standsForAll(of charges: [ChargeState]) -> Bool {
         charges.allSatisfy { $0.refunded == 0 } && charges.last?.entry.sequence == entry.sequence
     }
 
-    /// The charges that a refund of one means: the use alone, or every commit of its reservation.
+    /// The charges that a refund of `named` covers: the use alone, or every commit of the reservation.
     static func all(of named: Entry, among known: [Entry]) -> [ChargeState] {
         guard named.type == .commit, let reservation = named.cause.reservation else {
             return [ChargeState(named, among: known)]
@@ -211,7 +211,8 @@ private struct ChargeState {
 
     private init(_ charge: Entry, among known: [Entry]) {
         entry = charge
-        // Debts are paid oldest first: what was owed before the charge is paid before it. A refund pays its own charge's.
+        // Debts are paid oldest first, so overage from before the charge is settled first. A refund reduces only the
+        // overage of its own charge.
         var before = charge.overageAfter - charge.overageDelta
         var outstanding = charge.overageDelta
         var overageBack: Int64 = 0
@@ -237,7 +238,7 @@ private struct ChargeState {
         self.unitsRefunded = unitsRefunded
         self.outstanding = outstanding
         refundable = -charge.amount - back
-        // What went back beyond overage came from blocks first, the last taken first.
+        // Earlier refunds went back to blocks after the overage, beginning with the last block.
         var skipped = back - overageBack
         blockPortions = []
         for allocation in charge.allocations.reversed() {
@@ -272,7 +273,7 @@ private struct ChargeState {
 }
 
 extension [Allocation] {
-    /// Adds to a block's share; a block is named once.
+    /// Adds an amount to a block's share. Each block has one share.
     fileprivate mutating func add(_ amount: Int64, to block: Int32) {
         if let index = firstIndex(where: { $0.block == block }) {
             self[index] = Allocation(block: block, amount: self[index].amount + amount)

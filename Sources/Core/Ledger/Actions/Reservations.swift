@@ -2,7 +2,7 @@ import Catalogue
 package import Credits
 import Metering
 
-/// Credits to put aside for a job.
+/// A request to hold credits for a job.
 package struct ReservationRequest: Hashable, Sendable {
     package var featureKey: FeatureKey
     package var estimate: Demand
@@ -21,24 +21,24 @@ package struct ReservationRequest: Hashable, Sendable {
     }
 }
 
-/// What to do with a reservation.
+/// An action on a reservation.
 package enum ReservationAction: Hashable, Sendable {
-    /// Ends the job with what it really took; a nil shortfall takes the overage policy's default.
+    /// Ends the job with its actual usage. A nil shortfall means the default of the overage policy.
     case commit(Demand, shortfall: Shortfall?)
     case release
     /// Within `Reservation.ttlSeconds`.
     case extend(ttlSeconds: Int64)
-    /// How far the job is; a report that is not ahead of the last changes nothing.
+    /// Reports the progress of the job. A report that is not beyond the last one changes nothing.
     case progress(Demand)
 }
 
-/// What a commit does when hold and spendable credits fall short of the cost.
+/// The behaviour of a commit when the hold and the spendable credits do not cover the cost.
 package enum Shortfall: String, Sendable, CaseIterable {
-    /// Refuses; the reservation stays active.
+    /// Refuses the commit; the reservation stays active.
     case reject
-    /// Charges what there is.
+    /// Charges only the credits that are available.
     case cap
-    /// The rest becomes overage, within its limit.
+    /// Charges the uncovered part as overage; refuses the commit if that would exceed the overage limit.
     case overage
 }
 
@@ -97,13 +97,13 @@ extension AccountDraft {
 
 // MARK: - Charging
 
-/// What a charge of a reservation takes, from where.
+/// The amount of one charge of a reservation and the credits that pay it.
 private struct Charge {
-    /// Everything: hold, other blocks, overage; mc.
+    /// The total of hold, other blocks and overage, in millicredits.
     var amount: Int64
-    /// What the hold pays, by block.
+    /// The part that the hold pays, by block.
     var fromHold: [Allocation]
-    /// What hold and other blocks pay, by block.
+    /// The part that the hold and other blocks pay, by block.
     var allocations: [Allocation]
     var overage: Int64
 }
@@ -139,7 +139,7 @@ extension AccountDraft {
         )
     }
 
-    /// Charges a reservation up to a watermark that only rises, and lets its hold grow by a step when it is used up.
+    /// Charges a reservation up to a watermark, which never falls. Grows the hold by one step when it is used up.
     private mutating func advance(
         _ before: Reservation, to progress: Demand, _ context: ActionContext
     ) throws(Refusal) -> (Reservation, ReservationChange) {
@@ -173,7 +173,7 @@ extension AccountDraft {
         )
     }
 
-    /// Holds another step, as far as the spendable credits reach.
+    /// Holds another step, as far as the spendable credits suffice.
     private mutating func growHold(of reservation: inout Reservation, _ context: ActionContext) {
         let (allocations, _) = account.burn(reservation.estimatedCost.rawValue) {
             $0.isOpen(to: reservation.featureKey)
@@ -189,7 +189,7 @@ extension AccountDraft {
                 effectiveAt: context.now), now: context.now)
     }
 
-    /// What is still to be charged when a reservation has got to `total`, by the rule that it has locked.
+    /// The amount still to be charged when a reservation reaches `total`, by the rule version that it was made with.
     private func growth(
         of reservation: Reservation, to total: Demand, _ context: ActionContext
     ) throws(Refusal) -> (due: Int64, periodUnits: [String: Int64]) {
@@ -206,7 +206,8 @@ extension AccountDraft {
         }
         let used = account.counters.periodUsage(of: reservation.featureKey, now: context.now)
         do throws(PricingFailure) {
-            // By volume more units may cost less; what was charged on the way stays charged, and counts.
+            // With volume pricing more units may cost less. Amounts that were charged by progress stay charged and
+            // count.
             guard rule.price.isPeriodScoped(for: attributes), case .measured(let earlier, _) = reservation.watermark
             else {
                 let priced = try rule.price.priced(measure, attributes: attributes, used: used)
@@ -223,11 +224,12 @@ extension AccountDraft {
         }
     }
 
-    /// Takes what is due from the hold, then from what is spendable, then as the shortfall mode says.
+    /// Takes the due amount from the hold, then from spendable credits, then according to the shortfall mode.
     private func charge(
         _ due: Int64, of reservation: Reservation, shortfall: Shortfall?, field: String, _ context: ActionContext
     ) throws(Refusal) -> Charge {
-        // What fills over a period is priced growth by growth, and all of it together is an amount as well.
+        // Period-scoped tiers are charged increment by increment, so the running total must be checked against the
+        // amount limit too.
         guard reservation.charged.rawValue + due <= Millicredits.limit else { throw .amountOutOfRange(field: field) }
         let fromHold = reservation.holds.burned(due)
         let excess = due + fromHold.total
@@ -272,7 +274,7 @@ extension AccountDraft {
         account.end(
             before, as: .released, at: context.now, now: context.now, key: context.idempotencyKey, into: &recorder)
         let ended = recorder.changedReservations[before.number] ?? before
-        // The release comes first; what it gave back to expired or revoked blocks is taken by the entries after it.
+        // The release entry comes first. Entries after it take credits that it gave back to expired or revoked blocks.
         let entry = recorder.entries.last { $0.type == .release && $0.cause.reservation == before.number }
         return (ended, ReservationChange(charged: 0, returned: before.held, overage: 0, entry: entry))
     }
@@ -288,7 +290,7 @@ extension AccountDraft {
 }
 
 extension Account {
-    /// Puts an active reservation among the others, in its present state; one that has ended leaves them.
+    /// Stores the present state of a reservation among the active ones; removes it if it has ended.
     mutating func set(_ reservation: Reservation, into recorder: inout some EffectRecorder) {
         let index = reservations.firstIndex { $0.number == reservation.number }
         switch (reservation.status == .active, index) {
@@ -300,7 +302,8 @@ extension Account {
         recorder.changed(reservation)
     }
 
-    /// Corrects what the reservation counts against quota and caps, and counts the units of its period-scoped tiers.
+    /// Corrects the usage that the reservation counts against quota and spend caps, and counts units of its
+    /// period-scoped tiers.
     mutating func recount(
         _ before: Reservation, units: Int64, credits: Int64, _ periodUnits: [String: Int64], now: Instant
     ) {
@@ -316,16 +319,16 @@ extension ReservationChange {
 }
 
 extension Reservation {
-    /// How many an account may have at a time.
+    /// The maximum number of active reservations of an account.
     package static let maximumActive = 10_000
 
-    /// What it counts against a quota while it is active.
+    /// The units that the active reservation counts against a quota.
     var countedUnits: Int64 { max(estimate.units, watermark?.units ?? 0) }
 
-    /// What it counts against caps while it is active.
+    /// The millicredits that the active reservation counts against spend caps.
     var countedCredits: Int64 { max(estimatedCost.rawValue, charged.rawValue) }
 
-    /// A report of how far the job is, never behind the watermark, with the attributes of the estimate.
+    /// The total progress after a report. It is never behind the watermark, and has the attributes of the estimate.
     fileprivate func total(_ report: Demand) -> Demand {
         switch (report, watermark) {
         case (.credits(let credits), .credits(let watermark)?):
@@ -341,7 +344,7 @@ extension Reservation {
 }
 
 extension Demand {
-    /// What a report must be to go on from this one.
+    /// The measure that the next report must have.
     fileprivate var expectation: WrongMeasure {
         switch self {
         case .credits: .creditsExpected
@@ -356,7 +359,7 @@ extension Demand {
 }
 
 extension [Allocation] {
-    /// What each hold pays of a charge, in order, as debits.
+    /// The debits by which each hold pays a charge, in order.
     fileprivate func burned(_ due: Int64) -> [Allocation] {
         var owed = due
         var burned: [Allocation] = []
@@ -368,7 +371,7 @@ extension [Allocation] {
         return burned
     }
 
-    /// The holds without what was burned of them.
+    /// The holds after the given debits.
     fileprivate func taking(_ burned: [Allocation]) -> [Allocation] {
         compactMap { hold in
             let left = hold.amount + (burned.first { $0.block == hold.block }?.amount ?? 0)
@@ -376,7 +379,7 @@ extension [Allocation] {
         }
     }
 
-    /// These, then the others; a block that is in both is named once.
+    /// The allocations of both lists, this list first. Each block has one allocation.
     fileprivate func adding(_ others: [Allocation]) -> [Allocation] {
         var sum = self
         for other in others {

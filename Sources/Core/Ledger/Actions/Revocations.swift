@@ -1,6 +1,6 @@
 package import Credits
 
-/// The unspent part of a block to take back.
+/// A request to take back the unspent credits of a block.
 package struct Revocation: Hashable, Sendable {
     package var block: Int32
     package var reason: String?
@@ -33,7 +33,7 @@ extension AccountDraft {
         return .revoked(recorded(revocation.block) ?? granted, entry, account.balances)
     }
 
-    /// Marks a block as revoked, open or closed.
+    /// Marks an open or closed block as revoked.
     private mutating func mark(_ number: Int32, revokedAt: Instant) {
         guard var block = block(number) else { return }
         block.revokedAt = revokedAt
@@ -41,7 +41,7 @@ extension AccountDraft {
         recorder.changed(block)
     }
 
-    /// A block with what was recorded about it, in its present state.
+    /// A block in its present state, with the facts that were recorded about it.
     func recorded(_ number: Int32) -> GrantedBlock? {
         guard
             let granted = recorder.grantedBlocks.first(where: { $0.block.number == number }) ?? history.blocks[number],

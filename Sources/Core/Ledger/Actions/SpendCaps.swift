@@ -2,7 +2,7 @@ import Catalogue
 package import Credits
 package import Metering
 
-/// A spend cap to set.
+/// A spend cap to create.
 package struct NewSpendCap: Hashable, Sendable {
     package var featureKey: FeatureKey?
     /// Zero or more.

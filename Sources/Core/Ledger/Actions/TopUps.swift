@@ -1,7 +1,7 @@
 import Catalogue
 package import Credits
 
-/// Credits that were bought.
+/// A purchase of credits.
 package struct TopUp: Hashable, Sendable {
     package enum Credits: Hashable, Sendable {
         /// Above zero.
@@ -10,14 +10,14 @@ package struct TopUp: Hashable, Sendable {
     }
 
     package var credits: Credits
-    /// Its price and currency default to the package's.
+    /// The price and currency default to the package's.
     package var payment: Payment
-    /// What the request asked for, as a number: another request with the same external id is a conflict. It means nothing
-    /// without an external id.
+    /// The fingerprint of the request. Another request with the same external payment id is a conflict. Unused without
+    /// such an id.
     package var fingerprint: Bits128
-    /// Nil takes the package's, or the default of top-ups.
+    /// Nil means the package's priority, or the default of top-ups.
     package var priority: Int16?
-    /// Nil takes the package's, or never.
+    /// Nil means the package's expiry, or no expiry.
     package var expiry: Grant.Expiry?
     package var featureKeys: [FeatureKey]
     package var reason: String?
@@ -50,7 +50,7 @@ extension AccountDraft {
         case .package(let key):
             guard let package = context.catalogue.packages[key], !package.isArchived else { throw .unknownPackage(key) }
             credits = package.terms.credits
-            // A price is one of a currency: the package's pair, or what was said.
+            // Price and currency belong together: either both come from the package, or both from the request.
             if payment.price == nil, payment.currency == nil {
                 (payment.price, payment.currency) = (package.terms.price, package.terms.currency)
             }

@@ -1,7 +1,7 @@
 package import Catalogue
 package import Credits
 
-/// Credits to move to another end user of the environment.
+/// A request to move credits to another end user of the environment.
 package struct Transfer: Hashable, Sendable {
     /// Never the sender.
     package var receiver: EndUserID
@@ -19,15 +19,15 @@ package struct Transfer: Hashable, Sendable {
 }
 
 extension AccountDraft {
-    /// Moves credits from one end user to another: both accounts change, or neither.
+    /// Moves credits from one end user to another. Either both accounts change or neither.
     ///
-    /// They come from unrestricted blocks, in burn order, whatever the overage policy; each portion becomes a block of the
-    /// receiver with the expiry and the priority that it had.
+    /// The credits come from unrestricted blocks, in burn order, regardless of the overage policy. Each portion becomes
+    /// a block of the receiver with the original expiry and priority.
     package static func transfer(
         _ transfer: Transfer, from sender: inout AccountDraft, to receiver: inout AccountDraft,
         idempotencyKey: String?, catalogue: Catalogue, now clock: Instant
     ) -> Outcome {
-        precondition(sender.account.id != receiver.account.id, "a transfer has two sides")
+        precondition(sender.account.id != receiver.account.id, "the sender and the receiver of a transfer must differ")
         let now = max(
             sender.account.currentInstant(clock: clock, catalogue: catalogue),
             receiver.account.currentInstant(clock: clock, catalogue: catalogue))

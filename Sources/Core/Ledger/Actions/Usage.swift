@@ -4,15 +4,15 @@ package import Metering
 
 /// One metered event.
 package struct UsageEvent: Hashable, Sendable {
-    /// How far back an event may have occurred.
+    /// The maximum age of an event.
     package static let maximumAgeSeconds: Int64 = 35 * 86_400
-    /// How far ahead of the database's clock the tenant's clock may be.
+    /// The maximum time by which an event may be ahead of the account's clock.
     package static let maximumLeadSeconds: Int64 = 5 * 60
 
     package var featureKey: FeatureKey
     package var measure: Measure
     package var attributes: Attributes
-    /// Nil means when the ledger applies it.
+    /// Nil means the instant at which the ledger applies the event.
     package var occurredAt: Instant?
     package var metadata: Metadata?
 
@@ -27,7 +27,7 @@ package struct UsageEvent: Hashable, Sendable {
         self.metadata = metadata
     }
 
-    /// An event of so many units; non-negative.
+    /// An event of a number of units, which must not be negative.
     package init(featureKey: FeatureKey, units: Int64, occurredAt: Instant? = nil, metadata: Metadata? = nil) {
         self.init(featureKey: featureKey, measure: .units(units), occurredAt: occurredAt, metadata: metadata)
     }
@@ -60,7 +60,7 @@ extension AccountDraft {
         return .used(entry, account.balances)
     }
 
-    /// The decision on a use, by the function that answers checks; a denial becomes its refusal.
+    /// Decides a use by the function that answers checks; throws the refusal of a denial.
     func admit(_ request: EntitlementRequest, _ context: ActionContext) throws(Refusal) -> Entitlement {
         let entitlement: Entitlement
         do throws(EntitlementFailure) {
@@ -72,7 +72,7 @@ extension AccountDraft {
             case .wrongMeasure(let wrong): throw .wrongMeasure(wrong)
             }
         }
-        // Only what is metered can be used up.
+        // Only metered features can be used or reserved.
         if let feature = context.catalogue.activeFeature(request.feature), feature.type != .metered,
             entitlement.denial != .featureNotInPlan
         {
@@ -82,7 +82,7 @@ extension AccountDraft {
         return entitlement
     }
 
-    /// Counts what was admitted against quota and caps, in the windows that the decision saw.
+    /// Counts an admitted use against the quota and the spend caps, in the windows that the decision read.
     mutating func count(_ units: Int64, credits: Int64, _ entitlement: Entitlement, feature: FeatureKey) {
         if let quota = entitlement.quota { account.counters.count(units, against: quota, feature: feature) }
         for cap in entitlement.caps { account.counters.count(credits, against: cap) }
@@ -90,7 +90,7 @@ extension AccountDraft {
 }
 
 extension Entitlement {
-    /// The refusal that a denial means for a mutation; nil when it is allowed.
+    /// The refusal of a mutation that the denial causes; nil if the use is allowed.
     fileprivate func refusal(_ request: EntitlementRequest, account: Account) -> Refusal? {
         let required = cost?.rawValue ?? 0
         let insufficient = Refusal.insufficientCredits(
@@ -108,7 +108,7 @@ extension Entitlement {
 }
 
 extension Demand {
-    /// The request's field that says how much.
+    /// The request's field that contains the amount.
     var field: String {
         switch self {
         case .measured(.units, _): "units"
@@ -119,7 +119,7 @@ extension Demand {
 }
 
 extension EntryCause {
-    /// What an event or a job records of itself.
+    /// The cause of an entry for an event or a job.
     init(feature: FeatureKey, demand: Demand, ruleID: PublicID?, reservation: Int32? = nil) {
         self.init(featureKey: feature, ruleID: ruleID, reservation: reservation)
         guard case .measured(let measure, let attributes) = demand else { return }

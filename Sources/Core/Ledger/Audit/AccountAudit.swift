@@ -1,12 +1,12 @@
 package import Credits
 
-/// A rule of the books that does not hold, at the first place where it shows.
+/// A violated invariant of the books, at the first place where it shows.
 package struct Violation: Hashable, Sendable, CustomStringConvertible {
-    /// The number of the invariant in the reliability notes: I1, I2, ….
+    /// The number of the invariant: I1, I2, ….
     package let invariant: String
     package let environmentID: EnvironmentID
     package let endUserID: EndUserID
-    /// The entry, where one is to blame.
+    /// The entry at which the invariant fails; nil if no single entry does.
     package let entry: PublicID?
     package let detail: String
 
@@ -17,14 +17,15 @@ package struct Violation: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Checks one account's books from its entries alone and then against its stored sums, blocks and reservations.
+/// Checks the books of one account: its entries by themselves, then its stored sums, blocks and reservations against
+/// the entries.
 ///
-/// Feed it every entry in order of sequence, then call `finish`. It keeps no entry, only the running sums.
+/// Call `take` for every entry in order of sequence, then `finish`. Only running sums are kept, no entries.
 package struct AccountAudit {
     private let accountID: AccountID
     private let environmentID: EnvironmentID
     let endUserID: EndUserID
-    /// The first violation; what follows it would only repeat it.
+    /// The first violation. Later ones are not reported, because they usually follow from it.
     package private(set) var violation: Violation?
     private var sequence: Int64 = 0
     private var balance: Int64 = 0
@@ -34,12 +35,12 @@ package struct AccountAudit {
     private var recordedAt = Instant(microseconds: .min)
     private var remaining: [Int32: Int64] = [:]
     private var held: [Int32: Int64] = [:]
-    /// What each reservation holds of each block; gone when it holds nothing.
+    /// The amount that each reservation holds of each block. Reservations without holds are removed.
     private var holds: [Int32: [Int32: Int64]] = [:]
-    /// Of the blocks, where they are known.
+    /// The terms of the blocks by number; empty if they are unknown.
     private let terms: [Int32: Block]
 
-    /// - Parameter blocks: Every block of the account, open or not; none when only its entries are at hand.
+    /// - Parameter blocks: Every block of the account, open or closed; empty if only the entries are available.
     package init(accountID: AccountID, environmentID: EnvironmentID, endUserID: EndUserID, blocks: [Block] = []) {
         self.accountID = accountID
         self.environmentID = environmentID
@@ -56,15 +57,15 @@ package struct AccountAudit {
         guard violation == nil else { return }
         sequence += 1
         if entry.sequence != sequence {
-            blame("I7", entry, "the entry after \(sequence - 1) has sequence \(entry.sequence)")
+            blame("I7", entry, "sequence \(entry.sequence) follows sequence \(sequence - 1)")
         }
-        if entry.recordedAt < recordedAt { blame("I8", entry, "it was recorded before the entry before it") }
+        if entry.recordedAt < recordedAt { blame("I8", entry, "recorded_at is earlier than in the previous entry") }
         recordedAt = entry.recordedAt
         takeSums(entry)
         takeBlocks(entry)
         hash = entry.expectedHash(after: hash, account: accountID, endUserID: endUserID)
         if entry.hash != hash {
-            blame("I9", entry, "its hash does not follow from its contents and the entry before it")
+            blame("I9", entry, "the hash does not match the contents and the previous hash")
         }
     }
 
@@ -74,29 +75,29 @@ package struct AccountAudit {
         ] {
             let (result, overflow) = sum.addingReportingOverflow(delta)
             if overflow || result.magnitude > UInt64(Millicredits.limit) {
-                return blame("I5", entry, "a sum leaves the range of amounts")
+                return blame("I5", entry, "a sum is outside ±(2^53 − 1)")
             }
         }
         balance += entry.amount
         reserved += entry.reservedDelta
         overage += entry.overageDelta
         if entry.balanceAfter != balance {
-            blame("I7", entry, "balance_after is \(entry.balanceAfter), the sum of the amounts \(balance)")
+            blame("I7", entry, "balance_after is \(entry.balanceAfter), but the sum of the amounts is \(balance)")
         }
         if entry.reservedAfter != reserved {
-            blame("I7", entry, "reserved_after is \(entry.reservedAfter), the sum of the deltas \(reserved)")
+            blame("I7", entry, "reserved_after is \(entry.reservedAfter), but the sum of the deltas is \(reserved)")
         }
         if entry.overageAfter != overage {
-            blame("I7", entry, "overage_after is \(entry.overageAfter), the sum of the deltas \(overage)")
+            blame("I7", entry, "overage_after is \(entry.overageAfter), but the sum of the deltas is \(overage)")
         }
         if reserved < 0 || overage < 0 || balance < -overage {
-            blame("I3", entry, "it leaves a sum below zero that overage does not explain")
+            blame("I3", entry, "reserved or overage is below zero, or the balance is below minus the overage")
         }
         if Self.sum(entry.allocations) != Int128(entry.amount) + Int128(entry.overageDelta) {
-            blame("I2", entry, "its allocation does not add up to its amount")
+            blame("I2", entry, "the allocation does not add up to amount plus overage_delta")
         }
         if Self.sum(entry.holds) != Int128(entry.reservedDelta) {
-            blame("I2", entry, "its holds do not add up to its reserved_delta")
+            blame("I2", entry, "the hold allocation does not add up to reserved_delta")
         }
     }
 
@@ -104,39 +105,39 @@ package struct AccountAudit {
         for hold in entry.holds {
             held[hold.block, default: 0] &+= hold.amount
             guard let reservation = entry.cause.reservation else {
-                blame("I15", entry, "it holds credits for no reservation")
+                blame("I15", entry, "the entry changes holds but names no reservation")
                 continue
             }
             let left = holds[reservation]?[hold.block] ?? 0
             holds[reservation, default: [:]][hold.block] = left &+ hold.amount == 0 ? nil : left &+ hold.amount
-            if left &+ hold.amount < 0 { blame("I15", entry, "it gives back more than its reservation holds") }
+            if left &+ hold.amount < 0 { blame("I15", entry, "the entry gives back more than its reservation holds") }
         }
         if let reservation = entry.cause.reservation, holds[reservation]?.isEmpty == true { holds[reservation] = nil }
         for allocation in entry.allocations { remaining[allocation.block, default: 0] &+= allocation.amount }
         for number in Set((entry.allocations + entry.holds).map(\.block)) {
             let left = remaining[number, default: 0]
             let heldOf = held[number, default: 0]
-            if left < 0 { blame("I3", entry, "it takes more from a block than there is") }
+            if left < 0 { blame("I3", entry, "the entry takes more from a block than remains") }
             if heldOf < 0 || heldOf > left {
-                blame("I3", entry, "what is held of a block is below zero or more than remains")
+                blame("I3", entry, "the held credits of a block are below zero or exceed its remaining credits")
             }
             guard let block = terms[number] else { continue }
-            if left > block.original.rawValue { blame("I3", entry, "a block has more than it was granted") }
+            if left > block.original.rawValue { blame("I3", entry, "a block has more credits than it was granted") }
             checkSpending(entry, block)
         }
     }
 
-    /// Nothing is spent from a block whose time is over or that was revoked, except what was held of it before.
+    /// Checks that no credits are spent from an expired or revoked block, except credits that were held before.
     private mutating func checkSpending(_ entry: Entry, _ block: Block) {
         guard [.use, .commit, .transfer, .adjust, .settle].contains(entry.type) else { return }
         let spent = -entry.allocations.reduce(0) { $0 + ($1.block == block.number ? $1.amount : 0) }
         let freed = -entry.holds.reduce(0) { $0 + ($1.block == block.number ? $1.amount : 0) }
         guard spent > max(0, freed) else { return }
         if block.hasExpired(at: entry.recordedAt) {
-            blame("I19", entry, "it spends from a block at or after its expiry")
+            blame("I19", entry, "the entry spends from a block at or after its expiry")
         }
         if let revokedAt = block.revokedAt, entry.recordedAt > revokedAt {
-            blame("I19", entry, "it spends from a block that was revoked")
+            blame("I19", entry, "the entry spends from a revoked block")
         }
     }
 
@@ -144,13 +145,13 @@ package struct AccountAudit {
         allocations.reduce(0) { $0 + Int128($1.amount) }
     }
 
-    /// Compares the sums of the entries with what is stored.
+    /// Compares the sums of the entries with the stored values.
     package mutating func finish(account: Account, book: AccountBook, blocks: [Block]) {
         compare("I7", "version", account.version, sequence)
         compare("I2", "balance", account.balance.rawValue, balance)
         compare("I2", "reserved", account.reserved.rawValue, reserved)
         compare("I2", "overage", account.overage.rawValue, overage)
-        if book.lastHash != hash { blame("I9", nil, "the account's last hash is not that of its last entry") }
+        if book.lastHash != hash { blame("I9", nil, "the account's last hash differs from the hash of its last entry") }
         for block in blocks {
             let id = PublicID(.block, account: accountID, number: Int64(block.number))
             compare(
@@ -158,31 +159,31 @@ package struct AccountAudit {
                 remaining.removeValue(forKey: block.number) ?? 0)
             compare("I1", "held of block \(id)", block.held.rawValue, held.removeValue(forKey: block.number) ?? 0)
             if block.held < .zero || block.held > block.remaining || block.remaining > block.original {
-                blame("I3", nil, "block \(id) is out of bounds")
+                blame("I3", nil, "block \(id) violates 0 ≤ held ≤ remaining ≤ original")
             }
         }
         if !remaining.isEmpty || held.values.contains(where: { $0 != 0 }) {
-            blame("I1", nil, "entries speak of a block that does not exist")
+            blame("I1", nil, "the entries name a block that does not exist")
         }
         for reservation in account.reservations {
             let stored = Dictionary(uniqueKeysWithValues: reservation.holds.map { ($0.block, $0.amount) })
             if stored != holds.removeValue(forKey: reservation.number) ?? [:] {
-                blame("I15", nil, "reservation \(reservation.number) holds something else than its entries say")
+                blame("I15", nil, "the holds of reservation \(reservation.number) differ from its entries")
             }
         }
         if let number = holds.keys.min() {
-            blame("I15", nil, "reservation \(number) is over, but its entries hold credits")
+            blame("I15", nil, "reservation \(number) is not active, but its entries still hold credits")
         }
         let inBlocks = blocks.reduce(0) { $0 + $1.remaining.rawValue }
-        compare("I2", "the blocks' sum less overage", inBlocks - account.overage.rawValue, balance)
-        compare("I2", "the blocks' sum of held", blocks.reduce(0) { $0 + $1.held.rawValue }, reserved)
+        compare("I2", "the sum of the blocks minus overage", inBlocks - account.overage.rawValue, balance)
+        compare("I2", "the held sum of the blocks", blocks.reduce(0) { $0 + $1.held.rawValue }, reserved)
     }
 
     private mutating func compare(_ invariant: String, _ what: String, _ stored: Int64, _ derived: Int64) {
-        if stored != derived { blame(invariant, nil, "\(what) is \(stored), the entries say \(derived)") }
+        if stored != derived { blame(invariant, nil, "\(what) is \(stored), but the entries give \(derived)") }
     }
 
-    /// Keeps the first violation.
+    /// Records a violation, unless there is one already.
     private mutating func blame(_ invariant: String, _ entry: Entry?, _ detail: String) {
         guard violation == nil else { return }
         violation = Violation(

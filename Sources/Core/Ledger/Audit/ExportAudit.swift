@@ -2,11 +2,12 @@ import Credits
 import JSON
 import Metering
 
-/// Checks a ledger export by itself, without the database that it came from: one entry a line, as the API writes it.
+/// Checks a ledger export without the database that it came from. The export has one entry per line, in the API's form.
 ///
-/// The lines of one account must be in the order of their sequences, from the first on; accounts may be mixed.
+/// The lines of one account must be in order of sequence, from the first entry on. Lines of several accounts may be
+/// mixed.
 package struct ExportAudit {
-    /// What is wrong at one line.
+    /// A problem of one line.
     package struct Finding: Hashable, Sendable, CustomStringConvertible {
         /// Counted from 1.
         package let line: Int
@@ -18,14 +19,14 @@ package struct ExportAudit {
     private var audits: [AccountID: AccountAudit] = [:]
     private var brokenAccounts: Set<AccountID> = []
     package private(set) var lines = 0
-    /// The first of each account, and every line that is no entry.
+    /// The first problem of each account, and every line that is not an entry.
     package private(set) var findings: [Finding] = []
 
     package init() {}
 
     package var accounts: Int { audits.count }
 
-    /// - Parameter line: Without its line feed.
+    /// - Parameter line: One line without its line feed.
     package mutating func take(_ line: [UInt8]) {
         lines += 1
         let exported: ExportedEntry
@@ -45,7 +46,7 @@ package struct ExportAudit {
         if let violation = audit.violation {
             blame(account, "\(violation.invariant), entry \(exported.id): \(violation.detail)")
         } else if exported.entry.json(account: account, endUserID: audit.endUserID) != line {
-            blame(account, "I9, entry \(exported.id): it is not in the form that its hash covers")
+            blame(account, "I9, entry \(exported.id): the line is not in the canonical form that the hash covers")
         }
     }
 
@@ -55,7 +56,7 @@ package struct ExportAudit {
     }
 }
 
-/// An entry as an export shows it.
+/// An entry read from an export.
 struct ExportedEntry {
     let account: AccountID
     let endUserID: EndUserID
@@ -68,13 +69,13 @@ struct ExportedEntry {
         do throws(JSONError) {
             value = try JSONParser.parse(line)
         } catch {
-            throw NoEntry(detail: "it is not JSON")
+            throw NoEntry(detail: "the line is not JSON")
         }
         do throws(JSONProblems) {
             self = try JSONReader.read(value) { reader in Self(&reader) }
         } catch {
             let problem = error.problems.first
-            throw NoEntry(detail: "it is not an entry: \(problem?.pointer ?? "") \(problem?.detail ?? "")")
+            throw NoEntry(detail: "the line is not an entry: \(problem?.pointer ?? "") \(problem?.detail ?? "")")
         }
     }
 
@@ -150,7 +151,7 @@ extension JSONReader {
 }
 
 extension EntryHash {
-    /// Nil unless the text is 64 hexadecimal digits in lower case.
+    /// Nil unless the text is 64 lower-case hexadecimal digits.
     fileprivate init?(hexadecimal text: String) {
         let digits = Array("0123456789abcdef".utf8)
         var bytes: [UInt8] = []

@@ -3,9 +3,9 @@ package import Credits
 package import Metering
 
 extension Entitlement {
-    /// Decides on a use by an account that was advanced to now.
+    /// Decides a use by an account that was advanced to `now`.
     ///
-    /// - Throws: `EntitlementFailure` for a demand that its rule cannot price.
+    /// - Throws: `EntitlementFailure` if the rule cannot price the demand.
     package static func decide(
         account: Account, catalogue: Catalogue, request: EntitlementRequest, now: Instant
     ) throws(EntitlementFailure) -> Entitlement {
@@ -54,7 +54,7 @@ extension Entitlement {
         switch request.demand {
         case .credits(let credits):
             cost = credits
-            // What is reserved in credits may be committed in units, by the rule of now.
+            // A reservation in credits may be committed in units, by the rule in force now.
             ruleID = rule?.id
         case .measured(let measure, let attributes):
             guard let rule else {
@@ -81,7 +81,7 @@ extension Entitlement {
         try judge(request.demand, account)
     }
 
-    /// The first of quota, caps and credits that falls short.
+    /// Compares the demand with quota, spend caps and credits; the first that does not suffice becomes the denial.
     private mutating func judge(_ demand: Demand, _ account: Account) throws(EntitlementFailure) {
         let cost = cost?.rawValue ?? 0
         if let quota, demand.units > quota.remaining {
@@ -106,7 +106,7 @@ extension Entitlement {
         guard case .measured(_, let attributes) = demand else { return nil }
         var funds = min(spendable, Millicredits.limit)
         if overage.isAllowed {
-            // What may be owed is also bounded by the range of amounts.
+            // The overage is also limited by the range of amounts.
             let room = min(
                 overage.room(beyond: account.overage.rawValue) ?? Millicredits.limit,
                 Millicredits.limit - account.overage.rawValue)
@@ -120,7 +120,7 @@ extension Entitlement {
 }
 
 extension Feature {
-    /// The quota that holds for an end user: the override's, else the feature's.
+    /// The quota of an end user: the override's, or the feature's if there is none.
     package func quota(_ override: FeatureGrant?) -> Quota? {
         if case .quota(let quota) = override { return quota }
         return quota

@@ -2,7 +2,7 @@ package import Catalogue
 package import Credits
 package import Metering
 
-/// Why a use is denied; the order of the cases is the order of precedence.
+/// The reasons for denying a use, in order of precedence.
 package enum Denial: String, Hashable, Sendable, CaseIterable {
     case unknownFeature = "unknown_feature"
     case featureNotInPlan = "feature_not_in_plan"
@@ -12,11 +12,11 @@ package enum Denial: String, Hashable, Sendable, CaseIterable {
     case insufficientCredits = "insufficient_credits"
 }
 
-/// A question to an account: may that be used now?
+/// The question whether an account may use a feature now.
 package struct EntitlementRequest: Hashable, Sendable {
     package var feature: FeatureKey
     package var demand: Demand
-    /// The instant whose prices count; nil means now.
+    /// The instant whose prices apply; nil means now.
     package var occurredAt: Instant?
 
     package init(feature: FeatureKey, demand: Demand, occurredAt: Instant? = nil) {
@@ -26,18 +26,18 @@ package struct EntitlementRequest: Hashable, Sendable {
     }
 }
 
-/// A quota as it stands.
+/// The state of a quota.
 package struct QuotaState: Hashable, Sendable {
     package let quota: Quota
     package let used: Int64
-    /// The window that is open, or the one that a first use now would open.
+    /// The open window, or the window that a first use would open now.
     package let window: TimeWindow
 
-    /// Never negative, even when a job used more than it was admitted for.
+    /// Never negative, even if a job used more than it was admitted for.
     package var remaining: Int64 { max(0, quota.limit - used) }
 }
 
-/// A spend cap as it stands.
+/// The state of a spend cap.
 package struct SpendCapState: Hashable, Sendable {
     package let cap: SpendCap
     package let spent: Int64
@@ -46,13 +46,13 @@ package struct SpendCapState: Hashable, Sendable {
     package var remaining: Int64 { max(0, cap.credits.rawValue - spent) }
 }
 
-/// What an account may owe: the policy in force and its bound.
+/// The overage policy and limit that apply to an account.
 package struct OverageTerms: Hashable, Sendable {
     package let policy: OveragePolicy
-    /// Nil is without limit.
+    /// Nil means no limit.
     package let limit: Millicredits?
 
-    /// The end user's own, else the environment's, else none.
+    /// Takes the end user's own setting, then the environment's, then the default: `block` and no limit.
     package init(account: AccountSettings, config: EnvironmentConfig) {
         policy = account.overagePolicy ?? config.overagePolicy ?? .block
         limit = account.overageLimit ?? config.overageLimit
@@ -60,46 +60,46 @@ package struct OverageTerms: Hashable, Sendable {
 
     package var isAllowed: Bool { policy != .block }
 
-    /// What may still be owed beyond `overage`: nil is without limit.
+    /// The amount that may still be added to `overage`; nil means no limit.
     package func room(beyond overage: Int64) -> Int64? {
         limit.map { max(0, $0.rawValue - overage) }
     }
 }
 
-/// The answer to "may this end user do that?". The check shows it and the debit acts on it: one function decides both.
+/// The decision on a use. Checks show it and debits act on it, so one function decides both.
 package struct Entitlement: Hashable, Sendable {
-    /// Nil when the use is allowed.
+    /// Nil if the use is allowed.
     package var denial: Denial?
-    /// How the cost comes about, where a rule prices the feature.
+    /// The cost with its breakdown; nil if no rule prices the demand.
     package var priced: PricedEvent?
-    /// What the use costs; nil where nothing prices it.
+    /// The cost of the use; nil if it has no price.
     package var cost: Millicredits?
-    /// The rule version that priced it.
+    /// The rule version that priced the use.
     package var ruleID: PublicID?
-    /// What a charge of the feature could use, mc.
+    /// The millicredits that a charge of the feature can take.
     package var spendable: Int64
     package var overage: OverageTerms
-    /// The most units of one event that would be allowed; at most 2^53 − 1, which also stands for "no limit". Nil for a
-    /// rule with dimensions, and for a demand in credits.
+    /// The largest number of units of one event that would be allowed; at most 2^53 − 1, which also stands for "no
+    /// limit". Nil for rules with dimensions and for demands in credits.
     package var affordableUnits: Int64?
-    /// The feature's quota, where it has one.
+    /// The state of the feature's quota; nil without a quota.
     package var quota: QuotaState?
-    /// The caps that the use counts against, in their order.
+    /// The spend caps that count the use, in order of creation.
     package var caps: [SpendCapState]
-    /// The number of a limit feature; nil is without limit.
+    /// The number of a feature of type limit; nil means no limit.
     package var limit: Int64?
 
     package var isAllowed: Bool { denial == nil }
 
-    /// The cap that leaves the least.
+    /// The spend cap with the least remaining.
     package var tightestCap: SpendCapState? {
         caps.min { ($0.remaining, $0.cap.number) < ($1.remaining, $1.cap.number) }
     }
 }
 
-/// Why a question cannot be answered at all.
+/// The reasons why a use cannot be decided.
 package enum EntitlementFailure: Error, Hashable, Sendable {
-    /// The cost has no representation.
+    /// The cost or the resulting sums would be outside ±(2^53 − 1).
     case outOfRange
     case wrongMeasure(WrongMeasure)
 }

@@ -2,12 +2,12 @@ package import Credits
 package import JSON
 package import Metering
 
-/// What an entry of the ledger records.
+/// The types of ledger entries.
 package enum EntryType: String, Sendable, CaseIterable {
     case grant, use, reserve, commit, release, expire, refund, revoke, adjust, transfer, settle
 }
 
-/// One block's share of an entry: what it gained (positive) or lost (negative).
+/// The change of one block by an entry: positive for a gain, negative for a loss.
 package struct Allocation: Hashable, Sendable {
     package let block: Int32
     package let amount: Int64
@@ -18,13 +18,13 @@ package struct Allocation: Hashable, Sendable {
     }
 }
 
-/// What led to an entry.
+/// The cause of an entry.
 package struct EntryCause: Hashable, Sendable {
     package var featureKey: FeatureKey?
     package var units: Int64?
-    /// The rule version that priced it.
+    /// The rule version that priced the entry.
     package var ruleID: PublicID?
-    /// The number of the reservation that it belongs to.
+    /// The number of the entry's reservation.
     package var reservation: Int32?
     /// The sequence of the charge that a refund reverses.
     package var refunds: Int64?
@@ -50,19 +50,19 @@ package struct EntryCause: Hashable, Sendable {
     }
 }
 
-/// What only some entries record.
+/// Fields that only some entries have.
 package struct EntryDetails: Hashable, Sendable {
-    /// What the price was chosen by.
+    /// The attributes by which the price was chosen.
     package var attributes: Attributes
-    /// The quantities of an event with several dimensions; empty for one of units.
+    /// The quantities of an event with dimensions; empty for an event of units.
     package var quantities: [String: Int64]
     /// The payment provider's id.
     package var externalPaymentID: String?
-    /// The other side of a transfer.
+    /// The other end user of a transfer.
     package var counterparty: EndUserID?
-    /// What a refund could not give back, since its block was revoked, mc.
+    /// The millicredits that a refund could not give back because the block was revoked.
     package var forfeited: Int64
-    /// True when a deadline caused it, and no request.
+    /// True if a deadline, not a request, caused the entry.
     package var isDeadline: Bool
 
     package init(
@@ -84,21 +84,21 @@ package struct EntryDetails: Hashable, Sendable {
 package struct Entry: Hashable, Sendable {
     package let sequence: Int64
     package let type: EntryType
-    /// The signed effect on `balance`.
+    /// The signed change of `balance`.
     package let amount: Int64
     package let reservedDelta: Int64
     package let overageDelta: Int64
     package let balanceAfter: Int64
     package let reservedAfter: Int64
     package let overageAfter: Int64
-    /// The change of what remains of each block; in burn order for a debit.
+    /// The change of each block's remaining credits; debits are in burn order.
     package let allocations: [Allocation]
-    /// The change of what is held of each block, in burn order.
+    /// The change of each block's held credits, in burn order.
     package let holds: [Allocation]
     package let cause: EntryCause
-    /// When it counts: an event's `occurred_at`, an expiry's due instant.
+    /// The instant for which the entry counts: an event's `occurred_at` or the due instant of an expiry.
     package let effectiveAt: Instant
-    /// When the ledger wrote it; never decreases along an account.
+    /// The instant at which the ledger wrote the entry; never decreases along an account.
     package let recordedAt: Instant
     package let hash: EntryHash
 
@@ -125,10 +125,10 @@ package struct Entry: Hashable, Sendable {
 }
 
 extension Entry {
-    /// The entry's canonical JSON: members sorted by name, absent ones left out, no white space, integers plain.
+    /// The entry's canonical JSON: members sorted by name, absent members left out, no white space, plain integers.
     ///
-    /// These bytes, after the previous entry's hash, are what `hash` covers; the same text with a last member `hash` is
-    /// what the API shows and exports.
+    /// `hash` covers the previous entry's hash followed by these bytes. The API shows and exports the same text with
+    /// `hash` as an additional last member.
     func canonicalBytes(account: AccountID, endUserID: EndUserID) -> [UInt8] {
         var json = JSONWriter()
         json.beginObject()
@@ -191,12 +191,12 @@ extension Entry {
         return json.bytes
     }
 
-    /// The hash that the entry must carry after `previous`.
+    /// The hash of the entry if it follows an entry with hash `previous`.
     package func expectedHash(after previous: EntryHash, account: AccountID, endUserID: EndUserID) -> EntryHash {
         EntryHash(previous: previous, canonicalBytes: canonicalBytes(account: account, endUserID: endUserID))
     }
 
-    /// The entry as the API shows it: its canonical JSON with a last member `hash`.
+    /// The entry in the form of the API: its canonical JSON with `hash` as the last member.
     package func json(account: AccountID, endUserID: EndUserID) -> [UInt8] {
         var bytes = canonicalBytes(account: account, endUserID: endUserID)
         bytes.removeLast()
@@ -233,7 +233,7 @@ extension JSONWriter {
 }
 
 extension Entry {
-    /// The sums that an answer to this entry shows.
+    /// The sums that an answer with this entry shows.
     package var balancesAfter: Balances {
         Balances(
             balance: balanceAfter, reserved: reservedAfter, frozen: 0, effective: balanceAfter - reservedAfter)

@@ -1,8 +1,8 @@
 internal import Crypto
 
-/// The SHA-256 that links an entry to the one before it.
+/// The SHA-256 that links an entry to the previous one.
 package struct EntryHash: Hashable, Sendable {
-    /// What the first entry of an account follows.
+    /// The previous hash of an account's first entry.
     package static let zero = EntryHash(words: (0, 0, 0, 0))
 
     private let first: UInt64
@@ -24,7 +24,7 @@ package struct EntryHash: Hashable, Sendable {
         self.init(words: (words[0], words[1], words[2], words[3]))
     }
 
-    /// SHA-256 over the previous hash's 32 bytes and the entry's canonical bytes.
+    /// SHA-256 over the 32 bytes of the previous hash and the entry's canonical bytes.
     init(previous: EntryHash, canonicalBytes: [UInt8]) {
         var hasher = SHA256()
         previous.withUnsafeBytes { hasher.update(bufferPointer: $0) }

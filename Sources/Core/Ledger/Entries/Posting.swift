@@ -1,6 +1,6 @@
 import Credits
 
-/// An entry to be: the changes that it makes, before it has its place in the ledger.
+/// The changes of an entry before it has its place in the ledger.
 struct Posting {
     var type: EntryType
     var amount: Int64
@@ -28,7 +28,7 @@ struct Posting {
 }
 
 extension Account {
-    /// Changes blocks and sums as the posting says, and gives the recorder the entry to be.
+    /// Applies the posting to blocks and sums, and gives it to the recorder.
     ///
     /// Callers must have refused postings that would overdraw a block. The preconditions check that again for every entry,
     /// because a wrong entry can never be taken back.
@@ -36,32 +36,32 @@ extension Account {
         var changed: [Block] = []
         for change in posting.blockChanges {
             guard let index = blocks.firstIndex(where: { $0.number == change.block }) else {
-                preconditionFailure("an entry of a block that was not loaded reached the books")
+                preconditionFailure("a posting names a block that was not loaded")
             }
             blocks[index].held = blocks[index].held.changed(by: change.held)
             blocks[index].remaining = blocks[index].remaining.changed(by: change.remaining)
             let block = blocks[index]
             precondition(
                 .zero <= block.held && block.held <= block.remaining && block.remaining <= block.original,
-                "an entry that no block can bear reached the books")
+                "a posting violates 0 ≤ held ≤ remaining ≤ original of a block")
             changed.append(block)
         }
         if changed.contains(where: { $0.remaining == .zero }) { blocks.removeAll { $0.remaining == .zero } }
         balance = balance.changed(by: posting.amount)
         reserved = reserved.changed(by: posting.reservedDelta)
         overage = overage.changed(by: posting.overageDelta)
-        precondition(reserved >= .zero && overage >= .zero, "a sum below zero reached the books")
+        precondition(reserved >= .zero && overage >= .zero, "a posting takes reserved or overage below zero")
         version += 1
         recorder.posted(posting, changed: changed, account: self, now: now)
     }
 
-    /// Puts a new block among the open ones. Its credits come with the entry that grants it.
+    /// Inserts a new block among the open blocks. Its credits come with the entry that grants it.
     mutating func open(_ granted: GrantedBlock, into recorder: inout some EffectRecorder) {
         insert(granted.block)
         recorder.opened(granted)
     }
 
-    /// Puts a block at its place in the burn order.
+    /// Inserts a block at its place in the burn order.
     mutating func insert(_ block: Block) {
         let place = blocks.firstIndex { Block.burnsBefore(block, $0) } ?? blocks.endIndex
         blocks.insert(block, at: place)
@@ -69,7 +69,7 @@ extension Account {
 }
 
 extension Posting {
-    /// The changes of each block, in the order in which the holds and the allocations name them.
+    /// The changes per block, in the order in which the holds and then the allocations name the blocks.
     fileprivate var blockChanges: [(block: Int32, held: Int64, remaining: Int64)] {
         var changes = holds.map { (block: $0.block, held: $0.amount, remaining: Int64(0)) }
         for allocation in allocations {
@@ -84,10 +84,10 @@ extension Posting {
 }
 
 extension [Allocation] {
-    /// Σ amounts.
+    /// The sum of the amounts.
     var total: Int64 { reduce(0) { $0 + $1.amount } }
 
-    /// The same with the other sign.
+    /// The same allocations with negated amounts.
     var negated: [Allocation] { map { Allocation(block: $0.block, amount: -$0.amount) } }
 }
 

@@ -1,17 +1,17 @@
 package import Credits
 
-/// The entries of an account up to one of them, folded by one block.
+/// The entries of an account up to a given entry, summed for one block.
 package struct BlockHistory: Hashable, Sendable {
-    /// The entries of one type that touched the block, added up.
+    /// The sum of the entries of one type that changed the block.
     package struct Part: Hashable, Sendable {
         package let type: EntryType
-        /// The change of what remains, mc.
+        /// The change of the remaining credits, in millicredits.
         package let amount: Int64
-        /// The change of what is held, mc.
+        /// The change of the held credits, in millicredits.
         package let held: Int64
-        /// How many entries.
+        /// The number of entries.
         package let count: Int64
-        /// The sequences of the first and the last of them.
+        /// The sequence of the first of these entries; `last` is that of the last one.
         package let first: Int64
         package let last: Int64
 
@@ -25,9 +25,9 @@ package struct BlockHistory: Hashable, Sendable {
         }
     }
 
-    /// As it was granted; what remains of it is the sum of the parts.
+    /// The block as it was granted. Its remaining credits are the sum of the parts.
     package let granted: GrantedBlock
-    /// By first sequence.
+    /// In order of `first`.
     package let parts: [Part]
 
     package init(granted: GrantedBlock, parts: [Part]) {
@@ -40,14 +40,14 @@ package struct BlockHistory: Hashable, Sendable {
     package var available: Int64 { remaining - held }
 }
 
-/// The entries of an account up to one of them, folded by one reservation: its holds.
+/// The entries of an account up to a given entry, summed for one reservation: its holds.
 package struct HoldHistory: Hashable, Sendable {
     /// The reservation's number.
     package let reservation: Int32
     package let featureKey: FeatureKey?
-    /// What is held of each block, above zero, by block.
+    /// The held credits of each block, above zero, in order of the block's number.
     package let allocations: [Allocation]
-    /// The sequences of the first and the last entry of the reservation.
+    /// The sequence of the first entry that changed these holds; `last` is that of the last one.
     package let first: Int64
     package let last: Int64
 

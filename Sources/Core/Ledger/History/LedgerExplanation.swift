@@ -2,16 +2,16 @@ package import Catalogue
 package import Credits
 import Metering
 
-/// How the sums of an account come about at an instant.
+/// The derivation of an account's sums at an instant.
 package struct LedgerExplanation: Sendable {
     package let account: AccountName
     package let asOf: Instant
     package let standing: PastStanding
-    /// Those with something remaining, in burn order.
+    /// The blocks with remaining credits, in burn order.
     package let blocks: [BlockHistory]
     package let holds: [HoldHistory]
 
-    /// - Parameter blocks: in any order, spent ones included.
+    /// - Parameter blocks: In any order; blocks without remaining credits may be included.
     package init(
         account: AccountName, asOf: Instant, standing: PastStanding, blocks: [BlockHistory], holds: [HoldHistory]
     ) {
@@ -24,7 +24,8 @@ package struct LedgerExplanation: Sendable {
         self.holds = holds
     }
 
-    /// The account as it stood, for the function that decides on uses; counters are not kept for the past.
+    /// The account at `asOf`, as input of `Entitlement.decide`. Its counters are empty, because past counts are not
+    /// kept.
     package func account(environmentID: EnvironmentID, settings: AccountSettings) throws(AmountOutOfRange) -> Account {
         var open: [Block] = []
         for history in blocks {
@@ -46,11 +47,11 @@ package struct LedgerExplanation: Sendable {
     }
 }
 
-/// How the answer to "may that be used?" comes about.
+/// The derivation of an entitlement.
 package struct ExplainedEntitlement: Sendable {
-    /// One of the comparisons that decide, in their order.
+    /// One of the comparisons that decide a use, in their order.
     package struct Comparison: Sendable {
-        /// What the use is denied for when it does not hold.
+        /// The denial that follows if the comparison does not hold.
         package let reason: Denial
         package let holds: Bool
         package fileprivate(set) var required: Int64?
@@ -62,13 +63,13 @@ package struct ExplainedEntitlement: Sendable {
     package let units: Int64
     package let account: Account
     package let rule: MeteringRule?
-    /// Nil when the rule cannot price units.
+    /// Nil if the rule cannot price units, or if an amount would be out of range.
     package let entitlement: Entitlement?
     package let isPast: Bool
 
     /// - Parameters:
-    ///   - account: As it stood at `instant`.
-    ///   - isPast: True when its counters are unknown.
+    ///   - account: The account at `instant`.
+    ///   - isPast: True if the account's counters are unknown.
     package init(
         of feature: FeatureKey, units: Int64, account: Account, catalogue: Catalogue, at instant: Instant, isPast: Bool
     ) {
@@ -87,7 +88,7 @@ package struct ExplainedEntitlement: Sendable {
         entitlement = decided
     }
 
-    /// Those that were made, the deciding one last.
+    /// The comparisons that were made; the deciding one is last.
     package var comparisons: [Comparison] {
         guard let entitlement else { return [] }
         let cost = entitlement.cost?.rawValue

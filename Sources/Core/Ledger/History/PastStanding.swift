@@ -1,6 +1,6 @@
 /// The sums of an account after one of its entries.
 package struct PastStanding: Hashable, Sendable {
-    /// The sequence of that entry; 0 before the first.
+    /// The sequence of the entry; 0 before the first one.
     package let version: Int64
     package let balances: Balances
     package let overage: Int64

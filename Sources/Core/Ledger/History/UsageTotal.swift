@@ -1,23 +1,23 @@
 package import Credits
 
-/// The key by which usage is added up.
+/// The key by which usage is summed.
 package enum UsageGrouping: String, Sendable, CaseIterable {
-    /// Each local day.
+    /// One total for each local day.
     case day
     case feature
 }
 
-/// Units and cost of usage, added up. Later refunds are not taken off.
+/// The units and the cost of usage, summed. Later refunds are not subtracted.
 package struct UsageTotal: Hashable, Sendable {
-    /// Such as `2026-01-31`; nil unless grouped by day.
+    /// A date such as `2026-01-31`; nil unless grouped by day.
     package let day: String?
     /// Nil unless grouped by feature.
     package let featureKey: FeatureKey?
-    /// How many entries charged: a reservation with progress has several.
+    /// The number of entries that charged. A reservation with progress has several.
     package let charges: Int64
-    /// At most `Int64.max`.
+    /// Saturates at `Int64.max`.
     package let units: Int64
-    /// mc; at most `Int64.max`.
+    /// In millicredits; saturates at `Int64.max`.
     package let cost: Int64
 
     package init(day: String?, featureKey: FeatureKey?, charges: Int64, units: Int64, cost: Int64) {

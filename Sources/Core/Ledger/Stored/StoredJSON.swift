@@ -3,8 +3,8 @@ import Credits
 import JSON
 import Metering
 
-/// How the parts of an account are stored: as canonical JSON with instants as microseconds since 1970, nil where there
-/// is nothing to say.
+// The parts of an account are stored as canonical JSON, with instants as microseconds since 1970. Nil is stored for
+// parts without contents.
 
 extension AccountSettings {
     package var storedJSON: String? {
@@ -229,7 +229,7 @@ extension StoredObject {
 }
 
 extension JSONValue {
-    /// An object of the members of a dictionary.
+    /// An object with the given members.
     fileprivate static func keyed(_ members: [(key: String, value: JSONValue)]) -> JSONValue {
         .object(JSONObject(members: members))
     }
@@ -238,7 +238,7 @@ extension JSONValue {
         .keyed(quantities.map { ($0.key, .integer($0.value)) })
     }
 
-    /// The one spelling of the value.
+    /// The canonical JSON text.
     fileprivate var text: String {
         String(decoding: canonicalBytes, as: UTF8.self)
     }

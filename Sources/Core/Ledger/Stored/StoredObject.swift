@@ -1,19 +1,19 @@
 import Credits
 import JSON
 
-/// Why a text of the database is not what it should be. Only a hand in the database can bring it about.
+/// The error for a stored text that the ledger did not write. Only a manual change of the database can cause it.
 package struct StoredJSONError: Error, Hashable, CustomStringConvertible {
     package let detail: String
 
-    package var description: String { "a stored value cannot be read: \(detail)" }
+    package var description: String { "a stored JSON value cannot be read: \(detail)" }
 }
 
-/// An object of JSON that this program has written, read member by member.
+/// A stored JSON object, read member by member.
 struct StoredObject {
     let object: JSONObject
 
     init(_ value: JSONValue) throws(StoredJSONError) {
-        guard case .object(let object) = value else { throw StoredJSONError(detail: "an object is missing") }
+        guard case .object(let object) = value else { throw StoredJSONError(detail: "the value is not a JSON object") }
         self.object = object
     }
 
@@ -23,11 +23,11 @@ struct StoredObject {
         } catch let error as JSONError {
             throw StoredJSONError(detail: "\(error)")
         } catch {
-            throw StoredJSONError(detail: "an object is missing")
+            throw StoredJSONError(detail: "the value is not a JSON object")
         }
     }
 
-    /// The members that another object holds; none where it is absent.
+    /// The members of the object in a member; empty if the member is absent.
     func members(of key: String) throws(StoredJSONError) -> [(key: String, value: JSONValue)] {
         guard let value = object[key] else { return [] }
         return try StoredObject(value).object.members
@@ -71,7 +71,7 @@ struct StoredObject {
         try parsed(key) { FeatureKey($0) }
     }
 
-    /// A string that stands for something else.
+    /// A string member that `parse` turns into another type.
     func parsed<Value>(_ key: String, _ parse: (String) -> Value?) throws(StoredJSONError) -> Value? {
         guard let text = try string(key) else { return nil }
         guard let value = parse(text) else { throw invalid(key) }
@@ -84,6 +84,6 @@ struct StoredObject {
     }
 
     func invalid(_ key: String) -> StoredJSONError {
-        StoredJSONError(detail: "\(key) is impossible")
+        StoredJSONError(detail: "\(key) has an invalid value")
     }
 }
