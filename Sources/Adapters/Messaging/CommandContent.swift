@@ -2,11 +2,11 @@ package import Commands
 package import Credits
 package import Ledger
 
-// A command's content as bytes. The fingerprint of an idempotency key is a digest of them: what is sent to the ledger is
-// what identifies the request, so that a field that is added to a command cannot be forgotten in its fingerprint.
+// The content of a command as bytes, in the form in which it is sent to the ledger. The fingerprint of an idempotency
+// key is a digest of these bytes, so a field that is added to a command cannot be forgotten in the fingerprint.
 
 extension AccountAction {
-    /// The action on an end user's account, as it is sent; equal contents have equal bytes.
+    /// The action on an end user's account, as it is sent. Equal contents have equal bytes.
     package func content(endUserID: EndUserID) -> [UInt8] {
         var writer = FieldWriter(capacity: 256)
         writer.write(1, endUserID.rawValue)
@@ -16,8 +16,8 @@ extension AccountAction {
 }
 
 extension CatalogueAction {
-    /// The action, as it is sent, and for one that makes a secret the key that asks: another key is another request, so that
-    /// it gets no replay of the secret.
+    /// The action, as it is sent. An action that creates a secret is followed by the key of the caller: the same
+    /// request under another key then has another fingerprint and gets no replay of the secret.
     package func content(actor: Actor) -> [UInt8] {
         var writer = FieldWriter(capacity: 256)
         writer.write(2, self)

@@ -3,10 +3,10 @@ package import Commands
 package import Credits
 import Ledger
 
-/// One message of a command queue: the requests that were waiting for it, each framed by itself.
+/// One message of a command queue: the requests that were waiting for the queue, each in a frame of its own.
 ///
-/// A request that cannot be read takes no neighbour along, and a request of a newer release is known by its revision before
-/// anything else of it is read.
+/// An unreadable request therefore does not affect its neighbours. A request of a newer release is recognised by the
+/// revision in its frame, before anything else of it is read.
 package struct CommandMessage: Hashable, Sendable {
     /// The time of sending, by the sender's clock.
     package let sentAt: Instant
@@ -26,13 +26,13 @@ package struct CommandMessage: Hashable, Sendable {
     }
 }
 
-/// A command message as a worker reads it: every frame with its own verdict.
+/// A command message as a worker reads it, with a result for every frame.
 package struct ReceivedMessage: Sendable {
     package enum Frame: Hashable, Sendable {
         case request(CommandRequest)
-        /// A newer release wrote it: the message must stay in the queue.
+        /// A newer release wrote it. The message must stay in the queue.
         case newer(revision: Int)
-        /// It has a revision that this release reads, and cannot be read; the bytes are kept for the operators.
+        /// Its revision is known, but the request cannot be read. The bytes are kept for the operators.
         case unreadable(CodingError, [UInt8])
     }
 
@@ -45,13 +45,13 @@ package struct ReceivedMessage: Sendable {
             let sentAt = try reader.instant(1, "time of sending")
             let count = try reader.int64(2, "number of requests")
             let frames = try reader.messages(3) { (reader) throws(CodingError) in try RequestFrame.read(&reader) }
-            // A message that was cut at the end of a frame would lose the requests behind it without a trace.
+            // A message that was cut at the end of a frame would otherwise silently lose its later requests.
             guard Int64(frames.count) == count else { throw .truncated }
             return (sentAt, frames)
         }
     }
 
-    /// The highest revision that a frame demands.
+    /// The highest revision that a frame demands of its reader.
     package var newestRevision: Int {
         frames.reduce(MessageRevision.first) { newest, frame in
             if case .newer(let revision) = frame { max(newest, revision) } else { newest }
@@ -66,7 +66,7 @@ package struct ReceivedMessage: Sendable {
     }
 }
 
-/// A request with the revision that it demands of its reader.
+/// A request with the revision that its reader must have.
 private struct RequestFrame: FieldCodable {
     private let revision: Int
     private let body: [UInt8]

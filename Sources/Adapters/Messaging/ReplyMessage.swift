@@ -1,8 +1,8 @@
 package import Commands
 import Credits
 
-/// One message of a reply queue. A reply is a hint: a sender that does not understand it, or never gets it, finds the same
-/// result in the database.
+/// One message of a reply queue. A reply is a hint: a sender that does not understand it, or never gets it, finds the
+/// same result in the database.
 package struct ReplyMessage: Hashable, Sendable {
     package var replies: [CommandReply]
 
@@ -17,7 +17,7 @@ package struct ReplyMessage: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// - Throws: `CodingError` for anything that `encoded` does not make.
+    /// - Throws: `CodingError` when the bytes are not a reply message.
     package init(decoding bytes: [UInt8]) throws(CodingError) {
         replies = try FieldReader.read(bytes) { (reader) throws(CodingError) in
             let count = try reader.int64(1, "number of replies")

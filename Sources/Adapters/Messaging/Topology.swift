@@ -1,12 +1,12 @@
 package import Credits
 package import RabbitMQ
 
-/// The queues of an installation. `migrate` declares them; everybody else only checks that they are there.
+/// The queues of an installation. Only `migrate` declares them.
 package struct Topology: Hashable, Sendable {
-    /// How many messages a queue takes before it refuses more, which the API answers with 503.
+    /// The number of messages that a queue takes before it refuses more. The API answers a refused message with 503.
     package static let maximumQueueLength = 100_000
 
-    /// Set before every queue's name, so that installations can share a broker.
+    /// The prefix of every queue's name, with which installations can share a broker.
     package let prefix: String
     package let shardCount: Int32
 
@@ -15,7 +15,7 @@ package struct Topology: Hashable, Sendable {
         self.shardCount = shardCount
     }
 
-    /// The queue of an end user's commands.
+    /// The queue for an end user's commands.
     package func ledgerQueue(environmentID: EnvironmentID, endUserID: EndUserID) -> String {
         ledgerQueue(shard: shard(environmentID: environmentID, endUserID: endUserID))
     }
@@ -24,7 +24,7 @@ package struct Topology: Hashable, Sendable {
         "\(prefix)ledger.\(shard)"
     }
 
-    /// The queue of plans, rules, keys and tenants.
+    /// The queue for commands on the catalogue, its configuration, its API keys and tenants.
     package var catalogueQueue: String { "\(prefix)catalog" }
 
     /// Every command queue.
@@ -32,9 +32,9 @@ package struct Topology: Hashable, Sendable {
         (0..<shardCount).map(ledgerQueue(shard:)) + [catalogueQueue]
     }
 
-    /// The shard of an end user: FNV-1a over the environment's four bytes (little-endian) and the id's UTF-8 bytes,
-    /// its halves folded together, modulo the number of shards. It must never change for an installation: it is what
-    /// keeps an end user's commands in one queue.
+    /// The shard of an end user: FNV-1a over the environment's four bytes (little-endian) and the id's UTF-8 bytes; the
+    /// hash is combined by XOR with its own upper half and taken modulo the number of shards. The function must never
+    /// change for an installation, because it keeps all commands of an end user in one queue.
     package func shard(environmentID: EnvironmentID, endUserID: EndUserID) -> Int32 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         func mix(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
@@ -43,8 +43,9 @@ package struct Topology: Hashable, Sendable {
         return Int32((hash ^ hash >> 32) % UInt64(shardCount))
     }
 
-    /// Declares every command queue: durable, replicated, one active consumer, bounded, refusing when full, and with no
-    /// delivery limit, since the limit counts the innocent neighbours of a message that kills its consumer.
+    /// Declares every command queue: a durable quorum queue of one member at first, with a single active consumer and a
+    /// bound, refusing messages when full. It has no delivery limit, because such a limit also counts the messages that
+    /// were merely in hand when another message ended the consumer.
     package func declare(configuration: AMQPConfiguration) async throws {
         try await AMQPTopology.declare(
             commandQueues.map { name in

@@ -1,7 +1,7 @@
 package import Storage
 
-/// The steps of the schema, in order: every `.sql` file of the folder Migrations. `NNNN_name.sql` is a step, and
-/// `NNNN_name.after.sql`, where there is one, asserts its result in the same transaction.
+/// The migrations of the schema, in order: every `.sql` file of the folder Migrations. `NNNN_name.sql` is a migration.
+/// An optional `NNNN_name.after.sql` asserts its result in the same transaction.
 package enum SchemaMigrations {
     package static let all: [Migration] = {
         let texts = Dictionary(uniqueKeysWithValues: EmbeddedFiles.all.map { ($0.name, $0.text) })

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The tasks that wait for the replica to reach a position. There are as many as requests under way.
+/// The tasks that wait for the replica to reach a position, at most one per request under way.
 final class PositionWaiters: Sendable {
     private struct Waiter {
         let deadline: ContinuousClock.Instant
@@ -11,7 +11,7 @@ final class PositionWaiters: Sendable {
     private let waiters = Mutex<[Waiter]>([])
     private let count = Atomic<Int>(0)
 
-    /// - Returns: Whether the position was reached by the deadline; the sweep notices a deadline up to 50 ms late.
+    /// - Returns: Whether the position was reached by the deadline. A passed deadline is noticed up to 50 ms late.
     func wait(
         until deadline: ContinuousClock.Instant, isReached: @escaping @Sendable () -> Bool
     ) async -> Bool {
@@ -20,18 +20,19 @@ final class PositionWaiters: Sendable {
                 waiters.append(Waiter(deadline: deadline, isReached: isReached, continuation: continuation))
                 count.store(waiters.count, ordering: .sequentiallyConsistent)
             }
-            // The position may have been reached between the caller's look and the registration.
+            // The position may have been reached between the caller's check and the registration.
             if isReached() { recheck() }
         }
     }
 
-    /// Lets go all whose position has been reached. Called after every transaction of the stream.
+    /// Resumes the tasks whose position has been reached. Called after every transaction of the stream.
     func recheck() {
         guard count.load(ordering: .sequentiallyConsistent) > 0 else { return }
         release { $0.isReached() ? true : nil }
     }
 
-    /// Lets go those whose deadline has passed, every 50 ms, until the task is cancelled; then everybody.
+    /// Resumes the tasks whose deadline has passed, every 50 ms. When its own task is cancelled, it resumes all and
+    /// returns.
     func sweep() async {
         while (try? await Task.sleep(for: .milliseconds(50))) != nil {
             let now = ContinuousClock.now
@@ -40,7 +41,7 @@ final class PositionWaiters: Sendable {
         release { $0.isReached() }
     }
 
-    /// Takes out the waiters for which there is a verdict.
+    /// Removes and resumes the waiters for which the closure returns a verdict.
     private func release(_ verdict: (Waiter) -> Bool?) {
         let released = waiters.withLock { waiters in
             var released: [(Waiter, Bool)] = []

@@ -10,22 +10,42 @@ import ServiceLifecycle
 import Storage
 import Synchronization
 
-/// The books in memory: accounts, catalogues and keys, kept up to date from PostgreSQL's write-ahead log.
+/// The accounts, catalogues and API keys of an installation in memory, kept up to date from PostgreSQL's write-ahead
+/// log (WAL).
 ///
-/// It loads a snapshot that a replication slot exported and then follows the slot's stream, so nothing is missed and
-/// nothing needs to be invalidated. When the connection is lost it goes on answering from what it has, says so in
-/// `state`, and loads anew; the new map takes over when it is whole.
+/// Every node with the API or the entitlement role runs one replica. Request handlers answer checks and balances from
+/// it and look up catalogues and API keys, without a query to the database. A handler whose command was decided, or
+/// that was given a position token, waits with `reaches` until the replica shows that position: clients read their own
+/// writes.
+///
+/// Data flow: `run` creates a temporary replication slot, which exports a snapshot. `ReplicaSnapshot` copies the
+/// replicated tables as of that snapshot into a new `ReplicaMap`, which then becomes the current map. `ReplicaStream`
+/// follows the WAL from the snapshot on, collects the changes of each transaction and applies them to the map at its
+/// commit. Then the waiting tasks are checked, and the position is confirmed to the server.
+///
+/// Invariants:
+/// - Snapshot and stream together contain every committed transaction once: nothing is missed, and nothing must be
+///   invalidated.
+/// - A map becomes current only when its snapshot is loaded completely.
+/// - All changes of a transaction to one account become visible at once. A position of an account counts as reached
+///   when its whole transaction is visible.
+/// - Accounts stand as they were last written. The caller must apply what has become due since.
+///
+/// Failure: when the connection is lost, or the stream cannot be applied, the replica answers from the map that it has.
+/// `state` and `age` say how old the answers may be; `state` also says so after 3 seconds of silence. A new slot and
+/// snapshot are tried after 0.1 s, then after pauses that double up to 5 s. Until the first load every look-up returns
+/// nil.
 package final class Replica: Service {
-    /// How the replica stands to the database.
+    /// Whether the replica follows the database.
     package enum State: Hashable, Sendable {
-        /// Nothing has been loaded yet: there is nothing to answer from.
+        /// Nothing has been loaded yet, so every look-up returns nil.
         case loading
         case live
-        /// The database was last heard from then; answers are as old as that.
+        /// The database was last heard from at that instant. The answers are as old as that.
         case disconnected(since: ContinuousClock.Instant)
     }
 
-    /// Every second the database is asked for a sign of life; without one for this long the answers count as old.
+    /// After a second of silence the database is asked for a reply. After this long the answers count as old.
     private static let patience = Duration.seconds(3)
 
     private struct Current {
@@ -48,8 +68,7 @@ package final class Replica: Service {
         self.configuration = configuration
         self.logger = logger
         self.metrics = ReplicaMetrics(metrics)
-        metrics.gauge("quotastack_replica_age_seconds", "How old the answers may be; 0 while the database is followed.")
-        {
+        metrics.gauge("quotastack_replica_age_seconds", "Largest age of the answers; 0 while the replica is live.") {
             [weak self] in
             self.map { $0.age.seconds }
         }
@@ -69,7 +88,7 @@ package final class Replica: Service {
         }
     }
 
-    /// How old the answers may be: zero while the replica follows the database, and while it has loaded nothing.
+    /// The largest possible age of the answers: zero while the replica follows the database or has loaded nothing.
     package var age: Duration {
         if case .disconnected(let since) = state { ContinuousClock.now - since } else { .zero }
     }
@@ -78,32 +97,32 @@ package final class Replica: Service {
 
     // MARK: - Reading
 
-    /// An account as the database had it when the stream last spoke of it; nil for an end user who has none, and while
-    /// nothing is loaded. Time has to be brought forward by the caller.
+    /// An account as of the last transaction that the stream brought; nil for an end user without an account, and while
+    /// nothing is loaded. The caller must apply what has become due since.
     package func account(_ key: AccountKey) -> Account? {
         map?.account(key)
     }
 
-    /// The end user whose account has a number; nil for an account of another environment, and for one that is not known.
+    /// The end user who has an account; nil for an account of another environment, and for an unknown one.
     package func endUserID(of account: AccountID, in environmentID: EnvironmentID) -> EndUserID? {
         map?.endUserID(of: account, in: environmentID)
     }
 
-    /// What an environment sells.
+    /// The catalogue of an environment; nil for an unknown environment.
     package func catalogue(_ environmentID: EnvironmentID) -> Catalogue? {
         map?.catalogue(environmentID)
     }
 
-    /// The holder of an API key that is not revoked, by the SHA-256 of its text.
+    /// The holder of an API key, by the SHA-256 of its text; nil for an unknown key and for a revoked one.
     package func keyHolder(_ hash: KeyHash) -> KeyHolder? {
         map?.keyHolder(hash)
     }
 
     /// Waits until the replica has reached a position.
     ///
-    /// - Parameter environmentID: Set for positions that come from a client: the position must belong to this environment. Nil
-    ///   for positions made by this process.
-    /// - Returns: False when it had not by the deadline.
+    /// - Parameter environmentID: Set for positions that come from a client: the position must belong to this
+    ///   environment. Nil for positions made by this process.
+    /// - Returns: False when the position was not reached by the deadline.
     package func reaches(
         _ position: Position, in environmentID: EnvironmentID? = nil, by deadline: ContinuousClock.Instant
     ) async -> Bool {
@@ -114,8 +133,8 @@ package final class Replica: Service {
         return await waiters.wait(until: deadline, isReached: isReached)
     }
 
-    /// Waits for a key to become known, or for the deadline. Callers are unauthenticated, so at most `maximumKeyWaiters` wait at
-    /// once; further callers return immediately.
+    /// Waits for a key to become known, or for the deadline. Callers are unauthenticated, so at most
+    /// `maximumKeyWaiters` wait at once; further callers return immediately.
     package func learns(_ key: KeyHash, by deadline: ContinuousClock.Instant) async {
         guard unauthenticatedWaiters.wrappingAdd(1, ordering: .relaxed).newValue <= Self.maximumKeyWaiters else {
             unauthenticatedWaiters.wrappingSubtract(1, ordering: .relaxed)
@@ -141,7 +160,7 @@ package final class Replica: Service {
     private func follow() async {
         let retry = Retry(
             pause: .milliseconds(100), longestPause: .seconds(5), logger: logger,
-            failure: "the replica lost the database and will load again")
+            failure: "the replica lost its connection to PostgreSQL and will load again")
         await retry.untilCancelled {
             try await loadAndStream($0)
         } afterFailure: {
@@ -171,7 +190,7 @@ package final class Replica: Service {
             do {
                 if let applied = try stream.apply(message) { replication.confirm(applied) }
             } catch {
-                self.logger.error("the stream cannot be followed: \(error)")
+                self.logger.error("the replica cannot apply the stream and will load again: \(error)")
                 replication.close()
             }
         }
@@ -187,7 +206,7 @@ package struct KeyHash: Hashable, Sendable {
         self.bytes = bytes
     }
 
-    /// Compared without a shortcut at the first difference.
+    /// Compares all bytes, so that the time taken does not show where the first difference is.
     package static func == (left: KeyHash, right: KeyHash) -> Bool {
         guard left.bytes.count == right.bytes.count else { return false }
         var difference: UInt8 = 0
@@ -200,12 +219,12 @@ package struct KeyHash: Hashable, Sendable {
     }
 }
 
-/// Whose requests an API key makes, what they may be, and what their environment is set to.
+/// The holder of an API key: its environment, the key's rights, and the environment's configuration.
 package struct KeyHolder: Hashable, Sendable {
     package let keyID: Bits128
     package let environmentID: EnvironmentID
     package let kind: EnvironmentKind
-    /// Whether the key has expired is for the caller to see, by the clock.
+    /// The caller must check by its clock whether the key has expired.
     package let rights: KeyRights
     package let config: EnvironmentConfig
 

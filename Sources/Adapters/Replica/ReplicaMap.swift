@@ -5,10 +5,11 @@ import Ledger
 import Storage
 import Synchronization
 
-/// One generation of the books in memory. The stream is its only writer; any number of readers.
+/// One generation of the replicated data in memory. It has one writer, first the snapshot and then the stream, and any
+/// number of readers.
 ///
-/// Accounts are spread over stripes, each behind a lock that is held for a few instructions. All changes that a
-/// transaction made to an account are applied under one hold of the lock: no reader sees half of them.
+/// Accounts are spread over stripes. Each stripe has a lock, which is held for a few instructions. All changes of a
+/// transaction to one account are applied under one hold of the lock, so that no reader sees half of them.
 final class ReplicaMap: ReplicaRows, Sendable {
     private static let stripeCount = 64
 
@@ -46,7 +47,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
             config: environment.config)
     }
 
-    /// - Parameter owner: The environment that the position must be of; nil for any.
+    /// - Parameter owner: The environment that the position must belong to; nil for any.
     func hasReached(_ position: Position, in owner: EnvironmentID?) -> Bool {
         switch position {
         case .none: true
@@ -65,7 +66,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
         return stripes[account.stripe].accounts.withLock { _ in body(account) }
     }
 
-    // MARK: - Rows, for updates that do not repeat every value
+    // MARK: - Previous rows, for updates that leave out unchanged values
 
     func environment(_ id: EnvironmentID) -> EnvironmentRow? {
         environments.withLock { $0[id]?.row }
@@ -108,7 +109,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
 
     /// Applies the changes of one committed transaction, in order.
     ///
-    /// - Throws: When an update does not repeat a value of a row that is not here; nothing is applied then.
+    /// - Throws: When an update leaves out a value of a row that the map does not have. Nothing is applied then.
     func apply(_ changes: [ReplicaChange]) throws {
         let changes = try TransactionRows.whole(changes, map: self)
         var perStripe: [Int: [(ReplicaAccount, ReplicaChange)]] = [:]
@@ -124,8 +125,8 @@ final class ReplicaMap: ReplicaRows, Sendable {
                 for (account, change) in changes { Self.apply(change, to: account, in: &accounts) }
             }
         }
-        // Revisions are published only after all stripes are updated: a client that waits for the sender's revision of a
-        // transfer must also see the receiver's credits.
+        // Revisions are published only after all stripes are updated: a client that waits for the sender's revision of
+        // a transfer must also see the receiver's credits.
         for (stripe, changes) in perStripe {
             stripes[stripe].accounts.withLock { _ in
                 for (account, _) in changes { account.reached = account.row.revision }
@@ -133,8 +134,8 @@ final class ReplicaMap: ReplicaRows, Sendable {
         }
     }
 
-    /// The account that a change belongs to, made for a new one and taken out for a removed one; nil for a change of a
-    /// catalogue, and for one of an account that is not here.
+    /// The account that a change belongs to. It is added for a new account and removed for a deleted one. Nil for a
+    /// change of a catalogue, and for a change of an account that the map does not have.
     private func account(of change: ReplicaChange) -> ReplicaAccount? {
         switch change {
         case .account(let row):
@@ -193,7 +194,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
     }
 }
 
-/// The accounts behind one lock.
+/// The accounts that share one lock.
 private final class Stripe: Sendable {
     let accounts = Mutex<[AccountKey: ReplicaAccount]>([:])
 }
@@ -211,11 +212,11 @@ private struct ReplicaEnvironment {
 private final class ReplicaAccount: @unchecked Sendable {
     let stripe: Int
     var row: AccountRow
-    /// The revision whose transaction is here as a whole.
+    /// The latest revision whose transaction has been applied as a whole.
     var reached: Int64 = 0
-    /// Those with something remaining, in burn order.
+    /// The blocks with remaining credits, in burn order.
     private(set) var blocks: [Block] = []
-    /// The active ones, by number.
+    /// The active reservations, by number.
     private(set) var reservations: [Reservation] = []
 
     init(_ row: AccountRow, stripe: Int) {
@@ -225,7 +226,7 @@ private final class ReplicaAccount: @unchecked Sendable {
 
     var account: Account { row.account(blocksInBurnOrder: blocks, reservations: reservations) }
 
-    /// A reservation leaves with its final state.
+    /// Replaces a reservation, and removes one that has ended.
     func set(_ reservation: Reservation) {
         let index = reservations.firstIndex { $0.number >= reservation.number } ?? reservations.endIndex
         if index < reservations.endIndex, reservations[index].number == reservation.number {
@@ -234,7 +235,7 @@ private final class ReplicaAccount: @unchecked Sendable {
         if reservation.status == .active { reservations.insert(reservation, at: index) }
     }
 
-    /// A block leaves when nothing remains of it.
+    /// Replaces a block, and removes one of which nothing remains.
     func set(_ block: Block) {
         if let index = blocks.firstIndex(where: { $0.number == block.number }) { blocks.remove(at: index) }
         guard block.remaining > .zero else { return }

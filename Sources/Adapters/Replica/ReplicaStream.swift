@@ -6,11 +6,12 @@ import Synchronization
 
 /// Follows the replication stream: collects the changes of a transaction and applies them at its commit.
 ///
-/// After an error nothing more is applied: what comes behind a row that could not be read would make a state that never
-/// was. Called on the connection's thread only; the lock is there to say so to the compiler.
+/// After an error nothing more is applied, because changes after an unreadable row would make a state that never
+/// existed. Called on the connection's thread only; the lock shows that to the compiler.
 final class ReplicaStream: Sendable {
     private struct State {
-        /// By the server's number of a relation: the table, and the order of its columns when it is not the table's own.
+        /// For each relation number of the server: the table, and the order of its columns if it differs from the
+        /// table's own.
         var tables: [UInt32: (table: ReplicatedTable, order: [Int?]?)] = [:]
         var changes: [ReplicaChange] = []
         var hasFailed = false
@@ -27,8 +28,9 @@ final class ReplicaStream: Sendable {
         self.onCommit = onCommit
     }
 
-    /// - Returns: The position that has been dealt with, when there is a new one; nil for good after an error.
-    /// - Throws: The first error; further messages are dropped.
+    /// - Returns: The position up to which everything has been applied, if there is a new one; always nil after an
+    ///   error.
+    /// - Throws: The first error. Further messages are dropped.
     func apply(_ message: ReplicationMessage) throws -> WALPosition? {
         let applied = try state.withLock { state -> WALPosition? in
             guard !state.hasFailed else { return nil }
@@ -36,7 +38,8 @@ final class ReplicaStream: Sendable {
                 switch message {
                 case .keepalive(let walEnd, _, _):
                     metrics.announced(walEnd)
-                    // Between transactions everything up to here has been applied; inside one, keepalives speak of before it.
+                    // Between transactions everything up to `walEnd` has been applied. Within a transaction `walEnd`
+                    // lies before it.
                     return state.changes.isEmpty ? walEnd : nil
                 case .data(_, let walEnd, _, let payload):
                     metrics.announced(walEnd)

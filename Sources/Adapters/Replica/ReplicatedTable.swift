@@ -5,7 +5,7 @@ import Ledger
 import Postgres
 import Storage
 
-/// The replicated tables: a snapshot selects them and the stream must bring them, in this order.
+/// The replicated tables, in the order in which a snapshot loads them.
 enum ReplicatedTable: String, CaseIterable {
     case environments
     case features
@@ -31,7 +31,8 @@ enum ReplicatedTable: String, CaseIterable {
         }
     }
 
-    /// Accounts with nothing left in a block, and reservations that have ended, are not kept.
+    /// The COPY statement of the snapshot. Blocks of which nothing remains and reservations that have ended are left
+    /// out.
     var snapshotSQL: String {
         let columns = row.columns.map { row.unreplicatedColumns.contains($0) ? "null" : $0 }
         let condition =
@@ -43,8 +44,8 @@ enum ReplicatedTable: String, CaseIterable {
         return "copy (select \(columns.joined(separator: ", ")) from \(rawValue)\(condition)) to stdout (format binary)"
     }
 
-    /// The places of the columns that are read among those that the publication gives. A newer release may have added
-    /// columns, which are skipped; one that is missing is an error.
+    /// The index of each column to read among the published columns; nil for a column that is not replicated. Published
+    /// columns that a newer release has added are skipped. A missing column is an error.
     func order(of published: [String]) throws -> [Int?] {
         try row.columns.map { column in
             if let place = published.firstIndex(of: column) { return place }
@@ -57,7 +58,7 @@ enum ReplicatedTable: String, CaseIterable {
 
     /// Reads an inserted, updated or copied row.
     ///
-    /// - Parameter rows: The rows before, for an update that does not repeat every value.
+    /// - Parameter rows: The previous rows, for an update that leaves out unchanged values.
     func change(_ fields: RowFields, keeping rows: (any ReplicaRows)? = nil) throws -> ReplicaChange {
         var (fields, key) = (fields, fields)
         switch self {
@@ -80,7 +81,7 @@ enum ReplicatedTable: String, CaseIterable {
             let old = try rows.flatMap { $0.key(try key.environmentID(), try key.bits()) }
             return .key(try KeyRow(&fields, keeping: old))
         case .testClocks:
-            // Every column has a fixed length, so that the log repeats all of them.
+            // Every column has a fixed length, so the WAL repeats all of them.
             return .testClock(try TestClockRow(&fields, keeping: nil))
         case .accounts:
             _ = try key.environmentID()
@@ -98,7 +99,7 @@ enum ReplicatedTable: String, CaseIterable {
     }
 }
 
-/// The rows that a replica has, for updates that do not repeat every value.
+/// The rows that a replica has, for updates that leave out unchanged values.
 protocol ReplicaRows {
     func environment(_ id: EnvironmentID) -> EnvironmentRow?
     func feature(_ environmentID: EnvironmentID, _ key: FeatureKey) -> FeatureRow?
@@ -121,7 +122,7 @@ enum ReplicaChange {
     case accountRemoved(AccountID)
     case block(BlockRow)
     case reservation(ReservationRow)
-    /// An update that does not repeat every value: it is read when the row before is at hand.
+    /// An update that leaves out unchanged values. It is read when the previous row is known.
     case partial(ReplicatedTable, order: [Int?]?, new: TupleCopy, key: TupleCopy?)
 
     var isPartial: Bool {
@@ -137,10 +138,10 @@ enum ReplicaError: Error, CustomStringConvertible {
 
     var description: String {
         switch self {
-        case .unknownTable(let table): "the stream brought a change of \(table), which this release does not follow"
+        case .unknownTable(let table): "the stream changes \(table), which this release does not know: update this node"
         case .missingColumn(let table, let column):
             "the publication lacks the column \(column) of \(table): run quotastack migrate"
-        case .unexpectedChange(let table): "the stream brought a change of \(table) that never happens"
+        case .unexpectedChange(let table): "the stream deletes from \(table), which never happens"
         }
     }
 }

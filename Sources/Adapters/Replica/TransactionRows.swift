@@ -5,13 +5,13 @@ import Ledger
 import Postgres
 import Storage
 
-/// The rows as a transaction has left them so far: its own changes first, then those of the map.
+/// The rows as a transaction has left them so far: its own changes first, then the rows of the map.
 struct TransactionRows: ReplicaRows {
     let map: ReplicaMap
-    /// Without partial ones.
+    /// The changes so far, without partial ones.
     private var changes: [ReplicaChange] = []
 
-    /// The changes of a transaction with every partial one read.
+    /// The changes of a transaction, with every partial one completed from the previous row.
     static func whole(_ changes: [ReplicaChange], map: ReplicaMap) throws -> [ReplicaChange] {
         guard changes.contains(where: \.isPartial) else { return changes }
         var rows = TransactionRows(map: map)

@@ -1,5 +1,5 @@
 extension Duration {
-    /// The duration as a fractional number of seconds, for showing.
+    /// The duration in seconds with a fraction, for display.
     package var seconds: Double {
         Double(components.seconds) + Double(components.attoseconds) / 1e18
     }

@@ -2,9 +2,9 @@ import Logging
 
 /// The process's log: one line per event on standard error, with its fields as `name=value`.
 package enum LogSetup {
-    /// Sets the log up for the process; once, before the first logger is made.
+    /// Configures logging for the process. To be called once, before the first logger is created.
     ///
-    /// - Throws: `SettingsError` for a level that does not exist.
+    /// - Throws: `SettingsError` for an unknown level.
     package static func start(level name: String) throws {
         guard let level = Logger.Level(rawValue: name) else {
             let known = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")

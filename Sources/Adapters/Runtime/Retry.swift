@@ -1,6 +1,6 @@
 package import Logging
 
-/// Repeats what fails while a server is away, and logs an outage once: its first failure, and the recovery.
+/// Repeats work that fails while a server is unavailable, and logs an outage once: its first failure, and the recovery.
 package struct Retry: Sendable {
     private let pause: Duration
     private let longestPause: Duration
@@ -10,9 +10,9 @@ package struct Retry: Sendable {
     private let recovery: String?
 
     /// - Parameters:
-    ///   - pause: Between two attempts.
-    ///   - longestPause: The pause doubles with every failure up to this; nil keeps it.
-    ///   - failure: The log line of the first failure; the error is put behind it.
+    ///   - pause: The pause between two attempts.
+    ///   - longestPause: The pause doubles with every failure up to this limit; nil keeps it constant.
+    ///   - failure: The log line of the first failure, which the error follows.
     ///   - recovery: The log line when the work succeeds again; nil writes none.
     package init(
         pause: Duration, longestPause: Duration? = nil, logger: Logger, level: Logger.Level = .warning,
@@ -26,11 +26,11 @@ package struct Retry: Sendable {
         self.recovery = recovery
     }
 
-    /// Repeats work that ends only by failing, until the task is cancelled.
+    /// Repeats work until the task is cancelled. Work that returns is repeated like work that fails, but is not logged.
     ///
     /// - Parameters:
-    ///   - work: Calls its argument when it has succeeded, as often as it likes: the outage before it is over then.
-    ///   - afterFailure: Called after every failure, before the pause.
+    ///   - work: Calls its argument when it has succeeded, as often as it likes. Each call ends the outage before it.
+    ///   - afterFailure: Called each time the work has ended, before the pause.
     package func untilCancelled(
         isolation: isolated (any Actor)? = #isolation, _ work: (_ succeeded: () -> Void) async throws -> Void,
         afterFailure: () -> Void = {}
@@ -50,8 +50,9 @@ package struct Retry: Sendable {
 
     /// Repeats work until it succeeds.
     ///
-    /// - Parameter mayRepeat: Asked after each failure with the time to wait; it waits, and answers whether to try again.
-    /// - Throws: The latest failure, when `mayRepeat` says no.
+    /// - Parameter mayRepeat: Called after each failure with the time to wait. It waits and returns whether to try
+    ///   again.
+    /// - Throws: The latest failure, when `mayRepeat` returns false.
     package func untilSuccess<Value>(
         isolation: isolated (any Actor)? = #isolation, mayRepeat: (Duration) async -> Bool,
         _ work: () async throws -> Value

@@ -8,7 +8,8 @@ import SystemPackage
 /// Everything that can be configured, read once at the start.
 ///
 /// A value comes from the process's environment, else from the file that `QUOTASTACK_CONFIG` names (lines of
-/// `KEY=VALUE`), else it has the default given in `keys`. Nothing else in the project reads the environment.
+/// `KEY=VALUE`), else it is the default in `keys`. The nodes read the environment nowhere else; the command-line client
+/// and the test programs also have variables of their own.
 package struct Settings: Sendable {
     /// One configurable value, as documentation and `quotastack config` show it.
     package struct Key: Sendable {
@@ -24,13 +25,13 @@ package struct Settings: Sendable {
             case environment
             /// The file that `QUOTASTACK_CONFIG` names.
             case file(String)
-            /// Nobody has set it.
+            /// Not set: the value is the default.
             case standard
         }
 
         package let key: Key
         package let origin: Origin
-        /// Nil for a secret, and where there is no value.
+        /// Nil for a secret, and for a key without a value.
         package let shown: String?
     }
 
@@ -44,7 +45,7 @@ package struct Settings: Sendable {
         Key(
             name: "QUOTASTACK_ROOT_KEY", defaultValue: nil, isSecret: true,
             help:
-                "The installation's root key (quotastack key root makes one). Needed by the API; keys are derived from it."
+                "The installation's root key (quotastack key root makes one). The API needs it; keys are derived from it."
         ),
         Key(
             name: "QUOTASTACK_HOST", defaultValue: "127.0.0.1", isSecret: false,
@@ -56,25 +57,25 @@ package struct Settings: Sendable {
         ),
         Key(
             name: "QUOTASTACK_TLS_CERTIFICATE", defaultValue: nil, isSecret: false,
-            help: "PEM file of the node's certificate and its chain: with it the node speaks HTTPS."),
+            help: "PEM file of the node's certificate and its chain. With it the node speaks HTTPS."),
         Key(
             name: "QUOTASTACK_TLS_KEY", defaultValue: nil, isSecret: false,
             help: "PEM file of the certificate's key, without a passphrase."),
         Key(
             name: "QUOTASTACK_QUEUE_PREFIX", defaultValue: "", isSecret: false,
-            help: "Set before the name of every queue, so that installations can share a broker."),
+            help: "Prefix of every queue's name, so that installations can share a broker."),
         Key(
             name: "QUOTASTACK_SHARDS", defaultValue: "4", isSecret: false,
-            help: "Ledger queues of a new installation; fixed by its first migrate."),
+            help: "Number of ledger queues of a new installation; fixed by its first migrate."),
         Key(
             name: "QUOTASTACK_COMMAND_WAIT_MS", defaultValue: "10000", isSecret: false,
-            help: "How long a mutation waits for its effect before it is answered 202."),
+            help: "Milliseconds that a mutation waits for its effect before it is answered with 202."),
         Key(
             name: "QUOTASTACK_READ_CONNECTIONS", defaultValue: "8", isSecret: false,
-            help: "PostgreSQL connections of an API node for lists and past answers."),
+            help: "Number of PostgreSQL connections of an API node for lists and past answers."),
         Key(
             name: "QUOTASTACK_LOG_LEVEL", defaultValue: "info", isSecret: false,
-            help: "trace, debug, info, notice, warning, error or critical."),
+            help: "Log level: trace, debug, info, notice, warning, error or critical."),
     ]
 
     /// All keys, in the order of `keys`.
@@ -95,7 +96,7 @@ package struct Settings: Sendable {
     private let tlsKey: String?
 
     /// - Parameter defaultPort: The port of a node for which none is configured.
-    /// - Throws: `SettingsError` with a sentence about the value that cannot be used.
+    /// - Throws: `SettingsError` that names the value that cannot be used.
     package static func load(defaultPort: Int = 8080) async throws -> Settings {
         var providers: [any ConfigProvider] = [EnvironmentVariablesProvider()]
         let path = getenv("QUOTASTACK_CONFIG").map { String(cString: $0) } ?? ""
@@ -155,16 +156,16 @@ package struct Settings: Sendable {
     }
 
     package func postgres() throws -> PostgresConfiguration {
-        guard let databaseURL else { throw SettingsError("DATABASE_URL is not set") }
+        guard let databaseURL else { throw SettingsError("DATABASE_URL is not set; `quotastack config` describes it") }
         return try PostgresConfiguration(url: databaseURL)
     }
 
     package func amqp() throws -> AMQPConfiguration {
-        guard let amqpURL else { throw SettingsError("AMQP_URL is not set") }
+        guard let amqpURL else { throw SettingsError("AMQP_URL is not set; `quotastack config` describes it") }
         return try AMQPConfiguration(url: amqpURL)
     }
 
-    /// The PEM files with which a node speaks HTTPS; nil for plain HTTP.
+    /// The PEM files with which a node serves HTTPS; nil for plain HTTP.
     package func tlsFiles() throws -> (certificate: String, key: String)? {
         switch (tlsCertificate ?? "", tlsKey ?? "") {
         case ("", ""): return nil
@@ -174,8 +175,8 @@ package struct Settings: Sendable {
         }
     }
 
-    /// Tells this process where to fail, if it shall. Torture runs do; neither variable is for anybody else, so neither is
-    /// among `keys`.
+    /// Activates the failpoint and the known bug that this process was given. Only tests set these variables, so
+    /// they are not in `keys`.
     package func armFailpoints() throws {
         if let failpoint { try Failpoint.arm(failpoint) }
         if let knownBug { try KnownBug.activate(knownBug) }
@@ -189,7 +190,7 @@ package struct Settings: Sendable {
     }
 }
 
-/// A value of the configuration that cannot be used.
+/// A configured value that cannot be used.
 package struct SettingsError: Error, CustomStringConvertible {
     package let description: String
 

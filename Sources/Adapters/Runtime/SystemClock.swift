@@ -2,7 +2,7 @@ import Glibc
 package import Credits
 
 extension Instant {
-    /// The present, by the machine's clock, which its keepers may set forwards or backwards.
+    /// The present instant by the machine's clock, which may be set forwards or backwards.
     package static var now: Instant {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)

@@ -1,8 +1,8 @@
 #pragma once
 #include <libpq-fe.h>
 
-/// The fields of a server error. libpq names them by character macros, which Swift does not import as `Int32`.
-/// Each is nil when the server did not send it, and lives as long as the result.
+/// Accessors for the fields of a server error. libpq names the fields by character macros, which Swift does not import
+/// as `Int32`. Each returns null when the server did not send the field. The text lives as long as the result.
 static inline const char *quotastack_error_sqlstate(const PGresult *result) {
     return PQresultErrorField(result, PG_DIAG_SQLSTATE);
 }

@@ -6,7 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/time.h>
 
-/// `amqp_login_with_properties` for user name and password: Swift cannot call a variadic function.
+/// Calls `amqp_login_with_properties` with user name and password. Swift cannot call this variadic function itself.
 static inline amqp_rpc_reply_t quotastack_login(
     amqp_connection_state_t connection, const char *virtual_host, int channel_max, int frame_max, int heartbeat_seconds,
     const amqp_table_t *properties, const char *user, const char *password) {

@@ -1,10 +1,11 @@
 import Glibc
 import Synchronization
 
-/// A place in the program where a test can end or freeze the process, to show that nothing is lost there.
+/// A place in the program where a test can kill or freeze the process, to show that no data is lost there.
 ///
-/// They are compiled into debug builds, and into a release build made with `QUOTASTACK_FAILPOINTS=1`; anywhere else
-/// they are nothing. The part before the dot says in which processes the place is.
+/// Failpoints are compiled into debug builds, and into release builds made with `QUOTASTACK_FAILPOINTS=1`. In other
+/// builds `hit` does nothing. The part of the raw value before the dot names the part of the system that passes the
+/// failpoint.
 package enum Failpoint: String, Sendable, CaseIterable {
     case apiBeforePublish = "api.before_publish"
     case apiAfterConfirm = "api.after_confirm"
@@ -33,7 +34,7 @@ package enum Failpoint: String, Sendable, CaseIterable {
     case replicaBeforeApply = "replica.before_apply"
     case replicaAfterApply = "replica.after_apply"
 
-    /// Whether this build has failpoints at all.
+    /// Whether this build contains failpoints.
     package static var areCompiledIn: Bool {
         #if FAILPOINTS
             true
@@ -42,9 +43,9 @@ package enum Failpoint: String, Sendable, CaseIterable {
         #endif
     }
 
-    /// Ends or freezes the process here when it was told to.
+    /// Kills or freezes the process if `arm` ordered it for this failpoint.
     ///
-    /// - Parameter subject: What is being worked on, for orders that speak of one subject only.
+    /// - Parameter subject: The thing that is worked on, such as an end user id. Only orders with `:subject=` read it.
     package func hit(_ subject: @autoclosure () -> String = "") {
         #if FAILPOINTS
             guard let order = FailpointOrder.current.withLock({ $0.hit(self, subject) }) else { return }
@@ -54,33 +55,33 @@ package enum Failpoint: String, Sendable, CaseIterable {
         #endif
     }
 
-    /// Gives this process its order: `NAME:kill` or `NAME:freeze`, then optionally `:p=0.02` (each time with that
-    /// probability), `:n=5` (the fifth time only; 1 when nothing is said) or `:subject=TEXT` (every time with that
-    /// subject).
+    /// Sets this process's order, which replaces an earlier one: `NAME:kill` or `NAME:freeze`, then optionally one
+    /// condition: `:p=0.02` (each hit with that probability), `:n=5` (the fifth hit only; the default is 1) or
+    /// `:subject=TEXT` (every hit with that subject).
     ///
-    /// - Throws: `FailpointError` for an order that cannot be carried out.
+    /// - Throws: `FailpointError` for an order that cannot be parsed, and in a build without failpoints.
     package static func arm(_ text: String) throws {
         #if FAILPOINTS
             let order = try FailpointOrder(text)
             FailpointOrder.current.withLock { $0 = order }
         #else
-            throw FailpointError("this build has no failpoints; make one with QUOTASTACK_FAILPOINTS=1")
+            throw FailpointError("this build has no failpoints: build with QUOTASTACK_FAILPOINTS=1")
         #endif
     }
 }
 
-/// A known mistake that a test puts into a process, to show that the test would notice it.
+/// A known bug that a test activates in a process, to show that the test would detect it.
 package enum KnownBug: String, Sendable, CaseIterable {
-    /// The worker acknowledges before it commits.
+    /// The worker acknowledges messages before it commits.
     case acknowledgeBeforeCommit = "acknowledge_before_commit"
-    /// The worker does not look whether a command was decided before.
+    /// The worker does not check whether a command was decided before.
     case noIdempotencyCheck = "no_idempotency_check"
-    /// The API publishes without `mandatory`: what reaches no queue is confirmed.
+    /// The API publishes without `mandatory`, so the broker confirms messages that reach no queue.
     case noMandatoryFlag = "no_mandatory_flag"
-    /// The worker gives a queue back with `basic.cancel` while it still holds messages of it.
+    /// The worker releases a queue with `basic.cancel` while it still holds messages of that queue.
     case releaseByCancel = "release_by_cancel"
 
-    /// Whether this process has the mistake; never in a build without failpoints.
+    /// Whether the bug is active in this process. Always false in a build without failpoints.
     package var isActive: Bool {
         #if FAILPOINTS
             Self.active.load(ordering: .relaxed) == Self.allCases.firstIndex(of: self)
@@ -93,20 +94,22 @@ package enum KnownBug: String, Sendable, CaseIterable {
         private static let active = Atomic<Int>(-1)
     #endif
 
-    /// Puts a mistake into this process.
+    /// Activates the bug with the given raw value in this process. It replaces an earlier one.
+    ///
+    /// - Throws: `FailpointError` for an unknown name, and in a build without failpoints.
     package static func activate(_ name: String) throws {
         #if FAILPOINTS
             guard let index = allCases.firstIndex(where: { $0.rawValue == name }) else {
-                throw FailpointError("there is no known bug \(name)")
+                throw FailpointError("there is no known bug named \(name): use a raw value of KnownBug")
             }
             active.store(index, ordering: .relaxed)
         #else
-            throw FailpointError("this build has no known bugs; make one with QUOTASTACK_FAILPOINTS=1")
+            throw FailpointError("this build has no known bugs: build with QUOTASTACK_FAILPOINTS=1")
         #endif
     }
 }
 
-/// An order that cannot be carried out.
+/// A failpoint order or a bug name that cannot be used.
 package struct FailpointError: Error, CustomStringConvertible {
     package let description: String
 
@@ -116,7 +119,7 @@ package struct FailpointError: Error, CustomStringConvertible {
 }
 
 #if FAILPOINTS
-    /// What a process shall do at one of its failpoints.
+    /// The action of a process at one of its failpoints, and the hits at which it is taken.
     private struct FailpointOrder {
         enum Action: String {
             case kill, freeze
@@ -139,7 +142,7 @@ package struct FailpointError: Error, CustomStringConvertible {
             let parts = text.split(separator: ":", maxSplits: 2).map(String.init)
             guard parts.count >= 2, let failpoint = Failpoint(rawValue: parts[0]),
                 let action = Action(rawValue: parts[1])
-            else { throw FailpointError("\(text) is not NAME:kill or NAME:freeze with the name of a failpoint") }
+            else { throw FailpointError("\(text) must be NAME:kill or NAME:freeze, where NAME is a failpoint") }
             self.failpoint = failpoint
             self.action = action
             guard parts.count == 3 else {
@@ -150,14 +153,14 @@ package struct FailpointError: Error, CustomStringConvertible {
             switch (condition.first, condition.last) {
             case ("p", let value?):
                 guard let probability = Double(value), (0...1).contains(probability) else {
-                    throw FailpointError("p must be from 0 to 1")
+                    throw FailpointError("p must be a number from 0 to 1")
                 }
                 trigger = .probability(probability)
             case ("n", let value?):
-                guard let time = Int(value), time > 0 else { throw FailpointError("n must be 1 or more") }
+                guard let time = Int(value), time > 0 else { throw FailpointError("n must be a whole number above 0") }
                 trigger = .time(time)
             case ("subject", let value?): trigger = .subject(value)
-            default: throw FailpointError("\(parts[2]) is none of p=, n= and subject=")
+            default: throw FailpointError("the condition \(parts[2]) must begin with p=, n= or subject=")
             }
         }
 

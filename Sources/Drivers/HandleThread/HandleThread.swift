@@ -2,11 +2,12 @@ import CHandleThread
 import Glibc
 import Synchronization
 
-/// The owner of one C handle. It is made on its thread, lives on it and dies on it, so it needs no locks and is not `Sendable`.
+/// The owner of one C handle. It is created, called and released on its handle thread, so it needs no locks and is not
+/// `Sendable`.
 ///
-/// A turn of the thread is: wait until the descriptor is ready, a command arrives or `wakeAt` passes; hand over the
-/// commands in the order in which they were sent; call `turn`. Commands come first so that a reply that is already
-/// readable can be matched with the request that caused it.
+/// One turn of the thread has three steps. The thread waits until the descriptor is ready, a command arrives or
+/// `wakeAt` passes. It hands over the commands in the order in which they were sent. It calls `turn`. Commands come
+/// before `turn` so that a reply that is already readable finds the request that caused it.
 package protocol HandleOwner: AnyObject, SendableMetatype {
     associatedtype Command: Sendable
 
@@ -16,24 +17,45 @@ package protocol HandleOwner: AnyObject, SendableMetatype {
     /// True while bytes wait for the descriptor to become writable.
     var wantsToWrite: Bool { get }
 
-    /// The latest instant (monotonic, nanoseconds, `monotonicNanoseconds()`) at which `turn` must be called again, or nil.
+    /// The latest instant, as `monotonicNanoseconds()` counts, at which `turn` must be called again; nil for none.
     var wakeAt: UInt64? { get }
 
-    /// One command from the mailbox.
+    /// Handles one command from the mailbox.
     func receive(_ command: Command)
 
-    /// Called once per turn after the commands, whatever woke the thread.
+    /// Called once per turn, after the commands, regardless of what woke the thread.
     func turn(readable: Bool, writable: Bool)
 
-    /// The last call: close the handle and fail what is still waiting. Commands that were sent but not yet received
-    /// have been delivered through `receive` before.
+    /// The last call to the owner: it must close the handle and fail every request that still waits. All commands that
+    /// `send` accepted have been passed to `receive` by then.
     func stop()
 }
 
-/// One operating-system thread that owns one C handle.
+/// One operating-system thread that owns one C handle: a `PGconn` or an `amqp_connection_state_t`.
 ///
-/// libpq and librabbitmq block and are not thread safe; the cooperative pool must not run them. Everybody else talks to
-/// the handle through `send`, which never blocks. Continuations are resumed by the owner and run elsewhere.
+/// libpq and librabbitmq block and are not thread safe, and the cooperative thread pool must not run blocking calls. A
+/// handle therefore lives on one thread and needs no lock. `PostgresConnection`, `PostgresReplication`, `AMQPPublisher`
+/// and `AMQPConsumer` have one handle thread each. `AMQPTopology` starts one per call, and one watchdog thread serves
+/// all AMQP connections of the process.
+///
+/// Data flow: any task calls `send`, which appends a command to the mailbox and never waits. The first command in an
+/// empty mailbox writes to an eventfd, which ends the thread's `poll`. The thread passes the commands to the owner's
+/// `receive`, in the order in which they were sent, and then calls the owner's `turn`, which reads and writes the
+/// socket. The owner returns results by resuming continuations, whose tasks go on elsewhere, or by calling callbacks,
+/// which run on the handle thread: a slow callback delays the connection.
+///
+/// Invariants:
+/// - The owner is created, called and released on this thread only.
+/// - Every command that `send` accepted reaches `receive` exactly once, before the owner's `stop`.
+/// - The mailbox has no bound. Callers bound the commands they have under way: the pool by its connections, the
+///   publisher by its window.
+///
+/// End: `stop()` or the release of the last reference closes the mailbox. The thread delivers the commands that were
+/// sent before, calls the owner's `stop` and ends. `ends()` waits for that.
+///
+/// Failure: a lost connection is a state of the owner and does not end the thread. After the mailbox is closed `send`
+/// returns false, and the caller must fail its request itself. If the system provides no eventfd or no thread, the
+/// process traps.
 package final class HandleThread<Owner: HandleOwner>: Sendable {
     private let mailbox: Mailbox<Owner.Command>
     private let ended: Ended
@@ -42,7 +64,7 @@ package final class HandleThread<Owner: HandleOwner>: Sendable {
     ///
     /// - Parameters:
     ///   - name: Shown by `ps -L` and debuggers; cut to 15 bytes.
-    ///   - makeOwner: Makes the owner; it must not block for long, since `send` is already possible.
+    ///   - makeOwner: Creates the owner. It must not block for long, because commands can already be sent.
     package init(name: String, makeOwner: @escaping @Sendable () -> Owner) {
         let mailbox = Mailbox<Owner.Command>()
         let ended = Ended()
@@ -58,15 +80,15 @@ package final class HandleThread<Owner: HandleOwner>: Sendable {
         mailbox.close()
     }
 
-    /// Puts a command into the mailbox and wakes the thread. The mailbox has no bound of its own: callers bound what they
-    /// have under way (the pool its leases, the publisher its window).
+    /// Puts a command into the mailbox and wakes the thread. Never blocks. The mailbox is unbounded: the caller must
+    /// bound the number of its commands.
     ///
-    /// - Returns: False when the thread was told to stop: the command was not taken and will not be received.
+    /// - Returns: False when the thread was told to stop. The command was not taken and will not be received.
     package func send(_ command: Owner.Command) -> Bool {
         mailbox.put(command)
     }
 
-    /// Asks the thread to end after the commands sent so far. Repeating it changes nothing.
+    /// Asks the thread to end after the commands sent so far. Further calls have no effect.
     package func stop() {
         mailbox.close()
     }
@@ -103,7 +125,8 @@ package final class HandleThread<Owner: HandleOwner>: Sendable {
         }
     }
 
-    /// Milliseconds for `poll`, rounded up so that the deadline has passed when it returns; -1 waits for ever.
+    /// The timeout for `poll` in milliseconds, at most one minute. It is rounded up so that the deadline has passed
+    /// when `poll` returns. -1 means no timeout.
     private static func timeout(until deadline: UInt64?) -> Int32 {
         guard let deadline else { return -1 }
         let now = monotonicNanoseconds()
@@ -112,14 +135,14 @@ package final class HandleThread<Owner: HandleOwner>: Sendable {
     }
 }
 
-/// Nanoseconds of the monotonic clock.
+/// The time of the monotonic clock in nanoseconds.
 package func monotonicNanoseconds() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }
 
-/// The commands on their way to a handle thread, and the descriptor that wakes it.
+/// The commands that wait for a handle thread, and the eventfd that wakes it.
 private final class Mailbox<Command: Sendable>: Sendable {
     private struct State {
         var commands: [Command] = []
@@ -131,7 +154,7 @@ private final class Mailbox<Command: Sendable>: Sendable {
 
     init() {
         descriptor = quotastack_eventfd()
-        precondition(descriptor >= 0, "no event descriptor to be had: the process is out of file descriptors")
+        precondition(descriptor >= 0, "eventfd failed: the process has no free file descriptor")
     }
 
     deinit {
@@ -205,7 +228,8 @@ private final class Ended: Sendable {
     }
 }
 
-/// Starts a detached thread with every signal blocked, so that signals reach the thread that handles them.
+/// Starts a detached thread with all signals blocked, so that the kernel delivers signals to a thread that handles
+/// them.
 private func startThread(name: String, _ body: @escaping @Sendable () -> Void) {
     final class Start {
         let name: String
@@ -237,5 +261,5 @@ private func startThread(name: String, _ body: @escaping @Sendable () -> Void) {
             start.body()
             return nil
         }, start.toOpaque())
-    precondition(code == 0, "the system refused a thread (error \(code))")
+    precondition(code == 0, "pthread_create failed with error \(code)")
 }

@@ -4,7 +4,7 @@ import Logging
 
 /// The state machine of one connection. It lives on the connection's thread.
 ///
-/// Lifetime: the `PGconn` is made by the handshake and freed by `lose`, in every case; results are freed here or belong
+/// Lifetime: a handshake that has begun hands over its `PGconn`, which `lose` frees. Results are freed here, or belong
 /// to a `PostgresResult` from the moment they are received.
 final class ConnectionOwner: HandleOwner {
     enum Command: Sendable {
@@ -19,7 +19,7 @@ final class ConnectionOwner: HandleOwner {
         case lost(String)
     }
 
-    /// A group that has been sent, up to and including its Sync.
+    /// A group of queries that has been sent, up to and including its Sync.
     private struct SentGroup {
         enum Step {
             case preparation(sql: String, name: String)
@@ -30,13 +30,13 @@ final class ConnectionOwner: HandleOwner {
         let queries: [EncodedQuery]
         var steps: [Step] = []
         var nextStep = 0
-        /// libpq ends the results of each step with a null.
+        /// True until libpq has returned the null that ends the results of a step.
         var awaitsNull = false
         var results: [PostgresResult] = []
         var error: PostgresError?
     }
 
-    /// A script or a COPY, which leaves pipeline mode and is alone.
+    /// A script or a COPY. It leaves pipeline mode, and nothing else is under way meanwhile.
     private struct Exclusive {
         let request: ConnectionRequest
         var copying = false
@@ -55,7 +55,7 @@ final class ConnectionOwner: HandleOwner {
     private var groups: UInt64 = 0
     private var needsFlush = false
     private var usesTLS = false
-    /// The server's last words before it ended the connection.
+    /// The server's message when it ended the connection.
     private var farewell: String?
 
     init(configuration: PostgresConfiguration, status: ConnectionStatus, logger: Logger?) {
@@ -64,7 +64,7 @@ final class ConnectionOwner: HandleOwner {
         notices = NoticeLog(logger)
     }
 
-    // MARK: The thread's side
+    // MARK: HandleOwner
 
     var descriptor: Int32? {
         guard let connection else { return nil }
@@ -94,7 +94,7 @@ final class ConnectionOwner: HandleOwner {
         case (.open(let continuation), .unopened):
             connect(continuation)
         case (.open(let continuation), _):
-            continuation.resume(throwing: PostgresError(.invalidRequest("The connection was opened before.")))
+            continuation.resume(throwing: PostgresError(.invalidRequest("The connection was already opened.")))
         case (.request(let request), .lost(let message)):
             request.fail(.connection(message: message, outcomeUnknown: false))
         case (.request(let request), _):
@@ -124,7 +124,7 @@ final class ConnectionOwner: HandleOwner {
         if case .connecting(_, let continuation) = phase {
             continuation.resume(throwing: PostgresError(.closed))
         }
-        lose("it was closed")
+        lose("this process closed it")
     }
 
     // MARK: Opening and losing
@@ -156,7 +156,9 @@ final class ConnectionOwner: HandleOwner {
         continuation.resume(throwing: error)
     }
 
-    /// Frees the connection and fails everything that waits for it. Requests that were sent may have been carried out.
+    /// Frees the connection and fails every request. Requests that were sent may have been carried out.
+    ///
+    /// - Parameter exceptional: The error of the script or COPY under way, in place of a connection error.
     private func lose(_ reason: String, failing exceptional: (any Error)? = nil) {
         let message = farewell ?? reason
         phase = .lost(message)
@@ -184,14 +186,14 @@ final class ConnectionOwner: HandleOwner {
 
     private func exchange(readable: Bool) {
         if readable || usesTLS {
-            // What arrived before the connection broke is still good, so it is looked at first.
+            // Answers that arrived before the connection broke are valid, so they are processed first.
             let alive = PQconsumeInput(connection) != 0
             receiveAnswers()
             if !alive { return lose(connectionClosed) }
         }
         sendWaiting()
         flush()
-        // While it cannot write, libpq reads: answers may be in its memory that the descriptor says nothing about.
+        // libpq reads while it cannot write, so its memory may hold answers although the descriptor is not readable.
         receiveAnswers()
         enforceDeadlines()
     }
@@ -298,7 +300,7 @@ final class ConnectionOwner: HandleOwner {
         receiveExclusiveAnswers()
     }
 
-    /// One result of the oldest group. Takes the ownership of the result.
+    /// Handles one result of the oldest group. Takes ownership of the result.
     private func receive(_ result: OpaquePointer) {
         let outcome = PQresultStatus(result)
         if outcome == PGRES_PIPELINE_SYNC {
@@ -307,7 +309,7 @@ final class ConnectionOwner: HandleOwner {
         }
         guard sent[0].nextStep < sent[0].steps.count, !sent[0].awaitsNull else {
             PQclear(result)
-            return lose("libpq answered out of turn")
+            return lose("libpq returned a result that no query waits for")
         }
         let step = sent[0].steps[sent[0].nextStep]
         sent[0].nextStep += 1
@@ -337,7 +339,7 @@ final class ConnectionOwner: HandleOwner {
         case PGRES_PIPELINE_ABORTED:
             break
         case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
-            // A failed preparation is the failure of the query behind it.
+            // A failed preparation is reported as the failure of the query that follows it.
             let failure = ServerError(result, queryIndex: query ?? sent[0].results.count)
             if sent[0].error == nil { sent[0].error = failure.error }
             if failure.invalidatesStatement, let query { prepared.forget(sent[0].queries[query].sql) }
@@ -346,8 +348,8 @@ final class ConnectionOwner: HandleOwner {
                 lose(connectionClosed)
             }
         default:
-            // COPY cannot be answered in pipeline mode; there is no way back into step.
-            lose("a COPY was sent as a query")
+            // Pipeline mode does not support COPY, and the state of the protocol cannot be restored.
+            lose("a COPY statement was sent through run, which does not support it")
         }
     }
 
@@ -383,15 +385,15 @@ final class ConnectionOwner: HandleOwner {
         }
     }
 
-    /// Takes the ownership of the result.
+    /// Handles one result of a script or a COPY. Takes ownership of the result.
     private func receiveExclusive(_ result: OpaquePointer, of request: ConnectionRequest) {
         defer { PQclear(result) }
         switch (PQresultStatus(result), request.work) {
         case (PGRES_COPY_OUT, .copyOut):
             exclusive?.copying = true
         case (PGRES_COPY_OUT, _), (PGRES_COPY_IN, _), (PGRES_COPY_BOTH, _):
-            let problem = "The connection was closed: only COPY … TO STDOUT through copyOut can be answered."
-            lose("a COPY was sent", failing: PostgresError(.invalidRequest(problem)))
+            let problem = "The connection was closed: the only supported COPY is COPY … TO STDOUT, through copyOut."
+            lose("an unsupported COPY statement was sent", failing: PostgresError(.invalidRequest(problem)))
         case (PGRES_FATAL_ERROR, _), (PGRES_BAD_RESPONSE, _):
             let failure = ServerError(result, queryIndex: nil)
             if exclusive?.error == nil { exclusive?.error = failure.error }
@@ -404,13 +406,14 @@ final class ConnectionOwner: HandleOwner {
         }
     }
 
-    /// One chunk. False when no more has arrived or the connection was given up.
+    /// Handles one chunk of COPY data. False when no more has arrived or the connection was closed.
     private func receiveCopyData(_ request: ConnectionRequest) -> Bool {
         var buffer: UnsafeMutablePointer<CChar>?
         let length = PQgetCopyData(connection, &buffer, 1)
         defer { PQfreemem(buffer) }
         guard length > 0 else {
-            // -1: the end, its result follows. -2: an error, told by the result that follows. 0: not yet.
+            // -1 means the end of the data and -2 an error; a result with the details follows. 0 means that none has
+            // arrived.
             if length < 0 { exclusive?.copying = false }
             return length != 0
         }
@@ -419,7 +422,7 @@ final class ConnectionOwner: HandleOwner {
             try onRow(UnsafeRawBufferPointer(start: buffer, count: Int(length)))
             return true
         } catch {
-            lose("the receiver of a COPY gave up", failing: error)
+            lose("the callback for COPY data failed", failing: error)
             return false
         }
     }
@@ -427,6 +430,6 @@ final class ConnectionOwner: HandleOwner {
 
 let connectionClosed = "the server closed the connection unexpectedly"
 
-/// With TLS the library may hold decrypted bytes that the descriptor knows nothing about. While answers are awaited the
-/// thread therefore looks every 10 ms, whatever the descriptor says.
+/// With TLS the library may hold decrypted bytes although the descriptor is not readable. While answers are awaited,
+/// the thread therefore checks every 10 ms.
 let tlsPollNanoseconds: UInt64 = 10_000_000

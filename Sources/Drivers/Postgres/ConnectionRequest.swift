@@ -1,12 +1,12 @@
 import Synchronization
 
-/// A query in wire form.
+/// A query with its parameters in wire form.
 struct EncodedQuery: Sendable {
     let sql: String
     let parameters: ParameterBlock
 }
 
-/// What a task asks of a connection.
+/// A task's request to a connection, with the continuation that takes its result.
 struct ConnectionRequest: Sendable {
     enum Work: Sendable {
         case queries([EncodedQuery])
@@ -15,7 +15,7 @@ struct ConnectionRequest: Sendable {
     }
 
     let work: Work
-    /// Monotonic nanoseconds.
+    /// In nanoseconds of the monotonic clock; nil for none.
     let deadline: UInt64?
     /// Resumed exactly once, through `finish`.
     private let continuation: CheckedContinuation<[PostgresResult], any Error>
@@ -42,7 +42,7 @@ struct ConnectionRequest: Sendable {
     }
 }
 
-/// What is known about a connection outside its thread.
+/// The state of a connection as other threads may read it.
 final class ConnectionStatus: Sendable {
     enum Transaction: UInt8 {
         case none, open, lost
@@ -69,7 +69,7 @@ final class ConnectionStatus: Sendable {
         requests.subtract(1, ordering: .acquiringAndReleasing)
     }
 
-    /// Before the continuation of the request that brought it about is resumed.
+    /// Must be called before the continuation of the request that caused the change is resumed.
     func publish(_ state: Transaction) {
         transaction.store(state.rawValue, ordering: .releasing)
     }

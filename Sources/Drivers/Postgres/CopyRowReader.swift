@@ -1,4 +1,4 @@
-/// Reads the chunks of a binary COPY: a header, rows, a trailer. The server cuts chunks between rows only.
+/// Reads the chunks of a binary COPY: a header, rows, a trailer. The server never splits a row between two chunks.
 ///
 /// Bytes that are not of this form throw `PostgresError` of kind `decoding`.
 package struct CopyRowReader {
@@ -7,7 +7,7 @@ package struct CopyRowReader {
 
     package init() {}
 
-    /// - Parameter onRow: Called for each whole row of the chunk, in order. Fields it does not read are skipped.
+    /// - Parameter onRow: Called for each row of the chunk, in order. Fields that it does not read are skipped.
     package mutating func read(
         _ chunk: UnsafeRawBufferPointer, onRow: (inout CopyRow) throws -> Void
     ) throws {
@@ -20,7 +20,7 @@ package struct CopyRowReader {
                 continue
             }
             guard fieldCount >= 0, !trailerWasRead else {
-                throw PostgresError(.decoding("a COPY row of \(fieldCount) fields"))
+                throw PostgresError(.decoding("a COPY row has the invalid field count \(fieldCount)"))
             }
             var row = CopyRow(fieldCount: Int(fieldCount), reader: reader)
             try onRow(&row)
@@ -29,11 +29,11 @@ package struct CopyRowReader {
         }
     }
 
-    /// Eleven bytes of signature, flags, and an extension with its length.
+    /// Reads eleven bytes of signature, the flags, and an extension with its length.
     private mutating func readHeader(_ reader: inout WireReader) throws(PostgresError) {
         let signature = try reader.slice(Self.signature.count)
         guard signature.elementsEqual(Self.signature) else {
-            throw PostgresError(.decoding("a COPY that does not begin with the binary signature"))
+            throw PostgresError(.decoding("the COPY data does not begin with the binary signature"))
         }
         _ = try reader.integer(as: Int32.self)
         _ = try reader.slice(Int(try reader.integer(as: Int32.self)))
@@ -56,7 +56,7 @@ package struct CopyRow {
         self.reader = reader
     }
 
-    /// The next field; nil is null. One field too many throws.
+    /// The next field, or nil for null. Throws beyond the last field.
     package mutating func nextFieldOrNil() throws(PostgresError) -> PostgresField? {
         guard fieldsRead < fieldCount else {
             throw PostgresError(.decoding("a COPY row has only \(fieldCount) fields"))

@@ -1,7 +1,7 @@
 import CPostgres
 import HandleThread
 
-/// Connecting and logging in without blocking. Belongs to a handle's owner and stays on its thread.
+/// Connects and logs in without blocking. It belongs to a handle's owner and stays on its thread.
 struct Handshake {
     enum Progress {
         case underWay
@@ -9,12 +9,12 @@ struct Handshake {
         case failed(PostgresError)
     }
 
-    /// Owned by whoever made the handshake, also when it fails.
+    /// Belongs to the caller of `init`, which must free it also after `advance` has failed.
     let connection: OpaquePointer
     let deadline: UInt64
     private(set) var wantsToWrite = true
 
-    /// Resolves the server's name, which may block, and begins to connect.
+    /// Looks up the server's name, which may block, and begins to connect. If it throws, no connection is left to free.
     init(_ configuration: PostgresConfiguration, replication: Bool) throws(PostgresError) {
         deadline = monotonicNanoseconds() + nanoseconds(configuration.connectLimit)
         let parameters = configuration.connectionParameters(replication: replication)
@@ -29,7 +29,7 @@ struct Handshake {
         self.connection = connection
     }
 
-    /// Call it when the descriptor is ready or the deadline has passed.
+    /// Continues when the descriptor is ready or the deadline has passed.
     mutating func advance(readable: Bool, writable: Bool) -> Progress {
         if wantsToWrite ? writable : readable {
             switch PQconnectPoll(connection) {
@@ -43,8 +43,8 @@ struct Handshake {
     }
 }
 
-/// libpq's own words about a failed login. They name host, user and database, never the password. After the login its
-/// words are not used: they would quote earlier errors with their details.
+/// libpq's message about a failed login. It names host, user and database, never the password. After the login libpq's
+/// messages are not used, because they would quote earlier errors of the server with their details.
 private func connectionError(_ connection: OpaquePointer) -> PostgresError {
     var message = String(cString: PQerrorMessage(connection))
     while message.last?.isNewline == true { message.removeLast() }
@@ -75,7 +75,7 @@ private func withCStrings<Result>(
         var pointers: [UnsafePointer<CChar>?] = offsets.map { offset in bytes.baseAddress.map { $0 + offset } }
         pointers.append(nil)
         return pointers.withUnsafeBufferPointer { pointers in
-            guard let base = pointers.baseAddress else { preconditionFailure("an array with an element has a base") }
+            guard let base = pointers.baseAddress else { preconditionFailure("an array with elements has a base") }
             return body(base)
         }
     }
@@ -84,6 +84,6 @@ private func withCStrings<Result>(
 func nanoseconds(_ duration: Duration) -> UInt64 {
     let (seconds, attoseconds) = duration.components
     guard seconds >= 0, attoseconds >= 0 else { return 0 }
-    // A century is for ever, and leaves room for sums.
+    // The limit of 100 years leaves room for adding the result to an instant.
     return UInt64(min(seconds, 3_155_760_000)) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
 }

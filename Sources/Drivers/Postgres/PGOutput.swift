@@ -1,20 +1,20 @@
 /// One message of the `pgoutput` plugin, protocol version 1 (PostgreSQL documentation, "Logical Replication Message
 /// Formats"). Times are microseconds since the Unix epoch.
 ///
-/// Tuples and contents are views of the bytes that were parsed and live no longer than they do.
+/// Tuples and contents are views of the parsed bytes and must not outlive them.
 package enum PGOutputMessage {
     /// The transaction that follows was committed at `finalPosition`.
     case begin(finalPosition: WALPosition, commitTime: Int64, transaction: UInt32)
-    /// `endPosition` is what to confirm when the transaction has been dealt with.
+    /// `endPosition` is the position to confirm after the transaction has been applied.
     case commit(position: WALPosition, endPosition: WALPosition, commitTime: Int64)
     case origin(position: WALPosition, name: String)
-    /// Sent before the first change of a relation, and again whenever its shape may have changed.
+    /// Sent before the first change of a relation, and again when its columns may have changed.
     case relation(PGOutputRelation)
     case type(identifier: UInt32, namespace: String, name: String)
     case insert(relation: UInt32, new: TupleReader)
-    /// `old` is there when the key changed (then it holds the key columns) or the replica identity is full.
+    /// `old` is present when the key changed (it then holds the key columns) or when the replica identity is full.
     case update(relation: UInt32, old: TupleReader?, new: TupleReader)
-    /// `old` holds the key columns, the others null, unless the replica identity is full.
+    /// `old` holds the key columns and null for the others, or the whole row when the replica identity is full.
     case delete(relation: UInt32, old: TupleReader)
     case truncate(relations: [UInt32], cascades: Bool, restartsIdentity: Bool)
     case message(isTransactional: Bool, position: WALPosition, prefix: String, content: UnsafeRawBufferPointer)
@@ -60,10 +60,10 @@ package enum PGOutputMessage {
             let content = try reader.slice(Int(try reader.integer(as: Int32.self)))
             self = .message(isTransactional: flags & 1 != 0, position: position, prefix: prefix, content: content)
         default:
-            throw PostgresError(.decoding("a pgoutput message of the unknown kind \(kind)"))
+            throw PostgresError(.decoding("a pgoutput message has the unknown kind \(kind)"))
         }
         guard reader.remaining == 0 else {
-            throw PostgresError(.decoding("\(reader.remaining) bytes too many in a pgoutput message"))
+            throw PostgresError(.decoding("a pgoutput message has \(reader.remaining) extra bytes"))
         }
     }
 
@@ -81,7 +81,7 @@ package enum PGOutputMessage {
         let count = try reader.integer(as: Int32.self)
         let options = try reader.integer(as: UInt8.self)
         guard count >= 0, Int(count) <= reader.remaining / 4 else {
-            throw PostgresError(.decoding("a truncation of \(count) relations"))
+            throw PostgresError(.decoding("a truncate message has the invalid count \(count)"))
         }
         var relations: [UInt32] = []
         for _ in 0..<count { relations.append(try reader.integer()) }
@@ -89,7 +89,7 @@ package enum PGOutputMessage {
     }
 }
 
-/// The shape of a relation, as the changes that follow have it.
+/// The name and the columns of a relation, valid for the changes that follow.
 package struct PGOutputRelation: Sendable, Equatable {
     package struct Column: Sendable, Equatable {
         package let name: String
@@ -126,15 +126,15 @@ package struct PGOutputRelation: Sendable, Equatable {
 /// One column of a replicated tuple.
 package enum TupleColumn {
     case null
-    /// A large value that the update did not touch and the log does not repeat.
+    /// A large value that the update did not change and the WAL does not repeat.
     case unchanged
     case binary(PostgresField)
-    /// The type has no binary form.
+    /// In text form, because the type has no binary form.
     case text(PostgresField)
 }
 
 /// The columns of a replicated tuple, in the relation's order, without copies. The bytes were checked when the message
-/// was parsed, so walking them cannot fail.
+/// was parsed, so iteration cannot fail.
 package struct TupleReader: Sequence {
     package let columnCount: Int
     private let bytes: UnsafeRawBufferPointer
@@ -151,14 +151,14 @@ package struct TupleReader: Sequence {
         self.bytes = bytes
     }
 
-    /// Whether the log does not repeat one of the columns.
+    /// Whether the WAL does not repeat at least one of the columns.
     package var hasUnchanged: Bool {
         contains { column in
             if case .unchanged = column { true } else { false }
         }
     }
 
-    /// The same columns in memory of their own.
+    /// A copy of the columns in memory of its own.
     package func copy() -> TupleCopy {
         TupleCopy(columnCount: columnCount, bytes: Array(bytes))
     }
@@ -179,12 +179,12 @@ package struct TupleReader: Sequence {
     }
 }
 
-/// A replicated tuple that outlives its message.
+/// A copy of a replicated tuple, which may outlive the message.
 package struct TupleCopy: Sendable {
     fileprivate let columnCount: Int
     fileprivate let bytes: [UInt8]
 
-    /// Lends the tuple.
+    /// Lends the tuple to the body, which must not keep it.
     package func read<Value>(_ body: (TupleReader) throws -> Value) rethrows -> Value {
         try bytes.withUnsafeBytes { try body(TupleReader(columnCount: columnCount, bytes: $0)) }
     }
@@ -206,7 +206,7 @@ extension WireReader {
         let byte = try integer(as: UInt8.self)
         let scalar = Unicode.Scalar(byte)
         guard scalar == one || scalar == another || scalar == last else {
-            throw PostgresError(.decoding("the byte \(byte) where a tuple should begin"))
+            throw PostgresError(.decoding("the byte \(byte) stands where a tuple must begin"))
         }
         return byte
     }
@@ -218,13 +218,13 @@ extension WireReader {
         case UInt8(ascii: "u"): return .unchanged
         case UInt8(ascii: "b"): return .binary(try presentField())
         case UInt8(ascii: "t"): return .text(try presentField())
-        default: throw PostgresError(.decoding("a column of the unknown kind \(kind)"))
+        default: throw PostgresError(.decoding("a column has the unknown kind \(kind)"))
         }
     }
 
     private mutating func presentField() throws(PostgresError) -> PostgresField {
         guard let field = try lengthPrefixedField() else {
-            throw PostgresError(.decoding("a column with a length but no value"))
+            throw PostgresError(.decoding("a column that is not null has no value"))
         }
         return field
     }

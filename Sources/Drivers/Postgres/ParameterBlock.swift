@@ -1,15 +1,15 @@
 /// The parameters of one query in wire form: one contiguous allocation, built on the caller's thread and lent to libpq.
 ///
-/// It is written once, in `init`, and never changed afterwards.
+/// It is written once, in `init`, and never changes afterwards, so any thread may read it.
 final class ParameterBlock: @unchecked Sendable {
     let types: [UInt32]
     private let storage: UnsafeMutableRawBufferPointer
-    /// Where each value begins in `storage`; -1 is null.
+    /// The offset of each value in `storage`; -1 for null.
     private let offsets: [Int]
     private let lengths: [Int32]
     private let formats: [Int32]
 
-    /// - Throws: `PostgresError` of kind `invalidRequest` when the protocol has no room for the parameters.
+    /// - Throws: `PostgresError` of kind `invalidRequest` for more parameters or bytes than the protocol allows.
     init(_ values: [PostgresValue]) throws {
         guard values.count <= Int(UInt16.max) else {
             throw PostgresError(.invalidRequest("A statement takes at most 65535 parameters."))
@@ -52,14 +52,15 @@ final class ParameterBlock: @unchecked Sendable {
     /// Half of PostgreSQL's message limit.
     private static let largestSize = 512 << 20
 
-    /// Lends the arrays that libpq's `PQsendQuery…` functions take; they copy, so nothing may be kept.
+    /// Lends the arrays that libpq's `PQsendQuery…` functions take. libpq copies them; the pointers are valid in the
+    /// body only.
     func withPointers<Result>(
         _ body: (
             _ values: UnsafePointer<UnsafePointer<CChar>?>?, _ lengths: UnsafePointer<Int32>?,
             _ formats: UnsafePointer<Int32>?
         ) -> Result
     ) -> Result {
-        // An empty value is a pointer too: null would mean NULL.
+        // An empty value needs a pointer too, because a null pointer means NULL.
         let base = storage.baseAddress.map { UnsafeRawPointer($0) } ?? UnsafeRawPointer(bitPattern: 8)
         let count = max(1, offsets.count)
         return withUnsafeTemporaryAllocation(of: UnsafePointer<CChar>?.self, capacity: count) { values in
@@ -76,7 +77,7 @@ final class ParameterBlock: @unchecked Sendable {
     }
 }
 
-/// Writes big-endian fields one after the other. The room was computed beforehand; going beyond it traps.
+/// Writes big-endian fields one after the other. The caller has computed the size; writing beyond it traps.
 struct WireWriter {
     private let storage: UnsafeMutableRawBufferPointer
     private(set) var position = 0
@@ -104,7 +105,7 @@ struct WireWriter {
         text.withUTF8 { raw(UnsafeRawBufferPointer($0)) }
     }
 
-    /// `Int64.max` and `Int64.min` stay what they are, PostgreSQL's infinities. What lies before the range of the type
+    /// `Int64.max` and `Int64.min` are PostgreSQL's infinities and are kept. An instant before the range of the type
     /// becomes a value that the server refuses.
     mutating func timestamp(_ microseconds: Int64) {
         if microseconds == .max || microseconds == .min { return integer(microseconds) }

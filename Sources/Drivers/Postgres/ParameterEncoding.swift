@@ -112,7 +112,7 @@ extension PostgresValue {
     }
 }
 
-/// Dimensions, null flag, element type; then, unless the array is empty, its length and lower bound.
+/// The length of an array: dimensions, null flag and element type, then, unless it is empty, its count and lower bound.
 private func arrayLength<Element>(_ elements: [Element], element size: Int) -> Int {
     elements.isEmpty ? 12 : 20 + elements.count * (4 + size)
 }
@@ -127,7 +127,7 @@ extension WireWriter {
         integer(uuid.low)
     }
 
-    /// The binary form of `jsonb` is its text behind a version number.
+    /// The binary form of `jsonb` is a version number followed by the text.
     fileprivate mutating func json(_ text: String) {
         integer(UInt8(1))
         self.text(text)

@@ -1,30 +1,32 @@
 import CPostgres
 
-/// Where the server is and how to log in.
+/// The address of a server and the login.
 ///
-/// Made from a URL in libpq's form; every parameter that libpq knows may follow the question mark. The description
-/// shows host, port, database and user, never the password.
+/// It is read from a URL in libpq's form, whose query may set every parameter that libpq knows. The description shows
+/// host, port, database and user, never the password.
 package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomDebugStringConvertible,
     CustomReflectable
 {
-    /// What `pg_stat_activity` shows; `application_name` in the URL wins over the default "quotastack".
+    /// The name in `pg_stat_activity`. `application_name` in the URL replaces the default "quotastack".
     package var applicationName: String
 
-    /// The role that a session has from its first statement on, and again after RESET ROLE; nil for the login's own.
-    /// The login must be a member of it. A replication connection keeps the login's, whose REPLICATION it needs.
+    /// The role that a session has from its first statement on, and again after RESET ROLE; nil keeps the login's own.
+    /// The login must be a member of the role. A replication connection ignores it, because it needs the login's
+    /// REPLICATION attribute.
     package var role: String?
 
-    /// How long connecting may take. A name that has to be looked up first is not covered: the resolver has its own.
+    /// The longest time that connecting may take. The look-up of a host name is not covered: the resolver has its own
+    /// limit.
     package var connectLimit: Duration = .seconds(5)
 
-    /// How long `run` waits when it is not told otherwise; nil waits for ever.
+    /// The default limit of `run`; nil means no limit.
     package var runLimit: Duration? = .seconds(30)
 
     private var parameters: [String: String]
 
     /// - Parameter url: `postgres://user:password@host:port/database?sslmode=verify-full`; reserved characters in its
     ///   parts are percent-encoded.
-    /// - Throws: `PostgresError` of kind `invalidRequest`. Its sentence does not repeat the URL with its password.
+    /// - Throws: `PostgresError` of kind `invalidRequest`. Its message does not repeat the URL, which has the password.
     package init(url: String) throws {
         guard url.hasPrefix("postgres://") || url.hasPrefix("postgresql://") else {
             throw PostgresError(.invalidRequest("A PostgreSQL URL begins with postgres:// or postgresql://."))
@@ -49,8 +51,8 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
         self.parameters = parameters
     }
 
-    /// A reserved character in a password that was not percent-encoded moves the rest of the password into another
-    /// part, and from there into descriptions; libpq would notice it when connecting, or not at all.
+    /// A reserved character in a password that is not percent-encoded moves the rest of the password into another part
+    /// of the URL, and from there into descriptions. libpq would notice that only when connecting, or not at all.
     private static func checkParts(_ parameters: [String: String]) throws {
         let ports = parameters["port"]?.split(separator: ",") ?? []
         let moved = [parameters["host"], parameters["dbname"]].contains { $0?.contains("@") == true }
@@ -62,17 +64,17 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
         }
     }
 
-    /// The same server and user, another database.
+    /// The same configuration with another database.
     package func database(_ name: String) -> PostgresConfiguration {
         var copy = self
         copy.parameters["dbname"] = name
         return copy
     }
 
-    /// Where the server is, as a name or an address; a socket's folder begins with a slash.
+    /// The server's host name or address. The folder of a Unix socket begins with a slash.
     package var host: String { parameters["host"] ?? parameters["hostaddr"] ?? "localhost" }
 
-    /// Whether only the right server, by certificate and name, is talked to.
+    /// Whether the connection verifies the server's certificate and name.
     package var verifiesServer: Bool { parameters["sslmode"] == "verify-full" }
 
     package var description: String {
@@ -83,13 +85,15 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
 
     package var debugDescription: String { description }
 
-    /// `dump` and string interpolation of enclosing types see nothing but the description.
+    /// Limits `dump` and the string interpolation of enclosing types to the description.
     package var customMirror: Mirror { Mirror(self, children: ["url": description]) }
 
-    /// The keywords and values for libpq: the URL's, and this driver's where the URL is silent.
+    /// The keywords and values for libpq: those of the URL, and this driver's defaults for those that the URL does not
+    /// set.
     ///
-    /// A peer that has gone is noticed by keepalives (idle) and `tcp_user_timeout` (while sending); a backend whose
-    /// client has gone notices it by `client_connection_check_interval`, so that an abandoned statement ends too.
+    /// Keepalives (while idle) and `tcp_user_timeout` (while sending) detect a lost server.
+    /// `client_connection_check_interval` lets the server detect a lost client, so that an abandoned statement ends
+    /// too.
     func connectionParameters(replication: Bool) -> [(keyword: String, value: String)] {
         var all = parameters
         for (keyword, value) in [
@@ -111,7 +115,7 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
         return all.map { ($0.key, $0.value) }
     }
 
-    /// In `options` a space ends a value and a backslash takes a character literally.
+    /// In `options` a space ends a value, and a backslash makes the next character literal.
     private static func escapedOption(_ value: String) -> String {
         String(value.flatMap { $0 == " " || $0 == "\\" ? ["\\", $0] : [$0] })
     }

@@ -1,30 +1,31 @@
-/// What went wrong between this process and PostgreSQL.
+/// An error of the PostgreSQL driver or the server.
 ///
-/// Bound values and passwords are never part of the description: of a server's message only the primary line is kept,
-/// and even that is withheld for the classes of errors in which PostgreSQL quotes the offending value.
+/// The description never contains bound values or passwords. Of a server's message it shows only the primary line, and
+/// not even that for the class of errors in which PostgreSQL quotes the offending value.
 package struct PostgresError: Error, CustomStringConvertible, Sendable {
     package enum Kind: Sendable, Equatable {
-        /// The connection could not be made or was lost. `outcomeUnknown` is true when the request had been sent:
-        /// it may have been carried out or not, and only a look at the data can tell.
+        /// The connection could not be made or was lost. `outcomeUnknown` is true when the request had been sent: it
+        /// may have been carried out or not, and only the data can tell.
         case connection(message: String, outcomeUnknown: Bool)
-        /// The server refused the request. `message` is its primary message, which may quote a value; `description`
-        /// does not.
+        /// The server refused the request. `message` is its primary message, which may quote a value. `description`
+        /// leaves such a message out.
         case server(sqlState: String, message: String, constraint: String?, table: String?)
-        /// The deadline of the request passed. When it had been sent the connection is closed with it.
+        /// The deadline of the request passed. If the request had been sent, the connection is closed as well.
         case timeout(outcomeUnknown: Bool)
         /// The connection or the pool was closed by its user before the request was sent.
         case closed
         /// No connection of the pool became free within the wait limit.
         case poolExhausted
-        /// The bytes received are not of the form that was asked for.
+        /// The received bytes do not have the expected form.
         case decoding(String)
-        /// The request could not be sent as it stands (a bad URL, too many parameters); it never left the process.
+        /// The driver cannot carry out the request: a bad URL, too many parameters, a call out of order. Such a request
+        /// never left the process, except for an unsupported COPY statement, which also closes the connection.
         case invalidRequest(String)
     }
 
     package let kind: Kind
 
-    /// The position in the array given to `run` of the query that failed, where the server said so.
+    /// The index of the failed query in the array given to `run`; nil when the error belongs to no single query.
     package let queryIndex: Int?
 
     package init(_ kind: Kind, queryIndex: Int? = nil) {
@@ -32,7 +33,7 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         self.queryIndex = queryIndex
     }
 
-    /// The five characters of the server's error code.
+    /// The server's error code, five characters; nil for an error that the server did not report.
     package var sqlState: String? {
         if case .server(let sqlState, _, _, _) = kind { sqlState } else { nil }
     }
@@ -42,7 +43,7 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         if case .server(_, _, let constraint, _) = kind { constraint } else { nil }
     }
 
-    /// True when the request may have been carried out although it failed: never repeat it blindly.
+    /// True when the request may have been carried out although it failed. Check the data before repeating it.
     package var outcomeIsUnknown: Bool {
         switch kind {
         case .connection(_, let unknown), .timeout(let unknown): unknown
@@ -74,7 +75,7 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         case .closed:
             return "The connection to PostgreSQL was closed before the request was sent."
         case .poolExhausted:
-            return "No PostgreSQL connection became free in time."
+            return "No connection of the PostgreSQL pool became free in time."
         case .decoding(let message):
             return "The data received from PostgreSQL cannot be decoded: \(message)"
         case .invalidRequest(let message):
@@ -82,7 +83,7 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         }
     }
 
-    /// Class 22 (data exceptions) puts the value itself into the primary message: `invalid input syntax … "4711"`.
+    /// Messages of class 22 (data exceptions) quote the value: `invalid input syntax … "4711"`.
     private static func quotesValues(_ sqlState: String) -> Bool {
         sqlState.hasPrefix("22")
     }

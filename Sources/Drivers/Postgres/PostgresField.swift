@@ -1,8 +1,8 @@
-/// The bytes of one value in PostgreSQL's binary format, and their decoding. Results, COPY rows and replicated tuples
-/// share it.
+/// The bytes of one value in PostgreSQL's binary format, and the decoders for them. Results, COPY rows and replicated
+/// tuples share it.
 ///
-/// It is a view: valid only as long as the memory that it was cut from. Every decoding checks the length first, so
-/// bytes of another form throw `PostgresError` of kind `decoding` and never trap.
+/// It is a view, valid only as long as the memory that it was cut from. Every decoder checks the length first, so bytes
+/// of another form throw `PostgresError` of kind `decoding` and never trap.
 package struct PostgresField {
     package let bytes: UnsafeRawBufferPointer
 
@@ -20,7 +20,7 @@ package struct PostgresField {
         return bytes.bigEndian(at: 0)
     }
 
-    /// Takes a smallint too.
+    /// Also accepts a smallint.
     package func int32() throws(PostgresError) -> Int32 {
         switch bytes.count {
         case 2: return Int32(bytes.bigEndian(at: 0, as: Int16.self))
@@ -29,7 +29,7 @@ package struct PostgresField {
         }
     }
 
-    /// Takes an integer and a smallint too.
+    /// Also accepts an integer and a smallint.
     package func int64() throws(PostgresError) -> Int64 {
         switch bytes.count {
         case 2: return Int64(bytes.bigEndian(at: 0, as: Int16.self))
@@ -39,7 +39,7 @@ package struct PostgresField {
         }
     }
 
-    /// Text, varchar, name or json. Bytes that are not UTF-8, which a UTF-8 database never sends, are replaced.
+    /// Text, varchar, name or json. Bytes that are not UTF-8 are replaced; a UTF-8 database never sends any.
     package func text() -> String {
         String(decoding: bytes, as: UTF8.self)
     }
@@ -50,7 +50,7 @@ package struct PostgresField {
         return String(decoding: UnsafeRawBufferPointer(rebasing: bytes[1...]), as: UTF8.self)
     }
 
-    /// A copy.
+    /// A copy of the bytes.
     package func byteArray() -> [UInt8] {
         [UInt8](bytes)
     }
@@ -86,7 +86,7 @@ package struct PostgresField {
         }
         let count = try reader.integer(as: Int32.self)
         _ = try reader.integer(as: Int32.self)
-        // Each element takes four bytes at least, so a count beyond that is a lie; no memory is reserved for it.
+        // Each element takes at least four bytes, so a larger count is invalid. No memory is reserved for it.
         guard count >= 0, Int(count) <= reader.remaining / 4 else { throw mismatch("an array of \(count) elements") }
         var elements: [Element?] = []
         elements.reserveCapacity(Int(count))
@@ -106,7 +106,7 @@ package struct PostgresField {
 }
 
 extension UnsafeRawBufferPointer {
-    /// The caller has checked that the bytes are there.
+    /// The caller must have checked the bounds.
     @inline(__always)
     func bigEndian<Value: FixedWidthInteger & BitwiseCopyable>(
         at offset: Int, as type: Value.Type = Value.self
@@ -115,7 +115,7 @@ extension UnsafeRawBufferPointer {
     }
 }
 
-/// Reads big-endian fields one after the other from bytes that may be anything.
+/// Reads big-endian fields in order from untrusted bytes. Every read checks the bounds.
 struct WireReader {
     private let bytes: UnsafeRawBufferPointer
     private(set) var position = 0
@@ -149,7 +149,7 @@ struct WireReader {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// A four-byte length and as many bytes; -1 is null.
+    /// Reads a four-byte length and that many bytes; the length -1 is null.
     mutating func lengthPrefixedField() throws(PostgresError) -> PostgresField? {
         let length = try integer(as: Int32.self)
         if length == -1 { return nil }

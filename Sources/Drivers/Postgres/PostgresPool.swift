@@ -1,21 +1,21 @@
 package import Logging
 import Synchronization
 
-/// A bounded number of connections, lent one at a time.
+/// A pool of at most `size` connections. Each is lent to one caller at a time.
 ///
-/// Connections are made when they are needed and kept. Who finds none free waits in line, first come, first served,
-/// up to `waitLimit`. A connection that was lost is dropped and replaced at the next need.
+/// Connections are created on demand and kept. A caller that finds none free waits in line, first come, first served,
+/// up to `waitLimit`. A lost connection is dropped and replaced on the next demand.
 package final class PostgresPool: Sendable {
     package struct Statistics: Sendable, Equatable {
-        /// The bound.
+        /// The largest number of connections.
         package let size: Int
-        /// Connections that are lent, idle or being made.
+        /// Connections that are lent, idle or being created.
         package let open: Int
         package let idle: Int
         package let waiting: Int
     }
 
-    /// What a waiter gets: a connection that was returned, or the right to make one.
+    /// A waiter's grant: a returned connection, or the right to create one.
     private enum Grant: Sendable {
         case connection(PostgresConnection)
         case place
@@ -27,7 +27,7 @@ package final class PostgresPool: Sendable {
     }
 
     private struct State {
-        /// The last one returned is lent first, so that its server process and its statements stay warm.
+        /// The connection returned last is lent first, so that its server process and prepared statements stay warm.
         var idle: [PostgresConnection] = []
         var open = 0
         var waiters: [Waiter] = []
@@ -42,11 +42,11 @@ package final class PostgresPool: Sendable {
     private let logger: Logger?
     private let state = Mutex(State())
 
-    /// Opens no connection yet.
+    /// Creates the pool without opening a connection.
     package init(
         configuration: PostgresConfiguration, size: Int, waitLimit: Duration = .seconds(10), logger: Logger? = nil
     ) {
-        precondition(size > 0, "a pool without connections serves nobody")
+        precondition(size > 0, "a pool needs at least one connection")
         self.configuration = configuration
         self.size = size
         self.waitLimit = waitLimit
@@ -59,13 +59,13 @@ package final class PostgresPool: Sendable {
         }
     }
 
-    /// Lends a connection for the time of the body. It must not be used after the body has returned.
+    /// Lends a connection to the body, which must not keep it.
     ///
-    /// A transaction that the body left open is rolled back before anybody else gets the connection; session settings
-    /// and session locks are not undone.
+    /// A transaction that the body left open is rolled back before the next caller gets the connection. Session
+    /// settings and session locks are not undone.
     ///
-    /// - Throws: What the body throws; `PostgresError` of kind `poolExhausted`, `closed`, `connection` or `timeout`
-    ///   before the body has begun; `CancellationError` when the task is cancelled while it waits.
+    /// - Throws: The body's error; `PostgresError` of kind `poolExhausted`, `closed`, `connection` or `timeout` before
+    ///   the body has begun; `CancellationError` when the task is cancelled while it waits.
     package func withConnection<Value: Sendable>(
         _ body: @Sendable (PostgresConnection) async throws -> Value
     ) async throws -> Value {
@@ -80,7 +80,7 @@ package final class PostgresPool: Sendable {
         return try result.get()
     }
 
-    /// Refuses new borrowers, fails those who wait, and waits until every connection is back and closed.
+    /// Refuses new callers, fails the waiting ones, and returns when every connection is returned and closed.
     package func close() async {
         let (idle, waiters) = state.withLock { state -> ([PostgresConnection], [Waiter]) in
             state.closed = true
@@ -145,7 +145,8 @@ package final class PostgresPool: Sendable {
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 enqueue(Waiter(number: number, continuation: continuation))
-                // Not before: a limit that passed before the waiter stood in line would find nobody.
+                // The timer starts after the waiter is in line: an earlier timer could fire before there is a waiter to
+                // fail.
                 limit = Task {
                     try await Task.sleep(for: waitLimit)
                     abandon(number, PostgresError(.poolExhausted))
@@ -156,8 +157,8 @@ package final class PostgresPool: Sendable {
         }
     }
 
-    /// Since the state was looked at a connection may have come back or the task may have been cancelled, so all is
-    /// looked at again. A cancellation after this look waits for the lock and then finds the waiter in line.
+    /// A connection may have been returned, or the task cancelled, since `grant` read the state, so both are checked
+    /// again. A cancellation after this check waits for the lock and then finds the waiter in line.
     private func enqueue(_ waiter: Waiter) {
         let result = state.withLock { state -> Result<Grant, any Error>? in
             if Task.isCancelled { return .failure(CancellationError()) }
@@ -205,7 +206,8 @@ package final class PostgresPool: Sendable {
         }
     }
 
-    /// Queues behind whatever the body left under way. In a task of its own: the borrower's may be cancelled.
+    /// The ROLLBACK waits behind the requests that the body left under way. It runs in a task of its own because the
+    /// borrower's task may be cancelled.
     private func cleanUp(_ connection: PostgresConnection) async {
         guard connection.isUsable else { return }
         await Task {
@@ -213,7 +215,7 @@ package final class PostgresPool: Sendable {
         }.value
     }
 
-    /// One connection less: the first in line may make another.
+    /// Records that a connection is gone. The first waiter in line may create another.
     private func placeFreed() {
         let (waiter, emptied) = state.withLock { state -> (Waiter?, [CheckedContinuation<Void, Never>]) in
             if !state.closed, !state.waiters.isEmpty { return (state.waiters.removeFirst(), []) }

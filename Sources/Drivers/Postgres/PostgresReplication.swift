@@ -2,19 +2,38 @@ import HandleThread
 package import Logging
 import Synchronization
 
-/// One message of a replication stream. It is made on the connection's thread and must not leave the closure that it
-/// was given to: the payload is memory of the connection.
+/// One message of a replication stream. It is created on the connection's thread and must not leave the closure that it
+/// was given to, because the payload is memory of the connection.
 package enum ReplicationMessage {
-    /// A message of the output plugin, for `PGOutputMessage`. `serverTime` is microseconds since the Unix epoch.
+    /// A message of the output plugin, for `PGOutputMessage`. `serverTime` is in microseconds since the Unix epoch.
     case data(walStart: WALPosition, walEnd: WALPosition, serverTime: Int64, payload: UnsafeRawBufferPointer)
     /// The server has sent everything up to `walEnd` that concerns this stream.
     case keepalive(walEnd: WALPosition, serverTime: Int64, replyRequested: Bool)
 }
 
-/// A connection that follows the write-ahead log through a logical replication slot. It has a thread of its own.
+/// A connection that follows the write-ahead log (WAL) through a logical replication slot, on a thread of its own.
 ///
-/// Its use has an order: `connect`, `createTemporarySlot`, reading the snapshot on another connection, `start`,
-/// `close`. The slot lives as long as the connection, the snapshot until `start`.
+/// Caller: `Replica`. It uses the steps in one order: `connect`, `createTemporarySlot`, reading the snapshot on another
+/// connection, `start`, `close`. A step out of order throws `PostgresError` of kind `invalidRequest`.
+///
+/// Data flow: `createTemporarySlot` exports a snapshot and returns the WAL position to which the snapshot belongs.
+/// `start` asks for every transaction that was committed after that position. The server decodes its WAL with the
+/// `pgoutput` plugin (protocol version 1, binary values) and sends one transaction after another, in the order of their
+/// commits. The handle thread reads each message and passes it to `onMessage`. The receiver calls `confirm` with the
+/// position that it has applied. The thread reports that position to the server at least every second, and the server
+/// may then discard older WAL.
+///
+/// Invariants:
+/// - The snapshot and the stream together contain every committed transaction exactly once.
+/// - Messages are delivered one at a time and in order.
+/// - The confirmed position never decreases.
+/// - The slot lives as long as the connection. The snapshot can be used until `start`.
+///
+/// Failure: a lost connection, an error of the server, bytes that cannot be decoded, and silence for longer than
+/// `silenceLimit` end the connection for good. `start` and every later call then throw that error. A new connection
+/// gets a new slot, so the caller must load a new snapshot too. An error while the slot is created ends only that call.
+/// `close` and the cancellation of the task make a running `start` return without an error. A slow `onMessage` holds
+/// the server back and delays the status updates.
 package final class PostgresReplication: Sendable {
     private let confirmed: ConfirmedPosition
     private let thread: HandleThread<ReplicationOwner>
@@ -28,10 +47,12 @@ package final class PostgresReplication: Sendable {
         }
     }
 
-    /// Connects to the configuration's database as a logical replication client. The role needs REPLICATION.
+    /// Connects to the configuration's database as a logical replication client. The login needs the REPLICATION
+    /// attribute.
     ///
-    /// - Parameter silenceLimit: Every second the server is asked for a sign of life; without one for this long the
-    ///   stream counts as lost. Generous, since a server that skips a huge transaction is silent too.
+    /// - Parameter silenceLimit: The stream counts as lost when nothing was received for this long. After a second
+    ///   without a message the server is asked for a reply every second. The default is generous, because a server that
+    ///   skips a huge transaction sends nothing for a while.
     package static func connect(
         _ configuration: PostgresConfiguration, silenceLimit: Duration = .seconds(60), logger: Logger? = nil
     ) async throws -> PostgresReplication {
@@ -63,9 +84,9 @@ package final class PostgresReplication: Sendable {
 
     /// Streams until `close`, the cancellation of the task or the loss of the connection.
     ///
-    /// - Parameter onMessage: Called on the connection's thread for every message, in the order of the log. Slowness
-    ///   here holds the server back and delays status updates.
-    /// - Throws: `PostgresError` when the stream was refused or lost. Returns when it was closed.
+    /// - Parameter onMessage: Called on the connection's thread for every message, in the order of the WAL. A slow
+    ///   callback holds the server back and delays status updates.
+    /// - Throws: `PostgresError` when the stream was refused or lost. Returns when a running stream was closed.
     package func start(
         slot: String, publication: String, from position: WALPosition,
         onMessage: @escaping @Sendable (ReplicationMessage) -> Void
@@ -81,14 +102,14 @@ package final class PostgresReplication: Sendable {
         }
     }
 
-    /// Lets the server know, with the next status update, that everything up to the position has been dealt with. An
-    /// earlier position than before changes nothing. Updates are sent at least every second, and at once when the
+    /// Reports to the server, with the next status update, that everything up to the position has been applied. A
+    /// position before an earlier one has no effect. Updates are sent at least every second, and at once when the
     /// server asks for one.
     package func confirm(_ position: WALPosition) {
         confirmed.advance(to: position)
     }
 
-    /// Ends the stream and the connection. Repeating it changes nothing.
+    /// Ends the stream and the connection. Further calls have no effect.
     package func close() {
         thread.stop()
     }
@@ -99,7 +120,7 @@ package final class PostgresReplication: Sendable {
     }
 }
 
-/// The position that status updates report; it never goes back.
+/// The position that status updates report. It never decreases.
 final class ConfirmedPosition: Sendable {
     private let value = Atomic<UInt64>(0)
 

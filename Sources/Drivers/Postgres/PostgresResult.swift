@@ -2,14 +2,14 @@ import CPostgres
 
 /// The rows of one query, in the server's binary format and in memory that libpq allocated.
 ///
-/// A `PGresult` is plain memory that nothing changes after the connection has handed it out, so it may be read on any
-/// thread; it is freed with the last reference.
+/// Nothing changes a `PGresult` after the connection has handed it out, so any thread may read it. It is freed with the
+/// last reference.
 package final class PostgresResult: @unchecked Sendable, Sequence {
     fileprivate let pointer: OpaquePointer
 
     package let rowCount: Int
 
-    /// Takes the ownership of the result.
+    /// Takes ownership of the result.
     init(_ pointer: OpaquePointer) {
         self.pointer = pointer
         rowCount = Int(PQntuples(pointer))
@@ -19,16 +19,16 @@ package final class PostgresResult: @unchecked Sendable, Sequence {
         PQclear(pointer)
     }
 
-    /// The server's word for what it did: "INSERT 0 3", "COMMIT", or "ROLLBACK" for the COMMIT of a failed transaction.
+    /// The server's command tag: "INSERT 0 3", "COMMIT", or "ROLLBACK" for the COMMIT of a failed transaction.
     package var commandTag: String {
         PQcmdStatus(pointer).map { String(cString: $0) } ?? ""
     }
 
     package var columnCount: Int { Int(PQnfields(pointer)) }
 
-    /// - Parameter index: From 0 to `rowCount` - 1; anything else is a programming error.
+    /// - Parameter index: From 0 to `rowCount` - 1. Other values trap.
     package func row(_ index: Int) -> PostgresRow {
-        precondition(index >= 0 && index < rowCount, "row \(index) of \(rowCount)")
+        precondition(index >= 0 && index < rowCount, "row \(index) does not exist: the result has \(rowCount) rows")
         return PostgresRow(result: self, index: Int32(index))
     }
 
@@ -54,13 +54,13 @@ package final class PostgresResult: @unchecked Sendable, Sequence {
 
 /// One row of a result. Columns are numbered from 0 in the order of the SELECT list.
 ///
-/// A null, another type or a missing column throws `PostgresError` of kind `decoding`. The `…OrNil` forms give nil for
-/// null.
+/// A null, another type or a missing column throws `PostgresError` of kind `decoding`. The `…OrNil` forms return nil
+/// for null.
 package struct PostgresRow: Sendable {
     fileprivate let result: PostgresResult
     fileprivate let index: Int32
 
-    /// True also for a column that does not exist.
+    /// Whether the column is null. Also true for a column that does not exist.
     package func isNull(_ column: Int) -> Bool {
         guard column >= 0, column < result.columnCount else { return true }
         return PQgetisnull(result.pointer, index, Int32(column)) != 0
@@ -78,27 +78,27 @@ package struct PostgresRow: Sendable {
         try typed(column, TypeIdentifier.int2)?.int16()
     }
 
-    /// Takes a smallint too.
+    /// Also accepts a smallint.
     package func int32(_ column: Int) throws(PostgresError) -> Int32 {
         try present(column, TypeIdentifier.int4, TypeIdentifier.int2).int32()
     }
 
-    /// Takes a smallint too.
+    /// Also accepts a smallint.
     package func int32OrNil(_ column: Int) throws(PostgresError) -> Int32? {
         try typed(column, TypeIdentifier.int4, TypeIdentifier.int2)?.int32()
     }
 
-    /// Takes an integer and a smallint too.
+    /// Also accepts an integer and a smallint.
     package func int64(_ column: Int) throws(PostgresError) -> Int64 {
         try present(column, TypeIdentifier.int8, TypeIdentifier.int4, TypeIdentifier.int2).int64()
     }
 
-    /// Takes an integer and a smallint too.
+    /// Also accepts an integer and a smallint.
     package func int64OrNil(_ column: Int) throws(PostgresError) -> Int64? {
         try typed(column, TypeIdentifier.int8, TypeIdentifier.int4, TypeIdentifier.int2)?.int64()
     }
 
-    /// Text of any kind, json and jsonb, and the labels of enumerations.
+    /// Reads text of any kind, json and jsonb, and the labels of enumerations.
     package func text(_ column: Int) throws(PostgresError) -> String {
         guard let text = try textOrNil(column) else { throw unexpectedNull(column) }
         return text
@@ -125,7 +125,7 @@ package struct PostgresRow: Sendable {
         try fieldOrNil(column)?.byteArray()
     }
 
-    /// Microseconds since the Unix epoch. A timestamp without time zone is taken as UTC.
+    /// Microseconds since the Unix epoch. A timestamp without time zone is read as UTC.
     package func timestamp(_ column: Int) throws(PostgresError) -> Int64 {
         try present(column, TypeIdentifier.timestamptz, TypeIdentifier.timestamp).timestamp()
     }
@@ -157,7 +157,7 @@ package struct PostgresRow: Sendable {
         try elements(column, TypeIdentifier.int4Array) { field throws(PostgresError) in try field.int32() }
     }
 
-    /// The elements of an array of timestamps, in microseconds since the Unix epoch. A null element is a decoding error.
+    /// The elements of an array of timestamps, in microseconds since the Unix epoch. A null element throws.
     package func timestamps(_ column: Int) throws(PostgresError) -> [Int64] {
         try elements(column, TypeIdentifier.timestamptzArray) { field throws(PostgresError) in try field.timestamp() }
     }
@@ -191,11 +191,11 @@ package struct PostgresRow: Sendable {
         return field
     }
 
-    /// The bytes of a column; nil is null. They live as long as the result.
+    /// The bytes of a column, or nil for null. They live as long as the result.
     @inline(__always)
     func fieldOrNil(_ column: Int) throws(PostgresError) -> PostgresField? {
         guard column >= 0, column < result.columnCount else {
-            throw PostgresError(.decoding("there is no column \(column)"))
+            throw PostgresError(.decoding("the result has no column \(column)"))
         }
         let column = Int32(column)
         if PQgetisnull(result.pointer, index, column) != 0 { return nil }
@@ -219,6 +219,6 @@ package struct PostgresRow: Sendable {
 
     private func wrongType(_ column: Int) -> PostgresError {
         PostgresError(
-            .decoding("column \(column) \"\(name(column))\" has the type with the identifier \(type(column))"))
+            .decoding("column \(column) \"\(name(column))\" has the unexpected type OID \(type(column))"))
     }
 }

@@ -1,12 +1,12 @@
 extension PostgresConnection {
-    /// Runs the body between BEGIN and COMMIT. If it throws, ROLLBACK is sent and the error is thrown.
+    /// Runs the body between BEGIN and COMMIT. If the body throws, ROLLBACK is sent and the body's error is thrown.
     ///
-    /// The connection must be borrowed for this alone: whatever else runs on it meanwhile is part of the transaction.
+    /// Nobody else may use the connection meanwhile: everything that runs on it becomes part of the transaction.
     ///
-    /// - Parameter begin: The opening statement, with isolation level and so on.
-    /// - Throws: What the body throws. A COMMIT may have been carried out when its error says
-    ///   `outcomeIsUnknown`. One that the
-    ///   server turned into a rollback, because the body swallowed an error, is SQLSTATE 25P02.
+    /// - Parameter begin: The opening statement, with isolation level and other options.
+    /// - Throws: The body's error, or an error of BEGIN or COMMIT. A COMMIT whose error says `outcomeIsUnknown` may
+    ///   have been carried out. A COMMIT that the server turned into a rollback, because the body ignored an error,
+    ///   throws SQLSTATE 25P02.
     package func withTransaction<Value: Sendable>(
         _ begin: PostgresStatement = "BEGIN", _ body: @Sendable (PostgresConnection) async throws -> Value
     ) async throws -> Value {
@@ -20,7 +20,7 @@ extension PostgresConnection {
         }
         let commit = try await run(PostgresQuery("COMMIT"))
         guard commit.commandTag == "COMMIT" else {
-            let message = "the transaction had failed before and was rolled back"
+            let message = "an earlier statement had failed, so COMMIT rolled back"
             throw PostgresError(.server(sqlState: "25P02", message: message, constraint: nil, table: nil))
         }
         return value

@@ -9,7 +9,8 @@ package struct PostgresUUID: Hashable, Sendable {
     }
 }
 
-/// A statement's parameter. All are sent in binary format with their type, so the server never guesses.
+/// A parameter of a statement, sent in binary format with its type, so that the server never guesses it (except for
+/// `null`).
 ///
 /// Timestamps are microseconds since the Unix epoch, UTC, and become `timestamptz`; `Int64.max` and `Int64.min` are
 /// infinity and -infinity. JSON is sent as `jsonb`. An array is one-dimensional; its elements keep their order.
@@ -58,7 +59,8 @@ package enum PostgresValue: Sendable, Equatable {
 }
 
 /// An SQL text with `$1`-style parameters. It is prepared on its first use on a connection and remembered there by its
-/// text, so it should be a literal: texts made at run time fill a connection's bounded memory and are then sent whole.
+/// text. It should be a literal: texts made at run time fill the connection's bounded memory, and then further texts
+/// are sent without preparation.
 package struct PostgresStatement: Sendable, Hashable, ExpressibleByStringLiteral {
     package let sql: String
 

@@ -1,7 +1,7 @@
-/// Which statements one connection has prepared, or is about to.
+/// The statements that one connection has prepared, or is preparing.
 ///
-/// A statement counts as prepared when the server has said so. Until then only the group that prepares it may use it:
-/// should that group be aborted before, others would run into a statement that does not exist.
+/// A statement counts as prepared when the server has confirmed it. Until then only the group that prepares it may use
+/// it: if that group is aborted first, the statement does not exist for later groups.
 struct PreparedStatements {
     enum Choice: Equatable {
         /// Send it by its name.
@@ -15,7 +15,7 @@ struct PreparedStatements {
     private struct Entry {
         let name: String
         let types: [UInt32]
-        /// The group whose preparation has not been answered yet.
+        /// The group whose preparation has not been answered yet; nil once it has been.
         var preparedBy: UInt64?
     }
 
@@ -23,13 +23,13 @@ struct PreparedStatements {
     private var entries: [String: Entry] = [:]
     private var lastName = 0
 
-    /// - Parameter limit: Texts beyond it are never prepared. Nothing is thrown out for them: statements are literals,
-    ///   so a full memory means texts made at run time, which are not worth keeping.
+    /// - Parameter limit: The number of texts to prepare. Further texts are never prepared, and no text is evicted for
+    ///   them: statements are literals, so a full memory means texts made at run time, which are not worth keeping.
     init(limit: Int = 512) {
         self.limit = limit
     }
 
-    /// How the group is to send the statement. `types` holds 0 where a parameter is null and may be anything.
+    /// Decides how the group sends the statement. `types` holds 0 for a parameter that is null and may have any type.
     mutating func choose(_ sql: String, types: [UInt32], group: UInt64) -> Choice {
         guard let entry = entries[sql] else {
             return entries.count < limit ? prepare(sql, types, group) : .unnamed
@@ -41,7 +41,7 @@ struct PreparedStatements {
             guard merged[index] == 0 else { return .unnamed }
             merged[index] = type
         }
-        // A parameter that was null so far shows its type: the preparation is replaced by a more exact one.
+        // A parameter that was null in earlier uses has a type now, so a more exact preparation replaces the old one.
         return merged == entry.types ? .use(name: entry.name) : prepare(sql, merged, group)
     }
 
@@ -53,7 +53,7 @@ struct PreparedStatements {
         if entries[sql]?.name == name { entries[sql] = nil }
     }
 
-    /// The server no longer has the statement, or it no longer fits.
+    /// Forgets a statement that the server no longer has, or that no longer fits its tables.
     mutating func forget(_ sql: String) {
         entries[sql] = nil
     }

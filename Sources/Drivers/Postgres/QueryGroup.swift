@@ -5,7 +5,7 @@
 ///     let results = try await group.run(on: connection)
 ///     results[blocks]
 package struct QueryGroup {
-    /// Stands for the result of one query of a group.
+    /// Identifies the result of one query of a group.
     package struct Key<Value> {
         fileprivate let index: Int
     }
@@ -14,10 +14,10 @@ package struct QueryGroup {
     package struct Results {
         fileprivate let values: [Any]
 
-        /// - Precondition: The key is of the group that was run.
+        /// - Precondition: The key comes from the group that was run.
         package subscript<Value>(key: Key<Value>) -> Value {
             guard let value = values[key.index] as? Value else {
-                preconditionFailure("a key of another group of queries")
+                preconditionFailure("the key belongs to another group of queries")
             }
             return value
         }
@@ -30,7 +30,7 @@ package struct QueryGroup {
 
     /// Adds a query.
     ///
-    /// - Parameter decode: Turns its rows into a value; called once the whole group has been answered.
+    /// - Parameter decode: Turns the query's rows into a value. Called after the whole group has been answered.
     package mutating func add<Value>(
         _ query: PostgresQuery, _ decode: @escaping (PostgresResult) throws -> Value
     ) -> Key<Value> {
@@ -39,15 +39,15 @@ package struct QueryGroup {
         return Key(index: queries.count - 1)
     }
 
-    /// Adds a command whose result does not matter.
+    /// Adds a command whose result is not used.
     package mutating func add(_ query: PostgresQuery) {
         queries.append(query)
         decoders.append { _ in () }
     }
 
-    /// Runs the queries in their order.
+    /// Runs the queries in the order in which they were added, in one round trip.
     ///
-    /// - Parameter before: Commands to run in the same round trip before them.
+    /// - Parameter before: Commands that run before the queries, in the same round trip. Their results are dropped.
     package func run(after before: [PostgresQuery] = [], on connection: PostgresConnection) async throws -> Results {
         let results = try await connection.run(before + queries)
         return Results(values: try zip(decoders, results.dropFirst(before.count)).map { try $0($1) })

@@ -3,7 +3,7 @@ import Glibc
 import HandleThread
 import Logging
 
-/// The state machine of a replication connection. It lives on the connection's thread and frees its `PGconn` in `end`.
+/// The state machine of a replication connection. It lives on the connection's thread; `end` frees its `PGconn`.
 final class ReplicationOwner: HandleOwner {
     struct Slot: Sendable {
         let snapshot: String
@@ -53,7 +53,7 @@ final class ReplicationOwner: HandleOwner {
         notices = NoticeLog(logger)
     }
 
-    // MARK: The thread's side
+    // MARK: HandleOwner
 
     var descriptor: Int32? {
         guard let connection else { return nil }
@@ -138,10 +138,10 @@ final class ReplicationOwner: HandleOwner {
 
     private func refusal() -> PostgresError {
         if case .ended(let error) = phase { return error }
-        return PostgresError(.invalidRequest("The replication connection is busy with something else."))
+        return PostgresError(.invalidRequest("The replication connection is not open yet, or it is busy."))
     }
 
-    /// Frees the connection. A stream that was closed by its user ends without an error.
+    /// Frees the connection and finishes the call under way. A stream that its user closed ends without an error.
     private func end(_ error: PostgresError) {
         if case .ended = phase { return }
         let before = phase
@@ -226,17 +226,18 @@ final class ReplicationOwner: HandleOwner {
         }
     }
 
-    /// The row of CREATE_REPLICATION_SLOT: slot_name, consistent_point, snapshot_name, output_plugin, all as text.
+    /// Reads the row of CREATE_REPLICATION_SLOT: slot_name, consistent_point, snapshot_name, output_plugin, all as
+    /// text.
     private func slot(_ result: OpaquePointer) -> Result<Slot, any Error> {
         guard PQntuples(result) == 1, PQnfields(result) >= 3, let point = PQgetvalue(result, 0, 1),
             let snapshot = PQgetvalue(result, 0, 2), let position = WALPosition(String(cString: point))
-        else { return .failure(PostgresError(.decoding("the description of a replication slot"))) }
+        else { return .failure(PostgresError(.decoding("the row that describes a new replication slot"))) }
         return .success(Slot(snapshot: String(cString: snapshot), consistentPoint: position))
     }
 
     // MARK: The stream
 
-    /// One message. False when no more has arrived or the stream is over.
+    /// Handles one message. False when no more has arrived or the stream is over.
     private func receiveCopyData(_ stream: Stream) -> Bool {
         var buffer: UnsafeMutablePointer<CChar>?
         let length = PQgetCopyData(connection, &buffer, 1)
@@ -273,11 +274,11 @@ final class ReplicationOwner: HandleOwner {
             stream.onMessage(.keepalive(walEnd: end, serverTime: time, replyRequested: replyRequested))
             if replyRequested { sendStatus(wantsReply: false) }
         case let other:
-            throw PostgresError(.decoding("a replication message of the unknown kind \(other)"))
+            throw PostgresError(.decoding("a replication message has the unknown kind \(other)"))
         }
     }
 
-    /// The server left copy mode: its last result says why.
+    /// Called when the server has left copy mode. Its last result states the reason.
     private func streamEnded() {
         guard PQisBusy(connection) == 0, let result = PQgetResult(connection) else { return lose() }
         defer { PQclear(result) }
@@ -288,11 +289,11 @@ final class ReplicationOwner: HandleOwner {
 
     private func keepInTouch() {
         let now = monotonicNanoseconds()
-        if now - min(now, lastHeard) > silenceLimit { return lose("the server fell silent") }
+        if now - min(now, lastHeard) > silenceLimit { return lose("the server sent nothing within the silence limit") }
         if now >= updateAt { sendStatus(wantsReply: now - min(now, lastHeard) >= updateIntervalNanoseconds) }
     }
 
-    /// A standby status update: written, flushed and applied positions, the time, and whether to answer at once.
+    /// Sends a status update: the written, flushed and applied positions, the time, and whether to answer at once.
     private func sendStatus(wantsReply: Bool) {
         updateAt = monotonicNanoseconds() + updateIntervalNanoseconds
         let position = confirmed.position.value
@@ -308,7 +309,7 @@ final class ReplicationOwner: HandleOwner {
     }
 }
 
-/// How long the server may be without a status update.
+/// The longest time between two status updates.
 private let updateIntervalNanoseconds: UInt64 = 1_000_000_000
 
 private func unixMicroseconds() -> Int64 {

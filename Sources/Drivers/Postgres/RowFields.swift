@@ -1,10 +1,10 @@
-/// The fields of one row, read one after another: of a query's result, of a binary COPY, or of a replicated tuple. One
-/// decoder of a table's columns serves all three.
+/// Reads the fields of one row in order: of a query's result, of a binary COPY, or of a replicated tuple. One decoder
+/// of a table's columns therefore serves all three.
 ///
-/// Every read takes the next field and throws `PostgresError` of kind `decoding` for a null where none may be, for bytes of
-/// another type, and beyond the last field. A replicated update may leave out a large value that it did not touch, of any
-/// column: then `or`, the value of the row before, is taken, and without one the read throws `PostgresError.unchangedField`.
-/// The fields are views and must not outlive what they were cut from.
+/// Every read takes the next field. It throws `PostgresError` of kind `decoding` for a null where none is allowed, for
+/// bytes of another type, and beyond the last field. A replicated update may leave out a large value of any column that
+/// it did not change. The read then returns `or`, the value of the previous row, and throws
+/// `PostgresError.unchangedField` without one. The fields are views and must not outlive the memory of their row.
 package struct RowFields {
     private enum Source {
         case result(PostgresRow, next: Int)
@@ -22,7 +22,7 @@ package struct RowFields {
 
     private var source: Source
 
-    /// - Parameter column: The column to begin at.
+    /// - Parameter column: The first column to read.
     package init(_ row: PostgresRow, from column: Int = 0) {
         source = .result(row, next: column)
     }
@@ -32,9 +32,10 @@ package struct RowFields {
     }
 
     /// - Parameters:
-    ///   - order: For each field to be read its place in the tuple, or nil for one that the tuple does not have, which is read
-    ///     as null. Nil in whole when each field is at its own place.
-    ///   - key: The replica identity of the row before, where the log has it: its columns may be unchanged too.
+    ///   - order: For each field to read, its index in the tuple, or nil for a column that the tuple lacks, which is
+    ///     read as null. Nil instead of an array when every field is at its own index.
+    ///   - key: The replica identity of the previous row, if the WAL contains it. Its values replace columns that the
+    ///     tuple leaves out.
     package init(_ tuple: TupleReader, order: [Int?]? = nil, key: TupleReader? = nil) {
         guard order != nil || key != nil else {
             source = .tuple(tuple.makeIterator())
@@ -116,7 +117,7 @@ package struct RowFields {
         try optional(old) { field throws(PostgresError) in try field.uuid() }
     }
 
-    /// The elements of an array; none for null. A null element throws.
+    /// The elements of an array; empty for null. A null element throws.
     package mutating func texts(or old: [String]? = nil) throws(PostgresError) -> [String] {
         try textsOrNil(or: old) ?? []
     }
@@ -127,28 +128,28 @@ package struct RowFields {
         }
     }
 
-    /// The elements of an array; none for null. A null element throws.
+    /// The elements of an array; empty for null. A null element throws.
     package mutating func int32s(or old: [Int32]? = nil) throws(PostgresError) -> [Int32] {
         try optional(old) { field throws(PostgresError) in
             try Self.elements(field) { element throws(PostgresError) in try element.int32() }
         } ?? []
     }
 
-    /// The elements of an array; none for null. A null element throws.
+    /// The elements of an array; empty for null. A null element throws.
     package mutating func int64s(or old: [Int64]? = nil) throws(PostgresError) -> [Int64] {
         try optional(old) { field throws(PostgresError) in
             try Self.elements(field) { element throws(PostgresError) in try element.int64() }
         } ?? []
     }
 
-    /// The elements of an array, in microseconds since the Unix epoch; none for null. A null element throws.
+    /// The elements of an array, in microseconds since the Unix epoch; empty for null. A null element throws.
     package mutating func timestamps(or old: [Int64]? = nil) throws(PostgresError) -> [Int64] {
         try optional(old) { field throws(PostgresError) in
             try Self.elements(field) { element throws(PostgresError) in try element.timestamp() }
         } ?? []
     }
 
-    /// Passes over a field.
+    /// Skips one field.
     package mutating func skip() throws(PostgresError) {
         _ = try next()
     }
@@ -160,14 +161,14 @@ package struct RowFields {
     ) throws(PostgresError) -> Value {
         switch try next() {
         case .value(let field): return try decode(field)
-        case .null: throw PostgresError(.decoding("a column that is never null is null"))
+        case .null: throw PostgresError(.decoding("a column that must not be null is null"))
         case .unchanged:
             guard let old else { throw .unchangedField }
             return old
         }
     }
 
-    /// - Parameter old: Nil when there is no row before; some nil when its column was null.
+    /// - Parameter old: Nil when there is no previous row; `.some(nil)` when its column was null.
     private mutating func optional<Value>(
         _ old: Value??, _ decode: (PostgresField) throws(PostgresError) -> Value
     ) throws(PostgresError) -> Value? {
@@ -219,10 +220,10 @@ package struct RowFields {
         }
     }
 
-    private static let beyondTheEnd = PostgresError(.decoding("a row has fewer fields than are read"))
+    private static let beyondTheEnd = PostgresError(.decoding("a row has fewer fields than expected"))
 }
 
 extension PostgresError {
-    /// A replicated row does not repeat a value, and the row before is not at hand.
-    package static let unchangedField = PostgresError(.decoding("a replicated row does not repeat a value"))
+    /// A replicated row leaves out an unchanged value, and the previous row is not known.
+    package static let unchangedField = PostgresError(.decoding("a replicated row lacks an unchanged value"))
 }

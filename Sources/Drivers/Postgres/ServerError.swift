@@ -1,12 +1,12 @@
 import CPostgres
 import Logging
 
-/// What the server said about a failure, read before the result is freed.
+/// A server's error, copied from its result before the result is freed.
 struct ServerError {
     let error: PostgresError
-    /// The server ends the connection after a message of this severity.
+    /// Whether the server ends the connection after this error.
     let isFatal: Bool
-    /// The remembered statement is gone or no longer fits its tables, so it has to be prepared again.
+    /// Whether the prepared statement is gone or no longer fits its tables, so that it must be prepared again.
     let invalidatesStatement: Bool
 
     init(_ result: OpaquePointer, queryIndex: Int?) {
@@ -20,12 +20,12 @@ struct ServerError {
                 constraint: quotastack_error_constraint(result).map { String(cString: $0) },
                 table: quotastack_error_table(result).map { String(cString: $0) }),
             queryIndex: queryIndex)
-        // libpq makes up results without a code when the connection is gone.
+        // libpq itself creates results without a code when the connection is gone.
         isFatal = sqlState == nil || severity == "FATAL" || severity == "PANIC"
         invalidatesStatement = sqlState == "26000" || function == "RevalidateCachedQuery"
     }
 
-    /// Why the connection ended, in the server's words if it had any.
+    /// The server's reason for the end of the connection; nil when the server gave none.
     var farewell: String? {
         guard let sqlState = error.sqlState, !sqlState.isEmpty, case .server(_, let message, _, _) = error.kind else {
             return nil
@@ -34,7 +34,8 @@ struct ServerError {
     }
 }
 
-/// Where libpq's notices go. The connection keeps an unretained pointer to it, so its owner outlives the connection.
+/// Writes libpq's notices to the log. The connection keeps an unretained pointer to this object, so the object must
+/// outlive the connection.
 final class NoticeLog {
     private let logger: Logger?
 
@@ -42,7 +43,7 @@ final class NoticeLog {
         self.logger = logger
     }
 
-    /// Without a receiver libpq would write to the standard error stream.
+    /// Registers with libpq, which would otherwise write notices to standard error.
     func receive(from connection: OpaquePointer) {
         PQsetNoticeReceiver(
             connection,

@@ -1,4 +1,4 @@
-/// The object identifiers of the built-in types; they never change between servers.
+/// The object identifiers (OIDs) of built-in types. They are the same on every server.
 enum TypeIdentifier {
     static let unspecified: UInt32 = 0
     static let bool: UInt32 = 16
@@ -23,5 +23,5 @@ enum TypeIdentifier {
     static let jsonbArray: UInt32 = 3807
 }
 
-/// Microseconds between the Unix epoch and PostgreSQL's, 2000-01-01.
+/// Microseconds from the Unix epoch to PostgreSQL's epoch, 2000-01-01.
 let postgresEpochMicroseconds: Int64 = 946_684_800_000_000

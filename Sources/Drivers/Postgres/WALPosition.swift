@@ -1,4 +1,4 @@
-/// A place in the write-ahead log (`pg_lsn`): a byte position that only grows.
+/// A position in the write-ahead log (`pg_lsn`), counted in bytes. Positions only grow.
 package struct WALPosition: Hashable, Comparable, Sendable, CustomStringConvertible {
     package let value: UInt64
 

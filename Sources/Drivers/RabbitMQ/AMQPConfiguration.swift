@@ -1,16 +1,16 @@
-/// Where the broker is, who we are, and how long to wait for it.
+/// The address of the broker, the login, and the limits for waiting.
 ///
-/// Its description, its reflection and every error about it leave the password out.
+/// The description, the reflection and the errors never contain the password.
 package struct AMQPConfiguration: Sendable {
     /// How the connection is encrypted, for `amqps`.
     package struct TLS: Sendable, Equatable {
-        /// A PEM file with the authorities to trust. The default is the system's bundle.
+        /// A PEM file with the certificate authorities to trust. The default is the system's bundle.
         package var authoritiesFile = "/etc/ssl/certs/ca-certificates.crt"
 
-        /// Whether certificate and host name of the broker are verified.
+        /// Whether the certificate and the host name of the broker are verified.
         package var verifiesPeer = true
 
-        /// PEM files of our own certificate and its key, or nil.
+        /// PEM files of the client's certificate and its key; nil for none.
         package var certificateFile: String?
         package var keyFile: String?
     }
@@ -24,10 +24,12 @@ package struct AMQPConfiguration: Sendable {
     /// Nil for plain `amqp`.
     package let tls: TLS?
 
-    /// The interval proposed to the broker: a peer that is silent for two of them is given up. In seconds, 0 for never.
+    /// The heartbeat interval proposed to the broker, in seconds; 0 means none. A peer that is silent for two intervals
+    /// counts as lost.
     package var heartbeatSeconds: UInt16 = 10
 
-    /// The bound of each step of connecting: the TCP connection, the handshake, and later every request with an answer.
+    /// The limit of each step of connecting (the TCP connection, the handshake) and later of every request with an
+    /// answer.
     package var connectTimeout: Duration = .seconds(5)
 
     /// The name that `rabbitmqctl list_connections client_properties` shows.
@@ -35,21 +37,21 @@ package struct AMQPConfiguration: Sendable {
 
     /// Reads `amqp://` or `amqps://user:password@host:port/virtualhost?parameters`.
     ///
-    /// User, password and virtual host are percent-decoded. Absent parts are `guest`, `guest`, port 5672 (5671 with
-    /// TLS) and virtual host `/`; so is an empty one. Parameters: `heartbeat` (seconds), `connection_timeout`
-    /// (milliseconds), and with `amqps` also `cacertfile`, `certfile`, `keyfile` and `verify` (`verify_peer`, which is
-    /// the default, or `verify_none`).
+    /// User, password and virtual host are percent-decoded. Without a user the login is `guest` with the password
+    /// `guest`; a user without a password has an empty one. The default port is 5672 (5671 with TLS), the default
+    /// virtual host `/`. Parameters: `heartbeat` (seconds), `connection_timeout` (milliseconds), and with `amqps` also
+    /// `cacertfile`, `certfile`, `keyfile` and `verify` (`verify_peer`, which is the default, or `verify_none`).
     ///
-    /// - Throws: `AMQPConfigurationError`; its sentence names the part that is wrong and never quotes the URL.
+    /// - Throws: `AMQPConfigurationError`. Its message names the part that is wrong and never quotes the URL.
     package init(url: String) throws {
         guard let scheme = url.range(ofFirst: "://") else {
-            throw AMQPConfigurationError("the broker URL does not start with amqp:// or amqps://")
+            throw AMQPConfigurationError("the broker URL must start with amqp:// or amqps://")
         }
         let encrypted: Bool
         switch url[..<scheme.lowerBound].lowercased() {
         case "amqp": encrypted = false
         case "amqps": encrypted = true
-        default: throw AMQPConfigurationError("the broker URL does not start with amqp:// or amqps://")
+        default: throw AMQPConfigurationError("the broker URL must start with amqp:// or amqps://")
         }
         var rest = url[scheme.upperBound...]
         var query = Substring()
@@ -81,11 +83,13 @@ package struct AMQPConfiguration: Sendable {
             let value = parts.count > 1 ? try percentDecoded(parts[1], part: "query") : ""
             switch (String(parts[0]), encrypted) {
             case ("heartbeat", _):
-                guard let seconds = UInt16(value) else { throw AMQPConfigurationError("heartbeat is not in seconds") }
+                guard let seconds = UInt16(value) else {
+                    throw AMQPConfigurationError("heartbeat must be a number of seconds from 0 to 65535")
+                }
                 heartbeatSeconds = seconds
             case ("connection_timeout", _):
                 guard let milliseconds = UInt32(value), milliseconds > 0 else {
-                    throw AMQPConfigurationError("connection_timeout is not in milliseconds")
+                    throw AMQPConfigurationError("connection_timeout must be a number of milliseconds above 0")
                 }
                 connectTimeout = .milliseconds(Int64(milliseconds))
             case ("cacertfile", true): tls.authoritiesFile = value
@@ -93,14 +97,14 @@ package struct AMQPConfiguration: Sendable {
             case ("keyfile", true): tls.keyFile = value
             case ("verify", true):
                 guard value == "verify_peer" || value == "verify_none" else {
-                    throw AMQPConfigurationError("verify is neither verify_peer nor verify_none")
+                    throw AMQPConfigurationError("verify must be verify_peer or verify_none")
                 }
                 tls.verifiesPeer = value == "verify_peer"
-            default: throw AMQPConfigurationError("the broker URL has a parameter that is not known for its scheme")
+            default: throw AMQPConfigurationError("the broker URL has a parameter that its scheme does not know")
             }
         }
         guard (tls.certificateFile == nil) == (tls.keyFile == nil) else {
-            throw AMQPConfigurationError("certfile and keyfile go together")
+            throw AMQPConfigurationError("certfile and keyfile must be set together")
         }
         self.tls = encrypted ? tls : nil
         for part in [user, password, self.virtualHost, host] where part.utf8.contains(0) {
@@ -113,7 +117,7 @@ package struct AMQPConfiguration: Sendable {
         var port = Substring()
         if text.hasPrefix("[") {
             guard let end = text.firstIndex(of: "]") else {
-                throw AMQPConfigurationError("the broker URL has an unfinished IPv6 address")
+                throw AMQPConfigurationError("the IPv6 address in the broker URL has no closing bracket")
             }
             host = text[text.index(after: text.startIndex)..<end]
             port = text[text.index(after: end)...]
@@ -124,7 +128,7 @@ package struct AMQPConfiguration: Sendable {
         guard !host.isEmpty else { throw AMQPConfigurationError("the broker URL has no host") }
         if port.isEmpty { return (String(host), defaultPort) }
         guard port.first == ":", let number = UInt16(port.dropFirst()), number > 0 else {
-            throw AMQPConfigurationError("the broker URL has a port that is not a number from 1 to 65535")
+            throw AMQPConfigurationError("the port in the broker URL must be a number from 1 to 65535")
         }
         return (try percentDecoded(host, part: "host"), number)
     }

@@ -2,21 +2,43 @@ import HandleThread
 package import Logging
 import Synchronization
 
-/// Receives messages from queues: one connection with a channel for each queue, which come back by themselves.
+/// Receives messages from queues over one connection, which is re-established automatically. Each queue has a channel
+/// of its own.
 ///
-/// After a reconnection, everything not acknowledged comes again, from the oldest on; tags of the time before are void.
+/// Callers: the ledger worker consumes the command queues that it holds (`consume`, `release`, acknowledgements). The
+/// API's `CommandGateway` consumes its own reply queue, without acknowledgements.
+///
+/// Data flow: `run` starts the work of the handle thread, which connects and opens a channel for each wanted queue. The
+/// thread reads the deliveries that have arrived, at most 1,024 or about 1 MiB in one turn, and passes them to
+/// `deliver` in one call. The receiver works on them elsewhere and later passes their tags to `acknowledge`, from any
+/// thread. The handle thread combines the tags into few `basic.ack` frames and writes them in its next turn. `prefetch`
+/// bounds the unacknowledged deliveries of each queue, and thereby the memory of the receiver.
+///
+/// Invariants:
+/// - The deliveries of a queue are handed over in the order in which the broker sent them.
+/// - A delivery is acknowledged at most once, and only on the channel that it came from.
+/// - After `release` has returned, no delivery of that queue is handed over until `consume` names it again.
+/// - A queue is released by closing its channel, never by `basic.cancel`. Closing returns the unacknowledged messages
+///   to the queue before the next consumer gets younger ones.
+///
+/// Failure: a lost connection, a channel that the broker closes, and a cancelled consumer (its queue was deleted) all
+/// end the connection. The thread connects again after a pause of 0.05 to 5 s. The broker then delivers every
+/// unacknowledged message again, from the oldest on, so the receiver must expect repetitions. Tags from before are void
+/// and ignored. Only `state` and the log show such an interruption; a receiver recognises it by tags of a newer
+/// channel.
 package final class AMQPConsumer: Sendable {
     private let connectionState: ConnectionStateCell
     private let thread: HandleThread<ConsumingOwner>
 
     /// - Parameters:
-    ///   - queues: Queues that exist. When one is missing, the connection is given up and tried again later.
-    ///   - consumesAtOnce: False to wait for `consume` to name each queue.
-    ///   - exclusiveQueue: A queue of our own, declared at each connection and gone with it; for replies.
-    ///   - prefetch: How many deliveries of each queue may be unacknowledged; 0 for any number.
-    ///   - acknowledges: False when deliveries count as acknowledged as soon as they are sent.
-    ///   - deliver: Called on the connection's thread with everything that was read at once, in order, never empty. It
-    ///     must not block. It is not called any more once `stop()` has returned.
+    ///   - queues: Existing queues. When one is missing, the connection is given up and tried again later.
+    ///   - consumesAtOnce: False to wait until `consume` names each queue.
+    ///   - exclusiveQueue: A queue for this consumer alone, declared at each connection and deleted with it; for
+    ///     replies.
+    ///   - prefetch: How many deliveries of each queue may be unacknowledged; 0 for no limit.
+    ///   - acknowledges: False when the broker counts deliveries as acknowledged as soon as they are sent.
+    ///   - deliver: Called on the connection's thread with all deliveries read at once, in order, never empty. It must
+    ///     not block. It is not called any more once `stop()` has returned.
     package init(
         configuration: AMQPConfiguration, queues: [String], consumesAtOnce: Bool = true,
         exclusiveQueue: String? = nil, prefetch: UInt16, acknowledges: Bool, logger: Logger,
@@ -32,7 +54,7 @@ package final class AMQPConsumer: Sendable {
         }
     }
 
-    /// Connects, stays connected, and returns after `stop()`. Cancelling its task stops too.
+    /// Connects, stays connected, and returns after `stop()`. Cancelling its task has the same effect.
     package func run() async {
         _ = thread.send(.start)
         await withTaskCancellationHandler {
@@ -42,41 +64,41 @@ package final class AMQPConsumer: Sendable {
         }
     }
 
-    /// Begins to consume one of the queues; nothing happens when it is consumed already. Returns at once.
+    /// Starts to consume one of the queues. Has no effect on a queue that is consumed already. Returns at once.
     package func consume(_ queue: String) {
         _ = thread.send(.consume(queue))
     }
 
-    /// Writes the acknowledgements handed over so far and closes the channel of one queue, whose messages go to its next
-    /// consumer. When it has returned, nothing of the queue is delivered until `consume` names it again.
+    /// Writes the acknowledgements handed over so far and closes the channel of one queue, whose messages go to its
+    /// next consumer. After it has returned, nothing of the queue is delivered until `consume` names it again.
     package func release(_ queue: String) async {
         await withCheckedContinuation { continuation in
             if !thread.send(.release(queue, continuation)) { continuation.resume() }
         }
     }
 
-    /// Writes the acknowledgements handed over so far, closes the channels and then the connection.
+    /// Writes the acknowledgements handed over so far, closes the channels and then the connection. Further calls only
+    /// wait for the end.
     ///
-    /// There is no `basic.cancel`: with a single active consumer the next one would get younger messages before the
-    /// unacknowledged ones of this consumer. Closing the channel returns those first. Repeating it only waits for
-    /// the end.
+    /// It sends no `basic.cancel`: with a single active consumer the next consumer would get younger messages before
+    /// the unacknowledged ones of this consumer. Closing the channel returns those first.
     package func stop() async {
         thread.stop()
         await thread.ends()
     }
 
-    /// Whether messages are received now. Readable from any thread.
+    /// The state of the connection. Readable from any thread.
     package var state: AMQPConnectionState { connectionState.load() }
 
-    /// Acknowledges deliveries, in any order. Returns at once. Tags of an earlier connection, and tags acknowledged
-    /// before, are ignored.
+    /// Acknowledges deliveries, in any order. Returns at once. Tags of an earlier channel, and tags that were
+    /// acknowledged before, are ignored.
     package func acknowledge(_ tags: [AMQPDeliveryTag]) {
         guard !tags.isEmpty else { return }
         _ = thread.send(.acknowledge(tags))
     }
 }
 
-/// The state of a connection, written by its owner and read by anybody.
+/// The state of a connection, written by its owner and readable from any thread.
 final class ConnectionStateCell: Sendable {
     private let state = Mutex(AMQPConnectionState.disconnected("not started"))
 

@@ -1,29 +1,29 @@
-/// Why a message was not published for certain, or why the broker refused a request.
+/// An error of publishing a message, or of another request to the broker.
 package struct AMQPError: Error, CustomStringConvertible, Sendable, Equatable {
-    /// What is known about the message is part of each case.
+    /// Each case states what is known about the message.
     package enum Kind: Sendable, Hashable {
-        /// There is no connection that takes messages: nothing was published.
+        /// There is no connection that takes messages. Nothing was published.
         case unavailable(String)
 
-        /// No queue is bound to the routing key: the broker has dropped the message.
+        /// No queue is bound to the routing key. The broker has dropped the message.
         case returned(String)
 
-        /// The broker refused the message, for example because the queue is full: it is not in the queue.
+        /// The broker refused the message, for example because the queue is full. It is not in the queue.
         case rejected
 
-        /// The message was sent, and then the connection broke or the deadline passed: it may be in the queue or not.
+        /// The message was sent, and then the connection broke or the deadline passed. It may be in the queue or not.
         case unconfirmed(String)
 
         /// The broker closed the channel. Messages under way may be in their queues or not.
         case channelClosed(code: UInt16, text: String)
 
-        /// As many messages are waiting as may wait: nothing was published.
+        /// The line of waiting messages is full. Nothing was published.
         case windowFull
 
-        /// The publisher is closed: nothing was published.
+        /// The publisher is closed. Nothing was published.
         case closed
 
-        /// A name or property is longer than AMQP can carry (255 bytes): nothing was published.
+        /// A property or a list of headers is longer than AMQP or the driver allows. Nothing was published.
         case unencodable(String)
     }
 
@@ -39,12 +39,12 @@ package struct AMQPError: Error, CustomStringConvertible, Sendable, Equatable {
         case .unconfirmed(let reason): "The message was sent but not confirmed: \(reason)."
         case .channelClosed(let code, let text): "The broker closed the channel (\(code) \(text))."
         case .windowFull: "Too many messages wait for confirmation."
-        case .closed: "The connection to the broker was closed on our side."
-        case .unencodable(let property): "The \(property) is longer than 255 bytes."
+        case .closed: "This process has closed the connection to the broker."
+        case .unencodable(let property): "The \(property) of the message is too long."
         }
     }
 
-    /// True when the message may be in its queue although publishing failed; false when it certainly is not.
+    /// True when the message may be in its queue although publishing failed. False when it is certainly not there.
     package var outcomeIsUnknown: Bool {
         switch kind {
         case .unconfirmed, .channelClosed: true
@@ -53,13 +53,14 @@ package struct AMQPError: Error, CustomStringConvertible, Sendable, Equatable {
     }
 }
 
-/// Whether messages can be sent or received now.
+/// The state of a connection to the broker.
 package enum AMQPConnectionState: Sendable, Equatable {
     case connected
 
-    /// The broker takes no messages (`connection.blocked`), in its own words. Confirmations may still come.
+    /// The broker takes no messages (`connection.blocked`) for the given reason. Confirmations may still arrive.
     case blocked(String)
 
-    /// There is no connection; the reason of the last loss or failed attempt. The next attempt comes by itself.
+    /// There is no connection, for the reason of the last loss or failed attempt. The next attempt is made
+    /// automatically.
     case disconnected(String)
 }

@@ -12,11 +12,10 @@ package struct AMQPMessage: Sendable {
     package var type: String?
     package var contentType: String?
 
-    /// Whether a durable queue keeps it through a restart of the broker.
+    /// Whether a durable queue keeps the message through a restart of the broker.
     package var persistent: Bool
 
-    /// Whether a message that reaches no queue is an error (`.returned`). Without it the broker confirms such a
-    /// message.
+    /// Whether a message that reaches no queue is an error (`.returned`). Otherwise the broker confirms such a message.
     package var mandatory: Bool
     package var headers: [(name: String, value: String)]
 
@@ -38,8 +37,8 @@ package struct AMQPMessage: Sendable {
         self.headers = headers
     }
 
-    /// The first property that does not fit into an AMQP short string, or nil. librabbitmq notices it only after half
-    /// of the message was sent, which would cost everybody the connection.
+    /// The first property that is too long for AMQP or for the driver, or nil. librabbitmq detects such a property only
+    /// after it has sent half of the message, and then the connection is lost for all messages.
     var oversizedProperty: String? {
         let limit = 255
         if routingKey.utf8.count > limit { return "routing key" }
@@ -49,7 +48,7 @@ package struct AMQPMessage: Sendable {
         if let messageID, messageID.utf8.count > limit { return "message id" }
         if let type, type.utf8.count > limit { return "type" }
         if let contentType, contentType.utf8.count > limit { return "content type" }
-        // The headers of a message share one frame of 128 KiB; these bounds keep far away from it.
+        // The headers of a message share one frame of 128 KiB. These limits stay far below that.
         if headers.count > 64 { return "list of headers" }
         if headers.contains(where: { $0.name.utf8.count > 128 || $0.value.utf8.count > 1_024 }) { return "header" }
         return nil
@@ -61,10 +60,10 @@ package struct AMQPDelivery: Sendable {
     package let queue: String
     package let body: [UInt8]
 
-    /// Whether it was delivered before, to anybody, and not acknowledged.
+    /// Whether the message was delivered before, to any consumer, and not acknowledged.
     package let redelivered: Bool
 
-    /// How often a quorum queue has delivered it before, to anybody.
+    /// How often a quorum queue has delivered the message before, to any consumer.
     package let deliveryCount: Int
     package let correlationID: String?
     package let replyTo: String?
@@ -73,14 +72,14 @@ package struct AMQPDelivery: Sendable {
     package let tag: AMQPDeliveryTag
 }
 
-/// Names a delivery for its acknowledgement. It is good only for the channel that it came from.
+/// Identifies a delivery for its acknowledgement. It is valid only for the channel that the delivery came from.
 package struct AMQPDeliveryTag: Sendable, Hashable {
     let subscription: Int
-    /// The number of the channel in the life of its consumer.
+    /// The number of the channel among all channels of the consumer's life.
     let epoch: UInt64
     let number: UInt64
 
-    /// Whether it comes from an earlier channel of its consumer than another, so that it means nothing any more.
+    /// Whether this tag comes from an earlier channel of its consumer than the other tag, and is therefore void.
     package func isOlder(than other: AMQPDeliveryTag) -> Bool {
         epoch < other.epoch
     }

@@ -2,22 +2,41 @@ import HandleThread
 package import Logging
 import Synchronization
 
-/// Publishes messages and waits for the broker to confirm them: one connection, which comes back by itself.
+/// Publishes messages and waits for the broker to confirm them, over one connection that is re-established
+/// automatically.
 ///
-/// Confirmed messages of one task that waits for each arrive in order; messages published at the same time are sent in
-/// the order in which `publish` took them. Nothing is ever sent twice: to repeat is the caller's decision.
+/// Callers: the API's `CommandGateway` publishes commands, the scheduler publishes its `advance` commands, and the
+/// ledger worker sends replies as hints. The doctor publishes one message as a test.
+///
+/// Data flow: `publish` passes the message through the gate, which refuses it at once when there is no connection that
+/// takes messages or too many messages are under way. The message then waits in line on the handle thread until the
+/// window has room, and is written to a channel with publisher confirms. The broker confirms or refuses each message by
+/// its sequence number, and returns a mandatory message that reaches no queue. The handle thread resumes the caller
+/// with the outcome. `publishWithoutConfirm` writes to a second channel, which has no confirms.
+///
+/// Invariants:
+/// - Every call of `publish` returns exactly once, at the latest soon after `confirmDeadline`.
+/// - Nothing is ever sent twice. Repeating a message is the caller's decision.
+/// - Messages are sent in the order in which `publish` took them.
+/// - At most `window` messages are sent and unconfirmed, and at most 4,096 more wait in line.
+///
+/// Failure: each `AMQPError` states whether the message may be in its queue (`outcomeIsUnknown`). When the connection
+/// is lost, sent messages fail as unconfirmed and waiting messages as not published; nothing waits for the next
+/// connection, which is tried after a pause of 0.05 to 5 s. A broker that blocks the connection (`connection.blocked`)
+/// fails the waiting messages too. When a whole window has passed its deadline without a confirmation, the connection
+/// is replaced.
 package final class AMQPPublisher: Sendable {
     private let gate: PublisherGate
     private let confirmDeadline: UInt64
     private let thread: HandleThread<PublishingOwner>
 
     /// - Parameters:
-    ///   - window: How many messages may be sent and not yet confirmed. At most 4,096 more wait for their turn.
-    ///   - confirmDeadline: How long one `publish` may take.
+    ///   - window: The largest number of messages that are sent and not yet confirmed. At most 4,096 more wait in line.
+    ///   - confirmDeadline: The longest time that one `publish` may take.
     package init(
         configuration: AMQPConfiguration, window: Int = 512, confirmDeadline: Duration = .seconds(10), logger: Logger
     ) {
-        precondition(window > 0, "a window of no messages publishes nothing")
+        precondition(window > 0, "the window must hold at least one message")
         let gate = PublisherGate(capacity: window + 4_096)
         let deadline = confirmDeadline.nanoseconds
         self.gate = gate
@@ -29,7 +48,7 @@ package final class AMQPPublisher: Sendable {
         }
     }
 
-    /// Connects, stays connected, and returns after `close()`. Cancelling its task closes too.
+    /// Connects, stays connected, and returns after `close()`. Cancelling its task has the same effect.
     package func run() async {
         _ = thread.send(.start)
         await withTaskCancellationHandler {
@@ -40,25 +59,25 @@ package final class AMQPPublisher: Sendable {
         }
     }
 
-    /// Takes no more messages, gives those under way up to two seconds to be confirmed, and closes the connection.
-    /// Repeating it only waits for the end.
+    /// Takes no more messages, waits up to two seconds for the confirmations under way, and closes the connection.
+    /// Further calls only wait for the end.
     package func close() async {
         gate.close()
         thread.stop()
         await thread.ends()
     }
 
-    /// Whether messages are taken now. Readable from any thread.
+    /// The state of the connection. Messages are taken only while it is connected. Readable from any thread.
     package var state: AMQPConnectionState { gate.connection }
 
-    /// How many calls of `publish` have not returned yet: sent and unconfirmed, or waiting for a place. For metrics.
+    /// The number of `publish` calls that have not returned: sent and unconfirmed, or waiting in line. For metrics.
     package var messagesUnderWay: Int { gate.messagesUnderWay }
 
-    /// Publishes one message and returns when the broker has confirmed it: for a durable queue and a persistent
-    /// message, when it is on disk.
+    /// Publishes one message and returns when the broker has confirmed it. The broker confirms a persistent message in
+    /// a durable queue when it is on disk.
     ///
-    /// Without a connection that takes messages it fails at once; it never waits for a connection. When the window is
-    /// full it waits in a bounded line for a place.
+    /// Without a connection that takes messages it fails at once and never waits for one. When the window is full it
+    /// waits for a place in a bounded line.
     package func publish(_ message: AMQPMessage) async throws(AMQPError) {
         if let property = message.oversizedProperty { throw AMQPError(.unencodable(property)) }
         let deadline = monotonicNanoseconds() &+ confirmDeadline
@@ -72,19 +91,19 @@ package final class AMQPPublisher: Sendable {
         try outcome.get()
     }
 
-    /// Sends one message as a hint: nobody learns whether it arrived. It is dropped when there is no connection that
-    /// takes messages, or when too many hints wait to be sent. It never blocks. Hints keep their order among
-    /// themselves, not among confirmed messages.
+    /// Sends one message as a hint: the caller does not learn whether it arrived. The message is dropped when no
+    /// connection takes messages, when it cannot be encoded, or when too many hints wait to be sent. Never blocks.
+    /// Hints keep their order among themselves, but not relative to confirmed messages.
     package func publishWithoutConfirm(_ message: AMQPMessage) {
         guard message.oversizedProperty == nil else { return }
         gate.admitHint { thread.send(.hint(message)) }
     }
 }
 
-/// What callers may know and must respect before they send a command to the publishing thread.
+/// The state that callers check before they send a command to the publishing thread.
 ///
-/// Commands are sent under its lock, and the owner announces a lost connection under the same lock. So no command can
-/// arrive after the loss and wait there for a slow attempt to connect.
+/// Commands are sent under its lock, and the owner announces a lost connection under the same lock. Therefore no
+/// command can arrive after the loss and wait there for a slow attempt to connect.
 final class PublisherGate: Sendable {
     private struct State {
         var connection = AMQPConnectionState.disconnected("not started")
@@ -103,7 +122,7 @@ final class PublisherGate: Sendable {
 
     var messagesUnderWay: Int { state.withLock { $0.messages } }
 
-    /// - Returns: Why the message was not taken, or nil.
+    /// - Returns: The reason why the message was not taken; nil when it was.
     func admit(_ send: () -> Bool) -> AMQPError? {
         state.withLock { state in
             if state.closed { return AMQPError(.closed) }

@@ -4,19 +4,20 @@ import HandleThread
 package struct AMQPQueue: Sendable {
     package var name: String
 
-    /// Survives a restart of the broker. A quorum queue always is.
+    /// Whether the queue survives a restart of the broker. A quorum queue always does.
     package var durable: Bool
 
-    /// A replicated queue that has every confirmed message on disk on a majority.
+    /// Whether the queue is a quorum queue: replicated, with every confirmed message on the disks of a majority.
     package var quorum: Bool
 
-    /// One consumer at a time gets the messages; the next takes over, in order, when its channel is closed.
+    /// Whether only one consumer at a time gets the messages. The next one takes over, in order, when its channel
+    /// closes.
     package var singleActiveConsumer: Bool
 
-    /// The bound of ready messages, or nil for none.
+    /// The largest number of ready messages; nil for no bound.
     package var maxLength: Int?
 
-    /// Beyond the bound, refuse new messages (`.rejected`) instead of dropping old ones.
+    /// Whether a full queue refuses new messages (`.rejected`) instead of dropping old ones.
     package var overflowRejectPublish: Bool
 
     /// How many members a new quorum queue starts with; nil for the broker's default.
@@ -47,13 +48,13 @@ package struct AMQPQueue: Sendable {
     }
 }
 
-/// Declares and inspects queues, each call over a connection of its own. For starting up and migrating, not for every
-/// request.
+/// Declares and inspects queues. Each call opens a connection of its own, so the calls are for start-up and migrations,
+/// not for every request.
 ///
-/// Errors: `.unavailable` when there is no connection to be had, `.channelClosed` when the broker refuses (404: no such
-/// queue, 406: it exists with other arguments, 403: not allowed).
+/// Errors: `.unavailable` when there is no connection, `.channelClosed` when the broker refuses (404: no such queue,
+/// 406: it exists with other arguments, 403: not allowed).
 package enum AMQPTopology {
-    /// Declares queues. One that exists with the same arguments stays as it is.
+    /// Declares queues. A queue that exists with the same arguments stays as it is.
     package static func declare(
         _ queues: [AMQPQueue], configuration: AMQPConfiguration
     ) async throws(AMQPError) {
@@ -62,7 +63,7 @@ package enum AMQPTopology {
         }
     }
 
-    /// Checks that queues exist, whatever their arguments.
+    /// Checks that queues exist, with any arguments.
     package static func check(_ names: [String], configuration: AMQPConfiguration) async throws(AMQPError) {
         try await withConnection(configuration) { (connection) throws(ConnectionLoss) in
             for name in names {
@@ -71,15 +72,15 @@ package enum AMQPTopology {
         }
     }
 
-    /// Deletes queues with everything in them. One that does not exist is no error.
+    /// Deletes queues with all their messages. A queue that does not exist is no error.
     package static func delete(_ names: [String], configuration: AMQPConfiguration) async throws(AMQPError) {
         try await withConnection(configuration) { (connection) throws(ConnectionLoss) in
             for name in names { try connection.deleteQueue(name, channel: channel) }
         }
     }
 
-    /// The numbers of messages ready for delivery (not those delivered and unacknowledged) and of consumers. A quorum
-    /// queue reports them with a delay of some seconds.
+    /// The number of messages ready for delivery (not those delivered and unacknowledged), and the number of consumers.
+    /// A quorum queue reports them with a delay of some seconds.
     package static func messageCount(
         queue: String, configuration: AMQPConfiguration
     ) async throws(AMQPError) -> (ready: Int, consumers: Int) {
@@ -124,7 +125,7 @@ package enum AMQPTopology {
     }
 }
 
-/// Runs blocking work on a thread of its own.
+/// Runs blocking closures on its handle thread.
 private final class TopologyOwner: HandleOwner {
     typealias Command = @Sendable () -> Void
 

@@ -1,8 +1,8 @@
 /// The deliveries of one channel that are not acknowledged yet.
 ///
-/// It turns acknowledgements in any order into few frames: `multiple` is used only for a prefix of the deliveries in
-/// which every one was acknowledged, so that it never covers a message somebody still works on. Each delivery is
-/// acknowledged once: the broker answers a second time by closing the channel.
+/// It turns acknowledgements in any order into few frames. `multiple` is used only for a prefix of the deliveries that
+/// is acknowledged completely, so it never covers a message that is still being worked on. Each delivery is
+/// acknowledged once, because the broker closes the channel at a second acknowledgement.
 struct AcknowledgementLedger {
     struct Acknowledgement: Equatable {
         let number: UInt64
@@ -22,7 +22,7 @@ struct AcknowledgementLedger {
         lastDelivered = max(lastDelivered, number)
     }
 
-    /// Numbers that were never delivered or are acknowledged already are left out.
+    /// The frames to write. Numbers that were never delivered, or are acknowledged already, are left out.
     mutating func acknowledge(_ numbers: some Sequence<UInt64>) -> [Acknowledgement] {
         var fresh = numbers.filter { outstanding.remove($0) != nil }
         guard !fresh.isEmpty else { return [] }

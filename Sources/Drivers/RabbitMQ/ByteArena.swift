@@ -2,7 +2,8 @@ import CRabbitMQ
 
 /// Memory that holds strings while librabbitmq reads them.
 ///
-/// `amqp_cstring_bytes` on a Swift string keeps a pointer to a temporary. Bytes lent here are valid until `recycle()`.
+/// `amqp_cstring_bytes` on a Swift string would keep a pointer to a temporary. Bytes lent here are valid until
+/// `recycle()`.
 final class ByteArena {
     private var pool = amqp_pool_t()
 
@@ -10,7 +11,7 @@ final class ByteArena {
 
     deinit { empty_amqp_pool(&pool) }
 
-    /// Invalidates everything that was lent.
+    /// Invalidates all bytes that were lent.
     func recycle() { recycle_amqp_pool(&pool) }
 
     func lend(_ text: String) -> amqp_bytes_t {
@@ -66,7 +67,7 @@ enum FieldValue {
 }
 
 extension String {
-    /// A copy of bytes that belong to librabbitmq; what is not UTF-8 is replaced.
+    /// A copy of bytes that belong to librabbitmq. Bytes that are not UTF-8 are replaced.
     init(copying bytes: amqp_bytes_t) {
         self.init(decoding: UnsafeRawBufferPointer(start: bytes.bytes, count: bytes.len), as: UTF8.self)
     }

@@ -1,7 +1,8 @@
-/// The messages on their way on one confirming channel, by the sequence number that the broker confirms.
+/// The messages under way on one confirming channel, by the sequence number that the broker confirms.
 ///
-/// Sequence numbers start at 1 and have no gaps. A message leaves the window when the broker settles it; one whose
-/// deadline has passed keeps its place until then: a broker that confirms nothing is sent no more than the window.
+/// Sequence numbers start at 1 and have no gaps. A message leaves the window when the broker settles it. A message
+/// whose deadline has passed keeps its place until then, so that a broker that confirms nothing is sent no more than
+/// one window.
 struct ConfirmWindow<Entry> {
     private struct Slot {
         var entry: Entry?
@@ -26,7 +27,7 @@ struct ConfirmWindow<Entry> {
     /// Messages that the broker has not settled and whose deadline has passed.
     private(set) var expired = 0
 
-    /// The earliest deadline, or nil when nobody waits.
+    /// The earliest deadline of a message that is neither settled nor expired; nil for none.
     var nextDeadline: UInt64? { live < slots.count ? slots[live].deadline : nil }
 
     /// The sequence number of the message that `append` will take next.
@@ -46,7 +47,7 @@ struct ConfirmWindow<Entry> {
 
     /// Settles one message, or with `multiple` every one up to it (all of them when `sequence` is 0).
     ///
-    /// - Parameter each: Called for every message somebody still waits for, with the text of its return, if any.
+    /// - Parameter each: Called for every settled message that has not expired, with the text of its return, if any.
     mutating func settle(sequence: UInt64, multiple: Bool, _ each: (Entry, _ returned: String?) -> Void) {
         if multiple {
             let end = sequence == 0 ? slots.count : min(slots.count, Int(clamping: sequence &+ 1 &- firstSequence))
@@ -61,7 +62,7 @@ struct ConfirmWindow<Entry> {
         compact()
     }
 
-    /// Takes out those whose deadline is not after `now`.
+    /// Takes out the messages whose deadline is not after `now`.
     mutating func expire(now: UInt64) -> [Entry] {
         var entries: [Entry] = []
         while live < slots.count, slots[live].deadline <= now {
@@ -76,7 +77,7 @@ struct ConfirmWindow<Entry> {
         return entries
     }
 
-    /// Takes everything out and starts again at sequence number 1, as a new channel does.
+    /// Takes out all messages and starts again at sequence number 1, as a new channel does.
     mutating func reset() -> [Entry] {
         let entries = slots[head...].compactMap(\.entry)
         self = ConfirmWindow()
@@ -114,7 +115,7 @@ struct ConfirmWindow<Entry> {
     }
 }
 
-/// First in, first out, without moving the rest at every step.
+/// A first-in, first-out queue that does not move its elements at every step.
 struct Fifo<Element> {
     private var elements: [Element?] = []
     private var head = 0
@@ -138,7 +139,7 @@ struct Fifo<Element> {
         return elements[head]
     }
 
-    /// Takes everything out, in order.
+    /// Takes out all elements, in order.
     mutating func removeAll() -> [Element] {
         defer { self = Fifo() }
         return elements[head...].compactMap { $0 }

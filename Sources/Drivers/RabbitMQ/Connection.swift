@@ -2,7 +2,7 @@ import CRabbitMQ
 import Glibc
 import HandleThread
 
-/// Why a connection can no longer be used.
+/// The loss of a connection, with its reason.
 struct ConnectionLoss: Error {
     var reason: String
 
@@ -12,13 +12,13 @@ struct ConnectionLoss: Error {
 
 /// One `amqp_connection_state_t` with its socket. It belongs to the thread that made it.
 ///
-/// Order of life: open, attach the descriptor to the watchdog, log in, use; on the way out detach it, then destroy.
-/// After a method has thrown, the only thing left to do is `destroy()`.
+/// Lifetime: open, attach the descriptor to the watchdog, log in, use; at the end detach the descriptor, then destroy.
+/// After a method has thrown, only `close()` or `destroy()` may follow.
 final class Connection {
-    /// Longest time a call that only writes or reads what is there may take before the watchdog ends it.
+    /// The longest time, in nanoseconds, of a call that awaits no answer. Then the watchdog ends it.
     static let callLimit: UInt64 = 2_000_000_000
 
-    /// One per shard and some more.
+    /// Enough for one channel per queue: an installation has at most 256 shards.
     private static let mostChannels: Int32 = 512
 
     let state: amqp_connection_state_t
@@ -31,7 +31,7 @@ final class Connection {
 
     var descriptor: Int32 { amqp_get_sockfd(state) }
 
-    /// Connects and logs in. It blocks for up to twice the connect timeout, and for what the resolver takes.
+    /// Connects and logs in. Blocks for up to twice the connect timeout, and for the look-up of the host name.
     init(_ configuration: AMQPConfiguration) throws(ConnectionLoss) {
         guard let state = amqp_new_connection() else { throw ConnectionLoss(reason: "out of memory") }
         self.state = state
@@ -55,7 +55,7 @@ final class Connection {
 
     deinit { destroy() }
 
-    /// Closes the socket and frees everything. Repeating it changes nothing.
+    /// Closes the socket and frees everything. Further calls have no effect.
     func destroy() {
         guard !destroyed else { return }
         destroyed = true
@@ -63,7 +63,7 @@ final class Connection {
         _ = amqp_destroy_connection(state)
     }
 
-    /// Says goodbye to the broker, then destroys.
+    /// Announces the end to the broker, then destroys.
     func close() {
         guard !destroyed else { return }
         callGuard.arm(limit: Self.callLimit)
@@ -137,7 +137,7 @@ final class Connection {
         try request("deleting \(name)") { _ = amqp_queue_delete(state, channel, arena.lend(name), 0, 0) }
     }
 
-    /// Answers a `channel.close` of the broker, after which the number can be opened again.
+    /// Answers a `channel.close` of the broker. The number of the channel can then be opened again.
     func confirmChannelClose(_ channel: UInt16) throws(ConnectionLoss) {
         var answer = amqp_channel_close_ok_t()
         try call("closing a channel") { amqp_send_method(state, channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &answer) }
@@ -145,10 +145,10 @@ final class Connection {
 
     // MARK: Messages
 
-    /// Writes one message. It can block while the socket takes no more, up to `callLimit`.
+    /// Writes one message. Blocks while the socket takes no more, up to `callLimit`.
     ///
-    /// - Parameter sequence: Travels with a mandatory message in a header so that its return can be told from others:
-    ///   `basic.return` carries no number.
+    /// - Parameter sequence: Set for a mandatory message, which carries it in a header: `basic.return` has no number
+    ///   that tells which message was returned.
     func publish(
         _ message: AMQPMessage, sequence: UInt64?, channel: UInt16, arena: ByteArena
     ) throws(ConnectionLoss) {
@@ -171,9 +171,9 @@ final class Connection {
         try call("acknowledging") { amqp_basic_ack(state, channel, number, multiple ? 1 : 0) }
     }
 
-    /// The next thing the broker said, without waiting for it; nil when there is nothing more to read now.
+    /// The next message of the broker, without waiting for it; nil when nothing more can be read now.
     ///
-    /// Heartbeats are sent and checked in here, so it has to be called at least every second.
+    /// Heartbeats are sent and checked in here, so it must be called at least every second.
     func next() throws(ConnectionLoss) -> Incoming? {
         var immediately = timeval(tv_sec: 0, tv_usec: 0)
         while true {
@@ -183,7 +183,7 @@ final class Connection {
             if status == AMQP_STATUS_TIMEOUT.rawValue { return nil }
             guard status == 0 else { throw Self.loss(status, during: "reading") }
             if let incoming = try assemblers[frame.channel, default: ContentAssembler()].take(frame) {
-                // In the midst of a frame the library keeps its memory; here, between two, it can give it back.
+                // The library can release its memory only between two frames, as here.
                 readSinceRelease += 1
                 if readSinceRelease >= 128 { releaseBuffers() }
                 return incoming
@@ -191,7 +191,7 @@ final class Connection {
         }
     }
 
-    /// Gives back the memory of the frames read so far.
+    /// Releases the memory of the frames read so far.
     func releaseBuffers() {
         readSinceRelease = 0
         amqp_maybe_release_buffers(state)
@@ -203,7 +203,7 @@ final class Connection {
         return poll(&entry, 1, 0) > 0
     }
 
-    /// Waits for something to read. Only for the last moments of a connection; otherwise the thread waits.
+    /// Waits for something to read. Only for closing a connection; at other times the handle thread waits.
     func waitUntilReadable(milliseconds: Int32) {
         var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         _ = poll(&entry, 1, milliseconds)
@@ -270,7 +270,7 @@ extension Connection {
         amqp_ssl_socket_set_verify_peer(socket, tls.verifiesPeer ? 1 : 0)
         amqp_ssl_socket_set_verify_hostname(socket, tls.verifiesPeer ? 1 : 0)
         guard amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST) == 0 else {
-            throw ConnectionLoss(reason: "TLS 1.2 is not to be had")
+            throw ConnectionLoss(reason: "the TLS library does not support TLS 1.2")
         }
         if tls.verifiesPeer, amqp_ssl_socket_set_cacert(socket, tls.authoritiesFile) != 0 {
             throw ConnectionLoss(reason: "the file of certificate authorities cannot be read")
@@ -278,15 +278,15 @@ extension Connection {
         if let certificate = tls.certificateFile, let key = tls.keyFile,
             amqp_ssl_socket_set_key(socket, certificate, key) != 0
         {
-            throw ConnectionLoss(reason: "our certificate or its key cannot be read")
+            throw ConnectionLoss(reason: "the client certificate or its key cannot be read")
         }
         return socket
     }
 
     private func logIn(_ configuration: AMQPConfiguration) throws(ConnectionLoss) {
         let arena = ByteArena()
-        // Without these two announcements the broker keeps silent about both, and publishing to a blocked connection
-        // hangs inside the library.
+        // Without these two capabilities the broker announces neither a blocked connection nor a cancelled consumer,
+        // and publishing to a blocked connection hangs inside the library.
         var properties = arena.table([
             ("connection_name", .text(configuration.connectionName)),
             ("product", .text("QuotaStack")),
@@ -315,7 +315,7 @@ extension Connection {
 
     private func setOption(_ level: Int32, _ name: Int32, _ value: Int32) {
         var value = value
-        // A missing option costs speed of detection, not correctness.
+        // A failure is ignored: without an option a lost peer is noticed later or small writes cost more, nothing else.
         _ = setsockopt(descriptor, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
     }
 

@@ -2,17 +2,16 @@ import Failpoints
 import HandleThread
 import Logging
 
-/// The consuming side of one connection: a channel for each queue, so that one queue can be given up alone.
+/// The consuming side of one connection. Each queue has a channel of its own, so that one queue can be released alone.
 final class ConsumingOwner: HandleOwner {
     enum Command: Sendable {
         case start
         case acknowledge([AMQPDeliveryTag])
         case consume(String)
         case release(String, CheckedContinuation<Void, Never>)
-        /// For a known bug only.
     }
 
-    /// Bounds of one turn, so that acknowledgements and buffers get theirs.
+    /// The limits of one turn. Between turns acknowledgements are written and buffers released.
     private static let deliveriesPerTurn = 1_024
     private static let bytesPerTurn = 1_024 * 1_024
 
@@ -110,7 +109,7 @@ final class ConsumingOwner: HandleOwner {
         }
     }
 
-    /// Opens the channel of a queue that is wanted and begins to consume.
+    /// Opens the channel of a wanted queue and starts to consume.
     private func open(_ index: Int, _ connection: Connection) throws(ConnectionLoss) {
         let subscription = subscriptions[index]
         guard subscription.isWanted, !subscription.isOpen else { return }
@@ -137,14 +136,16 @@ final class ConsumingOwner: HandleOwner {
             if KnownBug.releaseByCancel.isActive { return try cancel(index, connection) }
             try connection.closeChannel(subscriptions[index].channel)
             subscriptions[index].forget()
-            // What the library read while it waited for the answer is not seen by the poll of the socket.
+            // The library may have read deliveries while it waited for the answer, which the poll of the socket does
+            // not show.
             mayHoldMore = true
         } catch {
             lose(error)
         }
     }
 
-    /// Ends the consumer and leaves its channel open, which loses the order of the queue: the known bug `release_by_cancel`.
+    /// Ends the consumer and leaves its channel open, which loses the order of the queue. This is the known bug
+    /// `release_by_cancel`.
     private func cancel(_ index: Int, _ connection: Connection) throws(ConnectionLoss) {
         try connection.cancel(
             Incoming.Consumer(index: index, epoch: subscriptions[index].epoch), channel: subscriptions[index].channel)
@@ -172,7 +173,7 @@ final class ConsumingOwner: HandleOwner {
                     return
                 }
             case .consumerCancelled:
-                throw ConnectionLoss(reason: "the broker cancelled a consumer, its queue is probably gone")
+                throw ConnectionLoss(reason: "the broker cancelled a consumer: its queue was probably deleted")
             case .channelClosed(_, let code, let text):
                 throw ConnectionLoss(reason: "the broker closed the channel: \(text)", channelClose: (code, text))
             case .connectionClosed(_, let text):
@@ -188,7 +189,7 @@ final class ConsumingOwner: HandleOwner {
         guard subscriptions.indices.contains(index) else {
             throw ConnectionLoss(reason: "the broker sent a delivery for an unknown consumer")
         }
-        // What was under way when the channel was closed belongs to the next consumer.
+        // A delivery that was under way when the channel was closed belongs to the next consumer.
         guard delivery.consumer.epoch == subscriptions[index].epoch else { return }
         if acknowledges { subscriptions[index].ledger.deliver(delivery.number) }
         batch.append(
@@ -199,8 +200,8 @@ final class ConsumingOwner: HandleOwner {
                 tag: AMQPDeliveryTag(subscription: index, epoch: delivery.consumer.epoch, number: delivery.number)))
     }
 
-    /// What was read is handed over even when the connection was lost right after: without acknowledgements the broker
-    /// does not send it again.
+    /// Deliveries are handed over even when the connection was lost right after they were read: a consumer without
+    /// acknowledgements does not get them again.
     private func handOver() {
         guard !batch.isEmpty else { return }
         let deliveries = batch
@@ -208,7 +209,7 @@ final class ConsumingOwner: HandleOwner {
         deliver(deliveries)
     }
 
-    /// - Parameter force: Whether to write although the socket may block, up to the watchdog's limit.
+    /// - Parameter force: Writes even when the socket may block, up to the watchdog's limit.
     private func flushAcknowledgements(_ connection: Connection, force: Bool) throws(ConnectionLoss) {
         socketIsFull = false
         guard subscriptions.contains(where: { !$0.acknowledged.isEmpty }) else { return }
@@ -227,12 +228,12 @@ final class ConsumingOwner: HandleOwner {
     }
 }
 
-/// One queue that a consumer may consume, and its channel while it does.
+/// A queue that the consumer may consume, and its channel while it is open.
 private struct Subscription {
     let queue: String
     let channel: UInt16
     var isWanted: Bool
-    /// The number of the open channel in the life of the consumer; 0 while there is none.
+    /// The number of the open channel among all channels of the consumer's life; 0 while there is none.
     private(set) var epoch: UInt64 = 0
     var ledger = AcknowledgementLedger()
     var acknowledged: [UInt64] = []
@@ -251,7 +252,7 @@ private struct Subscription {
         acknowledged = []
     }
 
-    /// The channel is gone, and with it the meaning of its tags.
+    /// Called when the channel is gone. Its delivery tags mean nothing any more.
     mutating func forget() {
         epoch = 0
         acknowledged = []

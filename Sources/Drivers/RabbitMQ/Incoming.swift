@@ -1,6 +1,6 @@
 import CRabbitMQ
 
-/// What the broker can say to us outside the answers to requests.
+/// A message from the broker other than the answer to a request.
 enum Incoming {
     case delivery(Delivery)
     case returned(sequence: UInt64, text: String)
@@ -12,7 +12,7 @@ enum Incoming {
     case channelClosed(channel: UInt16, code: UInt16, text: String)
     case connectionClosed(code: UInt16, text: String)
 
-    /// Who a delivery is for: the place of a queue and the number of its channel, which are the consumer tag.
+    /// The addressee of a delivery: the index of a queue and the number of its channel. Both make the consumer tag.
     struct Consumer: Equatable {
         let index: Int
         let epoch: UInt64
@@ -22,7 +22,7 @@ enum Incoming {
             self.epoch = epoch
         }
 
-        /// Reads a tag of ours; nil for any other.
+        /// Reads a tag made by `tag`; nil for any other text.
         init?(tag: UnsafeRawBufferPointer) {
             let parts = tag.split(separator: UInt8(ascii: "."))
             guard parts.count == 2, let index = Int(String(decoding: parts[0], as: UTF8.self)),
@@ -47,13 +47,14 @@ enum Incoming {
     }
 }
 
-/// Puts deliveries and returns together from their frames: a method, a header, and bodies up to the announced size.
+/// Assembles deliveries and returned messages from their frames: a method, a header, and bodies up to the announced
+/// size.
 ///
-/// A channel sends them without anything of its own in between, so there is one of these for each channel.
+/// Nothing else of the same channel comes between the frames of a message, so each channel has its own assembler.
 struct ContentAssembler {
     /// The header that carries the sequence number of a mandatory message.
     static let sequenceHeader = "publish-sequence"
-    /// The header in which a quorum queue says how often it has delivered a message before.
+    /// The header in which a quorum queue states how often it has delivered a message before.
     private static let deliveryCountHeader = "x-delivery-count"
 
     private enum Content {
@@ -71,7 +72,7 @@ struct ContentAssembler {
         case UInt8(AMQP_FRAME_METHOD):
             return try method(frame.payload.method, channel: frame.channel)
         case UInt8(AMQP_FRAME_HEADER):
-            guard expectsHeader else { throw ConnectionLoss(reason: "the broker sent a header out of turn") }
+            guard expectsHeader else { throw ConnectionLoss(reason: "the broker sent an unexpected header") }
             expectsHeader = false
             missing = frame.payload.properties.body_size
             readProperties(frame.payload.properties.decoded)
@@ -79,7 +80,7 @@ struct ContentAssembler {
         case UInt8(AMQP_FRAME_BODY):
             let fragment = frame.payload.body_fragment
             guard !expectsHeader, missing >= fragment.len else {
-                throw ConnectionLoss(reason: "the broker sent a body out of turn")
+                throw ConnectionLoss(reason: "the broker sent an unexpected body")
             }
             missing -= UInt64(fragment.len)
             if case .delivery(var delivery) = content {
@@ -173,7 +174,7 @@ struct ContentAssembler {
         }
     }
 
-    /// A 64-bit integer of a table; nil when there is none of that name.
+    /// The 64-bit integer of that name in a table; nil when there is none.
     private static func integer(_ name: String, in table: amqp_table_t) -> Int? {
         for entry in UnsafeBufferPointer(start: table.entries, count: Int(table.num_entries))
         where entry.value.kind == UInt8(AMQP_FIELD_KIND_I64.rawValue) && String(copying: entry.key) == name {

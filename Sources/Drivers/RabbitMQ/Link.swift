@@ -1,7 +1,7 @@
 import HandleThread
 import Logging
 
-/// A connection that comes back by itself. Part of an owner: it lives on the handle thread.
+/// A connection that is re-established automatically. It is part of an owner and lives on the handle thread.
 final class Link {
     private let configuration: AMQPConfiguration
     private let logger: Logger
@@ -10,21 +10,21 @@ final class Link {
     private var nextAttempt: UInt64 = 0
     private(set) var connection: Connection?
 
-    /// - Parameter announce: Told of every change, on the handle thread.
+    /// - Parameter announce: Called on the handle thread with every change of the state.
     init(configuration: AMQPConfiguration, logger: Logger, announce: @escaping (AMQPConnectionState) -> Void) {
         self.configuration = configuration
         self.logger = logger
         self.announce = announce
     }
 
-    /// The latest instant at which the thread must take a turn: the next attempt, or the next heartbeat check.
+    /// The latest instant at which the thread must take a turn: for the next attempt, or for the next heartbeat check.
     var wakeAt: UInt64 {
         connection == nil ? nextAttempt : monotonicNanoseconds() + 1_000_000_000
     }
 
     /// Connects if there is no connection and the pause is over.
     ///
-    /// - Parameter prepare: Opens channels and whatever else makes the connection useful.
+    /// - Parameter prepare: Opens the channels. If it throws, the connection is closed and tried again later.
     func connectIfDue(_ prepare: (Connection) throws(ConnectionLoss) -> Void) {
         guard connection == nil, monotonicNanoseconds() >= nextAttempt else { return }
         do throws(ConnectionLoss) {
@@ -56,7 +56,7 @@ final class Link {
             metadata: ["reason": "\(reason)", "retry_ms": "\(pause / 1_000_000)", "broker": "\(configuration)"])
     }
 
-    /// Ends it for good, politely.
+    /// Closes the connection for good and announces that to the broker.
     func close() {
         connection?.close()
         connection = nil
@@ -75,7 +75,7 @@ struct ReconnectSchedule {
 
     mutating func succeeded(now: UInt64) { connectedAt = now }
 
-    /// A connection that lasted five seconds starts the schedule again: one that is lost at once must not.
+    /// A connection that lasted five seconds starts the schedule again. A connection that is lost at once does not.
     mutating func nextPause(now: UInt64, random: UInt64) -> UInt64 {
         if let connectedAt, now - connectedAt >= Self.longest { pause = Self.shortest }
         connectedAt = nil

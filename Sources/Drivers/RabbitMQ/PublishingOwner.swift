@@ -1,9 +1,9 @@
 import HandleThread
 import Logging
 
-/// The publishing side of one connection: a confirming channel, and a second one for hints.
+/// The publishing side of one connection: a channel with confirmations, and a second channel for hints.
 final class PublishingOwner: HandleOwner {
-    /// A message and the task that waits for it. The continuation is resumed exactly once.
+    /// A message, and the continuation of the task that waits for it. It is resumed exactly once.
     struct Submission: Sendable {
         let message: AMQPMessage
         let deadline: UInt64
@@ -19,7 +19,7 @@ final class PublishingOwner: HandleOwner {
     private static let confirming: UInt16 = 1
     private static let hinting: UInt16 = 2
 
-    /// How many bytes are written between two looks at the socket. A socket that is writable takes more than this.
+    /// The number of bytes written between two checks of the socket. A writable socket takes more than this.
     private static let bytesPerRound = 64 * 1_024
 
     private let windowSize: Int
@@ -171,7 +171,7 @@ final class PublishingOwner: HandleOwner {
                 return
             }
             try sendRound(connection)
-            // Never write twice without having read: a broker that closes or blocks says so first.
+            // Read between two writes: a broker that closes or blocks the connection announces it first.
             try read(connection)
         }
     }
@@ -207,7 +207,7 @@ final class PublishingOwner: HandleOwner {
             _ = waiting.popFirst()
             finish(first, AMQPError(.unavailable("it confirms too slowly")))
         }
-        // Nothing of a whole window was confirmed in time: only a new channel can make room again.
+        // Nothing of a whole window was confirmed in time. Only a new channel can make room again.
         if window.expired >= windowSize, link.connection != nil {
             lose(ConnectionLoss(reason: "the broker confirmed nothing within the deadline"))
         }

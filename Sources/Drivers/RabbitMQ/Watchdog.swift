@@ -4,9 +4,9 @@ import Synchronization
 
 /// Ends a library call that takes too long, by shutting down the socket under it.
 ///
-/// `amqp_basic_publish` of librabbitmq 0.11 can hang for ever, on a blocked connection and on a silent broker; it
-/// returns at once when its socket is shut down. The descriptor is lent to the watchdog from `attach` to `detach`,
-/// and must not be closed in between: the number could belong to somebody else by then.
+/// `amqp_basic_publish` of librabbitmq 0.11 can hang without limit on a blocked connection or a silent broker. It
+/// returns at once when its socket is shut down. The descriptor is lent to the watchdog from `attach` to `detach` and
+/// must not be closed in between, because its number could then belong to another file.
 final class CallGuard: Sendable {
     private struct State {
         var descriptor: Int32 = -1
@@ -25,7 +25,7 @@ final class CallGuard: Sendable {
         _ = watchdog.send(.forget(self))
     }
 
-    /// The call that follows must end within `limit` (nanoseconds).
+    /// Limits the next call to `limit` nanoseconds.
     func arm(limit: UInt64) {
         let deadline = monotonicNanoseconds() + limit
         state.withLock { $0.deadline = deadline }
@@ -44,7 +44,7 @@ final class CallGuard: Sendable {
     }
 }
 
-/// One thread looks after every connection of the process.
+/// One thread watches all connections of the process. It checks the limits every 100 ms.
 private let watchdog = HandleThread<WatchdogOwner>(name: "amqp-watchdog") { WatchdogOwner() }
 
 private final class WatchdogOwner: HandleOwner {

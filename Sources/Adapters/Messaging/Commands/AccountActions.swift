@@ -3,8 +3,8 @@ import Credits
 import Ledger
 import Metering
 
-// One number per action and one per field, for ever: a number is never given to something else. A new action is written
-// with `since`, because an older worker cannot leave it out.
+// The number of an action or a field is permanent: it is never given to another one. A new action is written with
+// `since`, because an older worker must not skip it.
 
 extension AccountAction: FieldCodable {
     func write(to writer: inout FieldWriter) {
@@ -270,7 +270,7 @@ extension EndUserChange: FieldCodable {
         writer.write(3, overagePolicy) { $0.write($1, $2.rawValue) }
         writer.write(4, overageLimit) { $0.write($1, $2 as Millicredits?) }
         writer.write(5, overrides) { writer, number, overrides in
-            // The empty set of overrides is not the absence of one.
+            // An empty set of overrides differs from the absence of a set, so a field states that there is one.
             writer.write(number, true)
             for (key, grant) in overrides.sorted(by: { $0.key < $1.key }) {
                 writer.write(number + 1) { entry in

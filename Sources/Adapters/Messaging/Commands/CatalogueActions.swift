@@ -3,7 +3,7 @@ import Commands
 import Credits
 import Metering
 
-// One number per action and one per field, for ever, as in AccountActions.swift.
+// The numbers of actions and fields are permanent, as in AccountActions.swift.
 
 extension CatalogueAction: FieldCodable {
     func write(to writer: inout FieldWriter) {
@@ -75,7 +75,7 @@ extension CatalogueAction: FieldCodable {
         }
     }
 
-    /// The actions that have more than one part.
+    /// Reads an action that has more than one field.
     private static func compound(
         _ number: Int, from reader: inout FieldReader
     ) throws(CodingError) -> CatalogueAction {

@@ -1,7 +1,7 @@
-/// Bytes that are not a message of ours.
+/// An error in the bytes of a message.
 package enum CodingError: Error, Hashable, CustomStringConvertible {
     case truncated
-    /// The bytes are not tagged fields in ascending order.
+    /// The bytes are not tagged fields in ascending order, or a field has another type than expected.
     case malformed
     case missing(field: FieldName)
     case invalid(field: FieldName)
@@ -11,11 +11,11 @@ package enum CodingError: Error, Hashable, CustomStringConvertible {
         case .truncated: "the message ends in the middle of a field"
         case .malformed: "the message is not a list of tagged fields"
         case .missing(let field): "the message lacks the \(field.text)"
-        case .invalid(let field): "the message has an impossible \(field.text)"
+        case .invalid(let field): "the message has an invalid \(field.text)"
         }
     }
 
-    /// The name of a field in a sentence.
+    /// The name of a field in an error text.
     package struct FieldName: Hashable, Sendable, ExpressibleByStringLiteral {
         let text: String
 
@@ -25,14 +25,14 @@ package enum CodingError: Error, Hashable, CustomStringConvertible {
     }
 }
 
-/// Reads the fields that `FieldWriter` wrote, in ascending order of their numbers; those that are not asked for are
-/// skipped. Every read checks its bounds and throws, so that no input traps.
+/// Reads the fields that `FieldWriter` wrote, in ascending order of their numbers. Fields that the caller does not read
+/// are skipped. Every read checks its bounds and throws, so that no input traps.
 ///
-/// The reader is a view of memory that the caller of `read(_:_:)` lends; it must not leave the closure.
+/// The reader is a view of memory that `read(_:_:)` lends to its closure, and must not leave the closure.
 struct FieldReader {
     private let bytes: UnsafeRawBufferPointer
     private var index = 0
-    /// The tag of the next field, once it was read.
+    /// The tag of the next field, if it has been read ahead.
     private var ahead: Tag?
     private var lastNumber: UInt64 = 0
 
@@ -99,7 +99,7 @@ struct FieldReader {
         return Array(try slice())
     }
 
-    /// A string that stands for something else.
+    /// A value that is written as a string.
     mutating func optional<Value>(
         _ number: Int, _ name: CodingError.FieldName, _ parse: (String) -> Value?
     ) throws(CodingError) -> Value? {
@@ -108,7 +108,7 @@ struct FieldReader {
         return value
     }
 
-    /// A message in this one.
+    /// A nested message.
     mutating func optionalMessage<Value>(
         _ number: Int, _ body: (inout FieldReader) throws(CodingError) -> Value
     ) throws(CodingError) -> Value? {
@@ -169,7 +169,7 @@ struct FieldReader {
 
     // MARK: - Repeated fields
 
-    /// Every message under a number, in order.
+    /// All nested messages of a number, in order.
     mutating func messages<Value>(
         _ number: Int, _ body: (inout FieldReader) throws(CodingError) -> Value
     ) throws(CodingError) -> [Value] {
@@ -182,7 +182,7 @@ struct FieldReader {
         try messages(number) { (reader) throws(CodingError) in try Value(from: &reader) }
     }
 
-    /// Every string under a number, in order.
+    /// All strings of a number, in order.
     mutating func strings(_ number: Int, _ name: CodingError.FieldName) throws(CodingError) -> [String] {
         var values: [String] = []
         while let value = try optionalString(number, name) { values.append(value) }
@@ -191,12 +191,12 @@ struct FieldReader {
 
     // MARK: - Parts
 
-    /// The number of the next field; nil at the end. The alternatives of a choice are told apart by it.
+    /// The number of the next field; nil at the end. It tells which alternative of a choice follows.
     mutating func nextNumber() throws(CodingError) -> Int? {
         try peek().map { Int(truncatingIfNeeded: $0.number) }
     }
 
-    /// Skips what is left, and finds out whether it is well formed.
+    /// Skips the remaining fields and checks that they are well formed.
     mutating func finish() throws(CodingError) {
         while let tag = try peek() { try skip(tag) }
     }
@@ -206,7 +206,7 @@ struct FieldReader {
         return value
     }
 
-    /// Whether the next field has the number, behind those of lower numbers, which are skipped.
+    /// Skips the fields of lower numbers. True when the next field has the number; its tag has then been read.
     private mutating func next(is number: Int, _ type: FieldWriter.WireType) throws(CodingError) -> Bool {
         while let tag = try peek() {
             if tag.number > UInt64(number) { return false }
@@ -262,7 +262,7 @@ struct FieldReader {
         return UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
     }
 
-    /// A length and as many bytes.
+    /// Reads a length and that many bytes.
     private mutating func slice() throws(CodingError) -> UnsafeRawBufferPointer {
         let count = try varint()
         guard count <= UInt64(bytes.count - index) else { throw .truncated }

@@ -1,12 +1,12 @@
 /// Writes a message as tagged fields: the wire format of Protocol Buffers, without generated code (decisions/0004).
 ///
-/// A field is a number and a value. Fields are written in ascending order of their numbers, and a value that is absent or
-/// has its default is not written. A reader that does not know a number skips it, so a field can be added without stopping
-/// an installation. A field that an older reader must not skip, because the command would mean something else without it,
-/// is written with `since`: it raises the revision that the request demands of its reader.
+/// A field is a number and a value. Fields are written in ascending order of their numbers, and an absent value is not
+/// written. A reader skips a number that it does not know, so a field can be added without stopping an installation. A
+/// field that an older reader must not skip, because the command would mean something else without it, is written with
+/// `since`: it raises the revision that the request demands of its reader.
 struct FieldWriter {
     private(set) var bytes: [UInt8] = []
-    /// The lowest message revision whose readers understand what was written.
+    /// The lowest message revision whose readers understand everything that was written.
     private(set) var revision = MessageRevision.first
 
     init(capacity: Int = 0) {
@@ -17,7 +17,7 @@ struct FieldWriter {
 
     mutating func write(_ number: Int, _ value: Int64) {
         writeTag(number, .varint)
-        // Zigzag: a small negative number takes as few bytes as a small positive one.
+        // Zigzag encoding: a small negative number takes as few bytes as a small positive one.
         writeVarint(UInt64(bitPattern: value << 1 ^ value >> 63))
     }
 
@@ -48,14 +48,14 @@ struct FieldWriter {
         bytes.append(contentsOf: value)
     }
 
-    // MARK: - Messages in messages
+    // MARK: - Nested messages
 
-    /// - Parameter since: The revision that readers must have, for a field that an older one must not skip.
+    /// - Parameter since: The revision that a reader must have, for a field that an older reader must not skip.
     mutating func write(_ number: Int, since: Int = MessageRevision.first, _ body: (inout FieldWriter) -> Void) {
         revision = max(revision, since)
         writeTag(number, .bytes)
         let start = bytes.count
-        // Nearly all messages are shorter than 128 bytes, so their length takes one byte.
+        // Nearly all messages are shorter than 128 bytes, so one byte is reserved for the length.
         bytes.append(0)
         body(&self)
         let length = bytes.count - start - 1
@@ -72,12 +72,12 @@ struct FieldWriter {
         if let value { write(number) { value.write(to: &$0) } }
     }
 
-    /// One field for each element.
+    /// Writes one field for each element.
     mutating func write(_ number: Int, each values: [some FieldCodable]) {
         for value in values { write(number) { value.write(to: &$0) } }
     }
 
-    /// One field for each element.
+    /// Writes one field for each element.
     mutating func write(_ number: Int, each values: [String]) {
         for value in values { write(number, value) }
     }
@@ -94,7 +94,7 @@ struct FieldWriter {
         writeVarint(UInt64(number) << 3 | type.rawValue)
     }
 
-    /// Seven bits a byte, least significant first.
+    /// Writes seven bits per byte, least significant first.
     private mutating func writeVarint(_ value: UInt64) {
         var rest = value
         while rest >= 0x80 {
@@ -109,12 +109,13 @@ struct FieldWriter {
 protocol FieldCodable {
     func write(to writer: inout FieldWriter)
 
-    /// - Throws: `CodingError` for fields that `write` does not make. Fields that this release does not know are skipped.
+    /// - Throws: `CodingError` for fields that `write` does not make. Fields that this release does not know are
+    ///   skipped.
     init(from reader: inout FieldReader) throws(CodingError)
 }
 
-/// The revisions of the message format. A change that older readers may ignore keeps the revision; a change that they must
-/// not ignore, a new action for instance, raises `current` and writes its field with `since` set to the new number.
+/// The revisions of the message format. A change that older readers may ignore keeps the revision. A change that they
+/// must not ignore, such as a new action, raises `current` and writes its field with `since` set to the new number.
 package enum MessageRevision {
     package static let first = 1
     /// The newest revision that this release reads and writes.

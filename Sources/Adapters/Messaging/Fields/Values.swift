@@ -4,8 +4,8 @@ import Credits
 import Ledger
 import Metering
 
-// The values that commands are made of. Every reader checks the range that the API promised: a message may come from
-// another release, or from a hand.
+// The values that commands consist of. Every reader checks the range that the API guarantees, because another release
+// or a person may have written the message.
 
 extension FieldWriter {
     mutating func write(_ number: Int, _ instant: Instant?) {
@@ -24,7 +24,8 @@ extension FieldWriter {
         write(number, priority.map { Int64($0) })
     }
 
-    /// Nothing where the field is kept; else a message, with the new value unless the field is cleared.
+    /// Writes nothing when the field is kept. Otherwise writes a nested message, which is empty when the field is
+    /// cleared.
     mutating func write<Value>(
         _ number: Int, _ change: FieldChange<Value>, _ body: (inout FieldWriter, Int, Value) -> Void
     ) {
@@ -85,7 +86,7 @@ extension FieldReader {
     mutating func change<Value>(
         _ number: Int, _ body: (inout FieldReader) throws(CodingError) -> Value?
     ) throws(CodingError) -> FieldChange<Value> {
-        // The message may be there and hold nothing, which clears the field.
+        // An empty message clears the field.
         let change = try optionalMessage(number) { (reader) throws(CodingError) in
             FieldChange.set(try body(&reader))
         }

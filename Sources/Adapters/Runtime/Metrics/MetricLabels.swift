@@ -1,4 +1,4 @@
-/// The labels of a series, in the order of their names, as the Prometheus text format writes them.
+/// The labels of a series, ordered by name, for the Prometheus text format.
 struct Labels: Hashable, Sendable {
     private let pairs: [Pair]
 
@@ -11,10 +11,10 @@ struct Labels: Hashable, Sendable {
         pairs = dimensions.map { Pair(name: Self.sanitized($0.0), value: $0.1) }.sorted { $0.name < $1.name }
     }
 
-    /// The same labels, each with the value `other`.
+    /// The same label names, each with the value `other`.
     var merged: Labels { Labels(pairs.map { ($0.name, "other") }) }
 
-    /// The labels in braces, with one more behind them; empty without any.
+    /// The labels in braces, followed by one more; empty when there are none.
     func text(and last: (String, String)? = nil) -> String {
         var parts = pairs.map { "\($0.name)=\"\(Self.escapedValue($0.value))\"" }
         if let last { parts.append("\(last.0)=\"\(Self.escapedValue(last.1))\"") }

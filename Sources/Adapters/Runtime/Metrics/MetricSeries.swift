@@ -35,7 +35,7 @@ final class GaugeSeries: Series, MeterHandler, RecorderHandler {
     }
 }
 
-/// A number that is asked for when it is shown.
+/// A number that is read when the metrics are shown.
 final class ReadSeries: Series {
     private let read: @Sendable () -> Double?
 
@@ -58,7 +58,7 @@ final class HistogramSeries: Series, RecorderHandler, TimerHandler {
     private let bounds: [Double]
     private let state: Mutex<State>
 
-    /// - Parameter bounds: Ascending; the last bucket is without bound.
+    /// - Parameter bounds: Ascending. A last bucket without a bound is added.
     init(bounds: [Double]) {
         self.bounds = bounds
         state = Mutex(State(counts: Array(repeating: 0, count: bounds.count + 1)))
@@ -74,7 +74,7 @@ final class HistogramSeries: Series, RecorderHandler, TimerHandler {
         }
     }
 
-    /// Recorded in seconds, the unit in which Prometheus has durations.
+    /// Recorded in seconds, Prometheus's unit of duration.
     func recordNanoseconds(_ duration: Int64) { record(Double(duration) / 1e9) }
 
     func preferDisplayUnit(_ unit: TimeUnit) {}
@@ -91,7 +91,7 @@ final class HistogramSeries: Series, RecorderHandler, TimerHandler {
     }
 }
 
-/// A number as the text format has it; whole numbers without a fraction.
+/// A number in the text format. A whole number has no fraction.
 private func numberText(_ value: Double) -> String {
     if value.isNaN { return "NaN" }
     if value.isInfinite { return value < 0 ? "-Inf" : "+Inf" }

@@ -1,16 +1,16 @@
 package import CoreMetrics
 import Synchronization
 
-/// The metrics of a process: a backend of the swift-metrics API that keeps every series in memory and writes them in the
-/// Prometheus text format.
+/// The metrics of a process: a backend of the swift-metrics API that keeps every series in memory and writes them in
+/// the Prometheus text format.
 ///
-/// The roles make their metrics here by name, with a help text and, for a distribution, its buckets. A library that uses
-/// swift-metrics gets its series from `makeCounter` and the like, once a program has called
-/// `MetricsSystem.bootstrap(registry)`. Making a series takes a lock; counting in one does not, and observing a
-/// distribution takes the lock of that distribution alone.
+/// The roles create their metrics here by name, with a help text and, for a distribution, its buckets. A library that
+/// uses swift-metrics creates its series through `makeCounter` and the like, once a program has called
+/// `MetricsSystem.bootstrap(registry)`. Creating a series takes the lock of the registry. Counting takes no lock.
+/// Setting a gauge and recording in a distribution take only the lock of that series.
 package final class MetricsRegistry: MetricsFactory {
-    /// The most series of one name. Further combinations of labels are counted together in a series whose label values are
-    /// all `other`, so that a label that takes its values from requests cannot fill the memory.
+    /// The largest number of series of one name. Further combinations of labels share one series whose label values are
+    /// all `other`, so that a label whose values come from requests cannot fill the memory.
     package static let maximumSeries = 1_000
 
     private struct Family {
@@ -32,7 +32,7 @@ package final class MetricsRegistry: MetricsFactory {
 
     package init() {}
 
-    // MARK: - Our own metrics
+    // MARK: - The roles' metrics
 
     /// A number that only rises.
     ///
@@ -42,7 +42,7 @@ package final class MetricsRegistry: MetricsFactory {
         return Counter(label: name, factory: self)
     }
 
-    /// A number that is read when it is shown; nil leaves it out.
+    /// A number that is read when the metrics are shown; nil leaves it out.
     ///
     /// - Precondition: No metric has the name yet.
     package func gauge(_ name: String, _ help: String, read: @escaping @Sendable () -> Double?) {
@@ -58,12 +58,12 @@ package final class MetricsRegistry: MetricsFactory {
         return Recorder(label: name, factory: self)
     }
 
-    /// States the help text of a name, and the buckets of its distributions, before the first series is made.
+    /// Sets the help text of a name, and the buckets of its distributions, before its first series is created.
     ///
     /// - Precondition: No metric has the name yet.
     package func describe(_ name: String, _ kind: Kind, _ help: String, buckets: [Double] = Kind.defaultBuckets) {
         state.withLock { state in
-            precondition(state.families[name] == nil, "the metric \(name) is made twice")
+            precondition(state.families[name] == nil, "the metric \(name) already exists")
             state.families[name] = Family(kind: kind, help: help, buckets: buckets)
             state.names.append(name)
         }
@@ -99,13 +99,13 @@ package final class MetricsRegistry: MetricsFactory {
         return made as? HistogramSeries ?? HistogramSeries(bounds: [])
     }
 
-    // A series is kept for the life of the process: Prometheus takes one that vanishes for a restart.
+    // A series is kept for the life of the process: Prometheus would take its return at zero for a restart.
     package func destroyCounter(_ handler: any CounterHandler) {}
     package func destroyMeter(_ handler: any MeterHandler) {}
     package func destroyRecorder(_ handler: any RecorderHandler) {}
     package func destroyTimer(_ handler: any TimerHandler) {}
 
-    /// The series of a name and its labels, made if need be.
+    /// The series of a name and its labels, created if there is none.
     ///
     /// - Returns: A series that is not shown, when the name belongs to a metric of another kind.
     private func series(
@@ -132,7 +132,7 @@ package final class MetricsRegistry: MetricsFactory {
 
     // MARK: - Showing
 
-    /// All metrics in the Prometheus text format (version 0.0.4), in the order in which they were made.
+    /// All metrics in the Prometheus text format (version 0.0.4), in the order in which they were created.
     package func text() -> String {
         let families = state.withLock { state in
             state.names.compactMap { name in state.families[name].map { (name, $0) } }
@@ -148,11 +148,11 @@ package final class MetricsRegistry: MetricsFactory {
 }
 
 extension MetricsRegistry {
-    /// What a metric is, by the names of the text format.
+    /// The kind of a metric, by the names of the text format.
     package enum Kind: String, Sendable {
         case counter, gauge, histogram
 
-        /// For distributions of libraries, which state none: from 0.5 ms to 10 s.
+        /// For distributions of libraries, which give no buckets: from 0.5 ms to 10 s.
         package static let defaultBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 10]
     }
 }

@@ -3,12 +3,13 @@ package import Commands
 package import Credits
 package import Postgres
 
-/// A whole catalogue, and the transactions that change one.
+/// Reads a whole catalogue, and begins and ends the transactions that change one.
 package enum CatalogueStore {
-    /// Everything that decisions need to know of an environment's catalogue, and its version, in one snapshot.
+    /// The part of an environment's catalogue that decisions read, and its version; version 0 for an unknown
+    /// environment.
     ///
-    /// It is read inside the caller's transaction; the version comes first so that a later change can only make the
-    /// catalogue newer than it says, never older. Reads every row of the environment's catalogue.
+    /// It is read inside the caller's transaction. The version is read first, so that a concurrent change can only make
+    /// the catalogue newer than its version says, never older. Reads every row of the environment's catalogue.
     package static func load(
         _ environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws -> (version: Int64, catalogue: Catalogue) {
@@ -39,7 +40,7 @@ package enum CatalogueStore {
 
     // MARK: - Changes, inside the catalogue worker's transaction
 
-    /// Locks the catalogue of an environment.
+    /// Locks the catalogue of an environment until the transaction ends.
     ///
     /// - Returns: Nil when there is no such environment.
     package static func lock(
@@ -57,9 +58,9 @@ package enum CatalogueStore {
         return Instant(microseconds: try row.timestamp(0))
     }
 
-    /// Raises the version of the catalogue and remembers the command, then commits.
+    /// Raises the version of the catalogue, stores the decided command, and commits.
     ///
-    /// - Parameter replacesMalformed: Whether an earlier decision makes room for this one.
+    /// - Parameter replacesMalformed: Whether an earlier rejection of the command as malformed is deleted.
     package static func finish(
         _ decision: DecidedCommand?, replacesMalformed: Bool = false, raising environmentID: EnvironmentID?,
         on connection: PostgresConnection

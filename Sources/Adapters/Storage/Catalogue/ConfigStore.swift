@@ -4,8 +4,8 @@ package import Postgres
 
 /// The configuration of an environment.
 extension CatalogueStore {
-    /// Whether the database knows a time zone of that name. `posix/` and `right/` are spellings of the same zones, and
-    /// `localtime` and `posixrules` are whatever the database's machine is set to.
+    /// Whether the database knows a time zone of that name. `posix/` and `right/` are refused because they are
+    /// spellings of the same zones, `localtime` and `posixrules` because they depend on the database's machine.
     package static func isTimeZone(_ name: String, on connection: PostgresConnection) async throws -> Bool {
         let result = try await connection.run(
             PostgresQuery(
@@ -16,12 +16,12 @@ extension CatalogueStore {
         return result.rowCount > 0
     }
 
-    /// Changes what an environment is set to, under the lock of its catalogue.
+    /// Changes the configuration of an environment. The caller must hold the lock of its catalogue.
     ///
-    /// A time zone that is named anew gets the calendar that the database has of it at that moment.
+    /// A time zone that is set gets the transitions that the database knows for it at that moment.
     ///
-    /// - Parameter change: Its time zone must be one.
-    /// - Returns: What it is then; nil when there is no such environment.
+    /// - Parameter change: Its time zone must have passed `isTimeZone`.
+    /// - Returns: The new configuration; nil when there is no such environment.
     package static func updateConfig(
         _ change: ConfigChange, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws -> EnvironmentConfig? {

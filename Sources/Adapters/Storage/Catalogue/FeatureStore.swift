@@ -15,7 +15,7 @@ package enum FeatureStore {
 
     private static let findStatement = FeatureRow.select(where: "t.environment_id = $1 and t.feature_key = $2")
 
-    /// A page of features, newest first, beginning after one.
+    /// A page of features, newest first, beginning after a given one.
     package static func list(
         environmentID: EnvironmentID, after: (createdAt: Instant, key: FeatureKey)?, limit: Int,
         on connection: PostgresConnection
@@ -46,7 +46,7 @@ package enum FeatureStore {
         _ = try await connection.run(BulkStatement.insertFeatures.query([row]))
     }
 
-    /// Writes a changed feature, under the lock of its catalogue.
+    /// Writes a changed feature. The caller must hold the lock of its catalogue.
     package static func update(
         _ feature: Feature, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {

@@ -4,7 +4,7 @@ package import Postgres
 
 /// The API keys of environments.
 package enum KeyStore {
-    /// A page of an environment's keys, newest first.
+    /// A page of an environment's keys, newest first, with ids below `before`.
     package static func list(
         environmentID: EnvironmentID, before: Bits128?, limit: Int, on connection: PostgresConnection
     ) async throws -> [KeyRecord] {
@@ -38,7 +38,7 @@ package enum KeyStore {
         where k.environment_id = $1 and k.key_id = $2
         """)
 
-    /// Whether a key was rolled already.
+    /// Whether a key already has a successor.
     package static func isReplaced(
         _ id: Bits128, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws -> Bool {
@@ -68,7 +68,7 @@ package enum KeyStore {
                 ]))
     }
 
-    /// Revokes a key; one that is revoked already keeps its first instant.
+    /// Revokes a key; nil for an unknown one. A key that is revoked already keeps its first instant.
     package static func revoke(
         _ id: Bits128, environmentID: EnvironmentID, now: Instant, on connection: PostgresConnection
     ) async throws -> KeyRecord? {
@@ -84,7 +84,7 @@ package enum KeyStore {
         return try KeyRecordRow.all(result).first?.record
     }
 
-    /// Lets a key expire at an instant, unless it expires before.
+    /// Makes a key expire at an instant, unless it expires earlier.
     package static func expire(
         _ id: Bits128, environmentID: EnvironmentID, at instant: Instant, on connection: PostgresConnection
     ) async throws {

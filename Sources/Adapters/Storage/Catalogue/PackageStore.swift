@@ -14,7 +14,7 @@ package enum PackageStore {
 
     private static let findStatement = PackageRow.select(where: "t.environment_id = $1 and t.package_key = $2")
 
-    /// A page of packages, newest first, beginning after one.
+    /// A page of packages, newest first, beginning after a given one.
     package static func list(
         environmentID: EnvironmentID, after: (createdAt: Instant, key: PackageKey)?, limit: Int,
         on connection: PostgresConnection
@@ -45,7 +45,7 @@ package enum PackageStore {
         _ = try await connection.run(BulkStatement.insertPackages.query([row]))
     }
 
-    /// Writes a changed package, under the lock of its catalogue.
+    /// Writes a changed package. The caller must hold the lock of its catalogue.
     package static func update(
         _ package: TopupPackage, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {

@@ -14,7 +14,7 @@ package enum RuleStore {
 
     private static let findStatement = RuleRow.select(where: "t.environment_id = $1 and t.rule_id = $2")
 
-    /// A page of rules, newest first, beginning before one.
+    /// A page of rules, newest first, with ids below `before`.
     package static func list(
         environmentID: EnvironmentID, featureKey: FeatureKey?, before: Bits128?, limit: Int,
         on connection: PostgresConnection
@@ -35,7 +35,7 @@ package enum RuleStore {
 
     // MARK: - Changes, inside the catalogue worker's transaction
 
-    /// The version number that a new rule of a feature gets: one more than the latest.
+    /// The version number for a new rule of a feature: one more than the latest.
     package static func nextVersion(
         _ key: FeatureKey, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws -> Int32 {

@@ -11,7 +11,7 @@ package enum TenantStore {
 
     private static let findStatement = TenantRow.select(where: "t.tenant_id = $1")
 
-    /// A page of tenants, newest first, beginning before one.
+    /// A page of tenants, newest first, with ids below `before`.
     package static func list(
         before: Bits128?, limit: Int, on connection: PostgresConnection
     ) async throws -> [Tenant] {
@@ -27,7 +27,7 @@ package enum TenantStore {
 
     /// Creates a tenant with its two environments and one key for each.
     ///
-    /// - Returns: One of the environments: whoever has seen its first version has seen all of the tenant.
+    /// - Returns: The environment that is created last. Its version 1 is the position of the whole tenant.
     package static func insert(
         _ tenant: Tenant, keys: [EnvironmentKind: (id: Bits128, key: NewKey)], on connection: PostgresConnection
     ) async throws -> EnvironmentID {

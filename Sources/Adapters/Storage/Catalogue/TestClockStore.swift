@@ -14,7 +14,7 @@ package enum TestClockStore {
 
     private static let findStatement = TestClockRow.select(where: "t.environment_id = $1 and t.clock_id = $2")
 
-    /// A page of the end users whose time a clock is, in the order of their accounts.
+    /// A page of the end users who are attached to a clock, in the order of their accounts.
     package static func endUsers(
         on clock: Bits128, environmentID: EnvironmentID, after: AccountID?, limit: Int,
         connection: PostgresConnection
@@ -42,7 +42,7 @@ package enum TestClockStore {
         _ = try await connection.run(BulkStatement.insertTestClocks.query([row]))
     }
 
-    /// Writes a clock that shows another instant.
+    /// Writes the instant that a clock shows.
     package static func update(
         _ clock: TestClock, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws {

@@ -2,9 +2,9 @@ package import Commands
 package import Credits
 package import Postgres
 
-/// Which mutations a page of the audit log shows, newest first.
+/// The mutations that a page of the audit log shows, newest first.
 package struct AuditFilter: Sendable {
-    /// Who asked: a key, or the root key.
+    /// The caller of a mutation: an API key, or the root key.
     package enum Actor: Hashable, Sendable {
         case root
         case key(Bits128)
@@ -12,11 +12,11 @@ package struct AuditFilter: Sendable {
 
     package var actor: Actor?
     package var action: AuditAction?
-    /// From this instant on.
+    /// Only mutations decided at or after this instant.
     package var from: Instant?
-    /// Before this instant.
+    /// Only mutations decided before this instant.
     package var to: Instant?
-    /// The mutation that the page before ended with.
+    /// The last mutation of the previous page.
     package var after: (decidedAt: Instant, commandID: Bits128)?
     package var limit: Int
 
@@ -25,7 +25,7 @@ package struct AuditFilter: Sendable {
     }
 }
 
-/// The decided commands as the record of who did what.
+/// Reads the decided commands as the record of who changed what.
 package enum AuditLog {
     package static func list(
         environmentID: EnvironmentID, _ filter: AuditFilter, on connection: PostgresConnection
@@ -56,9 +56,9 @@ package enum AuditLog {
         ]
     }
 
-    /// 1. From the end of each action's range in the index, as many rows as the page takes. A batch's commands share an
-    ///    instant, so only those are sorted by id.
-    /// 2. The newest of them all.
+    /// 1. Reads as many rows as the page takes, from the end of each action's range in the index. The commands of a
+    ///    batch share an instant, so only these are sorted by id.
+    /// 2. Takes the newest rows of all actions.
     static let listStatement: PostgresStatement = """
         select c.command_id, c.key_id, c.client_address, c.action, a.end_user_id, c.decided_at, c.request_id, c.status
         from (

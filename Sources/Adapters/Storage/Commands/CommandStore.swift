@@ -3,14 +3,15 @@ import Credits
 import Ledger
 package import Postgres
 
-/// The decided commands: the table that makes every command happen once.
+/// The decided commands. The key of this table makes every command take effect once.
 package enum CommandStore {
-    /// A command's decision, outside any batch.
+    /// The decision of a command; nil when it has none. For use outside a batch.
     package static func find(_ key: CommandKey, on connection: PostgresConnection) async throws -> DecidedCommand? {
         try await find([key], on: connection)[key]
     }
 
-    /// The decisions of those commands that have one, outside any batch: for answers that took too long, and for operations.
+    /// The decisions of the given commands. Commands without a decision are missing from the result. For use outside a
+    /// batch: for answers that took too long, and for operations.
     package static func find(
         _ keys: [CommandKey], on connection: PostgresConnection
     ) async throws -> [CommandKey: DecidedCommand] {
@@ -19,7 +20,7 @@ package enum CommandStore {
 
     // MARK: - Reading
 
-    /// A decided command as its row has it. The answer to a use is in another table: see `withEntries`.
+    /// A decided command as its row stores it. The answer to a use is in another table: see `withEntries`.
     struct Row: Sendable {
         let key: CommandKey
         let fingerprint: Bits128?
@@ -53,7 +54,7 @@ package enum CommandStore {
             decidedAt = try fields.instant()
         }
 
-        /// Of a new tenant's command, `revision` holds the number of one of its environments.
+        /// For the command that created a tenant, `revision` holds the number of one of its environments.
         var position: Position {
             if let accountID { return .account(accountID, revision: revision) }
             if revision == 0 { return .none }
@@ -85,7 +86,8 @@ package enum CommandStore {
         try result.map { try Row($0) }
     }
 
-    /// The decisions with the entries from which the answers to uses are made again: one round trip where there are any.
+    /// Completes the decisions with the entries from which the answers to uses are made again. Takes one round trip
+    /// when there is a use, and none otherwise.
     static func withEntries(
         _ rows: [Row], on connection: PostgresConnection
     ) async throws -> [CommandKey: DecidedCommand] {
@@ -120,7 +122,7 @@ package enum CommandStore {
             [.int32s(sorted.map(\.environmentID.rawValue)), .uuids(sorted.map { PostgresUUID($0.id) })])
     }
 
-    /// Whether a command was put away because it cannot be applied.
+    /// Whether a command was parked because it cannot be applied.
     package static func isParked(_ key: CommandKey, on connection: PostgresConnection) async throws -> Bool {
         let result = try await connection.run(
             PostgresQuery(
@@ -129,7 +131,7 @@ package enum CommandStore {
         return result.rowCount > 0
     }
 
-    /// Puts away a command that cannot be applied, with what is known about it. A command that was put away before stays as
+    /// Parks a command that cannot be applied, with what is known about it. A command that was parked before stays as
     /// it is.
     package static func park(
         queue: String, key: CommandKey?, requestID: String?, error: String, message: [UInt8],
@@ -182,7 +184,7 @@ extension Position {
 }
 
 extension DecidedCommand {
-    /// The number that the row keeps: see `CommandStore.Row.position`.
+    /// The number that the row stores: see `CommandStore.Row.position`.
     fileprivate var storedRevision: Int64 {
         switch position {
         case .none: 0

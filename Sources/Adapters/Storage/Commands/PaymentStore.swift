@@ -16,7 +16,7 @@ package struct AppliedPayment: Hashable, Sendable {
     }
 }
 
-/// A payment that is applied now, to be remembered for ever.
+/// A payment that a batch applies, to be stored for good.
 package struct NewPayment: Hashable, Sendable {
     package let key: PaymentKey
     package let accountID: AccountID
@@ -38,9 +38,9 @@ package struct NewPayment: Hashable, Sendable {
     }
 }
 
-/// The payments that were turned into credits: the table that makes each count once, for ever.
+/// The payments that were turned into credits. The key of this table makes each payment count once.
 package enum PaymentStore {
-    /// Which block a payment has become; nil when it has become none.
+    /// The block that a payment was turned into; nil for a payment that was not applied.
     package static func block(
         of key: PaymentKey, on connection: PostgresConnection
     ) async throws -> (accountID: AccountID, block: Int32)? {

@@ -1,11 +1,11 @@
 package import Credits
 package import Postgres
 
-/// Messages and commands that may be what kills ledger workers.
+/// The messages and commands that may have ended a ledger worker, with the number of attempts to apply each.
 package enum SuspectStore {
-    /// Notes, for good, that a suspect is about to be tried once more.
+    /// Records durably that a suspect is about to be tried once more.
     ///
-    /// - Returns: How often it has been tried, this time included.
+    /// - Returns: The number of attempts, this one included.
     package static func countAttempt(_ id: Bits128, on connection: PostgresConnection) async throws -> Int32 {
         let result = try await connection.run(
             PostgresQuery(
@@ -18,7 +18,7 @@ package enum SuspectStore {
         return try row.int32(0)
     }
 
-    /// Forgets suspects that turned out to be harmless, or were parked.
+    /// Removes suspects that turned out to be harmless, or that were parked.
     package static func forget(_ ids: [Bits128], on connection: PostgresConnection) async throws {
         _ = try await connection.run(
             PostgresQuery(

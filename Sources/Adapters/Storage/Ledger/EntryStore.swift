@@ -2,16 +2,16 @@ package import Credits
 package import Ledger
 package import Postgres
 
-/// The entries of an account to list, and how far.
+/// The entries that a page of an account's entries contains.
 package struct EntryFilter: Hashable, Sendable {
     package var type: EntryType?
     package var featureKey: FeatureKey?
-    /// Effective at or after.
+    /// Only entries that are effective at or after this instant.
     package var from: Instant?
-    /// Effective before.
+    /// Only entries that are effective before this instant.
     package var to: Instant?
     package var ascending: Bool
-    /// The sequence after which the page begins, in the direction of the order.
+    /// The sequence after which the page begins, in the order of the page.
     package var after: Int64?
     package var limit: Int
 
@@ -35,9 +35,9 @@ package struct NamedEntry: Hashable, Sendable {
     package let entry: Entry
 }
 
-/// Reading the ledger.
+/// Reads the entries of the ledger.
 package enum EntryStore {
-    /// Entries by their keys, with their accounts' names.
+    /// Finds entries by their keys, with their accounts' names. Keys without an entry are missing from the result.
     package static func find(
         _ keys: [EntryKey], on connection: PostgresConnection
     ) async throws -> [EntryKey: NamedEntry] {
@@ -61,7 +61,7 @@ package enum EntryStore {
         join accounts a using (environment_id, account_id)
         """)
 
-    /// An entry's row with the end user's id behind it.
+    /// Reads an entry's row that is followed by the end user's id.
     static func named(_ row: PostgresRow) throws -> (key: EntryKey, entry: NamedEntry) {
         var fields = RowFields(row)
         let entry = try EntryRow(&fields, keeping: nil)
@@ -69,7 +69,7 @@ package enum EntryStore {
         return (entry.key, NamedEntry(account: account, entry: entry.entry))
     }
 
-    /// One page of an account's entries: newest first, or oldest first.
+    /// One page of an account's entries: newest first, or oldest first if `ascending`.
     package static func list(
         environmentID: EnvironmentID, accountID: AccountID, _ filter: EntryFilter, on connection: PostgresConnection
     ) async throws -> [Entry] {

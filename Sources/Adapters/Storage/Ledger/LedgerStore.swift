@@ -3,34 +3,58 @@ package import Credits
 package import Ledger
 package import Postgres
 
-/// The rows that a batch has to read beside its accounts.
+/// The rows that a batch must read in addition to its accounts.
 package struct BatchNeeds: Sendable {
     package var commands: [CommandKey] = []
     package var payments: Set<PaymentKey> = []
-    /// What the actions of each account need.
+    /// The needs of the actions of each account.
     package var accounts: [AccountKey: AccountNeeds] = [:]
 
     package init() {}
 }
 
-/// All that a batch reads before it decides, under the locks of its accounts.
+/// Everything that a batch reads before it decides, under the locks of its accounts.
 package struct LoadedBatch: Sendable {
-    /// In the order of the keys asked for; a new end user has an account with revision 0 and no profile.
+    /// In the order of the given keys. A new end user has an account with revision 0 and no profile.
     package var accounts: [AccountDraft]
     package var decided: [CommandKey: DecidedCommand]
-    /// Those of the payments asked for that were applied before.
+    /// The given payments that were applied before.
     package var payments: [PaymentKey: AppliedPayment]
-    /// Version of the catalogue per environment asked for.
+    /// The version of the catalogue of each environment in the batch.
     package var catalogueVersions: [EnvironmentID: Int64]
     /// The database's clock, read after the locks.
     package var now: Instant
 }
 
-/// The statements of the ledger worker: load a batch under locks, write its plan.
+/// The ledger worker's access to the books: `load` reads a batch under locks, `write` stores its plan and commits.
+///
+/// Caller: `AccountBatch` of the ledger worker, once per transaction, on a connection with `sessionSettings`. Between
+/// the two calls it decides with pure code. This is the scheme "read, decide, write".
+///
+/// Data flow: `load` opens a transaction and locks the rows of the accounts. In the same round trip it reads their open
+/// blocks, the decided commands and payments that the batch names, the versions of the catalogues, and the database's
+/// clock. The result holds one `AccountDraft` for each account. `AccountBatch` applies the commands to the drafts and
+/// makes a `BatchPlan`. `write` stores its entries, blocks, reservations, accounts, payments and decided commands, with
+/// one statement per table, and commits, in one round trip.
+///
+/// Invariants:
+/// - The accounts stay locked from `load` to the commit, so no other worker changes them in between. Any number of
+///   workers may run, whatever queues they consume.
+/// - Accounts are locked in the order of their numbers, and payments and decided commands are inserted in the order of
+///   their keys. New accounts are inserted before any account is locked. Batches therefore do not deadlock each other
+///   on these rows.
+/// - The effects of a command and its decision are committed together. The keys of `commands` and `payments` refuse a
+///   second decision of a command and a second use of a payment.
+///
+/// Failure: an error leaves the transaction open, with nothing committed, and the caller must roll it back. When the
+/// connection is lost during `write`, the outcome is unknown: the caller runs the whole batch again, and `load` finds
+/// the decisions if they were committed. The caller also repeats a batch that lost a race with another one. A worker
+/// that is frozen in a transaction loses its session, and thereby its locks, after 5 seconds.
 package enum LedgerStore {
-    /// The settings of a worker's session. The batch's joins are short lists against large tables, and a plan made while the
-    /// tables were small must not be kept. A worker that is frozen in a transaction must not keep the locks of its accounts
-    /// from the workers that have taken over, and a statement that waits for a lock must not outlive its worker.
+    /// The settings of a worker's session. The joins of a batch connect short lists with large tables, and a plan that
+    /// was made while the tables were small must not be kept. A worker that is frozen in a transaction must not keep
+    /// the locks of its accounts from the workers that have taken over. A statement that waits for a lock must not
+    /// outlive its worker.
     package static let sessionSettings = """
         set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; set jit = off;
         set idle_in_transaction_session_timeout = '5s'; set client_connection_check_interval = '2s'
@@ -39,8 +63,9 @@ package enum LedgerStore {
     /// Opens a transaction, locks the accounts in one order, and loads them.
     ///
     /// The transaction stays open. Rows of end users that do not exist yet are inserted, so that two first commands of
-    /// one end user wait for each other; `write` removes those that stayed unused. One round trip; one more where there are
-    /// new end users, one where a use is repeated, and one where an account has had a reservation or history is needed.
+    /// one end user wait for each other. `write` deletes the rows that stayed unused. Takes one round trip, one more
+    /// for new end users, one more when a use is repeated, and one more when an account has had a reservation or needs
+    /// history.
     ///
     /// - Parameter keys: Without repetitions.
     package static func load(
@@ -70,8 +95,8 @@ package enum LedgerStore {
         let begin = PostgresQuery("begin")
         var results = try await group.run(after: [begin], on: connection)
         if results[locked].count < keys.count {
-            // From the beginning, without a lock: whoever waits for another's new row must hold no account that the
-            // other may wait for.
+            // Starts again without a lock: a transaction that waits for another one's new row must hold no account that
+            // the other one may wait for.
             let insert = PostgresQuery(insertMissingAccounts, accounts)
             results = try await group.run(after: [PostgresQuery("rollback"), begin, insert], on: connection)
         }
@@ -138,7 +163,7 @@ package enum LedgerStore {
 
 /// A row of an account that a batch has locked.
 struct LockedAccount {
-    /// Its place among the keys that were asked for.
+    /// The index of its key among the given keys.
     let index: Int
     let key: AccountKey
     let row: AccountRow

@@ -3,12 +3,12 @@ import Credits
 package import Ledger
 package import Postgres
 
-/// Everything that a batch has decided and that must be written together.
+/// The result of a batch: everything that must be written in one transaction.
 package struct BatchPlan: Sendable {
     package var accounts: [AccountDraft]
     package var payments: [NewPayment]
     package var decided: [DecidedCommand]
-    /// The commands whose earlier decision, a malformed request, makes room for the one in `decided`.
+    /// The commands that were rejected as malformed before and are now in `decided`. Their earlier rows are deleted.
     package var replaced: Set<CommandKey>
 
     package init(
@@ -23,11 +23,11 @@ package struct BatchPlan: Sendable {
 }
 
 extension LedgerStore {
-    /// Writes a batch's plan and commits: entries, blocks, reservations, accounts, payments and the decided commands in one
-    /// transaction and one round trip, with one statement per table.
+    /// Writes a batch's plan and commits: entries, blocks, reservations, accounts, payments and the decided commands in
+    /// one transaction and one round trip, with one statement per table.
     ///
-    /// An error leaves the transaction to be rolled back; a lost connection leaves the outcome unknown, and loading the
-    /// commands again tells.
+    /// After an error the caller must roll back. After a lost connection the outcome is unknown, and loading the
+    /// commands again shows it.
     package static func write(_ plan: BatchPlan, on connection: PostgresConnection) async throws {
         let changed = plan.accounts.filter(\.isChanged)
         var queries: [PostgresQuery] = []
@@ -50,8 +50,8 @@ extension LedgerStore {
         add(.insertReservations, changed.flatMap { draft in draft.newReservations.map { draft.row(of: $0) } })
         add(.updateReservations, changed.flatMap { draft in draft.olderChangedReservations.map { draft.row(of: $0) } })
         add(.updateAccounts, changed)
-        // Rows go in by key, the order in which every writer takes them, so that two batches that share a key wait for each
-        // other and never both ways.
+        // Every writer inserts rows in the order of their keys. Of two batches with a common key, one then waits for
+        // the other, and never both for each other.
         add(.insertPayments, plan.payments.sorted { $0.key < $1.key })
         if !plan.replaced.isEmpty { queries.append(CommandStore.deleteMalformed(plan.replaced)) }
         add(.insertCommands, plan.decided.sorted { $0.key < $1.key })

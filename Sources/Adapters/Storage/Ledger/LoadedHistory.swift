@@ -3,15 +3,15 @@ import Credits
 import Ledger
 import Postgres
 
-/// The rows of an account that a batch needs beside its own and its open blocks: the active reservations of an account that
-/// has had any, and the history that refunds and revocations go back to.
+/// The rows of an account that a batch needs beside its own row and its open blocks: the active reservations of an
+/// account that has had any, and the history for refunds and revocations.
 struct LoadedHistory {
     var reservations: [Reservation] = []
     var history = AccountHistory()
 }
 
 extension LedgerStore {
-    /// Loads what is needed in one round trip, and nothing where nothing is.
+    /// Loads these rows in one round trip, and makes none when no account needs any.
     static func histories(
         of accounts: [LockedAccount], _ needs: [AccountKey: AccountNeeds], on connection: PostgresConnection
     ) async throws -> [AccountID: LoadedHistory] {
@@ -36,7 +36,7 @@ extension LedgerStore {
         for row in results[reservations] {
             histories[row.accountID, default: LoadedHistory()].reservations.append(row.reservation)
         }
-        // A refund's own id may be named as a charge: then it is in both.
+        // A refund's own id may be named as a charge. Its entry is then in both results.
         for row in Set(results[chargeEntries] + results[settlingEntries]) {
             histories[row.accountID, default: LoadedHistory()].history.entries.append(row.entry)
         }
@@ -60,7 +60,7 @@ extension LedgerStore {
         where r.status = 'active'
         """)
 
-    /// The charges that are named, and where one is a reservation's, all of that reservation's. Each once.
+    /// The named charges and, for a charge of a reservation, all charges of that reservation. Each is listed once.
     private static let chargeKeys = """
         select k.environment_id, k.account_id, k.sequence
         from unnest($1::integer[], $2::bigint[], $3::bigint[]) as k (environment_id, account_id, sequence)
@@ -80,7 +80,7 @@ extension LedgerStore {
         join entries e using (environment_id, account_id, sequence)
         """)
 
-    /// The entries that have reduced overage, or refunded one of the charges, since the first of them.
+    /// The entries after the first of the charges that have reduced overage or refunded one of the charges.
     static let loadSettling = PostgresStatement(
         """
         select \(EntryRow.columns(of: "e"))
@@ -94,7 +94,7 @@ extension LedgerStore {
                 select environment_id, account_id, sequence from (\(chargeKeys)) as r))
         """)
 
-    /// The blocks that the charges took from, and those that are named by number.
+    /// The blocks that the charges took from, and the blocks that are named by number.
     static let loadNamedBlocks = PostgresStatement(
         """
         select \(GrantedBlockRow.columns(of: "b"))

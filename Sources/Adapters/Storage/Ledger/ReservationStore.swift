@@ -2,7 +2,8 @@ package import Credits
 package import Ledger
 package import Postgres
 
-/// Reading the reservations of accounts, active or ended, as they were last written; time may have gone on since.
+/// Reads the reservations of accounts, active or ended, as they were last written. A deadline that has passed since may
+/// not be applied yet.
 package enum ReservationStore {
     package static func find(
         _ number: Int32, accountID: AccountID, environmentID: EnvironmentID, on connection: PostgresConnection
@@ -15,7 +16,7 @@ package enum ReservationStore {
     private static let findStatement = ReservationRow.select(
         where: "t.environment_id = $1 and t.account_id = $2 and t.number = $3")
 
-    /// A page of an account's reservations, newest first, beginning before a number.
+    /// A page of an account's reservations, newest first, with numbers below `before`.
     package static func list(
         environmentID: EnvironmentID, accountID: AccountID, status: ReservationStatus?, before: Int32?, limit: Int,
         on connection: PostgresConnection

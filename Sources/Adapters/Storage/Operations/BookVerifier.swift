@@ -2,16 +2,16 @@ import Credits
 package import Ledger
 package import Postgres
 
-/// Checks all books of a database against their own entries, in one snapshot, beside whatever is going on.
+/// Checks all books of a database against their own entries, in one snapshot, while other work goes on.
 package struct BookVerifier {
-    /// What was looked at, and what was wrong.
+    /// The numbers of checked rows, and the violations.
     package struct Report: Sendable {
         package var accounts = 0
         package var entries = 0
         package var violations: [Violation] = []
-        /// What is wrong beside single accounts, one sentence each.
+        /// Violations that concern no single account, one sentence each.
         package var findings: [String] = []
-        /// Commands put aside: not a broken book, but an alarm.
+        /// The number of parked commands. They do not violate the books, but an operator must look at them.
         package var parkedCommands = 0
 
         package var isClean: Bool { violations.isEmpty && findings.isEmpty }
@@ -29,9 +29,9 @@ package struct BookVerifier {
         self.onProgress = onProgress
     }
 
-    /// Verifies everything. The connection must not be used by anybody else meanwhile.
+    /// Verifies everything. Nobody else may use the connection meanwhile.
     ///
-    /// - Parameter onProgress: Called now and then with what has been looked at so far.
+    /// - Parameter onProgress: Called from time to time with the report so far.
     package static func verify(
         on connection: PostgresConnection, onProgress: @escaping @Sendable (Report) -> Void
     ) async throws -> Report {
@@ -133,7 +133,7 @@ package struct BookVerifier {
         join blocks b using (environment_id, account_id)
         """)
 
-    /// Hands over the entries of a page of accounts, by account and sequence.
+    /// Passes the entries of a page of accounts to the body, ordered by account and sequence.
     private mutating func eachEntry(of page: [StoredAccount], _ body: (EntryRow) -> Void) async throws {
         guard let first = page.first?.account, let final = page.last?.account else { return }
         var last: (EnvironmentID, AccountID, Int64) = (first.environmentID, first.id, .min)
@@ -186,7 +186,7 @@ package struct BookVerifier {
                 """
             ),
             (
-                "I15: accounts whose reservations are not counted right",
+                "I15: accounts with a wrong number of reservations",
                 """
                 select count(*) from accounts a
                 where a.reservation_count <> coalesce((
@@ -195,14 +195,14 @@ package struct BookVerifier {
                 """
             ),
             (
-                "I15: reservations whose holds do not add up",
+                "I15: reservations whose held credits are not the sum of their holds",
                 """
                 select count(*) from reservations r
                 where r.held <> coalesce((select sum(amount) from unnest(r.hold_amounts) as amount), 0)
                 """
             ),
             (
-                "I11: payments that are remembered for another block",
+                "I11: payments whose block does not name them",
                 """
                 select count(*) from payments p where not exists (
                     select from blocks b where b.environment_id = p.environment_id and b.account_id = p.account_id
@@ -210,7 +210,7 @@ package struct BookVerifier {
                 """
             ),
             (
-                "I11: blocks whose payment could be applied again",
+                "I11: blocks whose payment is not recorded and could be applied again",
                 """
                 select count(*) from blocks b where b.external_payment_id is not null and not exists (
                     select from payments p where p.environment_id = b.environment_id
@@ -218,7 +218,7 @@ package struct BookVerifier {
                 """
             ),
             (
-                "I11: entries that two commands claim",
+                "I11: entries that more than one command claims",
                 """
                 select count(*) from (
                     select from commands where sequence is not null

@@ -1,11 +1,11 @@
 package import Postgres
 
-/// What an operator wants to know of a PostgreSQL server, as far as every login may see it.
+/// The facts about a PostgreSQL server that every login may read, for the doctor.
 package struct ServerFacts: Hashable, Sendable {
     package struct Role: Hashable, Sendable {
         package var role: DatabaseRole
         package var exists: Bool
-        /// Whether the login may take it.
+        /// Whether the login is a member of the role.
         package var isGranted: Bool
 
         package init(role: DatabaseRole, exists: Bool, isGranted: Bool) {
@@ -15,15 +15,15 @@ package struct ServerFacts: Hashable, Sendable {
         }
     }
 
-    /// A replication slot of this database, or one for whole servers.
+    /// A replication slot of this database, or a physical slot.
     package struct Slot: Hashable, Sendable {
         package var name: String
         package var isActive: Bool
-        /// Log that the server has to keep for it, in bytes; nil when it keeps none any more.
+        /// The WAL that the server keeps for the slot, in bytes; nil when it keeps none any more, and on a standby.
         package var keptBytes: Int64?
-        /// Log that its reader has not confirmed yet, in bytes; nil where readers confirm nothing.
+        /// The WAL that the slot's reader has not confirmed yet, in bytes; nil for a physical slot, and on a standby.
         package var lagBytes: Int64?
-        /// `reserved`, `extended`, `unreserved` or `lost`, as PostgreSQL puts it.
+        /// PostgreSQL's `wal_status`: `reserved`, `extended`, `unreserved` or `lost`.
         package var walStatus: String?
 
         package init(name: String, isActive: Bool, keptBytes: Int64?, lagBytes: Int64?, walStatus: String?) {
@@ -39,7 +39,7 @@ package struct ServerFacts: Hashable, Sendable {
     package var versionNumber: Int32
     package var login: String
     package var isStandby: Bool
-    /// The settings that were asked for, by name, in PostgreSQL's spelling.
+    /// The settings that the doctor checks, by name, in PostgreSQL's spelling.
     package var settings: [String: String]
     package var connections: Int64
     package var roles: [Role]
@@ -113,7 +113,7 @@ package struct ServerFacts: Hashable, Sendable {
     }
 }
 
-/// What only the operator's role may see: the installation's own tables, and whose transactions are open.
+/// The facts that only the operator's role may read: the installation's own tables, and open transactions.
 package struct OperationFacts: Hashable, Sendable {
     package struct Transaction: Hashable, Sendable {
         package var processID: Int32
@@ -139,13 +139,13 @@ package struct OperationFacts: Hashable, Sendable {
         }
     }
 
-    /// Open for more than a minute, the oldest first, ten at most.
+    /// Transactions that have been open for more than a minute, the oldest first, ten at most.
     package var longTransactions: [Transaction]
-    /// False when the role lacks `pg_read_all_stats`, so that others' transactions are not in the list.
+    /// False when the role lacks `pg_read_all_stats`: transactions of other roles are then missing from the list.
     package var seesAllTransactions: Bool
     /// Ledger workers that were seen in the last 10 seconds.
     package var workers: Int64
-    /// Whether a scheduler is at work.
+    /// Whether a scheduler holds the lock of the active scheduler.
     package var hasScheduler: Bool
     package var parked: Parked?
 
@@ -203,9 +203,9 @@ package struct OperationFacts: Hashable, Sendable {
             })
     }
 
-    /// How many accounts were due more than a minute ago, counted up to 10,000.
+    /// The number of accounts that were due more than a minute ago, counted up to 10,000.
     ///
-    /// - Throws: `PostgresError` when it takes longer than the limit; the connection is closed then.
+    /// - Throws: `PostgresError` when the count takes longer than the limit. The connection is then closed.
     package static func overdueAccounts(
         within limit: Duration, on connection: PostgresConnection
     ) async throws -> Int64 {

@@ -1,7 +1,7 @@
 package import Postgres
 
-/// What a session may do. A process takes one of the roles as it connects, whoever it logs in as; migrations grant
-/// each what its statements need.
+/// The database roles of QuotaStack's processes. A process takes one of them when it connects, with any login that is a
+/// member. Migrations grant each role what its statements need.
 package enum DatabaseRole: String, CaseIterable, Sendable {
     /// Applies commands.
     case ledger = "quotastack_ledger"
@@ -16,7 +16,7 @@ package enum DatabaseRole: String, CaseIterable, Sendable {
 }
 
 extension PostgresConfiguration {
-    /// The same server and login in a role, which the login must be a member of.
+    /// The same server and login, acting as a role. The login must be a member of the role.
     package func acting(as role: DatabaseRole) -> PostgresConfiguration {
         var copy = self
         copy.role = role.rawValue

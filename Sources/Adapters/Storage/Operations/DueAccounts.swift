@@ -2,7 +2,7 @@ package import Commands
 package import Credits
 package import Postgres
 
-/// An account of which something is due, and since when.
+/// An account, and the instant at which its next change is due.
 package struct DueAccount: Hashable, Sendable {
     package let key: AccountKey
     package let accountID: AccountID
@@ -14,24 +14,24 @@ package struct DueAccount: Hashable, Sendable {
         self.dueAt = dueAt
     }
 
-    /// The id of the command that brings the account past this instant: the same from every scheduler and every time.
+    /// The id of the command that advances the account past this instant. Every scheduler makes the same id every time.
     package var commandID: Bits128 {
         Bits128(high: UInt64(bitPattern: accountID.rawValue), low: UInt64(bitPattern: dueAt.microseconds))
     }
 }
 
-/// What the scheduler asks of the database.
+/// The scheduler's queries.
 package enum DueAccounts {
-    /// A scheduler that is frozen must not keep the others from its work: the server ends a session that is silent, and with
-    /// it the lock.
+    /// The settings of a scheduler's session. A frozen scheduler must not keep the others from working: the server ends
+    /// a session that is silent, and the lock ends with it.
     package static let sessionSettings = """
         set enable_seqscan = off; set jit = off; set idle_session_timeout = '5s'; set tcp_user_timeout = '10s'
         """
 
-    /// "quotasch" as a number: the advisory lock of the scheduler that is at work.
+    /// "quotasch" as a number: the advisory lock of the active scheduler.
     static let lockNumber: Int64 = 0x7175_6F74_6173_6368
 
-    /// Tries to be the one that works. It lasts as long as the session.
+    /// Tries to become the active scheduler, which the session stays as long as it lasts.
     package static func tryToLead(on connection: PostgresConnection) async throws -> Bool {
         let result = try await connection.run(
             PostgresQuery("select pg_try_advisory_lock($1)", [.int64(lockNumber)]))
@@ -39,15 +39,15 @@ package enum DueAccounts {
         return try row.bool(0)
     }
 
-    /// What a look at the accounts has found.
+    /// A page of accounts that are due, and where to continue.
     package struct Page: Sendable {
-        /// Those that are due, the longest due first, without those whose command is parked.
+        /// The accounts that are due, the longest due first. Accounts whose command is parked are left out.
         package var accounts: [DueAccount]
-        /// Where the next page begins; nil when this is the last.
+        /// The account after which the next page begins; nil on the last page.
         package var end: DueAccount?
         /// The database's clock.
         package var now: Instant
-        /// When the next account will be due, on the last page.
+        /// On the last page, the instant at which the next account will be due; nil when there is none.
         package var nextDueAt: Instant?
     }
 
@@ -83,7 +83,7 @@ package enum DueAccounts {
             accountID: AccountID(try row.int64(1)), dueAt: Instant(microseconds: try row.timestamp(3)))
     }
 
-    /// A command that was put aside because it cannot be applied would only be put aside again.
+    /// The accounts whose advance command is parked. Another attempt would fail in the same way.
     private static func parked(
         _ accounts: [DueAccount], on connection: PostgresConnection
     ) async throws -> Set<AccountID> {

@@ -1,8 +1,8 @@
 package import Postgres
 
-/// What is fixed when an installation is made.
+/// The settings that are fixed when an installation is created.
 package enum InstallationStore {
-    /// The number of shards; the first call of a new installation fixes it.
+    /// The number of shards. The first call for a new installation fixes it.
     package static func shardCount(
         orCreateWith shardCount: Int32, on connection: PostgresConnection
     ) async throws -> Int32 {
@@ -15,7 +15,7 @@ package enum InstallationStore {
         return try row.int32(0)
     }
 
-    /// The number of shards of an installation that `migrate` has made.
+    /// The number of shards of an installation that `migrate` has created.
     package static func shardCount(on connection: PostgresConnection) async throws -> Int32 {
         let result = try await connection.run(PostgresQuery("select shard_count from installation"))
         guard let row = result.first else { throw StorageError.missingRow("the installation: run quotastack migrate") }

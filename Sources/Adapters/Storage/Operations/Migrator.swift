@@ -3,10 +3,10 @@ package import Postgres
 
 /// One numbered step of the schema.
 package struct Migration: Hashable, Sendable {
-    /// Its number of four digits and its name, such as `0042_orders`.
+    /// A number of four digits and a name, such as `0042_orders`.
     package let name: String
     package let sql: String
-    /// What asserts the result, run in the same transaction.
+    /// SQL that asserts the result, in the same transaction; nil for none.
     package let assertion: String?
 
     package init(name: String, sql: String, assertion: String?) {
@@ -16,7 +16,8 @@ package struct Migration: Hashable, Sendable {
     }
 }
 
-/// Brings a database to this release's schema: forward only, each step once and whole, one migrator at a time.
+/// Brings a database to this release's schema. Migrations only go forward; each is applied once and as a whole; an
+/// advisory lock lets one migrator work at a time.
 package struct Migrator: Sendable {
     /// "quotasta" as a number: the advisory lock that migrators take.
     private static let lockNumber: Int64 = 0x7175_6F74_6173_7461
@@ -29,9 +30,9 @@ package struct Migrator: Sendable {
         self.logger = logger
     }
 
-    /// Applies what is missing.
+    /// Applies the migrations that are missing and closes the connection, which releases the lock.
     ///
-    /// - Returns: The names of the steps applied now, in order.
+    /// - Returns: The names of the migrations applied now, in order.
     package func migrate(_ connection: PostgresConnection) async throws -> [String] {
         _ = try await connection.run(PostgresQuery("select pg_advisory_lock($1)", [.int64(Self.lockNumber)]))
         defer { connection.close() }
@@ -58,7 +59,7 @@ package struct Migrator: Sendable {
         return names
     }
 
-    /// The names of the steps that a database lacks; empty when it is up to date.
+    /// The names of the migrations that a database lacks; empty when it is up to date.
     package func missing(_ connection: PostgresConnection) async throws -> [String] {
         let there = try await connection.run(
             PostgresQuery("select to_regclass('schema_migrations') is not null"))
@@ -68,14 +69,14 @@ package struct Migrator: Sendable {
         return migrations.map(\.name).filter { !applied.contains($0) }
     }
 
-    /// Why a database cannot be migrated.
+    /// The reason why a database cannot be migrated.
     package enum MigrationError: Error, CustomStringConvertible {
         case newerDatabase(String)
 
         package var description: String {
             switch self {
             case .newerDatabase(let name):
-                "the database has migration \(name), which this release does not know: it was migrated by a newer one"
+                "the database has migration \(name), unknown to this release: run the newer release that made it"
             }
         }
     }

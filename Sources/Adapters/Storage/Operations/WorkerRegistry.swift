@@ -1,21 +1,21 @@
 package import Postgres
 
-/// The ledger workers that are alive, among whom the shards are divided.
+/// The ledger workers that are alive. The shards are divided among them.
 ///
-/// A worker is alive while its session holds the lock of its number, which ends with its process, and while it has
-/// been seen lately, which ends when it is frozen.
+/// A worker is alive while its session holds the advisory lock of its number, which ends with its process, and while it
+/// was seen within the last 10 seconds, which it is not when it is frozen.
 package enum WorkerRegistry {
     /// "qs" as a number: the first half of every worker's advisory lock.
     private static let lockClass: Int32 = 0x7173
 
-    /// What a session of the registry needs. A membership that is lost with the server is made again; it need not wait
-    /// for the disk.
+    /// The settings of a registry session. A commit need not wait for the disk, because a membership that is lost in a
+    /// crash of the server is made again.
     package static let sessionSettings = "set synchronous_commit = off"
 
     /// A ledger worker that is alive.
     package struct Member: Hashable, Sendable {
         package let number: Int32
-        /// The newest revision of the message format that it reads.
+        /// The newest revision of the message format that the worker reads.
         package let revision: Int32
 
         package init(number: Int32, revision: Int32) {
@@ -24,10 +24,10 @@ package enum WorkerRegistry {
         }
     }
 
-    /// Makes a member of the session's process.
+    /// Registers this process as a member, for as long as the session lasts.
     ///
-    /// - Parameter revision: The newest revision of the message format that it reads.
-    /// - Returns: Its number, higher than that of every member before.
+    /// - Parameter revision: The newest revision of the message format that the worker reads.
+    /// - Returns: Its number, which is higher than that of every earlier member.
     package static func register(revision: Int32, on connection: PostgresConnection) async throws -> Int32 {
         let result = try await connection.run([
             PostgresQuery("delete from ledger_workers where seen_at < clock_timestamp() - interval '1 hour'"),
@@ -41,9 +41,9 @@ package enum WorkerRegistry {
         return try row.int32(0)
     }
 
-    /// Says that a member is still at work.
+    /// Records that a member is still at work.
     ///
-    /// - Returns: All members by their numbers; without this one when it was given up.
+    /// - Returns: All members that are alive, by their numbers. This one is missing when it no longer counts as alive.
     package static func beat(_ number: Int32, on connection: PostgresConnection) async throws -> [Member] {
         let results = try await connection.run([
             PostgresQuery(
@@ -62,7 +62,7 @@ package enum WorkerRegistry {
         return try results[1].map { Member(number: try $0.int32(0), revision: try $0.int32(1)) }
     }
 
-    /// Takes a member out, so that the others need not wait to notice.
+    /// Removes a member, so that the others need not wait until its absence is noticed.
     package static func leave(_ number: Int32, on connection: PostgresConnection) async throws {
         _ = try await connection.run(
             PostgresQuery("delete from ledger_workers where worker_number = $1", [.int32(number)]))

@@ -3,7 +3,7 @@ package import Credits
 package import Ledger
 package import Postgres
 
-/// Reading end users and their blocks for the API.
+/// Reads end users and their blocks for the API.
 package enum AccountReads {
     package struct EndUser: Hashable, Sendable {
         package let accountID: AccountID
@@ -26,7 +26,7 @@ package enum AccountReads {
         return try result.first.map { try decodeEndUser($0) }
     }
 
-    /// The tenant's names of accounts.
+    /// The end user ids of accounts. Unknown accounts are missing from the result.
     package static func endUserIDs(
         _ ids: [AccountID], environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws -> [AccountID: EndUserID] {
@@ -43,7 +43,7 @@ package enum AccountReads {
         return names
     }
 
-    /// A page of end users, newest first, beginning before an account.
+    /// A page of end users, newest first, with accounts below `before`.
     package static func endUsers(
         environmentID: EnvironmentID, before: AccountID?, limit: Int, on connection: PostgresConnection
     ) async throws -> [EndUser] {
@@ -68,15 +68,15 @@ package enum AccountReads {
             profile: try EndUserProfile(&fields))
     }
 
-    /// A block with its state in the database; time may have gone on since.
+    /// A block as the database stores it. An expiry that has passed since may not be applied yet.
     package struct StoredBlock: Hashable, Sendable {
         package let granted: GrantedBlock
         package var block: Block { granted.block }
-        /// What became of it, as of `now`: a block past its expiry shows as expired even before its entry is written.
+        /// The status as of `now`: a block past its expiry is shown as expired even before its entry is written.
         package let status: BlockStatus
     }
 
-    /// Where a page of blocks begins: what the last one before it sorts by.
+    /// The values by which the last block of the previous page was sorted.
     package struct BlockCursor: Hashable, Sendable {
         package let open: Bool
         package let priority: Int16
@@ -115,8 +115,8 @@ package enum AccountReads {
         }
     }
 
-    /// Only an expiry leaves a block with nothing at or after its instant, since nothing is spent from it then: a block
-    /// whose last entry is an `expire` has expired, every other block without a rest is spent.
+    /// Nothing is spent from a block after its expiry. A closed block past its expiry has therefore expired if an
+    /// `expire` entry took its rest, and every other closed block is spent.
     private static let listBlocks = PostgresStatement(
         """
         select status, \(GrantedBlockRow.columns(of: "listed"))

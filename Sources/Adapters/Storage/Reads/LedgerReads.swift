@@ -2,11 +2,11 @@ package import Credits
 package import Ledger
 package import Postgres
 
-/// Reading how an account stood, what its entries add up to, and all of them.
+/// Reads how an account stood in the past, sums over its entries, and whole ledgers for the export.
 package enum LedgerReads {
-    /// How an account stood at an instant: after the last entry that counted by then. A use counts from when it was
-    /// recorded, everything else from when it was due; along an account those instants never go back, so that the entry
-    /// is found by halving.
+    /// How an account stood at an instant: after the last entry that counted by then. A use counts from its
+    /// `recorded_at`, every other entry from its `effective_at`. Along an account these instants never decrease, so the
+    /// entry is found by bisection.
     package static func standing(
         environmentID: EnvironmentID, accountID: AccountID, at instant: Instant, on connection: PostgresConnection
     ) async throws -> PastStanding {
@@ -57,7 +57,7 @@ package enum LedgerReads {
 
     // MARK: - Sums per block and per reservation
 
-    /// What the entries up to a sequence made of each block that they touched, by block.
+    /// The sums of the entries up to a sequence, for each block that they touched and each type of entry, by block.
     package static func blockHistories(
         environmentID: EnvironmentID, accountID: AccountID, version: Int64, on connection: PostgresConnection
     ) async throws -> [BlockHistory] {
@@ -107,7 +107,7 @@ package enum LedgerReads {
         order by b.number, f.first
         """)
 
-    /// What the entries up to a sequence leave held by each reservation, by reservation.
+    /// The credits that each reservation holds after the entries up to a sequence, by reservation.
     package static func holdHistories(
         environmentID: EnvironmentID, accountID: AccountID, version: Int64, on connection: PostgresConnection
     ) async throws -> [HoldHistory] {
@@ -142,7 +142,8 @@ package enum LedgerReads {
 
     // MARK: - Export
 
-    /// Entries of an environment, or of one account, by account and sequence, beginning after one of them.
+    /// A page of the entries of an environment, or of one account, by account and sequence, beginning after a given
+    /// entry.
     package static func export(
         environmentID: EnvironmentID, accountID: AccountID?, after: (accountID: AccountID, sequence: Int64)?,
         limit: Int, on connection: PostgresConnection
@@ -170,9 +171,8 @@ package enum LedgerReads {
 
     // MARK: - Totals
 
-    /// What one end user has used, by when it occurred. A reservation's commits tell how far it has come; each counts what
-    /// it added.
-    ///
+    /// The usage of one end user, by the time at which it occurred. The commits of a reservation state its units so
+    /// far, so each counts only the units that it added.
     package static func usageTotals(
         environmentID: EnvironmentID, accountID: AccountID, featureKey: FeatureKey?, from: Instant?, to: Instant?,
         groupBy grouping: UsageGrouping?, on connection: PostgresConnection

@@ -2,31 +2,32 @@ package import Credits
 package import Logging
 package import Postgres
 
-/// The API's only way to the database: every read is of one environment, and row-level security shows no other.
+/// The API's only access to the database. Every read concerns one environment, and row-level security hides all others.
 ///
-/// The statements name their environment too. Should one forget to, it finds nothing of anybody else.
+/// The statements name their environment too. A statement that forgot it would still see no other environment.
 package final class TenantReads: Sendable {
     private let pool: PostgresPool
 
-    /// Opens no connection yet.
+    /// Creates the access without opening a connection.
     ///
-    /// - Parameter connections: Reads that may be under way at once; others wait up to two seconds.
+    /// - Parameter connections: The number of reads that may be under way at once. Further reads wait up to two
+    ///   seconds.
     package init(postgres: PostgresConfiguration, connections: Int, logger: Logger? = nil) {
         var database = postgres.acting(as: .api)
         database.applicationName = "quotastack-api"
         pool = PostgresPool(configuration: database, size: connections, waitLimit: .seconds(2), logger: logger)
     }
 
-    /// Lends a connection inside a read-only transaction that sees an environment's rows and nobody else's.
+    /// Lends a connection inside a read-only transaction that sees only the rows of one environment.
     ///
-    /// - Parameter environmentID: `.installation` for tenants and what the root key has done.
-    /// - Throws: What the body throws, and what `PostgresPool.withConnection` does.
+    /// - Parameter environmentID: `.installation` for tenants and for the commands of the root key.
+    /// - Throws: The body's error, and the errors of `PostgresPool.withConnection`.
     package func read<Value: Sendable>(
         of environmentID: EnvironmentID, _ body: @Sendable (PostgresConnection) async throws -> Value
     ) async throws -> Value {
         try await pool.withConnection { connection in
-            // Local to the transaction: the next borrower of the connection begins with nothing. What takes longer than a
-            // caller waits must not go on behind his back.
+            // The settings end with the transaction, so the next borrower of the connection starts without them. The
+            // timeout ends a statement that runs longer than its caller waits.
             _ = try await connection.run([
                 PostgresQuery("begin read only"),
                 PostgresQuery(
@@ -40,15 +41,15 @@ package final class TenantReads: Sendable {
         }
     }
 
-    /// How the connections are used.
+    /// The use of the connections.
     package var statistics: PostgresPool.Statistics { pool.statistics }
 
-    /// Finds out whether the database answers.
+    /// Checks that the database answers; throws when it does not.
     package func reachDatabase(within limit: Duration) async throws {
         _ = try await pool.withConnection { try await $0.run(PostgresQuery("select 1"), within: limit) }
     }
 
-    /// Waits until every connection is back and closed.
+    /// Waits until every connection is returned and closed.
     package func close() async {
         await pool.close()
     }

@@ -2,7 +2,7 @@ package import Credits
 package import Ledger
 package import Postgres
 
-/// A row of `accounts` as decisions and replicas read it. Its blocks and reservations are rows of their own.
+/// A row of `accounts` with the columns that decisions and replicas read. Blocks and reservations have their own rows.
 package struct AccountRow: TableRow, Sendable {
     package let environmentID: EnvironmentID
     package let id: AccountID
@@ -40,7 +40,7 @@ package struct AccountRow: TableRow, Sendable {
     }
 
     /// - Parameters:
-    ///   - advancedTo: Only the ledger worker reads it.
+    ///   - advancedTo: Read by the ledger worker only.
     ///   - blocks: In burn order.
     ///   - reservations: By number.
     package func account(
@@ -89,7 +89,8 @@ extension EndUserProfile {
 }
 
 extension BulkStatement<AccountDraft> {
-    /// Settings can be long: where they stay as they are they are not written again, neither to the table nor to the log.
+    /// Settings can be long. Unchanged settings keep the stored value, and a value that PostgreSQL stores out of line
+    /// is then written neither to the table nor to the WAL again.
     static let updateAccounts = BulkStatement.update(
         "accounts", key: ["environment_id", "account_id"],
         [

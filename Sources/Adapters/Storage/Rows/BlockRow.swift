@@ -2,12 +2,12 @@ package import Credits
 package import Ledger
 package import Postgres
 
-/// A row of `blocks` as decisions and replicas read it.
+/// A row of `blocks` with the columns that decisions and replicas read.
 package struct BlockRow: TableRow, Sendable {
     package let environmentID: EnvironmentID
     package let accountID: AccountID
     package let block: Block
-    /// Kept beside the block, which only remembers whether a price was paid.
+    /// Kept beside the block, which stores only whether a price was paid.
     private let pricePaid: Int64?
 
     package static let table = "blocks"
@@ -37,7 +37,7 @@ package struct BlockRow: TableRow, Sendable {
             revokedAt: try fields.instantOrNil(or: before.map(\.revokedAt)))
     }
 
-    /// The row of a block that is in memory without its price: enough to take an unchanged value from.
+    /// Makes a row from a block in memory, whose price is not known. It serves to take unchanged values from.
     package init(environmentID: EnvironmentID, accountID: AccountID, block: Block) {
         self.environmentID = environmentID
         self.accountID = accountID
@@ -46,7 +46,7 @@ package struct BlockRow: TableRow, Sendable {
     }
 }
 
-/// A row of `blocks` with what is only recorded about the grant.
+/// A row of `blocks` that also has the columns that only record the grant.
 struct GrantedBlockRow: TableRow {
     let accountID: AccountID
     let granted: GrantedBlock
@@ -69,11 +69,11 @@ struct GrantedBlockRow: TableRow {
     }
 }
 
-/// A block to be written, with the account that it belongs to.
+/// A block to insert, with its account.
 struct BlockToWrite {
     let account: Account
     let granted: GrantedBlock
-    /// Its present state, since it may have been spent from in the batch that granted it.
+    /// The present state of the block. The batch that granted it may have spent from it.
     let state: Block
 }
 

@@ -1,14 +1,14 @@
 import Credits
 import Postgres
 
-/// One column of rows that are written many at a time: its name, its type, and the values of all rows.
+/// One column of rows that are written in bulk: its name, its type, and the values of all rows.
 struct BulkColumn<Row>: Sendable {
     let name: String
     /// The type of one element.
     let type: String
-    /// The type to cast an element to, where the parameter has another one; an array of arrays goes as texts.
+    /// The type to cast an element to when the parameter has another type. Lists are sent as texts.
     var cast: String?
-    /// The right side of an UPDATE's assignment; nil takes the row's value, an empty text assigns nothing.
+    /// The right side of the assignment in an UPDATE. Nil assigns the row's value; an empty text assigns nothing.
     var assignment: String?
     let values: @Sendable ([Row]) -> PostgresValue
 
@@ -76,7 +76,7 @@ struct BulkColumn<Row>: Sendable {
         Self(name: name, type: "uuid") { .nullableUUIDs($0.map { value($0).map { PostgresUUID($0) } }) }
     }
 
-    /// A list of integers; nil is null. An array of arrays has no binary form that `unnest` leaves nested.
+    /// A list of integers; nil is null. It is sent as a text, because `unnest` would flatten an array of arrays.
     static func int32List(_ name: String, _ value: @escaping @Sendable (Row) -> [Int32]?) -> Self {
         Self(name: name, type: "text", cast: "integer[]") { rows in
             .nullableTexts(rows.map { value($0).map { arrayText($0.map(String.init)) } })
@@ -89,7 +89,7 @@ struct BulkColumn<Row>: Sendable {
         }
     }
 
-    /// A list of feature keys, which have no character that an array literal would need escaped.
+    /// A list of feature keys. No character of a feature key needs an escape in an array literal.
     static func featureKeys(_ name: String, _ value: @escaping @Sendable (Row) -> [FeatureKey]) -> Self {
         Self(name: name, type: "text", cast: "text[]") { rows in
             .texts(rows.map { arrayText(value($0).map { "\"\($0.rawValue)\"" }) })
@@ -109,7 +109,7 @@ private func arrayText(_ elements: [String]) -> String {
     elements.count == 1 ? "{\(elements[0])}" : "{" + elements.joined(separator: ",") + "}"
 }
 
-/// A statement that writes any number of rows at once, made from the list of its columns.
+/// A statement that writes any number of rows at once, built from the list of its columns.
 struct BulkStatement<Row>: Sendable {
     let statement: PostgresStatement
     private let columns: [BulkColumn<Row>]
@@ -117,7 +117,7 @@ struct BulkStatement<Row>: Sendable {
     /// `insert into … select … from unnest(…)`.
     ///
     /// - Parameters:
-    ///   - computed: Further columns, as expressions over the rows, which are called `n`.
+    ///   - computed: Further columns, as expressions over the rows, whose alias is `n`.
     ///   - suffix: The end of the statement, such as ON CONFLICT.
     static func insert(
         into table: String, _ columns: [BulkColumn<Row>], computed: [(name: String, expression: String)] = [],
@@ -134,10 +134,10 @@ struct BulkStatement<Row>: Sendable {
             """, columns)
     }
 
-    /// `update … set … from unnest(…)`, by the key. The table is called `t`, the rows `n`.
+    /// `update … set … from unnest(…)`, by the key. The alias of the table is `t`, that of the rows `n`.
     ///
     /// - Parameters:
-    ///   - columns: Those of the key too.
+    ///   - columns: All columns, including those of the key.
     ///   - computed: Further assignments, as expressions over the rows.
     static func update(
         _ table: String, key: [String], _ columns: [BulkColumn<Row>],
@@ -173,6 +173,6 @@ struct BulkStatement<Row>: Sendable {
 }
 
 extension BulkColumn {
-    /// The value of a row in a statement.
+    /// The SQL expression for the value of a row.
     fileprivate var value: String { "n.\(name)" + (cast.map { "::\($0)" } ?? "") }
 }

@@ -53,7 +53,7 @@ package struct EntryRow: TableRow, Hashable, Sendable {
     }
 }
 
-/// The place of an entry.
+/// The primary key of an entry.
 package struct EntryKey: Hashable, Sendable {
     package let environmentID: EnvironmentID
     package let accountID: AccountID

@@ -37,7 +37,7 @@ package struct EnvironmentRow: TableRow, Sendable {
 }
 
 extension ZoneRules {
-    /// The rules as a row has them: the offset before the first start comes first.
+    /// The rules as a row stores them. The first offset is valid before the first start.
     package init(storedStarts starts: [Int64], offsets: [Int32]) throws {
         guard let initial = offsets.first, offsets.count == starts.count + 1 else {
             throw StorageError.unknownValue(column: "zone_offsets")

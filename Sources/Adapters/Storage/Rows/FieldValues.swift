@@ -48,9 +48,9 @@ extension RowFields {
         try textOrNil(or: old.map { $0?.canonicalJSON }).map { Metadata(canonicalJSON: $0) }
     }
 
-    /// A text that stands for something else.
+    /// A value that is stored as a text.
     ///
-    /// - Parameter old: The value of the row before, taken as it is where the log does not repeat the text.
+    /// - Parameter old: The value of the previous row, returned when the log does not repeat the text.
     package mutating func parsed<Value>(
         _ column: String, or old: Value? = nil, _ parse: (String) throws -> Value?
     ) throws -> Value {
@@ -63,7 +63,7 @@ extension RowFields {
     package mutating func parsedOrNil<Value>(
         _ column: String, or old: Value?? = nil, _ parse: (String) throws -> Value?
     ) throws -> Value? {
-        // The text of the row before is not kept, only its value: a text that cannot occur stands for it.
+        // The text of the previous row is not kept, only its value. A text that cannot occur stands for it.
         let unchanged = "\0"
         guard let text = try textOrNil(or: old == nil ? nil : .some(unchanged)) else { return nil }
         if text == unchanged, let old { return old }

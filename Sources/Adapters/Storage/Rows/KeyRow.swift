@@ -2,7 +2,7 @@ package import Catalogue
 package import Credits
 package import Postgres
 
-/// A row of `api_keys` as replicas look keys up.
+/// A row of `api_keys` with the columns by which replicas look up keys.
 package struct KeyRow: TableRow, Sendable {
     package let environmentID: EnvironmentID
     package let id: Bits128
@@ -25,7 +25,7 @@ package struct KeyRow: TableRow, Sendable {
     }
 }
 
-/// A row of `api_keys` as it is shown, with the kind of its environment behind it.
+/// A row of `api_keys` with the columns that are shown, followed by the kind of its environment.
 struct KeyRecordRow: TableRow {
     let record: KeyRecord
 
@@ -49,7 +49,7 @@ struct KeyRecordRow: TableRow {
 }
 
 extension KeyScopes {
-    /// The scopes of a row; null is all. A name that this release does not know gives nothing.
+    /// The scopes of a row; null means all scopes. A name that this release does not know grants nothing.
     package init(stored names: [String]?) {
         guard let names else {
             self = .all

@@ -56,7 +56,7 @@ package struct ReservationRow: TableRow, Sendable {
 }
 
 extension BulkStatement<ReservationRow> {
-    /// The columns that change in the life of a reservation, behind its key.
+    /// The key of a reservation, and the columns that change during its life.
     private static let state: [BulkColumn<ReservationRow>] = [
         .int32("environment_id") { $0.environmentID.rawValue as Int32 },
         .int64("account_id") { $0.accountID.rawValue as Int64 },

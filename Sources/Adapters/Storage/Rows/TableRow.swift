@@ -1,15 +1,15 @@
 package import Postgres
 
-/// The rows of one table as a value: the one list of the columns that are read, and the one decoder of them. SQL results,
-/// snapshots and the write-ahead log are all read by it.
+/// A row of one table as a value. The type has the one list of the columns that are read and the one decoder for them.
+/// SQL results, snapshots and the write-ahead log are all read with it.
 package protocol TableRow {
     static var table: String { get }
     /// In the order in which `init` reads them.
     static var columns: [String] { get }
-    /// Columns that replicas do not follow; they read them as null.
+    /// Columns that are not replicated. Replicas read them as null.
     static var unreplicatedColumns: Set<String> { get }
 
-    /// - Parameter old: The row before, for a replicated update that does not repeat every value.
+    /// - Parameter old: The previous row, for a replicated update that leaves out unchanged values.
     /// - Throws: `PostgresError` or `StorageError` for a value that this release does not know.
     init(_ fields: inout RowFields, keeping old: Self?) throws
 }
@@ -19,7 +19,7 @@ extension TableRow {
 
     /// The columns for a SELECT list.
     ///
-    /// - Parameter alias: The name of the table in the statement.
+    /// - Parameter alias: The alias of the table in the statement.
     static func columns(of alias: String) -> String {
         columns.map { "\(alias).\($0)" }.joined(separator: ", ")
     }
@@ -29,7 +29,7 @@ extension TableRow {
         PostgresStatement("select \(columns(of: "t")) from \(table) t where \(condition)")
     }
 
-    /// - Parameter column: The first of the row's columns in the result.
+    /// - Parameter column: The index of the row's first column in the result.
     init(_ row: PostgresRow, from column: Int = 0) throws {
         var fields = RowFields(row, from: column)
         try self.init(&fields, keeping: nil)
@@ -40,7 +40,7 @@ extension TableRow {
     }
 }
 
-/// The database answered something that the schema rules out.
+/// An answer of the database that the schema rules out.
 package enum StorageError: Error, CustomStringConvertible {
     case missingRow(String)
     case unknownValue(column: String)
@@ -48,7 +48,7 @@ package enum StorageError: Error, CustomStringConvertible {
     package var description: String {
         switch self {
         case .missingRow(let what): "the database did not return \(what)"
-        case .unknownValue(let column): "the database holds a value in \(column) that this release does not know"
+        case .unknownValue(let column): "the column \(column) holds a value that this release does not know"
         }
     }
 }

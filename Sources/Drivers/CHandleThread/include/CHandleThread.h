@@ -2,7 +2,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 
-/// A non-blocking, close-on-exec event descriptor, or -1. `eventfd` is not in the Glibc module map.
+/// Returns a non-blocking, close-on-exec eventfd, or -1. The Glibc module map does not contain `eventfd`.
 static inline int quotastack_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
 /// Names the calling thread; the kernel keeps the first 15 bytes.
