@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts in ops/ share: messages, the home folder and what is remembered in it, ports, users, processes.
+# Functions that the scripts in ops/ share: messages, the home folder and its state, ports, users, processes.
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
@@ -12,11 +12,11 @@ am_root() { [ "$EUID" -eq 0 ]; }
 
 # --- The home folder ---------------------------------------------------------------------------------------------
 
-home=""    # everything that is started keeps its files here: state, logs, process ids, and `env` for the caller
-servers="" # the data of the private servers: the home folder, unless their users cannot enter it
+home=""    # the folder with the files of all started processes: state, logs, process ids, and `env` for the caller
+servers="" # the folder with the data of the private servers: the home folder, unless their users cannot enter it
 
-# open_home FOLDER: makes the folder on first use. It refuses a folder that holds other things, because
-# `ops/down --wipe` removes what is in it.
+# open_home FOLDER: creates the folder on first use. It refuses a folder with other files, because `ops/down --wipe`
+# removes the contents of the folder.
 open_home() {
     home=$1
     if [ -d "$home" ] && [ ! -d "$home/state" ] && [ -n "$(ls -A "$home")" ]; then
@@ -24,15 +24,15 @@ open_home() {
     fi
     mkdir -p "$home"
     [ -O "$home" ] || die "$home belongs to $(stat -c %U "$home"): run this as that user, or set QUOTASTACK_HOME"
-    # The servers' users pass through the folder; what is private in it is closed to them one by one.
+    # The servers' users must be able to pass through the folder. Its private subfolders are closed to them one by one.
     if am_root; then chmod 711 "$home"; else chmod 700 "$home"; fi
     (umask 077 && mkdir -p "$home/state" "$home/run" "$home/log")
     servers=$(recall servers-folder)
     servers=${servers:-$home}
 }
 
-# settle_servers: started by root, the servers run as users that may be unable to enter a checkout in /root or a closed
-# folder. The users come with the packages, so this follows the installation.
+# settle_servers: chooses the folder for the servers' data. When root starts the servers, they run as users that may be
+# unable to enter the home folder. The packages create these users, so this runs after their installation.
 settle_servers() {
     if [ "$servers" = "$home" ] && am_root && ! { as postgres test -x "$home" && as rabbitmq test -x "$home"; }; then
         servers=/var/lib/quotastack/$(printf '%s' "$home" | sha256sum | cut -c 1-12)
@@ -43,7 +43,7 @@ settle_servers() {
     fi
 }
 
-# wipe_home: removes what open_home and the servers made, and nothing else that someone may have put there.
+# wipe_home: removes the files that open_home and the servers have created, and no other files.
 wipe_home() {
     local name
     for name in postgres rabbitmq; do rm -rf -- "${servers:?}/$name"; done
@@ -52,11 +52,12 @@ wipe_home() {
     rmdir -- "$home" 2>/dev/null || true
 }
 
-# remember NAME VALUE, recall NAME: one value per file, readable by its owner only. An unknown name is empty.
+# remember NAME VALUE stores a value in a file that only its owner can read. recall NAME prints it, and prints nothing
+# for an unknown name.
 remember() { (umask 077 && printf '%s\n' "$2" >"$home/state/$1.new" && mv -f "$home/state/$1.new" "$home/state/$1"); }
 recall() { if [ -e "$home/state/$1" ]; then cat "$home/state/$1"; fi; }
 
-# secret NAME: a random value, made the first time that it is asked for.
+# secret NAME: prints a random value, which is created at its first use.
 secret() {
     [ -n "$(recall "$1")" ] || remember "$1" "$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"
     recall "$1"
@@ -64,14 +65,16 @@ secret() {
 
 # --- Ports -------------------------------------------------------------------------------------------------------
 
-# port_is_free PORT: nobody listens on it, on any address. Reading the kernel's table disturbs nobody.
+# port_is_free PORT: succeeds when no process listens on the port, on any address. It reads the kernel's table, so it
+# connects to no process.
 port_is_free() {
     { cat /proc/net/tcp /proc/net/tcp6 2>/dev/null || true; } |
         awk -v port=":$(printf '%04X' "$1")$" '$4 == "0A" && $2 ~ port { taken = 1 } END { exit taken }'
 }
 
-# choose_port NAME FIRST: the port remembered under the name, or another one of the 2,000 from FIRST if that is taken.
-# The ranges lie below the kernel's ephemeral ports, so that no outgoing connection takes one in between.
+# choose_port NAME FIRST: keeps the port remembered under the name, or remembers one of the 2,000 ports from FIRST when
+# that is taken. The ranges lie below the kernel's ephemeral ports, so that no outgoing connection takes the port in
+# between.
 choose_port() {
     local port
     port=$(recall "$1")
@@ -81,8 +84,8 @@ choose_port() {
 
 # --- Users -------------------------------------------------------------------------------------------------------
 
-# become USER: sets `becoming` to the command that turns root into an unprivileged user for what follows it. Anybody
-# else stays who they are. PostgreSQL refuses root, and nothing that listens should be root.
+# become USER: sets `becoming` to the prefix that runs a command as an unprivileged user. The prefix is empty unless the
+# caller is root. PostgreSQL refuses to run as root, and no server should run as root.
 become() {
     becoming=()
     if am_root; then
@@ -90,7 +93,7 @@ become() {
     fi
 }
 
-# as USER COMMAND...
+# as USER COMMAND...: runs a command as the user when the caller is root.
 as() {
     local becoming
     become "$1"
@@ -98,7 +101,7 @@ as() {
     "${becoming[@]}" "$@"
 }
 
-# own USER FOLDER: makes a folder that only the user can look into.
+# own USER FOLDER: creates a folder that only the user can read.
 own() {
     (umask 077 && mkdir -p "$2")
     if am_root; then chown "$1:" "$2"; fi
@@ -112,29 +115,29 @@ own_file() {
 
 # --- Processes ---------------------------------------------------------------------------------------------------
 
-started=() # the names of what this run has started, first to last
+started=() # the names of the processes that this run has started, first to last
 
 # spawn NAME USER COMMAND...: starts a process in a session of its own, so that the terminal's Ctrl-C does not reach it.
-# A process is known by its id and its start time: an id that the kernel gives to somebody else later is never taken
-# for ours.
+# Its id and its start time are stored, so that a later process with the same id is never mistaken for it.
 spawn() {
     local name=$1 log=$home/log/$1.log becoming
     become "$2"
     shift 2
     if [ -e "$log" ]; then mv -f "$log" "$log.previous"; fi
-    # Descriptor 9 is the lock of `ops/up`, which no server may keep.
+    # Descriptor 9 is the lock of `ops/up`, which a server must not inherit.
     (umask 077 && exec setsid "${becoming[@]}" "$@" </dev/null >"$log" 2>&1 9>&-) &
     printf '%s %s\n' "$!" "$(start_time "$!")" >"$home/run/$name"
-    disown "$!" # the shell need not report how it ended
+    disown "$!" # so that the shell does not report the end of the process
     started+=("$name")
 }
 
-# start_time PID: field 22 of the process's status, in clock ticks since boot; nothing for a process that has ended.
+# start_time PID: prints the start of a process in clock ticks since boot, which is field 22 of its status. It prints
+# nothing for a process that has ended.
 start_time() {
     { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null || true; } | awk '$1 != "Z" { print $20 }'
 }
 
-# pid_of NAME: the id of a process that `spawn` started, if it still runs.
+# pid_of NAME: prints the id of a process that `spawn` started. It fails when the process has ended.
 pid_of() {
     local pid time
     [ -e "$home/run/$1" ] || return 1
@@ -144,7 +147,8 @@ pid_of() {
 
 is_running() { pid_of "$1" >/dev/null; }
 
-# wait_until SECONDS COMMAND...: false when the command still fails after that time.
+# wait_until SECONDS COMMAND...: repeats a command until it succeeds. It fails when the command still fails after the
+# time.
 wait_until() {
     local deadline=$((SECONDS + $1))
     shift
@@ -154,8 +158,8 @@ wait_until() {
     done
 }
 
-# wait_until_ready NAME SECONDS COMMAND...: waits for a process to do its work, and shows the end of its log if it does
-# not.
+# wait_until_ready NAME SECONDS COMMAND...: waits until the command succeeds for a running process. When it does not, it
+# shows the end of the process's log and exits.
 wait_until_ready() {
     local name=$1 seconds=$2
     shift 2
@@ -168,13 +172,14 @@ wait_until_ready() {
 has_ended() { ! is_running "$1"; }
 succeeds_or_ended() { "${@:2}" || has_ended "$1"; } # NAME COMMAND...
 
-# stop NAME SIGNAL: asks the process to end, and insists after 60 seconds. Nothing happens if it does not run.
+# stop NAME SIGNAL: sends the signal to the process, and kills it after 60 seconds. It does nothing when the process
+# does not run.
 stop() {
     local pid
     if pid=$(pid_of "$1"); then
         kill -s "$2" "$pid" 2>/dev/null || true
         if ! wait_until 60 has_ended "$1"; then
-            echo "$1 did not stop within a minute and is killed" >&2
+            echo "$1 did not stop within 60 seconds and is killed now" >&2
             kill -s KILL "$pid" 2>/dev/null || true
             wait_until 10 has_ended "$1" || true
         fi

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What a fresh Debian 12 lacks.
+# The Debian packages that QuotaStack needs and a fresh Debian 12 lacks.
 
 packages_to_build=(binutils ca-certificates git libc6-dev libpq-dev librabbitmq-dev libstdc++-12-dev pkg-config)
 packages_to_run=(curl jq openssl postgresql-15 rabbitmq-server)
@@ -8,7 +8,7 @@ packages_to_test=(python3 shellcheck)
 # shellcheck disable=SC2034 # used by ops/bench
 packages_to_bench=(redis-server redis-tools)
 
-# install_packages NAME...: installs the ones that are missing; asks nothing of the system when none is.
+# install_packages NAME...: installs the missing packages. It needs no root rights when none is missing.
 install_packages() {
     local missing=() package administrator=()
     for package in "$@"; do
@@ -18,14 +18,16 @@ install_packages() {
     done
     [ "${#missing[@]}" -gt 0 ] || return 0
     if ! am_root; then
-        command -v sudo >/dev/null || die "there is no sudo here; as root: apt-get install ${missing[*]}"
+        command -v sudo >/dev/null ||
+            die "packages are missing and there is no sudo; run as root: apt-get install ${missing[*]}"
         administrator=(sudo)
     fi
     say "Installing ${missing[*]}"
     "${administrator[@]}" bash "$checkout/ops/lib/apt-install" "${missing[@]}"
 }
 
-# need_swift: Swift is not a Debian package, so it is the one thing that is not installed here.
+# need_swift: exits unless Swift 6.2 or later is on PATH. Swift is not a Debian package, so these scripts do not install
+# it.
 need_swift() {
     local version
     command -v swift >/dev/null ||

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A private PostgreSQL on loopback: in $servers/postgres, run by the user postgres when root starts it.
+# A private PostgreSQL on loopback. Its files are in $servers/postgres. The user postgres runs it when root starts it.
 
 # shellcheck source-path=SCRIPTDIR
 . "$checkout/ops/lib/tls.sh"
@@ -7,8 +7,8 @@
 postgres_programs=/usr/lib/postgresql/15/bin
 postgres_superuser=postgres
 
-# postgres_start PROFILE: `up` keeps what it is given for ever; `test` has room for many databases and subscribers at
-# once, and speaks TLS on the same port with a certificate of ops/lib/tls.sh.
+# postgres_start PROFILE: starts the server. `up` is for a lasting installation; `test` allows many connections and
+# replication slots at once, and also accepts TLS on the same port, with a certificate of ops/lib/tls.sh.
 postgres_start() {
     local folder=$servers/postgres
     if is_running postgres; then return 0; fi
@@ -27,7 +27,7 @@ postgres_start() {
     cd "$checkout"
 }
 
-# The cluster gets its name when it is complete, so that an interrupted start begins again.
+# The data folder gets its final name when it is complete, so that a start after an interrupted one creates it again.
 postgres_create() {
     local folder=$1 sync=()
     if [ "$2" = test ]; then sync=(--no-sync); fi
@@ -41,15 +41,15 @@ postgres_create() {
     mv "$folder/data.new" "$folder/data"
 }
 
-# A killed server stays a zombie where process 1 does not reap, as in many containers, and PostgreSQL takes it for
-# alive. Its lock file gets an id that no process can have; the file stays, since it also tells whether backends are
-# still there.
+# A killed server stays a zombie where process 1 does not reap, as in many containers, and PostgreSQL takes the zombie
+# for a running server. So its lock file gets an id that no process can have. The file itself stays, because PostgreSQL
+# also learns from it whether backends are still running.
 postgres_forget_zombie() {
     if [ -e "$1" ] && [ -z "$(start_time "$(head -n 1 "$1")")" ]; then as postgres sed -i '1s/.*/2147483647/' "$1"; fi
 }
 
-# Read by every start, so that a new version of this file reaches a cluster that is there already. There is no Unix
-# socket: its path may be too long for a deep checkout, and everybody has a URL.
+# The settings are written at every start, so that a new version of this file also changes an existing server. There is
+# no Unix socket: its path could be too long in a deep checkout, and every client has a URL.
 postgres_settings() {
     cat <<SETTINGS
 ident_file = '$servers/postgres/data/pg_ident.conf'
@@ -91,7 +91,7 @@ SETTINGS
     esac
 }
 
-# The user `certified` needs a certificate beside the password.
+# The user `certified` needs a certificate in addition to the password.
 postgres_test_logins() {
     cat <<LOGINS
 hostssl all certified 127.0.0.1/32 scram-sha-256 clientcert=verify-full
@@ -110,7 +110,7 @@ postgres_url() { # USER PASSWORD DATABASE
 
 postgres_superuser_url() { postgres_url "$postgres_superuser" "$(secret postgres-password)" postgres; }
 
-# With the certificate of the tests' private server verified.
+# A URL with which the client verifies the certificate of the private test server.
 postgres_tls_url() {
     printf 'postgres://%s:%s@localhost:%s/postgres?sslmode=verify-full&sslrootcert=%s\n' "$postgres_superuser" \
         "$(secret postgres-password)" "$(recall postgres-port)" "$home/tls/authority.pem"
@@ -123,9 +123,9 @@ postgres_wait() {
         "$postgres_programs/pg_isready" --quiet --host=127.0.0.1 --port="$port" --dbname=postgres
 }
 
-# postgres_create_database: the database `quotastack` and its owner, who makes the roles of the processes (CREATEROLE)
-# and follows the write-ahead log (REPLICATION), and is not a superuser. Repeating it changes nothing. The statements go
-# through standard input, because everybody can read a command line.
+# postgres_create_database: creates the database `quotastack` and its owner. The owner creates the roles of the
+# processes (CREATEROLE) and reads the write-ahead log (REPLICATION); it is not a superuser. Repeating it changes
+# nothing. The statements go through standard input, because every user of the machine can read command lines.
 postgres_create_database() {
     PGPASSWORD=$(secret postgres-password) PGOPTIONS='--client-min-messages=warning' \
         "$postgres_programs/psql" --no-psqlrc --quiet --set=ON_ERROR_STOP=1 \

@@ -1,21 +1,21 @@
 # shellcheck shell=bash
-# A private RabbitMQ node on loopback: in $servers/rabbitmq, run by the user rabbitmq when root starts it. It has a node
-# name, a cookie, a distribution port and an epmd of its own, so it neither meets nor disturbs another node on the
-# machine.
+# A private RabbitMQ node on loopback. Its files are in $servers/rabbitmq. The user rabbitmq runs it when root starts
+# it. It has a node name, a cookie, a distribution port and an epmd of its own, so it has no contact with another node
+# on the machine.
 
 # shellcheck source-path=SCRIPTDIR
 . "$checkout/ops/lib/tls.sh"
 
 rabbitmq_programs=/usr/lib/rabbitmq/bin
 
-# rabbitmq_start PROFILE: `up` stops taking messages when less than 2 GB of disk are left, `test` at 50 MB. `test` speaks
-# TLS too, on a port of its own, with a certificate of ops/lib/tls.sh.
+# rabbitmq_start PROFILE: starts the node. `up` accepts no messages when less than 2 GB of disk are free, `test` when
+# less than 50 MB are free. `test` also accepts TLS, on a second port, with a certificate of ops/lib/tls.sh.
 rabbitmq_start() {
     local folder=$servers/rabbitmq
     if is_running rabbitmq; then return 0; fi
     choose_port amqp-port 22000
     choose_port distribution-port 24000
-    if [ -n "$(recall epmd-port)" ]; then epmd_ends || true; fi # one that a killed node left behind
+    if [ -n "$(recall epmd-port)" ]; then epmd_ends || true; fi # a killed node leaves its epmd behind
     choose_port epmd-port 26000
     own rabbitmq "$folder"
     if [ "$1" = test ]; then
@@ -28,8 +28,8 @@ rabbitmq_start() {
     echo '[].' | rabbitmq_file advanced.config
     rabbitmq_file rabbitmq-env.conf </dev/null
     rabbitmq_configuration "$1" | rabbitmq_file rabbitmq.conf
-    # The files above take the place of the machine's own in /etc/rabbitmq. RUNNING_UNDER_SYSTEMD makes the launcher
-    # become the node instead of staying its parent, so that our process id is the node's.
+    # The files above replace the machine's files in /etc/rabbitmq. RUNNING_UNDER_SYSTEMD makes the launcher become the
+    # node instead of staying its parent, so that the stored process id is the id of the node.
     cd "$folder"
     spawn rabbitmq rabbitmq env -i PATH="$PATH" LANG=C.UTF-8 HOME="$folder" RUNNING_UNDER_SYSTEMD=true \
         ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$(recall epmd-port)" ERL_CRASH_DUMP="$folder/erl_crash.dump" \
@@ -80,7 +80,8 @@ rabbitmq_file() {
     own_file rabbitmq "$servers/rabbitmq/$1"
 }
 
-# One virtual host and one user, loaded before the node listens. A node that is given definitions makes no `guest`.
+# One virtual host and one user, which the node loads before it listens. A node with definitions creates no user
+# `guest`.
 rabbitmq_definitions() {
     local salt
     salt=$(secret amqp-salt | cut -c 1-4)
@@ -105,7 +106,7 @@ rabbitmq_url() {
     printf 'amqp://quotastack:%s@127.0.0.1:%s/quotastack\n' "$(secret amqp-password)" "$(recall amqp-port)"
 }
 
-# With the certificate of the tests' private broker verified.
+# A URL with which the client verifies the certificate of the private test broker.
 rabbitmq_tls_url() {
     printf 'amqps://quotastack:%s@localhost:%s/quotastack?cacertfile=%s\n' "$(secret amqp-password)" \
         "$(recall amqps-port)" "$home/tls/authority.pem"
@@ -115,12 +116,12 @@ rabbitmq_tls_url() {
 rabbitmq_wait() { wait_until_ready rabbitmq 120 rabbitmq_listens; }
 rabbitmq_listens() { ! port_is_free "$(recall amqp-port)"; }
 
-# The node starts its epmd by itself and leaves it running; epmd ends on request once no node is registered with it.
+# The node starts its own epmd and leaves it running. epmd ends on request when no node is registered with it.
 rabbitmq_stop() {
-    wait_until 30 succeeds_or_ended rabbitmq rabbitmq_listens || true # a node that boots does not hear the signal
+    wait_until 30 succeeds_or_ended rabbitmq rabbitmq_listens || true # a booting node ignores the signal
     stop rabbitmq TERM
     if [ -n "$(recall epmd-port)" ] && ! wait_until 10 epmd_ends; then
-        echo "the epmd of the private RabbitMQ is still running" >&2
+        echo "the epmd of the private RabbitMQ did not end and is still running" >&2
     fi
 }
 epmd_ends() {

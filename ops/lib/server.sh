@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The QuotaStack process itself, and conversations with it.
+# The QuotaStack process, and calls to it.
 
 server_url() {
     local address=${QUOTASTACK_HOST:-127.0.0.1}
@@ -10,31 +10,34 @@ server_url() {
     printf 'http://%s:%s\n' "$address" "$1"
 }
 
-# server_user: who runs the server. Started by root it is `nobody`, unless nobody can neither enter the checkout nor
-# read the Swift libraries; then it is the caller, as it is for everybody else.
+# server_user BINARY: prints the user that runs the server. That is `nobody` when root starts it and `nobody` can run
+# the binary, which needs the checkout and the Swift libraries. Otherwise it is the caller.
 server_user() {
     if am_root && as nobody "$1" --help >/dev/null 2>&1; then echo nobody; else id -un; fi
 }
 
-# server_start BINARY PORT
+# server_start BINARY PORT: starts the server on the port.
 server_start() {
     local user
     user=$(server_user "$1")
     if [ "$user" = root ]; then
-        echo "The user nobody cannot run $1, so the server runs as root: a checkout open to everybody avoids that."
+        echo "The user nobody cannot run $1, so the server runs as root." \
+            "To avoid that, make the checkout readable for all users."
     fi
     remember server-port "$2"
     QUOTASTACK_PORT=$2 spawn quotastack "$user" "$1" up
 }
 
-# server_wait URL: until every part of it is ready. What it says about the parts that are not goes to the log folder.
+# server_wait URL: waits until every part of the server is ready. The latest answer of /readyz is kept in the log
+# folder.
 server_wait() { wait_until_ready quotastack 60 server_answers_ready "$1"; }
 server_answers_ready() { [ "$(curl -s -m 2 -o "$home/log/readyz" -w '%{http_code}' "$1/readyz")" = 200 ]; }
 
 server_stop() { stop quotastack TERM; }
 
-# call KEY METHOD PATH [BODY]: prints the answer's body, and fails unless its status is 2xx. The key is read from a
-# descriptor: everybody can read a command line. The idempotency key makes a repetition of a first run harmless.
+# call KEY METHOD PATH [BODY]: prints the answer's body, and exits unless its status is 2xx. curl reads the key from a
+# descriptor, because every user of the machine can read command lines. The idempotency key makes a repetition of a
+# first run harmless.
 call() {
     local key=$1 method=$2 path=$3 body=(${4:+--json "$4"}) repetition status
     repetition=first-run-$(secret first-run)-${path##*/}
@@ -47,7 +50,7 @@ call() {
     esac
 }
 
-# show METHOD PATH [BODY]: the call as one would type it after `. .quotastack/env`, and the answer.
+# show METHOD PATH [BODY]: prints the call as a user types it after `. .quotastack/env`, and the answer.
 show() {
     local answer
     printf '\n$ curl'

@@ -1,9 +1,10 @@
 # shellcheck shell=bash
-# Certificates of two private authorities for the tests, in $home/tls. The private servers present `server`, which is for
-# localhost and not for 127.0.0.1.
+# Certificates of two private authorities for the tests, in $home/tls. The private servers present the certificate
+# `server`, which is valid for localhost and not for 127.0.0.1.
 
-# tls_create: `authority` signs for everybody, `stranger` for nobody. `expired` is `server` past its time; `client` is the
-# user `certified`. Each has its key beside it. What is still valid for a day is kept.
+# tls_create: creates the certificates, each with its key in a file beside it. `authority` signs all other certificates,
+# and `stranger` is an authority that signs none. `expired` is an expired certificate for localhost, and `client`
+# belongs to the user `certified`. The certificates are kept while `client` is valid for another day.
 tls_create() {
     local name
     if openssl x509 -checkend 86400 -noout -in "$home/tls/client.pem" >/dev/null 2>&1; then return 0; fi
@@ -17,7 +18,7 @@ tls_create() {
     tls_issue client certified 30
 }
 
-# tls_issue FILE NAME DAYS
+# tls_issue FILE NAME DAYS: creates a certificate for a name, signed by `authority`.
 tls_issue() {
     local file=$home/tls/$1
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj "/CN=$2" -keyout "$file.key" \
@@ -28,7 +29,7 @@ tls_issue() {
     rm "$file.request"
 }
 
-# tls_give USER FOLDER: what a server needs, in a folder that only its user can look into.
+# tls_give USER FOLDER: copies the certificates of a server into the folder, readable by the user only.
 tls_give() {
     local name
     tls_create

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Nodes
 
-/// The executable of every role. The name that it is started under says which role that is.
+/// The executable of every role. The name under which it is started selects the role.
 @main
 struct NodeProgram: AsyncParsableCommand {
     private static let role = NodeRole(program: CommandLine.arguments.first ?? "")
@@ -9,15 +9,19 @@ struct NodeProgram: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: role?.executableName,
-            abstract: role?.abstract ?? "Start this program by the name of a role: \(names).",
-            discussion:
-                "Configured by the environment or the file that QUOTASTACK_CONFIG names: see `quotastack config`.")
+            abstract: role?.abstract ?? "Start this program under the name of a role: \(names).",
+            discussion: """
+                The configuration comes from environment variables or from the file that QUOTASTACK_CONFIG names; \
+                `quotastack config` lists it.
+                """)
     }
 
     private static var names: String { NodeRole.allCases.map(\.executableName).joined(separator: ", ") }
 
     func run() async throws {
-        guard let role = Self.role else { throw ValidationError("This program is started as one of \(Self.names).") }
+        guard let role = Self.role else {
+            throw ValidationError("Start this program under the name of a role: \(Self.names).")
+        }
         try await Node.run([role], defaultPort: role.defaultPort)
     }
 }

@@ -15,7 +15,7 @@ import ServiceLifecycle
 import Storage
 import UnixSignals
 
-/// One process of an installation: its settings, its log, its metrics, and the services that its roles consist of.
+/// One process of an installation: its settings, its log, its metrics, and the services of its roles.
 package struct Node {
     private let settings: Settings
     private let postgres: PostgresConfiguration
@@ -25,17 +25,17 @@ package struct Node {
 
     /// Runs until SIGTERM or SIGINT, then ends gracefully.
     ///
-    /// - Parameter defaultPort: Where the node listens unless QUOTASTACK_PORT says otherwise.
+    /// - Parameter defaultPort: The port on which the node listens when QUOTASTACK_PORT is not set.
     package static func run(_ roles: Set<NodeRole>, defaultPort: Int) async throws {
         let settings = try await Settings.load(defaultPort: defaultPort)
         try LogSetup.start(level: settings.logLevel)
         try settings.armFailpoints()
         let node = try Node(settings)
-        // Libraries that measure themselves find the registry here; the roles are given it.
+        // Libraries with metrics find the registry here. The roles get it as an argument.
         MetricsSystem.bootstrap(node.metrics)
-        // Tasks run on the event loops themselves: a request that is answered from memory changes no thread on its way.
-        // Nothing in this process blocks a task's thread, since every C handle has a thread of its own. Where the runtime
-        // does not offer the hook, tasks run on Swift's own pool as before.
+        // Tasks run on the event loops, so a request that is answered from memory stays on one thread. No task blocks
+        // its thread, because every C handle has a thread of its own. When the runtime does not offer the hook, tasks
+        // run on Swift's own pool.
         if !NIOSingletons.unsafeTryInstallSingletonPosixEventLoopGroupAsConcurrencyGlobalExecutor() {
             node.logger.notice(
                 "tasks run on a pool of their own: this Swift runtime cannot run them on the event loops")
@@ -46,8 +46,8 @@ package struct Node {
         if node.address.isExposed {
             node.logger.warning(
                 """
-                \(node.address) is plain HTTP: API keys can be read on the way unless something in front of it encrypts; \
-                QUOTASTACK_TLS_CERTIFICATE and QUOTASTACK_TLS_KEY make it HTTPS
+                \(node.address) is plain HTTP: API keys can be read on the network unless a proxy encrypts the traffic; \
+                set QUOTASTACK_TLS_CERTIFICATE and QUOTASTACK_TLS_KEY for HTTPS
                 """)
         }
         try await services.run()
@@ -64,7 +64,8 @@ package struct Node {
             })
     }
 
-    /// Stopped in the reverse order: the API answers what it has taken while the worker still applies it.
+    /// Makes the services of the roles. They stop in the reverse order, so that the worker still applies the commands
+    /// of the API's last requests.
     private func services(_ roles: Set<NodeRole>) async throws -> [any Service] {
         let topology = try await topology()
         var services: [any Service] = []
@@ -105,7 +106,7 @@ package struct Node {
         return services + [gateway, api]
     }
 
-    /// The installation's queues, once its schema is known to be complete.
+    /// The installation's queues. Throws when the database lacks a migration.
     private func topology() async throws -> Topology {
         let connection = try await connected()
         defer { connection.close() }
@@ -118,13 +119,13 @@ package struct Node {
             prefix: settings.queuePrefix, shardCount: try await InstallationStore.shardCount(on: connection))
     }
 
-    /// The first connection, tried for a minute: the database may be starting beside this process, or be away for a
-    /// moment while this process is restarted.
+    /// Opens the first connection, and tries for a minute: the database may start at the same time as this process, or
+    /// may be unreachable for a moment.
     private func connected() async throws -> PostgresConnection {
         let deadline = ContinuousClock.now + .seconds(60)
         let retry = Retry(
             pause: .milliseconds(500), logger: logger,
-            failure: "PostgreSQL cannot be reached yet and is tried for a minute")
+            failure: "PostgreSQL cannot be reached, trying for a minute")
         return try await retry.untilSuccess { pause in
             guard ContinuousClock.now < deadline else { return false }
             return (try? await Task.sleep(for: pause)) != nil

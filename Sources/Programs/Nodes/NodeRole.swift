@@ -1,20 +1,20 @@
-/// What a process of an installation does. Any number of processes may have the same role, and one may have several.
+/// A role of a process. Any number of processes may have the same role, and a process may have several roles.
 ///
-/// The raw value ends the name of the role's executable: `quotastack-api`.
+/// The raw value is the end of the executable's name: `quotastack-api`.
 package enum NodeRole: String, CaseIterable, Sendable {
     /// The HTTP API.
     case api
-    /// Applies commands.
+    /// The ledger worker, which applies commands.
     case ledger
-    /// Sends a command to each account that has something due.
+    /// The scheduler, which sends a command to each account that has something due.
     case scheduler
-    /// Answers entitlement checks and nothing else; needs PostgreSQL only.
+    /// Answers entitlement checks only; needs PostgreSQL only.
     case entitlements
 
     package var executableName: String { "quotastack-\(rawValue)" }
 
-    /// Where the role's executable listens unless QUOTASTACK_PORT says otherwise. Each has a port of its own, so that one of
-    /// each can stand on a machine.
+    /// The port on which the role's executable listens when QUOTASTACK_PORT is not set. Each role has another port, so
+    /// that one process of each can run on a machine.
     package var defaultPort: Int {
         switch self {
         case .api: 8080
@@ -34,7 +34,7 @@ package enum NodeRole: String, CaseIterable, Sendable {
         }
     }
 
-    /// The role whose executable a program was started as, by its first argument; nil for another name.
+    /// The role whose executable has the name at the end of a program's path; nil for any other name.
     package init?(program: String) {
         let name = program.split(separator: "/").last.map(String.init) ?? program
         guard let role = Self.allCases.first(where: { $0.executableName == name }) else { return nil }

@@ -9,7 +9,9 @@ struct APIClient {
     let url: String
     let key: String
 
-    /// - Throws: `CallError` with the API's own explanation.
+    /// Calls an endpoint and returns the JSON of its answer.
+    ///
+    /// - Throws: `CallError`, with the detail of the API's problem, when the call has no 2xx answer.
     func call(_ method: String, _ path: String, body: [UInt8]? = nil) async throws -> JSONValue {
         var request = HTTPClientRequest(url: url + path)
         request.method = .RAW(value: method)
@@ -34,7 +36,7 @@ struct APIClient {
     }
 }
 
-/// A call that did not succeed, in a sentence.
+/// A sentence about a call that failed.
 struct CallError: Error, CustomStringConvertible {
     let description: String
 
@@ -43,12 +45,13 @@ struct CallError: Error, CustomStringConvertible {
     }
 }
 
-/// A variable that `ops/up` writes into `.quotastack/env`, for the options that can be left out.
+/// The value of an environment variable; nil when it is unset or empty. `ops/up` writes the variables that replace
+/// options into `.quotastack/env`.
 func environment(_ name: String) -> String? {
     getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
 }
 
 extension JSONValue {
-    /// One line, as a script reads it.
+    /// The JSON on one line, for scripts.
     var line: String { String(decoding: bytes, as: UTF8.self) }
 }

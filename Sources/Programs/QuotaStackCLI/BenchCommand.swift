@@ -6,7 +6,7 @@ import Postgres
 import Runtime
 import Storage
 
-/// Measures a running installation beside what its user would otherwise pick.
+/// Measures a running installation and its alternatives: hand-written SQL and Redis.
 struct BenchCommand: AsyncParsableCommand {
     enum Name: String, CaseIterable, ExpressibleByArgument {
         case check
@@ -18,19 +18,20 @@ struct BenchCommand: AsyncParsableCommand {
 
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure a running installation and its peers in one run; ./ops/bench does it from a checkout.",
+        abstract: "Measure a running installation and its peers in one run; ./ops/bench does this from a checkout.",
         discussion: """
-            Needs QUOTASTACK_URL, QUOTASTACK_ROOT_KEY and DATABASE_URL of the installation, which gets a tenant of its own \
-            for the run, and QUOTASTACK_BENCH_DATABASE_URL of a PostgreSQL user who may create databases, for the SQL peer.
+            The command needs QUOTASTACK_URL, QUOTASTACK_ROOT_KEY and DATABASE_URL of the installation, and creates a \
+            tenant for the run. The SQL peer needs QUOTASTACK_BENCH_DATABASE_URL, with a PostgreSQL user who may create \
+            databases.
             """)
 
-    @Argument(help: "What to measure; default: all.") var scenarios: [Name] = Name.allCases
+    @Argument(help: "Scenarios to measure; default: all.") var scenarios: [Name] = Name.allCases
     @Option(help: "End users with three blocks each.") var endUsers = 100_000
     @Option(help: "Seconds per scenario, after a warm-up.") var seconds = 10.0
-    @Option(help: "Requests per second, due at fixed times; default: as many as are answered.") var rate: Double?
-    @Option(help: "Process whose peak memory is shown.") var pid: Int32?
+    @Option(help: "Requests per second, sent at fixed times; default: as many as are answered.") var rate: Double?
+    @Option(help: "Id of the process whose peak memory is shown.") var pid: Int32?
     @Flag(help: "Print JSON instead of a table.") var json = false
-    @Flag(help: "Leave the peers out.") var noPeers = false
+    @Flag(help: "Do not measure the peers.") var noPeers = false
 
     func run() async throws {
         let settings = try await Settings.load()
@@ -45,7 +46,7 @@ struct BenchCommand: AsyncParsableCommand {
         if report.rows.contains(where: { $0.balances == false }) { throw ExitCode(1) }
     }
 
-    /// A new tenant's live environment, so that runs do not meet each other's data.
+    /// Creates a tenant and returns its live environment, so that runs do not share data.
     private func target() async throws -> LoadTarget {
         let url = try apiURL(nil)
         guard let port = url.split(separator: ":").last.flatMap({ Int($0) }), url.hasPrefix("http://127.0.0.1:") else {
@@ -54,7 +55,7 @@ struct BenchCommand: AsyncParsableCommand {
         let root = try RootOptions.parse([]).client()
         let tenant = try await root.call("POST", "/v1/admin/tenants", body: Array(#"{"name":"benchmark"}"#.utf8))
         guard let key = tenant["api_keys"]?["live"]?.text else {
-            throw CallError("The answer to a new tenant has no keys.")
+            throw CallError("The answer to POST /v1/admin/tenants has no live key.")
         }
         return LoadTarget(port: port, apiKey: key)
     }
@@ -74,7 +75,7 @@ struct BenchCommand: AsyncParsableCommand {
         let result = try await load(scenario, target, connections: connections)
         guard result.isClean else {
             throw CallError(
-                "\(name.rawValue): \(result.failures) answers were no success; the first: \(result.firstFailure ?? result.complaints.first ?? "?")"
+                "\(name.rawValue): \(result.failures) answers were not successful; the first: \(result.firstFailure ?? result.complaints.first ?? "?")"
             )
         }
         let peer = noPeers ? nil : try await peer(of: name)
@@ -87,7 +88,7 @@ struct BenchCommand: AsyncParsableCommand {
             balances: books)
     }
 
-    /// Sends the scenario's requests for a while: each when it is due, or each as soon as the one before is answered.
+    /// Sends the scenario's requests for `seconds`: at a fixed rate, or each request when the previous one is answered.
     private func load(_ scenario: Scenario, _ target: LoadTarget, connections: Int) async throws -> LoadResult {
         if let rate {
             return try await OpenLoop(target: target, connections: connections, rate: rate, warmUp: 2, seconds: seconds)
@@ -105,7 +106,8 @@ struct BenchCommand: AsyncParsableCommand {
             return try await RedisPeer().run()
         }
         guard let url = environment("QUOTASTACK_BENCH_DATABASE_URL") else {
-            throw ValidationError("QUOTASTACK_BENCH_DATABASE_URL is not set; --no-peers measures without the peers.")
+            throw ValidationError(
+                "QUOTASTACK_BENCH_DATABASE_URL is not set. Set it, or leave the peers out with --no-peers.")
         }
         progress("measuring roll-your-own SQL")
         return try await RollYourOwnSQL(databaseURL: url, endUsers: endUsers).throughput(

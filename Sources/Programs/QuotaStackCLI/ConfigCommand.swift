@@ -1,7 +1,7 @@
 import ArgumentParser
 import Runtime
 
-/// Lists what can be configured.
+/// Lists the configuration keys.
 struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "config", abstract: "List every configuration key with its default.")

@@ -5,14 +5,14 @@ import Migrations
 import Runtime
 import Storage
 
-/// Says what is wrong with an installation, and what to do.
+/// Reports the problems of an installation and their remedies.
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
-        abstract: "Look at the configuration, PostgreSQL, RabbitMQ, a node and parked commands; exits 1 with a problem."
+        abstract: "Check the configuration, PostgreSQL, RabbitMQ, a node and parked commands; exits 1 after a problem."
     )
 
-    @Option(help: "A node to ask whether it is ready; default: $QUOTASTACK_URL.") var url: String?
+    @Option(help: "URL of a node whose readiness is checked; default: $QUOTASTACK_URL.") var url: String?
     @Flag(help: "Print JSON.") var json = false
 
     func run() async throws {

@@ -8,7 +8,7 @@ enum ExportFile {
     ///
     /// - Parameters:
     ///   - path: `-` is standard input.
-    ///   - onProgress: Called now and then.
+    ///   - onProgress: Called every 10,000 lines.
     static func audit(_ path: String, onProgress: (ExportAudit) -> Void) throws -> ExportAudit {
         let file = path == "-" ? fdopen(STDIN_FILENO, "r") : fopen(path, "r")
         guard let file else { throw ValidationError("\(path): \(String(cString: strerror(errno)))") }

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Failpoints
 
-/// Lists what a torture run can ask of the processes.
+/// Lists the failpoints and known bugs that a torture run can activate in this build's processes.
 struct FailpointsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "failpoints",

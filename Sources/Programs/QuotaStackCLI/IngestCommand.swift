@@ -2,22 +2,22 @@ import ArgumentParser
 import Ingest
 import Logging
 
-/// Loads a file of usage into a running installation.
+/// Loads a usage file into a running installation.
 struct IngestCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ingest",
         abstract: "Load a CSV or NDJSON file of usage; running it again charges nothing twice.",
         discussion: """
-            Every row gets an idempotency key, so a run that broke off is completed by running it again. The key is the \
-            file's hash and the row's number, unless a column has one.
+            Every row has an idempotency key, so running the command again completes a run that was interrupted. The key \
+            consists of the file's hash and the row's number, unless --key-column names a column for it.
 
             quotastack ingest day.csv --feature tokens --units input+output --end-user customer
             quotastack ingest trace.csv --feature tokens --units ContextTokens+GeneratedTokens --end-user 'user_{row % 200}'
 
-            Exit codes: 0 all rows are charged, 2 some were rejected, 1 it could not be completed.
+            Exit codes: 0 all rows are charged, 2 some rows were rejected, 1 the run could not be completed.
             """)
 
-    @Argument(help: "The file; .csv, .ndjson or .jsonl, unless --format says which.") var file: String
+    @Argument(help: "The file; its name ends in .csv, .ndjson or .jsonl, unless --format is given.") var file: String
     @OptionGroup var environment: EnvironmentOptions
     @Option(help: "csv or ndjson.") var format: String?
     @Option(help: "Column of the end user's id, or a pattern such as 'user_{row % 200}'.") var endUser: String
@@ -25,15 +25,15 @@ struct IngestCommand: AsyncParsableCommand {
     @Option(help: "Column of the feature's key, instead of --feature.") var featureColumn: String?
     @Option(help: "Column of the units, or several joined by +; default: 1 a row.") var units: String?
     @Option(help: "Column of the instant of use; default: the instant of loading.") var occurredAt: String?
-    @Option(help: "How that column is written: rfc3339, utc, unix-seconds or unix-milliseconds.")
+    @Option(help: "Format of the --occurred-at column: rfc3339, utc, unix-seconds or unix-milliseconds.")
     var timeFormat = "rfc3339"
     @Option(help: "Column of the idempotency key.") var keyColumn: String?
-    @Option(help: "Begin keys with this instead of the file's hash.") var keyPrefix: String?
+    @Option(help: "Prefix of the idempotency keys, instead of the file's hash.") var keyPrefix: String?
     @Option(help: "Column to keep as metadata; may be repeated.") var metadata: [String] = []
     @Option(help: "Events in one request.") var batchSize = 1_000
     @Option(help: "Requests under way at once.") var concurrency = 4
-    @Option(help: "Rows to leave out at the beginning.") var skip = 0
-    @Option(help: "Rows to load at most.") var limit: Int?
+    @Option(help: "Number of rows to skip at the beginning.") var skip = 0
+    @Option(help: "Maximum number of rows to load.") var limit: Int?
     @Option(help: "Write rejected rows to this file.") var rejects: String?
     @Flag(help: "Read and check the file, and send nothing.") var dryRun = false
 

@@ -2,10 +2,10 @@ import API
 import ArgumentParser
 import JSON
 
-/// Makes, lists and revokes keys.
+/// Creates, lists, rolls and revokes keys.
 struct KeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "key", abstract: "Make, list, roll and revoke keys.",
+        commandName: "key", abstract: "Create, list, roll and revoke keys.",
         subcommands: [Root.self, Create.self, List.self, Roll.self, Revoke.self])
 
     struct Root: ParsableCommand {
@@ -18,13 +18,13 @@ struct KeyCommand: ParsableCommand {
 
     struct Create: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Make an API key for the environment of an existing one; it is shown this once.")
+            abstract: "Create an API key in the environment of an existing key. It is shown only once.")
         @OptionGroup var options: EnvironmentOptions
-        @Option(help: "What the key is for.") var name: String
+        @Option(help: "The key's name, which says what the key is for.") var name: String
         @Option(
-            name: .customLong("scope"), help: "What it may do, such as usage:write; repeat it. Default: everything.")
+            name: .customLong("scope"), help: "A scope of the key, such as usage:write; may be repeated. Default: all.")
         var scopes: [String] = []
-        @Option(help: "When it expires, such as 2027-01-31T00:00:00Z. Default: never.") var expiresAt: String?
+        @Option(help: "Expiry of the key, such as 2027-01-31T00:00:00Z. Default: never.") var expiresAt: String?
 
         func run() async throws {
             var json = JSONWriter()
@@ -48,10 +48,10 @@ struct KeyCommand: ParsableCommand {
 
     struct Roll: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Make a key's successor, shown this once; the old key ends after the overlap.")
+            abstract: "Create a key's successor, which is shown only once. The old key ends after the overlap.")
         @OptionGroup var options: EnvironmentOptions
         @Argument(help: "The key's id, key_….") var id: String
-        @Option(help: "How long the old key goes on, 0 to 604800; default: a day.") var overlapSeconds: Int64?
+        @Option(help: "Seconds that the old key stays valid, 0 to 604800; default: a day.") var overlapSeconds: Int64?
 
         func run() async throws {
             var json = JSONWriter()
@@ -73,16 +73,18 @@ struct KeyCommand: ParsableCommand {
     }
 }
 
-/// Where the installation is and which environment is meant.
+/// The options that name an installation and one of its environments.
 struct EnvironmentOptions: ParsableArguments {
     @Option(help: "The API's URL; default: $QUOTASTACK_URL.") var url: String?
     @Flag(help: "Use the live environment ($QUOTASTACK_LIVE_KEY) instead of the test one ($QUOTASTACK_TEST_KEY).")
     var live = false
 
-    /// The API key comes from the environment only: a command line is there for everybody to read.
+    /// The API key, which comes from an environment variable only: every user of a machine can read command lines.
     func key() throws -> String {
         let name = live ? "QUOTASTACK_LIVE_KEY" : "QUOTASTACK_TEST_KEY"
-        guard let key = environment(name) else { throw ValidationError("\(name) is not set.") }
+        guard let key = environment(name) else {
+            throw ValidationError("\(name) is not set. Set it, or run: . .quotastack/env")
+        }
         return key
     }
 

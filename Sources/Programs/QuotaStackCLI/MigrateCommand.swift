@@ -23,7 +23,7 @@ struct MigrateCommand: AsyncParsableCommand {
             let level = try await connection.run(PostgresQuery("select current_setting('wal_level')")).first?.text(0)
             guard level == "logical" else {
                 throw SettingsError(
-                    "PostgreSQL runs with wal_level=\(level ?? "?"); replicas need wal_level=logical (and a restart of the server)"
+                    "PostgreSQL runs with wal_level=\(level ?? "?"), but replicas need logical: set wal_level=logical and restart the server"
                 )
             }
             return try await InstallationStore.shardCount(orCreateWith: settings.shardCount, on: connection)

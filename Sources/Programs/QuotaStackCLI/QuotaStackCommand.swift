@@ -1,12 +1,15 @@
 import ArgumentParser
 
-/// `quotastack`: runs an installation and looks after it.
+/// `quotastack`: runs and administers an installation.
 @main
 struct QuotaStackCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "quotastack",
         abstract: "Credit-native billing on PostgreSQL and RabbitMQ.",
-        discussion: "Configured by the environment or the file that QUOTASTACK_CONFIG names: see `quotastack config`.",
+        discussion: """
+            The configuration comes from environment variables or from the file that QUOTASTACK_CONFIG names; \
+            `quotastack config` lists it.
+            """,
         subcommands: [
             UpCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self, VerifyCommand.self,
             DoctorCommand.self, IngestCommand.self,

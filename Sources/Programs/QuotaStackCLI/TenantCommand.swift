@@ -1,15 +1,15 @@
 import ArgumentParser
 import JSON
 
-/// Makes and lists tenants, over the API of a running installation.
+/// Creates and lists tenants, through the API of a running installation.
 struct TenantCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "tenant", abstract: "Make and list tenants of a running installation.",
+        commandName: "tenant", abstract: "Create and list tenants of a running installation.",
         subcommands: [Create.self, List.self])
 
     struct Create: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Make a tenant; its two API keys are shown this once.")
+            abstract: "Create a tenant. Its two API keys are shown only once.")
         @OptionGroup var root: RootOptions
         @Option(help: "The tenant's name.") var name: String
 
@@ -32,20 +32,21 @@ struct TenantCommand: ParsableCommand {
     }
 }
 
-/// Where the installation is and its root key.
+/// The options that name an installation, with its root key.
 struct RootOptions: ParsableArguments {
     @Option(help: "The API's URL; default: $QUOTASTACK_URL.") var url: String?
 
-    /// The root key comes from the environment only: a command line is there for everybody to read.
+    /// Makes a client with the root key, which comes from an environment variable only: every user of a machine can
+    /// read command lines.
     func client() throws -> APIClient {
         guard let key = environment("QUOTASTACK_ROOT_KEY") else {
-            throw ValidationError("QUOTASTACK_ROOT_KEY is not set.")
+            throw ValidationError("QUOTASTACK_ROOT_KEY is not set. Set it, or run: . .quotastack/env")
         }
         return APIClient(url: try apiURL(url), key: key)
     }
 }
 
-/// The option's URL, or the environment's.
+/// The URL of the option, or else of QUOTASTACK_URL.
 func apiURL(_ option: String?) throws -> String {
     guard let url = option ?? environment("QUOTASTACK_URL") else {
         throw ValidationError("Give --url or set QUOTASTACK_URL.")

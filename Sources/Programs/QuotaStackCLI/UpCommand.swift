@@ -1,7 +1,7 @@
 import ArgumentParser
 import Nodes
 
-/// Every role in one process.
+/// Runs the API, the ledger worker and the scheduler in one process.
 struct UpCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "up",

@@ -6,7 +6,7 @@ import Postgres
 import Runtime
 import Storage
 
-/// Checks all books.
+/// Checks the books of all accounts, in the database or in an export.
 struct VerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",

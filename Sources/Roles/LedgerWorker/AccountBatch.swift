@@ -9,16 +9,16 @@ import Postgres
 import Runtime
 import Storage
 
-/// One account command on its way through a batch.
+/// One account command of a batch, with the request that it came from.
 struct AccountItem: Sendable {
     let origin: RequestOrigin
     let wantsBody: Bool
     let command: AccountCommand
 
     var accountKey: AccountKey { key(of: command.endUserID) }
-    /// The other side of a transfer.
+    /// The receiver's account of a transfer; nil for every other action.
     var receiverKey: AccountKey? { command.action.needs.receiver.map { key(of: $0) } }
-    /// The payment that a top-up is for.
+    /// The external payment that a top-up names; nil for everything else.
     var payment: (key: PaymentKey, fingerprint: Bits128)? {
         command.action.needs.payment.map { claim in
             (PaymentKey(environmentID: origin.environmentID, externalID: claim.externalID), claim.fingerprint)
@@ -33,18 +33,41 @@ struct AccountItem: Sendable {
 }
 
 /// Applies a batch of account commands in one transaction: read, decide, write.
+///
+/// 1. `load` opens the transaction, locks the accounts in the order of their ids, and loads them with their open
+///    blocks, the earlier decisions of the commands, the applied payments, the catalogue versions and the database's
+///    clock. `CatalogueCache` then loads the catalogues whose version has changed.
+/// 2. `decide` takes the items in order. A command that was decided before gets its stored result again, and a reused
+///    idempotency key gets 422. Every other command goes to `AccountDraft`, which is pure. A later item sees the
+///    effects of the earlier ones.
+/// 3. `LedgerStore.write` stores the `plan` with one statement per table and commits.
+///
+/// A `BatchLoop` calls `apply` with at most `CommandLimits.perTransaction` commands, of any environments and end users.
+///
+/// Invariants:
+/// - The transaction contains all effects of the batch, or none of them is stored.
+/// - A command is stored as decided in the transaction of its effects, and so is a refusal. `advance` is the exception:
+///   it is idempotent and is never stored.
+/// - A payment is applied once. The same request under another command id gets the payment's first answer, and any
+///   other request for the payment is refused.
+/// - Only a decision with status 400 is ever replaced.
+/// - All commands of the batch have the same `now`, which is read after the locks.
+///
+/// On failure `apply` throws and nothing is stored, unless the connection was lost during the commit: then the outcome
+/// is unknown. The caller rolls back and applies the same items again, which finds the commands that were committed.
 struct AccountBatch {
     private let items: [AccountItem]
     private let connection: PostgresConnection
     private var drafts: [AccountDraft] = []
     private var draftIndex: [AccountKey: Int] = [:]
-    /// Every command that has its decision, from earlier or from this batch: the same command may come twice in it.
+    /// The decided commands that the batch knows: the loaded ones, and those that it has decided so far. A batch can
+    /// contain the same command twice.
     private var decided: [CommandKey: DecidedCommand] = [:]
-    /// The commands that this batch decides, in their order.
+    /// The commands that this batch has decided, in order.
     private var newDecisions: [CommandKey] = []
-    /// Those of them whose earlier decision makes room.
+    /// The commands in `newDecisions` that replace a stored decision with status 400.
     private var replaced: Set<CommandKey> = []
-    /// Every payment of the batch that has been applied, earlier or now.
+    /// The payments of the batch that were applied earlier or in this batch.
     private var payments: [PaymentKey: AppliedPayment] = [:]
     private var newPayments: [NewPayment] = []
     private var catalogueVersions: [EnvironmentID: Int64] = [:]
@@ -57,8 +80,9 @@ struct AccountBatch {
 
     /// Applies the items and commits.
     ///
-    /// - Returns: A result per item, in order. An error means that nothing was applied, unless the connection was lost
-    ///   on the way: then applying the same items again finds out and completes.
+    /// - Returns: One result per item, in order.
+    /// - Throws: After an error nothing is stored, unless the connection was lost during the commit. Applying the same
+    ///   items again is safe in both cases.
     static func apply(
         _ items: [AccountItem], catalogues: inout CatalogueCache, metrics: LedgerMetrics,
         on connection: PostgresConnection
@@ -118,10 +142,13 @@ struct AccountBatch {
             case .free: break
             }
         }
-        guard let index = draftIndex[item.accountKey] else { preconditionFailure("every item's account was loaded") }
+        guard let index = draftIndex[item.accountKey] else {
+            preconditionFailure("load() must have loaded the account of every item")
+        }
         Failpoint.workerDuringDecide.hit(item.command.endUserID.rawValue)
         if let payment = item.payment, let applied = payments[payment.key], applied.fingerprint == payment.fingerprint {
-            // The first answer to a payment, for another command that asks for the same.
+            // The same request has applied this payment under another command id: the answer is the payment's first
+            // answer.
             let decision = decision(
                 of: item, status: applied.status, content: .body(applied.body), account: drafts[index].account)
             remember(decision)
@@ -129,21 +156,21 @@ struct AccountBatch {
         }
         let outcome = apply(item, to: index, catalogue: catalogue)
         let decision = decision(of: item, outcome, account: drafts[index].account)
-        // `advance` is issued by the scheduler, not by a client: it is idempotent, so it is neither audited nor remembered.
+        // Only `advance` has no audit action. It is idempotent, so it is neither audited nor stored as decided.
         if decision.action != nil { remember(decision) }
         return CommandResult(decision, isReplay: false, wantsBody: item.wantsBody)
     }
 
     private mutating func apply(_ item: AccountItem, to index: Int, catalogue: Catalogue) -> Outcome {
         let idempotencyKey = item.command.identity.idempotencyKey?.text
-        // A command that asks for the same as the payment's first one was answered before.
+        // `decide` has answered the same request for this payment already, so this request differs from it.
         if let payment = item.payment, payments[payment.key] != nil { return .refused(.paymentAlreadyApplied) }
         guard case .transfer(let transfer) = item.command.action, let receiver = item.receiverKey else {
             return drafts[index].apply(
                 item.command.action, idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
         }
         guard let other = draftIndex[receiver], other != index else {
-            preconditionFailure("a transfer's receiver is another account, and was loaded")
+            preconditionFailure("the receiver of a transfer must be loaded and must not be the sender")
         }
         var (from, to) = (drafts[index], drafts[other])
         let outcome = AccountDraft.transfer(
@@ -153,7 +180,7 @@ struct AccountBatch {
     }
 
     private mutating func decision(of item: AccountItem, _ outcome: Outcome, account: Account) -> DecidedCommand {
-        // A use is remembered by its entry alone: its answer is made again from that.
+        // Only the entry of a use is stored: a repetition makes the answer from the entry again.
         if case .used(let entry, _) = outcome {
             return decision(of: item, status: 201, content: .use(account.name, entry), account: account)
         }
@@ -179,10 +206,10 @@ struct AccountBatch {
             requestID: item.origin.requestID, decidedAt: now)
     }
 
-    /// Remembers a decision, in the place of an earlier one that makes room for it.
+    /// Adds a decision to the batch. It replaces an earlier decision of the same command with status 400.
     private mutating func remember(_ decision: DecidedCommand) {
         if decided.updateValue(decision, forKey: decision.key) != nil {
-            // A decision of this very batch is in no row yet.
+            // An earlier decision of this batch has no row to delete yet.
             if newDecisions.contains(decision.key) { return }
             replaced.insert(decision.key)
         }
@@ -191,6 +218,6 @@ struct AccountBatch {
 }
 
 extension Account {
-    /// The position that a reader has to reach to see the account as it is.
+    /// The position that a replica must reach to show the account in this state.
     fileprivate var position: Position { revision > 0 ? .account(id, revision: revision) : .none }
 }

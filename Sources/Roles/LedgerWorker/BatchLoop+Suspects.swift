@@ -6,20 +6,23 @@ import RabbitMQ
 import Storage
 
 extension AMQPDelivery {
-    /// Delivered so often before that it may be what ends the workers it comes to.
+    /// Whether the message was delivered at least three times before, so that it may be what crashes its workers.
     var isSuspect: Bool { deliveryCount >= 3 }
 }
 
-/// A message that may kill the worker: nothing else is in hand while it is tried, and each attempt is written down
-/// before it, so that the culprit alone is found and parked.
+/// The handling of suspects, which are messages that may crash the worker. No lane works on anything else while a
+/// suspect is tried. Each attempt is stored before it begins, so that the message or command that crashes its workers
+/// is found and only that one is parked.
 extension BatchLoop {
-    /// Deaths of a whole message before its commands are tried one by one.
+    /// Attempts to apply a whole message before its commands are applied one by one.
     private static let attemptsTogether = 2
-    /// Deaths of a command alone before it is parked.
+    /// Attempts to apply a command alone before it is parked.
     private static let attemptsAlone = 2
-    /// Deaths while the message itself was read before it is parked as it is.
+    /// Attempts to decode the message before it is parked undecoded.
     private static let attemptsToRead = 2
 
+    /// Processes a suspect message alone.
+    ///
     /// - Returns: False when the loop was closed first.
     func processSuspect(_ delivery: AMQPDelivery) async -> Bool {
         let messageID = Bits128(digestOf: delivery.body)
@@ -30,20 +33,22 @@ extension BatchLoop {
             guard isReadable else { return true }
         }
         guard await process([delivery], oneByOne: oneByOne) else { return false }
-        // Not before the acknowledgement: should the message come again, what was parked must not be tried again.
+        // The attempts are deleted after the acknowledgement: if the message is delivered again, its parked commands
+        // must not be applied again.
         await forget([messageID] + parkedCommands)
         parkedCommands = []
         return true
     }
 
-    /// Finds out whether a message can be read at all without the worker's dying; one that cannot is parked as it is.
+    /// Decodes a message to find out whether that crashes the worker. A message that does is parked undecoded.
     ///
-    /// - Returns: Nil when the loop was closed first.
+    /// - Returns: False when the message was parked; nil when the loop was closed first.
     private func read(_ delivery: AMQPDelivery, _ messageID: Bits128) async -> Bool? {
         let readingID = Bits128(high: ~messageID.high, low: ~messageID.low)
         guard let attempts = await countAttempt(readingID) else { return nil }
         if attempts > Self.attemptsToRead {
-            guard await park(delivery, error: "its worker died \(attempts - 1) times while it read it") else {
+            guard await park(delivery, error: "the worker crashed \(attempts - 1) times while it decoded the message")
+            else {
                 return nil
             }
             consumer.acknowledge([delivery.tag])
@@ -55,7 +60,7 @@ extension BatchLoop {
         return true
     }
 
-    /// Applies items one by one; those that keep killing their worker are parked.
+    /// Applies items one by one, each in a transaction of its own. An item that keeps crashing the worker is parked.
     func applyOneByOne(_ items: [AccountItem]) async -> [CommandResult]? {
         var results: [CommandResult] = []
         for item in items {
@@ -70,7 +75,7 @@ extension BatchLoop {
         return results
     }
 
-    /// Tries one command, unless its worker has died of it often enough.
+    /// Applies one command alone, or parks it when `attemptsAlone` attempts have crashed the worker.
     ///
     /// - Returns: Nil when the loop was closed first.
     func tryAlone(
@@ -79,14 +84,16 @@ extension BatchLoop {
         guard let attempts = await countAttempt(id) else { return nil }
         guard attempts <= Self.attemptsAlone else {
             parkedCommands.append(id)
-            return await park("its worker died \(attempts - 1) times while it applied it alone")
+            return await park("the worker crashed \(attempts - 1) times while it applied the command alone")
         }
         guard let result = await apply() else { return nil }
         await forget([id])
         return result
     }
 
-    /// - Returns: Nil when the loop was closed first.
+    /// Stores that an attempt begins.
+    ///
+    /// - Returns: The number of attempts, this one included; nil when the loop was closed first.
     private func countAttempt(_ id: Bits128) async -> Int? {
         do {
             return try await repeating { connection in
@@ -95,18 +102,18 @@ extension BatchLoop {
         } catch is LoopClosed {
             return nil
         } catch {
-            logger.error("an attempt at a suspect cannot be written down: \(error)")
+            logger.error("the attempt at a suspect message or command could not be stored: \(error)")
             return 1
         }
     }
 
-    /// Best effort: a row that is left behind wastes space, and the same message would reach its parking limit after fewer
-    /// crashes.
+    /// Deletes the stored attempts. Best effort: a row that is left behind wastes space, and the same message would
+    /// reach its parking limit after fewer crashes.
     private func forget(_ ids: [Bits128]) async {
         do {
             try await repeating { try await SuspectStore.forget(ids, on: $0) }
         } catch {
-            logger.warning("a suspect could not be forgotten: \(error)")
+            logger.warning("the stored attempts at a suspect could not be deleted: \(error)")
         }
     }
 }

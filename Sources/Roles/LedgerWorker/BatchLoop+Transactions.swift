@@ -8,13 +8,13 @@ import Storage
 struct LoopClosed: Error {}
 
 extension BatchLoop {
-    /// Runs a transaction until it has an outcome.
+    /// Runs a transaction, again and again, until it succeeds or the server rejects its contents.
     ///
-    /// It is run again, for as long as it takes, after a lost connection, a lost race or a deadlock, and while the server
-    /// lacks resources or is stopped by its operators: the commands are in the queue and nowhere else, and none of that
-    /// is their fault. Running it again is safe, since it looks its commands up first.
+    /// It runs again without limit after a lost connection, a lost race or a deadlock, and while the server lacks
+    /// resources or is being stopped: the commands exist only in their queue, and they do not cause these errors. A
+    /// repetition is safe, because the transaction looks its commands up before it decides them.
     ///
-    /// - Throws: `LoopClosed`, or what the server has against the transaction itself.
+    /// - Throws: `LoopClosed`, or the server's error about the transaction itself.
     func repeating<Value: Sendable>(
         _ transaction: (PostgresConnection) async throws -> Value
     ) async throws -> Value {
@@ -38,7 +38,7 @@ extension BatchLoop {
         }
     }
 
-    /// Waits a little.
+    /// Waits for a time.
     ///
     /// - Returns: False when the loop was closed or its task cancelled.
     func pause(_ duration: Duration) async -> Bool {
@@ -59,7 +59,8 @@ extension BatchLoop {
         }
     }
 
-    /// The connection, made anew if need be, tried every half second until it is there or the loop closes.
+    /// Returns the lane's connection. Opens a new one when there is no usable one, and tries every 500 ms until the
+    /// loop is closed.
     private func connected() async throws -> PostgresConnection {
         if let connection, connection.isUsable { return connection }
         let retry = Retry(
@@ -80,15 +81,16 @@ extension BatchLoop {
 }
 
 extension PostgresError {
-    /// Another transaction was quicker: a deadlock, a serialization failure, or the same idempotency key or payment
-    /// elsewhere.
+    /// Whether another transaction came first: a deadlock, a serialization failure, or a row of the same command or
+    /// payment that another transaction has inserted.
     fileprivate var isRace: Bool {
         isSerializationFailure || constraint == "commands_pkey" || constraint == "payments_pkey"
     }
 
-    /// Whether the same transaction may go well the next time: everything but the server's verdict on its contents.
-    /// Classes 08, 53, 57 and 58 are connections, resources, operators and the system beneath; 25P03 is a worker that was
-    /// away for too long.
+    /// Whether the same transaction may succeed when it is repeated. SQLSTATE classes 08, 53, 57 and 58 are connection
+    /// failures, missing resources, intervention of operators and system errors. 25P03 ends the transaction of a worker
+    /// that was frozen. An error without an SQLSTATE is a lost connection, apart from errors of decoding and of the
+    /// request itself.
     fileprivate var isNoFaultOfTheTransaction: Bool {
         guard let sqlState else {
             if case .decoding = kind { return false }

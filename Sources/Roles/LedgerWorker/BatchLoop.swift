@@ -10,7 +10,8 @@ import RabbitMQ
 import Runtime
 import Storage
 
-/// Takes batches of messages, applies them and answers, one batch after another.
+/// One lane of the worker: takes deliveries from the inbox, applies their commands, replies and acknowledges, one batch
+/// after another.
 actor BatchLoop {
     let inbox: DeliveryInbox
     let consumer: AMQPConsumer
@@ -20,7 +21,7 @@ actor BatchLoop {
     let logger: Logger
     var connection: PostgresConnection?
     private var catalogues = CatalogueCache()
-    /// Commands of the message in hand that were parked because they ended their worker.
+    /// The commands of the current suspect message that were parked because they crashed the worker.
     var parkedCommands: [Bits128] = []
 
     init(
@@ -35,7 +36,8 @@ actor BatchLoop {
         self.logger = logger
     }
 
-    /// Returns when the inbox is closed, after the batch under way.
+    /// Processes batches until the inbox is closed. A batch under way is completed first, unless it waits for
+    /// PostgreSQL.
     func run() async {
         while let deliveries = await inbox.take() {
             let suspect = deliveries.first.flatMap { $0.isSuspect ? $0 : nil }
@@ -48,7 +50,8 @@ actor BatchLoop {
         await connection?.closes()
     }
 
-    /// - Parameter oneByOne: Whether each command shall have a transaction of its own, since one of them is a suspect.
+    /// - Parameter oneByOne: Whether each command gets a transaction of its own, because one of them may crash the
+    ///   worker.
     /// - Returns: False when the loop was closed before the batch could be applied; nothing is acknowledged then.
     func process(_ deliveries: [AMQPDelivery], oneByOne: Bool) async -> Bool {
         Failpoint.workerAfterTake.hit()
@@ -75,8 +78,8 @@ actor BatchLoop {
         return true
     }
 
-    /// Reads the deliveries. A request that cannot be read is parked alone. A message of a newer release is left in its
-    /// queue together with everything behind it, and the queue is given back.
+    /// Decodes the deliveries. A message or a request that cannot be decoded is parked alone. A message of a newer
+    /// release stays in its queue, with all messages behind it, and the worker gives the queue back.
     ///
     /// - Returns: The messages to apply and to acknowledge; nil when the loop was closed first.
     private func decode(_ deliveries: [AMQPDelivery]) async -> [DecodedDelivery]? {
@@ -138,8 +141,8 @@ actor BatchLoop {
         return true
     }
 
-    /// Applies items until they are decided. A single item that the database refuses is parked; its neighbours are not
-    /// held up.
+    /// Applies items in one transaction. When the database rejects the transaction, each half of the items is applied
+    /// by itself. A single item that is rejected is parked, so that it does not stop the others.
     ///
     /// - Returns: Nil when the loop was closed first.
     func apply(_ items: [AccountItem]) async -> [CommandResult]? {
@@ -201,7 +204,7 @@ actor BatchLoop {
         }
     }
 
-    // MARK: - What cannot be applied
+    // MARK: - Parking
 
     private func parked(
         _ command: CatalogueCommand, of request: CommandRequest, error: String
@@ -218,7 +221,7 @@ actor BatchLoop {
                 token: 0, origin: item.origin, wantsBodies: item.wantsBody, commands: .account([item.command])))
     }
 
-    /// Parks a command that cannot be applied even alone.
+    /// Parks a command that cannot be applied in a transaction of its own.
     private func parked(_ key: CommandKey, error: String, command: CommandRequest) async -> CommandResult? {
         let requestID = command.origin.requestID
         logger.critical(
@@ -239,7 +242,8 @@ actor BatchLoop {
             queue: delivery.queue, key: nil, requestID: nil, error: error, message: delivery.body)
     }
 
-    /// Writes a row of the table of parked commands, however long it takes: what is not there must stay in the queue.
+    /// Inserts a row into `parked_commands`, and tries until it succeeds: a command that is not parked must stay in the
+    /// queue.
     ///
     /// - Returns: False when the loop was closed first.
     private func put(
@@ -255,7 +259,7 @@ actor BatchLoop {
             } catch is LoopClosed {
                 return false
             } catch {
-                logger.critical("a command could not even be parked, and is tried again: \(error)")
+                logger.critical("a command could not be parked, trying again: \(error)")
                 guard await pause(.seconds(1)) else { return false }
             }
         }
@@ -263,7 +267,8 @@ actor BatchLoop {
 
     // MARK: - Answering
 
-    /// One message per reply queue, with all its replies. A reply is a hint: who misses it asks the database.
+    /// Sends one message per reply queue, with all replies for it. A reply is a hint: a node that does not receive it
+    /// looks the decided command up in the database.
     private func reply(_ messages: [DecodedDelivery]) {
         var replies: [String: [CommandReply]] = [:]
         for message in messages {
@@ -282,18 +287,18 @@ actor BatchLoop {
     }
 }
 
-/// Where a command came from.
+/// The place of a command in a batch: the indices of the message, of the request in it, and of the command in that.
 private struct Place {
     let message: Int
     let request: Int
     let command: Int
 }
 
-/// A delivery's requests, and the results of their commands as they come in.
+/// The requests of a delivery, and the results of their commands so far.
 private struct DecodedDelivery {
     let tag: AMQPDeliveryTag
     let replyTo: String?
-    /// Nil for a message that could not be read.
+    /// Nil for a message that could not be decoded.
     let sentAt: Instant?
     let requests: [CommandRequest]
     private(set) var results: [[CommandResult?]]

@@ -28,7 +28,8 @@ extension CatalogueChange {
         return Answer(200) { $0.key(revoked) }
     }
 
-    /// Makes a key's successor. A key has one at most: the second would inherit the end that the overlap gave the first.
+    /// Creates the successor of a key, with the same name and rights. A key has at most one successor: a second one
+    /// would copy the expiry that the overlap of the first roll has set on the key.
     func rollKey(
         _ id: Bits128, _ key: NewKey, overlapSeconds: Int64, grantor: KeyRights, now: Instant
     ) async throws -> Answer {
@@ -38,7 +39,7 @@ extension CatalogueChange {
         guard old.revokedAt == nil else { return refused(Problem(.conflict, "The key is revoked. Create a new one.")) }
         guard try await !KeyStore.isReplaced(id, environmentID: environmentID, on: connection) else {
             return refused(
-                Problem(.conflict, "The key was rolled before. Roll the key that replaces it, or create a new one."))
+                Problem(.conflict, "The key has a successor already. Roll the successor, or create a new key."))
         }
         if let expiresAt = old.rights.expiresAt, expiresAt <= now {
             return refused(Problem(.conflict, "The key expired at \(expiresAt). Create a new one."))
@@ -49,7 +50,8 @@ extension CatalogueChange {
             replaces: id, revokedAt: nil)
         try await KeyStore.insert(record, hash: key.hash, environmentID: environmentID, on: connection)
         if overlapSeconds == 0 {
-            // Revoked and not expired: it ends now by every node's clock.
+            // The key is revoked instead of set to expire now, so that its end does not depend on the clock of each
+            // node.
             _ = try await KeyStore.revoke(id, environmentID: environmentID, now: now, on: connection)
         } else {
             let end = Instant(microseconds: now.microseconds + overlapSeconds * 1_000_000)
@@ -63,11 +65,12 @@ extension CatalogueChange {
         if !missing.isEmpty {
             let names = rights.scopes == .all ? "all scopes" : (missing.names ?? []).joined(separator: ", ")
             return Problem(
-                .forbiddenScope, "A key cannot give more than it has itself: the new key would have \(names).")
+                .forbiddenScope,
+                "A key can only create keys with scopes of its own: the new key would also have \(names).")
         }
         return Problem(
             .forbiddenScope,
-            "A key cannot give more than it has itself: it expires at \(grantor.expiresAt.map(String.init(describing:)) ?? ""), and the new key would live longer."
+            "A key can only create keys that expire no later than itself, at \(grantor.expiresAt.map(String.init(describing:)) ?? "")."
         )
     }
 }

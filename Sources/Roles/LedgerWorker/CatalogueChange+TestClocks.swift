@@ -11,7 +11,8 @@ extension CatalogueChange {
         return Answer(201) { $0.testClock(clock) }
     }
 
-    /// Moves a clock; the accounts on it follow with commands of their own.
+    /// Moves a test clock forward. The accounts on the clock are advanced by commands of their own, which the API
+    /// sends.
     func advanceTestClock(
         _ id: Bits128, to instant: Instant, kind: EnvironmentKind?, now: Instant
     ) async throws -> Answer {
@@ -23,8 +24,8 @@ extension CatalogueChange {
             return refused(
                 Problem(
                     .invalidRequest,
-                    "to is \(instant), before what the clock shows (\(clock.now)). Time goes forward only.",
-                    errors: [Problem.FieldError(pointer: "/to", detail: "must not be before what the clock shows")]))
+                    "to is \(instant), which is before the clock's instant (\(clock.now)). A clock only moves forward.",
+                    errors: [Problem.FieldError(pointer: "/to", detail: "must not be before the clock's instant")]))
         }
         let moved = TestClock(id: id, now: instant, createdAt: clock.createdAt, updatedAt: now)
         try await TestClockStore.update(moved, environmentID: environmentID, on: connection)

@@ -50,7 +50,8 @@ struct CatalogueChange {
         return CommandResult(decision, isReplay: false, wantsBody: true)
     }
 
-    /// The result of a command that was decided before.
+    /// Commits the unchanged transaction and returns the result of a command that was decided before, or 422 when the
+    /// request is a different one.
     private func repeated(_ earlier: DecidedCommand?) async throws -> CommandResult {
         try await CatalogueStore.finish(nil, raising: nil, on: connection)
         guard let earlier, earlier.verdict(for: command.identity.fingerprint) == .replay else {
@@ -59,7 +60,8 @@ struct CatalogueChange {
         return CommandResult(earlier, isReplay: true, wantsBody: true)
     }
 
-    /// - Parameter created: Set to the environment that a new tenant's first caller will ask for.
+    /// - Parameter created: Set to an environment of a new tenant. A replica that has seen its first version has seen
+    ///   the whole tenant.
     private func decide(
         _ kind: EnvironmentKind?, created: inout EnvironmentID?, now: Instant
     ) async throws -> Answer {
@@ -106,7 +108,7 @@ struct CatalogueChange {
             return refused(
                 Problem(
                     .invalidRequest,
-                    "\(key.rawValue) is a \(feature.type.rawValue) feature: only metered ones have a quota.",
+                    "\(key.rawValue) is a \(feature.type.rawValue) feature: only metered features have a quota.",
                     errors: [Problem.FieldError(pointer: "/quota", detail: "is for metered features only")]))
         }
         let changed = feature.applying(change, at: now)
@@ -120,7 +122,7 @@ struct CatalogueChange {
         {
             return refused(
                 Problem(
-                    .invalidRequest, "There is no time zone of that name. Use one such as Europe/Berlin.",
+                    .invalidRequest, "There is no time zone with that name. Use an IANA name such as Europe/Berlin.",
                     errors: [Problem.FieldError(pointer: "/timezone", detail: "must be the IANA name of a time zone")]))
         }
         let config = try await CatalogueStore.updateConfig(change, environmentID: environmentID, on: connection)
@@ -163,16 +165,16 @@ struct CatalogueChange {
     // MARK: - Answers
 
     var noEnvironment: Answer {
-        refused(Problem(.notFound, "The environment of this key is gone."))
+        refused(Problem(.notFound, "The environment of this API key no longer exists."))
     }
 
     func refused(_ problem: Problem) -> Answer {
         Answer(problem, requestID: origin.requestID)
     }
 
-    /// An id that the command alone determines, apart from the clock.
+    /// Makes an id from an instant and the command's id.
     ///
-    /// - Parameter ordinal: Tells the ids of one command apart.
+    /// - Parameter ordinal: Differs between the ids of one command.
     func newID(at now: Instant, _ ordinal: UInt64) -> Bits128 {
         let id = command.identity.id
         return Bits128(at: now, random: (id.high &+ ordinal, id.low &+ ordinal &* 0x9E37_79B9_7F4A_7C15))

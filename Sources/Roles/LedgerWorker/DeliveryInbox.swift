@@ -2,19 +2,33 @@ import Commands
 import RabbitMQ
 import Synchronization
 
-/// The deliveries that wait to be applied. Bounded, for each queue, by the prefetch of the consumer.
+/// The deliveries that wait to be applied, in one list per queue.
 ///
-/// A queue is in the hands of one lane at a time, so that its order is kept. As long as little waits, one lane takes all
-/// of it, since a batch costs much the same whatever its size; another lane joins in when there is work for a batch of
-/// its own. A message that may be what kills workers is taken alone, and no other lane works meanwhile.
+/// The consumer's thread calls `put`. A lane calls `take`, applies the batch and calls `finish`. `ShardKeeper` calls
+/// `withdraw` when a queue goes to another worker and `admit` when a queue comes to this one. A lane calls `giveBack`
+/// when it finds a message of a newer release; the keeper learns of it through `takeGivenBack`. `LedgerWorker` calls
+/// `close` at its end.
+///
+/// While few bytes wait, one lane takes them all, because the cost of a batch hardly depends on its size. Another lane
+/// joins in when `CommandLimits.bytesForAnotherLane` wait in queues that no lane holds.
+///
+/// Invariants:
+/// - One lane at a time holds a queue, so that the order of the queue is kept.
+/// - A suspect message is taken alone, and no other lane works until it is finished. When the process crashes in
+///   between, the cause is known.
+/// - The prefetch of the consumer bounds the list of every queue.
+///
+/// The inbox acknowledges nothing. A delivery that it drops stays unacknowledged, so the broker delivers it again when
+/// the channel has been closed. The deliveries of a closed channel are dropped when the first delivery of the next one
+/// arrives.
 final class DeliveryInbox: Sendable {
     private struct Queue {
         var deliveries: [AMQPDelivery] = []
         var bytes = 0
         var isTaken = false
-        /// The number of the batch that last took from it.
+        /// The number of the batch that last took deliveries from the queue.
         var lastTurn = 0
-        /// Another worker's by now: what still comes is not taken.
+        /// The worker gives the queue up: deliveries that still arrive are dropped.
         var isWithdrawn = false
     }
 
@@ -22,7 +36,7 @@ final class DeliveryInbox: Sendable {
         var queues: [String: Queue] = [:]
         var lanesAtWork = 0
         var turn = 0
-        /// A lane has a suspect in hand: should the process die, it was that.
+        /// A lane is trying a suspect: when the process crashes now, the suspect is the cause.
         var isExclusive = false
         var waiters: [CheckedContinuation<Void, Never>] = []
         var closed = false
@@ -46,7 +60,8 @@ final class DeliveryInbox: Sendable {
     func put(_ deliveries: [AMQPDelivery]) {
         update { state in
             for delivery in deliveries where state.queues[delivery.queue]?.isWithdrawn != true {
-                // A new channel delivers everything again, oldest first; what waits from the one before would only pile up.
+                // A new channel delivers every unacknowledged message again, oldest first. So the deliveries of the old
+                // channel are dropped.
                 if let waiting = state.queues[delivery.queue]?.deliveries.first, waiting.tag.isOlder(than: delivery.tag)
                 {
                     state.queues[delivery.queue]?.deliveries = []
@@ -58,7 +73,7 @@ final class DeliveryInbox: Sendable {
         }
     }
 
-    /// Drops what waits of a queue and what still comes, and returns when no lane has it in hand.
+    /// Drops the waiting deliveries of a queue and those that still arrive, and returns when no lane holds the queue.
     func withdraw(_ queue: String) async {
         await withCheckedContinuation { continuation in
             let isFree = state.withLock { state in
@@ -71,8 +86,8 @@ final class DeliveryInbox: Sendable {
         }
     }
 
-    /// Drops what waits of a queue and what still comes, at once: its first message is for a newer release. The shard keeper
-    /// closes the queue's channel, which puts everything back in order.
+    /// Drops the waiting deliveries of a queue and those that still arrive, because a message of a newer release comes
+    /// next. Returns at once. The shard keeper then closes the queue's channel, which puts its messages back in order.
     func giveBack(_ queue: String) {
         state.withLock { state in
             let isTaken = state.queues[queue]?.isTaken == true
@@ -89,12 +104,12 @@ final class DeliveryInbox: Sendable {
         }
     }
 
-    /// Takes a queue's deliveries again.
+    /// Accepts deliveries of a queue again, after `withdraw` or `giveBack`.
     func admit(_ queue: String) {
         state.withLock { $0.queues[queue]?.isWithdrawn = false }
     }
 
-    /// Ends `take`; what waits is left to the next consumer.
+    /// Makes `take` return nil. The waiting deliveries are left to the next consumer of their queues.
     func close() {
         update { $0.closed = true }
     }
@@ -103,8 +118,10 @@ final class DeliveryInbox: Sendable {
         state.withLock { $0.closed }
     }
 
-    /// What waits in the queues that no other lane has in hand, in each queue's order, as much as makes a batch, at least
-    /// one message; nil once closed. The lane has the queues in hand until it calls `finish`.
+    /// Waits for a batch: at least one delivery, from queues that no other lane holds, in the order of each queue. The
+    /// lane holds these queues until it calls `finish`.
+    ///
+    /// - Returns: Nil when the inbox is closed.
     func take() async -> [AMQPDelivery]? {
         while true {
             let (taken, isClosed) = state.withLock { state -> ([AMQPDelivery]?, Bool) in
@@ -126,7 +143,7 @@ final class DeliveryInbox: Sendable {
         }
     }
 
-    /// Gives back the queues that a lane took deliveries from.
+    /// Ends a lane's hold on the queues of these deliveries.
     func finish(_ deliveries: [AMQPDelivery]) {
         var given: [CheckedContinuation<Void, Never>] = []
         update { state in
@@ -149,11 +166,11 @@ final class DeliveryInbox: Sendable {
             state.isExclusive = true
             return [suspect]
         }
-        // The longest waiting queue first, so that a busy one does not keep the others from their turn.
+        // The queue that has waited longest comes first, so that a busy queue does not starve the others.
         let free = state.queues.filter { !$0.value.isTaken && !$0.value.deliveries.isEmpty }
             .sorted { $0.value.lastTurn < $1.value.lastTurn }
         state.turn += 1
-        // At most the same share of every queue, so that none waits for another to run dry.
+        // Each queue gives at most an equal share, so that no queue waits until another one is empty.
         let share = max(1, CommandLimits.messagesInHand / max(1, free.count))
         var taken: [AMQPDelivery] = []
         var bytes = 0
@@ -174,12 +191,12 @@ final class DeliveryInbox: Sendable {
         return taken
     }
 
-    /// Never zero, so that what waits is always more than nothing.
+    /// The size that a delivery counts for. It is never zero, so that a waiting delivery without a body is noticed.
     private static func size(_ delivery: AMQPDelivery) -> Int {
         delivery.body.count + 1
     }
 
-    /// Changes the state and lets the waiting lanes look again.
+    /// Changes the state, and wakes the waiting lanes when there is a batch or the inbox is closed.
     private func update(_ change: (inout State) -> Void) {
         let waiters = state.withLock { state in
             change(&state)

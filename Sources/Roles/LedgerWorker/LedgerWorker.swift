@@ -8,13 +8,29 @@ package import Runtime
 import ServiceLifecycle
 import Storage
 
-/// Applies commands: takes what waits in the queues, applies it in one transaction, replies, acknowledges.
+/// The role that applies commands: it turns the commands in the queues into rows of PostgreSQL.
 ///
-/// Correctness rests on the row locks and the table of decided commands alone; any number of workers may run. What the
-/// queues add is order (one active consumer each) and freedom from contention.
+/// The consumer receives deliveries from the queues that `ShardKeeper` has chosen for this worker and puts them into
+/// the `DeliveryInbox`. Four lanes (`BatchLoop`) take batches from the inbox. A lane decodes a batch, applies the
+/// account commands with `AccountBatch` and each catalogue command with `CatalogueChange`, sends the results to the
+/// reply queues of the API nodes, and acknowledges the deliveries.
+///
+/// `Node` makes the worker and runs it as a service. The health check of the node reads `state` and `lastSeen`.
+///
+/// Invariants:
+/// - A command takes effect once, however often it is delivered. The row locks and the table of decided commands alone
+///   ensure this, so any number of workers may run.
+/// - A delivery is acknowledged after its commands are committed or parked, never before.
+/// - The commands of an end user are applied in the order of their queue: the broker gives a queue to one consumer at a
+///   time, and the inbox gives it to one lane at a time. This also keeps workers from waiting for each other's locks.
+///
+/// On failure: while PostgreSQL is unreachable, the lanes try again and the commands wait in their queues. When the
+/// worker dies, the broker delivers its unacknowledged messages to the next consumer, which finds the commands that
+/// were committed and sends their stored results. A command that the database rejects, or that keeps crashing workers,
+/// is parked in `parked_commands` and its operation has failed.
 package struct LedgerWorker: Service {
-    /// Batches that may be under way at once, each with a connection of its own. A commit waits for the disk, and
-    /// PostgreSQL lets several commits share one wait.
+    /// The number of batches that may be under way at once, each with a connection of its own. A commit waits for the
+    /// disk, and PostgreSQL lets several commits share one wait.
     private static let laneCount = 4
 
     private let consumer: AMQPConsumer
@@ -47,7 +63,7 @@ package struct LedgerWorker: Service {
         }
         keeper = ShardKeeper(
             queues: topology.commandQueues, consumer: consumer, inbox: inbox, database: database, logger: logger)
-        metrics.gauge("quotastack_ledger_queues", "Queues that are this worker's.") { [keeper] in
+        metrics.gauge("quotastack_ledger_queues", "Queues that this worker consumes.") { [keeper] in
             Double(keeper.heldCount)
         }
         let ledgerMetrics = LedgerMetrics(metrics)
@@ -58,20 +74,21 @@ package struct LedgerWorker: Service {
         }
     }
 
-    /// Whether commands are being received; a reason when not.
+    /// Whether commands are being received, or why not.
     package var state: AMQPConnectionState { consumer.state }
 
-    /// When PostgreSQL last heard from this worker; nil before the first time.
+    /// The instant of the worker's last heartbeat in PostgreSQL; nil before the first one.
     package var lastSeen: ContinuousClock.Instant? { keeper.lastBeat }
 
-    /// Runs until a graceful shutdown: the batches under way are committed, replied to and acknowledged, and only then the
-    /// channel is closed, which hands what is left to the next worker in order.
+    /// Runs until a graceful shutdown. The batches under way are then committed, answered and acknowledged before the
+    /// channels are closed, so that the next workers get the remaining messages in order.
     package func run() async throws {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await consumer.run() }
             group.addTask { await publisher.run() }
             let keeping = Task { await keeper.run() }
-            // Cancelled when another part of the process has failed: it must not stay among the workers half alive.
+            // The task is cancelled when another service of the process has failed. The worker must then leave the
+            // registry as well, or it would keep queues that it does not serve.
             await withTaskCancellationHandler {
                 await withGracefulShutdownHandler {
                     await withTaskGroup(of: Void.self) { group in

@@ -7,13 +7,30 @@ import Runtime
 import Storage
 import Synchronization
 
-/// Takes this worker's share of the queues and gives back what is another's.
+/// Keeps this worker's share of the command queues: consumes the queues of the share and releases the others.
 ///
-/// Who is alive stands in PostgreSQL; the queues are dealt out in the order of the workers' numbers. During a change two
-/// workers may both consume a queue: the broker lets one of them wait, and order is kept.
+/// Every 500 ms it sends a heartbeat to `WorkerRegistry` in PostgreSQL and gets the list of live workers. `share`
+/// computes from this list which queues belong to this worker. Every worker computes its share from the same list, so
+/// no worker has to assign queues. `adjust` then takes lost queues out of the inbox and closes their channels, and
+/// begins to consume new ones.
+///
+/// `LedgerWorker` makes the keeper and runs it beside the lanes.
+///
+/// Invariants:
+/// - Only workers that read the newest message revision get queues.
+/// - A queue that leaves the share is released after the lane that holds it has finished its batch. The
+///   acknowledgements are written before the channel is closed, so the next worker starts with the first message that
+///   is not applied.
+/// - Correctness does not depend on the shares. During a change two workers may consume the same queue; the broker lets
+///   one of them wait, so that order is kept.
+///
+/// On failure: while PostgreSQL is unreachable, the share stays as it is, and the worker registers again afterwards.
+/// When RabbitMQ is unreachable for 5 seconds, the registration ends and the other workers take the queues. A worker
+/// that was frozen for 10 seconds is no longer listed and registers again under a new number. At the end of its task
+/// the keeper removes the worker from the registry.
 final class ShardKeeper: Sendable {
     private static let interval = Duration.milliseconds(500)
-    /// The time for which a queue that holds a message of a newer release is left to others.
+    /// How long this worker does not consume a queue that holds a message of a newer release.
     private static let postponement = Duration.seconds(10)
 
     private let queues: [String]
@@ -27,7 +44,7 @@ final class ShardKeeper: Sendable {
         var lastBeat: ContinuousClock.Instant?
         var broker = BrokerWatch()
         var held: Set<String> = []
-        /// Queues that hold a message of a newer release, and the instant from which they are tried again.
+        /// The queues that hold a message of a newer release, and the instants from which they may be consumed again.
         var postponed: [String: ContinuousClock.Instant] = [:]
     }
 
@@ -41,19 +58,19 @@ final class ShardKeeper: Sendable {
         self.logger = logger
     }
 
-    /// When PostgreSQL last heard from this worker; nil before the first time.
+    /// The instant of the worker's last heartbeat in PostgreSQL; nil before the first one.
     var lastBeat: ContinuousClock.Instant? { state.withLock { $0.lastBeat } }
 
-    /// How many queues are this worker's.
+    /// The number of queues that this worker consumes.
     var heldCount: Int { state.withLock { $0.held.count } }
 
-    /// Keeps the share until the task is cancelled. While PostgreSQL is away the share stays as it is: nothing could be
-    /// applied anyway.
+    /// Adjusts the share until the task is cancelled. While PostgreSQL is unreachable the share stays as it is, because
+    /// no worker could apply anything.
     func run() async {
         let retry = Retry(
             pause: Self.interval, logger: logger, level: .error,
-            failure: "the other ledger workers cannot see this one",
-            recovery: "the ledger worker is registered among the others again")
+            failure: "this ledger worker cannot keep its registration",
+            recovery: "this ledger worker is registered again")
         await retry.untilCancelled { try await keep($0) }
     }
 
@@ -75,21 +92,22 @@ final class ShardKeeper: Sendable {
             do {
                 try await Task.sleep(for: Self.interval)
             } catch {
-                // In a task of its own: this one is cancelled.
+                // The query runs in a task of its own, because this task is cancelled.
                 await Task { try? await WorkerRegistry.leave(number, on: connection) }.value
                 throw error
             }
         }
     }
 
-    /// A worker that cannot reach the broker leaves its share to those who can.
+    /// Throws when RabbitMQ has been unreachable for 5 seconds, so that the workers that reach it take over the share.
     private func requireBroker() throws {
         let broker = consumer.state
         try state.withLock { (state) throws(BrokerUnreachable) in try state.broker.require(broker) }
     }
 
-    /// The queues of one worker. Only the workers that read the newest message revision get any, so that during an update no
-    /// message comes to a worker that is too old for it; each of them gets every nth queue, beginning with its rank.
+    /// Returns the queues of one worker. Only workers that read the newest message revision get queues, so that during
+    /// an update no message reaches a worker that cannot decode it. With n such workers, each gets every nth queue,
+    /// beginning at its rank.
     static func share(of number: Int32, among members: [WorkerRegistry.Member], queues: [String]) -> Set<String> {
         let newest = members.map(\.revision).max()
         let sharing = members.filter { $0.revision == newest }.map(\.number)
@@ -97,7 +115,8 @@ final class ShardKeeper: Sendable {
         return Set(stride(from: rank, to: queues.count, by: sharing.count).map { queues[$0] })
     }
 
-    /// Closes the channels of queues that hold a message of a newer release, and leaves them to others for a while.
+    /// Closes the channels of the queues that the lanes gave back, and leaves these queues to other workers for
+    /// `postponement`.
     private func releaseGivenBack() async {
         for queue in inbox.takeGivenBack().sorted() {
             await consumer.release(queue)
@@ -133,7 +152,7 @@ final class ShardKeeper: Sendable {
     }
 }
 
-/// The others took this worker for dead, for instance because it was frozen.
+/// The registry no longer lists this worker, for example because it was frozen.
 private struct WorkerGivenUp: Error, CustomStringConvertible {
-    var description: String { "the other workers had given it up" }
+    var description: String { "the registry no longer lists it" }
 }

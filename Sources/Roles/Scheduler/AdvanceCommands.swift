@@ -6,15 +6,15 @@ import RabbitMQ
 import Runtime
 import Storage
 
-/// Sends accounts the command that brings them to the present.
+/// Sends `advance` commands, which bring accounts to their current instant.
 struct AdvanceCommands: Sendable {
     let publisher: AMQPPublisher
     let topology: Topology
 
-    /// Sends each account its command, through the queue of its end user, those of one queue together.
+    /// Sends one command per account to the queue of its end user. The commands for one queue go in one message.
     ///
-    /// - Parameter accounts: A page of them: one message for each queue takes them all.
-    /// - Returns: Those whose queue has confirmed the message.
+    /// - Parameter accounts: At most `CommandLimits.perMessage`, so that one message per queue takes them all.
+    /// - Returns: The accounts whose message the broker has confirmed.
     func send(_ accounts: [DueAccount]) async -> [DueAccount] {
         let now = Instant.now
         let queues = Dictionary(grouping: accounts) { account in
@@ -54,7 +54,7 @@ struct AdvanceCommands: Sendable {
 }
 
 extension RequestOrigin {
-    /// The origin of what the clock asks for, which nobody requested.
+    /// The origin of the scheduler's commands, which have neither an API key nor a client address.
     fileprivate static func scheduler(_ environmentID: EnvironmentID) -> RequestOrigin {
         RequestOrigin(
             environmentID: environmentID, actor: Actor(keyID: nil, address: nil), requestID: "scheduler")

@@ -11,24 +11,43 @@ import ServiceLifecycle
 import Storage
 import Synchronization
 
-/// Finds the accounts of which something is due and sends each a command that brings it to the present.
+/// The role that sends a command to every account of which something is due: the expiry of a block, or the deadline of
+/// a reservation.
 ///
-/// What is due is decided by the ledger, by the same code as ever: a scheduler that is late, away or there twice changes no
-/// balance and no answer, only how soon what happened is written down. One of them works, the others stand by.
+/// A round reads the due accounts from PostgreSQL, page by page, the longest due first (`DueAccounts`). It skips
+/// accounts that got a command for the same due instant less than 30 seconds ago. It publishes an `advance` command for
+/// each of the others (`AdvanceCommands`). The ledger worker applies the command and writes what was due, which moves
+/// the account's due instant on or clears it. The pause after a round lasts until the next account is due, at most 1
+/// second.
+///
+/// `Node` makes the scheduler and runs it as a service. The health check of the node reads `lastSeen` and
+/// `brokerState`.
+///
+/// Invariants:
+/// - The scheduler decides nothing. The ledger decides what is due, with the same code for every command. A scheduler
+///   that is late, stopped or running twice changes no balance and no answer, only how soon an expiry is written.
+/// - One scheduler works at a time: the one whose session holds an advisory lock. The others try to get the lock every
+///   second.
+/// - The id of a command follows from the account and its due instant, so a parked command is recognised and is not
+///   sent again.
+///
+/// On failure: an error of PostgreSQL ends the session and with it the lock; the scheduler connects and competes for
+/// the lock again. When RabbitMQ is unreachable for 5 seconds, it gives the lock up. A message that a queue does not
+/// accept is sent again in a later round. A frozen scheduler loses its session, and with it the lock, after 5 seconds.
 package final class Scheduler: Service {
-    /// How long the accounts are left alone when nothing is due sooner.
+    /// The longest pause between two rounds.
     private static let interval = Duration.seconds(1)
-    /// How long an account has to follow a command before it is sent another.
+    /// How long the scheduler waits for the effect of a command before it sends the account another one.
     private static let patience = Duration.seconds(30)
     private static let accountsPerPage = CommandLimits.perMessage
-    /// What one round looks at; the rest is found by the next, when these have followed.
+    /// The pages that one round reads at most. Later rounds find the remaining accounts, when these have advanced.
     private static let pagesPerRound = 100
 
     private struct State {
         var lastSeen: ContinuousClock.Instant?
         var broker = BrokerWatch()
         var isActive = false
-        /// How long the oldest account has been due.
+        /// The seconds since the earliest due instant of an account; nil while this scheduler is not at work.
         var lateness: Double?
     }
 
@@ -57,24 +76,25 @@ package final class Scheduler: Service {
         commands = AdvanceCommands(publisher: publisher, topology: topology)
         self.logger = logger
         sentAccounts = metrics.counter(
-            "quotastack_scheduler_accounts_total", "Accounts that were due and were sent a command.")
-        metrics.gauge("quotastack_scheduler_active", "1 while this scheduler is the one at work.") { [weak self] in
+            "quotastack_scheduler_accounts_total", "Commands sent to accounts that were due.")
+        metrics.gauge("quotastack_scheduler_active", "1 while this scheduler works, 0 while it stands by.") {
+            [weak self] in
             self.map { $0.state.withLock { $0.isActive } ? 1 : 0 }
         }
         metrics.gauge(
-            "quotastack_scheduler_lateness_seconds", "How long the account that is due the longest has been due."
+            "quotastack_scheduler_lateness_seconds", "Time since the earliest due instant of an account."
         ) { [weak self] in
             self?.state.withLock { $0.lateness }
         }
     }
 
-    /// When PostgreSQL last answered; nil before the first time.
+    /// The instant of PostgreSQL's last answer; nil before the first one.
     package var lastSeen: ContinuousClock.Instant? { state.withLock { $0.lastSeen } }
 
-    /// Whether commands can be sent; a reason when not.
+    /// Whether commands can be sent, or why not.
     package var brokerState: AMQPConnectionState { publisher.state }
 
-    /// Works or stands by until a graceful shutdown.
+    /// Sends commands, or stands by, until a graceful shutdown.
     package func run() async throws {
         await cancelWhenGracefulShutdown { [self] in
             await withTaskGroup(of: Void.self) { group in
@@ -99,7 +119,7 @@ package final class Scheduler: Service {
         }
     }
 
-    /// Works in one session of the database, for as long as that lasts.
+    /// Waits for the advisory lock and then works, in one session of PostgreSQL. The lock ends with the session.
     private func work(_ onRound: () -> Void) async throws {
         try requireBroker()
         let connection = try await PostgresConnection.connect(database, logger: logger)
@@ -125,16 +145,16 @@ package final class Scheduler: Service {
         state.withLock { $0.lastSeen = .now }
     }
 
-    /// A scheduler that cannot reach the broker leaves the work to one that can.
+    /// Throws when RabbitMQ has been unreachable for 5 seconds, so that a scheduler that reaches it takes over.
     private func requireBroker() throws {
         let broker = publisher.state
         try state.withLock { (state) throws(BrokerUnreachable) in try state.broker.require(broker) }
     }
 
-    /// Looks at what is due, the longest due first, and sends what was not sent lately.
+    /// Reads the due accounts, the longest due first, and sends a command to each account that got none lately.
     ///
-    /// - Parameter sent: What was sent lately; afterwards, of the accounts that are still due.
-    /// - Returns: How long nothing more is to be done.
+    /// - Parameter sent: The latest command of each account. The round removes accounts that are no longer due.
+    /// - Returns: The pause until the next round.
     private func round(
         _ sent: inout [AccountID: Sent], on connection: PostgresConnection
     ) async throws -> Duration {
@@ -159,7 +179,8 @@ package final class Scheduler: Service {
             Failpoint.schedulerAfterPublish.hit()
             for account in accepted { stillDue[account.accountID] = Sent(dueAt: account.dueAt, at: now) }
             sentAccounts.increment(by: Int64(accepted.count))
-            // A queue that is full or gone gets what it lacks in the next round, and does not hold up the others.
+            // A queue that is full or missing gets its commands in the next round and does not hold up the other
+            // queues.
             guard accepted.count == waiting.count || publisher.state == .connected, let end = page.end else {
                 sent = stillDue
                 return pause(until: page.nextDueAt, from: page.now)

@@ -3,8 +3,8 @@ import Crypto
 
 /// API keys: `qs_live_…`, `qs_test_…` and the installation's `qs_root_…`.
 ///
-/// After the prefix come 43 characters of base 62 that carry 32 bytes, and 6 that carry a checksum: a mistyped key is
-/// refused without a look-up. Only the SHA-256 of a key is ever stored.
+/// The prefix is followed by 43 characters of base 62 for 32 bytes, and by 6 characters for a checksum, so that a
+/// mistyped key is refused without a look-up. Only the SHA-256 of a key is ever stored.
 package enum APIKey {
     package enum Kind: String, Sendable, CaseIterable {
         case live, test, root
@@ -20,7 +20,7 @@ package enum APIKey {
 
     /// The text of a key.
     ///
-    /// - Parameter secret: 32 bytes that nobody can guess.
+    /// - Parameter secret: 32 bytes that cannot be guessed.
     package static func text(_ kind: Kind, secret: [UInt8]) -> String {
         let body = "qs_\(kind.rawValue)_" + base62(secret, length: secretLength)
         return body + checksum(of: body)
@@ -32,7 +32,7 @@ package enum APIKey {
         return text(kind, secret: (0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) })
     }
 
-    /// The kind of a well-formed key; nil for anything else, a mistyped key included.
+    /// The kind of a well-formed key; nil for any other text, such as a mistyped key.
     package static func kind(of text: String) -> Kind? {
         guard let kind = Kind.allCases.first(where: { text.hasPrefix("qs_\($0.rawValue)_") }),
             text.utf8.count == 4 + kind.rawValue.utf8.count + secretLength + checksumLength
@@ -41,12 +41,12 @@ package enum APIKey {
         return checksum(of: body) == text.suffix(checksumLength) ? kind : nil
     }
 
-    /// What is stored and looked up.
+    /// The SHA-256 of a key, which is stored and looked up.
     package static func hash(_ text: String) -> [UInt8] {
         text.withUTF8Bytes { Array(SHA256.hash(data: $0)) }
     }
 
-    /// The last characters, to recognise a key by.
+    /// The last four characters, by which people recognise a key.
     package static func hint(_ text: String) -> String {
         String(text.suffix(4))
     }
@@ -73,10 +73,10 @@ package enum APIKey {
     }
 }
 
-/// Makes the keys that commands create, so that the same command always makes the same key.
+/// Derives the API keys that commands create, so that the same command always creates the same key.
 ///
-/// A key is HMAC-SHA-256 of the command's id under the root key: the answer that shows it can be given again after a
-/// lost reply, while no secret is stored anywhere.
+/// The secret is the HMAC-SHA-256 of the key's kind and the command's id under the root key. An answer that shows a key
+/// can be given again after a lost reply, although no secret is stored.
 package struct KeyDerivation: Sendable {
     private let rootKey: SymmetricKey
 

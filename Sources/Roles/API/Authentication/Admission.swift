@@ -4,7 +4,8 @@ import Credits
 import Hummingbird
 import Replica
 
-/// What every request with a key passes: a memory that is new enough, a key that is valid, a scope that suffices.
+/// Admits a request with an API key: checks the key, the rate limit, the minimum position and the scopes, in this
+/// order.
 struct Admission: Sendable {
     let authenticator: Authenticator
     let replica: Replica
@@ -15,27 +16,28 @@ struct Admission: Sendable {
         self.replica = replica
     }
 
-    /// The caller of a request, once the replica has reached the position that the request asks for.
+    /// Returns the caller of a request, once the replica has reached the request's minimum position.
     func admit(_ request: Request, _ access: Access) async throws -> Caller {
         var caller = try await knownCaller(request, access)
         if let limit = caller.config.rateLimitPerSecond {
             guard limiter.admits(caller.environmentID, rate: Int64(limit), at: .now) else {
                 throw Problem(
                     .rateLimited,
-                    "The environment makes more than \(limit) requests a second (rate_limit_per_second of its config).")
+                    "The environment makes more than \(limit) requests a second (rate_limit_per_second). Try again in a second."
+                )
             }
         }
         if let token = request.headers[.minimumPosition] {
             try await reach(token, for: caller)
-            // What has happened up to there may have revoked the key.
+            // A change up to that position may have revoked the key.
             caller = try authenticator.caller(request, access)
         }
         try caller.require(access)
         return caller
     }
 
-    /// Authenticates the caller. If the key is unknown but the request carries a minimum position, waits up to 1 s: the key may
-    /// have been created on another node. Nothing about the position is told to a caller without a key.
+    /// Authenticates the caller. If the key is unknown but the request carries a minimum position, waits up to 1 s: the
+    /// key may have been created on another node. A caller without a valid key learns nothing about positions.
     private func knownCaller(_ request: Request, _ access: Access) async throws(Problem) -> Caller {
         do throws(Problem) {
             return try authenticator.caller(request, access)
@@ -48,21 +50,21 @@ struct Admission: Sendable {
         }
     }
 
-    /// Refuses to answer from a memory that is older than the caller's environment allows.
+    /// Throws when the replica is older than the caller's environment allows.
     func requireFreshMemory(for caller: Caller) throws(Problem) {
         guard let limit = caller.config.failClosedOverMilliseconds, case .disconnected(let since) = replica.state,
             ContinuousClock.now - since > .milliseconds(limit)
         else { return }
         throw Problem(
             .replicaBehind,
-            "This node lost the database more than \(limit) ms ago (fail_closed_over_ms of the config). Ask another node."
+            "This node lost the database more than \(limit) ms ago (fail_closed_over_ms in the config). Ask another node."
         )
     }
 
-    /// Waits up to a second for a position. One of another environment is never reached.
+    /// Waits up to a second for a position. A position of another environment is never reached.
     private func reach(_ token: String, for caller: Caller) async throws(Problem) {
         guard let position = PositionToken.position(token) else {
-            throw Problem(.invalidRequest, "QuotaStack-Min-Position is not a position of ours.")
+            throw Problem(.invalidRequest, "QuotaStack-Min-Position must be a value of the header QuotaStack-Position.")
         }
         guard
             await replica.reaches(

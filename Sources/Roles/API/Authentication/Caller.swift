@@ -6,7 +6,7 @@ import Messaging
 import Replica
 import Runtime
 
-/// Who makes a request: the holder of an API key, hence a tenant's environment, or of the root key.
+/// The caller of a request: the holder of an environment's API key, or of the root key.
 struct Caller: Sendable {
     /// The installation, for the root key.
     let environmentID: EnvironmentID
@@ -20,7 +20,7 @@ struct Caller: Sendable {
     static let root = Caller(
         environmentID: .installation, kind: nil, keyID: nil, rights: .all, config: EnvironmentConfig())
 
-    /// Refuses a key without the scope that the access asks for.
+    /// Throws when the key lacks a scope that the access requires.
     func require(_ access: Access) throws(Problem) {
         let missing = access.scopes.subtracting(rights.scopes)
         guard missing.isEmpty else {
@@ -31,19 +31,19 @@ struct Caller: Sendable {
     }
 }
 
-/// Finds out who makes a request.
+/// Finds the caller of a request by its API key.
 struct Authenticator: Sendable {
     private let replica: Replica
     private let rootKeyHash: KeyHash?
 
-    /// - Parameter rootKey: Nil on a node that serves nothing for the root key.
+    /// - Parameter rootKey: Nil on a node that has no endpoint for the root key.
     init(replica: Replica, rootKey: String?) {
         self.replica = replica
         rootKeyHash = rootKey.map { KeyHash(APIKey.hash($0)) }
     }
 
-    /// The holder of the key that a request carries, if it is of the kind that the access asks for; its scopes are for the
-    /// caller to look at.
+    /// Returns the holder of the request's key. Throws when the key is unknown or of another kind than the access
+    /// requires. It does not check scopes; see `Caller.require`.
     func caller(_ request: Request, _ access: Access) throws(Problem) -> Caller {
         let text = try keyText(request)
         switch (APIKey.kind(of: text), access) {
@@ -52,13 +52,13 @@ struct Authenticator: Sendable {
             guard KeyHash(APIKey.hash(text)) == rootKeyHash else { throw Self.invalid }
             return .root
         case (.root?, _):
-            throw Problem(.forbiddenScope, "The root key is for /v1/admin only. Use a key of the tenant's environment.")
-        case (_, .root): throw Problem(.forbiddenScope, "This takes the installation's root key.")
+            throw Problem(.forbiddenScope, "The root key cannot be used here. Use a key of the tenant's environment.")
+        case (_, .root): throw Problem(.forbiddenScope, "This endpoint requires the installation's root key.")
         case (_, .anybody), (_, .scope), (_, .scopeOrRoot): return try holder(text)
         }
     }
 
-    /// What the key of a request is looked up by; nil when it carries none that could be one.
+    /// The hash by which a request's key is looked up; nil when the request has no well-formed key of an environment.
     func keyHash(_ request: Request) -> KeyHash? {
         guard let text = try? keyText(request), let kind = APIKey.kind(of: text), kind != .root else { return nil }
         return KeyHash(APIKey.hash(text))
@@ -71,7 +71,7 @@ struct Authenticator: Sendable {
         guard let holder = replica.keyHolder(KeyHash(APIKey.hash(text))) else { throw Self.invalid }
         if let expiresAt = holder.rights.expiresAt, expiresAt <= Instant.now {
             throw Problem(
-                .unauthenticated, "The API key expired at \(expiresAt). Create one, or use the one it was rolled to.")
+                .unauthenticated, "The API key expired at \(expiresAt). Use its successor, or create a new key.")
         }
         return Caller(
             environmentID: holder.environmentID, kind: holder.kind, keyID: holder.keyID, rights: holder.rights,
@@ -91,5 +91,6 @@ struct Authenticator: Sendable {
     private static let missing = Problem(
         .unauthenticated, "Send an API key: Authorization: Bearer qs_live_… or X-API-Key: qs_live_….")
     private static let invalid = Problem(
-        .unauthenticated, "The API key is unknown, mistyped or revoked. Create one, or check how it was copied.")
+        .unauthenticated,
+        "The API key is unknown, mistyped or revoked. Check that it was copied whole, or create a new one.")
 }

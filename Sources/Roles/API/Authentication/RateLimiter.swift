@@ -1,9 +1,10 @@
 import Credits
 import Synchronization
 
-/// So many tokens a second, and one second's worth of them at most: what is not used now cannot be saved for later.
+/// A token bucket that gains `rate` tokens a second and holds at most one second's worth, so that unused tokens cannot
+/// be saved up.
 ///
-/// Whole numbers only: a level in billionths of a token rises by the rate with every nanosecond.
+/// The arithmetic uses whole numbers: the level is in billionths of a token and rises by `rate` with every nanosecond.
 struct TokenBucket: Sendable {
     private static let token: Int64 = 1_000_000_000
 
@@ -20,8 +21,8 @@ struct TokenBucket: Sendable {
     /// Takes a token if there is one.
     ///
     /// - Parameters:
-    ///   - rate: Tokens a second, 1 to 1,000,000. It may differ from call to call; a full bucket is measured by the latest.
-    ///   - now: A time before that of an earlier call counts as that.
+    ///   - rate: Tokens a second, 1 to 1,000,000. It may differ from call to call; the latest rate bounds the level.
+    ///   - now: An instant before that of an earlier call counts as the earlier call's instant.
     mutating func take(rate: Int64, at now: ContinuousClock.Instant) -> Bool {
         if now > filledAt {
             let elapsed = min(now - filledAt, .seconds(1)).components
@@ -35,12 +36,12 @@ struct TokenBucket: Sendable {
     }
 }
 
-/// Bounds the requests of each environment that has a limit, on this node.
+/// Limits the requests of each environment with a rate limit, on this node.
 final class RateLimiter: Sendable {
-    /// One for each environment that was ever limited.
+    /// One bucket for each environment that ever sent a request under a limit.
     private let buckets = Mutex<[EnvironmentID: TokenBucket]>([:])
 
-    /// Whether a request may pass.
+    /// Takes a token if there is one, and returns whether the request may pass.
     func admits(_ environmentID: EnvironmentID, rate: Int64, at now: ContinuousClock.Instant) -> Bool {
         buckets.withLock { buckets in
             buckets[environmentID, default: TokenBucket(rate: rate, at: now)].take(rate: rate, at: now)

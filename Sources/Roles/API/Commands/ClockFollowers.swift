@@ -4,21 +4,22 @@ import Messaging
 import Replica
 import Storage
 
-/// Brings the accounts on a test clock to what it shows.
+/// Advances the accounts on a test clock to the clock's instant.
 struct ClockFollowers: Sendable {
-    /// Accounts that are read, and sent their commands, at a time.
+    /// The number of accounts that are read, and sent their commands, at a time.
     private static let pageSize = CommandLimits.perRequest
 
     let services: APIServices
     let caller: Caller
     let headers: MutationHeaders
 
-    /// Sends every account on the clock a command and waits until this node shows its effect.
+    /// Sends an `advance` command to every account on the clock and waits until this node shows the effects.
     ///
-    /// What is not sent, because the node or a queue fails on the way, loses nothing: the account follows with its next
-    /// command, and checks and balances know the clock already.
+    /// A command that is not sent, because the node or a queue fails, is not lost work: the account advances with its
+    /// next command, and checks and balances use the clock's instant already.
     ///
-    /// - Returns: False when some had not followed by the deadline, or were not waited for.
+    /// - Returns: False when an account had not advanced by the deadline, or when the request has `Prefer:
+    ///   respond-async`.
     func advance(on clock: Bits128, by deadline: ContinuousClock.Instant) async throws -> Bool {
         var last: AccountID?
         var haveFollowed = true

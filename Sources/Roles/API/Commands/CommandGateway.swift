@@ -10,20 +10,38 @@ package import Runtime
 import ServiceLifecycle
 import Synchronization
 
-/// Sends commands to the ledger and gives their results back.
+/// Sends commands to the ledger through its queues and returns their results.
 ///
-/// Requests for one queue that arrive while a message to it is being confirmed go together into the next message.
-/// Nothing is held back to fill a message.
+/// `send` puts a request into the outbox of its queue. The requests that arrive while a message to the queue is being
+/// confirmed go together into the next message; no request is held back to fill a message. A confirmed request is
+/// `accepted`. The ledger worker sends the results to this node's own reply queue, where `receive` finds the waiting
+/// request by its token. When no reply arrives within a second, `lookUpLostReplies` looks the commands up in the
+/// database, and again every second.
+///
+/// `Mutations`, `UsageBatch`, `ClockFollowers` and `APIServices.settledAccount` call `send`. `Node` makes the gateway
+/// and runs it as a service.
+///
+/// Invariants:
+/// - Every call of `send` returns one reply, at most 50 ms after its deadline.
+/// - `.pending` means that the queue has accepted the request. `.refused` means that nothing was done, unless the
+///   problem says that the outcome is unknown.
+/// - A request is never sent twice. To repeat it is the client's decision, and its idempotency key makes that safe.
+/// - The number of waiting requests is bounded per queue, and the number of undecided requests per environment and
+///   queue.
+///
+/// On failure: `send` refuses at once without a connection that takes messages. A message that was sent but not
+/// confirmed gives its requests an unknown outcome. While the broker is blocked, requests that are not accepted end
+/// after 200 ms. At shutdown every waiting request gets the reply that follows from its stage.
 package final class CommandGateway: Service {
-    /// How long a reply may take before the database is asked, and between two such questions. A reply is lost when its
-    /// worker dies between commit and reply, or with the broker.
+    /// How long the gateway waits for a reply before it looks the commands up in the database, and between two
+    /// look-ups. A reply is lost when its worker dies between commit and reply, or when the broker stops.
     private static let replyPatience = Duration.seconds(1)
-    /// How long a broker that takes no messages may still confirm those that it took before.
+    /// How long a blocked broker may take to confirm the messages that it took before.
     private static let blockedPatience = Duration.milliseconds(200)
-    /// Requests that may wait for a place in a message, per queue; more are refused with 503.
+    /// The number of requests per queue that may wait for a place in a message; more are refused with 503.
     private static let waitingPerQueue = 4_096
-    /// Requests of one environment that may be undecided at once, per queue; more are refused with 429. Half of the room
-    /// above, so that no environment takes it all.
+    /// The number of requests per environment and queue that may be undecided; more are refused with 429. It is half of
+    /// `waitingPerQueue`, so that one environment cannot fill a queue's outbox.
     private static let undecidedPerEnvironment = waitingPerQueue / 2
 
     /// How long `send` waits.
@@ -44,34 +62,35 @@ package final class CommandGateway: Service {
         }
     }
 
-    /// What became of a request.
+    /// The outcome of a request.
     enum Reply: Sendable {
         case results([CommandResult])
-        /// Accepted by the queue; the answer was not waited for, or did not come in time.
+        /// The queue has accepted the request; its results were not waited for, or did not come in time.
         case pending
-        /// Not accepted: nothing was done, unless the problem says that the outcome is unknown.
+        /// The queue has not accepted the request: nothing was done, unless the problem says that the outcome is
+        /// unknown.
         case refused(Problem)
     }
 
-    /// How far a request has come; what can be said of it when its time is up.
+    /// How far a request has come, which determines its reply when its deadline has passed.
     private enum Stage {
         case waiting, sent, accepted
     }
 
     private struct Waiting {
         var stage = Stage.waiting
-        /// When the ledger's answer counts as lost and is looked for in the database; set when the queue has accepted the
-        /// request.
+        /// The instant from which the reply counts as lost and is looked up in the database; set when the queue has
+        /// accepted the request.
         var lookUpAt: ContinuousClock.Instant?
         let lane: Lane
         let request: CommandRequest
         let deadline: ContinuousClock.Instant
         let returnsWhenAccepted: Bool
-        /// Nil once the sender has its answer: the request is then only counted.
+        /// Nil once the caller has its reply: the request then only counts as undecided.
         var continuation: CheckedContinuation<Reply, Never>?
     }
 
-    /// What an environment has in one queue.
+    /// One environment's commands in one queue.
     private struct Lane: Hashable {
         let queue: String
         let environmentID: EnvironmentID
@@ -86,7 +105,7 @@ package final class CommandGateway: Service {
         var nextToken: UInt64 = 1
         var waiting: [UInt64: Waiting] = [:]
         var outboxes: [String: Outbox] = [:]
-        /// How many of `waiting` are in each lane.
+        /// The number of requests in `waiting`, by lane.
         var undecided: [Lane: Int] = [:]
         var isClosed = false
 
@@ -103,7 +122,7 @@ package final class CommandGateway: Service {
         }
     }
 
-    /// What becomes of a request that wants to be sent.
+    /// The first step of `send`: start publishing, join the next message, or refuse.
     private enum Sending {
         case startsPublishing, joins
         case refused(Problem)
@@ -113,7 +132,8 @@ package final class CommandGateway: Service {
     private let consumer: AMQPConsumer
     private let answers: DecidedAnswers
     private let replyQueue: String
-    /// Whether a message that reaches no queue is refused instead of confirmed: always, but for the known bug.
+    /// Whether the broker returns a message that reaches no queue instead of confirming it: always, except with the
+    /// known bug `no_mandatory_flag`.
     private let isMandatory = !KnownBug.noMandatoryFlag.isActive
     private let state: Mutex<State>
     private let messageSize: Recorder
@@ -129,11 +149,12 @@ package final class CommandGateway: Service {
         let replies = ReplyDispatch()
         self.answers = answers
         foundReplies = metrics.counter(
-            "quotastack_api_lost_replies_total", "Requests whose answer was found in the database for want of a reply.")
+            "quotastack_api_lost_replies_total",
+            "Requests whose results were found in the database because no reply came.")
         replyQueue = "\(topology.prefix)reply.\(UInt64.random(in: 0..<1 << 63))"
         state = Mutex(State())
         messageSize = metrics.histogram(
-            "quotastack_api_message_commands", "Commands in one message to a ledger queue.",
+            "quotastack_api_message_commands", "Commands in one message to a command queue.",
             buckets: [1, 4, 16, 64, 256, 1_024])
         publisher = AMQPPublisher(configuration: publishing, logger: logger)
         consumer = AMQPConsumer(
@@ -145,12 +166,13 @@ package final class CommandGateway: Service {
         replies.gateway.withLock { $0 = WeakGateway(self) }
     }
 
-    /// Whether commands can be sent and answered now.
+    /// Whether commands can be sent and their replies received now, or why not.
     package var brokerState: AMQPConnectionState {
         publisher.state == .connected ? consumer.state : publisher.state
     }
 
-    /// Runs until a graceful shutdown of the process; requests under way are answered first.
+    /// Runs until a graceful shutdown. It then closes both connections and ends the requests that still wait. The HTTP
+    /// server must have stopped before, so that requests of clients are answered first.
     package func run() async throws {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.publisher.run() }
@@ -174,7 +196,8 @@ package final class CommandGateway: Service {
 
     /// Sends one request and waits for its results.
     ///
-    /// - Returns: `.pending` when the queue has accepted the request and nothing more was waited for.
+    /// - Returns: `.pending` when the queue has accepted the request and its results did not come in time or were not
+    ///   waited for.
     func send(
         _ commands: CommandRequest.Commands, to queue: String, from origin: RequestOrigin, wantsBodies: Bool,
         until patience: Patience
@@ -210,7 +233,7 @@ package final class CommandGateway: Service {
         }
     }
 
-    /// Publishes what waits for a queue, message after message, until nothing does.
+    /// Publishes the waiting requests of a queue, message after message, until none is left.
     private func publishWaiting(to queue: String) async {
         while let requests = takeWaiting(for: queue) {
             messageSize.record(Double(requests.reduce(0) { $0 + $1.commands.count }))
@@ -269,7 +292,7 @@ package final class CommandGateway: Service {
                 state.waiting[token]?.stage = .accepted
                 state.waiting[token]?.lookUpAt = lookUpAt
                 guard state.waiting[token]?.returnsWhenAccepted == true else { return nil }
-                // It still takes a place in the queue until its reply or its deadline comes.
+                // The request counts as undecided until its reply or its deadline comes.
                 defer { state.waiting[token]?.continuation = nil }
                 return state.waiting[token]?.continuation
             }
@@ -282,7 +305,7 @@ package final class CommandGateway: Service {
         for waiting in refused { waiting.continuation?.resume(returning: .refused(problem)) }
     }
 
-    /// Ends the wait of requests whose deadline has passed; up to 50 ms late.
+    /// Ends the requests whose deadline has passed, up to 50 ms late, and those that a blocked broker does not accept.
     private func sweep() async {
         var blockedSince: ContinuousClock.Instant?
         while (try? await Task.sleep(for: .milliseconds(50))) != nil {
@@ -301,8 +324,8 @@ package final class CommandGateway: Service {
 
     // MARK: - Lost replies
 
-    /// Finds the answers of requests whose reply does not come. While the database is away nothing is found, and the
-    /// requests go on waiting.
+    /// Looks up the results of requests whose reply is overdue. While the database is unreachable nothing is found, and
+    /// the requests go on waiting.
     private func lookUpLostReplies() async {
         while (try? await Task.sleep(for: .milliseconds(250))) != nil {
             for (environmentID, requests) in Dictionary(grouping: takeOverdue(), by: \.origin.environmentID) {
@@ -320,8 +343,8 @@ package final class CommandGateway: Service {
         }
     }
 
-    /// The results of those commands of a request that have one. A command that comes twice in it is a replay the second
-    /// time.
+    /// Returns the results of a request's commands. Commands that are not decided yet are missing from the result. When
+    /// a request contains a command twice, the second result is a replay.
     private static func results(
         of request: CommandRequest, from found: [Bits128: DecidedCommand]
     ) -> [CommandResult] {
@@ -335,7 +358,7 @@ package final class CommandGateway: Service {
                 if !seen.insert(identity.id).inserted, result.isSuccess { result.isReplay = true }
                 return result
             case .conflict: return CommandResult(.keyReuse, requestID: request.origin.requestID)
-            // The earlier request was malformed; this one is still to be decided.
+            // The decision is that of an earlier malformed request; this request is not decided yet.
             case .free: return nil
             }
         }
@@ -356,9 +379,9 @@ package final class CommandGateway: Service {
         }
     }
 
-    /// Says what is true of a request that is not waited for any longer: only what the queue has accepted is pending.
+    /// Ends a request without results. The reply is `.pending` only when the queue has accepted the request.
     ///
-    /// - Parameter problem: Why a request was not even sent.
+    /// - Parameter problem: The refusal of a request that was not sent.
     private static func giveUp(_ waiting: Waiting, because problem: Problem) {
         switch waiting.stage {
         case .waiting: waiting.continuation?.resume(returning: .refused(problem))
@@ -372,7 +395,7 @@ package final class CommandGateway: Service {
 
     private static let tooManyUndecided = Problem(
         .rateLimited,
-        "Too many of this environment's commands are undecided. Nothing was done; send fewer at once, or try again in a moment."
+        "Too many commands of this environment are undecided. Nothing was done; send fewer at once, or try again in a moment."
     )
 
     private static let unconfirmed = Problem(
@@ -391,7 +414,8 @@ package final class CommandGateway: Service {
         "The command queue cannot be reached or takes no messages. Nothing was done; try again in a moment.")
 }
 
-/// Hands replies from the consumer's thread to the gateway, which is made after the consumer's closure.
+/// Passes replies from the consumer's thread to the gateway. The closure of the consumer is made before the gateway, so
+/// it cannot capture the gateway itself.
 private final class ReplyDispatch: Sendable {
     let gateway = Mutex(WeakGateway(nil))
 

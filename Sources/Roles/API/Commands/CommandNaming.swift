@@ -2,9 +2,10 @@ import Commands
 import Credits
 import Runtime
 
-/// The id that a command will have, before its contents are known: derived from the client's idempotency key, or fresh.
+/// The id of a command, which exists before the command's content: a digest of the environment and the client's
+/// idempotency key, or random without such a key.
 ///
-/// Keys that a command creates are derived from its id, so that the id must be there first.
+/// The id must exist first because the API keys that a command creates are derived from it.
 struct CommandNaming: Sendable {
     let id: Bits128
     private let idempotencyKey: String?
@@ -18,7 +19,8 @@ struct CommandNaming: Sendable {
 
     /// The identity of the command.
     ///
-    /// - Parameter content: The command as it is sent; digested for the fingerprint only where there is a key.
+    /// - Parameter content: The command's content, whose digest is the fingerprint. It is evaluated only with an
+    ///   idempotency key.
     func identity(content: @autoclosure () -> [UInt8]) -> CommandIdentity {
         CommandIdentity(
             id: id,

@@ -2,7 +2,7 @@ import Commands
 import Credits
 package import Storage
 
-/// Finds commands that were decided earlier, for replies that were lost and for operations.
+/// Finds decided commands in the database, for lost replies and for operations.
 package struct DecidedAnswers: Sendable {
     private let reads: TenantReads
 
@@ -10,7 +10,7 @@ package struct DecidedAnswers: Sendable {
         self.reads = reads
     }
 
-    /// A command's decision, or nil while it has none.
+    /// The decision of a command; nil while it is undecided.
     func find(environmentID: EnvironmentID, commandID: Bits128) async throws -> DecidedCommand? {
         try await find(environmentID: environmentID, commandIDs: [commandID])[commandID]
     }
@@ -24,7 +24,7 @@ package struct DecidedAnswers: Sendable {
         }
     }
 
-    /// Whether a command was put aside because it cannot be applied.
+    /// Whether a command was parked because it cannot be applied.
     func isParked(environmentID: EnvironmentID, commandID: Bits128) async throws -> Bool {
         try await reads.read(of: environmentID) { connection in
             try await CommandStore.isParked(CommandKey(environmentID: environmentID, id: commandID), on: connection)

@@ -3,7 +3,7 @@ import Commands
 import Credits
 import Hummingbird
 
-/// The headers of a mutation, read once at its beginning.
+/// The headers of a mutation request, read once at its beginning.
 struct MutationHeaders: Sendable {
     let origin: RequestOrigin
     let idempotencyKey: String?
@@ -21,14 +21,15 @@ struct MutationHeaders: Sendable {
             } ?? false
     }
 
-    /// The same headers of a request that waits for its effect.
+    /// The same headers without `respond-async`: the request waits for its effect.
     var waiting: MutationHeaders {
         var copy = self
         copy.respondsAsync = false
         return copy
     }
 
-    /// Version, trace, parent and flags, as W3C wants them. It is logged, so it is that and nothing else.
+    /// Whether a text has the W3C format: version, trace, parent and flags. The text is logged, so no other format is
+    /// accepted.
     private static func isTraceParent(_ text: String) -> Bool {
         text.split(separator: "-", omittingEmptySubsequences: false).map(\.utf8.count) == [2, 32, 16, 2]
             && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) || $0 == UInt8(ascii: "-") }

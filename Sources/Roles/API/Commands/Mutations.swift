@@ -10,8 +10,8 @@ import Replica
 
 /// Sends mutations through the queue and makes their responses.
 ///
-/// The one way from a request to the ledger: it names the command, digests it for the idempotency key, sends it through the
-/// gateway, waits until this node's replica shows the effect, and answers with the position.
+/// A mutation gets the id of its command and the digest of its content, goes through the gateway, waits until this
+/// node's replica shows the effect, and is answered with the position token.
 struct Mutations: Sendable {
     let gateway: CommandGateway
     let topology: Topology
@@ -20,9 +20,9 @@ struct Mutations: Sendable {
     let secrets: SecretAnswers
     let wait: Duration
 
-    /// A mutation of one end user's account.
+    /// Sends a mutation of one end user's account.
     ///
-    /// - Parameter key: The client's idempotency key, wherever it was sent.
+    /// - Parameter key: The client's idempotency key, from the header or the body.
     func account(
         _ action: AccountAction, of endUserID: EndUserID, key: String?, _ headers: MutationHeaders
     ) async throws -> Response {
@@ -34,9 +34,9 @@ struct Mutations: Sendable {
         return Self.response(result, id: naming.id) { $0.json }
     }
 
-    /// A mutation of the catalogue of the caller's environment, or of the installation.
+    /// Sends a mutation of the catalogue of the caller's environment, or of the installation.
     ///
-    /// - Parameter action: Made when the command's id is known.
+    /// - Parameter action: Makes the action from the command's id.
     func catalogue(
         _ action: (Bits128) -> CatalogueAction, kind: EnvironmentKind?, _ headers: MutationHeaders
     ) async throws -> Response {
@@ -55,7 +55,7 @@ struct Mutations: Sendable {
         topology.ledgerQueue(environmentID: headers.origin.environmentID, endUserID: endUserID)
     }
 
-    /// - Returns: Nil when the command is accepted, and its effect not there yet.
+    /// - Returns: Nil when the command was accepted and this node does not show its effect yet.
     private func run(
         _ commands: CommandRequest.Commands, id: Bits128, queue: String, _ headers: MutationHeaders
     ) async throws -> CommandResult? {

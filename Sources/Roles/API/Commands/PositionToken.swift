@@ -2,9 +2,9 @@ import Commands
 import Credits
 import Messaging
 
-/// The text of a position, as clients carry it: opaque to them.
+/// The position token: the text of a position, which is opaque to clients.
 enum PositionToken {
-    /// The token that is always reached.
+    /// The token of a position that is always reached.
     private static let none = "0"
 
     static func text(_ position: Position) -> String {
@@ -17,7 +17,7 @@ enum PositionToken {
         }
     }
 
-    /// Nil for a text that is not a token of ours.
+    /// Returns nil for a text that is not a position token.
     static func position(_ text: String) -> Position? {
         if text == none { return Position.none }
         guard let kind = text.first, let id = PublicID(.operation, parsing: "op_" + text.dropFirst()) else {

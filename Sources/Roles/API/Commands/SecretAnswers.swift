@@ -2,17 +2,18 @@ import Commands
 import Credits
 import JSON
 
-/// Adds secrets to the answers that show them: the ledger knows only digests, so its answers lack them.
+/// Adds secrets to the answers that show them. The answers of the ledger lack the secrets, because the ledger knows
+/// only digests.
 ///
-/// A secret is derived from the command's id, so every repetition of the answer shows the same.
+/// A secret is derived from the command's id, so every repetition of an answer shows the same secret.
 struct SecretAnswers: Sendable {
     let keys: KeyDerivation
 
     /// The JSON of a command's answer, with the secret that a success shows.
     ///
     /// - Parameters:
-    ///   - action: Nil for one that this release does not know, which shows none.
-    ///   - kind: The environment's; nil for the installation.
+    ///   - action: Nil for an action that this release does not know, which shows no secret.
+    ///   - kind: The kind of the environment; nil for the installation.
     func json(
         of result: CommandResult, action: AuditAction?, commandID: Bits128, kind: EnvironmentKind?
     ) -> [UInt8] {

@@ -8,7 +8,7 @@ import Messaging
 import NIOCore
 import Replica
 
-/// One batch of events: each succeeds or fails alone.
+/// A batch of usage events. Each event succeeds or fails by itself.
 struct UsageBatch {
     private let services: APIServices
     private let caller: Caller
@@ -16,11 +16,11 @@ struct UsageBatch {
     private var commands: [(index: Int, command: AccountCommand)] = []
     private var outcomes: [ItemOutcome] = []
 
-    /// What became of one event.
+    /// The outcome of one event.
     private enum ItemOutcome {
         case waiting
         case accepted(id: PublicID, isReplay: Bool, Position)
-        /// A problem as JSON.
+        /// The problem as JSON.
         case rejected([UInt8])
     }
 
@@ -75,10 +75,13 @@ struct UsageBatch {
         } catch {
             return reject(error)
         }
-        // A key on the batch names its events by their place in it.
+        // Without a key of its own, an event's key is the batch's key and the event's index.
         let key = sent.idempotencyKey ?? headers.idempotencyKey.map { "\($0)#\(outcomes.count)" }
         guard key.map({ $0.utf8.count <= IdempotencyKey.maximumBytes }) ?? true else {
-            return reject(Problem(.invalidRequest, "The batch's Idempotency-Key is too long to name its events by."))
+            return reject(
+                Problem(
+                    .invalidRequest,
+                    "The batch's Idempotency-Key is too long: with the event's index it exceeds 255 bytes."))
         }
         let action = AccountAction.use(sent.event)
         commands.append(
@@ -106,7 +109,8 @@ struct UsageBatch {
 
     // MARK: - Sending
 
-    /// Sends the events, one request per queue, and answers when all have been decided.
+    /// Sends the events, in requests of at most `CommandLimits.perRequest` events to one queue. Answers when all are
+    /// decided or the deadline has passed.
     mutating func run() async throws -> Response {
         let deadline = ContinuousClock.now + services.mutations.wait
         let replies = await send(deadline: deadline)
@@ -169,12 +173,14 @@ struct UsageBatch {
         "The event was accepted but not decided in time. Repeat it with its idempotency_key to learn its outcome.",
         texts: ["outcome": "unknown"])
     private static let unseen = Problem(
-        .replicaBehind, "The event was decided, but this node cannot show its effect yet. Repeat it with its key.",
+        .replicaBehind,
+        "The event was decided, but this node cannot show its effect yet. Repeat it with its idempotency_key.",
         texts: ["outcome": "unknown"])
 
     // MARK: - Answering
 
-    /// Events of several accounts have no single position, so each carries its own; the header has the last one's.
+    /// Events of several accounts have no common position, so each result has its own. The header has the position of
+    /// the last accepted event.
     private func response() -> Response {
         var accepted: Int64 = 0
         var replayed: Int64 = 0

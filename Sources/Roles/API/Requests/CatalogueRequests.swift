@@ -4,7 +4,7 @@ import Credits
 import JSON
 import Metering
 
-/// Reads what is asked about a catalogue: features, rules, packages, keys, configuration.
+/// Reads request bodies about the catalogue: features, metering rules, top-up packages, API keys and configuration.
 extension JSONReader {
     mutating func newFeature() -> NewFeature? {
         let key = featureKey("key")
@@ -47,7 +47,7 @@ extension JSONReader {
                 priority: priority))
     }
 
-    /// Every member but the key; null clears the expiry or the priority.
+    /// Reads every member except the key; null clears the expiry or the priority.
     mutating func packageChange() -> PackageChange? {
         PackageChange(
             name: optionalName(), credits: optionalCredits(),
@@ -65,7 +65,7 @@ extension JSONReader {
             timeZone: fieldChange("timezone") { $0.optionalString("timezone", length: 1...64) })
     }
 
-    /// A number; absence keeps it, null takes the default.
+    /// The change of a number: an absent member keeps it, null sets the default.
     private mutating func setting(_ key: String, in range: ClosedRange<Int64>) -> FieldChange<Int32> {
         fieldChange(key) { $0.optionalInt64(key, .plain, in: range).map { Int32($0) } }
     }
@@ -79,7 +79,7 @@ extension JSONReader {
         return (name, KeyRights(scopes: scopes, expiresAt: expiresAt))
     }
 
-    /// `scopes`; absence is all of them.
+    /// `scopes`; an absent member means all scopes.
     private mutating func scopes() -> KeyScopes? {
         guard presence(of: "scopes") == .present else {
             _ = value("scopes")

@@ -4,7 +4,7 @@ import JSON
 import Ledger
 import Metering
 
-/// Reads what is asked about credits.
+/// Reads request bodies about credits, end users and spend caps.
 extension JSONReader {
     mutating func grant() -> Grant? {
         let credits = credits()
@@ -50,7 +50,7 @@ extension JSONReader {
             metadata: metadata)
     }
 
-    /// What a revocation says beside the block.
+    /// The members of a revocation except the block, whose number the caller sets.
     mutating func revocation() -> Revocation {
         Revocation(block: 0, reason: reason(), metadata: metadata())
     }
@@ -82,7 +82,7 @@ extension JSONReader {
             testClock: optionalID("test_clock_id", .testClock))
     }
 
-    /// Each feature at most once.
+    /// Reads the overrides of features, and reports a feature that comes twice.
     private mutating func featureOverrides() -> [FeatureKey: FeatureGrant]? {
         var overrides: [FeatureKey: FeatureGrant] = [:]
         let read = optionalObjects("feature_overrides", count: 0...AccountSettings.maximumOverrides) { item -> Bool? in
@@ -107,10 +107,10 @@ extension JSONReader {
 // MARK: - Parts
 
 extension JSONReader {
-    /// How long the payment provider's ids may be, in bytes.
+    /// The maximum length of a payment provider's id, in bytes.
     static let externalIDBytes = 255
 
-    /// What grants and top-ups share.
+    /// The members that grants and top-ups share.
     private struct Terms {
         let priority: Int16?
         let expiry: Grant.Expiry?
@@ -149,13 +149,13 @@ extension JSONReader {
         optionalString(key, expected: "an id that begins with \(kind.rawValue)_") { PublicID(kind, parsing: $0) }
     }
 
-    /// Reports all but the first of the members that are there.
+    /// Reports all but the first of the given members that are present.
     mutating func atMostOne(of keys: [String]) {
         let given = keys.filter { presence(of: $0) == .present }
         for key in given.dropFirst() { report(key, "excludes \(given[0]): give one of them") }
     }
 
-    /// Reports when not exactly one of the members is there.
+    /// Reports an error unless exactly one of the given members is present.
     mutating func exactlyOne(of keys: [String]) {
         atMostOne(of: keys)
         guard !keys.contains(where: { presence(of: $0) == .present }) else { return }

@@ -3,12 +3,12 @@ import JSON
 import Ledger
 import Metering
 
-/// Reads what measures an event or a job.
+/// Reads the members that measure an event or a job.
 extension JSONReader {
     /// One of `units`, `quantities` and `credits`.
     ///
     /// - Parameters:
-    ///   - minimum: The fewest credits that make sense.
+    ///   - minimum: The smallest allowed value of `credits`.
     ///   - hasAttributes: Whether `attributes` may choose the price.
     mutating func demand(creditsFrom minimum: Int64, hasAttributes: Bool) -> Demand? {
         let isInCredits = presence(of: "credits") == .present
@@ -19,14 +19,16 @@ extension JSONReader {
         let measure = measure()
         let attributes = hasAttributes ? attributes() : Attributes.none
         if isInCredits {
-            if let attributes, !attributes.values.isEmpty { report("attributes", "is for what a rule prices") }
+            if let attributes, !attributes.values.isEmpty {
+                report("attributes", "excludes credits: no rule prices them")
+            }
             return credits.flatMap { try? Millicredits($0) }.map { .credits($0) }
         }
         guard let measure, let attributes else { return nil }
         return .measured(measure, attributes)
     }
 
-    /// `units` (1 where nothing is said) or `quantities`.
+    /// `units` (1 by default) or `quantities`.
     mutating func measure() -> Measure? {
         let units = int64("units", default: 1, .plain, in: 0...Int64.max)
         guard value("quantities") != nil else { return units.map { .units($0) } }
@@ -34,7 +36,7 @@ extension JSONReader {
         return quantities("quantities").map { .quantities($0) }
     }
 
-    /// `attributes`, where there are any.
+    /// `attributes`; an absent member means no attributes.
     mutating func attributes() -> Attributes? {
         value("attributes") != nil ? attributes("attributes") : Attributes.none
     }

@@ -13,7 +13,7 @@ extension JSONReader {
         string(key, expected: FeatureKey.expectation) { FeatureKey($0) }
     }
 
-    /// What a PATCH does to a field: absence keeps it, null clears it.
+    /// The change that a PATCH makes to a field: an absent member keeps the field, null clears it.
     mutating func fieldChange<Value: Hashable & Sendable>(
         _ key: String, _ read: (inout JSONReader) -> Value?
     ) -> FieldChange<Value> {

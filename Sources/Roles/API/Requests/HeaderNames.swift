@@ -1,7 +1,7 @@
 import HTTPTypes
 
 extension HTTPField.Name {
-    /// The header names of the contract. Each is a literal token, so the fallback is never reached.
+    /// Makes one of the API's header names. Every name below is a valid token, so the fallback is never used.
     private static func literal(_ name: String) -> HTTPField.Name { HTTPField.Name(name) ?? .age }
 
     static let apiKey = literal("X-API-Key")

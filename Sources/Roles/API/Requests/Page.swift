@@ -2,7 +2,7 @@ import Credits
 import JSON
 import Answers
 
-/// Which page of a list is asked for.
+/// The page of a list that a request asks for.
 struct PageRequest {
     let limit: Int
     let cursor: String?
@@ -20,11 +20,11 @@ struct PageRequest {
         return parsed
     }
 
-    /// A page's JSON.
+    /// Writes a page as JSON.
     ///
     /// - Parameters:
-    ///   - items: One more than `limit` when there are more.
-    ///   - cursor: The parts from which the next page is found after the last item shown.
+    ///   - items: The page's items, and one more when the list continues.
+    ///   - cursor: Returns the parts from which the page after an item is found.
     func json<Item>(
         _ items: [Item], cursor: (Item) -> [JSONValue], _ write: (inout JSONWriter, Item) -> Void
     ) -> [UInt8] {
@@ -64,7 +64,7 @@ private func hexadecimalBytes(_ text: String) -> [UInt8]? {
     return bytes
 }
 
-/// Where a list of things with a key goes on: newest first, then by key.
+/// The place at which a list of features or packages continues. The list is ordered by creation and key, newest first.
 struct CatalogueCursor<Key: Sendable>: Sendable {
     let createdAt: Instant
     let key: Key
@@ -85,7 +85,7 @@ extension CatalogueCursor<Never> {
 }
 
 extension Bits128 {
-    /// A cursor that is one public id.
+    /// Reads a cursor that consists of one public id.
     init?(cursor parts: [JSONValue], _ kind: PublicIDKind) {
         guard parts.count == 1, case .string(let text) = parts[0], let id = PublicID(kind, parsing: text) else {
             return nil
@@ -95,7 +95,8 @@ extension Bits128 {
 }
 
 extension Instant {
-    /// An instant of a cursor; nil beyond those that the database can hold, which no cursor of ours names.
+    /// Reads an instant of a cursor. It is nil outside the range of the database's timestamps, which no cursor made by
+    /// the API exceeds.
     init?(cursor microseconds: Int64) {
         guard (-62_135_596_800_000_000...9_000_000_000_000_000_000).contains(microseconds) else { return nil }
         self.init(microseconds: microseconds)

@@ -3,14 +3,14 @@ import Credits
 import JSON
 import Metering
 
-/// The question for the price of an event, by a rule that exists or by one that is given.
+/// A request for the price of an event, by a stored metering rule or by a rule in the body.
 struct PricePreviewRequest {
     enum Subject {
         case price(Price)
         case rule(id: String)
     }
 
-    /// The units of the period before the event.
+    /// The usage of the period before the event.
     private enum UsedBefore {
         case units(Int64)
         case quantities([String: Int64])
@@ -72,7 +72,7 @@ struct PricePreviewRequest {
 }
 
 extension JSONReader {
-    /// `rule`, the body that would make it, or `rule_id`.
+    /// `rule`, which is the body of `POST /v1/metering-rules`, or `rule_id`.
     fileprivate mutating func previewSubject() -> PricePreviewRequest.Subject? {
         guard value("rule") != nil else {
             guard value("rule_id") != nil else {
@@ -83,7 +83,7 @@ extension JSONReader {
         }
         if value("rule_id") != nil { report("rule_id", "excludes rule: give one of them") }
         return object("rule") { rule in
-            // A rule's own body is taken as it stands; neither of these makes a difference to what an event costs.
+            // The body of a rule is accepted unchanged. These two members do not affect the price of an event.
             if rule.value("feature_key") != nil { _ = rule.featureKey() }
             _ = rule.optionalInstant("effective_from")
             return rule.price().map { .price($0) }

@@ -3,14 +3,14 @@ import JSON
 import NIOCore
 import Answers
 
-/// Bounds of request bodies, in bytes.
+/// The maximum sizes of request bodies, in bytes.
 enum BodyLimit {
     static let single = 1 << 20
     static let batch = 8 << 20
 }
 
 extension Request {
-    /// The whole body.
+    /// Reads the whole body.
     ///
     /// - Throws: `Problem` when it is larger than the limit.
     func bytes(upTo limit: Int) async throws -> ByteBuffer {
@@ -22,7 +22,7 @@ extension Request {
         }
     }
 
-    /// The body as JSON; an empty body is an empty object.
+    /// Reads the body as JSON. An empty body is an empty object.
     func json() async throws -> JSONValue {
         try requireMediaType(["application/json"])
         let buffer = try await bytes(upTo: BodyLimit.single)
@@ -38,7 +38,7 @@ extension Request {
         }
     }
 
-    /// Refuses a body that says it is something else; one that says nothing is taken as JSON.
+    /// Throws when the body has another content type. A body without a content type is read as JSON.
     func requireMediaType(_ allowed: [String]) throws(Problem) {
         guard let mediaType, !allowed.contains(mediaType) else { return }
         throw Problem(
@@ -58,7 +58,7 @@ extension Request {
     }
 }
 
-/// Reads a body with a reader and turns what is wrong with it into a problem.
+/// Reads a body with a reader, and turns the errors that the reader reports into a problem.
 func read<Output>(
     _ value: JSONValue, pointer: String = "", _ body: (inout JSONReader) -> Output?
 ) throws(Problem) -> Output {

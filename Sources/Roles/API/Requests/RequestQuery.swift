@@ -2,7 +2,7 @@ import Credits
 import Hummingbird
 import Answers
 
-/// The query of a request, read strictly: a parameter that is not known, comes twice or cannot be read is refused.
+/// The query of a request, read strictly: a parameter that is unknown, repeated or unreadable is refused.
 struct RequestQuery {
     private var values: [String: String] = [:]
     private var unread: Set<String> = []
@@ -33,7 +33,7 @@ struct RequestQuery {
         return value
     }
 
-    /// A parameter that a function turns into a value.
+    /// A parameter as a value; nil when it is absent.
     mutating func optional<Value>(
         _ name: String, expected: String, _ parse: (String) -> Value?
     ) throws(Problem) -> Value? {
@@ -55,7 +55,7 @@ struct RequestQuery {
         values["end_user_id"] == nil ? nil : try endUserID()
     }
 
-    /// `units`, one where nothing is said.
+    /// `units`; 1 by default.
     mutating func units() throws(Problem) -> Int64 {
         try optional("units", expected: "a whole number from 0 to \(Int64.max)") { text in
             Int64(text).flatMap { $0 >= 0 ? $0 : nil }
@@ -74,14 +74,14 @@ struct RequestQuery {
         return PageRequest(limit: limit ?? 25, cursor: optional("cursor"))
     }
 
-    /// Refuses what nobody asked for: a mistyped `units` must not decide on one unit.
+    /// Throws when the query has a parameter that was not read. Otherwise a mistyped `units` would decide on 1 unit.
     func finish() throws(Problem) {
         guard let name = unread.sorted().first else { return }
-        throw Problem(.unknownField, "There is no query parameter \(name) here.")
+        throw Problem(.unknownField, "This endpoint has no query parameter \(name).")
     }
 }
 
-/// Decodes percent-encoding; nil when it is broken or not UTF-8.
+/// Decodes percent-encoding. The result is nil when the encoding is broken or the text is not UTF-8.
 func percentDecoded(_ text: some StringProtocol, plusIsSpace: Bool) -> String? {
     var bytes: [UInt8] = []
     var iterator = text.utf8.makeIterator()

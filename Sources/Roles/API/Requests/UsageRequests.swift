@@ -9,7 +9,7 @@ struct UsageRequest {
     let event: UsageEvent
     let idempotencyKey: String?
 
-    /// Reads an event; what is wrong with it is reported to the reader.
+    /// Reads an event, and reports its errors to the reader.
     init?(_ reader: inout JSONReader) {
         let endUserID = reader.endUserID()
         let featureKey = reader.featureKey()
@@ -37,7 +37,7 @@ struct CheckRequest {
         self.request = request
     }
 
-    /// Reads a check; what is wrong with it is reported to the reader.
+    /// Reads a check, and reports its errors to the reader.
     init?(_ reader: inout JSONReader) {
         let endUserID = reader.endUserID()
         let feature = reader.featureKey()

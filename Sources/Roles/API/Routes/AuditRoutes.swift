@@ -8,7 +8,7 @@ import Messaging
 import Postgres
 import Storage
 
-/// Who changed what: an environment's mutations, or with the root key the installation's.
+/// The audit log: the mutations of an environment, or of the installation with the root key.
 struct AuditRoutes: Sendable {
     let services: APIServices
 

@@ -4,7 +4,7 @@ import Commands
 import Hummingbird
 import JSON
 
-/// What an environment is set to.
+/// The configuration of an environment.
 struct ConfigRoutes: Sendable {
     let services: APIServices
 

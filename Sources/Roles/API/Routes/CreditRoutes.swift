@@ -9,7 +9,7 @@ import Messaging
 import Runtime
 import Storage
 
-/// Credits: handing them out, giving and taking them back, moving them; what is there.
+/// Credits: grants, top-ups, refunds, revocations, adjustments, transfers, balances and blocks.
 struct CreditRoutes: Sendable {
     let services: APIServices
 
@@ -52,7 +52,7 @@ struct CreditRoutes: Sendable {
         try await change(request, context, caller) { reader in reader.adjustment().map { .adjust($0) } }
     }
 
-    /// A mutation of the account of the end user that the body names.
+    /// Sends a mutation of the account of the end user that the body names.
     private func change(
         _ request: Request, _ context: APIContext, _ caller: Caller,
         _ action: (inout JSONReader) -> AccountAction?
@@ -100,6 +100,7 @@ struct CreditRoutes: Sendable {
         return try await services.mutations.account(.revoke(named), of: owner, key: headers.idempotencyKey, headers)
     }
 
+    /// The account and the number of a block, by its id or by the payment that paid for it.
     private func block(
         _ id: PublicID?, paidBy paymentID: String?, _ caller: Caller
     ) async throws -> (AccountID, Int32) {
@@ -130,7 +131,7 @@ struct CreditRoutes: Sendable {
             lifetimeGranted: account.lifetimeGranted.rawValue, version: account.version, asOf: now)
     }
 
-    /// The balance as a call at that instant would have answered it.
+    /// The balance at a past instant, as a request at that instant would have shown it.
     private func balance(
         of endUserID: EndUserID, at instant: Instant, _ caller: Caller, _ context: APIContext
     ) async throws -> Response {

@@ -7,7 +7,7 @@ import JSON
 import Ledger
 import Storage
 
-/// End users and what is set for them.
+/// End users and their settings.
 struct EndUserRoutes: Sendable {
     let services: APIServices
 

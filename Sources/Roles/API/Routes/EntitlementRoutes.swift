@@ -9,7 +9,7 @@ import Metering
 import Replica
 import Runtime
 
-/// "May this end user do that?", answered from memory by the function that decides the debit.
+/// Entitlement checks, answered from memory by the same function that decides a charge.
 struct EntitlementRoutes: Sendable {
     private static let maximumChecks = 1_000
 
@@ -53,7 +53,8 @@ struct EntitlementRoutes: Sendable {
         return .json(json.bytes)
     }
 
-    /// Each check is answered by itself: one that its rule cannot price has a problem in its place.
+    /// Answers each check by itself. A check that is invalid, for example because its rule cannot price it, gets its
+    /// problem in its place.
     @Sendable private func checkMany(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
@@ -80,7 +81,8 @@ struct EntitlementRoutes: Sendable {
         return .json(json.bytes)
     }
 
-    /// One unit of every feature, by key; no quantity of one that is priced by dimensions.
+    /// Checks one unit of every feature, in the order of the keys. A feature that is priced by dimensions is checked
+    /// without quantities.
     @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         var query = try RequestQuery(request)
         let endUserID = try query.endUserID()
@@ -100,7 +102,7 @@ struct EntitlementRoutes: Sendable {
             })
     }
 
-    /// The answer for one unit of a feature, or why there is none.
+    /// The answer for one unit of a feature, or the problem that prevents an answer.
     private func entitlement(of feature: Feature, _ endUserID: EndUserID, _ caller: Caller) -> [UInt8] {
         var refused: Problem?
         for measure in [Measure.units(1), .quantities([:])] {
@@ -125,7 +127,7 @@ struct EntitlementRoutes: Sendable {
         return item.bytes
     }
 
-    /// Writes the members of the answer to a check; nothing when it throws.
+    /// Writes the members of the answer to a check. It writes nothing when it throws.
     private func write(_ check: CheckRequest, _ caller: Caller, into json: inout JSONWriter) throws(Problem) {
         let catalogue = try admission.catalogue(of: caller)
         let key = AccountKey(environmentID: caller.environmentID, endUserID: check.endUserID)

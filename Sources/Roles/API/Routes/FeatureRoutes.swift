@@ -6,7 +6,7 @@ import Hummingbird
 import JSON
 import Storage
 
-/// Features: what an environment sells.
+/// The features that an environment sells.
 struct FeatureRoutes: Sendable {
     let services: APIServices
 

@@ -2,7 +2,7 @@ import Hummingbird
 import JSON
 import Runtime
 
-/// Whether the node lives, whether it can serve, and its metrics. No key is asked for.
+/// The liveness, the readiness and the metrics of a node. These endpoints require no key.
 struct HealthRoutes: Sendable {
     let checks: [HealthCheck]
     let metrics: MetricsRegistry

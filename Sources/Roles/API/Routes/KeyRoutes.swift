@@ -8,7 +8,7 @@ import Storage
 
 /// The API keys of a tenant's environment.
 struct KeyRoutes: Sendable {
-    /// How long a rolled key may go on beside its successor.
+    /// How long a rolled key may stay valid beside its successor.
     private static let overlapSeconds: ClosedRange<Int64> = 0...7 * 86_400
     private static let defaultOverlapSeconds: Int64 = 86_400
 
@@ -48,7 +48,7 @@ struct KeyRoutes: Sendable {
         _ caller: Caller, _ headers: MutationHeaders, _ action: (NewKey) -> CatalogueAction
     ) async throws -> Response {
         guard let kind = caller.kind else {
-            throw Problem(.forbiddenScope, "Only a key of an environment can make another.")
+            throw Problem(.forbiddenScope, "Only a key of an environment can create a key.")
         }
         return try await services.mutations.catalogue(
             { action(NewKey(keys.key(APIKey.Kind(kind), commandID: $0))) }, kind: kind, headers)
@@ -86,7 +86,7 @@ struct KeyRoutes: Sendable {
 }
 
 extension NewKey {
-    /// The key as the ledger sees it.
+    /// The parts of a key that the ledger stores: its hash and its hint.
     init(_ text: String) {
         self.init(hash: APIKey.hash(text), hint: APIKey.hint(text))
     }

@@ -8,9 +8,9 @@ import NIOCore
 import Runtime
 import Storage
 
-/// The ledger: as a list, as an export, and how its sums come about.
+/// The ledger: as a list, as an export, and as an explanation of its sums.
 struct LedgerRoutes: Sendable {
-    /// Entries that an export reads at once.
+    /// The number of entries that an export reads at a time.
     private static let entriesPerRead = 500
 
     let services: APIServices
@@ -51,8 +51,9 @@ struct LedgerRoutes: Sendable {
 
     // MARK: - Export
 
-    /// One entry per line, by account and sequence: the canonical entry with its hash. The next entries are read when the
-    /// client has taken the last ones; should a read fail, the answer breaks off without its proper end.
+    /// Streams one entry per line, in the order of account and sequence: the canonical JSON with its hash. The next
+    /// entries are read when the client has taken the previous ones. When a read fails, the answer ends without its
+    /// last chunk.
     @Sendable private func export(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
         var query = try RequestQuery(request)
@@ -86,7 +87,8 @@ struct LedgerRoutes: Sendable {
 
     // MARK: - Explanation
 
-    /// How a balance, or the answer to a check, comes about; for a past instant from the entries up to then.
+    /// Explains a balance and, for a feature, the answer to a check. A past instant is explained from the entries up to
+    /// it.
     @Sendable private func explain(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
         var query = try RequestQuery(request)
@@ -138,11 +140,11 @@ struct LedgerRoutes: Sendable {
 }
 
 extension Catalogue {
-    /// Refuses to tell the future.
+    /// Throws when an instant is after the account's current instant.
     func requirePast(_ instant: Instant, for account: Account) throws(Problem) {
         let now = account.currentInstant(clock: Instant.now, catalogue: self)
         guard instant <= now else {
-            throw Problem(.invalidRequest, "The query parameter at is \(instant), after now (\(now)).")
+            throw Problem(.invalidRequest, "The query parameter at is \(instant), which is after now (\(now)).")
         }
     }
 }

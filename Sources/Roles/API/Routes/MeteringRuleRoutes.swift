@@ -6,7 +6,7 @@ import JSON
 import Metering
 import Storage
 
-/// Metering rules: what features cost.
+/// Metering rules, which are the prices of features.
 struct MeteringRuleRoutes: Sendable {
     let services: APIServices
 
@@ -14,7 +14,7 @@ struct MeteringRuleRoutes: Sendable {
         routes.post("/v1/metering-rules", .write(.catalog), use: create)
         routes.get("/v1/metering-rules", .read(.catalog), use: list)
         routes.get("/v1/metering-rules/{id}", .read(.catalog), use: show)
-        // It stores nothing, so it needs no more than reading.
+        // A preview stores nothing, so it requires the scope for reading only.
         routes.post("/v1/metering-rules/preview", .read(.catalog), use: preview)
     }
 

@@ -6,7 +6,7 @@ import Hummingbird
 import JSON
 import Replica
 
-/// What became of a mutation that was answered 202.
+/// The outcome of a mutation that was answered 202.
 struct OperationRoutes: Sendable {
     let services: APIServices
 
@@ -14,7 +14,8 @@ struct OperationRoutes: Sendable {
         routes.get("/v1/operations/{id}", .scopeOrRoot([]), use: show)
     }
 
-    /// An operation is the command itself: decided once the ledger has its result, pending before.
+    /// An operation is the command itself: it is pending until the ledger has decided it, and then has succeeded or
+    /// failed.
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         guard let id = PublicID(.operation, parsing: try context.pathParameter("id")) else {
             throw Problem(.notFound, "There is no operation with that id.")
@@ -22,7 +23,7 @@ struct OperationRoutes: Sendable {
         var decided = try await services.mutations.answers.find(environmentID: caller.environmentID, commandID: id.bits)
         if let found = decided {
             try requireSight(of: found, caller)
-            // Decided is what this node can show the effect of.
+            // The operation stays pending until this node shows the effect.
             if !(await services.replica.reaches(found.position, by: .now + .seconds(1))) { decided = nil }
         }
         let isParked =
@@ -46,7 +47,7 @@ struct OperationRoutes: Sendable {
             json.member("status", result.isSuccess ? "succeeded" : "failed")
             json.object("result") { json in
                 json.member("status", Int64(result.status))
-                // A secret is for the key that asked for it.
+                // Only the key that sent the command gets the secret.
                 let body =
                     decided.actor.keyID == caller.keyID
                     ? services.mutations.secrets.json(
@@ -60,7 +61,8 @@ struct OperationRoutes: Sendable {
         return response
     }
 
-    /// A key sees what became of its own mutations, and of others' where it may read.
+    /// Throws when the caller may not see a decision. A key sees its own mutations, and other mutations of the areas
+    /// that it may read.
     private func requireSight(of decided: DecidedCommand, _ caller: Caller) throws(Problem) {
         guard decided.actor.keyID != caller.keyID else { return }
         try caller.require(.read(decided.action?.area ?? .admin))

@@ -6,7 +6,7 @@ import Hummingbird
 import JSON
 import Storage
 
-/// Top-up packages: the numbers of credits that a tenant sells, and for how much.
+/// Top-up packages: amounts of credits that a tenant sells at a price.
 struct PackageRoutes: Sendable {
     let services: APIServices
 

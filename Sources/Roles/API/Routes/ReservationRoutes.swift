@@ -6,7 +6,7 @@ import JSON
 import Ledger
 import Storage
 
-/// Credits put aside for jobs under way.
+/// Reservations: credits that are held for jobs under way.
 struct ReservationRoutes: Sendable {
     let services: APIServices
 
@@ -71,7 +71,7 @@ struct ReservationRoutes: Sendable {
             .reservation(number, action), of: owner, key: headers.idempotencyKey, headers)
     }
 
-    /// The account and the number in the id of the path.
+    /// The account and the number of the reservation, from the id in the path.
     private func reservation(_ context: APIContext) throws(Problem) -> (AccountID, Int32) {
         guard let id = PublicID(.reservation, parsing: try context.pathParameter("id")),
             let number = Int32(exactly: id.number)

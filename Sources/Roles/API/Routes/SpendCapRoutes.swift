@@ -7,7 +7,7 @@ import Ledger
 import Metering
 import Runtime
 
-/// What an end user may spend in a window of time, whatever the balance.
+/// Spend caps: limits on an end user's spending in a window of time, whatever the balance.
 struct SpendCapRoutes: Sendable {
     let services: APIServices
 
@@ -73,7 +73,7 @@ struct SpendCapRoutes: Sendable {
             })
     }
 
-    /// The account's caps as they stand, oldest first. They are answered from memory, like checks.
+    /// The current states of the account's caps, oldest first. They come from memory, like checks.
     private func states(of account: Account, _ caller: Caller) throws(Problem) -> [SpendCapState] {
         let catalogue = try services.admission.catalogue(of: caller)
         let now = account.currentInstant(clock: Instant.now, catalogue: catalogue)
@@ -83,7 +83,7 @@ struct SpendCapRoutes: Sendable {
         }
     }
 
-    /// The account and the number in the id of the path.
+    /// The account and the number of the cap, from the id in the path.
     private func cap(_ context: APIContext) throws(Problem) -> (AccountID, Int32) {
         guard let id = PublicID(.spendCap, parsing: try context.pathParameter("id")),
             let number = Int32(exactly: id.number)

@@ -6,7 +6,7 @@ import Hummingbird
 import JSON
 import Storage
 
-/// Tenants, for the holder of the root key.
+/// Tenants. These endpoints require the root key.
 struct TenantRoutes: Sendable {
     let services: APIServices
     private var keys: KeyDerivation { services.mutations.secrets.keys }

@@ -6,7 +6,7 @@ import Hummingbird
 import JSON
 import Storage
 
-/// Clocks that stand until somebody moves them: time for the end users of a test environment.
+/// Test clocks, which stand still until a request moves them. They set the time of end users in a test environment.
 struct TestClockRoutes: Sendable {
     let services: APIServices
 
@@ -45,7 +45,8 @@ struct TestClockRoutes: Sendable {
         let id = try clockID(context)
         let instant = try read(try await request.json()) { $0.instant("to") }
         let deadline = ContinuousClock.now + services.mutations.wait
-        // The accounts follow the clock, so it is waited for in any case; a repetition finds it moved and sees to them again.
+        // The request waits for the clock in any case, because the accounts advance to the clock's instant. A
+        // repetition finds the clock moved and advances the remaining accounts.
         var commandID = Bits128(high: 0, low: 0)
         let moved = try await services.mutations.catalogue(
             {

@@ -6,7 +6,7 @@ import JSON
 import Ledger
 import Storage
 
-/// Metered events, one or many at a time.
+/// Usage events, one at a time or in batches.
 struct UsageRoutes: Sendable {
     let services: APIServices
 
@@ -38,7 +38,7 @@ struct UsageRoutes: Sendable {
         return try await batch.run()
     }
 
-    /// What an end user has used and what it cost, in all or by local day or feature.
+    /// Sums up an end user's usage and its cost: in total, by local day, or by feature.
     @Sendable private func totals(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
         var query = try RequestQuery(request)

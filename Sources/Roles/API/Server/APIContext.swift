@@ -2,7 +2,7 @@ import Answers
 import Hummingbird
 import NIOCore
 
-/// What the server knows of a request on its way through the routes.
+/// The context of a request on its way through the routes.
 struct APIContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     /// Shown to the client and written in every log line about the request.
@@ -15,11 +15,10 @@ struct APIContext: RequestContext {
         channel = source.channel
     }
 
-    /// The address at the other end of the connection. What a proxy says in X-Forwarded-For is not taken: anybody can say
-    /// that.
+    /// The address at the other end of the connection. X-Forwarded-For is ignored, because any client can set it.
     var clientAddress: String? { channel.remoteAddress?.ipAddress }
 
-    /// A part of the path, decoded.
+    /// The percent-decoded value of a path parameter.
     func pathParameter(_ name: String) throws(Problem) -> String {
         guard let raw = parameters.get(name), let text = percentDecoded(raw, plusIsSpace: false) else {
             throw Problem(.invalidRequest, "The path is not percent-encoded UTF-8.")

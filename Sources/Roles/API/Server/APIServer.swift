@@ -10,12 +10,12 @@ package import Storage
 /// The HTTP API. It keeps no business state: it reads from the replica and PostgreSQL and sends every mutation through
 /// the queue.
 package struct APIServer: Service {
-    /// Everything that the server answers, and who may call it.
+    /// The endpoints of the server, with the access that each requires.
     package let endpoints: [Endpoint]
     private let server: HTTPServer
     private let reads: TenantReads
 
-    /// - Parameter reads: Closed when it ends.
+    /// - Parameter reads: The server closes it when it ends.
     package init(
         address: HTTPServer.Address, rootKey: String, reads: TenantReads, answers: DecidedAnswers, topology: Topology,
         commandWait: Duration,
@@ -30,13 +30,13 @@ package struct APIServer: Service {
                 secrets: SecretAnswers(keys: KeyDerivation(rootKey: rootKey)),
                 wait: commandWait))
         self.reads = reads
-        metrics.gauge("quotastack_api_read_connections", "Connections of the pool for reads.") {
+        metrics.gauge("quotastack_api_read_connections", "Open connections of the read pool.") {
             Double(reads.statistics.open)
         }
-        metrics.gauge("quotastack_api_read_connections_in_use", "Connections of the pool that are lent.") {
+        metrics.gauge("quotastack_api_read_connections_in_use", "Connections of the read pool that are in use.") {
             Double(reads.statistics.open - reads.statistics.idle)
         }
-        metrics.gauge("quotastack_api_reads_waiting", "Reads that wait for a connection of the pool.") {
+        metrics.gauge("quotastack_api_reads_waiting", "Reads that wait for a connection of the read pool.") {
             Double(reads.statistics.waiting)
         }
         var endpoints: [Endpoint] = []
@@ -74,7 +74,7 @@ package struct APIServer: Service {
     }
 }
 
-/// Entitlement checks and nothing else, from a replica of its own: for a node beside the caller.
+/// An HTTP server that answers entitlement checks only, from a replica: for a node close to its callers.
 package struct EntitlementServer: Service {
     private let server: HTTPServer
 

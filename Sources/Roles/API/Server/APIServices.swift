@@ -3,7 +3,7 @@ import Hummingbird
 import Replica
 import Storage
 
-/// What the routes of the whole API share: the admission, where lists are read, how mutations are sent.
+/// The services that the API's routes share: admission, reads from the database, and mutations.
 struct APIServices: Sendable {
     let admission: Admission
     let reads: TenantReads

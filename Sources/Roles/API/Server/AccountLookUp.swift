@@ -16,7 +16,7 @@ extension Admission {
         return account
     }
 
-    /// What the caller's environment sells.
+    /// The catalogue of the caller's environment, as of the last change that this node has seen.
     func catalogue(of caller: Caller) throws(Problem) -> Catalogue {
         guard let catalogue = replica.catalogue(caller.environmentID) else {
             throw Problem(.unavailable, "This node is still loading. Try again in a moment.")
@@ -26,9 +26,9 @@ extension Admission {
 }
 
 extension APIServices {
-    /// The end user whose account an id carries.
+    /// The end user of an account, from the replica or else from the database.
     ///
-    /// - Throws: `unknown` for an account of another environment, or of none.
+    /// - Throws: `unknown` when the caller's environment has no such account.
     func owner(of account: AccountID, _ caller: Caller, unknown: Problem) async throws -> EndUserID {
         if let known = replica.endUserID(of: account, in: caller.environmentID) { return known }
         let found = try await reads.read(of: caller.environmentID) { connection in
@@ -38,8 +38,9 @@ extension APIServices {
         return endUserID
     }
 
-    /// The account, after the database has written what time has done to it: a list of entries or blocks shows an
-    /// expiry from the instant at which it was due. When the queue cannot be reached the list is given as it is.
+    /// Returns an end user's account. When something is due, it first waits up to 2 seconds until the ledger has
+    /// written it, so that a list of entries or blocks shows an expiry from its due instant on. The returned account is
+    /// the one from before the wait. When the queue cannot be reached, the list shows the rows as they are.
     func settledAccount(
         _ endUserID: EndUserID, _ caller: Caller, _ context: APIContext
     ) async throws -> Account {
@@ -58,7 +59,8 @@ extension APIServices {
 }
 
 extension AccountCommand {
-    /// Brings an account to its current instant; idempotent, and remembered by nobody.
+    /// Makes a command that brings an account to its current instant. The command is idempotent and is not stored as
+    /// decided.
     init(advancing endUserID: EndUserID) {
         self.init(
             identity: CommandIdentity(

@@ -5,9 +5,9 @@ package import Logging
 package import Runtime
 import ServiceLifecycle
 
-/// What every node has: an HTTP server with `/healthz`, `/readyz` and `/metrics`, and whatever else it serves.
+/// The HTTP server of a node: `/healthz`, `/readyz`, `/metrics`, and the routes of the node's roles.
 package struct HTTPServer: Service {
-    /// Where a node listens, and whether it speaks HTTPS there or plain HTTP.
+    /// The address on which a node listens, for HTTPS or plain HTTP.
     package struct Address: Sendable, CustomStringConvertible {
         package let host: String
         package let port: Int
@@ -24,7 +24,7 @@ package struct HTTPServer: Service {
             "\(identity == nil ? "http" : "https")://\(host.contains(":") ? "[\(host)]" : host):\(port)"
         }
 
-        /// Whether keys and answers pass over a network for everybody on it to read.
+        /// Whether API keys and answers cross a network unencrypted.
         package var isExposed: Bool {
             identity == nil && !isLoopback(host)
         }
@@ -32,7 +32,7 @@ package struct HTTPServer: Service {
 
     private let application: Application<RouterResponder<APIContext>>
 
-    /// A server with nothing else: for nodes whose work is not HTTP.
+    /// Makes a server without further routes, for nodes whose work is not HTTP.
     package init(address: Address, checks: [HealthCheck], metrics: MetricsRegistry, logger: Logger) throws {
         try self.init(address: address, checks: checks, metrics: metrics, logger: logger) { _ in }
     }

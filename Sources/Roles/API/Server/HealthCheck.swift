@@ -2,11 +2,11 @@ package import RabbitMQ
 package import Replica
 package import Storage
 
-/// One thing that a node needs in order to serve, as `/readyz` shows it.
+/// One dependency of a node, as `/readyz` shows it.
 package struct HealthCheck: Sendable {
-    /// The member of the answer.
+    /// The name of the member in the answer.
     let name: StaticString
-    /// What is wrong, in a few words; nil when nothing is.
+    /// Returns the fault in a few words; nil when there is none.
     let finding: @Sendable () async -> String?
 
     /// Whether PostgreSQL answers within a second.
@@ -23,7 +23,7 @@ package struct HealthCheck: Sendable {
         }
     }
 
-    /// Whether a session that speaks with PostgreSQL all the time has done so lately.
+    /// Whether a session that contacts PostgreSQL regularly has heard from it in the last 3 seconds.
     package static func session(
         lastSeen: @escaping @Sendable () -> ContinuousClock.Instant?
     ) -> HealthCheck {
@@ -34,7 +34,7 @@ package struct HealthCheck: Sendable {
         }
     }
 
-    /// Whether a connection to the broker is there.
+    /// Whether there is a connection to RabbitMQ that is not blocked.
     package static func broker(_ state: @escaping @Sendable () -> AMQPConnectionState) -> HealthCheck {
         HealthCheck(name: "rabbitmq") {
             switch state() {
@@ -45,7 +45,7 @@ package struct HealthCheck: Sendable {
         }
     }
 
-    /// Whether the books in memory follow the database.
+    /// Whether the replica follows the database.
     package static func replica(_ replica: Replica) -> HealthCheck {
         HealthCheck(name: "replica") {
             switch replica.state {

@@ -5,7 +5,7 @@ import Logging
 import Postgres
 import Runtime
 
-/// The outermost layer of every request: gives it an id, turns every error into a problem, logs and measures.
+/// The outermost layer of every request: gives the request an id, turns every error into a problem, logs and measures.
 struct RequestBoundary: RouterMiddleware {
     let logger: Logger
     private let seconds: RouteHistograms
@@ -43,7 +43,8 @@ struct RequestBoundary: RouterMiddleware {
         let duration = ContinuousClock.now - start
         seconds.observe(
             duration.seconds, method: request.method.rawValue, route: context.coreContext.endpointPath.value)
-        // A node that is not ready yet says so in its answer; that is no failure to look into.
+        // A 503 from `/readyz` is the regular answer of a node that is not ready, so it is neither counted nor logged
+        // as a failure.
         if response.status.code >= 500, request.uri.path != "/readyz" {
             failed.increment()
             logger.warning(
@@ -57,7 +58,7 @@ struct RequestBoundary: RouterMiddleware {
         return response
     }
 
-    /// What a log line says of a request: its route and never its path, which names a tenant's end users.
+    /// The metadata of a log line: the request's route and never its path, which can contain an end user's id.
     private static func metadata(_ request: Request, _ context: APIContext) -> Logger.Metadata {
         [
             "request_id": "\(context.requestID)", "method": "\(request.method)",
@@ -65,7 +66,7 @@ struct RequestBoundary: RouterMiddleware {
         ]
     }
 
-    /// The client's id where it is usable (1 to 64 visible ASCII characters), else one of our own.
+    /// The client's request id when it has 1 to 64 visible ASCII characters, else a random one.
     private static func requestID(_ request: Request) -> String {
         if let sent = request.headers[.requestID], (1...64).contains(sent.utf8.count),
             sent.utf8.allSatisfy({ (33...126).contains($0) })
@@ -75,11 +76,11 @@ struct RequestBoundary: RouterMiddleware {
         return "req_" + String(UInt64.random(in: 0...UInt64.max), radix: 36)
     }
 
-    /// What the router and the server itself refuse.
+    /// The problem for a request that the router or the server itself refuses.
     private static func problem(_ error: HTTPError) -> Problem {
         switch error.status.code {
-        case 404, 405: Problem(.notFound, "There is nothing at this path for this method.")
-        case 413: Problem(.bodyTooLarge, "The body is larger than the server takes.")
+        case 404, 405: Problem(.notFound, "There is no endpoint with this method and path.")
+        case 413: Problem(.bodyTooLarge, "The body is larger than the server accepts.")
         default: Problem(.invalidRequest, "The request cannot be read.")
         }
     }

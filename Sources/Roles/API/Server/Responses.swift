@@ -14,7 +14,7 @@ extension Response {
     static func problem(_ problem: Problem, requestID: String) -> Response {
         var response = Response.json(
             problem.json(requestID: requestID), status: Int(problem.code.status), isProblem: true)
-        // A bucket has a token again within a second.
+        // A rate limit allows the next request within a second.
         if [429, 503].contains(problem.code.status) { response.headers[.retryAfter] = "1" }
         return response
     }

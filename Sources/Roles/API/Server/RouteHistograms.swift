@@ -2,7 +2,7 @@ import CoreMetrics
 import Runtime
 import Synchronization
 
-/// The time that requests take, by method and route. A route's series is made with its first request.
+/// The durations of requests, by method and route. The series of a route begins with its first request.
 final class RouteHistograms: Sendable {
     private static let name = "quotastack_http_request_seconds"
 
@@ -19,8 +19,8 @@ final class RouteHistograms: Sendable {
         metrics.describe(Self.name, .histogram, "Time from a request's head to its answer.")
     }
 
-    /// - Parameter route: The pattern of the path, such as `/v1/end-users/{id}`; nil when no route takes the request, whose
-    ///   path may be anything.
+    /// - Parameter route: The pattern of the path, such as `/v1/end-users/{id}`; nil when no route takes the request.
+    ///   Its path is not recorded, because it could be any text.
     func observe(_ seconds: Double, method: String, route: String?) {
         let route = route.map { Route(method: method, path: $0) } ?? Route(method: "", path: "none")
         let recorder = recorders.withLock { recorders in

@@ -3,15 +3,15 @@ import Credits
 import HTTPTypes
 import Hummingbird
 
-/// Who may call an endpoint.
+/// The key that an endpoint requires.
 package enum Access: Hashable, Sendable {
-    /// Anybody, without a key.
+    /// No key.
     case anybody
-    /// The holder of the installation's root key.
+    /// The installation's root key.
     case root
-    /// A key of an environment that has the scopes.
+    /// A key of an environment, with these scopes.
     case scope(KeyScopes)
-    /// A key of an environment that has the scopes, or the root key for what is the installation's own.
+    /// A key of an environment, with these scopes, or the root key for the data of the installation itself.
     case scopeOrRoot(KeyScopes)
 
     /// The scopes that a key of an environment must have.
@@ -26,7 +26,7 @@ package enum Access: Hashable, Sendable {
     static func write(_ area: AccessArea) -> Access { .scope(.write(area)) }
 }
 
-/// One method of one path, and who may call it.
+/// One method of one path, and the access that it requires.
 package struct Endpoint: Hashable, Sendable {
     package let method: String
     /// With its parameters in braces: `/v1/features/{key}`.
@@ -40,8 +40,8 @@ package struct Endpoint: Hashable, Sendable {
     }
 }
 
-/// The routes of a node. Each is added with the access that it needs, and its handler is only called for a caller who has
-/// it: there is no other way to add a route that learns who asks.
+/// The routes of a node. Each route is added with the access that it requires, and its handler is called only for a
+/// caller that has this access. There is no other way to add a route whose handler gets the caller.
 struct RouteTable {
     typealias Handler = @Sendable (Request, APIContext, Caller) async throws -> Response
 
@@ -79,7 +79,7 @@ struct RouteTable {
         }
     }
 
-    /// Everything that the router serves; what was not added here is open to anybody.
+    /// All endpoints of the router. An endpoint that was not added to this table requires no key.
     var endpoints: [Endpoint] {
         router.routes.map { route in
             Endpoint(

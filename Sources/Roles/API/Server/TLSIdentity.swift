@@ -8,7 +8,7 @@ package struct TLSIdentity: Sendable {
     /// Reads PEM files.
     ///
     /// - Parameter certificateFile: The chain, the node's own certificate first.
-    /// - Throws: `SettingsError` with a sentence about what cannot be used.
+    /// - Throws: `SettingsError` with a sentence about the file that cannot be used.
     package init(certificateFile: String, keyFile: String) throws {
         guard let chain = try? NIOSSLCertificate.fromPEMFile(certificateFile), !chain.isEmpty else {
             throw SettingsError(
@@ -22,7 +22,7 @@ package struct TLSIdentity: Sendable {
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
         configuration.minimumTLSVersion = .tlsv12
         guard (try? NIOSSLContext(configuration: configuration)) != nil else {
-            throw SettingsError("the key in \(keyFile) is not that of the first certificate in \(certificateFile)")
+            throw SettingsError("the key in \(keyFile) does not belong to the first certificate in \(certificateFile)")
         }
         self.configuration = configuration
     }
