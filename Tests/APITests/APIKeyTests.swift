@@ -5,7 +5,8 @@ import Testing
 
 @Suite("API keys")
 struct APIKeyTests {
-    /// Computed apart: base 62 of 32 bytes of 0xFF, and of the first four bytes of the SHA-256 of what stands before.
+    /// The expected text was computed independently: base 62 of 32 bytes of 0xFF, then of the first four bytes of the
+    /// SHA-256 of the text before it.
     @Test("a key is its prefix, 43 digits of the secret and 6 of the checksum")
     func golden() {
         let key = APIKey.text(.live, secret: Array(repeating: 0xFF, count: 32))
@@ -20,7 +21,7 @@ struct APIKeyTests {
         #expect(APIKey.kind(of: key) == kind)
     }
 
-    @Test("a key with any one character mistyped is none")
+    @Test("a key with one mistyped character is refused")
     func mistyped() {
         let key = Array(APIKey.random(.test))
         for index in key.indices {
@@ -33,7 +34,7 @@ struct APIKeyTests {
         #expect(APIKey.kind(of: "") == nil)
     }
 
-    @Test("the same command makes the same key, another command, kind or root key another")
+    @Test("the same command makes the same key; another command, kind or root key makes another one")
     func derivation() {
         let keys = KeyDerivation(rootKey: "qs_root_one")
         let id = Bits128(high: 1, low: 2)

@@ -5,12 +5,12 @@ import Metering
 import Answers
 import Testing
 
-/// What the ledger's refusals tell the client.
+/// The answers to clients for the ledger's refusals.
 @Suite("Refusals") struct RefusalTests {
     private static let account = AccountID(7)
 
     @Test(
-        "Every refusal has a code, a status, a sentence, and what the client can act on",
+        "Every refusal has a code, a status, a sentence, and members that the client can act on",
         arguments: [
             (.occurredTooLongAgo(at, now: at), 400, "invalid_request", "/occurred_at", [:]),
             (.occursInTheFuture(at, now: at), 400, "invalid_request", "/occurred_at", [:]),
@@ -50,7 +50,7 @@ import Testing
         #expect(pointers == (pointer.map { [$0] } ?? []))
     }
 
-    @Test("A refusal for a feature names it, one for a window says what is left and when it is reset")
+    @Test("A refusal for a feature names the feature; one for a window names the rest and the reset")
     func features() throws {
         let key = try #require(FeatureKey("api_calls"))
         for (refusal, code) in [

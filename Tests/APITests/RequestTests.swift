@@ -9,7 +9,7 @@ import Testing
 @Suite("Requests")
 struct RequestTests {
     @Test(
-        "a position comes back from its token",
+        "a position is read back from its token",
         arguments: [
             .none, .account(AccountID(1), revision: 1), .account(AccountID(.max), revision: .max),
             .catalogue(EnvironmentID(7), version: 3), .catalogue(EnvironmentID(.max), version: 0),
@@ -19,7 +19,7 @@ struct RequestTests {
     }
 
     @Test(
-        "what is no token is none",
+        "a text that is not a token is refused",
         arguments: [
             "", "a", "x0000000000000g000000000002", "a0000000000000g00000000000", "a8000000000000g000000000002", "00",
         ])
@@ -42,7 +42,7 @@ struct RequestTests {
         #expect(percentDecoded("a+b", plusIsSpace: false) == "a+b")
     }
 
-    @Test("the cursor of a page finds the same place again, and anything else is refused")
+    @Test("the cursor of a page finds the same place again, and any other text is refused")
     func cursors() throws {
         let page = PageRequest(limit: 1, cursor: nil)
         let body = page.json([7, 8], cursor: { [.integer($0)] }) { json, item in json.value(item) }

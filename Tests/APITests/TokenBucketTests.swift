@@ -5,15 +5,15 @@ import Testing
 
 @Suite("Token bucket")
 struct TokenBucketTests {
-    /// Requests at a time, in milliseconds from the start, and how many of them pass.
+    /// Numbers of requests, at times in milliseconds from the start, and how many of them pass.
     typealias Step = (at: Int, requests: Int, pass: Int)
 
     @Test(
-        "so many requests pass as the rate gives",
+        "as many requests pass as the rate allows",
         arguments: [
             ("one second's worth at once, and no more", 5, [(0, 9, 5)]),
             ("a token comes back in its time and not before", 5, [(0, 5, 5), (199, 1, 0), (200, 1, 1), (201, 1, 0)]),
-            ("what is not used is not saved beyond a second", 5, [(0, 5, 5), (60_000, 9, 5)]),
+            ("unused tokens are not saved beyond a second", 5, [(0, 5, 5), (60_000, 9, 5)]),
             ("half a second brings half", 10, [(0, 10, 10), (500, 9, 5)]),
             ("one a second", 1, [(0, 3, 1), (999, 1, 0), (1_000, 2, 1), (2_500, 2, 1), (2_999, 1, 0), (3_000, 1, 0)]),
             ("refused requests cost nothing", 1, [(0, 1, 1), (500, 100, 0), (1_000, 1, 1)]),
@@ -31,7 +31,7 @@ struct TokenBucketTests {
         }
     }
 
-    @Test("a lower rate holds at once, a higher one fills up in its time")
+    @Test("a lower rate applies at once; a higher rate fills the bucket over time")
     func changedRate() {
         let start = ContinuousClock.now
         var bucket = TokenBucket(rate: 100, at: start)
@@ -40,7 +40,7 @@ struct TokenBucketTests {
         #expect((0..<99).count { _ in bucket.take(rate: 100, at: start + .milliseconds(500)) } == 50)
     }
 
-    @Test("each environment has a bucket of its own")
+    @Test("each environment has its own bucket")
     func environments() {
         let limiter = RateLimiter()
         let now = ContinuousClock.now

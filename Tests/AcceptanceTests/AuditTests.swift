@@ -3,11 +3,11 @@ import Postgres
 import Testing
 
 extension Acceptance {
-    /// Who changed what, when, from where, and with which outcome.
+    /// The audit log: who changed what, when, from where, and with which outcome.
     @Suite struct AuditTests {
         private typealias Item = (action: String, endUser: JSONValue?, status: Int64)
 
-        @Test("Every mutation is in the log once, with who, from where, when, its request and its outcome")
+        @Test("Every mutation is in the log once, with its actor, address, time, request and outcome")
         func everyMutation() async throws {
             let tenant = try await makeTenant()
             let client = tenant.test
@@ -58,7 +58,7 @@ extension Acceptance {
             #expect(owner != workerID)
             #expect(actors == [owner] + Array(repeating: workerID, count: 14) + [owner])
             #expect(log[6][path: "request_id"] == "the-use")
-            // An item's id is the operation's.
+            // The id of an item is that of its operation.
             let id = try #require(log[6][path: "id"]?.text)
             let operation = try await client.get("/v1/operations/\(id)").expect(200)
             #expect(operation["operation.result.body.id"] == used["id"])
@@ -86,7 +86,7 @@ extension Acceptance {
             #expect(log.prefix(2).map { $0[path: "status"]?.integer ?? 0 }.sorted() == [201, 404])
         }
 
-        @Test("The log is filtered by who, what and when, and read page by page")
+        @Test("The log is filtered by actor, action and time, and read page by page")
         func filters() async throws {
             let owner = try await makeTenant().test
             let made = try await owner.post("/v1/api-keys", ["name": "worker"]).expect(201)
@@ -119,7 +119,7 @@ extension Acceptance {
             try await owner.get(path, [("user", "x")]).expect(400, "unknown_field")
         }
 
-        @Test("What the root key does is in the installation's log, which the root key alone reads")
+        @Test("Actions of the root key are in the installation's log, which only the root key can read")
         func installation() async throws {
             let installation = try await SharedInstallation.get()
             let name = "req-\(UInt64.random(in: 0...UInt64.max))"
@@ -137,7 +137,7 @@ extension Acceptance {
             #expect(try await installation.root.all("/v1/audit-log", [("action", "usage.create")]).isEmpty)
         }
 
-        @Test("No secret comes out of the log or of an operation to anybody but the key that made it")
+        @Test("The log and operations show a secret only to the key that created it")
         func secretsOfOperations() async throws {
             let owner = try await makeTenant().test
             let made = try await owner.post("/v1/api-keys", ["name": "wide"]).expect(201)
@@ -159,7 +159,7 @@ extension Acceptance {
             #expect(try refused.expect(403, "forbidden_scope").text("detail").contains("admin:read"))
         }
 
-        @Test("A command without a record of who asked cannot be written")
+        @Test("A command cannot be stored without its audit columns")
         func noMutationWithoutRecord() async throws {
             let installation = try await SharedInstallation.get()
             let required = try await PostgresConnection.lent(installation.database) { connection in

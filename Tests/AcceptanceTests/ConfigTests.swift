@@ -4,9 +4,9 @@ import Postgres
 import Testing
 
 extension Acceptance {
-    /// What an environment can be set to.
+    /// The settings of an environment.
     @Suite struct ConfigTests {
-        @Test("A config says only what differs from the defaults; absence keeps a field and null takes its default")
+        @Test("A config shows only differences from the defaults; an absent field is kept, null resets it")
         func merge() async throws {
             let tenant = try await makeTenant()
             let client = tenant.test
@@ -24,12 +24,12 @@ extension Acceptance {
             #expect(one.json == config([("rate_limit_per_second", 1_000_000)]))
             #expect(try await client.get("/v1/config").json == one.json)
             #expect(try await tenant.live.get("/v1/config").json == defaults)
-            // A check with a live database is answered whatever the bound.
+            // While the database is reachable, a check is answered whatever the bound.
             try await client.patch("/v1/config", ["fail_closed_over_ms": 0]).expect(200)
             try await client.check("alice", "api").expect(200)
         }
 
-        @Test("Overage and the time zone are kept, set anew and taken back, each for itself")
+        @Test("Overage and the time zone are kept, replaced and reset independently")
         func overageAndZone() async throws {
             let tenant = try await makeTenant()
             let client = tenant.test
@@ -42,7 +42,7 @@ extension Acceptance {
                         ("overage_policy", "notify"), ("overage_limit", 0), ("timezone", "America/Sao_Paulo"),
                     ]))
             #expect(try await client.get("/v1/config").json == all.json)
-            // CET is an abbreviation, too; it is the zone that counts.
+            // CET is also an abbreviation; here it is the name of a zone.
             for zone in ["Europe/Berlin", "CET", "UTC", "Etc/GMT+12", "Asia/Kathmandu"] {
                 let changed = try await client.patch("/v1/config", ["timezone": .string(zone)]).expect(200)
                 #expect(changed["timezone"]?.text == zone && changed["overage_policy"] == "notify")
@@ -84,7 +84,7 @@ extension Acceptance {
     }
 }
 
-/// A config in which everything else is the default.
+/// A config with every other field at its default.
 private func config(_ members: [(String, JSONValue)]) -> JSONValue {
     let names = ["overage_policy", "overage_limit", "timezone", "rate_limit_per_second", "fail_closed_over_ms"]
     return .object(

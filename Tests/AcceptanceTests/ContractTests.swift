@@ -5,7 +5,7 @@ import Testing
 extension Acceptance {
     /// Status, members and headers of every call that succeeds.
     @Suite struct ContractTests {
-        @Test("A tenant is made with a key for each environment, and shown without them afterwards")
+        @Test("A tenant is made with a key for each environment, and shown without the keys afterwards")
         func tenants() async throws {
             let installation = try await SharedInstallation.get()
             let made = try await installation.root.post("/v1/admin/tenants", ["name": "Contract"]).expect(201)
@@ -58,7 +58,7 @@ extension Acceptance {
             try await tenant.test.post("/v1/api-keys/key_00000000000000000000000000/revoke").expect(404, "not_found")
         }
 
-        @Test("A feature is made once, shown, renamed, archived and taken back")
+        @Test("A feature is made once, shown, renamed, archived and restored")
         func features() async throws {
             let client = try await makeTenant().test
             let made = try await client.post(
@@ -228,7 +228,7 @@ extension Acceptance {
             #expect(plan["block.priority"] == 10)
         }
 
-        @Test("A use answers with its cost, its entry and what was sent; a refusal changes nothing")
+        @Test("A use answers with its cost, its entry and the sent members; a refusal changes nothing")
         func usage() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 100)
@@ -327,7 +327,7 @@ extension Acceptance {
             let users = (0..<20).map { "user-\($0)" }
             for user in users { try await client.grant(user, 400).expect(201) }
             let events = (0..<10_000).map { event(users[$0 % 20], "api", key: "e\($0)") }
-            // What a slow machine does not decide in the server's time is learned by repeating it.
+            // Events that a slow machine does not decide within the server's limit are learned by repeating the batch.
             var answer = try await client.post("/v1/usage/batch", ["events": .array(events)]).expect(200)
             try await waitUntil("all events are decided") {
                 let codes = try answer.items("results").compactMap { $0[path: "error.code"]?.text }

@@ -5,9 +5,9 @@ import Testing
 
 extension Acceptance.Processes {
     @Suite struct CrashTests {
-        /// Kills; `QUOTASTACK_TEST_KILLS` for more than CI affords.
+        /// `QUOTASTACK_TEST_KILLS` sets the number of kills; the default is what CI can afford.
         @Test(
-            "Whatever instruction the process is killed at, every keyed request has one outcome and the books are clean"
+            "Wherever the process is killed, every keyed request has one outcome and the books are clean"
         )
         func killed() async throws {
             try await withInstallation { installation in
@@ -32,7 +32,7 @@ extension Acceptance.Processes {
             }
         }
 
-        @Test("A server that is asked to stop answers what it has taken and ends with 0")
+        @Test("A server that is asked to stop answers the requests that it has accepted and exits with 0")
         func stopped() async throws {
             try await withInstallation { installation in
                 let client = try await installation.makeTenant().test
@@ -60,7 +60,7 @@ extension Acceptance.Processes {
     }
 }
 
-/// What a client knows of its own requests: each has a key, and is decided or unknown.
+/// A client's knowledge of its own requests: each has a key, and is decided or unknown.
 private struct Journal {
     static let users = (0..<6).map { "user-\($0)" }
 
@@ -81,7 +81,7 @@ private struct Journal {
     var granted: [String: Int64] = [:]
     var decided: [String: (use: Use, outcome: Outcome)] = [:]
     var unknown: [[Use]] = []
-    /// How many requests got no answer.
+    /// The number of requests without an answer.
     var interrupted = 0
 
     init(client: Client, seed: UInt64) {
@@ -132,7 +132,8 @@ private struct Journal {
         }
     }
 
-    /// Repeats what is unknown, with its key, until it is decided; and some of what is decided, which must stay so.
+    /// Repeats unknown requests with their keys until they are decided, and some decided ones, which must keep their
+    /// result.
     mutating func decideUnknowns(round: Int) async throws {
         while let uses = unknown.popLast() {
             for attempt in 0... {
@@ -160,7 +161,7 @@ private struct Journal {
         }
     }
 
-    /// Writes down what an answer decided; false when something is still unknown.
+    /// Records the decisions in an answer; false when a use is still unknown.
     private mutating func record(_ uses: [Use], _ answer: Answer?) -> Bool {
         guard let answer else { return false }
         let outcomes: [Outcome?]
@@ -195,7 +196,7 @@ private struct Journal {
         }
     }
 
-    /// Every decided use is in the ledger once, and nothing else is.
+    /// Expects every decided use in the ledger once, and nothing else.
     func expectLedger(_ comment: String) async throws {
         for user in Self.users {
             let keys = try await client.ledger(user, type: "use").compactMap { $0[path: "idempotency_key"]?.text }

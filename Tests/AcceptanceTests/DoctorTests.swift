@@ -7,7 +7,7 @@ import Testing
 extension Acceptance.Processes {
     /// `quotastack doctor` against real servers, healthy and broken on purpose.
     @Suite struct DoctorTests {
-        @Test("A healthy installation has no problem; what is broken afterwards is named, with its remedy, and exits 1")
+        @Test("A healthy installation has no problem; each later fault is named with its remedy, and exits 1")
         func diagnosis() async throws {
             try await withInstallation { installation in
                 // A queue reports its consumers some seconds late.
@@ -16,8 +16,9 @@ extension Acceptance.Processes {
                 }
                 let healthy = try await doctor(installation)
                 for sentence in [
-                    "the schema is this release's", "5 queues with one consumer each", "\(installation.url) is ready",
-                    "1 ledger worker at work", "a scheduler is at work", "no command is parked", "no problems",
+                    "the schema is that of this release", "5 queues with one consumer each",
+                    "\(installation.url) is ready",
+                    "1 ledger worker running", "a scheduler is running", "no command is parked", "no problems",
                 ] {
                     #expect(healthy.output.contains(sentence), "\(sentence): \(healthy.output)")
                 }
@@ -35,8 +36,9 @@ extension Acceptance.Processes {
                 }
                 let stale = try await doctor(installation)
                 #expect(stale.status == 1)
-                try expect(stale.output, "problem  the database lacks 0005_suspects. Run quotastack migrate")
-                try expect(stale.output, "warning  slot \(installation.name) keeps")
+                try expect(
+                    stale.output, "problem  the database lacks the migrations 0005_suspects. Run quotastack migrate")
+                try expect(stale.output, "warning  slot \(installation.name) retains")
                 try await PostgresConnection.lent(installation.database) { connection in
                     try await connection.script(
                         "insert into schema_migrations (name) values ('0005_suspects'); "
@@ -60,7 +62,7 @@ extension Acceptance.Processes {
             }
         }
 
-        @Test("Servers that are down or refuse the login are found out within seconds, and nothing secret is shown")
+        @Test("Servers that are down or refuse the login are reported within seconds, without secrets")
         func unreachable() async throws {
             try await withInstallation(serves: false) { installation in
                 let start = ContinuousClock.now
@@ -83,7 +85,7 @@ extension Acceptance.Processes {
                 try expect(unset.output, "problem  QUOTASTACK_SHARDS must be a whole number")
                 let remote = try await installation.run(
                     "doctor", with: ["AMQP_URL": "amqp://anna:hunter2@192.0.2.1:1?connection_timeout=100"])
-                try expect(remote.output, "warning  the connection to RabbitMQ at 192.0.2.1 may be read")
+                try expect(remote.output, "warning  the connection to RabbitMQ at 192.0.2.1 can be intercepted")
 
                 let suffix = String(UInt64.random(in: 0...UInt64.max), radix: 36)
                 let logins = [("nobody_\(suffix)", ""), ("onlooker_\(suffix)", "IN ROLE quotastack_api")]

@@ -5,7 +5,7 @@ import Postgres
 import Testing
 
 extension Acceptance.Processes {
-    /// What happens when a process ends or freezes at one instruction.
+    /// Processes that end or freeze at a given instruction.
     @Suite struct FailpointTests {
         @Test("A command that kills every worker it comes to is parked; its neighbours are applied")
         func poison() async throws {
@@ -18,7 +18,7 @@ extension Acceptance.Processes {
                 for endUser in neighbours + ["poison"] { try await client.grant(endUser, 100).expect(201) }
                 #expect(await worker.stop() == 0)
 
-                // All wait in the queues when the first worker comes.
+                // All commands wait in the queues when the first worker starts.
                 var operations: [String] = []
                 for endUser in neighbours + ["poison"] + neighbours {
                     let events = JSONValue.object([
@@ -52,7 +52,7 @@ extension Acceptance.Processes {
             }
         }
 
-        @Test("Of a batch with two such commands these two are parked, the rest is applied, and none of it comes again")
+        @Test("Two commands of a batch that kill workers are parked, the rest is applied, and none is redelivered")
         func poisonedBatch() async throws {
             try await withInstallation(serves: false) { installation in
                 let api = try installation.node("quotastack-api")
@@ -67,7 +67,7 @@ extension Acceptance.Processes {
                     }
                 }
                 #expect(await worker.stop() == 0)
-                // Some of the neighbours share the message with the two that kill.
+                // Some of the neighbours are in the same message as the two commands that kill.
                 let order = neighbours.prefix(4) + ["poison"] + neighbours[4..<8] + ["poison"] + neighbours.suffix(4)
                 let events = order.enumerated().map { event($1, "api", 1, key: "k\($0)") }
                 try await client.post("/v1/usage/batch", ["events": .array(events)]).expect(200)
@@ -87,7 +87,7 @@ extension Acceptance.Processes {
                     try await waitUntil("\(endUser) is charged") { try await client.balance(endUser)["balance"] == 99 }
                 }
                 #expect(await worker.stop() == 0)
-                // What was parked must not come again, or this one dies.
+                // A parked command must not be delivered again, or this worker dies.
                 try await worker.start(failing)
                 for endUser in neighbours {
                     try await waitUntil("\(endUser) is charged again") {
@@ -107,7 +107,7 @@ extension Acceptance.Processes {
         }
 
         @Test(
-            "A reply that does not come is found in the database, and a key that meant something else is still told so")
+            "A lost reply is found in the database, and a key of another request is still refused")
         func lostReply() async throws {
             try await withInstallation(serves: false) { installation in
                 let api = try await installation.startNodes("quotastack-api", 1)[0]
@@ -131,7 +131,7 @@ extension Acceptance.Processes {
             }
         }
 
-        @Test("A worker that dies between commit and acknowledgement is followed by one that answers the same")
+        @Test("After a worker dies between commit and acknowledgement, the next worker gives the same answer")
         func diesAfterCommit() async throws {
             try await withInstallation(serves: false) { installation in
                 let api = try await installation.startNodes("quotastack-api", 1)[0]
@@ -147,7 +147,7 @@ extension Acceptance.Processes {
                 let mortal = try installation.node("quotastack-ledger")
                 try await mortal.start(["QUOTASTACK_FAIL": "worker.after_commit:kill:n=1"])
                 let standby = try await installation.startNodes("quotastack-ledger", 1)[0]
-                // Each of the two has some of the shards: the mortal one applies once and dies.
+                // Each worker has some of the shards; the mortal one applies once and dies.
                 for endUser in endUsers { try await client.use(endUser, "api", 1, key: endUser).expect(201) }
                 #expect(mortal.hasEnded)
                 for endUser in endUsers {

@@ -2,10 +2,10 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// Kinds of feature and their quotas.
+    /// The types of features, and their quotas.
     @Suite struct FeatureTests {
         @Test(
-            "A feature is metered, boolean or a limit, and stays what it is",
+            "A feature is metered, boolean or a limit, and keeps its type",
             arguments: ["metered", "boolean", "limit"])
         func kinds(type: String) async throws {
             let client = try await makeTenant().test
@@ -25,11 +25,11 @@ extension Acceptance {
                 #expect(quota.expect(400, "invalid_request")["errors.0.pointer"] == "/quota")
                 #expect(try await client.get("/v1/features/f").json == renamed.json)
             }
-            // Null takes away what may not be there.
+            // Null removes a quota, and is accepted where there cannot be one.
             #expect(try await client.patch("/v1/features/f", ["quota": .null]).expect(200)["quota"] == .null)
         }
 
-        @Test("A metered feature's quota is given at the start or later, replaced, kept and taken away")
+        @Test("A metered feature's quota is set at creation or later, replaced, kept and removed")
         func quotas() async throws {
             let client = try await makeTenant().test
             let made = try await client.post(

@@ -3,7 +3,7 @@ import Testing
 
 extension Acceptance {
     @Suite struct IdempotencyTests {
-        /// Sends a request twice with one key and then with other contents.
+        /// Sends a request twice with one key, and then other contents with the same key.
         private func expectReplay(
             _ client: Client, _ method: String, _ path: String, _ body: JSONValue, altered: JSONValue, status: Int,
             key: String, sourceLocation: SourceLocation = #_sourceLocation
@@ -87,7 +87,7 @@ extension Acceptance {
             #expect(try await client.all("/v1/api-keys").count == 2)
         }
 
-        @Test("A replayed tenant's keys and a replayed key are the ones that work")
+        @Test("The keys in a replayed answer are the keys that work")
         func replayedKeysWork() async throws {
             let installation = try await SharedInstallation.get()
             let name = "replay-\(UInt64.random(in: 0...UInt64.max))"
@@ -99,7 +99,7 @@ extension Acceptance {
             }
         }
 
-        @Test("A usage key alone, in a batch, by header or in the body is the same request")
+        @Test("A keyed use is the same request alone or in a batch, with the key in the header or in the body")
         func usageKey() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 10)
@@ -120,7 +120,7 @@ extension Acceptance {
                 "POST", "/v1/usage/batch", bytes: named.bytes, contentType: "application/x-ndjson"
             ).expect(200)
             #expect(line["results.0.id"]?.text == id && line["replayed"] == 1)
-            // The default of `units` is one unit, said or not.
+            // The default of `units` is 1, so a body with one unit is the same request.
             let one: JSONValue = ["end_user_id": "alice", "feature_key": "api", "idempotency_key": "one"]
             let unsaid = try await client.post("/v1/usage", one).expect(201)
             #expect(try await client.post("/v1/usage", one.with("units", 1)).expect(201).bytes == unsaid.bytes)
@@ -160,7 +160,7 @@ extension Acceptance {
             #expect(try await client.balance("alice")["balance"] == 960)
         }
 
-        @Test("A malformed request is not remembered: its key is free for the mended one")
+        @Test("A malformed request is not stored: its key is free for the corrected request")
         func malformedIsForgotten() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 10)
@@ -206,7 +206,7 @@ extension Acceptance {
         @Test("64 requests at once with one key and different contents have one effect; the others are refused")
         func concurrentConflict() async throws {
             let client = try await makeTenant().test
-            // Other end users are other queues: the key must decide across them.
+            // Other end users have other queues, so the key must be decided across queues.
             let answers = try await atOnce(64) { try await client.grant("user-\($0)", 10, key: "one") }
             #expect(answers.filter { $0.status == 201 }.count == 1)
             #expect(answers.filter { $0.status == 422 && $0.code == "idempotency_key_reuse" }.count == 63)
@@ -227,7 +227,7 @@ extension Acceptance {
             }
         }
 
-        @Test("A key shared by an account's command and the catalogue's has one effect")
+        @Test("A key that an account command and a catalogue command share has one effect")
         func acrossKinds() async throws {
             let client = try await makeTenant().test
             for round in 0..<10 {

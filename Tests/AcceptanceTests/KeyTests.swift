@@ -4,7 +4,7 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// What keys may do, for how long, and how one takes another's place.
+    /// The scopes of keys, their expiry, and their replacement.
     @Suite struct KeyTests {
         @Test("A key does what its scopes say and nothing else, and the refusal names the scope that is missing")
         func scopes() async throws {
@@ -29,7 +29,7 @@ extension Acceptance {
             #expect(try await owner.all("/v1/api-keys").map { $0[path: "scopes"] } == [made["scopes"], .null])
         }
 
-        @Test("No key gives scopes or time that it does not have, neither to a new key nor by rolling another")
+        @Test("No key can give scopes or time that it does not have, to a new key or by rolling another")
         func nobodyGivesMore() async throws {
             let owner = try await makeTenant().test
             let soon = "2099-01-01T00:00:00.000Z"
@@ -87,7 +87,7 @@ extension Acceptance {
             expectInstant(listed[1][path: "expires_at"])
 
             try await owner.post("/v1/api-keys/\(id)/roll").expect(409, "conflict")
-            // Without an overlap in the request it is a day.
+            // The default overlap is one day.
             let again = try await owner.post("/v1/api-keys/\(try rolled.text("id"))/roll").expect(201)
             #expect(again["expires_at"] == .string(soon))
             try await new.get("/v1/features").expect(200)
@@ -97,7 +97,7 @@ extension Acceptance {
             #expect(end.microseconds - start.microseconds == 86_400_000_000)
         }
 
-        @Test("Rolling without overlap ends the old key at once; what has ended cannot be rolled")
+        @Test("Rolling without overlap ends the old key at once; a key that has ended cannot be rolled")
         func noOverlap() async throws {
             let owner = try await makeTenant().test
             let made = try await owner.post("/v1/api-keys", ["name": "worker"]).expect(201)
@@ -129,7 +129,7 @@ extension Acceptance {
             #expect(asked.expect(422, "idempotency_key_reuse")["key"] == nil)
         }
 
-        @Test("A key expires by the clock, at each request")
+        @Test("Each request checks the expiry of its key against the clock")
         func expiry() async throws {
             let owner = try await makeTenant().test
             let end = Instant(microseconds: Instant.now.microseconds + 8_000_000)
@@ -144,7 +144,7 @@ extension Acceptance {
             try await owner.get("/v1/features").expect(200)
         }
 
-        @Test("A key that is revoked opens nothing from the moment at which the answer is there")
+        @Test("A revoked key is refused from the moment of the answer on")
         func revocation() async throws {
             let owner = try await makeTenant().test
             for _ in 0..<20 {
@@ -156,7 +156,7 @@ extension Acceptance {
             }
         }
 
-        @Test("The command line makes keys with scopes and an end, and rolls them")
+        @Test("The command line makes keys with scopes and an expiry, and rolls them")
         func commandLine() async throws {
             let installation = try await SharedInstallation.get()
             let owner = try await installation.makeTenant().test

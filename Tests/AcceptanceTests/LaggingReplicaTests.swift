@@ -3,7 +3,7 @@ import Testing
 
 extension Acceptance.Processes {
     @Suite struct LaggingReplicaTests {
-        /// The server process that sends the log is frozen, so the effect is committed and this node cannot know it.
+        /// The server process that sends the WAL is frozen: the effect is committed, but this node cannot know it.
         @Test("A mutation is not answered as done before this node's checks show it")
         func frozenLog() async throws {
             try await withInstallation { installation in

@@ -5,7 +5,7 @@ import Testing
 extension Acceptance {
     /// Pages, filters and orders.
     @Suite struct ListTests {
-        /// Walks a list in pages of one, two and three items and expects the whole of it each time.
+        /// Reads a list in pages of one, two and three items, and expects the whole list each time.
         private func expectPages(
             _ client: Client, _ path: String, _ query: [(String, String?)] = [], count: Int,
             sourceLocation: SourceLocation = #_sourceLocation
@@ -57,7 +57,7 @@ extension Acceptance {
                     == ArraySlice(newestFirst.map { "k\($0)" }))
         }
 
-        @Test("The list of tenants can be walked while others are made")
+        @Test("The list of tenants can be read page by page while others are made")
         func tenants() async throws {
             let installation = try await SharedInstallation.get()
             var made: [String] = []
@@ -119,7 +119,7 @@ extension Acceptance {
             #expect(try await sequences(("from", third), ("to", fifth), ("feature_key", "b")) == [4])
         }
 
-        @Test("Blocks are listed in the order in which they burn, what is spent after what is not")
+        @Test("Blocks are listed in burn order, spent ones after the others")
         func burnOrder() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 1)

@@ -3,9 +3,9 @@ import JSON
 import Testing
 
 extension Acceptance.Processes {
-    /// Processes that log in to the database as users who may do one thing only.
+    /// Processes that log in to the database as users with the rights of one process.
     @Suite struct LoginTests {
-        @Test("An installation runs on logins that are members of one process's roles each, and no other will do")
+        @Test("An installation runs on logins with the roles of one process each, and other logins are refused")
         func separateLogins() async throws {
             try await withInstallation(serves: false) { installation in
                 let suffix = String(UInt64.random(in: 0...UInt64.max), radix: 36)

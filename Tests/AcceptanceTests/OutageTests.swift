@@ -4,10 +4,10 @@ import JSON
 import Testing
 
 extension Acceptance.Processes {
-    /// PostgreSQL is away or silent: commands wait, checks go on and say how old they are.
+    /// PostgreSQL is stopped or silent: commands wait, and checks continue and state their age.
     @Suite struct OutageTests {
         @Test(
-            "While the database is away commands queue and are answered 202; all apply when it is back, by themselves")
+            "While the database is away, commands are queued and answered 202; all apply when it is back")
         func databaseAway() async throws {
             try await withInstallation(serves: false) { installation in
                 let worker = try await installation.startNodes("quotastack-ledger", 1)[0]
@@ -55,7 +55,7 @@ extension Acceptance.Processes {
             }
         }
 
-        @Test("A node whose database has fallen silent says how old its answers are")
+        @Test("A node whose database is silent states the age of its answers")
         func databaseSilent() async throws {
             try await withInstallation(serves: false) { installation in
                 _ = try await installation.startNodes("quotastack-ledger", 1)

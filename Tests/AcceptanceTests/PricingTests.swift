@@ -2,7 +2,7 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// Rules of every model, and what an event would cost by them.
+    /// Rules of every pricing model, and the cost of events under them.
     @Suite struct PricingTests {
         private static let tiers: JSONValue = [
             ["up_to": 10_000, "unit_cost": 10, "flat_fee": 0], ["up_to": .null, "unit_cost": 5, "flat_fee": 0],
@@ -62,7 +62,7 @@ extension Acceptance {
             #expect(try await client.check("alice", "f", 11)["estimated_cost"] == 2)
         }
 
-        @Test("A check and a use cost what the preview says, and what is affordable is the most that is")
+        @Test("A check and a use cost what the preview says, and the affordable units are the maximum")
         func prices() async throws {
             let client = try await makeTenant().test
             let table: [(JSONValue, units: Int64, cost: Int64, affordable: Int64)] = [
@@ -142,7 +142,7 @@ extension Acceptance {
             #expect(try await client.balance("alice")["balance"]?.integer == balance)
         }
 
-        @Test("Tiers over a period go on from use to use, for each end user alone, and a check knows where they are")
+        @Test("Period tiers continue from use to use, for each end user separately, and a check continues them too")
         func period() async throws {
             let client = try await makeTenant().test
             try await client.post("/v1/features", ["key": "api", "name": "A", "type": "metered"]).expect(201)
@@ -165,7 +165,7 @@ extension Acceptance {
             }
         }
 
-        @Test("A preview says what an event costs and why, by a rule that is there or by one that is not")
+        @Test("A preview explains the cost of an event, by an existing rule or by one in the request")
         func preview() async throws {
             let client = try await makeTenant().test
             try await client.post("/v1/features", ["key": "f", "name": "F", "type": "metered"]).expect(201)
@@ -223,7 +223,7 @@ extension Acceptance {
                     ]
                 ),
                 (
-                    // The body of a rule as it stands.
+                    // The body of a rule, as it would be sent.
                     [
                         "rule": [
                             "feature_key": "f", "effective_from": "2999-01-01T00:00:00Z", "model": "flat", "amount": 7,
@@ -280,7 +280,7 @@ extension Acceptance {
             #expect(try await client.all("/v1/audit-log").count == 1)
         }
 
-        @Test("A preview by an event that does not fit its rule says what does not fit")
+        @Test("A preview of an event that does not fit its rule names the part that does not fit")
         func misfits() async throws {
             let client = try await makeTenant().test
             let dimensions: JSONValue = ["dimensions": ["input": ["model": "flat", "amount": 1]]]
@@ -315,9 +315,9 @@ extension Acceptance {
         }
     }
 
-    /// What a tenant sells credits in.
+    /// The top-up packages of a tenant.
     @Suite struct TopupPackageTests {
-        @Test("A package is made once, shown, changed, archived and taken back")
+        @Test("A package is made once, shown, changed, archived and restored")
         func life() async throws {
             let client = try await makeTenant().test
             let body: JSONValue = [
@@ -353,7 +353,7 @@ extension Acceptance {
             try await client.patch("/v1/topup-packages/other", ["price": 1]).expect(404, "not_found")
         }
 
-        @Test("Only what a package must have has to be said; a key sent again makes no second one")
+        @Test("A package needs only its required members; a repeated key makes no second package")
         func smallest() async throws {
             let client = try await makeTenant().test
             let body: JSONValue = ["key": "p", "name": "P", "credits": 1, "price": 0, "currency": "JPY"]

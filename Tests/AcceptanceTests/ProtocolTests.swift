@@ -3,9 +3,9 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// What holds for every call: request ids, positions, operations, and the calls beside the API.
+    /// Rules of every call: request ids, positions, operations, and the calls outside the API.
     @Suite struct ProtocolTests {
-        @Test("The client's request id comes back where it is usable, else one is made")
+        @Test("A usable request id of the client is returned; otherwise the server makes one")
         func requestID() async throws {
             let client = try await makeTenant().test
             let named = try await client.get("/v1/features", headers: ["X-Request-Id": "trace-42"]).expect(200)
@@ -66,7 +66,7 @@ extension Acceptance {
             try await client.get("/v1/operations/nonsense").expect(404, "not_found")
         }
 
-        @Test("What the ledger finds malformed after its 202 has failed under its operation, and leaves its key free")
+        @Test("A command that the ledger finds malformed after a 202 fails as an operation and leaves its key free")
         func acceptedMalformed() async throws {
             let client = try await makeTenant().test
             let late: JSONValue = ["end_user_id": "alice", "credits": 100, "expires_at": "2020-01-01T00:00:00Z"]
@@ -82,7 +82,7 @@ extension Acceptance {
             try await client.post("/v1/credits/grant", late, key: "late").expect(422, "idempotency_key_reuse")
         }
 
-        @Test("What is shown once is shown also to a client that asked for an asynchronous answer")
+        @Test("A secret that is shown once is also shown after an asynchronous answer")
         func asyncSecrets() async throws {
             let installation = try await SharedInstallation.get()
             let client = try await makeTenant().test
@@ -129,7 +129,7 @@ extension Acceptance {
             #expect(check["position"]?.text == position)
             let used = try await client.use("alice", "api").expect(201)
             #expect(used.position != position)
-            // The same account, a revision that is far away: the last characters count.
+            // The same account at a far revision, which is in the last characters.
             let future = String(position.dropLast(4)) + "zzzz"
             let behind = try await client.get(
                 reads[0].0, reads[0].1, headers: ["QuotaStack-Min-Position": future]
@@ -138,7 +138,7 @@ extension Acceptance {
             expectProblem(behind)
         }
 
-        @Test("A position tells nothing to whoever has no key, and nothing about another environment")
+        @Test("A position reveals nothing without a key, and nothing about another environment")
         func foreignPosition() async throws {
             let owner = try await makeTenant()
             let granted = try await owner.test.grant("alice", 100).expect(201)
@@ -146,7 +146,7 @@ extension Acceptance {
             let stranger = try await SharedInstallation.get().client("qs_test_unknown")
             try await stranger.get("/v1/features", headers: reached).expect(401)
             for other in [owner.live, try await makeTenant().test] {
-                // As if nobody had reached it: the owner's account is not to be probed for its activity.
+                // The answer is that of an unreached position, because positions must not reveal the owner's activity.
                 try await other.get("/v1/features", headers: reached).expect(503, "replica_behind")
             }
             try await owner.test.get("/v1/features", headers: reached).expect(200)

@@ -3,9 +3,9 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// What keeps one environment from taking what is there for all.
+    /// Limits that keep one environment from using the capacity of all.
     @Suite struct RateLimitTests {
-        @Test("An environment with a limit makes as many requests a second as it says, and its neighbours any number")
+        @Test("A rate limit bounds the requests per second of its environment and of no other")
         func requestsPerSecond() async throws {
             let tenant = try await makeTenant()
             let client = tenant.test
@@ -15,7 +15,7 @@ extension Acceptance {
             let start = ContinuousClock.now
             var statuses: [Int: Int] = [:]
             for round in 0..<20 {
-                // What lacks a scope, and what is no request at all, counts as well as a check that is answered.
+                // Requests without the scope and malformed requests count like an answered check.
                 let answers = [
                     try await client.check("alice", "api"), try await meter.check("alice", "api"),
                     try await client.post("/v1/credits/grant", ["round": .integer(Int64(round))]),
@@ -41,7 +41,7 @@ extension Acceptance {
         }
 
         @Test(
-            "An environment whose commands are not decided fills half of a queue's room and leaves the rest to others")
+            "Undecided commands of one environment fill half of a queue at most and leave the rest to others")
         func undecidedCommands() async throws {
             try await withInstallation(serves: false) { installation in
                 let api = try installation.node("quotastack-api")
@@ -69,9 +69,9 @@ extension Acceptance {
                 let refused = try await Self.grantLater(greedy).expect(429, "rate_limited")
                 #expect(refused.headers["retry-after"] == "1")
                 expectProblem(refused)
-                // Enough end users to find every queue.
+                // Enough end users to reach every queue.
                 for number in 0..<50 { try await Self.grantLater(modest, "user_\(number)").expect(202) }
-                // What was accepted is applied, what was refused is not, and then there is room again.
+                // Accepted commands are applied, refused ones are not, and then there is room again.
                 try await worker.start()
                 try await waitUntil("everything is decided") {
                     try await greedy.balance("alice")["balance"] == 2_049

@@ -4,7 +4,7 @@ import Testing
 
 extension Acceptance {
     @Suite struct ReadYourWritesTests {
-        /// Mutation and check pairs; `QUOTASTACK_TEST_PAIRS` for more than CI affords.
+        /// `QUOTASTACK_TEST_PAIRS` sets the number of mutation and check pairs; the default is what CI can afford.
         @Test("A check right after a mutation shows its effect, for 16 clients at once")
         func neverStale() async throws {
             let tenant = try await makeTenant()
@@ -76,7 +76,7 @@ extension Acceptance {
             }
         }
 
-        @Test("What is sold or revoked is so for the next request of anybody")
+        @Test("A change of the catalogue applies to the next request")
         func catalogue() async throws {
             let client = try await makeTenant().test
             try await client.grant("alice", 1_000_000).expect(201)

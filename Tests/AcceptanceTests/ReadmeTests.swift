@@ -8,14 +8,14 @@ import Testing
 
 extension Acceptance {
     @Suite struct ReadmeTests {
-        @Test("The README's calls are answered as it says, but for ids and instants")
+        @Test("The README's calls get the answers that it shows, apart from ids and instants")
         func calls() async throws {
             let client = try await makeTenant().test
             try await client.sell("api_calls", unitCost: 1_000)
             try await client.grant("user_123", 50_000).expect(201)
             let examples = try examples()
             #expect(examples.count == 7)
-            // Ids differ from one installation to the next: those that were shown stand for those that were given.
+            // Ids differ between installations, so the shown ids are replaced by the given ones.
             var ids: [(shown: String, given: String)] = []
             for (call, shown) in examples {
                 let target = try #require(call.firstMatch(of: /"\$QUOTASTACK_URL([^"]+)"/)?.1)
@@ -54,7 +54,7 @@ extension Acceptance {
         }
 
         @Test(
-            "The README's Python finds an export whole, or the entry that was changed; quotastack verify does the same")
+            "The README's Python and quotastack verify accept an intact export and name a changed entry")
         func export() async throws {
             let client = try await makeTenant().test
             try await client.sell("api_calls", unitCost: 1_000)
@@ -92,7 +92,7 @@ extension Acceptance {
             }
         }
 
-        /// Every curl line of the README that calls the installation, with the answer shown below it.
+        /// Every curl line of the README that calls the installation, with the answer below it.
         private func examples() throws -> [(call: String, answer: JSONValue)] {
             let lines = try lines()
             return try lines.indices.filter { lines[$0].hasPrefix("curl ") }.map { index in
@@ -109,7 +109,7 @@ extension Acceptance {
 }
 
 extension JSONValue {
-    /// The value with null for what differs from one installation to the next.
+    /// The value with null for the parts that differ between installations.
     fileprivate var withoutVolatileValues: JSONValue {
         switch self {
         case .object(let object):

@@ -8,7 +8,7 @@ import TCPProxy
 import Testing
 
 extension Acceptance.Processes {
-    /// What time does is written down in time, whoever of the schedulers lives.
+    /// Changes by time are recorded on time, whichever scheduler runs.
     @Suite struct SchedulerTests {
         @Test("A block expires without any request, and its entry is stamped with the instant at which it was due")
         func nobodyAsks() async throws {
@@ -33,7 +33,7 @@ extension Acceptance.Processes {
             }
         }
 
-        @Test("When the scheduler at work is killed, or frozen, another goes on; the books are clean afterwards")
+        @Test("When the active scheduler is killed or frozen, another takes over; the books are clean afterwards")
         func standby() async throws {
             try await withInstallation(serves: false) { installation in
                 let api = try await installation.startNodes("quotastack-api", 1)[0]
@@ -57,7 +57,7 @@ extension Acceptance.Processes {
                 try await waitUntil("the first writes it") { try await expiries(installation).count == 2 }
                 standby.signal(SIGCONT)
                 try await client.grant("alice", 3, expiresAfter: "PT1S").expect(201)
-                try await waitUntil("somebody writes it") { try await expiries(installation).count == 3 }
+                try await waitUntil("one of them writes it") { try await expiries(installation).count == 3 }
                 try await waitUntil("one of them is at work") {
                     let active = [try await isActive(first), try await isActive(standby)]
                     return active == [true, false]
@@ -69,7 +69,7 @@ extension Acceptance.Processes {
         }
 
         @Test(
-            "Killed before or after it has sent, the scheduler is followed by one that goes on",
+            "A scheduler that is killed before or after it has sent is replaced by another one",
             arguments: ["scheduler.after_read:kill:n=4", "scheduler.after_publish:kill:n=4"])
         func failpoints(order: String) async throws {
             try await withInstallation(serves: false) { installation in
@@ -87,7 +87,7 @@ extension Acceptance.Processes {
         }
 
         @Test(
-            "A scheduler that loses the broker leaves the work to another, and alone it goes on when the broker is back"
+            "A scheduler without a broker yields to another one; if it is alone, it continues after the outage"
         )
         func brokerAway() async throws {
             try await withInstallation(serves: false) { installation in
@@ -100,7 +100,7 @@ extension Acceptance.Processes {
                 try await first.start(["AMQP_URL": try installation.amqpURL(port: proxy.port)])
                 try await waitUntil("the first is at work") { try await isActive(first) }
 
-                // Alone: what falls due meanwhile is sent afterwards.
+                // Without another scheduler, commands that become due meanwhile are sent afterwards.
                 proxy.freeze()
                 proxy.cut()
                 try await client.grant("alice", 1, expiresAfter: "PT1S").expect(201)
@@ -128,8 +128,8 @@ extension Acceptance.Processes {
             try await node.metric("quotastack_scheduler_active") == 1
         }
 
-        /// The expiries of an installation, the earliest due first: looked up behind the API, which would bring the account to
-        /// the present itself.
+        /// The expiries of an installation, the earliest due first. They are read from the table, because the API would
+        /// advance the account itself.
         private func expiries(_ installation: Installation) async throws -> [Expiry] {
             try await PostgresConnection.lent(installation.database) { connection in
                 try await connection.run(

@@ -3,10 +3,10 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// Nothing of a tenant's own and no secret is in any log. Every installation's log is searched when it is removed;
-    /// this test makes sure that there is something to find.
+    /// No log contains tenant data or secrets. Every installation's log is searched when it is removed; this test makes
+    /// sure that there is something to find.
     @Suite struct SecretLeakTests {
-        @Test("What a tenant sends is in no log, whether it is taken, refused or cannot be served")
+        @Test("Tenant data is in no log, whether a request is accepted, refused or cannot be served")
         func everywhere() async throws {
             let word = PlantedSecrets.word
             try await withInstallation { installation in
@@ -37,7 +37,7 @@ extension Acceptance {
                 let made = try await client.post("/v1/api-keys", ["name": "\(word) key"]).expect(201)
                 try await client.post("/v1/api-keys/\(try made.text("id"))/roll").expect(201)
 
-                // What is no request of ours.
+                // Requests that the API does not know.
                 try await client.get("/v1/\(word)").expect(404)
                 try await client.get("/v1/features", [(word, word)]).expect(400)
                 try await client.get("/v1/features", [("cursor", word)]).expect(400)
@@ -57,7 +57,7 @@ extension Acceptance {
                     try await Client(url: client.url, key: nil).get("/v1/features", headers: ["Authorization": key])
                         .expect(401)
                 }
-                // What cannot be served.
+                // Requests that cannot be served.
                 try await installation.admitConnections(false)
                 try await waitUntil("a list cannot be served") {
                     try await client.get("/v1/ledger", [("end_user_id", user)]).status == 503
@@ -73,7 +73,7 @@ extension Acceptance {
             }
         }
 
-        @Test("The search finds keys, passwords and what is a tenant's own")
+        @Test("The search finds keys, passwords and tenant data")
         func search() {
             PlantedSecrets.remember(passwordsIn: ["SOME_URL": "amqp://user:for-this-test-only@127.0.0.1:1/x"])
             let log = """

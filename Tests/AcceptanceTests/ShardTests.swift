@@ -4,10 +4,10 @@ import JSON
 import Testing
 
 extension Acceptance.Processes {
-    /// Several ledger workers and API nodes, each a process of its own.
+    /// Several ledger workers and API nodes, each in a separate process.
     @Suite struct ShardTests {
         @Test(
-            "Ledger workers share the queues; one that joins takes its share, one that stops or dies leaves it, in order"
+            "Ledger workers share the queues when they start, stop or die, and the order of commands is kept"
         )
         func shares() async throws {
             try await withInstallation(serves: false) { installation in
@@ -39,7 +39,7 @@ extension Acceptance.Processes {
             }
         }
 
-        /// All queues are somebody's, and none is two workers'.
+        /// Expects every queue at exactly one worker.
         private func expectQueues(_ workers: [Node], total: Double) async throws {
             try await waitUntil("\(workers.count) workers have \(total) queues", within: 20) {
                 var sum = 0.0
@@ -54,8 +54,8 @@ extension Acceptance.Processes {
     }
 }
 
-/// Clients who each send the commands of one end user one after another, without waiting for their effect, so that the
-/// order in which they take effect is up to the queue and the workers.
+/// Clients that each send the commands of one end user in order, without waiting for their effect. The queue and the
+/// workers alone determine the order of the effects.
 private final class CommandOrder: Sendable {
     let endUsers = (0..<12).map { "user-\($0)" }
     private let clients: [Client]
@@ -66,7 +66,7 @@ private final class CommandOrder: Sendable {
         sent = endUsers.map { _ in Counter() }
     }
 
-    /// Sends until the body is done.
+    /// Sends until the body returns.
     func whileSending<Value: Sendable>(_ body: @Sendable () async throws -> Value) async throws -> Value {
         let isDone = Counter()
         return try await withThrowingTaskGroup(of: Void.self) { group in
@@ -88,7 +88,7 @@ private final class CommandOrder: Sendable {
         }
     }
 
-    /// The queue has confirmed the command when this returns.
+    /// Sends a command. The queue has confirmed it when this returns.
     private func send(_ number: Int) async throws {
         let index = sent[number].next()
         let answer = try await clients[number % clients.count].post(
@@ -98,7 +98,7 @@ private final class CommandOrder: Sendable {
         #expect(answer.status == 202 || answer.status == 201, "\(answer)")
     }
 
-    /// Every command has taken effect once, in the order in which it was sent.
+    /// Expects that every command has taken effect once, in the order of sending.
     func expectKept(_ client: Client) async throws {
         for (number, endUser) in endUsers.enumerated() {
             let expected = (0..<sent[number].value).map { "\(number)-\($0 + 1)" }

@@ -5,7 +5,7 @@ import Postgres
 import Testing
 
 extension Acceptance.Processes {
-    /// An installation whose every connection is encrypted.
+    /// An installation with encrypted connections only.
     @Suite struct TLSTests {
         private let folder: String
 
@@ -79,7 +79,7 @@ extension Acceptance.Processes {
         }
 
         @Test(
-            "A certificate that cannot be used is said in a sentence at the start",
+            "An unusable certificate is reported in a sentence at the start",
             arguments: [
                 (["QUOTASTACK_TLS_CERTIFICATE": "server.pem"], "go together"),
                 (["QUOTASTACK_TLS_KEY": "server.key"], "go together"),
@@ -105,7 +105,7 @@ extension Acceptance.Processes {
             #expect(!refused.output.contains("PRIVATE KEY"))
         }
 
-        @Test("Plain HTTP for a network is warned of once; on loopback and with a certificate nothing is")
+        @Test("A node warns once about plain HTTP on a network, and not on loopback or with a certificate")
         func warning() async throws {
             try await withInstallation(serves: false) { installation in
                 let ledger = try installation.node("quotastack-ledger")

@@ -5,9 +5,9 @@ import Postgres
 import Testing
 
 extension Acceptance {
-    /// Clocks that stand until somebody moves them.
+    /// Clocks that stand still until a client advances them.
     @Suite struct TestClockTests {
-        @Test("A clock shows what it was told, goes forward and never back, and a repetition moves nothing")
+        @Test("A clock shows the time that was set, never goes back, and a repeated request moves nothing")
         func life() async throws {
             let client = try await makeTenant().test
             let made = try await client.post("/v1/test-clocks", ["now": "2026-01-01T01:00:00+01:00"]).expect(201)
@@ -27,12 +27,12 @@ extension Acceptance {
             let back = try await client.post(path + "/advance", ["to": "2027-12-31T23:59:59.999999Z"])
             #expect(back.expect(400, "invalid_request")["errors.0.pointer"] == "/to")
             #expect(try await client.get(path)["now"] == "2028-01-01T00:00:00.000Z")
-            // Where it stands it may be told to stay.
+            // An advance to the present time is accepted.
             try await client.post(path + "/advance", ["to": "2028-01-01T00:00:00Z"]).expect(200)
         }
 
         @Test(
-            "The end users on a clock live by it: what was due is written when the advance is answered, and nobody else's"
+            "When an advance is answered, all due changes of the end users on the clock, and of no others, are written"
         )
         func followers() async throws {
             let client = try await makeTenant().test
@@ -53,7 +53,7 @@ extension Acceptance {
             for user in users { #expect(try await client.balance(user)["balance"] == 10) }
             let moved = try await client.post(path, ["to": "2036-01-01T00:00:00Z"], key: "years").expect(200)
             #expect(moved["now"] == "2036-01-01T00:00:00.000Z")
-            // Behind the API, which would bring an account that it is asked about to the present itself.
+            // The tables are read, because the API would advance the account itself.
             #expect(try await expiries(clock: id) == users.count)
             for user in users {
                 let balance = try await client.balance(user)
@@ -64,7 +64,7 @@ extension Acceptance {
             }
             #expect(try await client.balance("outsider")["balance"] == 10)
 
-            // Who asks not to wait is told when every queue has taken the commands.
+            // An asynchronous request is answered when every queue has accepted the commands.
             try await client.grant(users[0], 10, expiresAfter: "P1D").expect(201)
             let accepted = try await client.post(
                 path, ["to": "2036-02-01T00:00:00Z"], headers: ["Prefer": "respond-async"]
@@ -76,7 +76,7 @@ extension Acceptance {
             }
         }
 
-        /// The entries of expiry that the accounts on a clock have.
+        /// The number of expire entries of the accounts on a clock.
         private func expiries(clock: String) async throws -> Int {
             let bits = try #require(PublicID(.testClock, parsing: clock)).bits
             return try await PostgresConnection.lent(try await SharedInstallation.get().database) { connection in
@@ -90,7 +90,7 @@ extension Acceptance {
             }
         }
 
-        @Test("Time is real in a live environment")
+        @Test("A live environment refuses test clocks")
         func testModeOnly() async throws {
             let tenant = try await makeTenant()
             let clock = try await tenant.test.post("/v1/test-clocks", ["now": "2026-01-01T00:00:00Z"]).expect(201)

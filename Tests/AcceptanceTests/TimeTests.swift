@@ -4,7 +4,7 @@ import Testing
 
 extension Acceptance {
     @Suite struct TimeTests {
-        @Test("A block is gone at its instant without any command, and its expiry is in the ledger as of that instant")
+        @Test("A block expires at its instant without any command, and the ledger has the expiry as of that instant")
         func expiry() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 1)
@@ -49,14 +49,14 @@ extension Acceptance {
         }
 
         @Test(
-            "Blocks that expire while nobody asks are in the list and in the ledger in due order at the first question")
+            "Blocks that expire without a request are in the list and in the ledger in due order at the first read")
         func expiryUnseen() async throws {
             let client = try await makeTenant().test
             let first = try await client.grant("alice", 2, expiresAfter: "PT12S").expect(201)
             let end = try instant(first["block.expires_at"])
             let second = try await client.grant("alice", 1, expiresAt: "\(end.adding(seconds: -4))").expect(201)
             let third = try await client.grant("alice", 4, expiresAt: "\(end.adding(seconds: 1))").expect(201)
-            // Another end user's questions let the time pass: nothing asks about alice.
+            // Requests about another end user let the time pass: none concerns alice.
             try await client.grant("clock", 1).expect(201)
             let last = try instant(third["block.expires_at"])
             var now = last.adding(seconds: -1)
@@ -85,7 +85,7 @@ extension Acceptance {
             }
             let block = try await client.grant("alice", 1, expiresAfter: "P1Y").expect(201)
             let (from, to) = (try block.text("block.created_at"), try block.text("block.expires_at"))
-            // A year on, the same date and time; only 29 February has none.
+            // A year later the date and time are the same, except for 29 February.
             if !from.contains("-02-29T") { #expect(from.dropFirst(4) == to.dropFirst(4)) }
             #expect(Int(to.prefix(4)) == (Int(from.prefix(4)) ?? 0) + 1)
         }

@@ -5,10 +5,10 @@ import SeededRandom
 import Testing
 
 extension Acceptance.Processes {
-    /// Two API nodes, an entitlement node and two workers over the same books.
+    /// Two API nodes, an entitlement node and two workers on the same books.
     @Suite struct TwoNodeTests {
-        /// Pairs of a write and a check; `QUOTASTACK_TEST_NODE_PAIRS` for more than CI affords.
-        @Test("What was written on one node is seen on another that is given the token")
+        /// `QUOTASTACK_TEST_NODE_PAIRS` sets the number of write and check pairs; the default is what CI can afford.
+        @Test("A check on one node with the token of a write on another node shows the write")
         func tokens() async throws {
             try await withInstallation(serves: false) { installation in
                 _ = try await installation.startNodes("quotastack-ledger", 2)
@@ -41,10 +41,10 @@ extension Acceptance.Processes {
             }
         }
 
-        /// Half of the writes are followed by a check with the token; after the others the checks without it are repeated
-        /// until one shows the write.
+        /// Half of the writes are followed by a check with the token. After the other writes, checks without it are
+        /// repeated until one shows the write.
         ///
-        /// - Returns: How long that took after each of the others; zero when the first check showed it.
+        /// - Returns: The delay after each write without a token; zero when the first check showed the write.
         private func run(
             _ writer: Client, _ reader: Client, endUser: String, pairs: Int, seed: UInt64
         ) async throws -> [Duration] {
@@ -82,7 +82,7 @@ extension Acceptance.Processes {
             return delays
         }
 
-        @Test("A key that is revoked on one node opens nothing on any other within five seconds")
+        @Test("A key that is revoked on one node is refused by every other node within five seconds")
         func revocation() async throws {
             try await withInstallation(serves: false) { installation in
                 _ = try await installation.startNodes("quotastack-ledger", 1)
@@ -103,9 +103,9 @@ extension Acceptance.Processes {
             }
         }
 
-        /// Keys that are raced for; `QUOTASTACK_TEST_RACED_KEYS` for more than CI affords.
+        /// `QUOTASTACK_TEST_RACED_KEYS` sets the number of keys; the default is what CI can afford.
         @Test(
-            "64 clients race the same keys over two nodes: one effect a key, replays to the byte, 422 for other bodies")
+            "64 clients race the same keys over two nodes: one effect per key, equal replays, 422 for other bodies")
         func races() async throws {
             try await withInstallation(serves: false) { installation in
                 _ = try await installation.startNodes("quotastack-ledger", 2)
@@ -162,10 +162,10 @@ private struct KeyRace: Sendable {
         return attempts
     }
 
-    /// Every key's first body had its effect; the same body was answered with the same bytes ever after, every other
-    /// with 422.
+    /// Expects that the first body of every key had its effect, that the same body always got the same bytes, and that
+    /// every other body got 422.
     ///
-    /// - Returns: The attempts that took effect, one a key.
+    /// - Returns: The attempts that took effect, one per key.
     func expectOneEffectPerKey(_ attempts: [Attempt], _ comment: String) throws -> [Attempt] {
         try Dictionary(grouping: attempts, by: \.key).values.map { attempts in
             let first = try #require(attempts.first { $0.answer.status == 201 && !$0.answer.isReplay }, "\(comment)")

@@ -2,9 +2,9 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// Windows of quotas over a zone's days: the check, the ledger and the clock agree on where they end.
+    /// Quota windows over the days of a zone: the check, the ledger and the clock agree on their ends.
     @Suite struct WindowTests {
-        @Test("A quota by the day ends with the local day, also one that began at one o'clock, for check and use alike")
+        @Test("A daily quota ends with the local day, even one that began at 01:00, for check and use alike")
         func localDay() async throws {
             // The 4th of November 2018 began at 01:00 in São Paulo, which is 03:00 UTC.
             let client = try await clockedClient(
@@ -34,7 +34,7 @@ extension Acceptance {
             try await client.expectExhausted(until: "2026-01-03T12:00:00.000001Z")
         }
 
-        @Test("Another zone and another quota hold from their setting on")
+        @Test("A new zone or quota applies from the moment when it is set")
         func changes() async throws {
             let client = try await clockedClient(
                 at: "2026-03-28T23:30:00Z", zone: "Europe/Berlin", quota: ["limit": 5, "window": "week"])
@@ -47,7 +47,8 @@ extension Acceptance {
             #expect(try await client.resetsAt == "2026-04-01T04:00:00.000Z")
         }
 
-        /// A test environment in a zone, where alice, on a clock, has a feature without a price and with a quota.
+        /// A test environment in a zone. Its end user alice is on a test clock and has a feature with a quota and
+        /// without a price.
         private func clockedClient(at now: String, zone: String, quota: JSONValue) async throws -> ClockedClient {
             let api = try await makeTenant().test
             try await api.patch("/v1/config", ["timezone": .string(zone)]).expect(200)
@@ -74,7 +75,7 @@ private struct ClockedClient {
         get async throws { try await api.check("alice", "jobs").expect(200)["quota.resets_at"]?.text }
     }
 
-    /// Check and use refuse one more unit, and say until when.
+    /// Expects that a check and a use refuse one more unit, and name the end of the window.
     func expectExhausted(until instant: String) async throws {
         let check = try await api.check("alice", "jobs").expect(200)
         #expect(check["allowed"] == false && check["reason"] == "quota_exceeded")

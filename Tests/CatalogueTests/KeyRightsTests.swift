@@ -17,12 +17,14 @@ struct KeyRightsTests {
         #expect(KeyScopes.all.names == nil)
     }
 
-    @Test("what is no scope is none", arguments: ["", "admin", "admin:", ":read", "admin:all", "Admin:read", "*"])
+    @Test(
+        "a text that is not a scope is refused",
+        arguments: ["", "admin", "admin:", ":read", "admin:all", "Admin:read", "*"])
     func unknown(name: String) {
         #expect(KeyScopes(name: name) == nil)
     }
 
-    @Test("a key that names every scope has less than one without scopes, which has later ones too")
+    @Test("a key with every scope has fewer rights than a key without scopes, which also gets later scopes")
     func everyScopeIsNotAll() {
         let every = KeyScopes.named.reduce(into: KeyScopes()) { $0.formUnion($1.scope) }
         #expect(every != .all && every.names?.count == 16)
@@ -30,7 +32,7 @@ struct KeyRightsTests {
         #expect(KeyRights.all.include(KeyRights(scopes: every, expiresAt: nil)))
     }
 
-    @Test("nobody gives scopes or time that they do not have")
+    @Test("a key cannot give scopes or time that it does not have")
     func inclusion() {
         let early = Instant(microseconds: 1)
         let late = Instant(microseconds: 2)

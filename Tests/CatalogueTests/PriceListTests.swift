@@ -27,7 +27,7 @@ struct PriceListTests {
         #expect(prices.rule(at: noon.adding(seconds: 1_000_000))?.version == 2)
     }
 
-    @Test("Of two versions from the same instant the later made is in force")
+    @Test("Of two versions from the same instant the one that was made later is in force")
     func sameInstant() throws {
         #expect(PriceList([try rule(1, from: noon), try rule(2, from: noon)]).rule(at: noon)?.version == 2)
         #expect(PriceList([try rule(2, from: noon), try rule(1, from: noon)]).rule(at: noon)?.version == 2)
@@ -41,7 +41,7 @@ struct PriceListTests {
         #expect(prices.rule(at: noon.adding(seconds: 60))?.version == 2)
     }
 
-    @Test("The order of insertion does not matter, and a version that arrives twice is there once")
+    @Test("The order of insertion does not matter, and a version that arrives twice is kept once")
     func insertion() throws {
         let rules = try (1...5).map { try rule(Int32($0), from: noon.adding(seconds: Int64($0) * 10)) }
         let inOrder = PriceList(rules)
@@ -51,7 +51,7 @@ struct PriceListTests {
         #expect(PriceList(rules.reversed()) == inOrder)
     }
 
-    @Test("A catalogue prices only what it knows, and takes no use of what is archived")
+    @Test("A catalogue prices known features only, and accepts no use of archived ones")
     func catalogue() throws {
         var catalogue = Catalogue()
         #expect(catalogue.activeFeature(key) == nil)

@@ -10,7 +10,7 @@ struct ChildProcessTests {
         let error = await #expect(throws: CommandFailure.self) {
             try await ChildProcess.output(of: ["sh", "-c", "echo broken; exit 3"])
         }
-        #expect(error?.description == "sh failed with 3: broken\n")
+        #expect(error?.description == "sh failed with status 3: broken\n")
         await #expect(throws: CommandFailure.self) { try await ChildProcess.output(of: ["/nonexistent/program"]) }
     }
 
@@ -34,6 +34,6 @@ struct ChildProcessTests {
         let error = await #expect(throws: WaitedInVain.self) {
             try await waitUntil("pigs fly", within: 1) { false }
         }
-        #expect(error?.description == "after 1 s it is still not so that pigs fly")
+        #expect(error?.description == "after 1 s this condition did not hold: pigs fly")
     }
 }

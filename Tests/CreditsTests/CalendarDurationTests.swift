@@ -4,7 +4,7 @@ import Testing
 @Suite("Durations are ISO 8601; months are calendar months")
 struct CalendarDurationTests {
     @Test(
-        "A text is so many months and so many seconds",
+        "A text stands for a number of months and a number of seconds",
         arguments: [
             ("P1M", 1, 0), ("P1Y", 12, 0), ("P2Y3M", 27, 0), ("P1W", 0, 604_800), ("P1D", 0, 86_400),
             ("P1W2D", 0, 777_600), ("PT5H", 0, 18_000), ("PT1M", 0, 60), ("PT1S", 0, 1), ("P1DT12H", 0, 129_600),
@@ -19,7 +19,7 @@ struct CalendarDurationTests {
     }
 
     @Test(
-        "What is not a duration is refused",
+        "A text that is not a duration is refused",
         arguments: [
             "", "P", "PT", "P1", "1D", "T1H", "P1DT", "P1D ", " P1D", "p1d", "P1d", "P-1D", "-P1D", "+P1D", "P1.5D",
             "PT1,5H", "P1H", "PT1D", "PT1Y", "P1S", "P1S1M", "PTT1H", "P1DTT1H", "PT1HT1M", "P1D1W", "P1M1Y",
@@ -73,7 +73,7 @@ struct CalendarDurationTests {
     @Test(
         "Months are added first and seconds after",
         arguments: [
-            // The other way round, 31 January 12:00 + P1M12H would become 1 February + 1 month.
+            // Seconds first would give the same instant here, but other instants in the next two cases.
             ("2026-01-31T12:00:00Z", "P1MT12H", "2026-03-01T00:00:00.000Z"),
             ("2026-01-30T00:00:00Z", "P1M1D", "2026-03-01T00:00:00.000Z"),
             ("2024-01-30T00:00:00Z", "P1M1D", "2024-03-01T00:00:00.000Z"),

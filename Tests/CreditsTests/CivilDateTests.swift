@@ -3,7 +3,7 @@ import Testing
 
 @Suite("Days are counted in the proleptic Gregorian calendar")
 struct CivilDateTests {
-    /// The calendar as one would count it on paper: one day after another, without any formula.
+    /// A calendar that counts one day after another, as on paper, without any formula.
     private struct PaperCalendar {
         var year: Int64
         var month = 1
@@ -63,7 +63,7 @@ struct CivilDateTests {
     }
 
     @Test(
-        "There are no other days",
+        "A date that does not exist is refused",
         arguments: [
             (2026, 2, 29), (2026, 0, 1), (2026, 13, 1), (2026, 1, 0), (2026, 1, 32), (2026, 4, 31), (2100, 2, 29),
         ] as [(Int64, Int, Int)])

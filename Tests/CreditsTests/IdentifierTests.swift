@@ -14,7 +14,7 @@ struct IdentifierTests {
     }
 
     @Test(
-        "Nothing, too much and NUL are no end user id",
+        "An empty text, one that is too long and one with NUL are not end user ids",
         arguments: [
             "", "\u{0}", "a\u{0}b", String(repeating: "x", count: 257), String(repeating: "é", count: 129),
             String(repeating: "x", count: 255) + "é",
@@ -23,7 +23,7 @@ struct IdentifierTests {
         #expect(EndUserID(text) == nil)
     }
 
-    @Test("Two end users whose ids differ in their bytes are two, as they are in the database")
+    @Test("Ids that differ in their bytes are different end users, as in the database")
     func canonicallyEquivalentEndUsers() throws {
         let composed = try #require(EndUserID("ren\u{E9}"))
         let decomposed = try #require(EndUserID("rene\u{301}"))
@@ -49,7 +49,7 @@ struct IdentifierTests {
     }
 
     @Test(
-        "Anything else is no feature key",
+        "Any other text is not a feature key",
         arguments: [
             "", " ", "a b", "a/b", "é", "a\u{0}", "a\n", "a,b", "a;b", "@", "[", "`", "{",
             String(repeating: "k", count: 65),

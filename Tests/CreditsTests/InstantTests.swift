@@ -43,7 +43,7 @@ struct InstantTests {
     }
 
     @Test(
-        "An offset is taken off",
+        "An offset is subtracted",
         arguments: [
             ("2026-04-12T10:30:00+02:00", "2026-04-12T08:30:00.000Z"),
             ("2026-04-12T03:00:00-05:30", "2026-04-12T08:30:00.000Z"),
@@ -86,14 +86,14 @@ struct InstantTests {
     }
 
     @Test(
-        "Leap days are there in the years that have them",
+        "Leap days are accepted in leap years",
         arguments: ["2024-02-29", "2000-02-29", "1600-02-29", "0004-02-29", "9996-02-29"])
     func leapDays(date: String) {
         #expect(Instant(rfc3339: "\(date)T00:00:00Z")?.description == "\(date)T00:00:00.000Z")
     }
 
     @Test(
-        "What is not an RFC 3339 date-time is refused",
+        "A text that is not an RFC 3339 date-time is refused",
         arguments: [
             "", "2026-04-12", "2026-04-12T08:30:00", "2026-04-12T08:30Z", "2026-04-12T24:00:00Z",
             "2026-04-12T08:60:00Z", "2026-04-12T08:30:60Z", "2016-12-31T23:59:60Z", "2026-04-12T08:30:00.Z",
@@ -153,7 +153,7 @@ struct InstantTests {
         #expect(Instant(microseconds: .max).adding(seconds: -1) == Instant(microseconds: .max - 1_000_000))
     }
 
-    @Test("Every instant has a description, even the one before all time")
+    @Test("Every instant has a description, even the smallest one")
     func descriptionIsTotal() async {
         await #expect(processExitsWith: .success) {
             for microseconds in [Int64.min, -62_167_219_200_000_001, Int64.max] {

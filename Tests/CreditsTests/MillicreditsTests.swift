@@ -5,14 +5,14 @@ import Testing
 struct MillicreditsTests {
     private static let limit: Int64 = 9_007_199_254_740_991
 
-    @Test("What a 64-bit integer holds is an amount exactly up to ±(2^53 − 1)", arguments: [limit, -limit, 0, 1, -1])
+    @Test("A 64-bit integer is an amount exactly up to ±(2^53 − 1)", arguments: [limit, -limit, 0, 1, -1])
     func inRange(value: Int64) throws {
         #expect(try Millicredits(value).rawValue == value)
         #expect(try Millicredits(Int128(value)).rawValue == value)
         #expect(try (-Millicredits(value)).rawValue == -value)
     }
 
-    @Test("Anything beyond is refused", arguments: [limit + 1, -limit - 1, .max, .min])
+    @Test("Any larger or smaller integer is refused", arguments: [limit + 1, -limit - 1, .max, .min])
     func outOfRange(value: Int64) {
         #expect(throws: AmountOutOfRange()) { try Millicredits(value) }
         #expect(throws: AmountOutOfRange()) { try Millicredits(Int128(value)) }

@@ -57,7 +57,7 @@ struct PublicIDTests {
     }
 
     @Test(
-        "What is not exactly an id of the kind is none",
+        "A text that is not exactly an id of the kind is refused",
         arguments: [
             "", "blk", "blk_", "blk_0000000000000000000000000", "blk_000000000000000000000000000",
             "ent_00000000000000000000000000", "BLK_00000000000000000000000000", "blk-00000000000000000000000000",

@@ -31,11 +31,11 @@ struct ZoneRulesTests {
         arguments: [
             (berlin, "2026-03-28T12:00:00.5Z", 0, 1, "2026-03-29T11:00:00.500Z"),
             (berlin, "2026-10-24T12:00:00Z", 0, 1, "2026-10-25T13:00:00.000Z"),
-            // 02:30 local is skipped: the instant of the skip, without the fraction.
+            // 02:30 local is skipped: the result is the instant of the skip, without the fraction.
             (berlin, "2026-03-28T01:30:00.25Z", 0, 1, "2026-03-29T01:00:00.000Z"),
-            // 02:30 local is shown twice: the first.
+            // 02:30 local occurs twice: the result is the first.
             (berlin, "2026-10-24T00:30:00.25Z", 0, 1, "2026-10-25T00:30:00.250Z"),
-            // Opened when it is shown for the second time.
+            // The start is the second occurrence of 02:30 local.
             (berlin, "2026-10-25T01:30:00Z", 0, 1, "2026-10-26T01:30:00.000Z"),
             (berlin, "2026-01-30T23:00:00Z", 1, 0, "2026-02-27T23:00:00.000Z"),
             (.utc, "2024-01-31T10:00:00.000001Z", 1, 0, "2024-02-29T10:00:00.000001Z"),
@@ -47,7 +47,7 @@ struct ZoneRulesTests {
         #expect("\(zone.adding(months: months, days: days, to: instant))" == to)
     }
 
-    @Test("The ends of time are answered, not trapped on")
+    @Test("The first and last instants are handled without a trap")
     func extremes() {
         for zone in [ZoneRules.utc, berlin, ZoneRules(transitions: [], initialOffsetSeconds: .min)] {
             for microseconds in [Int64.min, .min + 1, .max - 1, .max] {
@@ -59,7 +59,7 @@ struct ZoneRulesTests {
     }
 
     @Test(
-        "A duration has one spelling, which reads as itself",
+        "A duration has one spelling, which is read back as the same duration",
         arguments: [
             ("PT60S", "PT1M"), ("P14M", "P1Y2M"), ("P1W", "P7D"), ("PT36H", "P1DT12H"), ("P1M", "P1M"),
             ("P1Y2M3W4DT5H6M7S", "P1Y2M25DT5H6M7S"), ("PT5H", "PT5H"),
@@ -71,7 +71,7 @@ struct ZoneRulesTests {
     }
 }
 
-/// Europe/Berlin in 2026 alone.
+/// Europe/Berlin, for 2026 only.
 private let berlin = ZoneRules(
     transitions: [
         (Instant(microseconds: 1_774_746_000_000_000), 7_200), (Instant(microseconds: 1_792_890_000_000_000), 3_600),

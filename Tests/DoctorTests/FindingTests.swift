@@ -3,8 +3,8 @@ import JSON
 import Storage
 import Testing
 
-/// What is said about what was seen: a table of cases, with no server.
-@Suite("What doctor says")
+/// Findings about given facts: a table of cases, without a server.
+@Suite("Findings of the doctor")
 struct FindingTests {
     private static let healthyServer = ServerFacts(
         versionNumber: 150_004, login: "billing", isStandby: false,
@@ -29,7 +29,7 @@ struct FindingTests {
                 BrokerFacts(queues: [.init(name: "ledger.0", state: .there(ready: 3, consumers: 1))], alarm: nil))
         #expect(findings.filter { $0.level != .ok } == [])
         #expect(findings.allSatisfy { $0.remedy == nil })
-        #expect(findings.map(\.text).contains("slot quotastack_1 keeps 1.5 kB of log, is 96 B behind"))
+        #expect(findings.map(\.text).contains("slot quotastack_1 retains 1.5 kB of WAL, is 96 B behind"))
     }
 
     private struct ServerCase: CustomTestStringConvertible {
@@ -64,7 +64,7 @@ struct FindingTests {
             $0.settings["data_checksums"] = "off"
         },
         ServerCase(
-            testDescription: "migration", level: .problem, text: "lacks 0003_roles, 0004_more",
+            testDescription: "migration", level: .problem, text: "lacks the migrations 0003_roles, 0004_more",
             remedy: "quotastack migrate",
             missing: ["0003_roles", "0004_more"]
         ) { _ in },
@@ -86,12 +86,13 @@ struct FindingTests {
             $0.slots.append(
                 .init(name: "other", isActive: false, keptBytes: nil, lagBytes: 9, walStatus: "lost"))
         },
-        ServerCase(testDescription: "about to be lost", level: .warning, text: "keeps 5.0 GB", remedy: "raise max_slot")
-        {
+        ServerCase(
+            testDescription: "about to be lost", level: .warning, text: "retains 5.0 GB", remedy: "raise max_slot"
+        ) {
             $0.slots[0].keptBytes = 5 << 30
             $0.slots[0].walStatus = "unreserved"
         },
-        ServerCase(testDescription: "left", level: .warning, text: "nobody reads it", remedy: "drop_replication_slot") {
+        ServerCase(testDescription: "left", level: .warning, text: "has no reader", remedy: "drop_replication_slot") {
             $0.slots.append(
                 .init(name: "other", isActive: false, keptBytes: 9, lagBytes: 9, walStatus: "reserved"))
         },
@@ -104,7 +105,7 @@ struct FindingTests {
         },
     ]
 
-    @Test("each trouble of a server is one finding with its remedy", arguments: serverCases)
+    @Test("each fault of a server is one finding with its remedy", arguments: serverCases)
     private func server(_ trouble: ServerCase) throws {
         var facts = Self.healthyServer
         trouble.change(&facts)
@@ -112,7 +113,7 @@ struct FindingTests {
         try expect(findings, trouble.level, trouble.text, trouble.remedy)
     }
 
-    @Test("each trouble of the work is one finding with its remedy")
+    @Test("each fault of the operation is one finding with its remedy")
     func operation() throws {
         var facts = Self.healthyOperation
         facts.workers = 0
@@ -130,19 +131,20 @@ struct FindingTests {
         facts = Self.healthyOperation
         facts.seesAllTransactions = false
         try expect(troubles(facts), .warning, "cannot be seen", "grant pg_read_all_stats to quotastack_operator")
-        try expect(troubles(Self.healthyOperation, overdue: 5), .warning, "5 accounts", "Look for a scheduler")
-        try expect(troubles(Self.healthyOperation, overdue: 10_000), .warning, "10000 or more accounts", "a scheduler")
+        try expect(troubles(Self.healthyOperation, overdue: 5), .warning, "5 accounts", "Check the scheduler")
+        try expect(
+            troubles(Self.healthyOperation, overdue: 10_000), .warning, "10000 or more accounts", "the scheduler")
         try expect(troubles(Self.healthyOperation, overdue: nil), .warning, "could not be counted", "again")
     }
 
     @Test(
-        "each trouble of a queue is one finding with its remedy",
+        "each fault of a queue is one finding with its remedy",
         arguments: [
             (BrokerFacts.Queue.State.missing, Finding.Level.problem, "the queue q is missing", "quotastack migrate"),
             (.refused("ACCESS_REFUSED"), .problem, "ACCESS_REFUSED", "list_permissions"),
-            (.there(ready: 0, consumers: 0), .problem, "nobody applies", "quotastack-ledger"),
+            (.there(ready: 0, consumers: 0), .problem, "no ledger worker applies", "quotastack-ledger"),
             (.there(ready: 0, consumers: 2), .warning, "2 consumers", "One is enough"),
-            (.there(ready: 10_001, consumers: 1), .warning, "10001 messages wait", "take long"),
+            (.there(ready: 10_001, consumers: 1), .warning, "10001 messages wait", "applied slowly"),
             (.there(ready: 80_000, consumers: 1), .problem, "nearly full", "more ledger workers"),
         ])
     func queues(_ state: BrokerFacts.Queue.State, _ level: Finding.Level, _ text: String, _ remedy: String) throws {
@@ -152,7 +154,7 @@ struct FindingTests {
         try expect(Finding.about(facts).filter { $0.level != .ok }, level, text, remedy)
     }
 
-    @Test("a broker with an alarm is a problem, a node that is not ready says what it lacks")
+    @Test("a broker with an alarm is a problem, and a node that is not ready names what it lacks")
     func others() throws {
         let queue = BrokerFacts.Queue(name: "q", state: .there(ready: 0, consumers: 1))
         let broker = Finding.about(BrokerFacts(queues: [queue], alarm: "blocked, low on disk"))
@@ -162,7 +164,7 @@ struct FindingTests {
         ])
         try expect(Finding.about(node: "http://a", readiness: lacking), .problem, "postgresql not reachable", "log")
         try expect(
-            Finding.about(node: "http://a", readiness: .null), .problem, "no node of QuotaStack", "QUOTASTACK_URL")
+            Finding.about(node: "http://a", readiness: .null), .problem, "is not a QuotaStack node", "QUOTASTACK_URL")
         let ready = Finding.about(node: "http://a", readiness: .object(["ready": .bool(true)]))
         #expect(ready == [.ok(.nodes, "http://a is ready")])
     }

@@ -18,7 +18,7 @@ struct BatchAnswerTests {
         #expect(answer.accepted == 1 && answer.replayed == 1 && answer.rejections == [rejection])
     }
 
-    @Test("A repeated refusal is rejected, whatever the server counts it as")
+    @Test("A replayed refusal counts as rejected, however the server counts it")
     func repeatedRefusal() throws {
         let body = #"{"accepted":0,"replayed":2,"rejected":0,"results":[{"index":0,"id":"u"},{"index":1,"error":{}}]}"#
         let answer = try BatchAnswer(Array(body.utf8), eventCount: 2)
@@ -26,7 +26,7 @@ struct BatchAnswerTests {
     }
 
     @Test(
-        "An answer that does not account for every event is not believed",
+        "An answer that does not account for every event is refused",
         arguments: [
             "", "[]", "<html>", "{}", #"{"accepted":2,"results":2}"#,
             #"{"accepted":1,"results":[{"index":0,"id":"u"}]}"#,
@@ -45,7 +45,7 @@ struct BatchAnswerTests {
     }
 
     @Test(
-        "Only what may be different next time is sent again",
+        "A batch is sent again only if its next answer may differ",
         arguments: [
             (200, "stop"), (201, "stop"), (202, "again"), (204, "stop"), (301, "stop"), (307, "stop"), (400, "stop"),
             (401, "stop"), (403, "stop"), (404, "stop"), (408, "again"), (413, "stop"), (415, "stop"), (422, "stop"),
@@ -61,7 +61,7 @@ struct BatchAnswerTests {
     }
 
     @Test(
-        "A batch with events that were not decided is sent again; what is refused for good is done",
+        "A batch with events that were not decided is sent again; one with final refusals is done",
         arguments: [(402, false), (404, false), (422, false), (429, true), (500, true), (503, true)])
     func undecidedEvents(status: Int, isSentAgain: Bool) {
         let body = """
@@ -106,7 +106,7 @@ struct BatchAnswerTests {
                 """)
     }
 
-    @Test("A refusal that is no problem document shows what was sent, without control characters")
+    @Test("A refusal that is not a problem document shows its text, without control characters")
     func foreignRefusal() {
         let verdict = Verdict(
             status: 413, retryAfter: nil, body: Array("\u{1B}[31mtoo large\r\n".utf8), batch: batch(lines: [2]))
@@ -134,7 +134,7 @@ struct RetryPolicyTests {
         #expect(policy.delay(afterAttempts: 2, retryAfter: nil, randomness: 1) == .seconds(1))
     }
 
-    @Test("The server's wish replaces the wait, unless it is longer than anybody would wait")
+    @Test("Retry-After replaces the policy's delay, unless it exceeds the maximum")
     func retryAfter() {
         let policy = RetryPolicy(maximumAttempts: 3, firstDelay: .seconds(1), maximumRetryAfter: .seconds(60))
         #expect(policy.delay(afterAttempts: 1, retryAfter: .zero, randomness: 0.5) == .zero)

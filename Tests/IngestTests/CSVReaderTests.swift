@@ -29,7 +29,7 @@ struct CSVReaderTests {
             ("Zoë,名前\n", [["Zoë", "名前"]]),
         ] as [(String, [[String]])])
     func records(text: String, expected: [[String]]) throws {
-        // Every size of chunk puts its boundaries elsewhere: inside quotes, between CR and LF, inside a character.
+        // Every size of chunk puts the boundaries elsewhere: inside quotes, between CR and LF, inside a character.
         for size in 3...12 {
             #expect(try read(text, size: size).map(\.fields) == expected, "in chunks of \(size)")
         }
@@ -49,11 +49,11 @@ struct CSVReaderTests {
     }
 
     @Test(
-        "What is not CSV is refused with its place",
+        "Text that is not CSV is refused with its position",
         arguments: [
             ("a,b\nc,d\"e\n", 2, 4, "quote inside a field"),
-            ("a\n\"b\"c\n", 2, 4, "text behind a closing quote"),
-            ("a\n\"b\" ,c\n", 2, 4, "text behind a closing quote"),
+            ("a\n\"b\"c\n", 2, 4, "text after a closing quote"),
+            ("a\n\"b\" ,c\n", 2, 4, "text after a closing quote"),
             ("a,b\rc,d\n", 1, 5, "carriage return"),
             ("a\nb\r", 2, 3, "carriage return"),
             ("a,b\n1,2\n3,\"never\nclosed\n", 3, 3, "never ends"),
@@ -71,7 +71,7 @@ struct CSVReaderTests {
         }
     }
 
-    @Test("A quote that is never closed is found before it swallows the memory")
+    @Test("A quote that is never closed is found before the record fills the memory")
     func unterminatedQuoteInLargeFile() {
         let text = "a\n1\n\"2\n" + String(repeating: "3\n", count: 400_000)
         #expect {
@@ -82,7 +82,7 @@ struct CSVReaderTests {
         }
     }
 
-    @Test("The offset behind a record counts every byte of the input")
+    @Test("The offset after a record counts every byte of the input")
     func offsets() throws {
         var reader = CSVReader(ByteChunks(Array("\u{FEFF}a,b\r\n\"1\n\",2\n3,4".utf8), size: 4))
         var offsets: [Int] = []

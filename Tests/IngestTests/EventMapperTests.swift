@@ -39,7 +39,7 @@ struct EventMapperTests {
             ).metadata == nil)
     }
 
-    @Test("The end user of a pattern is the row's number modulo something")
+    @Test("The end user of a pattern is the prefix and the row number modulo a number")
     func pattern() throws {
         let mapping = EventMapping(endUser: .pattern("user_", modulo: 200), feature: .fixed("t"), units: .fixed(1))
         let ids = try [0, 1, 199, 200, 401].map { try event(mapping, [:], row: $0).endUserID.rawValue }
@@ -69,7 +69,7 @@ struct EventMapperTests {
     }
 
     @Test(
-        "Units that are no non-negative 64-bit integer are refused, with the column",
+        "Units that are not a non-negative 64-bit integer are refused, with the column",
         arguments: [
             ("9223372036854775807", "1", "output", "makes the sum of units larger than 9223372036854775807"),
             ("9223372036854775808", "1", "input", "is larger than 9223372036854775807"),
@@ -116,7 +116,9 @@ struct EventMapperTests {
             ["user": .integer(42), "metadata": .object(["cached": .bool(true), "size": .integer(3)]), "model": "x"])
         #expect(event.endUserID.rawValue == "42")
         #expect(event.metadata == ["cached": .bool(true), "size": .integer(3), "model": .string("x")])
-        #expect(throws: RowProblem(line: 2, column: "model", sentence: "gives the metadata a second member model")) {
+        #expect(
+            throws: RowProblem(line: 2, column: "model", sentence: "would add a second member model to the metadata")
+        ) {
             try self.event(mapping, ["user": "ana", "metadata": .object(["model": .string("y")]), "model": "x"])
         }
         #expect(
@@ -128,7 +130,7 @@ struct EventMapperTests {
     }
 
     @Test(
-        "What cannot be an event names the column at fault",
+        "A row that cannot be an event names the column at fault",
         arguments: [
             (["input": "1", "output": "1"], "user"),
             (["user": "", "input": "1", "output": "1"], "user"),

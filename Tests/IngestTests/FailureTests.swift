@@ -1,7 +1,7 @@
 import Ingest
 import Testing
 
-@Suite("What goes wrong on the way is repeated or reported", .timeLimit(.minutes(1)))
+@Suite("A failure during a run is repeated or reported", .timeLimit(.minutes(1)))
 struct FailureTests {
     @Test(
         "A batch is sent again when the server is not ready, as soon as Retry-After says",
@@ -13,7 +13,7 @@ struct FailureTests {
             request.number == 1 ? .answer(status, headers: ["Retry-After": "0"], "{}") : tally.answer(request.body)
         }
         try await server.run { url in
-            // With the policy's own delay the test would run into its time limit.
+            // With the policy's own delay the test would exceed its time limit.
             let report = await Ingestion(
                 plan(file, url) {
                     $0.retry.firstDelay = .seconds(3_600)
@@ -36,13 +36,13 @@ struct FailureTests {
         }
         try await server.run { url in
             let report = await Ingestion(plan(file, url)).run()
-            // The first batch was charged although its answer got lost: the second attempt is told so.
+            // The first batch was charged although its answer was lost, so the second attempt is answered with replays.
             #expect(report.status == .complete && report.accepted == 1 && report.replayed == 2)
             #expect(tally.units.values.reduce(0, +) == 6 && server.requests.count == 3)
         }
     }
 
-    @Test("A server that stays away is given up, with the reason and the lines")
+    @Test("A server that stays unavailable ends the run, with the reason and the lines")
     func givenUp() async throws {
         let file = try TemporaryFile(usage("ana", "bob", "carla"))
         let server = ScriptedServer { _ in .answer(503, #"{"detail": "The queue is full."}"#) }
@@ -56,7 +56,7 @@ struct FailureTests {
         }
     }
 
-    @Test("A server that is not there is given up too")
+    @Test("A server that refuses the connection ends the run too")
     func nobodyListens() async throws {
         let file = try TemporaryFile(usage("ana"))
         var closedURL = ""
@@ -70,7 +70,7 @@ struct FailureTests {
         #expect(reason.lowercased().contains("refused"), "\(reason)")
     }
 
-    @Test("A wait that nobody would wait ends the run at once")
+    @Test("A Retry-After beyond the maximum ends the run at once")
     func endlessRetryAfter() async throws {
         let file = try TemporaryFile(usage("ana"))
         let server = ScriptedServer { _ in .answer(429, headers: ["Retry-After": "86400"], "") }
@@ -82,7 +82,7 @@ struct FailureTests {
         }
     }
 
-    @Test("A refused key stops the run at the first request, in the server's words")
+    @Test("A refused key stops the run at the first request, with the server's text")
     func unauthenticated() async throws {
         let file = try TemporaryFile(usage("ana", "bob", "carla"))
         let problem = #"{"status":401,"code":"unauthenticated","detail":"The key is revoked.","request_id":"req_1"}"#
@@ -96,7 +96,7 @@ struct FailureTests {
         }
     }
 
-    @Test("What was done before a refusal is reported, with the key prefix that keeps it done")
+    @Test("The rows before a refusal are reported, with the key prefix that keeps them from being charged again")
     func refusedHalfway() async throws {
         let tally = UsageTally()
         let file = try TemporaryFile(usage("ana", "bob", "carla", "dora"))
@@ -108,11 +108,11 @@ struct FailureTests {
             #expect(report.status == .failed && report.accepted == 2)
             let prefix = try #require(report.keyPrefix)
             #expect(report.description.contains("lines 4 to 5 with 400: No."))
-            #expect(report.description.contains("is given the key prefix \(prefix)."))
+            #expect(report.description.contains("has the key prefix \(prefix)."))
         }
     }
 
-    @Test("The key is not carried to where a redirect points")
+    @Test("The API key is not sent to the target of a redirect")
     func redirect() async throws {
         let file = try TemporaryFile(usage("ana"))
         let other = ScriptedServer { _ in .closed }
@@ -128,7 +128,7 @@ struct FailureTests {
         }
     }
 
-    @Test("Rejected rows are counted by code and shown with their lines; the others are charged")
+    @Test("Rejected rows are counted by code and shown with their lines; the other rows are charged")
     func rejected() async throws {
         let tally = UsageTally(refusing: "bob")
         let file = try TemporaryFile(usage("ana", "bob", "carla", "bob", "bob"))
@@ -194,11 +194,11 @@ struct FailureTests {
         }
     }
 
-    @Test("The file that is loaded is never taken as the rejects file")
+    @Test("The input file is never used as the rejects file")
     func rejectsOntoInput() async throws {
         let file = try TemporaryFile(usage("ana"))
         let report = await Ingestion(plan(file, "http://127.0.0.1:1") { $0.rejectsFile = file.path }).run()
-        #expect(report.failure == .rejectsUnwritable(path: file.path, reason: "it is the file that is loaded"))
+        #expect(report.failure == .rejectsUnwritable(path: file.path, reason: "it is the input file"))
         #expect(try file.text == usage("ana"))
     }
 

@@ -30,7 +30,7 @@ struct IngestionTests {
         }
     }
 
-    @Test("The second run of a file charges nothing; another content is another file")
+    @Test("The second run of a file charges nothing; a file with other content is charged")
     func rerun() async throws {
         let tally = UsageTally()
         let file = try TemporaryFile(usage("ana", "bob", "carla"))
@@ -81,7 +81,7 @@ struct IngestionTests {
         }
     }
 
-    @Test("No more requests are under way than were asked for, and more than one is")
+    @Test("More than one request is in flight, and never more than the plan allows")
     func concurrency() async throws {
         let tally = UsageTally()
         let file = try TemporaryFile("user,tokens\n" + String(repeating: "ana,1\n", count: 40))
@@ -127,7 +127,7 @@ struct IngestionTests {
         #expect(inspection.keyPrefix?.count == 16)
     }
 
-    @Test("A run can be cancelled and then gone on with")
+    @Test("A cancelled run can be continued")
     func cancellation() async throws {
         let tally = UsageTally()
         let file = try TemporaryFile(usage("a", "b", "c", "d", "e"))
@@ -159,7 +159,7 @@ struct IngestionTests {
     }
 
     @Test(
-        "A plan that cannot work is refused in words",
+        "An unusable plan is refused with a sentence",
         arguments: [
             Mistake("The format of usage.txt is not clear") { $0.file = "usage.txt" },
             Mistake("No such file") { $0.file = "/nonexistent.csv" },
@@ -171,7 +171,7 @@ struct IngestionTests {
             Mistake("base URL") { $0.baseURL = "http://a/?x" },
             Mistake("API key") { $0.apiKey = APIKey("two words") },
             Mistake("batch size") { $0.batchSize = 10_001 },
-            Mistake("under way") { $0.concurrency = 0 },
+            Mistake("concurrency") { $0.concurrency = 0 },
             Mistake("skip") { $0.skip = -1 },
             Mistake("feature key") { $0.mapping.feature = .fixed("a b") },
             Mistake("twice") { $0.mapping.units = .sum(of: ["tokens", "tokens"]) },
@@ -185,7 +185,7 @@ struct IngestionTests {
         #expect(report.status == .failed && report.description.contains(mistake.words), "\(report)")
     }
 
-    /// Something wrong with a plan, and words from the sentence that says so.
+    /// A mistake in a plan, and words from the sentence that reports it.
     struct Mistake: Sendable {
         let words: String
         let make: @Sendable (inout IngestPlan) -> Void

@@ -73,7 +73,7 @@ struct ProgressBarTests {
         #expect(written[2] == "\n" && written[4] == "\n")
     }
 
-    @Test("A warning gets a line of its own, and the bar goes on below it", arguments: [true, false])
+    @Test("A warning gets a line of its own, and the bar continues below it", arguments: [true, false])
     func warning(isTerminal: Bool) {
         let output = Mutex<[String]>([])
         let bar = ProgressBar(isTerminal: isTerminal, columns: { 120 }) { text in output.withLock { $0.append(text) } }
@@ -94,7 +94,8 @@ struct ProgressBarTests {
         #expect(written == expected)
     }
 
-    /// What is written when a run of as many rows as the last of the milliseconds reports at each of them.
+    /// The text of a run that reports at each of the given times. It has as many rows as the last time has
+    /// milliseconds.
     private func written(isTerminal: Bool, at milliseconds: [Int]) -> [String] {
         let output = Mutex<[String]>([])
         let bar = ProgressBar(isTerminal: isTerminal, columns: { 120 }) { text in output.withLock { $0.append(text) } }

@@ -15,7 +15,7 @@ struct RowReaderTests {
             ])
     }
 
-    @Test("NDJSON members keep their types; blank lines are passed over and CRLF is taken")
+    @Test("NDJSON members keep their types; blank lines are skipped and CRLF is accepted")
     func ndjson() throws {
         let text = "\u{FEFF}{\"user\": \"ana\", \"units\": 3}\r\n\n{\"units\": \"4\"}"
         for size in 3...20 {
@@ -40,7 +40,7 @@ struct RowReaderTests {
         }
     }
 
-    @Test("A missing column is named together with those that are there")
+    @Test("A missing column is named together with the existing columns")
     func missingColumn() {
         #expect(throws: IngestFailure.missingColumns(["c", "d"], header: ["a", "b"])) {
             try read("a,b\n1,2\n", .csv, columns: ["c", "a", "d"])

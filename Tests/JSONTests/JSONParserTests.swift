@@ -44,7 +44,7 @@ struct JSONParserTests {
     }
 
     @Test(
-        "What is not a number is refused",
+        "A text that is not a number is refused",
         arguments: [
             "+1", ".5", "1.", "01", "-01", "00", "-", "1e", "1e+", "1.e3", "NaN", "Infinity", "-Infinity", "0x10",
             "1_000", "1e1000", "1e-1000", "1e99999999999999999999", String(repeating: "1", count: 1_001),

@@ -25,7 +25,8 @@ struct AdjustTests {
             """)
     }
 
-    @Test("Never more than there is, whatever the policy, and nothing that is held", arguments: ["block", "allow"])
+    @Test(
+        "It never takes more than exists, whatever the policy, and nothing that is held", arguments: ["block", "allow"])
     func notMore(policy: String) throws {
         try ledger(
             """

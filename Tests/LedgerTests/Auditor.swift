@@ -4,13 +4,13 @@ import Glibc
 import Ledger
 import Metering
 
-/// Follows one account's ledger from outside and recomputes everything that it claims.
+/// Follows the ledger of one account from outside, and recomputes everything that its entries state.
 ///
-/// It shares no arithmetic, no text form and no order with the core: instants are written by the C library, ids by
-/// division, the canonical JSON from an unordered list of members that is sorted here.
+/// It shares no arithmetic, no text form and no order with the core: the C library writes the instants, ids are
+/// computed by division, and the canonical JSON is made from an unordered list of members that is sorted here.
 struct Auditor {
     private var sequence: Int64
-    /// How many entries were booked.
+    /// The number of entries that were booked.
     private(set) var count = 0
     private var balance: Int64
     private var reserved: Int64
@@ -18,7 +18,7 @@ struct Auditor {
     private var hash: [UInt8]
     private var recordedAt = Instant(microseconds: .min)
     private var stamp = Instant(microseconds: .min)
-    /// Of every block ever seen, spent ones too.
+    /// The remaining amount of every block ever seen, also of spent ones.
     private var remaining: [Int32: Int64]
     private var held: [Int32: Int64]
 
@@ -32,9 +32,10 @@ struct Auditor {
         held = Dictionary(uniqueKeysWithValues: account.blocks.map { ($0.number, $0.held.rawValue) })
     }
 
-    /// Books the entries that were not seen before and compares the books with the account; what is wrong, in words.
+    /// Books the entries that were not seen before, and compares the books with the account. Returns the problems in
+    /// words.
     ///
-    /// - Parameter blocks: All blocks of the account, as they are behind the entries.
+    /// - Parameter blocks: All blocks of the account, as they are after the entries.
     mutating func audit(
         _ entries: some Sequence<Entry>, of draft: AccountDraft, blocks: [GrantedBlock]
     ) -> [String] {
@@ -68,7 +69,7 @@ struct Auditor {
         expect(abs(balance) <= Millicredits.limit, "the balance leaves its range")
         expect(entry.recordedAt >= recordedAt, "recorded_at must not decrease")
         let stamp = entry.type == .use ? entry.recordedAt : entry.effectiveAt
-        expect(stamp >= self.stamp, "it counts before the entry before it")
+        expect(stamp >= self.stamp, "it must not count before the previous entry")
         for list in [entry.allocations, entry.holds] {
             expect(Set(list.map(\.block)).count == list.count, "a block is named once")
             expect(!list.contains { $0.amount == 0 }, "a share of nothing")

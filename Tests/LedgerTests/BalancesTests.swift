@@ -1,8 +1,8 @@
 import Testing
 
-@Suite("Balances say what there is, what is promised and what can be spent")
+@Suite("Balances show the credits that exist, that are held and that can be spent")
 struct BalancesTests {
-    @Test("Balance is what blocks have left; what is held stays in it and leaves the effective balance")
+    @Test("Held credits stay in the balance, which is the rest of the blocks, and leave the effective balance")
     func sums() throws {
         try ledger(
             """
@@ -19,7 +19,7 @@ struct BalancesTests {
             """)
     }
 
-    @Test("What is owed is taken from the balance and not from what can be spent")
+    @Test("Overage lowers the balance and not the spendable balance")
     func owed() throws {
         try ledger(
             """
@@ -37,7 +37,7 @@ struct BalancesTests {
             """)
     }
 
-    @Test("A block that has expired counts for nothing, but what is held of it stays")
+    @Test("An expired block counts for nothing, except for its held credits")
     func expired() throws {
         try ledger(
             """

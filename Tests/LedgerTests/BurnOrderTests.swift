@@ -21,7 +21,7 @@ struct BurnOrderTests {
             """)
     }
 
-    @Test("A lower priority burns first, whatever expires when")
+    @Test("A lower priority burns first, whatever the expiries are")
     func priority() throws {
         try ledger(
             """

@@ -4,9 +4,10 @@ import Ledger
 import LedgerModel
 import Metering
 
-/// What a check says and what a debit says, in the same words, so that they can be compared.
+/// The answers of a check and of a debit in the same words, so that they can be compared.
 enum CheckAnswer {
-    /// Nil for a command that no check asks about: a check is about now, and about what is metered.
+    /// The check that corresponds to a command; nil when there is none, because a check is about now and about metered
+    /// features.
     static func asked(by command: ModelCommand, _ catalogue: Catalogue) throws -> EntitlementRequest? {
         let use: ModelCommand.Use
         switch command {
@@ -25,7 +26,7 @@ enum CheckAnswer {
             demand: try Translation.demand(use.demand, use.attributes))
     }
 
-    /// - Parameter account: In any state of the past; time is let pass to the clock first.
+    /// - Parameter account: The account in any past state. It is advanced to the clock first.
     static func words(
         _ request: EntitlementRequest, of account: Account, _ catalogue: Catalogue, clock: Instant
     ) -> String {

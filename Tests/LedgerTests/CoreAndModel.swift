@@ -4,7 +4,7 @@ import Ledger
 import LedgerModel
 import Metering
 
-/// The same end users twice, in the core and in the model, and what is always true of them.
+/// The same end users in the core and in the model, with the invariants that always hold.
 struct CoreAndModel {
     private(set) var core = CoreWorld()
     private(set) var model: ModelWorld
@@ -16,25 +16,25 @@ struct CoreAndModel {
         core.catalogue = try Translation.catalogue(catalogue)
     }
 
-    /// Changes what the environment sells, or how it is set.
+    /// Changes the catalogue or the settings of the environment.
     mutating func change(_ change: (inout ModelCatalogue) -> Void) throws {
         change(&model.catalogue)
         core.catalogue = try Translation.catalogue(model.catalogue)
     }
 
-    /// What an end user's clock shows.
+    /// The present time of an end user.
     func time(of endUser: String, _ clock: Instant) -> Instant {
         max(model.time(of: endUser, clock), model.ledger(endUser).now)
     }
 
-    /// Ends the batch of an end user, so that the next command begins with what storage has.
+    /// Ends the batch of an end user, so that the next command begins with the stored state.
     mutating func commit(_ endUser: String) throws {
         try core.commit(endUser)
     }
 
-    /// Plays a command on both sides; what they answer, and what does not hold, in words.
+    /// Plays a command on both sides. Returns the reply, and the problems in words.
     ///
-    /// - Parameter isThorough: Whether everything that there is of the end user is compared, and not only what is new.
+    /// - Parameter isThorough: Whether the whole state of the end user is compared, and not only the changes.
     mutating func play(
         _ command: ModelCommand, by endUser: String, clock: Instant, isThorough: Bool = true
     ) throws -> (reply: ModelReply, problems: [String]) {
@@ -67,7 +67,7 @@ struct CoreAndModel {
 
     // MARK: - A check and its debit
 
-    /// Asks both sides whether so much may be used now, and the core whether the most that it names is the most.
+    /// Checks a use on both sides, and whether the affordable units of the core are the maximum.
     func check(
         _ use: ModelCommand.Use, by endUser: String, clock: Instant
     ) throws -> (answer: ModelLedger.Answer?, problems: [String]) {
@@ -114,7 +114,7 @@ struct CoreAndModel {
         return (expected, problems)
     }
 
-    /// Takes the core's account to an instant in one step and in steps of the given lengths.
+    /// Compares one advance of the core's account to an instant with advances in steps of the given lengths.
     func compareSteps(of endUser: String, to clock: Instant, _ steps: [Int64]) throws -> [String] {
         let draft = try core.participant(endUser).draft
         let end = draft.account.currentInstant(clock: clock, catalogue: core.catalogue)
@@ -145,7 +145,7 @@ struct CoreAndModel {
         return isSame ? [] : ["\(endUser): one step of time and many differ"]
     }
 
-    /// Without the windows that are over: they count as none, whoever still knows of them.
+    /// The counters without windows that have ended. Such windows count as none, and may be dropped at different times.
     private static func open(_ counters: UsageCounters, _ now: Instant) -> UsageCounters {
         UsageCounters(
             quotas: counters.quotas.filter { $0.value.window.end > now },
@@ -155,9 +155,9 @@ struct CoreAndModel {
             caps: counters.caps.filter { $0.value.window.end > now })
     }
 
-    // MARK: - What is compared
+    // MARK: - Comparisons
 
-    /// A refusal changes nothing but what time had done by then.
+    /// A refused action has no effect of its own; expiries and lapses that were due by then are still recorded.
     private static func changes(from before: AccountDraft, to after: AccountDraft) -> [String] {
         var untouched = before
         if before.account.advancedTo != after.account.advancedTo { untouched.advance(to: after.account.advancedTo) }
@@ -165,7 +165,7 @@ struct CoreAndModel {
         return untouched == after ? [] : ["a refusal changed something"]
     }
 
-    /// Compares what a command can have changed at once.
+    /// Compares everything that one command can have changed.
     private func compareNews(of endUser: String, _ draft: AccountDraft, entriesBefore count: Int) -> [String] {
         guard let ledger = model.ledgers[endUser] else { return [] }
         let account = draft.account
@@ -188,7 +188,7 @@ struct CoreAndModel {
         return comparison.problems
     }
 
-    /// Holds the whole books of an end user against the audit that installations run.
+    /// Checks all books of an end user with the audit that installations run.
     func audit(_ endUser: String) throws -> [String] {
         let participant = try core.participant(endUser)
         let blocks = participant.blocks.map(\.block)
@@ -198,7 +198,7 @@ struct CoreAndModel {
         return audit.violation.map { ["\($0)"] } ?? []
     }
 
-    /// Compares all that there is of an end user, and audits the entries since the last time.
+    /// Compares the whole state of an end user, and audits the entries since the last time.
     mutating func compareAll(of endUser: String) throws -> [String] {
         let (ledger, participant) = (model.ledger(endUser), try core.participant(endUser))
         let account = participant.draft.account
@@ -224,7 +224,7 @@ struct CoreAndModel {
     }
 }
 
-/// What the core has and what the model has of one end user.
+/// The differences between the core and the model for one end user.
 private struct Comparison {
     let endUser: String
     var problems: [String] = []

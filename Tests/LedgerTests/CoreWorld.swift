@@ -4,9 +4,9 @@ import Ledger
 import LedgerModel
 import Metering
 
-/// The end users of one environment in the core, each with what storage would have of it.
+/// The end users of one environment in the core, each with its stored state.
 struct CoreWorld {
-    /// One end user: a batch under way, and everything that was written before it.
+    /// One end user: the current batch, and everything that was written before it.
     struct Participant {
         private(set) var storedEntries: [Entry] = []
         private(set) var storedBlocks: [Int32: GrantedBlock] = [:]
@@ -19,7 +19,7 @@ struct CoreWorld {
 
         var entries: [Entry] { storedEntries + draft.entries }
 
-        /// Every block there ever was, by number, as it is now.
+        /// Every block that ever existed, by number, in its present state.
         var blocks: [GrantedBlock] { blocksByNumber.values.sorted { $0.block.number < $1.block.number } }
 
         private var blocksByNumber: [Int32: GrantedBlock] {
@@ -31,14 +31,14 @@ struct CoreWorld {
             return blocks
         }
 
-        /// Every reservation there ever was, by number, as it is now.
+        /// Every reservation that ever existed, by number, in its present state.
         var reservations: [Reservation] { reservationsByNumber.values.sorted { $0.number < $1.number } }
 
         private var reservationsByNumber: [Int32: Reservation] {
             storedReservations.merging(draft.changedReservations) { $1 }
         }
 
-        /// Ends the batch: writes what the draft says, and reads the account from there.
+        /// Ends the batch: writes the draft, and reads the account back.
         mutating func commit() throws {
             storedReservations = reservationsByNumber
             storedBlocks = blocksByNumber
@@ -62,12 +62,12 @@ struct CoreWorld {
                 blockCount: Int32(storedBlocks.count), reservationCount: Int32(storedReservations.count),
                 lastHash: storedEntries.last?.hash ?? .zero)
             guard read == account, book == draft.book else {
-                throw ScriptError("written and read the account is another: \(read)")
+                throw ScriptError("the account differs after it was written and read: \(read)")
             }
             draft = AccountDraft(account: read, book: book, profile: draft.profile)
         }
 
-        /// What a refund or a revocation must know of the time before the batch, and no more.
+        /// The history before the batch that a refund or a revocation needs, and no more.
         func history(for action: AccountAction) -> AccountHistory {
             switch action {
             case .refund(let refund):
@@ -116,8 +116,8 @@ struct CoreWorld {
         try participants[endUser]?.commit()
     }
 
-    /// Ends the batch if it made the commit that the command refunds: no client has the entry's id before its batch is
-    /// written, and history is loaded before it begins.
+    /// Ends the batch if it contains the commit that the command refunds: a client knows the entry's id only after the
+    /// batch is written, and the history is loaded before the batch begins.
     mutating func commit(before command: ModelCommand, of endUser: String) throws {
         guard case .refund(let charge, _, _) = command else { return }
         let isInBatch = participants[endUser]?.draft.entries.contains { $0.sequence == charge && $0.type == .commit }

@@ -1,6 +1,6 @@
 import Testing
 
-@Suite("A check answers what a use would be answered")
+@Suite("A check gives the answer that a use would get")
 struct EntitlementTests {
     @Test("It is allowed as long as the spendable credits cover the cost")
     func allowed() throws {
@@ -19,7 +19,7 @@ struct EntitlementTests {
             """)
     }
 
-    @Test("An end user never seen before is answered as one with an empty account")
+    @Test("An unknown end user gets the same answer as one with an empty account")
     func unseen() throws {
         try ledger(
             """
@@ -94,7 +94,7 @@ struct EntitlementTests {
             """)
     }
 
-    @Test("An override that is not enabled denies; one that is says nothing of credits")
+    @Test("A disabled override denies; an enabled one has no effect on credits")
     func overrides() throws {
         try ledger(
             """
@@ -112,7 +112,7 @@ struct EntitlementTests {
             """)
     }
 
-    @Test("A boolean feature is there unless an override says otherwise, and is never used up")
+    @Test("A boolean feature is allowed unless an override denies it, and is never used up")
     func boolean() throws {
         try ledger(
             """
@@ -127,7 +127,7 @@ struct EntitlementTests {
             """)
     }
 
-    @Test("A limit feature allows up to the end user's number; without one it has none")
+    @Test("A limit feature allows up to the end user's number; without a number it has no limit")
     func limit() throws {
         try ledger(
             """

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Entries are chained by SHA-256 over their canonical JSON")
 struct EntryHashTests {
-    /// Computed with Python from the documented form alone:
+    /// The hashes were computed with Python from the documented form alone:
     ///
     ///     text = json.dumps(entry, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     ///     previous = hashlib.sha256(previous + text.encode()).digest()
@@ -42,7 +42,7 @@ struct EntryHashTests {
         #expect(draft.book.lastHash == draft.entries.last?.hash)
     }
 
-    @Test("What the API shows is the canonical JSON with the hash as its last member", arguments: [(0, 0), (2, 1)])
+    @Test("The API shows the canonical JSON with the hash as its last member", arguments: [(0, 0), (2, 1)])
     func shown(entry: Int, text: Int) throws {
         let draft = try Self.goldenDraft()
         let shown = draft.entries[entry].json(account: draft.account.id, endUserID: draft.account.endUserID)
@@ -51,7 +51,7 @@ struct EntryHashTests {
                 == Self.goldenTexts[text] + #","hash":"\#(Self.goldenHashes[entry])"}"#)
     }
 
-    @Test("Every entry's hash follows from the one before, and from the account and end user that it belongs to")
+    @Test("Every entry's hash follows from the previous one, and from the account and end user of the entry")
     func dependsOnPrevious() throws {
         let draft = try Self.goldenDraft()
         let (id, endUserID) = (draft.account.id, draft.account.endUserID)

@@ -4,7 +4,7 @@ import Ledger
 import Metering
 import Testing
 
-@Suite("Blocks expire at their instant, whoever looks and whenever")
+@Suite("Blocks expire at their instant, whenever the account is read")
 struct ExpiryTests {
     @Test("A block is spendable before its instant and not at it")
     func exactInstant() throws {
@@ -87,7 +87,7 @@ struct ExpiryTests {
             """)
     }
 
-    @Test("Time takes a block before a command of the same instant can spend it")
+    @Test("A block expires before a command of the same instant can spend it")
     func beforeTheCommand() throws {
         try ledger(
             """
@@ -111,7 +111,7 @@ struct ExpiryTests {
             """)
     }
 
-    @Test("A clock that steps back finds the account where it was")
+    @Test("A clock that steps back leaves the account where it was")
     func clockBackwards() throws {
         try ledger(
             """
@@ -128,7 +128,7 @@ struct ExpiryTests {
             """)
     }
 
-    @Test("The next due instant is the earliest expiry of what is left")
+    @Test("The next due instant is the earliest expiry of the remaining blocks")
     func dueAt() throws {
         #expect(try draft(expiries: [], advancedTo: 0).account.dueAt == nil)
         #expect(try draft(expiries: [30, 10, 20], advancedTo: 0).account.dueAt?.microseconds == 10)
@@ -154,7 +154,7 @@ struct ExpiryTests {
         #expect(after.account.advancedTo.microseconds == 10)
     }
 
-    /// Blocks of 1, 2, 3, … mc with these expiries, in µs.
+    /// An account with blocks of 1, 2, 3, … mc with these expiries, in µs.
     private func draft(expiries: [Int64], advancedTo: Int64) throws -> AccountDraft {
         let account = Account(
             id: AccountID(1), environmentID: EnvironmentID(1), endUserID: try #require(EndUserID("alice")))

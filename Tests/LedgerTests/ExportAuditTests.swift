@@ -6,7 +6,7 @@ import Testing
 
 @Suite("An export is verified by itself")
 struct ExportAuditTests {
-    /// One end user's lines: a grant that pays debt, a reservation with progress, a refund, a transfer.
+    /// The lines of one end user: a grant that pays off overage, a reservation with progress, a refund, a transfer.
     private static func lines() throws -> [[UInt8]] {
         let feature = try #require(FeatureKey("tokens"))
         var catalogue = Catalogue()
@@ -57,7 +57,7 @@ struct ExportAuditTests {
         return audit.findings
     }
 
-    @Test("What the ledger writes is found whole, accounts one after another or mixed")
+    @Test("An export of the ledger is found intact, with its accounts one after another or mixed")
     func whole() throws {
         let lines = try Self.lines()
         #expect(lines.count >= 14)
@@ -65,7 +65,7 @@ struct ExportAuditTests {
         #expect(Self.findings([lines[lines.count - 1]] + lines.dropLast()) == [])
     }
 
-    @Test("Any byte that is changed, in any line, is found in that line")
+    @Test("Any changed byte is found in its line")
     func everyByte() throws {
         let lines = try Self.lines()
         var before = ExportAudit()
@@ -91,7 +91,9 @@ struct ExportAuditTests {
         #expect(Self.findings(swapped).map(\.line) == [3])
     }
 
-    @Test("What is no entry is named and does not stop the rest", arguments: ["", "{", "[]", "{}", "\u{0}", "null"])
+    @Test(
+        "A line that is not an entry is reported and does not stop the audit",
+        arguments: ["", "{", "[]", "{}", "\u{0}", "null"])
     func rubbish(line: String) throws {
         let lines = try Self.lines()
         #expect(Self.findings([Array(line.utf8)] + lines).map(\.line) == [1])

@@ -59,7 +59,7 @@ struct GrantTests {
             """)
     }
 
-    @Test("A grant restricted to a feature that does not exist, or no longer, is refused")
+    @Test("A grant restricted to a missing or an archived feature is refused")
     func unknownFeature() throws {
         try ledger(
             """
@@ -73,7 +73,7 @@ struct GrantTests {
             """)
     }
 
-    @Test("A balance beyond 2^53 − 1 is refused, up to it it is not")
+    @Test("A balance up to 2^53 − 1 is accepted, and one beyond is refused")
     func balanceRange() throws {
         try ledger(
             """
@@ -86,7 +86,7 @@ struct GrantTests {
             """)
     }
 
-    @Test("All that was ever granted stays in range too, even when it is spent")
+    @Test("The lifetime total stays in range too, even when the credits are spent")
     func lifetimeRange() throws {
         try ledger(
             """

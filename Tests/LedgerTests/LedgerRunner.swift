@@ -15,7 +15,7 @@ struct LedgerRunner {
         both = try CoreAndModel(catalogue: ModelCatalogue(features: ["api": api]))
     }
 
-    /// Runs one statement; what does not hold, in words.
+    /// Runs one statement. Returns the problems in words.
     mutating func run(_ statement: LedgerScript.Statement) throws -> [String] {
         var words = Words(statement.words)
         if statement.verb == "check" { return try check(&words, expecting: statement.outcome ?? ["allowed"]) }
@@ -34,7 +34,7 @@ struct LedgerRunner {
 // MARK: - Commands
 
 extension LedgerRunner {
-    /// Plays the statement if it is a command.
+    /// Plays the statement if it is a command; nil otherwise.
     private mutating func play(_ statement: LedgerScript.Statement, _ words: inout Words) throws -> [String]? {
         var rest = words
         guard let endUser = try? rest.word("an end user") else { return nil }
@@ -60,7 +60,7 @@ extension LedgerRunner {
         return problems + (said.starts(with: statement.outcome ?? ["ok"]) ? [] : ["is \(said.joined(separator: " "))"])
     }
 
-    /// What a reply is called behind an arrow.
+    /// The words for a reply after an arrow.
     static func words(_ reply: ModelReply) -> [String] {
         switch reply {
         case .done(let figures): ["ok"] + figures.map { "\($0)" }
@@ -81,7 +81,7 @@ extension LedgerRunner {
         return problems + (said.starts(with: expected) ? [] : ["is \(said.joined(separator: " "))"])
     }
 
-    /// Changes what is sold or how the environment is set, if the statement says so.
+    /// Changes the catalogue or the settings of the environment if the statement says so.
     private mutating func configure(_ verb: String, _ words: inout Words) throws -> Bool {
         switch verb {
         case "market":
@@ -146,10 +146,10 @@ extension LedgerRunner {
     }
 }
 
-// MARK: - What is looked at
+// MARK: - Reads
 
 extension LedgerRunner {
-    /// Whatever is looked at, both sides were compared behind the last command: the model is as good as the core.
+    /// Reads use the model only, because both sides were compared after the last command.
     private func look(_ verb: String, _ words: inout Words) throws -> [String] {
         let endUser = try words.word("an end user")
         let account = try both.core.advanced(endUser, clock)
@@ -256,8 +256,8 @@ extension LedgerRunner {
         return isSame ? [] : ["is \(reservation)"]
     }
 
-    /// `last alice use -40 balance 60 effective <instant> recorded <instant> from first 30 second 10`; the parts behind
-    /// the amount may be left out. `to` names what blocks gained, `holding` what is held more or less of them.
+    /// `last alice use -40 balance 60 effective <instant> recorded <instant> from first 30 second 10`; the parts after
+    /// the amount are optional. `to` names the credits that blocks gained, `holding` the change of their held credits.
     private func lookAtEntry(_ entry: Entry, of endUser: String, _ words: inout Words) throws -> [String] {
         var problems: [String] = []
         func expect(_ condition: Bool) { if !condition { problems = ["is \(entry.plain)"] } }

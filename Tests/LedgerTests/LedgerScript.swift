@@ -2,7 +2,7 @@ import Credits
 import Ledger
 import Testing
 
-/// A ledger test case, one statement per line, as it is written in the tests:
+/// A test case of the ledger as a script, one statement per line:
 ///
 /// ```
 /// price tokens 3 per 1000            # see `Syntax.price` for the other models; an optional `from <instant>`
@@ -15,19 +15,18 @@ import Testing
 /// balance alice 60
 /// ```
 ///
-/// An instant is a date, an RFC 3339 text, or an offset from the clock such as `+30d`, `-1us` or `+35d-1us`. What
-/// follows `->` is the outcome; without it, a command must succeed. Blocks have the names that they were given, or
-/// `b1`, `b2`, …; reservations are `r1`, `r2`, …, entries `e1`, `e2`, …. A demand is a number of units, quantities such as
-/// `in=5,out=6`, or credits such as `40cr`. The commands are those of `Syntax.command`, what can be looked at is in
-/// `LedgerRunner.look`.
+/// An instant is a date, an RFC 3339 text, or an offset from the clock such as `+30d`, `-1us` or `+35d-1us`. The words
+/// after `->` are the outcome; without them, a command must succeed. Blocks have their given names, or `b1`, `b2`, …;
+/// reservations are `r1`, `r2`, …, entries `e1`, `e2`, …. A demand is a number of units, quantities such as
+/// `in=5,out=6`, or credits such as `40cr`. `Syntax.command` reads the commands, `LedgerRunner.look` the reads.
 struct LedgerScript {
     struct Statement {
         let line: Int
         let text: String
         let verb: String
-        /// Behind the verb, up to the arrow.
+        /// The words after the verb, up to the arrow.
         let words: [String]
-        /// Behind the arrow.
+        /// The words after the arrow.
         let outcome: [String]?
     }
 
@@ -50,7 +49,7 @@ struct LedgerScript {
     }
 }
 
-/// A statement that is no sentence of the language.
+/// A statement that is not valid in the script language.
 struct ScriptError: Error, CustomStringConvertible {
     let description: String
 
@@ -59,7 +58,7 @@ struct ScriptError: Error, CustomStringConvertible {
     }
 }
 
-/// The words of one statement, taken from the left.
+/// The words of one statement, read from the left.
 struct Words {
     private var words: ArraySlice<String>
 
@@ -103,7 +102,7 @@ struct Words {
         if let word = words.first { throw ScriptError("\(word) is not understood") }
     }
 
-    /// A date, an RFC 3339 text, or signed lengths of time to add to the clock.
+    /// A date, an RFC 3339 text, or signed durations that are added to the clock.
     static func instant(_ word: String, clock: Instant) -> Instant? {
         guard !word.isEmpty else { return nil }
         if let instant = Instant(rfc3339: word) ?? Instant(rfc3339: word + "T00:00:00Z") { return instant }
@@ -127,7 +126,7 @@ struct Words {
 
 /// Runs a script and records an issue at the test for every statement that does not hold.
 ///
-/// Beside what the script says, every command is held to what is always true: see `LedgerRunner.run`.
+/// In addition to the script's statements, every command must keep the invariants: see `LedgerRunner.run`.
 func ledger(_ text: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
     var runner = try LedgerRunner()
     for statement in LedgerScript(text).statements {

@@ -1,9 +1,9 @@
 import Credits
 import LedgerModel
 
-/// The environment in which random runs take place: every kind of price, of feature and of window.
+/// The catalogue of random runs: every kind of price, of feature and of window.
 enum Market {
-    /// Berlin from 2026 to 2030.
+    /// The offsets of Berlin from 2026 to 2030.
     static let berlin: ModelZone = {
         let days = [
             "2026-03-29", "2026-10-25", "2027-03-28", "2027-10-31", "2028-03-26", "2028-10-29", "2029-03-25",
@@ -17,7 +17,7 @@ enum Market {
         return ModelZone(first: 3_600, changes: changes)
     }()
 
-    /// - Parameter start: Prices take over around it.
+    /// - Parameter start: The instant around which prices change.
     static func catalogue(around start: Instant) -> ModelCatalogue {
         func prices(_ rows: [(hours: Int64, price: ModelPrice)]) -> [(from: Instant, price: ModelPrice)] {
             rows.map { (start.adding(seconds: $0.hours * 3_600), $0.price) }

@@ -4,7 +4,7 @@ import Ledger
 import LedgerModel
 import Metering
 
-/// The model's values as the core's.
+/// Translates the model's values to the core's.
 enum Translation {
     static func millicredits(_ amount: Int64) throws -> Millicredits { try Millicredits(amount) }
 
@@ -272,7 +272,7 @@ extension Outcome {
 }
 
 extension Refusal {
-    /// The reason as scripts and the model name it, with its figures.
+    /// The refusal as scripts and the model name it, with its figures.
     var plain: ModelLedger.Refusal {
         switch self {
         case .occurredTooLongAgo(let instant, let now):

@@ -28,7 +28,7 @@ struct OverageTests {
             """)
     }
 
-    @Test("The end user's policy and limit go before the environment's")
+    @Test("The end user's policy and limit replace the environment's")
     func precedence() throws {
         try ledger(
             """
@@ -49,7 +49,7 @@ struct OverageTests {
             """)
     }
 
-    @Test("A limit bounds what is owed, not what is used")
+    @Test("A limit bounds the overage, not the usage")
     func limit() throws {
         try ledger(
             """
@@ -67,7 +67,9 @@ struct OverageTests {
             """)
     }
 
-    @Test("A limit below what is owed already forbids more, and nothing else", arguments: ["grant", "topup", "adjust"])
+    @Test(
+        "A limit below the present overage forbids more overage, and nothing else",
+        arguments: ["grant", "topup", "adjust"])
     func lowered(incoming: String) throws {
         try ledger(
             """
@@ -84,7 +86,7 @@ struct OverageTests {
             """)
     }
 
-    @Test("What comes in first settles: the incoming entry in full, then a settle entry that pays")
+    @Test("New credits settle overage first: the incoming entry in full, then a settle entry")
     func settle() throws {
         try ledger(
             """
@@ -108,7 +110,7 @@ struct OverageTests {
             """)
     }
 
-    @Test("Restricted credits settle nothing, and what is already there settles nothing")
+    @Test("Restricted credits settle nothing, and neither do existing credits")
     func notSettling() throws {
         try ledger(
             """
@@ -129,7 +131,7 @@ struct OverageTests {
             """)
     }
 
-    @Test("Several blocks that come in at once pay in the order in which they burn")
+    @Test("Several blocks that arrive at once settle overage in burn order")
     func severalBlocks() throws {
         try ledger(
             """

@@ -2,7 +2,7 @@ import Testing
 
 @Suite("A use costs what the rule in force says")
 struct PricingTests {
-    @Test("Per unit: units times the cost of so many, rounded up once")
+    @Test("Per unit: units times the unit cost, divided by the units per cost and rounded up once")
     func perUnit() throws {
         try ledger(
             """
@@ -62,7 +62,7 @@ struct PricingTests {
             """)
     }
 
-    @Test("The most that is affordable is found where more units cost less, too")
+    @Test("The maximum of affordable units is found even where more units cost less")
     func affordableByVolume() throws {
         try ledger(
             """
@@ -125,7 +125,7 @@ struct PricingTests {
             """)
     }
 
-    @Test("The first row that matches the event's attributes prices it, and no row is no price")
+    @Test("The first row that matches the event's attributes prices it, and without such a row there is no price")
     func rows() throws {
         try ledger(
             """
@@ -144,7 +144,7 @@ struct PricingTests {
             """)
     }
 
-    @Test("A new version takes over from its instant, and what is counted of the period goes on")
+    @Test("A new version applies from its instant, and the counted units of the period continue")
     func versions() throws {
         try ledger(
             """

@@ -1,8 +1,8 @@
 import Testing
 
-@Suite("A job under way is charged up to a watermark that only rises")
+@Suite("A job in progress is charged up to a watermark that only rises")
 struct ProgressTests {
-    @Test("Each report charges what is new; repeating or reordering it changes nothing")
+    @Test("Each report charges its new units; repeating or reordering reports changes nothing")
     func watermark() throws {
         try ledger(
             """
@@ -33,7 +33,7 @@ struct ProgressTests {
             """)
     }
 
-    @Test("A hold that is used up grows by another step, as far as there is something to hold")
+    @Test("A hold that is used up grows by another step, as far as the credits allow")
     func growth() throws {
         try ledger(
             """
@@ -53,7 +53,7 @@ struct ProgressTests {
             """)
     }
 
-    @Test("Beyond hold and credits it is refused under block, and overage within its limit otherwise")
+    @Test("Progress beyond hold and credits is refused under block, and otherwise overage within its limit")
     func overage() throws {
         try ledger(
             """
@@ -85,7 +85,7 @@ struct ProgressTests {
             """)
     }
 
-    @Test("It is priced as a whole: steps cost what one event of all units costs")
+    @Test("Progress is priced as a whole: its steps cost as much as one event of all units")
     func wholePrice() throws {
         try ledger(
             """
@@ -104,7 +104,7 @@ struct ProgressTests {
             """)
     }
 
-    @Test("Where more units cost less, what was charged on the way stays charged and counts")
+    @Test("Where more units cost less, interim charges stay charged and count")
     func volume() throws {
         try ledger(
             """
@@ -119,7 +119,7 @@ struct ProgressTests {
             """)
     }
 
-    @Test("Tiers of the period are filled by what is charged, each unit once")
+    @Test("Each charged unit fills the tiers of the period once")
     func period() throws {
         try ledger(
             """
@@ -142,7 +142,7 @@ struct ProgressTests {
             """)
     }
 
-    @Test("Quantities rise each on its own")
+    @Test("Each quantity rises independently")
     func quantities() throws {
         try ledger(
             """
@@ -174,7 +174,7 @@ struct ProgressTests {
             """)
     }
 
-    @Test("All that a job is charged is an amount, also where each of its steps is")
+    @Test("The total charge of a job must be an amount, even if each of its steps is one")
     func range() throws {
         try ledger(
             """

@@ -3,7 +3,7 @@ import Ledger
 import Metering
 import Testing
 
-@Suite("A quota allows so many units per window, apart from credits")
+@Suite("A quota allows a number of units per window, independently of credits")
 struct QuotaTests {
     @Test("At most the limit in each window of the calendar, local in the environment's zone")
     func calendar() throws {
@@ -93,7 +93,7 @@ struct QuotaTests {
             """)
     }
 
-    @Test("Quota and credits are asked both; the quota first")
+    @Test("Quota and credits are both checked, the quota first")
     func withCredits() throws {
         try ledger(
             """
@@ -133,7 +133,7 @@ struct QuotaTests {
     }
 
     @Test(
-        "A reservation counts with its estimate, once finished with what it came to, in the window in which it was made"
+        "A reservation counts its estimate, and once finished its final units, in the window of its creation"
     )
     func reservations() throws {
         try ledger(
@@ -181,7 +181,7 @@ struct QuotaTests {
             """)
     }
 
-    @Test("An end user's own quota wins over the feature's; what was used stays used")
+    @Test("An end user's own quota replaces the feature's; the used units stay used")
     func override() throws {
         try ledger(
             """
@@ -198,7 +198,7 @@ struct QuotaTests {
             """)
     }
 
-    @Test("A counter whose window is over counts for nothing, also where a longer window began with it")
+    @Test("A counter of a past window counts for nothing, even if a longer window began with it")
     func windowsThatChange() throws {
         let feature = try #require(FeatureKey("calls"))
         let noon = try #require(Instant(rfc3339: "2026-03-01T12:00:00Z"))

@@ -2,7 +2,7 @@ import Credits
 import LedgerModel
 import SeededRandom
 
-/// One step of a random run: what is done, by whom and when.
+/// One step of a random run: an action, its end user and its instant.
 struct RandomStep {
     enum Act {
         case command(ModelCommand, by: String)
@@ -13,12 +13,12 @@ struct RandomStep {
 
     let clock: Instant
     let act: Act
-    /// Whether the batch of the end user ends before.
+    /// Whether the batch of the end user ends before the step.
     let endsBatch: Bool
-    /// Whether everything is compared behind it.
+    /// Whether everything is compared after the step.
     let isThorough: Bool
 
-    /// The statement of a ledger script that does the same.
+    /// The statement of a ledger script for the step.
     var text: String {
         switch act {
         case .command(let command, let endUser): Syntax.text(command, of: endUser)
@@ -30,11 +30,11 @@ struct RandomStep {
     }
 }
 
-/// Draws steps where the rules have their edges.
+/// Draws steps at the edges of the rules.
 struct StepGenerator {
     var random: SeededGenerator
     private var clock: Instant
-    /// In half of the runs credits are short.
+    /// Whether credits are short, as in half of the runs.
     private let isPoor: Bool
     static let endUsers = ["alice", "bob", "carol"]
 
@@ -44,7 +44,7 @@ struct StepGenerator {
         clock = start
     }
 
-    /// - Parameter world: As it is before the step.
+    /// - Parameter world: The model before the step.
     mutating func next(_ world: ModelWorld) -> RandomStep {
         let endUser = random.chance(60) ? "alice" : random.pick(Self.endUsers)
         passTime(world.ledger(endUser), world)
@@ -232,7 +232,7 @@ extension StepGenerator {
 // MARK: - Use
 
 extension StepGenerator {
-    /// What can be asked for; `plain` has no price, `old` is archived, `none` does not exist.
+    /// The features of the steps; `plain` has no price, `old` is archived, `none` does not exist.
     static let features = [
         "unit", "unit", "unit", "tokens", "tokens", "report", "free", "late", "dear", "packs", "steps", "month",
         "month", "bulk", "chat", "chat", "model", "model", "mails", "mails", "calls", "jobs", "plain", "sso", "seats",
@@ -333,7 +333,7 @@ extension StepGenerator {
         }
     }
 
-    /// Around what was estimated or reported so far, in another measure now and then.
+    /// A demand around the last report or the estimate, now and then in another measure.
     private mutating func report(_ reservation: ModelLedger.Reservation) -> ModelDemand {
         if random.chance(8) { return random.pick([.units(5), .credits(5), .quantities(["in": 5])]) }
         let last = reservation.watermark ?? reservation.estimate

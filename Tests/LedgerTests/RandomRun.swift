@@ -4,14 +4,14 @@ import SeededRandom
 
 /// One seeded run: random steps on the core and the model, compared after each.
 struct RandomRun {
-    /// Late enough in a year, a month and a day for all of them to turn early in a run.
+    /// Shortly before the end of a year, a month and a day, so that all of them turn early in a run.
     static let start = Instant(microseconds: 1_830_290_400_000_007)  // 2027-12-31T22:00:00.000007Z
 
     let seed: UInt64
     private var generator: StepGenerator
     private var player: StepPlayer
     private(set) var steps: [RandomStep] = []
-    /// What happened at least once.
+    /// The outcomes that happened at least once.
     private(set) var met: Set<String> = []
 
     init(seed: UInt64) throws {
@@ -25,7 +25,7 @@ struct RandomRun {
         try player.compareAll()
     }
 
-    /// Draws and plays one step; what differs, in words.
+    /// Draws and plays one step. Returns the differences in words.
     mutating func step() throws -> [String] {
         let step = generator.next(player.both.model)
         steps.append(step)
@@ -59,7 +59,7 @@ struct RandomRun {
         if ledger.testClock != nil { met.insert("on a test clock") }
     }
 
-    /// A short script that fails like the run did.
+    /// A short script that fails in the same way as the run.
     func shrunk() -> String {
         let original = Replay(steps.enumerated().map { ($0, $1) }, like: nil)
         var failing = original
@@ -85,24 +85,24 @@ struct RandomRun {
     }
 }
 
-/// Some steps of a run played again, until one fails.
+/// Plays some steps of a run again, until one fails.
 private struct Replay {
-    /// How many of everything an end user had before a step.
+    /// The numbers of an end user's objects before a step.
     private struct Counts {
         var entries = 0
         var blocks = 0
         var reservations = 0
     }
 
-    /// The steps up to the one that fails, as they were played, and their numbers in the run.
+    /// The steps up to the failing one as they were played, and their numbers in the run.
     private(set) var steps: [RandomStep] = []
     private(set) var numbers: [Int] = []
     private(set) var hasFailed = false
-    /// In the order of the steps.
+    /// The numbers before each step, in the order of the steps.
     private var counts: [(number: Int, before: [String: Counts])] = []
     private var said: [[String]] = []
 
-    /// - Parameter original: Names what steps refer to; in a shorter run it has other numbers.
+    /// - Parameter original: The run in which the steps were drawn. A shorter run numbers its objects differently.
     init(_ steps: [(number: Int, step: RandomStep)], like original: Replay?) {
         guard var player = try? StepPlayer() else { return }
         for (number, var step) in steps {
@@ -128,7 +128,7 @@ private struct Replay {
         }
     }
 
-    /// The steps as a ledger script, with what the model says to each.
+    /// The steps as a ledger script, with the model's reply to each.
     var script: String {
         var lines = ["at \(RandomRun.start)", "market"]
         var clock = RandomRun.start
@@ -140,7 +140,7 @@ private struct Replay {
         return lines.joined(separator: "\n")
     }
 
-    /// The step with the numbers that what it refers to has in this run.
+    /// The step with its references translated to the numbers of this run.
     private func renumbered(_ step: RandomStep, from original: Replay) -> RandomStep {
         guard case .command(let command, let endUser) = step.act else { return step }
         func number(_ old: Int, _ kind: KeyPath<Counts, Int>) -> Int {
@@ -167,7 +167,7 @@ private struct Replay {
     }
 }
 
-/// Plays steps on an environment of its own.
+/// Plays steps on a new environment.
 struct StepPlayer {
     private(set) var both: CoreAndModel
 
@@ -179,7 +179,7 @@ struct StepPlayer {
         try StepGenerator.endUsers.flatMap { try both.compareAll(of: $0) + both.audit($0) }
     }
 
-    /// What the model says, and what differs.
+    /// Plays a step. Returns the model's reply and the differences.
     mutating func play(_ step: RandomStep) throws -> (said: [String], problems: [String]) {
         switch step.act {
         case .config(let policy, let limit):

@@ -2,11 +2,11 @@ import Glibc
 import Ledger
 import Testing
 
-@Suite("The core and the model agree on whatever happens")
+@Suite("The core and the model agree on random commands")
 struct RandomRunTests {
     private static let stepsPerRun = 250
 
-    /// `QUOTASTACK_TEST_COMMANDS` is how many steps are played in all, `QUOTASTACK_TEST_SEED` names a single run.
+    /// `QUOTASTACK_TEST_COMMANDS` sets the number of steps in all runs, `QUOTASTACK_TEST_SEED` selects a single run.
     private static let seeds: [UInt64] = {
         if let seed = number("QUOTASTACK_TEST_SEED") { return [seed] }
         let first = number("QUOTASTACK_TEST_FIRST_SEED") ?? 1
@@ -18,7 +18,7 @@ struct RandomRunTests {
         getenv(name).flatMap { UInt64(String(cString: $0)) }
     }
 
-    /// Seeds in parts, so that a million commands are not thousands of test cases.
+    /// The seeds in groups, so that a million commands are not thousands of test cases.
     private static let parts: [[UInt64]] = {
         let size = max(1, seeds.count / 24)
         return stride(from: 0, to: seeds.count, by: size).map { Array(seeds[$0..<min($0 + size, seeds.count)]) }
@@ -43,7 +43,7 @@ struct RandomRunTests {
         }
     }
 
-    @Test("The runs meet every outcome, so that their agreement says something")
+    @Test("The runs reach every outcome, so that their agreement is meaningful")
     func coverage() throws {
         var met: Set<String> = []
         for seed in UInt64(1)...60 {

@@ -19,7 +19,7 @@ struct RefundTests {
             """)
     }
 
-    @Test("Never more than was taken in total")
+    @Test("It never returns more than the charge took in total")
     func notMore() throws {
         try ledger(
             """
@@ -36,7 +36,7 @@ struct RefundTests {
             """)
     }
 
-    @Test("The last units give back whatever is left")
+    @Test("The last units return the rest of the charge")
     func lastUnits() throws {
         try ledger(
             """
@@ -49,7 +49,7 @@ struct RefundTests {
             """)
     }
 
-    @Test("By units, shares of the whole are given back, rounded so that all units give back all credits")
+    @Test("A refund by units returns shares of the charge, rounded so that all units return all credits")
     func units() throws {
         try ledger(
             """
@@ -66,7 +66,7 @@ struct RefundTests {
             """)
     }
 
-    @Test("What nothing was taken for cannot be refunded, nor what is no charge of this end user")
+    @Test("A charge of 0 cannot be refunded, nor an entry that is not a charge of this end user")
     func nothing() throws {
         try ledger(
             """
@@ -79,7 +79,7 @@ struct RefundTests {
             """)
     }
 
-    @Test("What would go back to an expired block becomes a compensation block for 30 days, or as stated")
+    @Test("Credits of an expired block become a compensation block for 30 days, or for the stated time")
     func expired() throws {
         try ledger(
             """
@@ -132,7 +132,7 @@ struct RefundTests {
             """)
     }
 
-    @Test("What would go back to a revoked block is forfeited, and counts as refunded")
+    @Test("Credits of a revoked block are forfeited, and count as refunded")
     func revoked() throws {
         try ledger(
             """
@@ -147,7 +147,7 @@ struct RefundTests {
             """)
     }
 
-    @Test("First goes what of the charge is owed, then blocks, then what of its debt was settled since")
+    @Test("A refund reduces the charge's overage, then refills blocks, then returns overage that was settled since")
     func overage() throws {
         try ledger(
             """
@@ -166,7 +166,7 @@ struct RefundTests {
             """)
     }
 
-    @Test("Unrestricted compensation settles what else is owed")
+    @Test("Unrestricted compensation settles other overage")
     func compensationSettles() throws {
         try ledger(
             """

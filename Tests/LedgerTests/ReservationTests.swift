@@ -1,8 +1,8 @@
 import Testing
 
-@Suite("A reservation puts credits aside for a job")
+@Suite("A reservation holds credits for a job")
 struct ReservationTests {
-    @Test("It holds the estimate's cost in burn order; what is held stays in the balance")
+    @Test("It holds the cost of the estimate in burn order; held credits stay in the balance")
     func hold() throws {
         try ledger(
             """
@@ -20,7 +20,7 @@ struct ReservationTests {
             """)
     }
 
-    @Test("Where the credits fall short nothing is held: 402")
+    @Test("If the credits fall short, nothing is held")
     func insufficient() throws {
         try ledger(
             """
@@ -34,7 +34,7 @@ struct ReservationTests {
             """)
     }
 
-    @Test("Under overage it holds what there is, and the rest becomes overage only when it is charged")
+    @Test("Under overage it holds the available credits, and the rest becomes overage only when it is charged")
     func uncovered() throws {
         try ledger(
             """
@@ -68,7 +68,7 @@ struct ReservationTests {
             """)
     }
 
-    @Test("A commit above the hold takes the excess from the effective balance, behind the held blocks")
+    @Test("A commit above the hold takes the excess from the effective balance, after the held blocks")
     func commitAbove() throws {
         try ledger(
             """
@@ -80,7 +80,7 @@ struct ReservationTests {
             """)
     }
 
-    @Test("Where that falls short too, block rejects and the reservation stays active")
+    @Test("If the effective balance falls short too, block rejects and the reservation stays active")
     func reject() throws {
         try ledger(
             """
@@ -93,7 +93,7 @@ struct ReservationTests {
             """)
     }
 
-    @Test("A shortfall can be capped to what there is, or become overage, also under block")
+    @Test("A shortfall can be capped to the available credits, or become overage, also under block")
     func shortfalls() throws {
         try ledger(
             """
@@ -109,7 +109,7 @@ struct ReservationTests {
             """)
     }
 
-    @Test("Under allow and notify a shortfall becomes overage unless something else is asked for; a limit holds")
+    @Test("Under allow and notify a shortfall becomes overage unless the commit asks otherwise; a limit applies")
     func overageLimit() throws {
         try ledger(
             """
@@ -140,7 +140,7 @@ struct ReservationTests {
             """)
     }
 
-    @Test("A release returns all")
+    @Test("A release returns all held credits")
     func release() throws {
         try ledger(
             """
@@ -153,7 +153,7 @@ struct ReservationTests {
             """)
     }
 
-    @Test("When its time has passed it lapses at that very instant, whoever looks and whenever")
+    @Test("It lapses at the instant of its deadline, whenever the account is read")
     func lapse() throws {
         try ledger(
             """
@@ -191,7 +191,7 @@ struct ReservationTests {
             """)
     }
 
-    @Test("A held part does not expire while it is held; what returns past its expiry expires at once")
+    @Test("Credits do not expire while they are held; those that return past their expiry expire at once")
     func heldPastExpiry() throws {
         try ledger(
             """
@@ -234,7 +234,7 @@ struct ReservationTests {
             """)
     }
 
-    @Test("Extending moves the deadline to now and the time, never back, and only while it is active")
+    @Test("An extension moves the deadline to now plus its time, never back, and only while it is active")
     func extend() throws {
         try ledger(
             """
@@ -251,7 +251,7 @@ struct ReservationTests {
             """)
     }
 
-    @Test("The rule of the reservation prices the commit, whatever has come since")
+    @Test("The rule of the reservation prices the commit, whatever rules came since")
     func lockedRule() throws {
         try ledger(
             """
@@ -269,7 +269,7 @@ struct ReservationTests {
             """)
     }
 
-    @Test("A reservation in credits holds so many, whatever the rule, and has no units")
+    @Test("A reservation in credits holds that amount, whatever the rule, and has no units")
     func credits() throws {
         try ledger(
             """
@@ -304,7 +304,7 @@ struct ReservationTests {
             """)
     }
 
-    @Test("A hold is taken from open blocks only, and a commit stays with them")
+    @Test("A hold takes only blocks that are open to the feature, and so does its commit")
     func restricted() throws {
         try ledger(
             """

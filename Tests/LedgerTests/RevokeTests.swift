@@ -2,7 +2,7 @@ import Testing
 
 @Suite("A revocation takes back the unspent part of a block")
 struct RevokeTests {
-    @Test("What is spent stays spent")
+    @Test("Spent credits stay spent")
     func unspent() throws {
         try ledger(
             """
@@ -15,7 +15,7 @@ struct RevokeTests {
             """)
     }
 
-    @Test("Again on the same block it takes nothing and writes nothing, also on a spent block")
+    @Test("A repeated revocation, or one of a spent block, takes nothing and writes nothing")
     func again() throws {
         try ledger(
             """

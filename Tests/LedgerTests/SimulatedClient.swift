@@ -2,15 +2,15 @@ import Ledger
 import LedgerModel
 import SeededRandom
 
-/// An end user who wants one thing after another, and asks again with the same key until there is an answer.
+/// An end user that sends one command after another, and repeats it with the same key until there is an answer.
 struct SimulatedClient {
     let endUser: String
     private let commandCount: Int
-    /// The keys of all wishes so far, in order.
+    /// The keys of all commands so far, in order.
     private(set) var keys: [String] = []
     private(set) var answers: [String: Outcome] = [:]
     private var wish: Simulation.Message?
-    /// What can be refunded, and what can be committed.
+    /// The charges that can be refunded, and the reservations that can be committed.
     private var charges: [Int64] = []
     private var reservations: [Int] = []
     private var blockCount = 0
@@ -23,7 +23,7 @@ struct SimulatedClient {
     var isWaiting: Bool { wish != nil }
     var isDone: Bool { wish == nil && keys.count == commandCount }
 
-    /// The wish that is not answered yet, or a new one; nil when there are no more.
+    /// The command that is not answered yet, or a new one; nil when there are no more.
     mutating func next(using random: inout SeededGenerator) -> Simulation.Message? {
         if let wish { return wish }
         guard keys.count < commandCount else { return nil }
@@ -34,7 +34,7 @@ struct SimulatedClient {
         return message
     }
 
-    /// Takes an answer; false when it came before.
+    /// Receives an answer; false when it had arrived before.
     mutating func receive(_ message: Simulation.Message, _ outcome: Outcome) -> Bool {
         guard let key = message.key, wish?.key == key else { return false }
         wish = nil

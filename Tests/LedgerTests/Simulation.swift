@@ -4,63 +4,63 @@ import LedgerModel
 import Metering
 import SeededRandom
 
-/// A whole installation in virtual time, around the pure core: end users who want one thing after another, a queue that
-/// delays, reorders and redelivers, workers that die at the worst moments, replicas that lag behind.
+/// A whole installation in virtual time, around the pure core: end users that send one command after another, a queue
+/// that delays, reorders and redelivers, workers that crash at the worst moments, and replicas that lag behind.
 ///
 /// Everything is drawn from one seed, and nothing waits: the next event is always the earliest.
 struct Simulation {
-    /// What is broken on purpose, to see that it shows.
+    /// A deliberate defect, to see that the simulation finds it.
     enum Defect: CaseIterable {
-        /// A worker does not look whether a key was decided before.
+        /// A worker does not check whether a key was decided before.
         case forgetsKeys
-        /// A decision is remembered although the worker dies before its effect is committed.
+        /// A decision is stored although the worker crashes before its effect is committed.
         case remembersTooEarly
-        /// A replica now and then misses a change.
+        /// A replica sometimes misses a change.
         case missesChanges
         /// A replica applies changes in another order than they were committed in.
         case reordersChanges
     }
 
-    /// Something asked of an account, on its way.
+    /// A command for an account, on its way.
     struct Message {
         let endUser: String
         let command: ModelCommand
-        /// Nil for what the scheduler sends.
+        /// Nil for a command of the scheduler.
         let key: String?
     }
 
-    /// What became of a message, as it is remembered in the same transaction as its effect.
+    /// The decision on a message, stored in the same transaction as its effect.
     struct Decision {
         let message: Message
         let outcome: Outcome
         let decidedAt: Instant
     }
 
-    /// What is durable.
+    /// The durable state.
     private struct Database {
         var accounts: CoreWorld
-        /// By idempotency key.
+        /// The decisions by idempotency key.
         var decisions: [String: Decision] = [:]
-        /// All that was ever decided, in the order in which it was committed.
+        /// All decisions, in the order of their commits.
         var history: [Decision] = []
-        /// The accounts that each commit changed, as they were then.
+        /// The accounts that each commit changed, in their state after it.
         var changes: [[Account]] = []
     }
 
     private struct Replica {
         var accounts: [EndUserID: Account] = [:]
-        /// How many changes it has applied.
+        /// The number of changes that the replica has applied.
         var position = 0
-        /// Changes that it got too early, when it is broken.
+        /// Changes that arrived too early, when the replica is defective.
         var postponed: [[Account]] = []
     }
 
     private enum Event {
-        /// An end user asks, or asks again.
+        /// An end user sends its command, or repeats it.
         case request(String)
         case arrival(Message)
         case work(String)
-        /// A worker's answer gets to the end user.
+        /// The answer of a worker reaches the end user.
         case answer(Message, Outcome)
         case replication(Int)
         case schedule
@@ -76,15 +76,15 @@ struct Simulation {
     private let defect: Defect?
     private var random: SeededGenerator
     private var clock = Instant(microseconds: 1_830_290_400_000_000)
-    /// The latest first.
+    /// The appointments, the latest first.
     private var agenda: [Appointment] = []
     private var clients: [String: SimulatedClient] = [:]
-    /// Delivered and not acknowledged, by account, in order of arrival.
+    /// The unacknowledged deliveries by account, in order of arrival.
     private var inboxes: [String: [Message]] = [:]
     private var database: Database
     private var replicas = [Replica(), Replica()]
     private(set) var problems: [String] = []
-    /// What happened how often.
+    /// The number of events by kind.
     private(set) var counts: [String: Int] = [:]
 
     init(seed: UInt64, commandsPerEndUser: Int, defect: Defect? = nil) throws {
@@ -100,8 +100,8 @@ struct Simulation {
         for replica in replicas.indices { after(.replication(replica), seconds: 0...5) }
     }
 
-    /// Runs until every end user has all answers and every message is gone, then compares the books with those of the
-    /// same decisions made without queue, crashes and delays.
+    /// Runs until every end user has all answers and every message is gone. Then it compares the books with those of
+    /// the same decisions without queue, crashes and delays.
     mutating func run() throws {
         while let next = agenda.popLast() {
             clock = next.at
@@ -120,7 +120,7 @@ struct Simulation {
 
     private var isOver: Bool { clients.values.allSatisfy(\.isDone) }
 
-    // MARK: - What happens
+    // MARK: - Events
 
     private mutating func happen(_ event: Event) throws {
         switch event {
@@ -141,7 +141,7 @@ struct Simulation {
         }
     }
 
-    /// The end user's next wish, or the present one again with the same key as long as there is no answer.
+    /// Sends the end user's next command, or repeats the present one with the same key while there is no answer.
     private mutating func ask(_ endUser: String) {
         guard let client = clients[endUser], let message = clients[endUser]?.next(using: &random) else { return }
         if client.isWaiting { counts["retries", default: 0] += 1 }
@@ -159,7 +159,7 @@ struct Simulation {
 
     private mutating func receive(_ message: Message, _ outcome: Outcome) {
         guard clients[message.endUser]?.receive(message, outcome) == true else { return }
-        // Once a mutation has been answered, whoever has seen its change answers from it.
+        // After the answer to a mutation, every replica that has seen its change must show it.
         for replica in replicas where replica.position == database.changes.count {
             checkIsFresh(replica, message.endUser)
         }
@@ -168,7 +168,7 @@ struct Simulation {
         }
     }
 
-    /// Finds accounts with something due and sends each a message that takes it there.
+    /// Sends messages to accounts with something due, which advance them.
     private mutating func schedule() {
         for endUser in Self.endUsers where random.chance(60) {
             guard let account = database.accounts.participants[endUser]?.draft.account, account.hasDue(at: clock) else {
@@ -181,7 +181,7 @@ struct Simulation {
 
     // MARK: - A worker's turn
 
-    /// Decides what lies in an inbox in one transaction, unless it dies.
+    /// Decides messages of an inbox in one transaction, unless the worker crashes.
     private mutating func work(_ endUser: String) throws {
         let messages = Array((inboxes[endUser] ?? []).prefix(Int.random(in: 1...4, using: &random)))
         if messages.isEmpty { return }
@@ -227,7 +227,7 @@ struct Simulation {
         }
     }
 
-    /// What was not acknowledged comes again, to another worker.
+    /// Unacknowledged messages are delivered again, to another worker.
     private mutating func redeliver(_ messages: [Message], _ endUser: String) {
         inboxes[endUser]?.removeFirst(messages.count)
         for message in messages { after(.arrival(message), seconds: 0...30) }
@@ -253,7 +253,7 @@ struct Simulation {
         replicas[number] = replica
     }
 
-    /// Before a debit is decided: a check at a replica that has all that was committed says the same.
+    /// Before a debit is decided, a check on a replica with all committed changes must give the same answer.
     private mutating func compareChecks(_ message: Message, _ transaction: Database, hasChanges: Bool) throws {
         let catalogue = transaction.accounts.catalogue
         guard !hasChanges, let request = try CheckAnswer.asked(by: message.command, catalogue) else { return }
@@ -281,7 +281,7 @@ struct Simulation {
     }
 }
 
-// MARK: - The books behind it all
+// MARK: - The books at the end
 
 extension Simulation {
     private mutating func compareBooks() throws {
@@ -291,10 +291,10 @@ extension Simulation {
         for client in clients.values.sorted(by: { $0.endUser < $1.endUser }) {
             let decided = database.history.filter { $0.message.endUser == client.endUser }.compactMap(\.message.key)
             if decided != client.keys {
-                problems.append("\(client.endUser)'s wishes were not decided once and in order")
+                problems.append("\(client.endUser)'s commands were not decided once and in order")
             }
             for (key, outcome) in client.answers where database.decisions[key]?.outcome != outcome {
-                problems.append("the answer to \(key) is not what was decided")
+                problems.append("the answer to \(key) differs from the decision")
             }
             for replica in replicas { checkIsFresh(replica, client.endUser) }
         }
@@ -303,8 +303,8 @@ extension Simulation {
         try compareReplay(named: "without scheduler", isExact: false) { $0.message.key != nil }
     }
 
-    /// Plays the decisions once more, one by one at their instants, and compares outcomes and books: with those of the
-    /// same scheduler exactly; without any, apart from when the ledger got to what was due.
+    /// Replays the decisions one by one at their instants, and compares outcomes and books. With the scheduler's
+    /// decisions the comparison is exact; without them it ignores when due changes were recorded.
     private mutating func compareReplay(named name: String, isExact: Bool, _ includes: (Decision) -> Bool) throws {
         var world = CoreWorld()
         world.catalogue = database.accounts.catalogue
@@ -327,11 +327,11 @@ extension Simulation {
                 there.blocks == here.blocks && there.reservations == here.reservations
                 && (isExact
                     ? there.entries == here.entries : Self.timeless(there.entries) == Self.timeless(here.entries))
-            if !isSame { problems.append("\(name): the books of \(endUser) are others") }
+            if !isSame { problems.append("\(name): the books of \(endUser) differ") }
         }
     }
 
-    /// Entries without when they were written.
+    /// The entries without the instants at which they were recorded.
     private static func timeless(_ entries: [Entry]) -> [ModelLedger.Entry] {
         entries.map { entry in
             var plain = entry.plain

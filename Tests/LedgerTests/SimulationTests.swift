@@ -3,7 +3,7 @@ import Testing
 
 @Suite("Queue, crashes and lag change nothing in the books")
 struct SimulationTests {
-    @Test("Every wish has one effect, the books are those of a run without faults, and checks agree with debits")
+    @Test("Every command has one effect, the books are those of a run without faults, and checks agree with debits")
     func simulation() throws {
         var counts: [String: Int] = [:]
         let commands = getenv("QUOTASTACK_TEST_COMMANDS").flatMap { UInt64(String(cString: $0)) } ?? 60_000
@@ -20,7 +20,7 @@ struct SimulationTests {
         for name in happened { #expect(counts[name] ?? 0 > 10, "\(name): \(counts)") }
     }
 
-    @Test("What is broken on purpose shows", arguments: Simulation.Defect.allCases)
+    @Test("Every deliberate defect is found", arguments: Simulation.Defect.allCases)
     func defects(defect: Simulation.Defect) throws {
         let found = try (1...UInt64(5)).contains { seed in
             var simulation = try Simulation(seed: seed, commandsPerEndUser: 40, defect: defect)

@@ -2,7 +2,7 @@ import Testing
 
 @Suite("A spend cap bounds the credits of a window, whatever the balance")
 struct SpendCapTests {
-    @Test("At most so many credits per window, of all features or of one")
+    @Test("A cap allows a number of credits per window, for all features or for one")
     func window() throws {
         try ledger(
             """
@@ -39,7 +39,7 @@ struct SpendCapTests {
             """)
     }
 
-    @Test("It is asked behind the quota and before the credits; 0 credits forbid everything that costs")
+    @Test("It is checked after the quota and before the credits; 0 credits forbid every use with a cost")
     func order() throws {
         try ledger(
             """
@@ -54,7 +54,7 @@ struct SpendCapTests {
             """)
     }
 
-    @Test("What becomes overage counts too")
+    @Test("Overage counts too")
     func overage() throws {
         try ledger(
             """
@@ -67,7 +67,7 @@ struct SpendCapTests {
             """)
     }
 
-    @Test("A reservation counts with its estimate, once finished with what was charged")
+    @Test("A reservation counts its estimate, and once finished its charge")
     func reservations() throws {
         try ledger(
             """
@@ -112,7 +112,7 @@ struct SpendCapTests {
             """)
     }
 
-    @Test("An end user has at most fifty")
+    @Test("An end user has at most fifty caps")
     func count() throws {
         let fifty = (1...50).map { "cap alice \($0) per month -> ok \($0)" }.joined(separator: "\n")
         try ledger(

@@ -3,7 +3,7 @@ import LedgerModel
 
 /// The words of ledger scripts: read from a statement, and written from a command.
 enum Syntax {
-    /// Reads what follows the verb and the end user of a command; nil when the verb is no command's.
+    /// Reads the words after the verb and the end user of a command; nil when the verb is not one of a command.
     ///
     /// - Parameter block: Finds a block by its name.
     static func command(
@@ -134,7 +134,7 @@ extension Syntax {
         "plan", "rollover", "recurring", "trial", "topup", "promotional", "compensation", "adjustment", "transfer",
     ]
 
-    /// What stands behind a letter, as in `r2`.
+    /// The number after a letter, as in `r2`.
     static func numbered(_ letter: Character, _ word: String) throws -> Int {
         guard word.first == letter, let number = Int(word.dropFirst()) else {
             throw ScriptError("\(word) is not \(letter) and a number")

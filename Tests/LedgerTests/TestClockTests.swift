@@ -1,8 +1,8 @@
 import Testing
 
-@Suite("An end user on a test clock lives by it")
+@Suite("The time of an end user on a test clock is the clock's")
 struct TestClockTests {
-    @Test("Blocks expire and holds lapse when the clock is taken forward, and not before")
+    @Test("Blocks expire and holds lapse when the clock is advanced, and not before")
     func forward() throws {
         try ledger(
             """
@@ -23,7 +23,7 @@ struct TestClockTests {
             """)
     }
 
-    @Test("A clock that is unknown, or behind what has happened, or another than the one attached is refused")
+    @Test("An unknown clock, a clock behind the account's time, or a second clock is refused")
     func attaching() throws {
         try ledger(
             """

@@ -1,8 +1,8 @@
 import Testing
 
-@Suite("A top-up makes a block of what was bought")
+@Suite("A top-up makes a block of the bought credits")
 struct TopUpTests {
-    @Test("Credits are given with the price that was paid, which puts the block behind free ones")
+    @Test("Credits are given with the price that was paid, which places the block after free ones")
     func credits() throws {
         try ledger(
             """
@@ -17,7 +17,7 @@ struct TopUpTests {
             """)
     }
 
-    @Test("A package brings its credits, price, expiry and priority, where the top-up says nothing else")
+    @Test("A package brings its credits, price, expiry and priority, where the top-up states no others")
     func package() throws {
         try ledger(
             """
@@ -31,7 +31,7 @@ struct TopUpTests {
             """)
     }
 
-    @Test("A package that does not exist, or no longer, is refused")
+    @Test("A missing or an archived package is refused")
     func unknownPackage() throws {
         try ledger(
             """

@@ -49,7 +49,7 @@ struct TransferTests {
             """)
     }
 
-    @Test("What comes in settles what the receiver owes")
+    @Test("Transferred credits settle the receiver's overage")
     func settles() throws {
         try ledger(
             """
@@ -61,7 +61,7 @@ struct TransferTests {
             """)
     }
 
-    @Test("End users who live by different clocks cannot exchange anything")
+    @Test("End users on different clocks cannot transfer credits")
     func clocks() throws {
         try ledger(
             """

@@ -37,7 +37,7 @@ struct UsageTests {
             """)
     }
 
-    @Test("What the credits do not cover is refused whole: nothing is partly debited")
+    @Test("A use that the credits do not cover is refused as a whole: nothing is partly debited")
     func allOrNothing() throws {
         try ledger(
             """
@@ -52,7 +52,7 @@ struct UsageTests {
             """)
     }
 
-    @Test("A refusal names what there is, what could be spent and what it takes")
+    @Test("A refusal names the effective balance, the spendable balance and the cost")
     func refusalFigures() throws {
         let now = Instant(microseconds: 1_000)
         let (api, video) = (try #require(FeatureKey("api")), try #require(FeatureKey("video")))
@@ -124,7 +124,7 @@ struct UsageTests {
             """)
     }
 
-    @Test("A cost that no amount can show is refused before the credits are asked")
+    @Test("A cost beyond the largest amount is refused before the credits are checked")
     func costRange() throws {
         try ledger(
             """
@@ -173,7 +173,7 @@ struct UsageTests {
             """)
     }
 
-    @Test("One end user's use is nothing to another")
+    @Test("A use of one end user has no effect on another")
     func twoEndUsers() throws {
         try ledger(
             """

@@ -32,7 +32,7 @@ struct AccountBatchTests {
         return lines.reduce(0) { $0 + (Int64($1.dropFirst(name.count)) ?? 0) }
     }
 
-    @Test("a payment counts once: again in the same batch, in a later one and with the same command id")
+    @Test("a payment is applied once, also when it is repeated in its batch, in a later one or with its id")
     func paymentOnce() async throws {
         try await withShop { shop, loop in
             let first = try await apply(
@@ -64,7 +64,7 @@ struct AccountBatchTests {
         }
     }
 
-    @Test("a refused top-up leaves its payment free for the mended one")
+    @Test("a refused top-up leaves its payment free for a corrected one")
     func refusedPayment() async throws {
         try await withShop { shop, loop in
             let unknown = TopUp(
@@ -88,7 +88,8 @@ struct AccountBatchTests {
             let lanes = [try shop.lane(), try shop.lane()]
             let rounds = 30
             for round in 0..<rounds {
-                // Alone, a command whose batch failed would be parked; two are held by both batches in opposite order.
+                // A single command whose batch fails would be parked. Two commands are locked by the two batches in
+                // opposite order.
                 let payments = round.isMultiple(of: 2) ? ["a\(round)"] : ["a\(round)", "b\(round)"]
                 let results = try await withThrowingTaskGroup(of: [CommandResult].self) { group in
                     for (number, lane) in lanes.enumerated() {
@@ -130,7 +131,7 @@ struct AccountBatchTests {
         }
     }
 
-    @Test("a refused transfer to a new end user leaves no account of theirs behind")
+    @Test("a refused transfer to a new end user leaves no account for them behind")
     func refusedTransfer() async throws {
         try await withShop { shop, loop in
             let results = try await apply([try shop.item("alice", try shop.transfer(60, to: "bob"))], loop)
@@ -139,13 +140,13 @@ struct AccountBatchTests {
         }
     }
 
-    @Test("transfers back and forth by many workers at once never wait in a circle, and no credit is lost or made")
+    @Test("concurrent transfers in both directions never deadlock, and no credit is lost or made")
     func oppositeTransfers() async throws {
         try await withDatabase { connection, configuration in
             let shop = try await Shop(connection, configuration)
             let lanes = try (0..<4).map { _ in try shop.lane() }
             let users = (0..<6).map { "user_\($0)" }
-            // Half of them have no account when the transfers begin.
+            // Half of the end users have no account when the transfers begin.
             _ = try await apply(try users.prefix(3).map { try shop.item($0, try shop.grant(1_000)) }, lanes[0].loop)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for (number, lane) in lanes.enumerated() {
@@ -174,7 +175,7 @@ struct AccountBatchTests {
     }
 
     @Test(
-        "a job is reserved, charged, refunded and refused in batches of their own, and every repetition is the first answer"
+        "a job is reserved, charged, refunded and refused in separate batches, and repetitions get the first answer"
     )
     func reservation() async throws {
         try await withShop { shop, loop in

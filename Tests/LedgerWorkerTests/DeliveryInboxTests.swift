@@ -7,7 +7,7 @@ import Testing
 
 @Suite("Delivery inbox")
 struct DeliveryInboxTests {
-    @Test("a queue is in the hands of one lane at a time, and its order is kept")
+    @Test("one lane at a time takes from a queue, and the order of the queue is kept")
     func oneLanePerQueue() async throws {
         let inbox = DeliveryInbox()
         inbox.put((0..<6).map { delivery("a", number: $0, bytes: 60_000) })
@@ -42,7 +42,7 @@ struct DeliveryInboxTests {
         #expect(taken.filter { $0.queue == "b" }.count == 32)
     }
 
-    @Test("a closed inbox gives nothing, to those who wait as to those who come")
+    @Test("a closed inbox gives nothing, neither to waiting lanes nor to later ones")
     func closing() async {
         let inbox = DeliveryInbox()
         async let waiting = inbox.take()
@@ -53,7 +53,7 @@ struct DeliveryInboxTests {
     }
 
     @Test(
-        "a withdrawn queue is given back when no lane has it in hand, and nothing of it is taken until it is admitted")
+        "a withdrawn queue is returned when no lane works on it, and no lane takes from it until it is admitted")
     func withdrawal() async throws {
         let inbox = DeliveryInbox()
         inbox.put([delivery("a", number: 0, bytes: 1)])
@@ -78,7 +78,7 @@ struct DeliveryInboxTests {
         #expect(await inbox.take()?.map(\.tag.number) == [3])
     }
 
-    @Test("what a new channel delivers again takes the place of what still waits from the one before")
+    @Test("redeliveries of a new channel replace the deliveries that still wait from the previous one")
     func newChannel() async throws {
         let inbox = DeliveryInbox()
         inbox.put((0..<3).map { delivery("a", number: $0, bytes: 1) })
@@ -87,11 +87,11 @@ struct DeliveryInboxTests {
         #expect(taken.map(\.tag) == (0..<4).map { delivery("a", number: $0, bytes: 1, epoch: 2).tag })
     }
 
-    @Test("a queue with a standing backlog does not keep the others from their turn")
+    @Test("a queue with a standing backlog does not keep the other queues from their turn")
     func turns() async throws {
         let inbox = DeliveryInbox()
         let names = (0..<6).map { "q\($0)" }
-        // Each batch is full with one message of one queue, and each queue always has another.
+        // Each batch is filled by one message of one queue, and each queue always has another one.
         var seen: Set<String> = []
         for name in names { inbox.put((0..<12).map { delivery(name, number: $0, bytes: 100_000) }) }
         for _ in names {
@@ -102,7 +102,7 @@ struct DeliveryInboxTests {
         #expect(seen == Set(names))
     }
 
-    @Test("a suspect is taken alone, when no lane works, and no lane works beside it")
+    @Test("a suspect is taken alone, and no other lane works at the same time")
     func suspects() async throws {
         let inbox = DeliveryInbox()
         inbox.put([delivery("a", number: 0, bytes: 40_000)])
@@ -118,7 +118,7 @@ struct DeliveryInboxTests {
         #expect(try #require(await last).map(\.queue) == ["c"])
     }
 
-    @Test("the queues are dealt out: to each worker its share, none left over, none twice")
+    @Test("every queue has exactly one worker, and the shares of the workers differ by one queue at most")
     func shares() {
         let queues = (0..<5).map { "q\($0)" }
         for count in Int32(1)...7 {

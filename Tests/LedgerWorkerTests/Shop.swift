@@ -15,7 +15,7 @@ import Testing
 
 @testable import LedgerWorker
 
-/// An environment whose commands are applied by as many workers as a test wants, without a broker.
+/// An environment whose commands are applied by as many workers as a test needs, without a broker.
 struct Shop {
     let environmentID = EnvironmentID(1)
     let calls: FeatureKey
@@ -38,7 +38,7 @@ struct Shop {
         try await connection.script("update environments set catalogue_version = 1")
     }
 
-    /// A worker's lane with a connection of its own; its commands come from the test.
+    /// A worker's lane with its own connection; the test supplies its commands.
     func lane() throws -> (loop: BatchLoop, metrics: MetricsRegistry) {
         let amqp = try AMQPConfiguration(url: "amqp://127.0.0.1")
         let metrics = MetricsRegistry()
@@ -54,7 +54,7 @@ struct Shop {
         return (loop, metrics)
     }
 
-    /// A command that no other has the id of, unless one is stated.
+    /// A command with an id that no other command has, unless an id is given.
     func item(_ endUser: String, _ action: AccountAction, id: UInt64? = nil) throws -> AccountItem {
         AccountItem(
             origin: RequestOrigin(
@@ -83,7 +83,7 @@ struct Shop {
         try #require(try await connection.run(PostgresQuery(PostgresStatement(sql))).first).int64(0)
     }
 
-    /// Expects books without a fault and nothing put aside.
+    /// Expects that the books are clean and that no command is parked.
     func expectCleanBooks() async throws {
         let verifier = try await PostgresConnection.connect(configuration)
         defer { verifier.close() }

@@ -145,7 +145,7 @@ struct LoopTests {
         }
     }
 
-    @Test("Nobody listening is an error")
+    @Test("A port on which no server listens is an error")
     func nobodyListening() async throws {
         let port = try LoopbackPorts.next()
         await #expect(throws: (any Error).self) {
@@ -178,7 +178,7 @@ struct LoopTests {
 
     @Test("A stall is charged to every request that came due meanwhile")
     func stall() async throws {
-        // One connection at 1,000 requests a second; the hundredth answer takes 300 ms, in which 300 more come due.
+        // One connection at 1,000 requests per second. The hundredth answer takes 300 ms, in which 300 more become due.
         let result = try await LoopbackServer.with(
             ServerBehaviour { number, _ in
                 let answer = LoopbackServer.response(200)
@@ -190,7 +190,7 @@ struct LoopTests {
         }
         #expect(result.requests == 1_000)
         #expect(result.latency.maximum >= 299_000_000)
-        // Those due in the first 200 of the 300 ms waited at least 100 ms.
+        // The requests that became due in the first 200 of the 300 ms waited at least 100 ms.
         #expect(result.latency.count(from: 100_000_000) >= 195)
         #expect(result.latency.percentile(99) >= 250_000_000)
     }

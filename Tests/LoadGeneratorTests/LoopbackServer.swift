@@ -1,13 +1,13 @@
 import NIOCore
 import NIOPosix
 
-/// A server on loopback for the tests: it takes every read for one request, and a closure decides what to answer.
+/// A loopback server for the tests. It takes every read as one request, and a closure decides the answer.
 struct LoopbackServer {
-    /// What becomes of one request.
+    /// The reaction to one request.
     enum Reaction: Sendable {
-        /// Bytes sent one after another, each in a write of its own.
+        /// Bytes that are sent one after another, each in its own write.
         case answer([String])
-        /// The answer is held back for so many milliseconds.
+        /// The answer is delayed by the given number of milliseconds.
         case late(String, milliseconds: Int64)
         case close
         case silence
@@ -16,7 +16,7 @@ struct LoopbackServer {
     let port: Int
     private let group: MultiThreadedEventLoopGroup
 
-    /// Runs a server for the time of the closure, which is given its port.
+    /// Runs a server while the closure runs, and passes it to the closure.
     static func with<Output: Sendable>(
         _ behaviour: ServerBehaviour, _ body: (LoopbackServer) async throws -> Output
     ) async throws -> Output {
@@ -74,9 +74,9 @@ struct LoopbackServer {
     }
 }
 
-/// What a test's server does with its requests.
+/// The behaviour of a test's server.
 struct ServerBehaviour: Sendable {
-    /// Decides by the number of the request on its connection, from 0, and its text.
+    /// Decides the reaction from the number of the request on its connection, from 0, and its text.
     let react: @Sendable (_ number: Int, _ request: String) -> LoopbackServer.Reaction
 
     init(_ react: @escaping @Sendable (_ number: Int, _ request: String) -> LoopbackServer.Reaction) {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import LoadGenerator
 
-@Suite("Peers and surroundings are read correctly")
+@Suite("The results of peers and the facts of the machine are read correctly")
 struct PeerTests {
     @Test("The rate is read from what pgbench prints, and failures are not overlooked")
     func pgbenchOutput() throws {

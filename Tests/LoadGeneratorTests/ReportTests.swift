@@ -2,7 +2,7 @@ import Testing
 
 @testable import LoadGenerator
 
-@Suite("Results are shown as they are")
+@Suite("Results are shown correctly")
 struct ReportTests {
     private let report = BenchmarkReport(
         revision: "abc123",
@@ -78,7 +78,7 @@ struct ReportTests {
         #expect(Figure.duration(3_000_000_000) == "3.00 s")
     }
 
-    @Test("Percentiles are right to three digits, and what is out of range is kept as the longest")
+    @Test("Percentiles are right to three digits, and longer latencies are kept as the longest")
     func histogram() {
         var histogram = LatencyHistogram()
         #expect(histogram.percentile(99) == 0)

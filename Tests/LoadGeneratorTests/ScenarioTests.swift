@@ -5,7 +5,7 @@ import Testing
 
 @testable import LoadGenerator
 
-@Suite("Scenarios ask what they are meant to ask")
+@Suite("Scenarios send the intended requests")
 struct ScenarioTests {
     private let target = LoadTarget(port: 8_080, apiKey: "qs_test_1")
 
@@ -28,7 +28,7 @@ struct ScenarioTests {
         #expect(body == ["end_user_id": .string("user_0"), "feature_key": .string("api_calls"), "units": .integer(1)])
     }
 
-    @Test("A batch has as many events, no idempotency key twice, and its end users spread")
+    @Test("A batch has the given number of events, unique idempotency keys, and end users that are spread")
     func usageBatch() throws {
         let scenario = Scenario.usageBatch(target, endUsers: 1_000_000, events: 100, run: "r1")
         #expect(scenario.operationsPerRequest == 100)
@@ -58,7 +58,7 @@ struct ScenarioTests {
         #expect(Scenario.randomRunName() != Scenario.randomRunName())
     }
 
-    @Test("A batch of checks has as many checks")
+    @Test("A batch of checks has the given number of checks")
     func checkBatch() throws {
         let scenario = Scenario.checkBatch(target, endUsers: 10)
         let body = try body(of: scenario.script.request(0, 0), path: "/v1/entitlements/check-batch")
@@ -69,7 +69,7 @@ struct ScenarioTests {
         #expect(checks.count == 100)
     }
 
-    @Test("The scenarios complain about answers that are not what they asked for")
+    @Test("The scenarios complain about unexpected answers")
     func complaints() {
         func complaint(_ scenario: Scenario, _ status: Int, _ body: String) -> String? {
             scenario.script.check?(LoadResponse(status: status, body: Array(body.utf8)))
@@ -125,7 +125,7 @@ struct ScenarioTests {
         #expect(error?.description == "POST /v1/features was answered with 401: no key")
     }
 
-    /// The JSON body of a POST, whose length must be the stated one.
+    /// The JSON body of a POST. Its length must be the stated one.
     private func body(of request: ByteBuffer, path: String) throws -> JSONObject {
         let text = String(buffer: request)
         #expect(text.hasPrefix("POST \(path) HTTP/1.1\r\n"))

@@ -8,14 +8,14 @@ import Testing
 
 @Suite("Commands to accounts")
 struct AccountActionTests {
-    @Test("every action comes out as it went in")
+    @Test("every action is decoded as it was encoded")
     func roundTrip() throws {
         for action in try Samples.actions {
             #expect(try Self.decoded(Self.encoded(action)) == action)
         }
     }
 
-    @Test("an action cut anywhere is refused")
+    @Test("an action that is cut at any place is refused")
     func truncation() throws {
         for action in try Samples.actions {
             let bytes = try Self.encoded(action)
@@ -25,7 +25,7 @@ struct AccountActionTests {
         }
     }
 
-    @Test("an action with any one byte changed is read or refused, and what is read can be written again")
+    @Test("an action with any one byte changed is read or refused, and an action that is read can be written again")
     func changedBytes() throws {
         var read = 0
         for action in try Samples.actions {
@@ -43,7 +43,7 @@ struct AccountActionTests {
         #expect(read > 0)
     }
 
-    @Test("what the edge refuses is refused from a message too")
+    @Test("values that the API refuses are refused in a message too")
     func impossible() throws {
         let key = try #require(FeatureKey("calls"))
         let bob = try #require(EndUserID("bob"))
@@ -74,7 +74,7 @@ struct AccountActionTests {
         }
     }
 
-    @Test("every action of somebody's is in the audit log under a name and an area of its own; time is not")
+    @Test("every action of a client is in the audit log under its own name and area; an advance is not")
     func auditActions() throws {
         let names = try Samples.actions.compactMap { AuditAction($0) }
         let catalogue: Set<AuditAction> = [

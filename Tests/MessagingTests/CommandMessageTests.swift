@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Command messages")
 struct CommandMessageTests {
-    @Test("every kind of command comes out as it went in")
+    @Test("every kind of command is decoded as it was encoded")
     func roundTrip() throws {
         let requests = try Samples.requests
         let message = try ReceivedMessage(decoding: try Self.encoded(requests))
@@ -14,7 +14,7 @@ struct CommandMessageTests {
         #expect(message.frames == requests.map { .request($0) })
     }
 
-    @Test("a message cut anywhere is refused")
+    @Test("a message that is cut at any place is refused")
     func truncation() throws {
         for request in try Samples.requests {
             let bytes = try Self.encoded([request, request])
@@ -24,14 +24,14 @@ struct CommandMessageTests {
         }
     }
 
-    @Test("bytes that are no fields are refused", arguments: [[0], [0xFF], [9, 0], Array("{}".utf8)] as [[UInt8]])
+    @Test("bytes that are not fields are refused", arguments: [[0], [0xFF], [9, 0], Array("{}".utf8)] as [[UInt8]])
     func noFields(rubbish: [UInt8]) throws {
         let bytes = try Self.encoded(try Samples.requests) + rubbish
         #expect(throws: CodingError.self) { try ReceivedMessage(decoding: rubbish) }
         #expect(throws: CodingError.self) { try ReceivedMessage(decoding: bytes) }
     }
 
-    @Test("a message with any one byte changed is read or refused, and what is read can be written again")
+    @Test("a message with any one byte changed is read or refused, and a message that is read can be written again")
     func changedBytes() throws {
         var read = 0
         for request in try Samples.requests {
@@ -51,7 +51,7 @@ struct CommandMessageTests {
         #expect(read > 0)
     }
 
-    // MARK: - Releases beside each other
+    // MARK: - Releases side by side
 
     @Test("a field that this release does not know is skipped, at every level")
     func unknownFields() throws {
@@ -70,7 +70,7 @@ struct CommandMessageTests {
         #expect(try ReceivedMessage(decoding: message.bytes).frames == [.request(request)])
     }
 
-    @Test("a request of a newer revision is known as such without being read, and its neighbours are read")
+    @Test("a request of a newer revision is recognised without being read, and its neighbours are read")
     func newerRevision() throws {
         let requests = try Samples.requests
         let newer = Self.frame(revision: MessageRevision.current + 1, body: [0xFF])
@@ -104,7 +104,7 @@ struct CommandMessageTests {
 
     // MARK: - Replies
 
-    @Test("replies come out as they went in, and a cut one is refused")
+    @Test("replies are decoded as they were encoded, and a cut one is refused")
     func replies() throws {
         let usage = PublicID(.usage, account: AccountID(7), number: 9)
         let reply = ReplyMessage(replies: [

@@ -5,11 +5,11 @@ import Testing
 
 @testable import Messaging
 
-/// Messages as an earlier release wrote them. They may be in the queues when an installation is updated, and their bytes are
-/// what fingerprints digest, so they are read and written the same way for ever.
+/// Messages as an earlier release wrote them. They may be in the queues when an installation is updated, and
+/// fingerprints are computed from their bytes, so their form must never change.
 @Suite("Recorded messages")
 struct RecordedMessagesTests {
-    @Test("what was recorded is read as it was meant, and is written with the same bytes")
+    @Test("recorded messages are read as their samples, and written with the same bytes")
     func recorded() throws {
         let samples = try Samples.requests
         let recorded = try lines()
@@ -21,8 +21,8 @@ struct RecordedMessagesTests {
         }
     }
 
-    /// The recorded messages, one a line. A message that was recorded once is never replaced: only a sample without a line
-    /// gets one.
+    /// The recorded messages, one per line. A recorded message is never replaced: only a sample without a line gets
+    /// one.
     private func lines() throws -> [String] {
         let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Recorded/messages.txt")
         var lines = (try? String(contentsOf: file, encoding: .utf8))?.split(separator: "\n").map(String.init) ?? []

@@ -5,7 +5,7 @@ import Ledger
 import Metering
 import Testing
 
-/// One of everything that is sent to the ledger, with every field at a value of its own.
+/// One sample of everything that is sent to the ledger, with a distinct value in every field.
 enum Samples {
     static var alice: EndUserID {
         get throws { try #require(EndUserID("alice")) }
@@ -75,9 +75,10 @@ enum Samples {
         }
     }
 
-    /// A request with two commands, one request for each action on an account, one for each action on the catalogue.
+    /// A request with two commands, one request for each action on an account, and one for each action on the
+    /// catalogue.
     ///
-    /// The bytes of each are recorded, so a new sample goes to the end of its list, and none is changed.
+    /// The bytes of each sample are recorded, so a new sample goes to the end of its list, and none is changed.
     static var requests: [CommandRequest] {
         get throws {
             let identity = CommandIdentity(

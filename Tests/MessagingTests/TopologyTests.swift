@@ -4,9 +4,9 @@ import Testing
 
 @Suite("Topology")
 struct TopologyTests {
-    /// Computed apart, by FNV-1a over the bytes 01 00 00 00 and the id: an installation's shards must never move.
+    /// The shards were computed independently, by FNV-1a over the bytes 01 00 00 00 and the id. They must never change.
     @Test(
-        "an end user's shard is fixed for ever",
+        "the shard of an end user never changes",
         arguments: [("user_0", 1), ("user_1", 2), ("user_123", 4), ("ä", 4)] as [(String, Int32)])
     func shards(id: String, shard: Int32) throws {
         let topology = Topology(prefix: "", shardCount: 8)

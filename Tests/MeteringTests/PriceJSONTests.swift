@@ -5,7 +5,7 @@ import Testing
 
 @Suite("A price has one text")
 struct PriceJSONTests {
-    @Test("Every kind of price comes out of its text as it went in")
+    @Test("Every kind of price is read from its text as it was written")
     func roundTrip() throws {
         for price in try Self.prices {
             let text = price.canonicalJSON
@@ -47,7 +47,7 @@ struct PriceJSONTests {
         for (price, text) in table { #expect(price.canonicalJSON == text) }
     }
 
-    @Test("What may be left out has its default")
+    @Test("An optional member that is left out has its default")
     func defaults() throws {
         #expect(
             try Price(json: #"{"model":"per_unit","unit_cost":3}"#)
@@ -59,7 +59,7 @@ struct PriceJSONTests {
             try Price(json: #"{"model":"graduated","tiers":\#(tiers),"scope":null,"dimensions":null}"#) == graduated)
     }
 
-    @Test("What is no price is refused with the place that is wrong", arguments: refusals)
+    @Test("A text that is not a price is refused with the place of the error", arguments: refusals)
     func refused(text: String, pointer: String) throws {
         let problems = try #require(throws: JSONProblems.self) { try Price(json: text) }
         #expect(problems.problems.map(\.pointer).contains(pointer), "\(text): \(problems)")
@@ -161,7 +161,7 @@ struct PriceJSONTests {
                 .package(size: Millicredits.limit, cost: .zero), .graduated(tiers, scope: .event),
                 .graduated(tiers, scope: .period), .volume(tiers),
             ]
-            // Tiers over a period do not go with volume.
+            // Volume pricing does not allow tiers over a period.
             let (dimensions, others) = (named(models.dropLast()), named(models.filter { !$0.isPeriodScoped }))
             let match = Attributes(["m": .string("\"é😀\u{1}"), "n": .integer(.min), "b": .boolean(true)])
             return models.map { Price($0) } + [

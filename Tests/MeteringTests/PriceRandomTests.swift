@@ -3,12 +3,12 @@ import Metering
 import SeededRandom
 import Testing
 
-@Suite("Random prices are those of counting unit by unit")
+@Suite("Random prices equal those of counting unit by unit")
 struct PriceRandomTests {
     private static let limit = Millicredits.limit
     private static let most = 250
 
-    @Test("The cost and what funds afford are those of counting", arguments: [1, 2, 3, 4] as [UInt64])
+    @Test("The cost and the affordable units equal those of counting", arguments: [1, 2, 3, 4] as [UInt64])
     func counting(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         for _ in 0..<150 {
@@ -24,7 +24,8 @@ struct PriceRandomTests {
             }
             for funds in Int64(0)...40 {
                 guard let affordable = counted.lastIndex(where: { $0 <= funds }) else { continue }
-                // What is affordable to the last is so without end: it is flat, free or in a package that reaches there.
+                // A price that is affordable up to the last counted unit is flat, free or in a package that reaches
+                // further.
                 if affordable < Self.most {
                     try #require(
                         price.affordableUnits(funds: funds, attributes: .none, used: usage) == Int64(affordable),
@@ -40,7 +41,9 @@ struct PriceRandomTests {
         }
     }
 
-    @Test("Nothing traps at the ends of the range, and what is affordable costs no more", arguments: [5, 6, 7, 8])
+    @Test(
+        "Nothing traps at the ends of the range, and affordable units cost no more than the funds",
+        arguments: [5, 6, 7, 8])
     func ends(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         for _ in 0..<2_000 {
@@ -152,7 +155,7 @@ struct PriceRandomTests {
         tiers.firstIndex { $0.upTo.map { place <= $0 } ?? true } ?? tiers.endIndex
     }
 
-    /// Full-width product, divided by hand; nil when the quotient is beyond the largest amount.
+    /// The full-width product, divided by hand; nil when the quotient is beyond the largest amount.
     private static func costByLongDivision(units: Int64, unitCost: Int64, perUnits: Int64) -> Int64? {
         let product = units.magnitude.multipliedFullWidth(by: unitCost.magnitude)
         guard product.high < perUnits.magnitude else { return nil }
@@ -172,7 +175,7 @@ extension PricingModel {
 }
 
 extension SeededGenerator {
-    /// From 0 to the largest `Int64`, the ends and what lies beside the largest amount often.
+    /// A number from 0 to the largest `Int64`. The ends, and the numbers next to the largest amount, are frequent.
     fileprivate mutating func extreme() -> Int64 {
         let limit = Millicredits.limit
         return chance(40) ? pick([0, 1, limit - 1, limit, limit + 1, .max - 1, .max]) : magnitude(upTo: .max)

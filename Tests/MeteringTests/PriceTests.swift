@@ -32,7 +32,7 @@ struct PriceTests {
         #expect(price.isPeriodScoped(for: .none))
     }
 
-    @Test("An event that does not fit the price is refused for what does not fit")
+    @Test("An event that does not fit the price is refused with the part that does not fit")
     func misfits() throws {
         let dimensional = Price(dimensions: ["input": try perThousand(3)])
         let plain = Price(try perThousand(3))
@@ -87,7 +87,7 @@ struct PriceTests {
         #expect(price.affordableUnits(funds: 100, attributes: .none, used: PeriodUsage()) == 0)
     }
 
-    @Test("Strings match by their bytes: an accent of its own is not the letter that bears it")
+    @Test("Strings match by their bytes: a combining accent differs from the accented letter")
     func bytes() throws {
         let price = Price(rows: [row(["city": .string("caf\u{E9}")], try flat(10))])
         #expect(try cost(price, units: 1, Attributes(["city": .string("caf\u{E9}")])) == 10)

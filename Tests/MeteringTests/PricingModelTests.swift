@@ -79,7 +79,7 @@ struct PricingModelTests {
     }
 
     @Test(
-        "Tiers over a period go on where the period has arrived",
+        "Period tiers continue from the units that the period has used",
         arguments: [
             (0, 12_000, 110_000), (9_999, 1, 10), (9_999, 2, 15), (10_000, 1, 5), (12_000, 2_000, 10_000),
             (5_000, 7_000, 60_000),
@@ -107,7 +107,7 @@ struct PricingModelTests {
         }
     }
 
-    @Test("Only tiers over a period look at the period and move it")
+    @Test("Only period tiers read and advance the usage of the period")
     func eventScope() throws {
         for model in [
             PricingModel.graduated(try twoTiers(), scope: .event), .volume(try twoTiers()), .flat(amount: .zero),
@@ -237,7 +237,7 @@ struct AffordableUnitsTests {
     }
 
     @Test(
-        "At a volume price more units may be affordable than a smaller number that is not",
+        "At a volume price a larger number of units may be affordable while a smaller one is not",
         arguments: [
             (0, 0), (9, 0), (99, 9), (100, 10), (101, 101), (110, 110), (1_000, 1_000),
         ] as [(Int64, Int64)])

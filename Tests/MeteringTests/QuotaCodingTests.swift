@@ -4,7 +4,7 @@ import JSON
 import Metering
 import Testing
 
-@Suite("Quotas, windows and grants have one spelling, which reads as themselves")
+@Suite("Quotas, windows and grants have one spelling, which is read back as the same value")
 struct QuotaCodingTests {
     @Test(
         "A window's length",
@@ -19,7 +19,7 @@ struct QuotaCodingTests {
     }
 
     @Test(
-        "What is no length of a window",
+        "Texts that are not the length of a window",
         arguments: ["", "Day", "hour", "year", "PT59S", "PT0S", "P10YT1S", "P3653D", "P11Y", "P1000Y", "-P1D"])
     func notLengths(text: String) {
         #expect(WindowLength(text: text) == nil)
@@ -42,7 +42,7 @@ struct QuotaCodingTests {
     }
 
     @Test(
-        "What is wrong with a quota is named",
+        "The errors of a quota are named",
         arguments: [
             ("{}", ["/limit is required", "/window is required"]),
             (#"{"limit":-1,"window":"day"}"#, ["/limit must be between 0 and 9007199254740991"]),
@@ -74,7 +74,7 @@ struct QuotaCodingTests {
     }
 
     @Test(
-        "What is wrong with a grant is named",
+        "The errors of a grant are named",
         arguments: [
             ("{}", [" must have exactly one of enabled, limit and quota"]),
             (#"{"enabled":null}"#, [" must have exactly one of enabled, limit and quota"]),
@@ -94,7 +94,7 @@ struct QuotaCodingTests {
         #expect(try FeatureGrant(json: #"{"enabled":true,"limit":null,"quota":null}"#) == .enabled(true))
     }
 
-    @Test("What is no JSON is an error of its own")
+    @Test("Text that is not JSON is a separate error")
     func notJSON() {
         #expect(throws: JSONError.self) { try Quota(json: "{") }
     }

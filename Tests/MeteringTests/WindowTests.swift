@@ -58,7 +58,7 @@ struct WindowTests {
         }
     }
 
-    @Test("The ends of time are answered, not trapped on")
+    @Test("The first and last instants are handled without a trap")
     func extremes() throws {
         let durations = ["PT1M", "P1M", "P10Y", "P1MT1S"].compactMap { WindowLength(text: $0) }
         try #require(durations.count == 4)
@@ -104,9 +104,9 @@ private let calendarWindows: [WindowRow] = [
     // Midnight is skipped: the day starts at 01:00.
     WindowRow(Zones.saoPaulo, "day", "2018-11-04T03:00:00Z", "2018-11-04T03:00:00.000Z 2018-11-05T02:00:00.000Z"),
     WindowRow(Zones.saoPaulo, "day", "2018-11-04T02:59:59Z", "2018-11-03T03:00:00.000Z 2018-11-04T03:00:00.000Z"),
-    // At midnight the clocks go back an hour: the day lasts until midnight comes again.
+    // At midnight the clocks go back an hour: the day lasts until the second midnight.
     WindowRow(Zones.saoPaulo, "day", "2019-02-17T02:30:00Z", "2019-02-16T02:00:00.000Z 2019-02-17T03:00:00.000Z"),
-    // Midnight is shown twice: the day begins with the first.
+    // Midnight occurs twice: the day begins with the first.
     WindowRow(Zones.havana, "day", "2018-11-04T04:30:00Z", "2018-11-04T04:00:00.000Z 2018-11-05T05:00:00.000Z"),
     // The 30th of December is skipped.
     WindowRow(Zones.apia, "day", "2011-12-30T09:59:59Z", "2011-12-29T10:00:00.000Z 2011-12-30T10:00:00.000Z"),
@@ -151,7 +151,7 @@ private let openedWindows: [WindowRow] = [
     WindowRow(.utc, "P1MT1H", "2026-01-31T23:30:00Z", "2026-01-31T23:30:00.000Z 2026-03-01T00:30:00.000Z"),
 ]
 
-/// Zones as far as the tables need them.
+/// The zones of the tables, with the transitions that the tables need.
 private enum Zones {
     static let berlin = zone(3_600, [("2026-03-29T01:00:00Z", 7_200), ("2026-10-25T01:00:00Z", 3_600)])
     static let newYork = zone(-18_000, [("2026-03-08T07:00:00Z", -14_400), ("2026-11-01T06:00:00Z", -18_000)])
@@ -169,7 +169,7 @@ private enum Zones {
 }
 
 extension SeededGenerator {
-    /// A zone with transitions near 1970, some of them absurd.
+    /// A zone with transitions near 1970, some of them unrealistic.
     fileprivate mutating func zone() -> ZoneRules {
         var transitions: [(at: Instant, offsetSeconds: Int32)] = []
         for _ in 0..<Int.random(in: 0...6, using: &self) {

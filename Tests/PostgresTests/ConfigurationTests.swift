@@ -5,7 +5,7 @@ import Testing
 struct ConfigurationTests {
     @Test("A password never appears in a description, a dump or an error")
     func passwordStaysSecret() async throws {
-        // Port 1 of the loopback has no PostgreSQL.
+        // No server listens on port 1 of the loopback interface.
         let configuration = try PostgresConfiguration(url: "postgres://anna:hunter2@127.0.0.1:1/db")
         var dumped = ""
         dump(configuration, to: &dumped)
@@ -62,7 +62,7 @@ struct ConfigurationTests {
         #expect(!PostgresError(.poolExhausted).isSerializationFailure)
     }
 
-    @Test("A wrong database is refused in the server's words")
+    @Test("A wrong database is refused with the server's text")
     func wrongDatabase() async throws {
         let configuration = try testConfiguration().database("no_such_database")
         let error = try await postgresError { _ = try await PostgresConnection.connect(configuration) }

@@ -20,7 +20,7 @@ struct ConnectionTests {
         }
     }
 
-    @Test("Of many groups under way on one connection only the failing ones fail")
+    @Test("Of many groups in flight on one connection only the failing ones fail")
     func errorStaysInItsGroup() async throws {
         try await withConnection { connection async throws in
             try await connection.script("CREATE TEMP TABLE t (n bigint UNIQUE); INSERT INTO t VALUES (-1)")
@@ -120,7 +120,7 @@ struct ConnectionTests {
         }
     }
 
-    @Test("COPY FROM STDIN cannot be answered and costs the connection, not the thread")
+    @Test("COPY FROM STDIN ends the connection, since it is not supported, and not the thread")
     func copyInIsRefused() async throws {
         try await withConnection { connection async throws in
             try await connection.script("CREATE TEMP TABLE t (n int)")
@@ -130,7 +130,7 @@ struct ConnectionTests {
         }
     }
 
-    /// Begins a request that sleeps on the server, and returns once the server is asleep.
+    /// Starts a request that sleeps on the server, and returns once the server sleeps.
     private func asleep(_ connection: PostgresConnection, seconds: Double) async throws -> Task<Void, any Error> {
         let backend = try await connection.integer("SELECT pg_backend_pid()")
         let sleeping = Task { try await connection.script("SELECT pg_sleep(\(seconds))") }
@@ -171,7 +171,7 @@ struct ConnectionTests {
         }
     }
 
-    @Test("A connection that the administrator ends fails what was sent as unknown and what follows as not sent")
+    @Test("A connection that the administrator ends fails sent requests as unknown and later ones as not sent")
     func terminated() async throws {
         try await withConnection { connection async throws in
             let backend = try await connection.integer("SELECT pg_backend_pid()")
@@ -190,7 +190,7 @@ struct ConnectionTests {
         }
     }
 
-    @Test("Closing fails what is under way and refuses what follows")
+    @Test("Closing fails the requests in flight and refuses later ones")
     func closing() async throws {
         let connection = try await PostgresConnection.connect(testConfiguration())
         let running = try await asleep(connection, seconds: 60)
@@ -202,7 +202,7 @@ struct ConnectionTests {
         #expect(later.kind == .closed)
     }
 
-    @Test("A server that accepts and says nothing is given up at the connect limit, or when the task is cancelled")
+    @Test("A server that accepts and stays silent is given up at the connect limit, or when the task is cancelled")
     func silentServer() async throws {
         let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { _ = Glibc.close(listener) }

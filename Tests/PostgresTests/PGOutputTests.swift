@@ -1,7 +1,7 @@
 import Postgres
 import Testing
 
-/// Messages as the server sends them, and what is left of them when bytes are missing or wrong.
+/// Messages as the server sends them, and the errors when bytes are missing or wrong.
 @Suite("pgoutput and binary COPY", .timeLimit(.minutes(1)))
 struct PGOutputTests {
     private struct Bytes {
@@ -82,7 +82,7 @@ struct PGOutputTests {
         $0.integer(Int16(-1))
     }
 
-    /// Parses and walks through everything that a message holds.
+    /// Parses a message and reads everything in it.
     private func walk(_ bytes: [UInt8]) throws -> String {
         try bytes.withUnsafeBytes { bytes in
             func columns(_ tuple: TupleReader) -> String {

@@ -21,7 +21,7 @@ struct PoolTests {
         try await connection.integer("SELECT pg_backend_pid()")
     }
 
-    @Test("Never more connections than its size are lent, and everybody is served")
+    @Test("The pool lends as many connections as its size at most, and every task is served")
     func bound() async throws {
         try await withPool(size: 3) { pool in
             let counts = Shared((now: 0, most: 0, served: 0))
@@ -44,7 +44,7 @@ struct PoolTests {
         }
     }
 
-    @Test("Who waits is served in the order of arrival")
+    @Test("Waiting tasks are served in the order of arrival")
     func firstComeFirstServed() async throws {
         try await withPool(size: 1) { pool in
             let order = Shared<[Int]>([])
@@ -62,7 +62,7 @@ struct PoolTests {
         }
     }
 
-    @Test("Who waits longer than the limit is told that the pool is exhausted")
+    @Test("A task that waits longer than the limit gets the error that the pool is exhausted")
     func waitLimit() async throws {
         try await withPool(size: 1, waitLimit: .milliseconds(50)) { pool in
             try await pool.withConnection { _ in
@@ -74,7 +74,7 @@ struct PoolTests {
         }
     }
 
-    @Test("A waiting task that is cancelled leaves the line")
+    @Test("A waiting task that is cancelled leaves the queue")
     func cancellation() async throws {
         try await withPool(size: 1) { pool in
             try await pool.withConnection { _ in
@@ -106,7 +106,7 @@ struct PoolTests {
                     throw Refused()
                 }
             }
-            // Also one that has failed already.
+            // The same holds for a transaction that has failed already.
             await #expect(throws: PostgresError.self) {
                 try await pool.withConnection { connection in
                     _ = try await connection.run([PostgresQuery("BEGIN"), PostgresQuery("SELECT 1/0")])
@@ -127,7 +127,8 @@ struct PoolTests {
             try await withConnection { other in
                 _ = try await other.integer("SELECT pg_terminate_backend($1::int)::int", [.int64(first)])
             }
-            // The news may arrive with the first request; then that one fails and the next is served.
+            // The pool may learn of the loss only with the first request. Then that request fails and the next one is
+            // served.
             let second = Shared<Int64>(first)
             try await eventually {
                 guard let found = try? await pool.withConnection({ try await backend($0) }) else { return false }
@@ -160,7 +161,7 @@ struct PoolTests {
         await pool.close()
     }
 
-    @Test("Closing waits for the borrowers, fails those in line and refuses newcomers")
+    @Test("Closing waits for lent connections, fails waiting tasks and refuses new ones")
     func closing() async throws {
         let pool = PostgresPool(configuration: try testConfiguration(), size: 1)
         let (closing, waiting) = try await pool.withConnection { connection in

@@ -28,7 +28,7 @@ struct PreparedStatementTests {
         }
     }
 
-    @Test("Groups do not rely on a preparation that another group has under way")
+    @Test("Groups do not rely on a preparation that another group has in flight")
     func concurrentPreparation() async throws {
         try await withConnection { connection async throws in
             let query = PostgresQuery("SELECT $1 * 2", [.int64(21)])
@@ -47,7 +47,7 @@ struct PreparedStatementTests {
         }
     }
 
-    @Test("A statement that was deallocated behind the connection's back fails once and is then prepared again")
+    @Test("A statement that was deallocated by other means fails once and is then prepared again")
     func deallocated() async throws {
         try await withConnection { connection async throws in
             #expect(try await connection.integer("SELECT 7::bigint") == 7)
@@ -83,7 +83,7 @@ struct PreparedStatementTests {
         }
     }
 
-    @Test("The memory is bounded: texts beyond it are sent whole")
+    @Test("The number of prepared statements is bounded: further texts are sent whole")
     func bounded() {
         var statements = PreparedStatements(limit: 1)
         #expect(statements.choose("a", types: [], group: 1) == .prepare(name: "s1", types: []))

@@ -3,7 +3,7 @@ import Testing
 
 @Suite("Replication", .timeLimit(.minutes(1)))
 struct ReplicationTests {
-    /// What a test has seen of the stream.
+    /// The part of the stream that a test has seen.
     private final class Seen: Sendable {
         let numbers = Shared<[Int64]>([])
         let confirmed = Shared(WALPosition.zero)
@@ -59,7 +59,7 @@ struct ReplicationTests {
             let replication = try await PostgresReplication.connect(configuration)
             let slot = slotName()
             let (snapshot, point) = try await replication.createTemporarySlot(named: slot)
-            // Meanwhile more is written that the snapshot must not show.
+            // More rows are written in the meantime, which the snapshot must not show.
             let before = written.withLock { $0 }
             try await eventually { written.withLock { $0 } > before + 200 }
             let begin: PostgresStatement = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -95,7 +95,7 @@ struct ReplicationTests {
         }
     }
 
-    /// One line per message; only what the table of `changesInOrder` needs.
+    /// One line per message, as far as the table of `changesInOrder` needs it.
     private static func describe(_ payload: UnsafeRawBufferPointer) throws -> String? {
         func columns(_ tuple: TupleReader) throws -> String {
             let descriptions = try tuple.enumerated().map { index, column -> String in
@@ -163,7 +163,7 @@ struct ReplicationTests {
             let relation = "relation public.t n name at document flag"
             let received = lines.withLock { $0 }
             #expect(received.first == relation)
-            // The server repeats the relation whenever something may have changed it, a vacuum for instance.
+            // The server repeats the relation whenever it may have changed, for instance after a vacuum.
             #expect(
                 received.filter { $0 != relation } == [
                     "insert -7 large 5 [1] true",
@@ -178,7 +178,7 @@ struct ReplicationTests {
         }
     }
 
-    @Test("What is confirmed reaches the slot, and closing ends the stream without an error")
+    @Test("A confirmed position reaches the slot, and closing ends the stream without an error")
     func confirms() async throws {
         try await withDatabase { configuration in
             let connection = try await PostgresConnection.connect(configuration)
@@ -241,8 +241,8 @@ struct ReplicationTests {
             let replication = try await PostgresReplication.connect(configuration)
             let error = try await postgresError { _ = try await replication.createTemporarySlot(named: "No slot") }
             #expect(error.sqlState == "42602")
-            // A doubled quote is a syntax error (42601) before 15.20 and a part of an invalid name (42602) since: class 42
-            // is all that every 15.x agrees on, and the connection goes on in both cases.
+            // A doubled quote is a syntax error (42601) before 15.20 and a part of an invalid name (42602) since then.
+            // All 15.x agree on class 42 only, and the connection stays usable in both cases.
             let quoted = try await postgresError { _ = try await replication.createTemporarySlot(named: "No \"slot\"") }
             #expect(quoted.sqlState?.hasPrefix("42") == true)
             let (_, point) = try await replication.createTemporarySlot(named: "driver_refused")

@@ -11,7 +11,7 @@ struct TLSTests {
 
     init() throws {
         let sentence: Comment =
-            "the variables for TLS are not set: ./ops/test starts servers that speak it and sets them"
+            "the variables for TLS are not set: ./ops/test starts servers with TLS and sets them"
         let environment = ProcessInfo.processInfo.environment
         url = try #require(environment["QUOTASTACK_TEST_DATABASE_TLS_URL"], sentence)
         folder = try #require(environment["QUOTASTACK_TEST_TLS_FOLDER"], sentence)
@@ -37,7 +37,7 @@ struct TLSTests {
         _ = try await replication.createTemporarySlot(named: "tls_\(UInt64.random(in: 0...UInt64.max))")
     }
 
-    @Test("a server whose certificate nobody we trust has signed is refused")
+    @Test("a server whose certificate is not from a trusted authority is refused")
     func wrongAuthority() async throws {
         let text = try await refusal(url.replacingOccurrences(of: "authority.pem", with: "stranger.pem"))
         #expect(text.contains("certificate verify failed"), "\(text)")
@@ -69,7 +69,7 @@ struct TLSTests {
         #expect(text.contains("server does not support SSL"), "\(text)")
     }
 
-    @Test("a user who needs a certificate of his own gets in with it and not without it")
+    @Test("a user who needs a client certificate can connect with it and not without it")
     func clientCertificate() async throws {
         let administration = try await PostgresConnection.connect(try PostgresConfiguration(url: url))
         defer { administration.close() }
@@ -93,7 +93,7 @@ struct TLSTests {
         return try #require(components.string)
     }
 
-    /// Why no connection comes about.
+    /// The error of a connection that must fail.
     private func refusal(_ url: String) async throws -> String {
         let error = try await postgresError {
             _ = try await PostgresConnection.connect(try PostgresConfiguration(url: url))

@@ -3,7 +3,7 @@ import Postgres
 import Synchronization
 import Testing
 
-/// The server that the tests run against.
+/// The server of the tests is not configured.
 struct MissingServer: Error, CustomStringConvertible {
     let description =
         "Set QUOTASTACK_TEST_DATABASE_URL to postgres://user@127.0.0.1:port/postgres of a superuser on a "
@@ -15,7 +15,7 @@ func testConfiguration() throws -> PostgresConfiguration {
     return try PostgresConfiguration(url: String(cString: url))
 }
 
-/// Lends a connection that is closed afterwards.
+/// Lends a connection, and closes it afterwards.
 func withConnection<Value: Sendable>(
     _ body: @Sendable (PostgresConnection) async throws -> Value
 ) async throws -> Value {
@@ -24,7 +24,7 @@ func withConnection<Value: Sendable>(
     return try await body(connection)
 }
 
-/// Lends the configuration of an empty database that is dropped afterwards.
+/// Lends the configuration of an empty database, and drops the database afterwards.
 func withDatabase(_ body: @Sendable (PostgresConfiguration) async throws -> Void) async throws {
     let name = "postgres_driver_\(UInt64.random(in: 0 ... .max))"
     let configuration = try testConfiguration()
@@ -44,7 +44,7 @@ func withDatabase(_ body: @Sendable (PostgresConfiguration) async throws -> Void
     try result.get()
 }
 
-/// Lets other tasks run until the condition holds. The suite's time limit ends it when it never does.
+/// Lets other tasks run until the condition holds. If it never does, the suite's time limit ends the test.
 func eventually(_ condition: () async throws -> Bool) async throws {
     while try await !condition() {
         try Task.checkCancellation()
@@ -83,7 +83,7 @@ final class Shared<Value: Sendable>: Sendable {
 }
 
 extension PostgresError {
-    /// True when the connection is of no use any more, also when a deadline was the reason for giving it up.
+    /// Whether the connection can no longer be used, also when it was given up because of a deadline.
     var isConnectionLoss: Bool {
         switch kind {
         case .connection: true

@@ -42,7 +42,7 @@ struct ValueTests {
         }
     }
 
-    @Test("A value comes back as it was sent")
+    @Test("A value is read back as it was sent")
     func roundTrip() async throws {
         try await withConnection { connection async throws in
             let result = try await connection.run(
@@ -127,7 +127,7 @@ struct ValueTests {
         }
     }
 
-    @Test("A statement with more parameters than the protocol counts never leaves the process")
+    @Test("A statement with more parameters than the protocol can count is never sent")
     func tooManyParameters() async throws {
         try await withConnection { connection async throws in
             let error = try await postgresError {

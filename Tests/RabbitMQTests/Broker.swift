@@ -6,7 +6,7 @@ import Synchronization
 import TCPProxy
 import Testing
 
-/// The broker that the tests use, and what they make there.
+/// The broker that the tests use, and the objects that they create there.
 enum Broker {
     struct Missing: Error, CustomStringConvertible {
         let description = "QUOTASTACK_TEST_AMQP_URL is not set: these tests need a RabbitMQ broker"
@@ -17,7 +17,7 @@ enum Broker {
         return try AMQPConfiguration(url: url)
     }
 
-    /// The same user and virtual host behind another endpoint.
+    /// The same user and virtual host at the endpoint of a proxy.
     static func configuration(through proxy: Proxy, parameters: String = "") throws -> AMQPConfiguration {
         guard let url = environment("QUOTASTACK_TEST_AMQP_URL") else { throw Missing() }
         let direct = try AMQPConfiguration(url: url)
@@ -27,7 +27,7 @@ enum Broker {
         return try AMQPConfiguration(url: "\(parts[0])127.0.0.1:\(proxy.port)\(parts[1])\(parameters)")
     }
 
-    /// A queue with a name of its own, deleted afterwards.
+    /// Lends a queue with a unique name, and deletes it afterwards.
     static func withQueue<Value>(
         quorum: Bool = true, singleActiveConsumer: Bool = false, maxLength: Int? = nil,
         _ body: (String) async throws -> Value
@@ -48,7 +48,7 @@ enum Broker {
         }
     }
 
-    /// A connected publisher, closed afterwards.
+    /// Lends a connected publisher, and closes it afterwards.
     static func withPublisher<Value>(
         _ configuration: AMQPConfiguration? = nil, window: Int = 512, confirmDeadline: Duration = .seconds(10),
         _ body: (AMQPPublisher, ConnectionLog) async throws -> Value
@@ -85,7 +85,7 @@ final class ConnectionLog: Sendable {
         Logger(label: "test") { _ in Handler(log: self) }
     }
 
-    /// Waits for the next connection that was not waited for yet. One waiter at a time.
+    /// Waits for the next connection that was not awaited yet. One waiter at a time.
     func connected() async {
         await wait { state in
             guard state.connections > state.seenConnections else { return false }
@@ -94,7 +94,7 @@ final class ConnectionLog: Sendable {
         }
     }
 
-    /// Waits for the next loss or failed attempt that was not waited for yet. One waiter at a time.
+    /// Waits for the next loss or failed attempt that was not awaited yet. One waiter at a time.
     func lost() async {
         await wait { state in
             guard state.losses > state.seenLosses else { return false }
@@ -143,7 +143,7 @@ final class ConnectionLog: Sendable {
     }
 }
 
-/// A running consumer and the stream of what it got.
+/// A running consumer, and the stream of its deliveries.
 struct RunningConsumer {
     let consumer: AMQPConsumer
     let log = ConnectionLog()
@@ -169,7 +169,7 @@ struct RunningConsumer {
         await log.connected()
     }
 
-    /// The next deliveries, exactly as many as asked for.
+    /// The next deliveries, exactly as many as requested.
     mutating func next(_ count: Int) async -> [AMQPDelivery] {
         while rest.count < count {
             guard let batch = await batches.next() else { break }

@@ -28,7 +28,7 @@ import Testing
         }
     }
 
-    @Test("acknowledged messages do not come again; the others do, in order, after the channel was closed")
+    @Test("after the channel was closed, the unacknowledged messages are delivered again, in order")
     func orderAfterClosing() async throws {
         try await Broker.withQueue(singleActiveConsumer: true) { queue in
             try await publishNumbers(0..<40, to: queue)
@@ -36,7 +36,7 @@ import Testing
             var second = try await RunningConsumer(queues: [queue], prefetch: 40)
             let deliveries = await first.next(40)
             #expect(deliveries.map(text) == (0..<40).map(String.init))
-            // A prefix, and two more out of order.
+            // A prefix is acknowledged, and two more deliveries out of order.
             first.consumer.acknowledge(deliveries[0..<10].map(\.tag))
             first.consumer.acknowledge([deliveries[20].tag, deliveries[15].tag])
             await first.stop()
@@ -52,7 +52,7 @@ import Testing
         }
     }
 
-    @Test("after a cut connection everything unacknowledged comes again, and old tags mean nothing")
+    @Test("after a cut connection all unacknowledged messages are delivered again, and old tags are ignored")
     func reconnects() async throws {
         let proxy = Proxy(target: try Broker.configuration().port)
         defer { proxy.end() }
@@ -106,7 +106,7 @@ import Testing
         }
     }
 
-    @Test("a reply queue of its own takes hints, again after a reconnection")
+    @Test("an exclusive reply queue receives unconfirmed messages, also after a reconnection")
     func replies() async throws {
         let proxy = Proxy(target: try Broker.configuration().port)
         defer { proxy.end() }
@@ -136,7 +136,7 @@ import Testing
         }
     }
 
-    @Test("a queue that goes away is a reason to connect again, and so is its return")
+    @Test("a consumer connects again after its queue was deleted and declared again")
     func queueDeleted() async throws {
         try await Broker.withQueue { queue in
             var running = try await RunningConsumer(queues: [queue])

@@ -39,7 +39,7 @@ import Testing
         }
     }
 
-    @Test("a full queue that rejects gives rejected")
+    @Test("a full queue that rejects messages gives the outcome rejected")
     func full() async throws {
         try await Broker.withQueue(quorum: false, maxLength: 3) { queue in
             try await Broker.withPublisher { publisher, _ in
@@ -55,7 +55,7 @@ import Testing
     func fullQuorum() async throws {
         try await Broker.withQueue(maxLength: 3) { queue in
             try await Broker.withPublisher { publisher, _ in
-                // A quorum queue tells its publishers a little late that it is full.
+                // A quorum queue tells its publishers with some delay that it is full.
                 var rejected = 0
                 for _ in 0..<20 where rejected == 0 {
                     let outcomes = await publishAll(500, publisher) { _ in AMQPMessage(routingKey: queue, body: [1]) }
@@ -96,7 +96,7 @@ import Testing
         await running.value
     }
 
-    @Test("before it runs and after it is closed, a publisher says so")
+    @Test("a publisher reports that it does not run yet, or that it is closed")
     func notRunning() async throws {
         let publisher = AMQPPublisher(configuration: try Broker.configuration(), logger: ConnectionLog().logger)
         await #expect(throws: AMQPError(.unavailable("not started"))) {
@@ -109,7 +109,7 @@ import Testing
         }
     }
 
-    @Test("a cut connection comes back by itself")
+    @Test("a publisher reconnects by itself after a cut connection")
     func reconnects() async throws {
         let proxy = Proxy(target: try Broker.configuration().port)
         defer { proxy.end() }
@@ -126,7 +126,7 @@ import Testing
         }
     }
 
-    @Test("messages under way when the connection breaks are unconfirmed")
+    @Test("messages in flight when the connection breaks are unconfirmed")
     func unconfirmedByLoss() async throws {
         let proxy = Proxy(target: try Broker.configuration().port)
         defer { proxy.end() }
@@ -134,7 +134,7 @@ import Testing
             try await Broker.withPublisher(Broker.configuration(through: proxy)) { publisher, log in
                 proxy.holdAnswers()
                 async let outcomes = publishAll(10, publisher) { _ in AMQPMessage(routingKey: queue, body: [1]) }
-                // They have all arrived, which the publisher cannot know.
+                // All messages have arrived, which the publisher cannot know.
                 var running = try await RunningConsumer(queues: [queue])
                 #expect(await running.next(10).count == 10)
                 await running.stop()
@@ -176,7 +176,7 @@ import Testing
         }
     }
 
-    @Test("large bodies into a frozen socket do not hold anybody beyond the deadline and the watchdog")
+    @Test("large bodies into a frozen socket do not block a caller beyond the deadline and the watchdog")
     func frozenWithFullSocket() async throws {
         let proxy = Proxy(target: try Broker.configuration().port)
         defer { proxy.end() }
@@ -196,7 +196,7 @@ import Testing
         }
     }
 
-    @Test("no more than the window is sent, no more than the line waits, the rest is refused at once")
+    @Test("at most a window is sent, at most the queue's length waits, and the rest is refused at once")
     func windowBound() async throws {
         let proxy = Proxy(target: try Broker.configuration().port)
         defer { proxy.end() }
@@ -232,7 +232,7 @@ import Testing
         }
     }
 
-    @Test("a property longer than AMQP can carry is refused and harms nobody else")
+    @Test("a property longer than AMQP can carry is refused and does not affect other messages")
     func oversized() async throws {
         try await Broker.withQueue { queue in
             try await Broker.withPublisher { publisher, _ in
@@ -261,7 +261,7 @@ import Testing
     }
 }
 
-/// Publishes all at the same time and counts the outcomes; nil stands for confirmed.
+/// Publishes all messages at the same time and counts the outcomes; nil stands for confirmed.
 func publishAll(
     _ count: Int, _ publisher: AMQPPublisher, _ message: @escaping @Sendable (Int) -> AMQPMessage
 ) async -> [AMQPError.Kind?: Int] {

@@ -5,7 +5,7 @@ import Testing
 /// The broker of the tests has a certificate for localhost from a private authority.
 @Suite(.timeLimit(.minutes(1))) struct TLSTests {
     private struct Missing: Error, CustomStringConvertible {
-        let description = "the variables for TLS are not set: ./ops/test starts servers that speak it and sets them"
+        let description = "the variables for TLS are not set: ./ops/test starts servers with TLS and sets them"
     }
 
     private let url: String
@@ -39,7 +39,7 @@ import Testing
         }
     }
 
-    @Test("a broker whose certificate nobody we trust has signed is refused")
+    @Test("a broker whose certificate is not from a trusted authority is refused")
     func wrongAuthority() async throws {
         let text = try await refusal(url.replacing("authority.pem", with: "stranger.pem"))
         #expect(text.contains("SSL"), "\(text)")
@@ -72,7 +72,7 @@ import Testing
         #expect(text.contains("SSL"), "\(text)")
     }
 
-    @Test("files that cannot be read are named by what they are for")
+    @Test("files that cannot be read are named by their purpose")
     func unreadableFiles() async throws {
         let authorities = try await refusal(url.replacing("authority.pem", with: "nothing.pem"))
         #expect(authorities.contains("certificate authorities"), "\(authorities)")
@@ -80,7 +80,7 @@ import Testing
         #expect(key.contains("our certificate or its key"), "\(key)")
     }
 
-    @Test("a certificate of our own is presented, and one that the broker does not trust is refused")
+    @Test("a client certificate is presented, and one that the broker does not trust is refused")
     func clientCertificate() async throws {
         let trusted = try AMQPConfiguration(url: "\(url)&certfile=\(folder)/client.pem&keyfile=\(folder)/client.key")
         try await AMQPTopology.check([], configuration: trusted)
@@ -92,7 +92,7 @@ import Testing
         return url.replacing("localhost:\(configured.port)/", with: "localhost:\(port)/")
     }
 
-    /// Why no connection comes about.
+    /// The error of a connection that must fail.
     private func refusal(_ url: String) async throws -> String {
         let error = await #expect(throws: AMQPError.self) {
             try await AMQPTopology.check([], configuration: try AMQPConfiguration(url: url))

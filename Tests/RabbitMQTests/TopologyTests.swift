@@ -2,7 +2,7 @@ import RabbitMQ
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct TopologyTests {
-    @Test("declaring again with the same arguments is fine, with others it is refused")
+    @Test("a queue can be declared again with the same arguments, and not with other arguments")
     func unequalArguments() async throws {
         let configuration = try Broker.configuration()
         let queue = AMQPQueue(
@@ -22,7 +22,7 @@ import Testing
         try await AMQPTopology.delete([queue.name], configuration: configuration)
     }
 
-    @Test("a missing queue is found out by checking, and deleting it is no error")
+    @Test("a check finds a missing queue, and deleting a missing queue is no error")
     func missing() async throws {
         let configuration = try Broker.configuration()
         let name = Broker.uniqueName()
@@ -36,7 +36,7 @@ import Testing
         try await AMQPTopology.delete([name], configuration: configuration)
     }
 
-    @Test("counts tell ready messages and consumers")
+    @Test("the counts are those of ready messages and of consumers")
     func counts() async throws {
         try await Broker.withQueue(quorum: false) { queue in
             let configuration = try Broker.configuration()

@@ -23,7 +23,7 @@ import Testing
         #expect(window.unsettled == 2)
     }
 
-    @Test("a multiple confirmation settles what is left up to it, and zero settles everything")
+    @Test("a multiple confirmation settles the open messages up to its number, and zero settles all")
     func multiple() {
         var window = window(5)
         #expect(settled(&window, 2, multiple: false) == [2])
@@ -34,7 +34,7 @@ import Testing
         #expect(window.nextSequence == 6)
     }
 
-    @Test("numbers that were never sent settle nothing beyond what was")
+    @Test("a number that was never sent settles only messages that were sent")
     func unknownNumbers() {
         var window = window(2)
         #expect(settled(&window, 9, multiple: false) == [])
@@ -67,7 +67,7 @@ import Testing
         #expect(window.expired == 0)
     }
 
-    @Test("a reset gives back what is waited for and counts from one again")
+    @Test("a reset returns the open messages and counts from one again")
     func reset() {
         var window = window(3)
         _ = settled(&window, 2, multiple: false)
@@ -100,7 +100,7 @@ import Testing
 }
 
 @Suite struct FifoTests {
-    @Test("what goes in first comes out first, however long the line becomes")
+    @Test("the first element in is the first out, however long the queue becomes")
     func order() {
         var fifo = Fifo<Int>()
         var out: [Int] = []
@@ -153,7 +153,7 @@ import Testing
         #expect(ledger.acknowledge([2]) == [Frame(number: 2, multiple: false)])
     }
 
-    @Test("a multiple frame names a delivery that was not acknowledged alone before")
+    @Test("a multiple frame names a delivery that was not acknowledged individually before")
     func numberOfMultiple() {
         var ledger = ledger(4)
         #expect(ledger.acknowledge([3]) == [Frame(number: 3, multiple: false)])
@@ -173,7 +173,7 @@ import Testing
         #expect(schedule.nextPause(now: 5_000_000_000, random: 0) == 100_000_000)
     }
 
-    @Test("chance shortens a pause by up to a half")
+    @Test("randomness shortens a pause by up to a half")
     func chance() {
         for random in [0, 1, 49_999_999, 50_000_000, 50_000_001, UInt64.max] {
             var schedule = ReconnectSchedule()

@@ -15,7 +15,7 @@ import Testing
 @Suite("Replica")
 struct ReplicaTests {
     @Test(
-        "a replica holds every account as it was written: settings, counters, blocks and the jobs under way",
+        "a replica holds every account as it was written: settings, counters, blocks and active reservations",
         arguments: 1...4)
     func follows(seed: UInt64) async throws {
         try await withDatabase { connection, configuration in
@@ -25,7 +25,7 @@ struct ReplicaTests {
             let running = Task { try await replica.run() }
             let followed: Result<Void, any Error>
             do {
-                // First what its snapshot brought, then what the log brings.
+                // First the state of the snapshot is compared, then the state after changes in the WAL.
                 try await expectSame(books, in: replica)
                 for _ in 0..<30 {
                     try await books.batch()
@@ -42,12 +42,12 @@ struct ReplicaTests {
         }
     }
 
-    @Test("what is so long that the log does not repeat it stays in memory while the rest of its row changes")
+    @Test("a value too long for the WAL to repeat stays in memory while the rest of its row changes")
     func longValues() async throws {
         try await withDatabase { connection, configuration in
             let books = try await TestBooks(connection)
             var random = SeededGenerator(seed: 9)
-            // Nothing that could be compressed to fit into the row.
+            // Random text, which cannot be compressed to fit into the row.
             func noise() -> String { (0..<15).map { _ in String(random.next(), radix: 36) }.joined() }
             let attributes = Attributes(
                 Dictionary(uniqueKeysWithValues: (0..<16).map { ("a\($0)", AttributeValue.string(noise())) }))
@@ -89,7 +89,7 @@ struct ReplicaTests {
         }
     }
 
-    /// A database cannot be dropped while the server has not noticed that nobody follows it any more.
+    /// A database cannot be dropped before the server has noticed that its slots have no reader any more.
     private func slotsAreGone(_ connection: PostgresConnection) async throws {
         for _ in 0..<600 {
             let slots = try await connection.texts(

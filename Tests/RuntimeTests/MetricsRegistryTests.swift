@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Metrics registry")
 struct MetricsRegistryTests {
-    @Test("every kind of metric is written in the Prometheus text format, in the order in which it was made")
+    @Test("every kind of metric is written in the Prometheus text format, in the order of creation")
     func text() {
         let registry = MetricsRegistry()
         let requests = registry.counter("requests_total", "Requests \\ by\nday.")
@@ -60,7 +60,7 @@ struct MetricsRegistryTests {
         #expect(registry.text() == "# HELP a A.\n# TYPE a counter\na 1\n")
     }
 
-    @Test("labels without end are counted together from the thousandth series on")
+    @Test("the series of a name beyond the thousandth are counted together")
     func bound() {
         let registry = MetricsRegistry()
         for number in 0..<1_500 {

@@ -9,7 +9,7 @@ import Testing
 
 @Suite("Audit log")
 struct AuditLogTests {
-    /// 20,000 commands of two environments: batches of 50 at one instant, one in a hundred a new key, the rest uses.
+    /// 20,000 commands of two environments, 50 at each instant; one in a hundred creates a key, the others are uses.
     private static let fill = """
         insert into commands (environment_id, command_id, revision, status, response, decided_at, key_id, request_id, action)
         select 1 + n % 2, gen_random_uuid(), 0, 201, '', timestamptz '2026-01-01' + (n / 50) * interval '1 second', null,

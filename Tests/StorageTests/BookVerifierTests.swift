@@ -19,7 +19,7 @@ struct BookVerifierTests {
     }
 
     @Test(
-        "whatever is changed behind the ledger's back is found, and the entry named",
+        "every change that bypasses the ledger is found, and the entry named",
         arguments: [
             ("update entries set amount = -11 where sequence = 3 and account_id = 1", "I7", 3),
             ("update entries set units = 2 where sequence = 2 and account_id = 1", "I9", 2),
@@ -57,7 +57,7 @@ struct BookVerifierTests {
     }
 
     @Test(
-        "reservations that hold something else than their entries say are found",
+        "reservations that hold other amounts than their entries say are found",
         arguments: [
             ("update reservations set hold_amounts = '{19}', held = 19", "I15"),
             (
@@ -89,7 +89,8 @@ struct BookVerifierTests {
         #expect(report.findings.contains { $0.contains(finding) }, "\(report.findings)")
     }
 
-    /// An account with a job under way and a payment.
+    /// The verifier's report on an account with an active reservation and a payment, after a statement that breaks
+    /// something.
     private func verifiedJob(after statement: String) async throws -> BookVerifier.Report {
         try await withDatabase { connection, _ in
             let books = try await TestBooks(connection)
@@ -115,7 +116,7 @@ struct BookVerifierTests {
         }
     }
 
-    /// Two accounts with four entries each, a statement that breaks something, and what the verifier says.
+    /// The verifier's report on two accounts with four entries each, after a statement that breaks something.
     private func verified(after statement: String) async throws -> BookVerifier.Report {
         var report: BookVerifier.Report?
         try await withDatabase { connection, _ in

@@ -10,7 +10,7 @@ import Testing
 
 @Suite("Catalogue store")
 struct CatalogueStoreTests {
-    @Test("what is written of an environment's prices and packages is what decisions are made from")
+    @Test("prices and packages of an environment are loaded as they were written")
     func load() async throws {
         try await withDatabase { connection, _ in
             let books = try await TestBooks(connection)

@@ -9,7 +9,7 @@ import Testing
 
 @Suite("Ledger store")
 struct LedgerStoreTests {
-    @Test("what a batch wrote is what the next one loads")
+    @Test("a batch loads what the previous one wrote")
     func roundTrip() async throws {
         try await withDatabase { connection, _ in
             let books = try await TestBooks(connection)
@@ -66,7 +66,7 @@ struct LedgerStoreTests {
         }
     }
 
-    @Test("a decided command is found again, and its name cannot be taken twice")
+    @Test("a decided command is found again, and its id cannot be used twice")
     func decidedCommands() async throws {
         try await withDatabase { connection, _ in
             let books = try await TestBooks(connection)
@@ -102,7 +102,7 @@ struct LedgerStoreTests {
     }
 
     @Test(
-        "the database refuses amounts that the rules rule out",
+        "the database refuses amounts that the rules forbid",
         arguments: [
             ("update blocks set remaining = -1", "blocks_amounts_ordered"),
             ("update blocks set remaining = original + 1", "blocks_amounts_ordered"),

@@ -57,7 +57,7 @@ struct MigratorTests {
         }
     }
 
-    @Test("rules of before have the same price as one text")
+    @Test("metering rules of earlier releases keep their price, stored as one text")
     func pricesOfBefore() async throws {
         try await withDatabase(SchemaMigrations.all.filter { $0.name < "0007" }) { connection, configuration in
             let id = "00000000-0000-0000-0000-00000000000"
@@ -82,7 +82,7 @@ struct MigratorTests {
         }
     }
 
-    @Test("every SQL file beside the list is in it")
+    @Test("every SQL file of the folder is a migration")
     func completeness() throws {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Migrations")
         let files = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".sql") }

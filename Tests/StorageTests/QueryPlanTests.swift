@@ -7,10 +7,12 @@ import Testing
 
 @testable import Storage
 
-/// The cost of each hot statement is a test: none may read a whole table of the ledger.
+/// The cost of each hot statement is tested: none may read a whole table of the ledger.
 @Suite("Query plans")
 struct QueryPlanTests {
-    @Test("the statements of a batch find their rows by index, whatever the tables' size, also in the ledger's role")
+    @Test(
+        "the statements of a batch find their rows by index, whatever the size of the tables, also in the ledger's role"
+    )
     func batch() async throws {
         try await withDatabase { connection, configuration in
             let books = try await TestBooks(connection)
@@ -51,7 +53,7 @@ struct QueryPlanTests {
         }
     }
 
-    @Test("what a refund looks for is found in the indexes made for it, not among all entries of the account")
+    @Test("a refund finds its entries in the indexes made for it, not among all entries of the account")
     func past() async throws {
         try await withDatabase { connection, configuration in
             let books = try await TestBooks(connection)
@@ -69,7 +71,7 @@ struct QueryPlanTests {
         }
     }
 
-    @Test("a page of the ledger is read from the end of its index, and the policy is looked at once for all its rows")
+    @Test("a page of the ledger is read from the end of its index, and the policy is evaluated once for all its rows")
     func ledgerPage() async throws {
         try await withDatabase { connection, configuration in
             let books = try await TestBooks(connection)
@@ -87,7 +89,7 @@ struct QueryPlanTests {
         }
     }
 
-    @Test("who is due is read from an index that has nobody else in it, already in order")
+    @Test("due accounts are read, in order, from an index that has no other accounts")
     func dueAccounts() async throws {
         try await withDatabase { connection, configuration in
             _ = try await TestBooks(connection)

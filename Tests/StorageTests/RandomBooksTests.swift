@@ -10,7 +10,7 @@ import Testing
 @Suite("Random books")
 struct RandomBooksTests {
     @Test(
-        "what is loaded is what was written, and its past is all that a refund needs: the same as if nothing were forgotten",
+        "accounts are loaded as they were written, with all the history that a refund needs",
         arguments: 1...12)
     func sameAsInMemory(seed: UInt64) async throws {
         try await withDatabase { connection, _ in
@@ -69,7 +69,7 @@ struct RandomBooksTests {
         #expect(try row?.uuidOrNil(1).map { Bits128($0) } == account.settings.testClock?.bits)
     }
 
-    /// At every instant that any entry names, and just before it, the account is found to stand as it then did.
+    /// Expects the past state of the account at every instant in an entry, and just before it.
     private func expectPast(_ known: RandomBooks.Remembered, in books: RandomBooks) async throws {
         let stamps = known.entries.map { $0.type == .use ? $0.recordedAt : $0.effectiveAt }
         for stamp in Set(stamps).flatMap({ [$0, Instant(microseconds: $0.microseconds - 1)] }) {
@@ -118,7 +118,7 @@ struct RandomBooksTests {
         for total in totals {
             let own = charges.filter { $0.cause.featureKey == total.featureKey }
             #expect(total.charges == own.count)
-            // A reservation's entries tell how far it was; the last of them says it all.
+            // The entries of a reservation state its units so far, so the largest number is the total.
             let reserved = Dictionary(grouping: own.filter { $0.cause.reservation != nil }) { $0.cause.reservation }
             let units =
                 own.filter { $0.cause.reservation == nil }.reduce(0) { $0 + Self.units($1) }
@@ -131,7 +131,7 @@ struct RandomBooksTests {
         entry.cause.units ?? entry.cause.details.quantities.values.reduce(0, +)
     }
 
-    /// Page by page, every entry once, by account and sequence.
+    /// Expects an export, page by page, with every entry once, by account and sequence.
     private func expectExport(_ books: RandomBooks) async throws {
         var last: (accountID: AccountID, sequence: Int64)?
         var found: [Entry] = []

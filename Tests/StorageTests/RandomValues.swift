@@ -5,7 +5,7 @@ import Metering
 import SeededRandom
 import Testing
 
-/// Values of every shape that an account can hold, the empty and the extreme ones often among them.
+/// Values of every shape that an account can hold. Empty and extreme values are frequent.
 extension SeededGenerator {
     mutating func text() -> String {
         pick(["", "a", "large", "é", "e\u{301}", "\"\\\u{1}\n", "☃️", "{}", String(repeating: "x", count: 300)])

@@ -6,12 +6,12 @@ import Storage
 import TestDatabases
 import Testing
 
-/// How the migration comes to the roles that it needs. They belong to the server, which other tests use at the same
-/// time, so each test has them under names of its own.
+/// The migration of the roles. Roles belong to the server, which other tests use at the same time, so each test uses
+/// its own names for them.
 @Suite("Roles of the database")
 struct RoleMigrationTests {
     @Test(
-        "installations that migrate at the same time make the roles together",
+        "installations that migrate at the same time create the roles without conflict",
         arguments: ["by a superuser", "by one owner with CREATEROLE"])
     func race(migrator: String) async throws {
         try await withServer { server in
@@ -38,7 +38,7 @@ struct RoleMigrationTests {
             try await server.makeOwner("createrole")
             let owner = try server.ownerConfiguration()
             try await server.migrate(owner)
-            // Made by the first installation, they serve the second as they are.
+            // The second installation uses the roles that the first one created, without a change.
             try await server.makeDatabase("\(server.prefix)second", owner: server.owner)
             try await server.migrate(try server.ownerConfiguration(database: "\(server.prefix)second"))
             for role in try await server.roles() {
@@ -51,7 +51,7 @@ struct RoleMigrationTests {
         }
     }
 
-    @Test("without CREATEROLE the roles must be there and granted; what is missing is said with its remedy")
+    @Test("without CREATEROLE the roles must exist and be granted; an error names what is missing, with the remedy")
     func administrator() async throws {
         try await withServer { server in
             try await server.makeOwner("nocreaterole")
@@ -66,7 +66,7 @@ struct RoleMigrationTests {
         }
     }
 
-    @Test("a role that could look past its policies is refused")
+    @Test("a role that bypasses row-level security is refused")
     func powerfulRole() async throws {
         try await withServer { server in
             try await server.makeOwner("createrole")
@@ -98,7 +98,7 @@ struct RoleMigrationTests {
     }
 }
 
-/// The test's server, with roles and databases under a prefix of their own.
+/// The server of the tests, with roles and databases under a separate prefix.
 private struct Server {
     let prefix: String
     private let url: String
@@ -156,7 +156,7 @@ private struct Server {
         DatabaseRole.allCases.reduce(sql) { $0.replacingOccurrences(of: $1.rawValue, with: name($1)) }
     }
 
-    /// The group roles that are there.
+    /// The group roles that exist.
     func roles() async throws -> [String] {
         try await administration.texts(
             "select rolname::text from pg_roles where rolname = any ($1) and not rolcanlogin",

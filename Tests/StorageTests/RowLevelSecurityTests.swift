@@ -7,13 +7,13 @@ import Storage
 import TestDatabases
 import Testing
 
-/// What the database itself shows and refuses to each role, whatever the code above it asks for.
+/// The rows that the database itself shows and refuses to each role, whatever the code above it asks for.
 @Suite("Row-level security")
 struct RowLevelSecurityTests {
-    /// The tables without it, and why.
+    /// The tables without row-level security, and the reasons.
     private static let open = [
         "installation": "one row about the installation as a whole",
-        "ledger_workers": "which processes work, nobody's data",
+        "ledger_workers": "which processes work, no tenant's data",
         "suspects": "ids of messages that may kill workers, which only the ledger reads",
         "schema_migrations": "the names of the schema's steps",
     ]
@@ -23,7 +23,7 @@ struct RowLevelSecurityTests {
         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') order by 1
         """
 
-    @Test("every table forces it on its owner too, or is on a list with the reason")
+    @Test("every table forces row-level security on its owner too, or is listed with a reason")
     func everyTable() async throws {
         try await withDatabase { connection, _ in
             let unprotected = try await connection.texts(
@@ -60,7 +60,7 @@ struct RowLevelSecurityTests {
         }
     }
 
-    @Test("tenants are the installation's, and their list of environments")
+    @Test("only the installation itself reads the tenants and the list of environments")
     func installation() async throws {
         try await withDatabase { connection, configuration in
             let environments = try await TwoEnvironments(connection, configuration)
@@ -77,7 +77,7 @@ struct RowLevelSecurityTests {
         }
     }
 
-    @Test("every function that reads for a tenant finds its own rows and, asked for another's, nothing")
+    @Test("every read for a tenant finds its own rows, and nothing of another tenant")
     func readFunctions() async throws {
         try await withDatabase { connection, configuration in
             let environments = try await TwoEnvironments(connection, configuration)
@@ -92,7 +92,7 @@ struct RowLevelSecurityTests {
         }
     }
 
-    /// How many rows a function finds for the environment of a number and what belongs to it.
+    /// Reads, each with the number of rows that it finds for an environment and its objects.
     private static let reads: [(String, @Sendable (Int32, PostgresConnection) async throws -> Int)] = [
         (
             "endUser by key",
@@ -308,7 +308,7 @@ struct RowLevelSecurityTests {
         ),
     ]
 
-    @Test("a statement that forgets its environment still shows the asking one's rows only")
+    @Test("a statement without an environment still shows only the rows of the asking environment")
     func forgottenCondition() async throws {
         try await withDatabase { connection, configuration in
             let environments = try await TwoEnvironments(connection, configuration)
@@ -319,7 +319,7 @@ struct RowLevelSecurityTests {
         }
     }
 
-    @Test("the API cannot write, neither in its transactions nor outside, and RESET ROLE leaves it what it is")
+    @Test("the API cannot write, neither in its transactions nor outside, and RESET ROLE gives it no other rights")
     func readOnly() async throws {
         try await withDatabase { connection, configuration in
             let environments = try await TwoEnvironments(connection, configuration)
@@ -357,7 +357,7 @@ struct RowLevelSecurityTests {
     }
 
     @Test(
-        "the ledger cannot change what is decided, even where the trigger is gone",
+        "the ledger cannot change decided data, even where the trigger is gone",
         arguments: [
             "update entries set amount = 0", "delete from entries", "truncate entries",
             "alter table entries disable trigger all", "update commands set status = 200",
@@ -379,7 +379,7 @@ struct RowLevelSecurityTests {
         }
     }
 
-    @Test("of the decided commands the ledger can delete malformed ones only")
+    @Test("the ledger can delete malformed commands only")
     func decidedCommandsStay() async throws {
         try await withDatabase { connection, configuration in
             let environments = try await TwoEnvironments(connection, configuration)
@@ -389,7 +389,7 @@ struct RowLevelSecurityTests {
         }
     }
 
-    @Test("a scheduler reads who is due and since when, and nothing else of anybody")
+    @Test("a scheduler reads which accounts are due and since when, and nothing else")
     func scheduler() async throws {
         try await withDatabase { connection, configuration in
             let environments = try await TwoEnvironments(connection, configuration)
@@ -412,7 +412,7 @@ struct RowLevelSecurityTests {
         }
     }
 
-    @Test("a replica reads what is published and nothing else, the operator everything and changes nothing")
+    @Test("a replica reads published columns only; the operator reads everything and changes nothing")
     func otherReaders() async throws {
         try await withDatabase { connection, configuration in
             let environments = try await TwoEnvironments(connection, configuration)

@@ -5,10 +5,10 @@ import Metering
 import SeededRandom
 import Testing
 
-/// What of an account is stored as text.
+/// The parts of an account that are stored as text.
 @Suite("Stored state")
 struct StoredStateTests {
-    @Test("whatever settings, counters, demands, windows and details there are, they come back as they were")
+    @Test("settings, counters, demands, windows and details are read back as they were stored")
     func roundTrips() throws {
         var random = SeededGenerator(seed: 4)
         for _ in 0..<2_000 {
@@ -27,7 +27,7 @@ struct StoredStateTests {
         }
     }
 
-    @Test("what says nothing is stored as nothing")
+    @Test("an empty value is stored as null")
     func empty() {
         #expect(AccountSettings.none.storedJSON == nil)
         #expect(UsageCounters.none.storedJSON == nil)
@@ -53,7 +53,7 @@ struct StoredStateTests {
     }
 
     @Test(
-        "what no version has written is refused, not guessed",
+        "a text that no version has written is refused",
         arguments: [
             "", "[]", "{", #"{"caps":{}}"#, #"{"caps":[1]}"#, #"{"caps":[{"number":1}]}"#,
             #"{"overage_policy":"maybe"}"#,
@@ -66,7 +66,7 @@ struct StoredStateTests {
     }
 
     @Test(
-        "counters, demands, windows and details likewise",
+        "the same holds for counters, demands, windows and details",
         arguments: [
             "", "1", #"{"quotas":{"calls":{"start":1,"end":2}}}"#, #"{"caps":{"x":{"start":1,"end":2,"used":3}}}"#,
             #"{"caps":{"1":2,"2":"x"},"units":"1","counterparty":"","attributes":{"a":null}}"#,

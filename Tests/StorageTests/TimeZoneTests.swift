@@ -7,11 +7,11 @@ import TestBooks
 import TestDatabases
 import Testing
 
-/// The calendar that the database makes of a time zone.
+/// The calendar that the database computes for a time zone.
 @Suite("Time zones")
 struct TimeZoneTests {
     @Test(
-        "what the clocks of a zone show at an instant",
+        "the offset of a zone at an instant",
         arguments: [
             ("Europe/Berlin", "2026-03-29T00:59:59Z", 3_600), ("Europe/Berlin", "2026-03-29T01:00:00Z", 7_200),
             ("Europe/Berlin", "1970-06-01T00:00:00Z", 3_600), ("Europe/Berlin", "2100-07-01T00:00:00Z", 7_200),
@@ -20,7 +20,7 @@ struct TimeZoneTests {
             ("Australia/Lord_Howe", "2026-04-04T14:59:59Z", 39_600),
             ("Australia/Lord_Howe", "2026-04-04T15:00:00Z", 37_800),
             ("America/Sao_Paulo", "2018-11-04T03:00:00Z", -7_200), ("Asia/Kathmandu", "2026-01-01T00:00:00Z", 20_700),
-            // An abbreviation, too, but it is the zone that is meant.
+            // CET is also an abbreviation; here it is the name of a zone.
             ("CET", "2026-07-01T00:00:00Z", 7_200), ("UTC", "2026-07-01T00:00:00Z", 0),
             ("Etc/GMT+12", "2026-07-01T00:00:00Z", -43_200),
         ] as [(String, String, Int32)])
@@ -32,7 +32,7 @@ struct TimeZoneTests {
         }
     }
 
-    @Test("a day that begins at one o'clock, from the database's own calendar")
+    @Test("a day that begins at 01:00 comes from the database's own calendar")
     func skippedMidnight() async throws {
         try await withZone("America/Sao_Paulo") { config in
             let noon = try #require(Instant(rfc3339: "2018-11-04T15:00:00Z"))
@@ -41,7 +41,7 @@ struct TimeZoneTests {
         }
     }
 
-    @Test("a name that is no zone, or not the same zone everywhere, is none")
+    @Test("a name that is not a zone, or not the same zone everywhere, is refused")
     func names() async throws {
         try await withDatabase { connection, configuration in
             let ledger = try await PostgresConnection.connect(configuration.acting(as: .ledger))
@@ -57,7 +57,7 @@ struct TimeZoneTests {
         }
     }
 
-    @Test("an environment without a zone is in UTC, and so is one that gave it up")
+    @Test("an environment without a zone is in UTC, and so is one whose zone was removed")
     func none() async throws {
         try await withZone(nil) { config in
             #expect(config.timeZone == nil && config.zone == .utc)

@@ -4,8 +4,8 @@ import Postgres
 import Storage
 import Testing
 
-/// Two tenants' environments with a row of each in every table that has an environment, under the same names: what is
-/// read of one can be told from the other by its environment alone.
+/// Environments of two tenants. Each has a row under the same name in every table with environments, so that only the
+/// environment tells their rows apart.
 struct TwoEnvironments {
     static let first = EnvironmentID(1)
     static let second = EnvironmentID(2)
@@ -41,7 +41,7 @@ struct TwoEnvironments {
         return try result.get()
     }
 
-    /// The id that ends in a number.
+    /// The id with a number in its low bits.
     static func id(_ number: Int32) -> Bits128 { Bits128(high: 0, low: UInt64(number)) }
 
     private static func rows(_ number: Int) -> String {
@@ -79,7 +79,7 @@ struct TwoEnvironments {
 }
 
 extension PostgresConnection {
-    /// The SQLSTATE with which the server refuses a statement; nil when it does not.
+    /// The SQLSTATE with which the server refuses a statement; nil when it accepts the statement.
     func refusal(of sql: String) async throws -> String? {
         do {
             try await script(sql)

@@ -1,12 +1,12 @@
 import Foundation
 import Testing
 
-/// The repository's own rules, held by a test.
+/// The repository's own rules, enforced by tests.
 @Suite("Tidy")
 struct TidyTests {
     private static let root = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../..").standardized
 
-    @Test("nothing but the agreed folders and files stands at the top level")
+    @Test("nothing but the agreed folders and files is at the top level")
     func topLevel() throws {
         let allowed: Set = [
             "Package.swift", "Sources", "Tests", "Migrations", "ops", "README.md", "LICENSE", "CHANGELOG.md",
@@ -19,7 +19,7 @@ struct TidyTests {
     @Test("SQL is in Storage, in Migrations and in the drivers' own session commands")
     func sqlIsInStorage() throws {
         let pattern = try Regex(#"\"{3}\s*\n\s*(select|insert|update|delete|copy) "#)
-        // Peers have SQL of their own, and the torture reads the books behind the product's back.
+        // Peers have their own SQL, and the torture reads the tables without the product.
         let exceptions = [
             "Sources/Adapters/Storage/", "Sources/Tools/LoadGenerator/Peers/",
             "Sources/Tools/Torture/Checks/Books.swift", "Sources/TestSupport/",
@@ -29,7 +29,7 @@ struct TidyTests {
         }
     }
 
-    @Test("the API comes to the database through TenantReads only, which sets the environment")
+    @Test("the API reads the database through TenantReads only, which sets the environment")
     func readsAreOfATenant() throws {
         for (path, text) in try sources() where path.hasPrefix("Sources/Roles/API/") {
             #expect(!text.contains("PostgresPool"), "\(path)")
@@ -37,7 +37,7 @@ struct TidyTests {
         }
     }
 
-    @Test("a module imports only modules of the layers below it and of its own, and a role no other role")
+    @Test("a module imports only modules of its own layer and of those below, and a role imports no other role")
     func layers() throws {
         let mayImport: [String: Set] = [
             "Drivers": ["Drivers"],
@@ -65,7 +65,7 @@ struct TidyTests {
         }
     }
 
-    @Test("the database's side knows nothing of messages, of answers and of the broker")
+    @Test("Storage, Migrations and Replica do not depend on messages, answers or the broker")
     func storageIsAlone() throws {
         let folders = ["Storage", "Migrations", "Replica"].map { "Sources/Adapters/\($0)/" }
         for (path, text) in try sources() where folders.contains(where: { path.hasPrefix($0) }) {
@@ -73,17 +73,18 @@ struct TidyTests {
         }
     }
 
-    @Test("the core does no input or output, and asks for neither time nor chance")
+    @Test("the core does no input or output, and uses neither the clock nor randomness")
     func purity() throws {
         let forbidden: Set = ["Foundation", "FoundationEssentials", "Glibc", "Dispatch", "Logging", "Synchronization"]
         for (path, text) in try sources() where path.hasPrefix("Sources/Core/") {
             #expect(imports(text).isDisjoint(with: forbidden), "\(path)")
             #expect(!text.contains(" async "), "\(path) is asynchronous")
-            #expect(text.firstMatch(of: /\.random\(|Clock\.now|Date\(\)/) == nil, "\(path) asks for chance or time")
+            #expect(
+                text.firstMatch(of: /\.random\(|Clock\.now|Date\(\)/) == nil, "\(path) uses the clock or randomness")
         }
     }
 
-    @Test("no source has what the style rules out")
+    @Test("no source contains what the style forbids")
     func style() throws {
         let rules: [(String, String)] = [
             (#"try!"#, "try!"), (#"(?m)^public |^ +public "#, "public"),
@@ -117,7 +118,7 @@ struct TidyTests {
         }
     }
 
-    @Test("nothing is declared that only tests use, or nobody")
+    @Test("every declaration is used, and not only by tests")
     func everythingIsUsed() throws {
         /// Names that a library calls: requirements of protocols, entry points.
         let calledByLibraries: Set = [
@@ -143,11 +144,11 @@ struct TidyTests {
             }
         }
         for (name, path) in declared where occurrences[name] == 1 && !calledByLibraries.contains(String(name)) {
-            Issue.record("\(path): \(name) is used by nobody but, perhaps, a test")
+            Issue.record("\(path): \(name) is unused, except perhaps by a test")
         }
     }
 
-    @Test("no list of migrations is kept by hand: the folder is the list")
+    @Test("the folder is the only list of migrations")
     func migrationsAreAFolder() throws {
         let names = try files(below: "Migrations", endings: [".sql"]).map { path, _ in
             path.split(separator: "/").last.map { String($0.dropLast(".sql".count)) } ?? ""
@@ -159,7 +160,7 @@ struct TidyTests {
         }
     }
 
-    @Test("the subject of a commit is an imperative of at most 72 characters, and a text below says why")
+    @Test("the subject of a commit is an imperative of at most 72 characters, and a body says why")
     func commits() throws {
         // Commits before this one followed no rule.
         let log = try git("log", "--format=%h%x1f%s%x1f%b%x1e", "6effec5..HEAD")
@@ -178,7 +179,7 @@ struct TidyTests {
         }
     }
 
-    @Test("no file names a path of somebody's machine")
+    @Test("no file names a path of a developer's machine")
     func noPrivatePaths() throws {
         for folder in ["Sources", "Tests", "Migrations", "ops"] {
             for (path, text) in try files(

@@ -1,19 +1,20 @@
 import Glibc
 import Synchronization
 
-/// A program that runs beside this one and cannot outlive it.
+/// A child process that is killed when this process ends.
 ///
-/// It is started by a thread that then waits for its end: `setpriv --pdeathsig` ties a child to the thread that made
-/// it, and a thread of the cooperative pool may go at any time.
+/// A dedicated thread starts the program and waits for its end: `setpriv --pdeathsig` ties a child to the thread that
+/// created it, and a thread of the cooperative pool may end at any time.
 package final class ChildProcess: Sendable {
-    /// Where the standard output and error go.
+    /// The file to which standard output and standard error are appended.
     package let logPath: String
     private let state = Mutex(State())
 
     private struct State {
         var identifier: pid_t = 0
         var startFailure: Int32 = 0
-        /// The exit status, or 128 and the signal that ended it, as a shell puts it.
+        /// The exit status, or 128 plus the number of the signal that ended the process, as in a shell; 127 when the
+        /// process could not be started, nil while it runs.
         var status: Int32?
         var started: CheckedContinuation<Void, Never>?
         var waiting: [CheckedContinuation<Int32, Never>] = []
@@ -23,7 +24,7 @@ package final class ChildProcess: Sendable {
         self.logPath = logPath
     }
 
-    /// The environment of this process, for programs that need no other.
+    /// The environment variables of this process.
     package static var inheritedEnvironment: [String: String] {
         var variables: [String: String] = [:]
         var next = environ
@@ -35,7 +36,8 @@ package final class ChildProcess: Sendable {
         return variables
     }
 
-    /// Starts a program, found by its path or in PATH, with exactly the given environment. The log is appended to.
+    /// Starts a program, given by its path or looked up in PATH, with exactly the given environment variables. The
+    /// output is appended to the log file.
     package static func start(
         _ arguments: [String], environment: [String: String], logPath: String
     ) async throws -> ChildProcess {
@@ -53,10 +55,10 @@ package final class ChildProcess: Sendable {
         return process
     }
 
-    /// Runs a program to its end, with this process's environment.
+    /// Runs a program to its end with the environment variables of this process.
     ///
-    /// - Returns: Everything that it wrote.
-    /// - Throws: `CommandFailure` when its status is not 0.
+    /// - Returns: The standard output and standard error of the program.
+    /// - Throws: `CommandFailure` when the exit status is not 0.
     package static func output(of arguments: [String]) async throws -> String {
         try await withTemporaryDirectory { directory in
             let result = try await run(
@@ -64,13 +66,13 @@ package final class ChildProcess: Sendable {
             guard result.status == 0 else {
                 throw CommandFailure(
                     description:
-                        "\(arguments.first ?? "") failed with \(result.status): \(result.output.suffix(1_000))")
+                        "\(arguments.first ?? "") failed with status \(result.status): \(result.output.suffix(1_000))")
             }
             return result.output
         }
     }
 
-    /// Runs a program to its end.
+    /// Runs a program to its end. An existing log file is removed first.
     package static func run(
         _ arguments: [String], environment: [String: String], logPath: String
     ) async throws -> (status: Int32, output: String) {
@@ -82,7 +84,7 @@ package final class ChildProcess: Sendable {
 
     package var hasEnded: Bool { state.withLock { $0.status != nil } }
 
-    /// Waits for the end; returns at once when it has come.
+    /// Waits for the end of the process and returns its status; returns at once when the process has ended.
     package func ended() async -> Int32 {
         await withCheckedContinuation { continuation in
             let status = state.withLock { state -> Int32? in
@@ -93,14 +95,15 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    /// Sends a signal, unless the process has ended: its number may be somebody else's by now.
+    /// Sends a signal. Does nothing when the process has ended, because its number may belong to another process by
+    /// then.
     package func signal(_ number: Int32) {
         state.withLock { state in
             if state.status == nil { _ = kill(state.identifier, number) }
         }
     }
 
-    /// The output so far.
+    /// Everything that the process has written so far; empty when the log file cannot be read.
     package var log: String { readFile(logPath) ?? "" }
 
     private func run(_ arguments: [String], _ variables: [String]) {
@@ -115,7 +118,8 @@ package final class ChildProcess: Sendable {
         }
         started?.resume()
         guard failure == 0 else { return }
-        // The process is not reaped before `status` is set, so that `signal` never meets a number that is free.
+        // The process is reaped under the lock that guards `status`, so that `signal` never uses a number that is free
+        // again.
         var information = siginfo_t()
         while waitid(P_PID, id_t(identifier), &information, WEXITED | WNOWAIT) < 0, errno == EINTR {}
         let (status, waiting) = state.withLock { state in
@@ -153,12 +157,12 @@ package final class ChildProcess: Sendable {
     }
 }
 
-/// A program that failed, in a sentence.
+/// A program that ended with a status other than 0.
 package struct CommandFailure: Error, CustomStringConvertible {
     package let description: String
 }
 
-/// A program that could not be started, in a sentence.
+/// A program that could not be started.
 package struct StartFailure: Error, CustomStringConvertible {
     package let description: String
 }
@@ -178,6 +182,6 @@ package func runOnThread(_ body: @escaping @Sendable () -> Void) {
             Unmanaged<Work>.fromOpaque(context).takeRetainedValue().body()
             return nil
         }, work.toOpaque())
-    precondition(failure == 0, "a thread can be started")
+    precondition(failure == 0, "no thread could be started")
     pthread_detach(thread)
 }

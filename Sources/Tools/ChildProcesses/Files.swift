@@ -1,6 +1,6 @@
 import Glibc
 
-/// A file or a directory that could not be made, in a sentence.
+/// A file or a directory that could not be created or written.
 package struct FileError: Error, CustomStringConvertible {
     package let description: String
 
@@ -22,14 +22,14 @@ package func readFile(_ path: String) -> String? {
     }
 }
 
-/// Writes a file; what it had before is gone.
+/// Writes a file. Existing content is replaced.
 package func writeFile(_ path: String, _ bytes: [UInt8]) throws(FileError) {
     guard let file = fopen(path, "w") else { throw FileError(path) }
     defer { fclose(file) }
     guard fwrite(bytes, 1, bytes.count, file) == bytes.count else { throw FileError(path) }
 }
 
-/// The names of the files in a directory.
+/// The names of the entries of a directory, in no particular order; empty when the directory cannot be read.
 package func namesOfFiles(in path: String) -> [String] {
     guard let directory = opendir(path) else { return [] }
     defer { closedir(directory) }
@@ -43,7 +43,8 @@ package func namesOfFiles(in path: String) -> [String] {
     return names
 }
 
-/// A directory for the files of a child process, removed with the files in it at the end of the closure.
+/// Runs the closure with the path of a new temporary directory. At the end the directory and the files in it are
+/// removed.
 package func withTemporaryDirectory<Output>(_ body: (String) async throws -> Output) async throws -> Output {
     let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
     var template = Array("\(parent)/quotastack-\(String(repeating: "X", count: 6))".utf8CString)

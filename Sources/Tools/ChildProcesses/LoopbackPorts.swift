@@ -1,17 +1,17 @@
 package import Glibc
 import Synchronization
 
-/// No port was free, in a sentence.
+/// No free port was found.
 package struct NoFreePort: Error, CustomStringConvertible {
     package let description = "no free port was found from 28000 to 31999"
 }
 
-/// Ports of loopback below those that the kernel gives to outgoing connections, so that none is taken between two starts of
-/// a server. Each is handed out once in the life of a process.
+/// Ports of the loopback interface. The range is below the kernel's range for outgoing connections, so that no outgoing
+/// connection takes a port between two starts of a server. Each port is handed out at most once per process.
 package enum LoopbackPorts {
     private static let given = Mutex<Set<Int>>([])
 
-    /// A port that nobody listened on a moment ago.
+    /// Returns a port on which no server listened a moment ago. Throws after 200 attempts.
     package static func next() throws(NoFreePort) -> Int {
         for _ in 0..<200 {
             let port = Int.random(in: 28_000..<32_000)
@@ -24,7 +24,7 @@ package enum LoopbackPorts {
         throw NoFreePort()
     }
 
-    /// Lends a fresh TCP socket and the address of a port of loopback.
+    /// Lends the closure a new TCP socket and the address of a loopback port.
     package static func withSocket(port: Int, _ body: (Int32, UnsafePointer<sockaddr>) -> Bool) -> Bool {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }

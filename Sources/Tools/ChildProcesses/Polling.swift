@@ -1,12 +1,12 @@
-/// A condition that did not come true in time, in a sentence.
+/// A condition that did not become true in time.
 package struct WaitedInVain: Error, CustomStringConvertible {
     package let description: String
 }
 
-/// Asks again and again, 20 ms apart, until the condition holds.
+/// Checks a condition every 20 ms until it holds.
 ///
-/// - Parameter what: The condition as the end of the sentence "it is not so that …".
-/// - Throws: `WaitedInVain` when it still does not hold after `seconds`.
+/// - Parameter what: The condition as a clause, such as "the node is ready", for the text of the error.
+/// - Throws: `WaitedInVain` when the condition does not hold after `seconds`.
 package func waitUntil(
     _ what: String, within seconds: Int = 60, _ condition: () async throws -> Bool
 ) async throws {
@@ -14,5 +14,5 @@ package func waitUntil(
         if try await condition() { return }
         try await Task.sleep(for: .milliseconds(20))
     }
-    throw WaitedInVain(description: "after \(seconds) s it is still not so that \(what)")
+    throw WaitedInVain(description: "after \(seconds) s this condition did not hold: \(what)")
 }

@@ -1,12 +1,12 @@
 import Messaging
 
-/// What was seen of a broker.
+/// The observed state of a broker.
 package struct BrokerFacts: Hashable, Sendable {
     package struct Queue: Hashable, Sendable {
         package enum State: Hashable, Sendable {
             case there(ready: Int, consumers: Int)
             case missing
-            /// The broker does not let us look, in its own words.
+            /// The broker refuses to show the queue, for the reason that it gives.
             case refused(String)
         }
 
@@ -20,7 +20,7 @@ package struct BrokerFacts: Hashable, Sendable {
     }
 
     package let queues: [Queue]
-    /// The broker's words when it takes no messages.
+    /// The reason why the broker accepts no messages; nil when it accepts them.
     package let alarm: String?
 
     package init(queues: [Queue], alarm: String?) {
@@ -30,16 +30,17 @@ package struct BrokerFacts: Hashable, Sendable {
 }
 
 extension Finding {
-    /// What is to be said about a broker and the queues of an installation. Queues in order are one finding.
+    /// Findings about a broker and the queues of an installation. When all queues are in order, one finding covers
+    /// them.
     package static func about(_ facts: BrokerFacts) -> [Finding] {
         var findings: [Finding] = []
         if let alarm = facts.alarm {
             findings.append(
                 problem(
-                    .rabbitmq, "the broker takes no messages: \(alarm)",
-                    remedy: "Give its machine memory or disk: see rabbitmq-diagnostics alarms."))
+                    .rabbitmq, "the broker accepts no messages: \(alarm)",
+                    remedy: "Free memory or disk space on its machine: see rabbitmq-diagnostics alarms."))
         } else {
-            findings.append(ok(.rabbitmq, "reachable, and takes messages"))
+            findings.append(ok(.rabbitmq, "reachable, and accepts messages"))
         }
         let queueFindings = facts.queues.compactMap { about($0) }
         if queueFindings.isEmpty {
@@ -52,7 +53,7 @@ extension Finding {
         return findings + queueFindings
     }
 
-    /// Nil for a queue with nothing to be said about.
+    /// The finding about one queue; nil when the queue is in order.
     private static func about(_ queue: BrokerFacts.Queue) -> Finding? {
         let name = queue.name
         switch queue.state {
@@ -60,29 +61,29 @@ extension Finding {
             return problem(.rabbitmq, "the queue \(name) is missing", remedy: "Run quotastack migrate.")
         case .refused(let words):
             return problem(
-                .rabbitmq, "the queue \(name) cannot be looked at: \(singleLine(words))",
-                remedy: "Give the user of AMQP_URL its rights: see rabbitmqctl list_permissions.")
+                .rabbitmq, "the queue \(name) cannot be inspected: \(singleLine(words))",
+                remedy: "Grant the user of AMQP_URL access to it: see rabbitmqctl list_permissions.")
         case .there(let ready, let consumers):
             let text = "queue \(name): \(ready) messages wait, \(consumers) consumers"
             if ready * 10 >= Topology.maximumQueueLength * 8 {
                 return problem(
-                    .rabbitmq, "\(text): it is nearly full, and then refuses commands",
-                    remedy: "Start more ledger workers, or look at why they are slow.")
+                    .rabbitmq, "\(text): it is nearly full, and a full queue refuses commands",
+                    remedy: "Start more ledger workers, or find out why they are slow.")
             }
             if consumers == 0 {
                 return problem(
-                    .rabbitmq, "\(text): nobody applies its commands",
+                    .rabbitmq, "\(text): no ledger worker applies its commands",
                     remedy:
-                        "Start quotastack-ledger or quotastack up; a worker that has just started needs some seconds.")
+                        "Start quotastack-ledger or quotastack up; a worker that has just started needs a few seconds.")
             }
             if consumers > 1 {
                 return warning(
                     .rabbitmq, text,
-                    remedy: "One is enough; two are usual for seconds while workers come and go, and harmless.")
+                    remedy: "One is enough. Two are normal for a few seconds while workers start and stop.")
             }
             if ready > 10_000 {
                 return warning(
-                    .rabbitmq, text, remedy: "Commands take long to apply: look at the ledger workers and PostgreSQL.")
+                    .rabbitmq, text, remedy: "Commands are applied slowly: check the ledger workers and PostgreSQL.")
             }
             return nil
         }

@@ -3,7 +3,7 @@ import RabbitMQ
 package import Runtime
 
 extension Finding {
-    /// What is to be said about a process's settings: the names of what is set and where, never a secret.
+    /// Findings about the settings of a process: the name and the source of each setting that is set, never a secret.
     package static func about(_ settings: Settings) -> [Finding] {
         let set = settings.values.filter { $0.origin != .standard }
         var findings = set.map { value -> Finding in
@@ -19,7 +19,7 @@ extension Finding {
         return findings + [database(settings), broker(settings), identity(settings)].compactMap { $0 }
     }
 
-    /// Of a secret URL its parts without the password.
+    /// The value of a setting as a finding shows it. A secret URL is shown as its parts without the password.
     private static func shown(_ value: Settings.Value, _ settings: Settings) -> String {
         switch value.key.name {
         case "DATABASE_URL": (try? settings.postgres()).map { " (\($0))" } ?? ""
@@ -33,7 +33,8 @@ extension Finding {
             let postgres = try settings.postgres()
             guard !postgres.verifiesServer, !isLoopback(postgres.host) else { return nil }
             return warning(
-                .configuration, "the connection to PostgreSQL at \(postgres.host) may be read or taken over on the way",
+                .configuration,
+                "the connection to PostgreSQL at \(postgres.host) can be intercepted, as its server is not verified",
                 remedy: "Add sslmode=verify-full and sslrootcert=… to DATABASE_URL.")
         } catch {
             return problem(.configuration, "\(error)", remedy: "See quotastack config.")
@@ -45,7 +46,8 @@ extension Finding {
             let amqp = try settings.amqp()
             guard amqp.tls?.verifiesPeer != true, !isLoopback(amqp.host) else { return nil }
             return warning(
-                .configuration, "the connection to RabbitMQ at \(amqp.host) may be read or taken over on the way",
+                .configuration,
+                "the connection to RabbitMQ at \(amqp.host) can be intercepted, as its server is not verified",
                 remedy: "Use amqps:// with cacertfile=… in AMQP_URL.")
         } catch {
             return problem(.configuration, "\(error)", remedy: "See quotastack config.")
@@ -56,11 +58,11 @@ extension Finding {
         do {
             guard try settings.tlsFiles() == nil, !isLoopback(settings.host) else { return nil }
             return warning(
-                .configuration, "nodes with these settings speak plain HTTP on \(settings.host)",
+                .configuration, "nodes with these settings serve plain HTTP on \(settings.host)",
                 remedy:
-                    "Set QUOTASTACK_TLS_CERTIFICATE and QUOTASTACK_TLS_KEY, or put something in front that encrypts.")
+                    "Set QUOTASTACK_TLS_CERTIFICATE and QUOTASTACK_TLS_KEY, or put a TLS proxy in front.")
         } catch {
-            return problem(.configuration, "\(error)", remedy: "Set both or none.")
+            return problem(.configuration, "\(error)", remedy: "Set both variables or neither.")
         }
     }
 }

@@ -1,6 +1,6 @@
 import JSON
 
-/// One thing that was looked at: what it is like, and what to do about it.
+/// The result of one check: a statement, and what to do about it.
 package struct Finding: Hashable, Sendable {
     package enum Section: String, Sendable, CaseIterable {
         case configuration, postgresql, rabbitmq, nodes, commands
@@ -18,16 +18,16 @@ package struct Finding: Hashable, Sendable {
 
     package enum Level: String, Sendable {
         case ok
-        /// It works, and will not for ever, or not as well as it could.
+        /// It works, but may fail later or could work better.
         case warning
-        /// Something does not work, or loses what it must not.
+        /// Something does not work, or data can be lost.
         case problem
     }
 
     package let section: Section
     package let level: Level
     package let text: String
-    /// What to do, in a sentence; nil when nothing is to be done.
+    /// What to do, as a sentence; nil when there is nothing to do.
     package let remedy: String?
 
     package static func ok(_ section: Section, _ text: String) -> Finding {
@@ -51,10 +51,10 @@ package struct Diagnosis: Hashable, Sendable {
         self.findings = findings
     }
 
-    /// True without a problem; warnings are none.
+    /// True when no finding is a problem; warnings are allowed.
     package var isHealthy: Bool { !findings.contains { $0.level == .problem } }
 
-    /// One line per finding, by section, and the verdict.
+    /// One line per finding, grouped by section, and a last line with the numbers of problems and warnings.
     package var text: String {
         var lines: [String] = []
         for section in Finding.Section.allCases {
@@ -77,7 +77,7 @@ package struct Diagnosis: Hashable, Sendable {
         "\(number == 0 ? "no" : "\(number)") \(noun)\(number == 1 ? "" : "s")"
     }
 
-    /// `{"healthy", "findings": [{"section", "level", "text", "remedy"}]}`.
+    /// The diagnosis as JSON: `{"healthy", "findings": [{"section", "level", "text", "remedy"}]}`.
     package var json: [UInt8] {
         var json = JSONWriter()
         json.beginObject()

@@ -8,7 +8,7 @@ import RabbitMQ
 package import Runtime
 package import Storage
 
-/// Looks at everything that an installation consists of, and changes nothing.
+/// Checks every part of an installation, and changes nothing.
 package struct Examination {
     private let settings: Settings
     private let migrator: Migrator
@@ -16,8 +16,8 @@ package struct Examination {
     private let logger: Logger
 
     /// - Parameters:
-    ///   - migrator: Knows this release's migrations.
-    ///   - nodeURL: A node to ask whether it is ready; nil to ask none.
+    /// - migrator: Holds the migrations of this release.
+    /// - nodeURL: The node that is asked whether it is ready; nil asks none.
     package init(settings: Settings, migrator: Migrator, nodeURL: String?, logger: Logger) {
         self.settings = settings
         self.migrator = migrator
@@ -25,7 +25,7 @@ package struct Examination {
         self.logger = logger
     }
 
-    /// What is not reachable is a finding, too, and takes some seconds to be found out.
+    /// Runs all checks. A server that cannot be reached becomes a finding, which takes a few seconds.
     package func run() async -> Diagnosis {
         var findings = Finding.about(settings)
         var shardCount: Int32?
@@ -41,7 +41,7 @@ package struct Examination {
 
     // MARK: - PostgreSQL
 
-    /// In the login's own right, since the roles may be what is missing.
+    /// Uses the login's own rights, because the roles may be missing.
     private func examineServer(_ postgres: PostgresConfiguration, shardCount: inout Int32?) async -> [Finding] {
         do {
             let (findings, count) = try await PostgresConnection.lent(postgres, logger: logger) { connection in
@@ -62,7 +62,7 @@ package struct Examination {
             return [
                 .problem(
                     .postgresql, Finding.singleLine("\(postgres): \(error)"),
-                    remedy: "Start the server, or mend DATABASE_URL.")
+                    remedy: "Start the server, or correct DATABASE_URL.")
             ]
         }
     }
@@ -100,7 +100,7 @@ package struct Examination {
                     return [
                         .problem(
                             .rabbitmq, Finding.singleLine("\(amqp): \(error)"),
-                            remedy: "Start the broker, or mend AMQP_URL.")
+                            remedy: "Start the broker, or correct AMQP_URL.")
                     ]
                 }
             }
@@ -108,9 +108,10 @@ package struct Examination {
         return Finding.about(BrokerFacts(queues: queues, alarm: await alarm(amqp)))
     }
 
-    /// Sends a message that no queue takes: a broker in order gives it back, one with an alarm keeps the sender waiting.
+    /// Publishes a message that no queue takes: a healthy broker returns it, a broker with an alarm blocks the
+    /// publisher.
     ///
-    /// - Returns: The broker's words when it takes no messages.
+    /// - Returns: The reason why the broker accepts no messages; nil when it accepts them.
     private func alarm(_ amqp: AMQPConfiguration) async -> String? {
         var configuration = amqp
         configuration.connectionName = "quotastack doctor"
@@ -150,7 +151,7 @@ package struct Examination {
             return [
                 .problem(
                     .nodes, Finding.singleLine("\(url) does not answer: \(error)"),
-                    remedy: "Start it, or mend QUOTASTACK_URL.")
+                    remedy: "Start it, or correct QUOTASTACK_URL.")
             ]
         }
     }

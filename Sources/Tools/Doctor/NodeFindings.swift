@@ -1,10 +1,10 @@
 package import JSON
 
 extension Finding {
-    /// What a node says of itself at `/readyz`.
+    /// Findings about a node, made from its response to `/readyz`.
     package static func about(node url: String, readiness: JSONValue) -> [Finding] {
         guard case .object(let members) = readiness, case .bool(let isReady)? = members["ready"] else {
-            return [problem(.nodes, "\(url) is no node of QuotaStack", remedy: "Mend QUOTASTACK_URL.")]
+            return [problem(.nodes, "\(url) is not a QuotaStack node", remedy: "Correct QUOTASTACK_URL.")]
         }
         if isReady { return [ok(.nodes, "\(url) is ready")] }
         let lacking = members.members.compactMap { name, value -> String? in
@@ -13,7 +13,7 @@ extension Finding {
         return [
             problem(
                 .nodes, "\(url) is not ready: \(lacking.sorted().joined(separator: ", "))",
-                remedy: "It becomes ready by itself when what it lacks is there; its log says more.")
+                remedy: "It becomes ready by itself when the listed parts are ok; see its log.")
         ]
     }
 }

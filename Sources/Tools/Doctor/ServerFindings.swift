@@ -1,9 +1,9 @@
 package import Storage
 
 extension Finding {
-    /// What is to be said about a PostgreSQL server.
+    /// Findings about a PostgreSQL server.
     ///
-    /// - Parameter missingMigrations: Steps of this release that the database lacks.
+    /// - Parameter missingMigrations: Migrations of this release that the database lacks.
     package static func about(_ facts: ServerFacts, missingMigrations: [String]) -> [Finding] {
         [version(facts)] + settings(facts) + [migrations(missingMigrations)] + roles(facts) + connections(facts)
             + slots(facts)
@@ -16,7 +16,7 @@ extension Finding {
                 .postgresql, "\(version), a standby", remedy: "DATABASE_URL must name the primary, which takes writes.")
         }
         guard facts.versionNumber >= 150_000 else {
-            return problem(.postgresql, version, remedy: "PostgreSQL 15 or later is needed.")
+            return problem(.postgresql, version, remedy: "PostgreSQL 15 or later is required.")
         }
         return ok(.postgresql, version)
     }
@@ -35,19 +35,19 @@ extension Finding {
             kept == "-1"
                 ? warning(
                     .postgresql, "max_slot_wal_keep_size is unlimited: a node that hangs can fill the server's disk",
-                    remedy: "Set it to what the disk can spare, such as 10GB, and reload.")
+                    remedy: "Set it to a size that fits on the disk, such as 10GB, and reload.")
                 : ok(.postgresql, "max_slot_wal_keep_size=\(kept)"))
         for (name, harm) in [
             ("fsync", "a crash of the machine can destroy the database"),
             ("full_page_writes", "a crash of the machine can destroy the database"),
-            ("synchronous_commit", "a crash can lose what was answered"),
+            ("synchronous_commit", "a crash can lose acknowledged commands"),
         ] where facts.settings[name] == "off" {
             findings.append(problem(.postgresql, "\(name)=off: \(harm)", remedy: "Turn it on."))
         }
         if facts.settings["data_checksums"] == "off" {
             findings.append(
                 warning(
-                    .postgresql, "data_checksums=off: a damaged page is not noticed",
+                    .postgresql, "data_checksums=off: a damaged page is not detected",
                     remedy: "Stop the server and run pg_checksums --enable."))
         }
         return findings
@@ -55,9 +55,9 @@ extension Finding {
 
     private static func migrations(_ missing: [String]) -> Finding {
         missing.isEmpty
-            ? ok(.postgresql, "the schema is this release's")
+            ? ok(.postgresql, "the schema is that of this release")
             : problem(
-                .postgresql, "the database lacks \(missing.joined(separator: ", "))",
+                .postgresql, "the database lacks the migrations \(missing.joined(separator: ", "))",
                 remedy: "Run quotastack migrate as the owner.")
     }
 
@@ -96,29 +96,29 @@ extension Finding {
 
     private static func slots(_ facts: ServerFacts) -> [Finding] {
         var findings = facts.slots.map { slot -> Finding in
-            let kept = slot.keptBytes.map { "keeps \(bytes($0)) of log" } ?? "keeps no log"
+            let kept = slot.keptBytes.map { "retains \(bytes($0)) of WAL" } ?? "retains no WAL"
             let lag = slot.lagBytes.map { ", is \(bytes($0)) behind" } ?? ""
             let text = "slot \(slot.name) \(kept)\(lag)"
             switch (slot.walStatus, slot.isActive) {
             case ("lost", _):
                 return problem(
-                    .postgresql, "slot \(slot.name) is lost: the log that its reader needs is gone",
+                    .postgresql, "slot \(slot.name) is lost: the WAL that its reader needs was removed",
                     remedy:
-                        "Nodes load again by themselves; end any other reader and pg_drop_replication_slot('\(slot.name)')."
+                        "Nodes reload by themselves; for other readers call pg_drop_replication_slot('\(slot.name)')."
                 )
             case ("unreserved", _):
                 return warning(
-                    .postgresql, "\(text), more than max_slot_wal_keep_size: the next checkpoint can take it away",
-                    remedy: "Look at the load of its reader, or raise max_slot_wal_keep_size.")
+                    .postgresql, "\(text), more than max_slot_wal_keep_size: the next checkpoint can remove it",
+                    remedy: "Check the load of its reader, or raise max_slot_wal_keep_size.")
             case (_, false):
                 return warning(
-                    .postgresql, "\(text), and nobody reads it",
+                    .postgresql, "\(text), and has no reader",
                     remedy: "If its reader does not come back, select pg_drop_replication_slot('\(slot.name)').")
             default:
                 guard slot.lagBytes ?? 0 < 256 << 20 else {
                     return warning(
                         .postgresql, text,
-                        remedy: "Its node answers checks from the past: look at the load of its machine.")
+                        remedy: "Its node answers checks with old balances: check the load of its machine.")
                 }
                 return ok(.postgresql, text)
             }
@@ -132,7 +132,7 @@ extension Finding {
         return findings
     }
 
-    /// `1.5 GB`, by powers of 1,024.
+    /// A size as text, such as `1.5 GB`; the units are powers of 1,024.
     static func bytes(_ count: Int64) -> String {
         var value = count * 10
         var unit = 0

@@ -16,7 +16,7 @@ enum EmbedFiles {
             """
         for name in arguments.dropFirst(2) {
             let text = try String(contentsOf: URL(filePath: folder).appending(path: name), encoding: .utf8)
-            // Ten number signs: no file ends a literal like that by accident.
+            // Ten number signs, so that no file ends the literal by accident.
             source += "        (\n            name: \"\(name)\", text: ##########\"\"\"\n\(text)\n\"\"\"##########),\n"
         }
         source += "    ]\n}\n"

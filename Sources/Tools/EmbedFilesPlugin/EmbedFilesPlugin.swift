@@ -1,16 +1,16 @@
 import Foundation
 import PackagePlugin
 
-/// Compiles the text files of a folder into a target, so that the list of them is the folder itself and is kept nowhere
-/// by hand. The target finds them in `EmbeddedFiles.all`.
+/// Compiles the text files of a folder into a target, which finds them in `EmbeddedFiles.all`. The folder itself is the
+/// list of the files, so nobody maintains a second list.
 @main
 struct EmbedFilesPlugin: BuildToolPlugin {
-    /// The folder of each target that uses the plugin, from the package's own on.
+    /// The folder of each target that uses the plugin, relative to the root of the package.
     private static let folders = ["Migrations": "Migrations"]
 
     func createBuildCommands(context: PluginContext, target: any Target) async throws -> [Command] {
         guard let folder = Self.folders[target.name] else {
-            throw EmbeddingError(description: "EmbedFilesPlugin knows no folder for the target \(target.name)")
+            throw EmbeddingError(description: "EmbedFilesPlugin.folders lacks the target \(target.name)")
         }
         let root = context.package.directoryURL.appending(path: folder)
         let names = try FileManager.default.subpathsOfDirectory(atPath: root.path).filter { name in

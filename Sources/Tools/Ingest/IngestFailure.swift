@@ -1,41 +1,41 @@
-/// Why a run did not send everything. In all cases it is safe to run the same plan again.
+/// The reason why a run did not send everything. It is always safe to run the same plan again.
 package enum IngestFailure: Error, Sendable, Equatable, CustomStringConvertible {
     // MARK: Before anything was sent
 
-    /// An option is out of its range; the text is a sentence.
+    /// An option is out of its range; the text is a sentence without its full stop.
     case unusablePlan(String)
     case fileUnreadable(path: String, reason: String)
-    /// The file is not CSV or not NDJSON. Columns count bytes from 1; nil means the whole line.
+    /// The file is not valid CSV or NDJSON. Columns count bytes from 1; nil means the whole line.
     case unreadableText(line: Int, column: Int?, String)
-    /// The CSV header does not name them.
+    /// Columns of the mapping that the CSV header lacks.
     case missingColumns([String], header: [String])
-    /// Rows that are no events: the first few, and how many there are.
+    /// Rows that cannot become events: the first few problems, and the number of all.
     case unusableRows([RowProblem], count: Int)
     case rejectsUnwritable(path: String, reason: String)
 
     // MARK: While sending
 
-    /// The file was written to during the run.
+    /// The file was modified during the run.
     case fileChanged(path: String)
-    /// The server refuses a request as a whole, and would refuse it again.
+    /// The server refused a request as a whole, and would refuse it again.
     case refused(Refusal)
-    /// The server could not be brought to answer; the reason is that of the last attempt.
+    /// The server gave no final answer; the reason is that of the last attempt.
     case unavailable(reason: String, attempts: Int, lines: ClosedRange<Int>)
-    /// What answered is not the API this program knows.
+    /// The answer is not one of the API that this program knows.
     case unexpectedAnswer(String, lines: ClosedRange<Int>)
     /// The task was cancelled.
     case cancelled
 
-    /// A request that the server refuses: a status of 400 to 499 other than 429.
+    /// A request that the server refused: a status of 400 to 499 other than 408 and 429.
     package struct Refusal: Sendable, Equatable {
         package var status: Int
-        /// The API's error code, such as `unauthenticated`; nil when the answer was no problem document.
+        /// The API's error code, such as `unauthenticated`; nil when the answer was not a problem document.
         package var code: String?
         package var detail: String
         package var requestID: String?
         /// The lines of the file that the request carried.
         package var lines: ClosedRange<Int>
-        /// What the server says about single rows.
+        /// The errors that the server reports for single rows.
         package var rows: [RowProblem]
     }
 
@@ -53,8 +53,8 @@ package enum IngestFailure: Error, Sendable, Equatable, CustomStringConvertible 
                 + (count > problems.count ? "\n  and \((count - problems.count).grouped) more" : "")
         case .rejectsUnwritable(let path, let reason): "Cannot write \(path): \(reason)."
         case .fileChanged(let path):
-            "\(path) was changed while it was read. Its keys depend on its content: run it again with the key prefix "
-                + "of this run if the rows kept their places."
+            "\(path) was modified while it was read. Its keys depend on its content: run it again with the key prefix "
+                + "of this run if every row is still in its place."
         case .refused(let refusal): refusal.description
         case .unavailable(let reason, let attempts, let lines):
             "Gave up on \(lines.sentence) after \(attempts) \(attempts == 1 ? "attempt" : "attempts"): \(reason)."
@@ -82,7 +82,7 @@ extension ClosedRange<Int> {
 }
 
 extension String {
-    /// Without control characters: what a server sends must not steer a terminal. At most 500 characters.
+    /// The text without control characters, which could control a terminal, cut after 500 characters.
     var printable: String {
         var text = String.UnicodeScalarView()
         for scalar in unicodeScalars.prefix(500) {
@@ -93,7 +93,7 @@ extension String {
 }
 
 extension Int {
-    /// With a comma between groups of three digits.
+    /// The number with a comma between groups of three digits.
     var grouped: String {
         let digits = String(magnitude)
         var text = self < 0 ? "-" : ""

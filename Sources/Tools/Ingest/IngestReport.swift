@@ -1,12 +1,12 @@
-/// What a run did. When it failed, the numbers say what is known to have happened; a request that was under way may
-/// have had its effect too, which the next run finds out.
+/// The result of a run. After a failure the numbers cover the answered requests only; a request in flight may have had
+/// its effect as well, which the next run finds out.
 package struct IngestReport: Sendable, CustomStringConvertible {
-    /// For the exit of a process.
+    /// The exit status of a process.
     package enum Status: Int32, Sendable {
-        /// Every row is accepted, now or before.
+        /// Every row was accepted, in this run or an earlier one.
         case complete = 0
         case failed = 1
-        /// All rows were answered, some with a refusal.
+        /// Every row was answered, and some were refused.
         case someRejected = 2
     }
 
@@ -17,22 +17,22 @@ package struct IngestReport: Sendable, CustomStringConvertible {
         package var detail: String
     }
 
-    /// How many of the rejected rows are kept here.
+    /// The most rejected rows that a report keeps.
     package static let rejectedRowsKept = 10
 
-    /// What the keys of the rows begin with, when they are made of row numbers; nil as long as it is not known.
+    /// The prefix of the idempotency keys that are made from row numbers; nil while it is not known.
     package internal(set) var keyPrefix: String?
-    /// Rows to send; nil when the file could not be checked.
+    /// The number of rows to send; nil when the file could not be checked.
     package internal(set) var rows: Int?
     package internal(set) var accepted = 0
-    /// Rows that an earlier run, or an earlier attempt of this one, got accepted. Nothing is charged twice.
+    /// Rows that were accepted in an earlier run, or in an earlier attempt of this one. They are not charged again.
     package internal(set) var replayed = 0
     package internal(set) var rejected = 0
-    /// By the API's error code.
+    /// The number of rejected rows by the API's error code.
     package internal(set) var rejectedByCode: [String: Int] = [:]
-    /// Those on the first lines among the rejected.
+    /// The rejected rows with the lowest line numbers.
     package internal(set) var firstRejected: [RejectedRow] = []
-    /// From the first request to the last answer.
+    /// The time from the first request to the last answer.
     package internal(set) var elapsed: Duration = .zero
     package internal(set) var failure: IngestFailure?
 
@@ -57,7 +57,7 @@ package struct IngestReport: Sendable, CustomStringConvertible {
         firstRejected = Array(firstRejected.prefix(Self.rejectedRowsKept))
     }
 
-    /// Some lines for a person.
+    /// A summary for a person to read.
     package var description: String {
         var lines: [String] = []
         if let rows {
@@ -79,8 +79,8 @@ package struct IngestReport: Sendable, CustomStringConvertible {
             lines.append(failure.description)
             if accepted + replayed + rejected > 0, let keyPrefix {
                 lines.append(
-                    "Run it again to go on: what was charged is not charged again as long as the file stays as it is, "
-                        + "or keeps its rows in place and is given the key prefix \(keyPrefix).")
+                    "Run it again to continue: rows that were charged are not charged again if the file is unchanged, "
+                        + "or if its rows keep their places and the run has the key prefix \(keyPrefix).")
             }
         }
         return lines.joined(separator: "\n")

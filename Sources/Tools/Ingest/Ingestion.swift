@@ -4,8 +4,8 @@ package import Logging
 
 /// Loads the usage of a file into a running QuotaStack.
 ///
-/// The file is read twice. The first time every row is made an event and thrown away, so that a file with a mistake in
-/// its last line is refused as a whole before anything is charged; the second time the events are sent.
+/// The file is read twice. The first pass turns every row into an event and discards it, so that a file with a mistake
+/// in its last line is refused as a whole before anything is charged. The second pass sends the events.
 package struct Ingestion: Sendable {
     private let plan: IngestPlan
     private let logger: Logger
@@ -15,20 +15,20 @@ package struct Ingestion: Sendable {
         self.logger = logger
     }
 
-    /// What a file holds, seen through the mapping.
+    /// Facts about the content of a file, read through the mapping.
     package struct Inspection: Sendable, Equatable {
-        /// Rows of the file.
+        /// The number of rows in the file.
         package internal(set) var rowsInFile = 0
-        /// Rows that are sent, after skip and limit.
+        /// The number of rows to send, after skip and limit.
         package internal(set) var rows = 0
-        /// The units of those rows in all.
+        /// The total units of the rows to send.
         package internal(set) var units: UInt128 = 0
-        /// The first and the last instant among those rows, when the mapping has one.
+        /// The first and the last instant among the rows to send, when the mapping has one.
         package internal(set) var earliest: Instant?
         package internal(set) var latest: Instant?
-        /// What the keys begin with, when they are made of row numbers.
+        /// The prefix of the idempotency keys, when they are made from row numbers.
         package internal(set) var keyPrefix: String?
-        /// How many bytes of the file lie before the end of the last row that is sent.
+        /// The number of bytes of the file up to the end of the last row to send.
         package internal(set) var bytes = 0
 
         mutating func add(_ event: UsageEvent, endingAt offset: Int) {
@@ -43,7 +43,7 @@ package struct Ingestion: Sendable {
 
     /// Reads the whole file and sends nothing: a dry run.
     ///
-    /// - Throws: What is wrong with the plan or the file.
+    /// - Throws: The mistake in the plan or the file.
     package func inspect(
         progress: (IngestProgress) -> Void = { _ in }
     ) throws(IngestFailure) -> Inspection {
@@ -52,11 +52,11 @@ package struct Ingestion: Sendable {
         return try inspect(file, try file.identity, progress)
     }
 
-    /// Sends the file. Failures are part of the report.
+    /// Sends the file. A failure is part of the report.
     ///
-    /// Safe to repeat at any time, also after it was cancelled or the process was killed.
+    /// A run is safe to repeat at any time, also after it was cancelled or the process was killed.
     ///
-    /// - Parameter progress: Called after every few thousand rows that were checked, at the end of the check, and after
+    /// - Parameter progress: Called after every 4,096 rows that were checked, at the end of the check, and after every
     ///   every answer.
     package func run(progress: @Sendable (IngestProgress) -> Void = { _ in }) async -> IngestReport {
         var report = IngestReport()
@@ -103,7 +103,7 @@ package struct Ingestion: Sendable {
         var problems: [RowProblem] = []
         var problemCount = 0
         var rows = try rows(file, identity)
-        // The prefix is not known before the end of the file and makes no difference to whether a row is usable.
+        // The prefix is known only at the end of the file, and does not matter for whether a row is usable.
         let mapper = EventMapper(mapping: plan.mapping, keyPrefix: "")
         while let row = try rows.next() {
             inspection.rowsInFile += 1
@@ -135,14 +135,14 @@ package struct Ingestion: Sendable {
 
     // MARK: Sending
 
-    /// What became of one batch.
+    /// The result of one batch.
     private struct Sent: Sendable {
         var batch: EventBatch
         var result: Result<BatchAnswer, IngestFailure>
     }
 
-    /// Keeps as many requests under way as the plan allows. The next batch is read only when there is room for it, so
-    /// memory holds no more than those.
+    /// Keeps as many requests in flight as the plan allows. The next batch is read only when there is room for it, so
+    /// memory holds only the batches in flight.
     private func send(
         _ batches: EventBatches, _ inspection: Inspection, _ rejects: RejectsFile?, _ report: inout IngestReport,
         _ progress: (IngestProgress) -> Void
@@ -206,7 +206,7 @@ package struct Ingestion: Sendable {
         }
     }
 
-    /// Ends the run for the first failure. Those that follow are consequences: requests that were cut off.
+    /// Ends the run with the first failure. Later failures are consequences of it: requests that were cancelled.
     private func stop(_ failure: IngestFailure, _ report: inout IngestReport, _ group: inout TaskGroup<Sent>) {
         if report.failure == nil { report.failure = failure }
         group.cancelAll()

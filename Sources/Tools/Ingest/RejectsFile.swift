@@ -1,23 +1,23 @@
 import Glibc
 import JSON
 
-/// The rejected events of a run as NDJSON: the event as it was sent, with the line that it stood on and the reason.
+/// The rejected events of a run as NDJSON: each event as it was sent, with its line in the input and the reason.
 ///
-/// The members of the event are on top, so that the file can itself be loaded once the reason is gone: end user
-/// `end_user_id`, feature `feature_key`, units `units`. Its rows then get keys of their own, which is necessary,
-/// because the ledger remembers a refusal under the key that was refused.
+/// The members of the event are at the top level, so that the file can be loaded in turn once the reason is gone: end
+/// user `end_user_id`, feature `feature_key`, units `units`. Its rows then get new keys. They need new keys because the
+/// ledger stores a refusal under the refused key.
 final class RejectsFile {
     private let path: String
     private let descriptor: Int32
 
     /// Creates the file or empties it.
     ///
-    /// - Parameter input: what must not be written to.
+    /// - Parameter input: The input file, which must not be overwritten.
     init(path: String, input: InputFile.Identity) throws(IngestFailure) {
         self.path = path
         let isInput = InputFile.identity(ofPath: path)?.isSameFile(as: input) ?? false
         descriptor = isInput ? -1 : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-        guard !isInput else { throw .rejectsUnwritable(path: path, reason: "it is the file that is loaded") }
+        guard !isInput else { throw .rejectsUnwritable(path: path, reason: "it is the input file") }
         guard descriptor >= 0 else { throw .rejectsUnwritable(path: path, reason: SystemError.last) }
     }
 

@@ -1,12 +1,12 @@
 import ArgumentParser
 import Glibc
 
-/// `quotastack-torture`: what `ops/torture` runs once private servers are there.
+/// `quotastack-torture`, which `ops/torture` runs once private servers are started.
 @main
 struct TortureCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "quotastack-torture",
-        abstract: "Prove by faults that nothing is lost, doubled or mixed up; ./ops/torture runs it.",
+        abstract: "Inject faults and check that no command is lost, doubled or mixed up; ./ops/torture runs it.",
         subcommands: [StormCommand.self, FailpointsCommand.self, RollingCommand.self, PairsCommand.self],
         defaultSubcommand: StormCommand.self)
 }
@@ -14,18 +14,18 @@ struct TortureCommand: AsyncParsableCommand {
 struct StormCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "storm",
-        abstract: "Kill, stop and freeze everything under load, heal, and compare everything with an independent model."
+        abstract: "Kill, stop and freeze processes under load, then compare the books with an independent model."
     )
 
     @Option(help: "Repeat the faults and requests of an earlier run.") var seed: UInt64?
-    @Option(help: "Mutations that there must have been.") var mutations = 200_000
-    @Option(help: "SIGKILLs that there must have been.") var kills = 300
-    @Option(help: "End the storm after so many seconds, whatever it has reached.") var seconds: Int?
-    @Option(help: "Clients at once.") var connections = 32
-    @Option(help: "Mutations per second at most.") var rate = 400
-    @Option(help: "Milliseconds from one fault to the next, on average.") var pause = 1_100
-    @Option(help: "A known bug that all processes have: the storm must find it.") var bug: String?
-    @Option(help: "A failpoint's order, such as worker.after_load:kill:p=0.02.") var fail: String?
+    @Option(help: "Storm at least until this many mutations.") var mutations = 200_000
+    @Option(help: "Storm at least until this many SIGKILLs.") var kills = 300
+    @Option(help: "End the storm after this many seconds in any case.") var seconds: Int?
+    @Option(help: "Number of concurrent clients.") var connections = 32
+    @Option(help: "Maximum number of mutations per second.") var rate = 400
+    @Option(help: "Average time from one fault to the next, in milliseconds.") var pause = 1_100
+    @Option(help: "A known bug that all processes have; the storm must find it.") var bug: String?
+    @Option(help: "A failpoint with its action and trigger, such as worker.after_load:kill:p=0.02.") var fail: String?
 
     func run() async throws {
         var plan = Storm.Plan(
@@ -40,11 +40,11 @@ struct StormCommand: AsyncParsableCommand {
 struct FailpointsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "failpoints",
-        abstract: "Let processes end themselves at every named place, under load, and compare everything.")
+        abstract: "Let processes end themselves at every given failpoint under load, then compare the books.")
 
-    @Option(help: "How often each failpoint must have been hit.") var hits = 20
-    @Option(help: "Clients at once.") var connections = 32
-    @Option(help: "Mutations per second at most.") var rate = 200
+    @Option(help: "Number of hits that each failpoint needs.") var hits = 20
+    @Option(help: "Number of concurrent clients.") var connections = 32
+    @Option(help: "Maximum number of mutations per second.") var rate = 200
     @Argument(help: "The failpoints, as `quotastack failpoints` lists them.") var failpoints: [String]
 
     func run() async throws {
@@ -80,9 +80,9 @@ struct PairsCommand: AsyncParsableCommand {
         commandName: "pairs",
         abstract: "Write on one node and check on another, with the write's token and without.")
 
-    @Option(help: "Writes, each followed by a check.") var pairs = 1_000_000
-    @Option(help: "End after so many seconds, however many pairs there were.") var seconds: Int?
-    @Option(help: "Clients at once.") var connections = 64
+    @Option(help: "Number of writes, each followed by a check.") var pairs = 1_000_000
+    @Option(help: "End after this many seconds in any case.") var seconds: Int?
+    @Option(help: "Number of concurrent clients.") var connections = 64
 
     func run() async throws {
         let installation = try await Installation.onPrivateServers()

@@ -1,6 +1,6 @@
 extension BadRequests {
     static let notJSON = BadRequests(
-        "what is not one JSON object",
+        "bodies that are not one JSON object",
         [
             "{", "}", "[]", "null", "\"x\"", "1", "{}{}", "{} x", #"{"end_user_id":"alice","credits":5,}"#,
             #"{'end_user_id':'alice','credits':5}"#, #"{"end_user_id":"alice","credits":5}//"#,
@@ -47,7 +47,7 @@ extension BadRequests {
             "-9223372036854775809", "99999999999999999999999999999999",
         ].map { .grant(["credits": $0], 400, "amount_out_of_range", at: "/credits") },
         [
-            // alice has 1,000 already: what she would have is beyond 2^53 - 1.
+            // alice already has 1,000, so the new balance would be beyond 2^53 - 1.
             .grant(["credits": "9007199254740991"], 400, "amount_out_of_range", at: "/credits"),
             .use(["units": "9223372036854775807"], 400, "amount_out_of_range", at: "/units"),
             .use(["units": "9007199254740991"], 400, "amount_out_of_range", at: "/units"),
@@ -274,7 +274,7 @@ extension BadRequests {
         #"{"a":99999999999999999999}"#, #"{"a\u0000":1}"#,
     ]
 
-    /// A JSON string of so many bytes.
+    /// A JSON string with the given number of bytes.
     private static func text(_ length: Int) -> String {
         "\"" + String(repeating: "x", count: length) + "\""
     }

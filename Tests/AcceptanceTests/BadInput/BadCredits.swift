@@ -233,14 +233,14 @@ extension BadRequests {
     private static let block = "blk_00000000000000000000000001"
     private static let reservation = "res_00000000000000000000000001"
 
-    /// What no end user can be named.
+    /// Values that are not end user ids.
     private static let endUserIDs = [#""""#, long(257), "5", "null", #""a\u0000b""#]
 
     private static func long(_ length: Int) -> String {
         "\"" + String(repeating: "x", count: length) + "\""
     }
 
-    /// Values that are no amount above zero, each with what it is answered.
+    /// Requests with values that are not amounts above zero, and their refusals.
     private static func amounts(
         _ field: String, _ request: (String, Int, String, String) -> BadRequest
     ) -> [BadRequest] {

@@ -13,7 +13,7 @@ extension BadRequests {
             },
         [
             .get("/v1/admin/tenants?cursor=zz", 400, "invalid_cursor", sender: .root),
-            // Instants that the database cannot hold.
+            // Cursors with instants that the database cannot hold.
             .get(
                 "/v1/credits/blocks?end_user_id=alice&cursor=5b747275652c35302c2d393030303030303030303030303030303030302c66616c73652c315d",
                 400, "invalid_cursor"),
@@ -98,7 +98,7 @@ extension BadRequests {
             .post("/v1/features", padded(to: 2 << 20), 413, "body_too_large"),
             .post("/v1/usage", padded(to: 1 << 20 | 1), 413, "body_too_large"),
             .post("/v1/usage/batch", padded(to: 8 << 20 | 1), 413, "body_too_large"),
-            // The largest body that is read is read to its end.
+            // A body of the maximum size is read to its end.
             .post("/v1/credits/grant", padded(to: 1 << 20), 400, "unknown_field", at: "/padding"),
             .post("/v1/usage/batch", padded(to: 8 << 20)),
         ])
@@ -108,7 +108,7 @@ extension BadRequests {
         return start + String(repeating: "x", count: length - start.utf8.count - end.utf8.count) + end
     }
 
-    /// Who asks decides before what is asked.
+    /// Requests that are refused because of their key, before the API looks at the rest.
     static func keys(of tenant: Client, revoked: String, root: String, otherRoot: String) -> BadRequests {
         let key = tenant.key ?? ""
         let garbled: [BadRequest.Sender] = [
@@ -145,7 +145,7 @@ extension BadRequests {
             ])
     }
 
-    /// The same key with one character in its middle exchanged for another.
+    /// The key with one character in its middle replaced.
     private static func mistyped(_ key: String) -> String {
         var characters = Array(key)
         let middle = characters.count / 2

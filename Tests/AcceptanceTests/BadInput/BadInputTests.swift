@@ -15,7 +15,7 @@ extension Acceptance {
             try await expectRefusals(group, tenant.test)
         }
 
-        @Test("A key that is missing, mistyped, revoked or of the wrong kind opens nothing")
+        @Test("A key that is missing, mistyped, revoked or of the wrong kind is refused")
         func keys() async throws {
             let installation = try await SharedInstallation.get()
             let client = try await furnishedTenant().test
@@ -28,7 +28,7 @@ extension Acceptance {
             try await expectRefusals(group, client)
         }
 
-        @Test("A body that does not say how long it is is read up to the limit and no further")
+        @Test("A body without a stated length is read up to the limit and no further")
         func chunked() async throws {
             let client = try await furnishedTenant().test
             let body: JSONValue = ["end_user_id": "alice", "credits": 5]
@@ -42,7 +42,7 @@ extension Acceptance {
             #expect(try await client.balance("alice")["balance"] == 1_005)
         }
 
-        @Test("A refusal lists everything that is wrong with a body")
+        @Test("A refusal lists all errors of a body")
         func allProblems() async throws {
             let client = try await makeTenant().test
             let answer = try await client.post(
@@ -53,7 +53,7 @@ extension Acceptance {
             expectProblem(answer)
         }
 
-        /// A tenant with something in every list, so that a wrong write shows.
+        /// A tenant with an item in every list, so that a wrong write is noticed.
         private func furnishedTenant() async throws -> Tenant {
             let tenant = try await makeTenant()
             let client = tenant.test
@@ -88,7 +88,7 @@ extension Acceptance {
             #expect(try await snapshot(client) == before, "\(group.theme)", sourceLocation: sourceLocation)
         }
 
-        /// All that the environment shows.
+        /// Everything that the environment shows through the API.
         private func snapshot(_ client: Client) async throws -> [JSONValue] {
             var shown: [JSONValue] = []
             for path in ["/v1/features", "/v1/metering-rules", "/v1/end-users", "/v1/api-keys"] {

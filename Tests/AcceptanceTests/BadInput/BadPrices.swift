@@ -2,7 +2,7 @@ extension BadRequests {
     static let prices = BadRequests(
         "prices",
         [
-            // The reading of prices has a table of its own; here is that every path of it is connected.
+            // The parser of prices has its own table of cases; this table checks that the API reaches every path of it.
             .rule(#""model":"package","package_size":0,"package_cost":1"#, at: "/package_size"),
             .rule(#""model":"package","package_size":1,"package_cost":-1"#, at: "/package_cost"),
             .rule(
@@ -49,7 +49,7 @@ extension BadRequests {
             (#""units":-1"#, "/units"), (#""units":1.5"#, "/units"), (#""units":9223372036854775808"#, "/units"),
             (#""quantities":5"#, "/quantities"), (#""quantities":{"a":-1}"#, "/quantities/a"),
             (#""quantities":{"a":null}"#, "/quantities/a"), (#""quantities":{"a b":1}"#, "/quantities/a b"),
-            // The sign of the kelvin, which Unicode calls equivalent to the letter.
+            // The kelvin sign, which Unicode treats as equivalent to the letter K.
             ("\"quantities\":{\"\u{212A}\":1}", "/quantities/\u{212A}"),
             (#""units":1,"quantities":{}"#, "/quantities"), (#""attributes":[]"#, "/attributes"),
             (#""attributes":{"a":1.5}"#, "/attributes/a"), (#""attributes":{"a":null}"#, "/attributes/a"),
@@ -91,7 +91,7 @@ extension BadRequests {
             .get("/v1/topup-packages?limit=0"), .get("/v1/topup-packages?cursor=zz", 400, "invalid_cursor"),
         ])
 
-    /// A JSON string of so many bytes.
+    /// A JSON string with the given number of bytes.
     private static func text(_ length: Int) -> String {
         "\"" + String(repeating: "x", count: length) + "\""
     }
@@ -111,7 +111,7 @@ extension BadRequest {
         post("/v1/metering-rules/preview", "{\(members)}", 400, code, at: pointer)
     }
 
-    /// A package whose members are replaced or added as given; an empty text leaves a member out.
+    /// A package with members replaced or added as given; an empty text leaves a member out.
     fileprivate static func package(
         _ members: KeyValuePairs<String, String>, _ code: String = "invalid_request", at pointer: String
     ) -> BadRequest {

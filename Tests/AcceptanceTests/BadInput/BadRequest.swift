@@ -1,7 +1,7 @@
 import JSON
 import Testing
 
-/// A request that must be refused, and how.
+/// A request that must be refused, with its expected refusal.
 struct BadRequest: Sendable {
     enum Sender: Sendable {
         case tenant, root, nobody
@@ -16,7 +16,7 @@ struct BadRequest: Sendable {
     var sender = Sender.tenant
     var status: Int
     var code: String
-    /// Where in the body; nil when the refusal is not about one place.
+    /// The place in the body; nil when the refusal does not concern a single place.
     var pointer: String?
 
     static func get(
@@ -44,7 +44,7 @@ struct BadRequest: Sendable {
             method: "PATCH", path: path, bytes: Array(body.utf8), status: status, code: code, pointer: pointer)
     }
 
-    /// A grant to alice whose members are replaced or added as given; an empty text leaves a member out.
+    /// A grant to alice with members replaced or added as given; an empty text leaves a member out.
     static func grant(
         _ members: KeyValuePairs<String, String>, _ status: Int = 400, _ code: String = "invalid_request",
         at pointer: String? = nil
@@ -54,7 +54,7 @@ struct BadRequest: Sendable {
             at: pointer)
     }
 
-    /// A use by alice whose members are replaced or added as given.
+    /// A use by alice with members replaced or added as given; an empty text leaves a member out.
     static func use(
         _ members: KeyValuePairs<String, String>, _ status: Int = 400, _ code: String = "invalid_request",
         at pointer: String? = nil, headers: [String: String] = [:]
@@ -64,7 +64,7 @@ struct BadRequest: Sendable {
             at: pointer, headers: headers)
     }
 
-    /// An object whose members are replaced or added as given; an empty text leaves a member out.
+    /// An object with members replaced or added as given; an empty text leaves a member out.
     static func object(
         _ base: KeyValuePairs<String, String>, _ changes: KeyValuePairs<String, String>
     ) -> String {
@@ -87,7 +87,7 @@ struct BadRequest: Sendable {
         return try await client.send(method, path, bytes: bytes, contentType: contentType, headers: headers)
     }
 
-    /// What went wrong with the refusal, if anything did.
+    /// The difference from the expected refusal; nil when there is none.
     func complaint(_ answer: Answer) -> String? {
         guard answer.status == status, answer.code == code else { return "expected \(status) \(code)" }
         guard let pointer else { return nil }
@@ -96,7 +96,7 @@ struct BadRequest: Sendable {
     }
 }
 
-/// Requests that share a theme.
+/// Requests with a common theme.
 struct BadRequests: Sendable, CustomTestStringConvertible {
     let theme: String
     let requests: [BadRequest]

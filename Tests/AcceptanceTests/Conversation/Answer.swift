@@ -1,10 +1,10 @@
 package import JSON
 import Testing
 
-/// What the server answered.
+/// The answer of the server.
 struct Answer: Sendable, CustomTestStringConvertible {
     let status: Int
-    /// By lower-case name.
+    /// The headers by lower-case name.
     let headers: [String: String]
     let bytes: [UInt8]
 
@@ -17,7 +17,7 @@ struct Answer: Sendable, CustomTestStringConvertible {
     /// A part of the body by its path, such as `data.0.id`.
     subscript(path: String) -> JSONValue? { json[path: path] }
 
-    /// Expects a status, and the code of a refusal.
+    /// Expects a status and, for a refusal, its code.
     @discardableResult
     func expect(
         _ status: Int, _ code: String? = nil, _ comment: String = "",

@@ -6,13 +6,13 @@ import NIOCore
 import NIOHTTP1
 import Testing
 
-/// Somebody who calls the API: an address and a key.
+/// A caller of the API: an address and a key.
 struct Client: Sendable {
     let url: String
     var key: String?
     var http = Self.http
 
-    /// Nothing is retried: a test decides what an unanswered request means.
+    /// Nothing is retried: each test decides what an unanswered request means.
     private static let http: HTTPClient = {
         var configuration = HTTPClient.Configuration()
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 128
@@ -21,7 +21,7 @@ struct Client: Sendable {
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }()
 
-    /// - Parameter isChunked: True to send the body without saying how long it is.
+    /// - Parameter isChunked: Whether the body is sent without its length.
     func send(
         _ method: String, _ path: String, bytes: [UInt8]? = nil, contentType: String? = "application/json",
         headers: [String: String] = [:], isChunked: Bool = false
@@ -60,7 +60,7 @@ struct Client: Sendable {
         try await send("PATCH", path, bytes: body.bytes, headers: Self.headers(headers, key))
     }
 
-    /// Every page of a list, and the pages' sizes.
+    /// Every page of a list.
     func pages(_ path: String, _ query: [(String, String?)] = [], limit: Int) async throws -> [[JSONValue]] {
         var pages: [[JSONValue]] = []
         var cursor: String?
@@ -106,7 +106,7 @@ func percentEncoded(_ text: String) -> String {
 }
 
 extension Client {
-    /// Sends a request target as it stands, which no HTTP client would: broken percent-encoding, for example.
+    /// Sends a request target as it is, such as one with broken percent-encoding, which no HTTP client would send.
     func sendRaw(_ method: String, target: String) async throws -> Answer {
         let port = Int(url.split(separator: ":").last ?? "") ?? 0
         let request =

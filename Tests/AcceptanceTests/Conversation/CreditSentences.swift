@@ -29,7 +29,7 @@ extension Client {
             ]), key: key)
     }
 
-    /// Takes a block back, by its id or by the payment that it was bought with.
+    /// Revokes a block, by its id or by the payment that bought it.
     func revoke(_ id: String, key: String? = nil) async throws -> Answer {
         try await post(
             "/v1/credits/revoke", .members([(id.hasPrefix("blk_") ? "block_id" : "external_payment_id", .string(id))]),
@@ -94,9 +94,9 @@ extension Client {
         try await get("/v1/reservations/\(id)")
     }
 
-    // MARK: - What is set
+    // MARK: - Settings
 
-    /// Makes an end user who lives by a test clock.
+    /// Creates an end user on a test clock.
     func make(_ endUser: String, at now: String) async throws -> TestClock {
         let clock = try await post("/v1/test-clocks", ["now": .string(now)]).expect(201)
         try await post(
@@ -116,7 +116,7 @@ extension Client {
             ]))
     }
 
-    /// Says what happens when an end user runs out.
+    /// Sets the overage policy and the overage limit of an end user.
     func allowOverage(_ endUser: String, limit: Int64? = nil, policy: String = "allow") async throws {
         try await post(
             "/v1/end-users",
@@ -128,7 +128,7 @@ extension Client {
     }
 }
 
-/// A test clock of somebody's.
+/// The test clock of an end user.
 struct TestClock: Sendable {
     let id: String
     let client: Client

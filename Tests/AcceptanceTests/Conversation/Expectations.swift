@@ -10,7 +10,7 @@ func expectInstant(_ value: JSONValue?, sourceLocation: SourceLocation = #_sourc
         sourceLocation: sourceLocation)
 }
 
-/// Expects the headers of every mutation that was decided.
+/// Expects the headers of a mutation that was decided.
 func expectMutationHeaders(_ answer: Answer, sourceLocation: SourceLocation = #_sourceLocation) {
     #expect(answer.headers["content-type"] == "application/json", sourceLocation: sourceLocation)
     #expect(answer.position?.isEmpty == false, "QuotaStack-Position", sourceLocation: sourceLocation)
@@ -18,7 +18,7 @@ func expectMutationHeaders(_ answer: Answer, sourceLocation: SourceLocation = #_
     #expect(answer.headers["x-idempotent-replayed"] == nil, sourceLocation: sourceLocation)
 }
 
-/// Expects problem details as RFC 9457 and the contract want them.
+/// Expects problem details as RFC 9457 and the contract require them.
 func expectProblem(_ answer: Answer, _ comment: String = "", sourceLocation: SourceLocation = #_sourceLocation) {
     let code = answer.code ?? ""
     var wrong: [String] = []

@@ -1,7 +1,7 @@
 import JSON
 import Testing
 
-/// A tenant of an installation, and its two environments.
+/// A tenant of an installation, with its two environments.
 struct Tenant: Sendable {
     let id: String
     let live: Client
@@ -9,12 +9,12 @@ struct Tenant: Sendable {
 }
 
 extension Installation {
-    /// The holder of the root key.
+    /// A caller with the root key.
     var root: Client { Client(url: url, key: rootKey) }
 
     func client(_ key: String?) -> Client { Client(url: url, key: key) }
 
-    /// - Parameter node: The node to ask; the server of the installation when nil.
+    /// - Parameter node: The node to call; nil calls the server of the installation.
     func makeTenant(_ name: String = "Acme", through node: Node? = nil) async throws -> Tenant {
         let root = node.map { Client(url: $0.url, key: rootKey) } ?? root
         let client = { Client(url: root.url, key: $0) }
@@ -25,13 +25,13 @@ extension Installation {
     }
 }
 
-/// A fresh tenant on the shared installation; its test environment is what most tests talk to.
+/// A new tenant on the shared installation. Most tests use its test environment.
 func makeTenant() async throws -> Tenant {
     try await SharedInstallation.get().makeTenant()
 }
 
 extension Client {
-    /// Makes a metered feature with a price per unit.
+    /// Creates a metered feature with a price per unit.
     func sell(_ feature: String, unitCost: Int64, perUnits: Int64 = 1) async throws {
         try await post("/v1/features", ["key": .string(feature), "name": .string(feature), "type": "metered"]).expect(
             201)
@@ -76,7 +76,7 @@ extension Client {
         try await all("/v1/credits/blocks", [("end_user_id", endUser), ("status", status)])
     }
 
-    /// Oldest first.
+    /// The entries of an end user, oldest first.
     func ledger(_ endUser: String, type: String? = nil) async throws -> [JSONValue] {
         try await all("/v1/ledger", [("end_user_id", endUser), ("type", type), ("order", "asc")])
     }

@@ -1,4 +1,4 @@
-/// Something that went wrong in the harness, in a sentence.
+/// A failure of the harness, not of the product.
 struct HarnessError: Error, CustomStringConvertible {
     let description: String
 

@@ -4,7 +4,7 @@ import Postgres
 import RabbitMQ
 import Synchronization
 
-/// A QuotaStack of its own: a database, queues under a prefix of their own, and `quotastack up` on a free port.
+/// A separate QuotaStack: a database, queues with their own prefix, and `quotastack up` on a free port.
 final class Installation: Sendable {
     let port: Int
     let rootKey: String
@@ -41,9 +41,9 @@ final class Installation: Sendable {
 
     // MARK: - Life
 
-    /// Makes an installation, migrates it and starts it.
+    /// Creates an installation, migrates it and starts it.
     ///
-    /// - Parameter serves: False to start no `quotastack up`: the test starts nodes of its own.
+    /// - Parameter serves: False to start no `quotastack up`, because the test starts its own nodes.
     static func start(serves: Bool = true) async throws -> Installation {
         let servers = try Servers()
         let binary = try quotastack()
@@ -67,7 +67,7 @@ final class Installation: Sendable {
         return installation
     }
 
-    /// Starts the server and waits until it says that it is ready.
+    /// Starts the server and waits until it is ready.
     func startServer() async throws {
         let started = try await ChildProcess.start([binary, "up"], environment: environment, logPath: logPath)
         process.withLock { $0 = started }
@@ -91,7 +91,7 @@ final class Installation: Sendable {
         return node
     }
 
-    /// Starts as many nodes of a kind.
+    /// Starts the given number of nodes of one kind.
     func startNodes(_ executable: String, _ count: Int) async throws -> [Node] {
         var started: [Node] = []
         for _ in 0..<count {
@@ -102,14 +102,14 @@ final class Installation: Sendable {
         return started
     }
 
-    /// Ends the server at whatever instruction it is.
+    /// Ends the server with SIGKILL, at whatever instruction it is.
     func killServer() async {
         guard let running = process.withLock({ $0 }) else { return }
         running.signal(SIGKILL)
         _ = await running.ended()
     }
 
-    /// Asks the server to end and gives its exit status.
+    /// Asks the server to stop, and returns its exit status.
     func stopServer() async -> Int32? {
         guard let running = process.withLock({ $0 }) else { return nil }
         running.signal(SIGTERM)
@@ -118,7 +118,7 @@ final class Installation: Sendable {
 
     /// Ends the server and removes its database, queues and log.
     ///
-    /// - Throws: Also when a secret, or what is a tenant's own, was in a log.
+    /// - Throws: Also when a log contains a secret or a tenant's data.
     func remove() async throws {
         await killServer()
         var leaks = PlantedSecrets.lines(of: log)
@@ -128,7 +128,7 @@ final class Installation: Sendable {
             leaks += PlantedSecrets.lines(of: node.log)
             _ = unlink(node.logPath)
         }
-        // A replication slot goes with its server process, a moment after its connection.
+        // A replication slot disappears with its server process, a moment after its connection.
         try await waitUntil("no replication slot is left") {
             try await PostgresConnection.lent(server) { connection in
                 try await connection.run(
@@ -141,11 +141,11 @@ final class Installation: Sendable {
         try await AMQPTopology.delete(queues, configuration: amqp)
         _ = unlink(logPath)
         guard leaks.isEmpty else {
-            throw HarnessError("a log says what none may, in \(leaks.count) lines such as:\n\(leaks[0])")
+            throw HarnessError("a log contains secrets or tenant data, in \(leaks.count) lines such as:\n\(leaks[0])")
         }
     }
 
-    /// Lets the database be reached, or cuts every connection to it and refuses new ones.
+    /// Allows connections to the database, or ends every connection and refuses new ones.
     func admitConnections(_ admits: Bool) async throws {
         try await onServer("ALTER DATABASE \(name) ALLOW_CONNECTIONS \(admits)")
         guard !admits else { return }
@@ -183,13 +183,13 @@ final class Installation: Sendable {
             [binary] + arguments, environment: environment.merging(extra) { $1 }, logPath: path)
     }
 
-    /// The variables with which a process reaches both servers by TLS only, and verifies them.
+    /// The environment variables with which a process uses TLS to both servers, and verifies them.
     func overTLS() throws -> [String: String] {
         guard let databaseURL = variable("QUOTASTACK_TEST_DATABASE_TLS_URL"),
             let amqpURL = variable("QUOTASTACK_TEST_AMQP_TLS_URL")
         else {
             throw HarnessError(
-                "the variables for TLS are not set: ./ops/test starts servers that speak it and sets them")
+                "the variables for TLS are not set: ./ops/test starts servers with TLS and sets them")
         }
         return ["DATABASE_URL": Self.url(databaseURL, database: name), "AMQP_URL": amqpURL]
     }
@@ -201,9 +201,9 @@ final class Installation: Sendable {
         return "postgres://\(user):\(password)\(url[at...])"
     }
 
-    /// Makes logins that are members of the given roles, with their name as password, for the time of the body.
+    /// Creates logins with the given options and with their name as password, and drops them after the body.
     ///
-    /// - Parameter logins: What follows CREATE ROLE name LOGIN PASSWORD.
+    /// - Parameter logins: The options follow CREATE ROLE name LOGIN PASSWORD.
     func withLogins(_ logins: [(name: String, options: String)], _ body: () async throws -> Void) async throws {
         for login in logins {
             try await onServer("CREATE ROLE \(login.name) LOGIN PASSWORD '\(login.name)' \(login.options)")
@@ -218,7 +218,7 @@ final class Installation: Sendable {
         try result.get()
     }
 
-    /// The URL of the broker by another port: that of a proxy before it.
+    /// The URL of the broker at another port, which is that of a proxy in front of it.
     func amqpURL(port: UInt16) throws -> String {
         let url = environment["AMQP_URL"] ?? ""
         guard let at = url.lastIndex(of: "@"), let slash = url[at...].firstIndex(of: "/") else {
@@ -227,22 +227,22 @@ final class Installation: Sendable {
         return "\(url[...at])127.0.0.1:\(port)\(url[slash...])"
     }
 
-    /// The password of its database.
+    /// The password in the URL of the database.
     var password: String {
         let user = (environment["DATABASE_URL"] ?? "").split(separator: "@").first ?? ""
         return String(user.split(separator: ":").last ?? "")
     }
 
-    /// What the servers of this installation have logged.
+    /// The log of the server, over all its starts.
     var log: String { process.withLock { $0 }?.log ?? "" }
 
     private func onServer(_ statement: String) async throws {
         try await PostgresConnection.lent(server) { try await $0.script(statement) }
     }
 
-    // MARK: - Finding things
+    // MARK: - Look-ups
 
-    /// `quotastack` as it was built with these tests.
+    /// The path of the `quotastack` that was built with these tests.
     static func quotastack() throws -> String {
         if let path = variable("QUOTASTACK_TEST_BINARY") { return path }
         var bytes = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -262,7 +262,7 @@ final class Installation: Sendable {
     }
 }
 
-/// The servers that the tests run against.
+/// The servers that the tests use.
 private struct Servers {
     let databaseURL: String
     let amqpURL: String
@@ -281,12 +281,12 @@ private struct Servers {
     }
 }
 
-/// A variable of the process's environment; nil when it is empty.
+/// A variable of the process's environment; nil when it is unset or empty.
 func variable(_ name: String) -> String? {
     getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
 }
 
-/// How much work a test does: what CI can afford, or what a variable of the environment says.
+/// The amount of work of a test: the value of an environment variable, or else what CI can afford.
 func count(_ name: String, inCI: Int) -> Int {
     variable(name).flatMap(Int.init) ?? inCI
 }

@@ -2,8 +2,8 @@ import ChildProcesses
 import Glibc
 import Synchronization
 
-/// One process of an installation with a role of its own: `quotastack-api`, `quotastack-ledger`,
-/// `quotastack-scheduler` or `quotastack-entitlements`.
+/// One process of an installation with its own role: `quotastack-api`, `quotastack-ledger`, `quotastack-scheduler` or
+/// `quotastack-entitlements`.
 final class Node: Sendable {
     let port: Int
     let logPath: String
@@ -13,7 +13,7 @@ final class Node: Sendable {
 
     var url: String { "http://127.0.0.1:\(port)" }
 
-    /// What the processes of this node have logged.
+    /// The log of the node, over all its starts.
     var log: String { process.withLock { $0 }?.log ?? "" }
 
     init(binary: String, port: Int, environment: [String: String], logPath: String) {
@@ -23,11 +23,11 @@ final class Node: Sendable {
         self.environment = environment.merging(["QUOTASTACK_PORT": "\(port)"]) { $1 }
     }
 
-    /// Starts the process and waits until it says that it is ready.
+    /// Starts the process and waits until it is ready.
     ///
     /// - Parameters:
     ///   - extra: Further environment variables for this process only.
-    ///   - client: Who asks whether it is ready; by plain HTTP unless given.
+    /// - client: The caller that asks whether the node is ready; nil uses plain HTTP.
     func start(_ extra: [String: String] = [:], readyAt client: Client? = nil) async throws {
         let client = client ?? Client(url: url, key: nil)
         let started = try await begin(extra)
@@ -49,26 +49,26 @@ final class Node: Sendable {
 
     var hasEnded: Bool { process.withLock { $0 }?.hasEnded ?? true }
 
-    /// Ends the process at whatever instruction it is.
+    /// Ends the process with SIGKILL, at whatever instruction it is.
     func kill() async {
         guard let running = process.withLock({ $0 }) else { return }
         running.signal(SIGKILL)
         _ = await running.ended()
     }
 
-    /// Asks the process to end and gives its exit status.
+    /// Asks the process to stop, and returns its exit status.
     func stop() async -> Int32? {
         guard let running = process.withLock({ $0 }) else { return nil }
         running.signal(SIGTERM)
         return await running.ended()
     }
 
-    /// Sends a signal: SIGSTOP freezes the process, SIGCONT lets it go on.
+    /// Sends a signal: SIGSTOP freezes the process, SIGCONT lets it continue.
     func signal(_ number: Int32) {
         process.withLock { $0 }?.signal(number)
     }
 
-    /// A number that the node shows among its metrics.
+    /// The value of a metric of the node; nil when the node has no such metric.
     func metric(_ name: String) async throws -> Double? {
         let text = String(decoding: try await Client(url: url, key: nil).get("/metrics").bytes, as: UTF8.self)
         let line = text.split(separator: "\n").first { $0.hasPrefix(name + " ") }

@@ -1,11 +1,11 @@
 import Glibc
 import Synchronization
 
-/// What no log may contain: keys, the passwords of servers, and what tests mark as a tenant's own.
+/// Texts that no log may contain: keys, passwords of servers, and the data that tests mark as a tenant's.
 ///
-/// Whatever is logged in the whole suite is searched for it when an installation is removed.
+/// All logs of the suite are searched for these texts when an installation is removed.
 enum PlantedSecrets {
-    /// Whatever a tenant sends in a test of its own carries this word; most tests' end user is alice.
+    /// The word in everything that `SecretLeakTests` sends. The end user of most other tests is alice.
     static let word = "canary"
     private static let words = [word, "alice", "Confidential", "qs_live_", "qs_test_", "qs_root_"]
     private static let passwords = Mutex<Set<String>>([])
@@ -21,7 +21,7 @@ enum PlantedSecrets {
         }
     }
 
-    /// The lines of a log that say what none may.
+    /// The lines of a log that contain a forbidden text.
     static func lines(of log: String) -> [String] {
         var log = log
         let forbidden = words + passwords.withLock { Array($0) }
@@ -34,7 +34,7 @@ enum PlantedSecrets {
 }
 
 extension String {
-    /// Searches the bytes, since a log is long.
+    /// Searches the bytes, because a log is long.
     fileprivate mutating func contains(bytes part: String) -> Bool {
         let part = Array(part.utf8)
         return withUTF8 { text in

@@ -1,14 +1,15 @@
 import Testing
 
-/// All acceptance tests: they drive the real program over HTTP, with the real servers behind it.
+/// All acceptance tests. They drive the real program over HTTP, with the real servers behind it.
 @Suite(.sharedInstallation, .timeLimit(.minutes(10)))
 enum Acceptance {
-    /// Tests that start many processes, one test at a time: all at once they would fight for the machine.
+    /// Tests that start many processes run one at a time: all at once they would compete for the machine.
     @Suite(.serialized) enum Processes {}
 }
 
 extension Trait where Self == SharedInstallation {
-    /// One installation for all tests that do no harm, started by the first that asks and removed after the last.
+    /// One installation for all tests that do not damage it. The first test starts it, and it is removed after the
+    /// last.
     static var sharedInstallation: SharedInstallation { SharedInstallation() }
 }
 
@@ -53,14 +54,14 @@ private actor LazyInstallation {
         try await installation.remove()
         if books.status != 0 { throw HarnessError("the books are not clean after all tests:\n\(books.output)") }
         if status != 0 {
-            throw HarnessError("the server ended with \(status ?? -1) after SIGTERM:\n\(log.suffix(4_000))")
+            throw HarnessError("the server ended with status \(status ?? -1) after SIGTERM:\n\(log.suffix(4_000))")
         }
     }
 }
 
-/// Runs a test on an installation of its own, which it may kill, and removes the installation afterwards.
+/// Runs a test on its own installation, which the test may kill, and removes the installation afterwards.
 ///
-/// - Parameter serves: False to start no `quotastack up`: the test starts nodes of its own.
+/// - Parameter serves: False to start no `quotastack up`, because the test starts its own nodes.
 func withInstallation(serves: Bool = true, _ body: (Installation) async throws -> Void) async throws {
     let installation = try await Installation.start(serves: serves)
     let result: Result<Void, any Error>

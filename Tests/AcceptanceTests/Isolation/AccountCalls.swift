@@ -4,7 +4,8 @@ import Credits
 import JSON
 
 extension EndpointCall {
-    /// The calls about the credits of an end user, whom the stranger has not got; none of them makes that end user.
+    /// Calls about the credits of an end user who does not exist in the stranger's environment. None of them creates
+    /// the end user.
     static let ofAccounts: [EndpointCall] = [
         .call("POST", "/v1/topups", .write(.credits), ["end_user_id": "alice", "package_key": "secret-other"], 404),
         .call("POST", "/v1/credits/refund", .write(.credits), 404) {
@@ -51,7 +52,7 @@ extension EndpointCall {
         .call("GET", "/v1/usage", .read(.usage), 404) { _ in "/v1/usage?end_user_id=alice" },
     ]
 
-    /// A call whose body has the owner's ids.
+    /// A call whose body contains the owner's ids.
     private static func call(
         _ method: String, _ path: String, _ scope: KeyScopes, _ stranger: Int,
         bodyOf: @escaping @Sendable (Property) -> JSONValue

@@ -10,16 +10,16 @@ import Replica
 import Runtime
 import Storage
 
-/// Every endpoint of the API, as somebody calls it who should not: with the ids of somebody else's things.
+/// A call of an endpoint with the ids of objects in another environment. There is one for every endpoint of the API.
 struct EndpointCall: Sendable {
     let endpoint: Endpoint
     /// The path with the owner's ids, and the query.
     let target: @Sendable (Property) -> String
     let body: JSONValue?
-    /// The body, where it has the owner's ids.
+    /// The body, when it contains the owner's ids.
     var bodyOf: (@Sendable (Property) -> JSONValue)?
-    /// What another environment's key with every scope is answered: 404 for what is the owner's, and success for what
-    /// is then the stranger's own.
+    /// The expected status for another environment's key with every scope: 404 for the owner's objects, and success for
+    /// objects that are then the stranger's own.
     let stranger: Int
 
     static let all: [EndpointCall] = others + ofAccounts
@@ -94,7 +94,7 @@ struct EndpointCall: Sendable {
             200),
     ]
 
-    /// What the API itself says it serves.
+    /// The endpoints that the API registers.
     static func served() throws -> Set<Endpoint> {
         let metrics = MetricsRegistry()
         let logger = Logger(label: "test")

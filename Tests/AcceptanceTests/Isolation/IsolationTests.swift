@@ -6,7 +6,7 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// Nothing of one environment is seen or changed from another, neither the same tenant's nor another's.
+    /// No environment sees or changes anything of another one, whether that belongs to the same tenant or not.
     @Suite struct IsolationTests {
         @Test("The table of calls has every route of the API with its access, and nothing else")
         func completeness() throws {
@@ -19,7 +19,7 @@ extension Acceptance {
         }
 
         @Test(
-            "Every endpoint, asked with another's ids, finds nothing, shows nothing and changes nothing",
+            "Every endpoint, called with another environment's ids, finds, shows and changes nothing",
             arguments: ["tenant", "side"])
         func everyEndpoint(_ stranger: String) async throws {
             let owner = try await makeTenant()
@@ -29,7 +29,7 @@ extension Acceptance {
             for call in EndpointCall.all {
                 let answer = try await call.send(client, property)
                 let name = "\(call.endpoint.method) \(call.endpoint.path)"
-                // The owner's other side is its live one, where there are no test clocks.
+                // The owner's other side is its live environment, which has no test clocks.
                 let isTestOnly = call.endpoint.path.hasPrefix("/v1/test-clocks")
                 answer.expect(stranger == "side" && isTestOnly ? 403 : call.stranger, nil, name)
                 #expect(property.leaks(in: answer).isEmpty, "\(name): \(answer)")
@@ -37,7 +37,7 @@ extension Acceptance {
             #expect(try await snapshot(owner.test) == before)
         }
 
-        @Test("A key of one scope opens the endpoints of that scope and no other, and what is refused leaves no trace")
+        @Test("A key with one scope can call the endpoints of that scope only, and refused calls change nothing")
         func everyScope() async throws {
             let owner = try await makeTenant()
             let property = try await furnish(owner.test, tenantID: owner.id)
@@ -61,7 +61,7 @@ extension Acceptance {
                 }
             }
             #expect(try await snapshot(owner.test) == before)
-            // Only now, since these change things.
+            // These calls come last because they change things.
             for (scope, name, client) in keys {
                 for call in EndpointCall.all {
                     guard case .scope(let needed) = call.endpoint.access, needed == scope else { continue }
@@ -72,14 +72,14 @@ extension Acceptance {
             }
         }
 
-        @Test("An operation is shown to the key that asked for it and to who may read what it changed")
+        @Test("An operation is shown to the key that sent it and to keys that may read what it changed")
         func operations() async throws {
             let owner = try await makeTenant()
             let property = try await furnish(owner.test, tenantID: owner.id)
             for (name, _) in KeyScopes.named {
                 let made = try await owner.test.post("/v1/api-keys", ["name": "k", "scopes": [.string(name)]])
                 let client = Client(url: owner.test.url, key: try made.expect(201).text("key"))
-                // It made an end user.
+                // The operation created an end user.
                 let answer = try await client.get(property.operation)
                 if name == "credits:read" {
                     #expect(answer.expect(200)["operation.result.body.end_user_id"] == "bob")
@@ -126,7 +126,7 @@ extension Acceptance {
             }
             try await ask("/v1/api-keys", 200)
             #expect(try await client.all("/v1/api-keys").count == 1)
-            // An operation of somebody else's is as one that nobody has heard of: it never gets a result.
+            // An operation of another environment looks like an unknown one: it never gets a result.
             let operation = try await client.get(property.operation).expect(200)
             #expect(operation["operation.result"] == nil && property.leaks(in: operation).isEmpty)
 
@@ -146,7 +146,7 @@ extension Acceptance {
             ).expect(200)
             #expect(batch["rejected"] == 1 && batch["replayed"] == 0 && property.leaks(in: batch).isEmpty)
 
-            // The same names on this side are other things.
+            // The same names in this environment are other objects.
             let check = try await client.check("alice", "secret-feature").expect(200)
             #expect(check["balance"] == 0 && check["reason"] == "unknown_feature")
             let granted = try await client.grant("alice", 7, key: "owners-grant").expect(201)
@@ -250,7 +250,7 @@ extension Acceptance {
     }
 }
 
-/// What an owner has, and the ids by which somebody else might ask for it.
+/// The objects of an owner, with the ids by which another environment might ask for them.
 struct Property: Sendable {
     let tenantID: String
     let ruleID: String
@@ -262,7 +262,7 @@ struct Property: Sendable {
     let capID: String
     let operation: String
     let position: String
-    /// Texts that no answer to anybody else may contain.
+    /// Texts that no answer to another environment may contain.
     let secrets: [String]
 
     func leaks(in answer: Answer) -> [String] {

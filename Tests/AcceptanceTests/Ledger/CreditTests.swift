@@ -2,9 +2,9 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// Credits that come in, go back and move: what the calls answer, and the books afterwards.
+    /// Credits that are granted, refunded, revoked and moved: the answers, and the books afterwards.
     @Suite struct CreditTests {
-        @Test("A grant says what its block is: source, priority, expiry, price and features")
+        @Test("A grant shows the source, priority, expiry, price and features of its block")
         func grantTerms() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 1)
@@ -69,7 +69,7 @@ extension Acceptance {
                 404, "not_found")
         }
 
-        @Test("A payment counts once for ever: again the first result, for another end user or amount a conflict")
+        @Test("A payment is applied once: a repetition gets the first result, another end user or amount 409")
         func payments() async throws {
             let client = try await makeTenant().test
             let first = try await client.topUp("alice", 500, payment: "pi_9", price: 5, currency: "USD").expect(201)
@@ -83,7 +83,7 @@ extension Acceptance {
             try await client.balance("bob").expect(404, "unknown_end_user")
         }
 
-        @Test("A refund goes back to the blocks that it came from, the last taken first, and never beyond the charge")
+        @Test("A refund returns credits to their blocks, the last taken first, and never more than the charge")
         func refund() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 10)
@@ -110,7 +110,7 @@ extension Acceptance {
             #expect(balance["balance"] == 120 && balance["lifetime_granted"] == 120)
         }
 
-        @Test("What would go back to a revoked block is forfeited")
+        @Test("Credits that would return to a revoked block are forfeited")
         func refundOfRevoked() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 1)
@@ -121,7 +121,7 @@ extension Acceptance {
             #expect(refund["refunded"] == 40 && refund["forfeited"] == 40 && refund["balance"] == 0)
         }
 
-        @Test("A refund pays the overage of its charge before it pays anybody else")
+        @Test("A refund pays off the overage of its charge first")
         func refundOfOverage() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 1)
@@ -134,7 +134,7 @@ extension Acceptance {
             #expect(try await client.balance("alice")["overage"] == 0)
         }
 
-        @Test("Overage is paid off by what comes in: the full grant, then a settle entry of amount 0")
+        @Test("New credits pay off overage: an entry of the full grant, then a settle entry of amount 0")
         func settle() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 1)
@@ -150,7 +150,7 @@ extension Acceptance {
             #expect(try await client.balance("alice")["overage"] == 0)
         }
 
-        @Test("A revocation takes what is unspent; of a held block the rest when its hold ends")
+        @Test("A revocation takes the unspent credits, and held ones when their hold ends")
         func revoke() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 1)
@@ -175,7 +175,7 @@ extension Acceptance {
             try await client.revoke("blk_00000000000000000000000001").expect(404, "not_found")
         }
 
-        @Test("An adjustment corrects up with a block and down from all spendable blocks, never below what is there")
+        @Test("An adjustment adds a block, or takes from all spendable blocks and never more than they have")
         func adjust() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 1)
@@ -212,7 +212,7 @@ extension Acceptance {
             #expect(try await client.balance("alice")["balance"] == 520)
         }
 
-        @Test("Credits sent around a ring by everybody at once are neither lost nor made")
+        @Test("Concurrent transfers around a ring neither lose nor create credits")
         func ring() async throws {
             let client = try await makeTenant().test
             let names = (0..<5).map { "user-\($0)" }

@@ -3,9 +3,9 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// Quotas, caps, overrides and overage: what a check says is what a use does.
+    /// Quotas, caps, overrides and overage: a check announces what a use does.
     @Suite struct EntitlementTests {
-        @Test("A check says everything that decides, and a use of the same decides the same")
+        @Test("A check shows every figure that decides, and the same use is decided alike")
         func check() async throws {
             let client = try await makeTenant().test
             try await client.post(
@@ -51,7 +51,7 @@ extension Acceptance {
             #expect(try await client.check("alice", "api")["affordable_units"] == 0)
         }
 
-        @Test("A spend cap is made, shown with what was spent, listed, deleted, and gone")
+        @Test("A spend cap is made, shown with its spending, listed, deleted, and gone")
         func caps() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 10)
@@ -77,7 +77,7 @@ extension Acceptance {
             try await client.get("/v1/spend-caps/\(id)").expect(404, "not_found")
             try await client.send("DELETE", "/v1/spend-caps/\(id)").expect(404, "not_found")
             try await client.use("alice", "api", 3).expect(201)
-            // A cap counts from when it was made.
+            // A cap counts from its creation on.
             try await client.use("alice", "api", 5).expect(402, "spend_cap_reached")
             try await client.use("alice", "api", 4).expect(201)
         }

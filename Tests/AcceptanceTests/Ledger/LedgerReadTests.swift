@@ -2,9 +2,9 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// The books, as they are read: at a past instant, exported, explained, added up.
+    /// Reads of the books: at a past instant, exported, explained, summed up.
     @Suite struct LedgerReadTests {
-        @Test("The balance at a past instant is what a call would have answered then")
+        @Test("The balance at a past instant is the one that a call would have shown then")
         func balanceAt() async throws {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 1)
@@ -113,7 +113,7 @@ extension Acceptance {
             #expect(decided[path: "reason"] == "insufficient_credits" && decided[path: "holds"] == false)
             #expect(decided[path: "required"] == 70 && decided[path: "available"] == 60)
 
-            // As it was after the reservation, before the last use.
+            // The state after the reservation and before the last use.
             let entries = try await client.ledger("alice")
             let then = try #require(entries[4][path: "recorded_at"]?.text)
             let past = try await client.get(

@@ -2,7 +2,7 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// What users of other systems reported about theirs, one test for each report.
+    /// Defects that users of other systems reported, one test for each report.
     @Suite struct OtherSystemsTests {
         @Test("lago-api#2243, #3618: the same payment event delivered twice within milliseconds grants once")
         func paymentDeliveredTwice() async throws {
@@ -25,7 +25,7 @@ extension Acceptance {
         func settleRetried() async throws {
             let client = try await furnished(1_000)
             let id = try await client.reserve("alice", "api", units: 50).expect(201).text("id")
-            // The first is accepted and its answer is not waited for: it is as good as lost.
+            // The first commit is accepted without waiting for its result, so its answer counts as lost.
             let lost = try await client.post(
                 "/v1/reservations/\(id)/commit", ["units": 30], key: "settle-1", headers: ["Prefer": "respond-async"])
             #expect([200, 202].contains(lost.status))
@@ -33,7 +33,7 @@ extension Acceptance {
                 let retried = try await client.commit(id, units: 30, key: "settle-1").expect(200)
                 #expect(retried["charged"] == 300 && retried["status"] == "committed")
             }
-            // Without its key it is refused, and charges nothing either.
+            // Without its key the commit is refused, and charges nothing.
             try await client.commit(id, units: 30).expect(409, "reservation_not_active")
             #expect(try await client.balance("alice")["balance"] == 700)
             #expect(try await client.ledger("alice", type: "commit").count == 1)
@@ -49,7 +49,7 @@ extension Acceptance {
             #expect(statuses == Array(repeating: 402, count: 30))
             #expect(try await client.check("stranger", "api")["allowed"] == false)
             try await client.balance("stranger").expect(404, "unknown_end_user")
-            // With credits for ten, ten of the first thirty pass.
+            // With credits for ten uses, ten of thirty requests pass.
             try await client.grant("newcomer", 100).expect(201)
             let passed = try await withThrowingTaskGroup(of: Int.self) { group in
                 for _ in 0..<30 { group.addTask { try await client.use("newcomer", "api").status } }
@@ -81,7 +81,7 @@ extension Acceptance {
             let made = try await client.reserve("alice", "api", units: 1).expect(201)
             let refused = try await client.reserve("alice", "api", units: 10).expect(402, "insufficient_credits")
             #expect(refused["id"] == nil)
-            // The number that it would have got belongs to nobody.
+            // The rejected reservation would have had the number 2, which does not exist.
             let id = try made.text("id")
             let next = String(id.dropLast()) + "2"
             #expect(id.hasSuffix("1"))
@@ -116,12 +116,12 @@ extension Acceptance {
             let revoked = try await client.revoke("pi_1").expect(200)
             #expect(revoked["revoked"] == 650 && revoked["balance"] == 0)
             #expect(try await client.balance("alice")["overage"] == 0)
-            // What was spent stays spent: a refund of the use gives nothing back to a block that is gone.
+            // Spent credits stay spent: a refund of the use returns nothing to the revoked block.
             let refund = try await client.refund("alice", try use.text("id")).expect(201)
             #expect(refund["forfeited"] == 350 && refund["balance"] == 0)
         }
 
-        @Test("litellm#8364: a quota is reset when its window turns, though nothing runs that would reset it")
+        @Test("litellm#8364: a quota is reset when its window ends, although no job resets it")
         func resetIsNeverMissed() async throws {
             let client = try await makeTenant().test
             let clock = try await client.make("alice", at: "2026-03-01T10:00:30Z")
@@ -141,7 +141,7 @@ extension Acceptance {
                 #expect(check["allowed"] == .bool(isNew) && check["quota.used"] == (isNew ? 0 : 3), "\(to)")
             }
             try await client.use("alice", "api", 3).expect(201)
-            // Windows that pass unseen are reset as well.
+            // Windows without any request are reset as well.
             try await clock.advance(to: "2026-09-01T00:00:00Z")
             #expect(try await client.check("alice", "api", 3)["allowed"] == true)
         }

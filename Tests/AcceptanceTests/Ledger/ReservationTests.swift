@@ -4,7 +4,7 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// Credits put aside for a job: what every action answers, and the books afterwards.
+    /// Credits that are held for a job: the answer to every action, and the books afterwards.
     @Suite struct ReservationTests {
         @Test("A reservation holds its estimate: the balance stays, the effective balance falls")
         func create() async throws {
@@ -57,7 +57,7 @@ extension Acceptance {
             #expect(try await client.ledger("alice").count == 3)
         }
 
-        @Test("What a commit costs beyond its hold comes from the rest, and then as the shortfall mode says")
+        @Test("A commit beyond its hold takes free credits, and then follows the shortfall mode")
         func shortfall() async throws {
             let client = try await furnished(1_000, unitCost: 10)
             let first = try await client.reserve("alice", "api", units: 50).expect(201).text("id")
@@ -76,7 +76,7 @@ extension Acceptance {
             #expect(owing["cost"] == 30 && owing["overage"] == 30 && owing["balance"] == -30)
         }
 
-        @Test("Under allow a hold takes what there is; the rest is uncovered and becomes overage only on commit")
+        @Test("Under allow a hold takes all available credits; the uncovered rest becomes overage only on commit")
         func uncovered() async throws {
             let client = try await furnished(0, unitCost: 10)
             try await client.allowOverage("alice", limit: 500)
@@ -117,7 +117,7 @@ extension Acceptance {
             #expect(entry[path: "reserved_delta"] == -100 && entry[path: "amount"] == 0)
         }
 
-        @Test("On a test clock a reservation lapses when the clock passes its deadline, and every reading says so")
+        @Test("On a test clock a reservation lapses when the clock passes its deadline, and every read shows it")
         func testClock() async throws {
             let tenant = try await makeTenant()
             let client = tenant.test
@@ -146,7 +146,7 @@ extension Acceptance {
             }
         }
 
-        @Test("A held part outlives its block, and expires when it comes back")
+        @Test("Held credits outlive the expiry of their block, and expire when they return")
         func heldBeyondExpiry() async throws {
             let client = try await furnished(0, unitCost: 10)
             let clock = try await client.make("alice", at: "2030-01-01T00:00:00Z")
@@ -193,7 +193,7 @@ extension Acceptance {
             #expect(refund["refunded"] == 330 && refund["balance"] == 1_000)
         }
 
-        @Test("A reservation in credits holds and charges just those")
+        @Test("A reservation in credits holds and charges exactly that amount")
         func credits() async throws {
             let client = try await furnished(1_000, unitCost: 10)
             let made = try await client.reserve("alice", "api", credits: 300).expect(201)
@@ -266,7 +266,7 @@ extension Acceptance {
             #expect(try await client.balance("alice")["balance"] == 930)
         }
 
-        /// alice with credits, and the feature api.
+        /// An environment in which alice has credits and the feature api has a price.
         private func furnished(_ credits: Int64, unitCost: Int64) async throws -> Client {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: unitCost)

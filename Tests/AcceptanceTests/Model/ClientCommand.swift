@@ -3,7 +3,7 @@ import LedgerModel
 import SeededRandom
 import JSON
 
-/// One random thing that a client does to an end user.
+/// A random command of a client for an end user.
 enum ClientCommand {
     struct Event: Equatable {
         let feature: String
@@ -120,7 +120,7 @@ enum ClientCommand {
         if random.chance(2) { units = random.pick([Int64.max, ModelLedger.largestAmount, 1 << 40]) }
         var occurredAt: Instant?
         if feature == "dated" || random.chance(10) {
-            // From 36 days back to 6 minutes ahead: some are beyond the window.
+            // From 36 days back to 6 minutes ahead: some are outside the accepted window.
             let seconds =
                 random.chance(50)
                 ? -Int64.random(in: 0...36 * 86_400, using: &random) : Int64.random(in: -600...360, using: &random)

@@ -2,7 +2,7 @@ import Credits
 import LedgerModel
 import JSON
 
-/// The server and the model disagree.
+/// A difference between the server and the model.
 struct Disagreement: Error, CustomStringConvertible {
     let description: String
 
@@ -21,7 +21,7 @@ extension ModelLedger.Refusal {
         }
     }
 
-    /// The code that the API answers with: what is wrong with an instant is a matter of the request.
+    /// The code of the API: an unacceptable instant makes the request invalid.
     var shownCode: String {
         switch code {
         case "occurred_too_long_ago", "occurs_in_the_future", "expires_in_the_past": "invalid_request"
@@ -30,7 +30,7 @@ extension ModelLedger.Refusal {
     }
 }
 
-/// What the model says of an answer. Each throws a sentence when the answer says something else.
+/// Comparisons of answers with the model. Each throws a sentence when the answer differs.
 extension ModelLedger {
     private func same(_ what: String, _ shown: JSONValue?, _ expected: JSONValue?) throws {
         guard shown == expected else {
@@ -75,7 +75,7 @@ extension ModelLedger {
         try same("allocation of \(entry.sequence)", shown[path: "allocation"], .array(shares))
     }
 
-    /// A check of `units` now.
+    /// Compares a check of `units` now.
     func compareCheck(_ answer: AcceptanceTests.Answer, _ feature: String, _ units: Int64, now: Instant) throws {
         let expected: ModelLedger.Answer
         do throws(Refusal) {
@@ -120,7 +120,7 @@ extension ModelLedger {
         }
     }
 
-    /// - Parameter shown: Newest first.
+    /// - Parameter shown: The entries, newest first.
     func compareLedger(newest shown: [JSONValue]) throws {
         guard shown.count <= entries.count else { throw Disagreement("the ledger has entries that the model has not") }
         for (entry, value) in zip(entries.reversed(), shown) { try compare(value, entry) }

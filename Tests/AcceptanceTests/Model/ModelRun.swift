@@ -18,7 +18,7 @@ struct ModelRun {
         let status: Int
         /// Nil when the first answer was one of a batch.
         var bytes: [UInt8]?
-        /// The use's id, or the refusal's code.
+        /// The id of the use, or the code of the refusal.
         let mark: JSONValue?
     }
 
@@ -110,7 +110,8 @@ struct ModelRun {
         remember(.use(event), key, answer)
     }
 
-    /// A batch's answer does not say when its events were decided, so it is sent only while nothing is about to expire.
+    /// The answer to a batch does not tell when its events were decided, so batches are sent only while no expiry is
+    /// near.
     private mutating func send(_ events: [(event: ClientCommand.Event, key: String?)]) async throws {
         let start = Instant.now
         guard model.expiries(after: start.adding(seconds: -60), upTo: start.adding(seconds: 60)).isEmpty else {
@@ -184,7 +185,7 @@ struct ModelRun {
         }
     }
 
-    /// Repeats a request under its key, or sends another one under it.
+    /// Repeats a request with its key, or sends another one with the same key.
     private mutating func replay() async throws {
         guard !remembered.isEmpty else { return }
         let index = Int.random(in: 0..<remembered.count, using: &random)
@@ -216,7 +217,7 @@ struct ModelRun {
         remembered[index].bytes = answer.bytes
     }
 
-    /// Compares balance, blocks and ledger while nothing expires in between.
+    /// Compares balance, blocks and ledger at a moment at which nothing expires.
     private mutating func look(atEverything: Bool) async throws {
         guard model.exists else { return }
         history.append("look")
@@ -239,8 +240,8 @@ struct ModelRun {
 
     // MARK: - Time
 
-    /// Lets the model decide at the instant that the answer names, or else at one of those between the request and now
-    /// that make a difference.
+    /// Lets the model decide at the instant in the answer. Without one, it tries the instants between the request and
+    /// now that make a difference.
     private mutating func settle(
         _ answer: Answer, since start: Instant, _ decide: (inout ModelLedger, Instant) throws -> Void
     ) throws {
@@ -277,7 +278,7 @@ struct ModelRun {
 }
 
 extension Instant {
-    /// The clock that the servers on this machine share with the tests.
+    /// The time of the clock that the tests share with the servers on this machine.
     static var now: Instant {
         Instant(microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000))
     }

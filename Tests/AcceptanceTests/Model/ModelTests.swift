@@ -5,7 +5,8 @@ import Testing
 
 extension Acceptance {
     @Suite struct ModelTests {
-        /// Commands; `QUOTASTACK_TEST_COMMANDS` for more than CI affords, `QUOTASTACK_TEST_SEED` to repeat a failure.
+        /// `QUOTASTACK_TEST_COMMANDS` sets the number of commands (the default is what CI can afford), and
+        /// `QUOTASTACK_TEST_SEED` repeats a failure.
         @Test("Random commands are answered as the written rules say")
         func random() async throws {
             let client = try await makeTenant().test
@@ -29,7 +30,7 @@ extension Acceptance {
             }
         }
 
-        /// Puts the same catalogue into the server and into the model.
+        /// Creates the same catalogue in the server and in the model.
         private func sell(_ client: Client) async throws -> [String: ModelLedger.Feature] {
             let start = Instant.now.adding(seconds: -40 * 86_400)
             let recently = Instant.now.adding(seconds: -10 * 86_400)

@@ -1,7 +1,7 @@
 import Ingest
 import Logging
 
-/// A plan for a file with the columns `user` and `tokens`, in batches of two, one after another.
+/// A plan for a file with the columns `user` and `tokens`, with batches of two and one request at a time.
 func plan(_ file: TemporaryFile, _ url: String, change: (inout IngestPlan) -> Void = { _ in }) -> IngestPlan {
     var plan = IngestPlan(
         file: file.path, baseURL: url, apiKey: APIKey("qs_test_secret"),

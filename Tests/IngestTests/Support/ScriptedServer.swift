@@ -4,10 +4,10 @@ import NIOPosix
 import Synchronization
 import Testing
 
-/// An HTTP server on a free port of the loopback whose answers the test writes.
+/// An HTTP server on a free port of the loopback interface, with answers from the test.
 final class ScriptedServer: Sendable {
     struct Request: Sendable {
-        /// Counts from 1, in the order of arrival.
+        /// The number of the request, from 1, in the order of arrival.
         var number: Int
         var method: String
         var path: String
@@ -19,7 +19,7 @@ final class ScriptedServer: Sendable {
 
     enum Reply: Sendable {
         case answer(Int, headers: [String: String] = [:], String)
-        /// Head and half of the body, then the connection is closed.
+        /// The head and half of the body are sent, then the connection is closed.
         case closedMidway
         /// The connection is closed without a byte.
         case closed
@@ -35,13 +35,13 @@ final class ScriptedServer: Sendable {
     private let script: @Sendable (Request) -> Reply
     private let delay: TimeAmount
 
-    /// - Parameter delay: how long every answer is held back.
+    /// - Parameter delay: The time by which every answer is delayed.
     init(delay: TimeAmount = .zero, script: @escaping @Sendable (Request) -> Reply) {
         self.script = script
         self.delay = delay
     }
 
-    /// Listens for as long as the body takes. The body gets the base URL.
+    /// Listens while the body runs. The body receives the base URL.
     func run(_ body: (String) async throws -> Void) async throws {
         let server = self
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)

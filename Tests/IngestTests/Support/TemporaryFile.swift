@@ -1,11 +1,11 @@
 import Glibc
 import Testing
 
-/// A file that is gone when nobody refers to it any more.
+/// A file that is removed when its last reference is gone.
 final class TemporaryFile: Sendable {
     let path: String
 
-    /// - Parameter ending: with its dot.
+    /// - Parameter ending: The ending of the file name, with its dot.
     init(_ text: String, ending: String = ".csv") throws {
         var template = Array("/tmp/quotastack-ingest-XXXXXX\(ending)".utf8CString)
         let descriptor = mkstemps(&template, Int32(ending.utf8.count))

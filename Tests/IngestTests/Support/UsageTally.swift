@@ -1,8 +1,8 @@
 import JSON
 import Synchronization
 
-/// What the batch call of the API does, as far as a client can tell: every key is charged once, refused end users are
-/// refused, and each event is answered by itself.
+/// The batch endpoint of the API, as far as a client can tell: every key is charged once, given end users are refused,
+/// and each event is answered separately.
 final class UsageTally: Sendable {
     private struct State: Sendable {
         var units: [String: Int64] = [:]

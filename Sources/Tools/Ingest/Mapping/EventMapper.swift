@@ -1,23 +1,23 @@
 import Credits
 import JSON
 
-/// Makes events of rows. Depends on nothing but the mapping, the prefix and the row.
+/// Turns rows into events. An event depends only on the mapping, the prefix and the row.
 struct EventMapper: Sendable {
     private let mapping: EventMapping
     private let keyPrefix: String
-    /// Where the cell of a column stands in a row.
+    /// The index of each column's cell in a row.
     private let positions: [String: Int]
 
-    /// - Parameter keyPrefix: stands before the row's number when the mapping makes keys of it.
+    /// - Parameter keyPrefix: Precedes the row number when the mapping makes keys from row numbers.
     init(mapping: EventMapping, keyPrefix: String) {
         self.mapping = mapping
         self.keyPrefix = keyPrefix
         positions = Dictionary(uniqueKeysWithValues: zip(mapping.columns, 0...))
     }
 
-    /// The event of a row.
+    /// Returns the event of a row.
     ///
-    /// - Throws: The first thing in the row that keeps it from being an event.
+    /// - Throws: The first problem that keeps the row from being an event.
     func event(for row: Row) throws(RowProblem) -> UsageEvent {
         UsageEvent(
             endUserID: try endUser(row), featureKey: try feature(row), units: try units(row),
@@ -28,7 +28,7 @@ struct EventMapper: Sendable {
         switch mapping.endUser {
         case .pattern(let prefix, let modulo):
             guard let id = EndUserID("\(prefix)\(row.number % modulo)") else {
-                throw RowProblem(row, nil, "the pattern makes no end user id of 1 to 256 bytes")
+                throw RowProblem(row, nil, "the pattern does not make an end user id of 1 to 256 bytes")
             }
             return id
         case .column(let column):
@@ -67,8 +67,8 @@ struct EventMapper: Sendable {
         }
     }
 
-    /// A non-negative integer in plain digits. Signs, fractions and spaces are refused: they mean that the column is
-    /// not the one that was meant.
+    /// A non-negative integer in plain digits. Signs, fractions and spaces are refused: they indicate that the mapping
+    /// names the wrong column.
     private func count(_ row: Row, _ column: String) throws(RowProblem) -> Int64 {
         switch try value(row, column) {
         case .integer(let integer) where integer >= 0: return integer
@@ -113,7 +113,7 @@ struct EventMapper: Sendable {
             let members = if case .object(let object) = value { object.members } else { [(key: column, value: value)] }
             for member in members {
                 guard metadata.index(of: member.key) == nil else {
-                    throw RowProblem(row, column, "gives the metadata a second member \(member.key)")
+                    throw RowProblem(row, column, "would add a second member \(member.key) to the metadata")
                 }
                 switch member.value {
                 case .integer, .bool: break
@@ -137,7 +137,7 @@ struct EventMapper: Sendable {
         return value
     }
 
-    /// A name or key. Integers are taken too: exports often write numeric ids without quotes.
+    /// A name or a key. Integers are accepted as well: exports often write numeric ids without quotes.
     private func text(_ row: Row, _ column: String) throws(RowProblem) -> String {
         switch try value(row, column) {
         case .string(let text): return text
@@ -171,11 +171,11 @@ extension EventMapping.TimeFormat {
 }
 
 extension Instant {
-    /// Years 1970 to 9999; digits beyond microseconds are cut off.
+    /// Accepts the years 1970 to 9999; digits beyond microseconds are dropped.
     init?(_ text: String, as format: EventMapping.TimeFormat) {
         let instant: Instant? =
             switch format {
-            // `Instant` takes a space for the T as well; each format here means one thing only.
+            // `Instant` also accepts a space in place of the T; here each format has one form only.
             case .rfc3339: text.utf8.contains(UInt8(ascii: " ")) ? nil : Instant(rfc3339: text)
             case .utc: text.utf8.contains(UInt8(ascii: " ")) ? Instant(rfc3339: text + "Z") : nil
             case .unixSeconds: Instant(unix: text, fractionDigits: 6, isFractionAllowed: true)
@@ -185,7 +185,7 @@ extension Instant {
         self = instant
     }
 
-    /// A count of units that are 10 to the `fractionDigits` microseconds long.
+    /// Reads a number of time units, each 10 to the `fractionDigits` microseconds long.
     private init?(unix text: String, fractionDigits: Int, isFractionAllowed: Bool) {
         let parts = text.utf8.split(separator: UInt8(ascii: "."), maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.count == 1 || isFractionAllowed, parts.allSatisfy({ !$0.isEmpty && $0.allSatisfy(\.isDigit) }),
@@ -201,7 +201,7 @@ extension Instant {
             guard !overflowed, !overflowedAgain else { return nil }
             microseconds = next
         }
-        // The end of the year 9999, beyond which RFC 3339 cannot write an instant.
+        // The end of the year 9999. RFC 3339 cannot write a later instant.
         guard microseconds < 253_402_300_800_000_000 else { return nil }
         self.init(microseconds: microseconds)
     }

@@ -1,12 +1,12 @@
 import Credits
 
-/// Which columns of a row make up a usage event.
+/// The mapping of the columns of a row to a usage event.
 ///
 /// A column is a name of the header line (CSV) or a top-level member (NDJSON). Rows count from 0, without the header.
 package struct EventMapping: Sendable {
     package enum EndUser: Sendable, Equatable {
         case column(String)
-        /// The prefix followed by the row's number modulo `modulo`, for files that name no end users.
+        /// The prefix followed by the row number modulo `modulo`, for files that name no end users.
         case pattern(String, modulo: Int)
     }
 
@@ -21,8 +21,8 @@ package struct EventMapping: Sendable {
         case sum(of: [String])
     }
 
-    /// When the usage took place. Without it an event counts as of its arrival, which is the only way to load a file
-    /// that is older than the 35 days which the ledger accepts.
+    /// The time of the usage. An event without it counts as of its arrival, which is the only way to load a file that
+    /// is older than the 35 days that the ledger accepts.
     package struct OccurredAt: Sendable, Equatable {
         package var column: String
         package var format: TimeFormat
@@ -44,12 +44,12 @@ package struct EventMapping: Sendable {
         case unixMilliseconds = "unix-milliseconds"
     }
 
-    /// What makes a row the same when it is sent again.
+    /// The source of a row's idempotency key, under which the row is charged once.
     package enum IdempotencyKey: Sendable, Equatable {
         case column(String)
-        /// `<prefix>-<row number>`. Without a prefix it is the first 16 hexadecimal digits of the SHA-256 of the file's
-        /// content. Two runs over one file that mean different things need prefixes of their own: the ledger
-        /// refuses a key that returns with another event (`idempotency_key_reuse`).
+        /// `<prefix>-<row number>`. Without a prefix, the first 16 hexadecimal digits of the SHA-256 of the file's
+        /// content are used. Two runs that map the same file differently need different prefixes: the ledger refuses a
+        /// key that is reused for another event (`idempotency_key_reuse`).
         case rowNumber(prefix: String?)
     }
 
@@ -58,8 +58,8 @@ package struct EventMapping: Sendable {
     package var units: Units
     package var occurredAt: OccurredAt?
     package var idempotencyKey: IdempotencyKey
-    /// Columns that become members of the event's metadata under their own names. An empty or absent one is left out;
-    /// one that holds a JSON object (NDJSON only) contributes that object's members instead.
+    /// Columns that become members of the event's metadata under their own names. An empty or absent value is left out;
+    /// a JSON object (NDJSON only) contributes its members instead.
     package var metadataColumns: [String]
 
     package init(
@@ -89,7 +89,7 @@ package struct EventMapping: Sendable {
         return columns
     }
 
-    /// What is wrong with the mapping whatever the file holds.
+    /// The mistake in the mapping, regardless of the content of the file; nil when there is none.
     var problem: String? {
         if columns.contains("") { return "A column's name must not be empty" }
         if case .pattern(let prefix, let modulo) = endUser {
@@ -119,7 +119,7 @@ package struct EventMapping: Sendable {
 // MARK: - Spellings for a command line
 
 extension EventMapping.EndUser {
-    /// Reads `user_{row % 200}`: a prefix and the row's number modulo something. Nil when the text is not of that form.
+    /// Reads `user_{row % 200}`: a prefix and the row number modulo a number. Nil when the text is not of that form.
     package init?(pattern text: String) {
         guard text.hasSuffix("}"), let brace = text.firstIndex(of: "{") else { return nil }
         let inner = text[text.index(after: brace)...].dropLast().filter { $0 != " " }
@@ -129,7 +129,7 @@ extension EventMapping.EndUser {
 }
 
 extension EventMapping.Units {
-    /// Reads `ContextTokens+GeneratedTokens`: the names of columns with a plus between them. Nil when one is empty.
+    /// Reads `ContextTokens+GeneratedTokens`: column names separated by plus signs. Nil when a name is empty.
     package init?(sum text: String) {
         let columns = text.split(separator: "+", omittingEmptySubsequences: false).map(String.init)
         guard !columns.contains("") else { return nil }

@@ -1,14 +1,14 @@
 import Credits
 import JSON
 
-/// One event as it is sent.
+/// One usage event, as it is sent.
 struct UsageEvent: Sendable, Equatable {
     var endUserID: EndUserID
     var featureKey: FeatureKey
     var units: Int64
     var occurredAt: Instant?
     var idempotencyKey: String
-    /// Nil or with at least one member.
+    /// Nil, or an object with at least one member.
     var metadata: JSONObject?
 
     func write(into json: inout JSONWriter) {

@@ -1,4 +1,4 @@
-/// How far a run has come. Numbers only grow within a phase.
+/// The progress of a run. Within a phase the numbers only grow.
 package struct IngestProgress: Sendable, Equatable {
     package enum Phase: Sendable, Equatable {
         /// The file is read for the first time; nothing is sent.
@@ -7,16 +7,16 @@ package struct IngestProgress: Sendable, Equatable {
     }
 
     package var phase: Phase
-    /// Rows checked, or rows answered.
+    /// Rows checked or rows answered, depending on the phase.
     package var rowsDone: Int
-    /// How many rows there are to send; nil while that is being found out.
+    /// The number of rows to send; nil during the check.
     package var rowsTotal: Int?
     package var bytesDone: Int
     package var bytesTotal: Int
     package var accepted = 0
     package var replayed = 0
     package var rejected = 0
-    /// Since the phase began.
+    /// The time since the phase began.
     package var elapsed: Duration
 
     package init(
@@ -34,10 +34,10 @@ package struct IngestProgress: Sendable, Equatable {
         self.elapsed = elapsed
     }
 
-    /// The mean since the phase began; 0 before any time has passed.
+    /// The mean rate since the phase began; 0 before any time has passed.
     package var rowsPerSecond: Int { rowsDone.perSecond(over: elapsed) }
 
-    /// Bytes done of all, 0 to 1.
+    /// The share of the bytes that are done, 0 to 1.
     package var fraction: Double {
         bytesTotal == 0 ? 1 : min(1, Double(bytesDone) / Double(bytesTotal))
     }

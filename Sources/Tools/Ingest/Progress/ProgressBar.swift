@@ -2,18 +2,18 @@ import Glibc
 package import Logging
 import Synchronization
 
-/// Shows the progress of a run: on a terminal one line that is drawn over and over, otherwise a line every few seconds.
+/// Shows the progress of a run: on a terminal as one line that is redrawn, otherwise as a line every 5 seconds.
 package final class ProgressBar: Sendable {
     private struct Shown: Sendable {
         var phase: IngestProgress.Phase?
         var elapsed: Duration = .zero
-        /// What has not been shown because the last line was drawn just before.
+        /// The progress that was not shown because the last line is too recent.
         var pending: IngestProgress?
-        /// Whether the cursor stands behind a drawn line.
+        /// Whether the cursor is at the end of a drawn line.
         var hasOpenLine = false
     }
 
-    /// 10 a second look smooth; 12 a minute do not fill a log.
+    /// 10 updates a second look smooth; 12 lines a minute do not fill a log.
     private var interval: Duration { isTerminal ? .milliseconds(100) : .seconds(5) }
     private let isTerminal: Bool
     private let columns: @Sendable () -> Int
@@ -21,8 +21,8 @@ package final class ProgressBar: Sendable {
     private let shown = Mutex(Shown())
 
     /// - Parameters:
-    ///   - columns: The width of the terminal at the moment.
-    ///   - write: Takes text as it is, control characters and line ends included.
+    /// - columns: The current width of the terminal.
+    /// - write: Receives the text as it is, including control characters and line ends.
     package init(
         isTerminal: Bool, columns: @escaping @Sendable () -> Int, write: @escaping @Sendable (String) -> Void
     ) {
@@ -37,20 +37,20 @@ package final class ProgressBar: Sendable {
             var rest = Array(text.utf8)[...]
             while !rest.isEmpty {
                 let count = rest.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
-                // Progress that nobody can read is no reason to fail.
+                // A progress line that cannot be written is no reason to fail.
                 if count < 0 && errno != EINTR { return }
                 rest = rest.dropFirst(max(0, count))
             }
         }
     }
 
-    /// Shows where a run stands, unless something was shown just before.
+    /// Shows the progress, unless a line was shown less than an interval ago.
     package func update(_ progress: IngestProgress) {
         shown.withLock { shown in
             let isNewPhase = shown.phase != progress.phase
             if isNewPhase { close(&shown) }
             let isDue = progress.elapsed - shown.elapsed >= interval
-            // A log begins with the first interval, a bar at once.
+            // A log shows its first line after one interval, a bar at once.
             if isNewPhase { shown.elapsed = isTerminal ? progress.elapsed : .zero }
             shown.phase = progress.phase
             guard isDue || isNewPhase && isTerminal else {
@@ -61,12 +61,12 @@ package final class ProgressBar: Sendable {
         }
     }
 
-    /// Shows the last state and ends the line. To be called once, when the run is over.
+    /// Shows the last state and ends the line. Call it once, when the run is over.
     package func finish() {
         shown.withLock { close(&$0) }
     }
 
-    /// Writes a line of its own, such as a warning. A bar that is drawn goes on below it.
+    /// Writes a separate line, such as a warning. A bar continues below it.
     package func note(_ text: String) {
         shown.withLock { shown in
             write(shown.hasOpenLine ? "\r\u{1B}[K\(text)\n" : "\(text)\n")
@@ -74,7 +74,7 @@ package final class ProgressBar: Sendable {
         }
     }
 
-    /// A logger whose lines do not tear the bar.
+    /// A logger whose lines do not break the bar.
     package func logger(label: String, level: Logger.Level = .info) -> Logger {
         Logger(label: label) { _ in ProgressBarLogHandler(bar: self, logLevel: level) }
     }
@@ -89,7 +89,7 @@ package final class ProgressBar: Sendable {
         shown.elapsed = progress.elapsed
         shown.pending = nil
         if isTerminal {
-            // Back to the line's begin; what an older, longer line has left is erased.
+            // Returns to the start of the line, and erases the rest of an older, longer line.
             write("\r\(Self.bar(progress, columns: columns()))\u{1B}[K")
             shown.hasOpenLine = true
         } else {
@@ -99,7 +99,7 @@ package final class ProgressBar: Sendable {
 
     // MARK: Text
 
-    /// The line for a terminal, at least one column narrower than it, so that it never wraps.
+    /// The line for a terminal. It is at least one column narrower than the terminal, so that it never wraps.
     package static func bar(_ progress: IngestProgress, columns: Int) -> String {
         let text = line(progress)
         let room = max(0, columns - 1)
@@ -109,7 +109,7 @@ package final class ProgressBar: Sendable {
         return "[" + String(repeating: "#", count: filled) + String(repeating: "-", count: width - filled) + "] " + text
     }
 
-    /// The line for a log. What is usually none, replayed and rejected rows, is named only when there are some.
+    /// The line for a log. Replayed and rejected rows are rare, so they are named only when there are some.
     package static func line(_ progress: IngestProgress) -> String {
         let percent = Int(progress.fraction * 100)
         switch progress.phase {
@@ -130,7 +130,7 @@ package final class ProgressBar: Sendable {
     }
 }
 
-/// Writes log messages as notes of a progress bar: level, message, and the metadata in the order of its names.
+/// Writes log messages as notes of a progress bar: the level, the message, and the metadata sorted by name.
 private struct ProgressBarLogHandler: LogHandler {
     let bar: ProgressBar
     var logLevel: Logger.Level

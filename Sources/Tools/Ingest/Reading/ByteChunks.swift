@@ -1,8 +1,8 @@
 import Crypto
 
-/// The bytes of an input, one chunk after another, without a byte order mark at its beginning.
+/// The bytes of an input, chunk by chunk, without a byte order mark at the beginning.
 struct ByteChunks {
-    /// Large enough that a system call costs nothing beside what is done with its bytes.
+    /// Large enough that a system call costs little compared with the work on its bytes.
     static let usualSize = 256 * 1024
 
     private enum Source {
@@ -12,21 +12,20 @@ struct ByteChunks {
 
     /// The current chunk; empty before the first `advance()` and after the last.
     private(set) var bytes: [UInt8] = []
-    /// Where the current chunk begins in the input.
+    /// The offset of the current chunk in the input.
     private(set) var offset = 0
     private let source: Source
     private let size: Int
     private var nextOffset = 0
     private var hash = SHA256()
 
-    /// - Parameter identity: what the file looked like when it was opened for the first time; reading stops when it
-    ///   looks different.
+    /// - Parameter identity: The state of the file when it was first opened; reading fails when the state has changed.
     init(file: InputFile, identity: InputFile.Identity) {
         source = .file(file, identity)
         size = Self.usualSize
     }
 
-    /// - Parameter size: of a chunk, at least 3.
+    /// - Parameter size: The size of a chunk, at least 3.
     init(_ bytes: [UInt8], size: Int) {
         source = .memory(bytes)
         self.size = max(3, size)
@@ -39,7 +38,7 @@ struct ByteChunks {
         try fill()
         nextOffset += bytes.count
         bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
-        // A chunk is full unless the input ends, so the mark is never cut in two.
+        // Every chunk but the last is full, so the byte order mark is never cut in two.
         if isFirst, bytes.starts(with: [0xEF, 0xBB, 0xBF]) {
             bytes.removeFirst(3)
             offset = 3

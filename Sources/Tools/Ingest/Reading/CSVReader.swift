@@ -1,14 +1,14 @@
 /// Reads CSV (RFC 4180) strictly, one record at a time.
 ///
-/// Lines end with LF or CRLF; a field may be quoted and then hold commas, line ends and doubled quotes. What the RFC
-/// does not allow is an error, never a guess: a quote inside a bare field, text behind a closing quote, a lone CR.
+/// Lines end with LF or CRLF. A quoted field may contain commas, line ends and doubled quotes. Input that the RFC does
+/// not allow is an error and never guessed at: a quote inside a bare field, text after a closing quote, a lone CR.
 struct CSVReader {
     /// The fields of one record, without their quotes.
     struct Record {
         /// The line on which the record begins, from 1.
         fileprivate(set) var line = 0
         fileprivate var bytes: [UInt8] = []
-        /// Where each field ends in `bytes`.
+        /// The end of each field in `bytes`.
         fileprivate var ends: [Int] = []
 
         var count: Int { ends.count }
@@ -29,23 +29,23 @@ struct CSVReader {
         case fieldStart
         case bare
         case quoted
-        /// Behind a quote in a quoted field: either it closed the field or it stands for itself.
+        /// After a quote in a quoted field: the quote either closed the field or is the first of a doubled quote.
         case quoteInQuoted
-        /// Behind a CR that must be followed by LF.
+        /// After a CR that must be followed by LF.
         case carriageReturn
     }
 
     /// The record that `next()` read last.
     private(set) var record = Record()
-    /// How many bytes of the input have been read up to the end of the current record.
+    /// The number of input bytes up to the end of the current record.
     private(set) var offset = 0
     private(set) var chunks: ByteChunks
     /// The next byte in the current chunk.
     private var position = 0
     private var line = 1
-    /// Where the current line begins in the input.
+    /// The offset of the current line in the input.
     private var lineOffset = 0
-    /// Where the last opening quote stood.
+    /// The position of the last opening quote.
     private var quoteLine = 0
     private var quoteColumn = 0
 
@@ -74,7 +74,7 @@ struct CSVReader {
         }
     }
 
-    /// Takes the next byte or run of bytes; true when it ends the record.
+    /// Consumes the next byte or run of bytes; true when the record ends with it.
     private mutating func step(_ state: inout State) throws(IngestFailure) -> Bool {
         let byte = chunks.bytes[position]
         switch state {
@@ -100,7 +100,7 @@ struct CSVReader {
         case .quoteInQuoted where byte == .comma || byte == .lineFeed || byte == .carriageReturn:
             return try stepBare(byte, &state)
         case .quoteInQuoted:
-            throw error("there is text behind a closing quote; a quote inside a quoted field must be doubled")
+            throw error("there is text after a closing quote; a quote inside a quoted field must be doubled")
         case .carriageReturn where byte == .lineFeed:
             passLineFeed()
             return true
@@ -133,7 +133,7 @@ struct CSVReader {
         return false
     }
 
-    /// Appends the bytes up to the first that ends a run.
+    /// Appends the bytes up to the first byte that ends the run.
     private mutating func takeRun(until isEnd: (UInt8) -> Bool) {
         let end = chunks.bytes[position...].firstIndex(where: isEnd) ?? chunks.bytes.count
         record.bytes.append(contentsOf: chunks.bytes[position..<end])
@@ -146,9 +146,9 @@ struct CSVReader {
         lineOffset = chunks.offset + position
     }
 
-    /// The end of the input: the last record may lack its line end.
+    /// Handles the end of the input. The last record may lack its line end.
     private mutating func finish(_ state: State) throws(IngestFailure) -> Bool {
-        // There is no chunk any more; its offset is the length of the input.
+        // No chunk is left; the offset is now the length of the input.
         position = 0
         offset = chunks.offset
         switch state {

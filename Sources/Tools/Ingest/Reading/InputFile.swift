@@ -1,8 +1,8 @@
 import Glibc
 
-/// A regular file, open for reading until nobody refers to it any more.
+/// A regular file that stays open for reading until its last reference is gone.
 final class InputFile: Sendable {
-    /// What tells one state of a file from another. A file that is written to differs at least in its time.
+    /// The state of a file. A write changes at least the modification time.
     struct Identity: Sendable, Equatable {
         var device: UInt64
         var number: UInt64
@@ -18,7 +18,7 @@ final class InputFile: Sendable {
             modifiedNanoseconds = Int(status.st_mtim.tv_nsec)
         }
 
-        /// Whether both are the same file, written to or not.
+        /// Whether both are states of the same file.
         func isSameFile(as other: Identity) -> Bool {
             device == other.device && number == other.number
         }
@@ -28,13 +28,13 @@ final class InputFile: Sendable {
     private let descriptor: Int32
 
     init(path: String) throws(IngestFailure) {
-        // Without O_NONBLOCK, opening a named pipe would wait for a writer instead of being refused.
+        // Without O_NONBLOCK, opening a named pipe would wait for a writer and not reach the check below.
         descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         self.path = path
         guard descriptor >= 0 else { throw .fileUnreadable(path: path, reason: SystemError.last) }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            throw .fileUnreadable(path: path, reason: "it is not a regular file, and it has to be read twice")
+            throw .fileUnreadable(path: path, reason: "it is not a regular file, which can be read twice")
         }
     }
 
@@ -52,16 +52,16 @@ final class InputFile: Sendable {
         }
     }
 
-    /// The identity of what a path leads to; nil when there is nothing.
+    /// The identity of the file at a path; nil when there is none.
     static func identity(ofPath path: String) -> Identity? {
         var status = stat()
         return stat(path, &status) == 0 ? Identity(status) : nil
     }
 
-    /// Reads from an offset, as many bytes as there is room for and fewer only at the end of the file.
+    /// Reads from an offset until the buffer is full or the file ends.
     ///
-    /// It blocks its thread for as long as the disk takes. A run has nothing else to do than to read this file and to
-    /// wait for answers, which arrive on threads of their own.
+    /// It blocks its thread while the disk works. A run has no other work on that thread: it only reads this file and
+    /// waits for answers, which arrive on other threads.
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(IngestFailure) -> Int {
         var count = 0
         while count < buffer.count {
@@ -79,6 +79,6 @@ final class InputFile: Sendable {
 }
 
 enum SystemError {
-    /// The text of `errno`, as it stands directly after a failed call.
+    /// The text of `errno`. Read it directly after the failed call.
     static var last: String { String(cString: strerror(errno)) }
 }

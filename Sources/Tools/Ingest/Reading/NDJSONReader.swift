@@ -1,13 +1,13 @@
 import JSON
 
-/// Reads one JSON object per line. Lines without content are passed over.
+/// Reads one JSON object per line. Blank lines are skipped.
 struct NDJSONReader {
-    /// How many bytes of the input have been read up to the end of the current line.
+    /// The number of input bytes up to the end of the current line.
     private(set) var offset = 0
     private(set) var chunks: ByteChunks
     private var position = 0
     private var line = 0
-    /// The bytes of the current line, reused.
+    /// The bytes of the current line; the buffer is reused.
     private var text: [UInt8] = []
 
     init(_ chunks: ByteChunks) {
@@ -27,7 +27,7 @@ struct NDJSONReader {
                 throw .unreadableText(line: line, column: error.offset + 1, "the JSON\(place) \(error.sentence)")
             }
             guard case .object(let object) = value else {
-                throw .unreadableText(line: line, column: 1, "there is no JSON object")
+                throw .unreadableText(line: line, column: 1, "the line is not a JSON object")
             }
             return (line, object)
         }

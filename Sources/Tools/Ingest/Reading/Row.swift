@@ -1,21 +1,21 @@
 import JSON
 
-/// One record of the input with the cells that the mapping asked for.
+/// One record of the input, with the cells that the mapping needs.
 struct Row: Sendable, Equatable {
-    /// Counts from 0, without the header line; part of the idempotency key.
+    /// The number of the row, from 0 and without the header line. Idempotency keys can be made from it.
     var number: Int
     /// The line on which the record begins, from 1.
     var line: Int
-    /// In the order of the columns that were asked for; nil where an NDJSON object has no such member. CSV cells are
+    /// The cells in the order of the requested columns; nil where an NDJSON object lacks the member. CSV cells are
     /// always strings.
     var cells: [JSONValue?]
 }
 
-/// Why a row of the file is not an event.
+/// The reason why a row of the file is not an event.
 package struct RowProblem: Error, Sendable, Equatable, CustomStringConvertible {
-    /// From 1; of a record over several lines, the first.
+    /// The line, from 1; for a record over several lines, the first.
     package let line: Int
-    /// The name of the column, when one is to blame.
+    /// The name of the column that causes the problem, if there is one.
     package let column: String?
     /// The rest of a sentence that begins with the column.
     package let sentence: String

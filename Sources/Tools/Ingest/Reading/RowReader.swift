@@ -2,17 +2,17 @@ import JSON
 
 /// Reads the rows of a file in either format.
 struct RowReader {
-    /// One of the two readers is there, according to the format.
+    /// Exactly one of the two readers is set, according to the format.
     private var csv: CSVReader?
     private var ndjson: NDJSONReader?
-    /// The columns of a CSV file, and where those that were asked for stand among them.
+    /// The columns of a CSV file, and the positions of the requested columns among them.
     private let header: [String]
     private let fields: [Int]
     private let columns: [String]
     private var nextNumber = 0
 
-    /// - Parameter columns: the cells that every row shall have. A CSV header must name them all; an NDJSON object may
-    ///   lack some.
+    /// - Parameter columns: The cells that every row must have. A CSV header must name all of them; an NDJSON object
+    ///   may lack some.
     init(_ chunks: ByteChunks, format: IngestPlan.FileFormat, columns: [String]) throws(IngestFailure) {
         self.columns = columns
         switch format {
@@ -49,10 +49,10 @@ struct RowReader {
         return header
     }
 
-    /// How many bytes of the input have been read up to the end of the last row.
+    /// The number of input bytes up to the end of the last row.
     var offset: Int { csv?.offset ?? ndjson?.offset ?? 0 }
 
-    /// Of the content that has been read so far; of all of it once `next()` has returned nil.
+    /// The digest of the content that was read so far; of the whole file once `next()` has returned nil.
     var digestPrefix: String { csv?.chunks.digestPrefix ?? ndjson?.chunks.digestPrefix ?? "" }
 
     /// The next row; nil at the end of the input.

@@ -1,10 +1,10 @@
 import JSON
 
-/// What a server said to one batch.
+/// The server's answer to one batch.
 struct BatchAnswer: Sendable, Equatable {
-    /// An event that was refused while its neighbours were not.
+    /// An event of the batch that was refused.
     struct Rejection: Sendable, Equatable {
-        /// The event's place in the batch.
+        /// The index of the event in the batch.
         var index: Int
         var status: Int?
         var code: String
@@ -18,20 +18,20 @@ struct BatchAnswer: Sendable, Equatable {
     }
 
     var accepted: Int
-    /// Events that had been accepted before under the same key.
+    /// The number of events that had been accepted before under the same key.
     var replayed: Int
     /// In the order of the batch.
     var rejections: [Rejection]
 }
 
-/// Why a 200 is not the answer to a batch.
+/// The reason why the body of a 200 is not an answer to a batch.
 struct UnusableAnswer: Error, Sendable, Equatable {
     let sentence: String
 }
 
 extension BatchAnswer {
-    /// Reads `{accepted, replayed, rejected, results: [{index, id | error}]}`. Unknown members are passed over, so that
-    /// the API can add some; but there must be exactly one result for every event.
+    /// Reads `{accepted, replayed, rejected, results: [{index, id | error}]}`. Unknown members are ignored, so that the
+    /// API can add some, but there must be exactly one result for every event.
     init(_ body: some Collection<UInt8>, eventCount: Int) throws(UnusableAnswer) {
         guard case .object(let object)? = try? JSONParser.parse(body) else {
             throw UnusableAnswer(sentence: "it is not a JSON object")
@@ -56,8 +56,8 @@ extension BatchAnswer {
             throw UnusableAnswer(sentence: "its results are not all objects")
         }
         rejections.sort { $0.index < $1.index }
-        // A refusal is remembered under its key too. Whatever the server counts one that it repeats as, here an event
-        // without an id is a rejected one.
+        // The server replays refusals as well. Here an event without an id is a rejected one, however the server counts
+        // a replayed refusal.
         guard case .integer(let accepted)? = object["accepted"], accepted >= 0,
             accepted <= eventCount - rejections.count
         else { throw UnusableAnswer(sentence: "its counts do not match its results") }

@@ -21,8 +21,8 @@ struct BatchSender: Sendable {
         self.logger = logger
     }
 
-    /// How the client of a run is set up. What fails here is repeated here, so the client repeats nothing by itself
-    /// and follows no redirect with the key in its hands.
+    /// The configuration of a run's HTTP client. `send` repeats failed requests, so the client must not. The client
+    /// follows no redirect, because the request carries the API key.
     static func clientConfiguration(_ plan: IngestPlan) -> HTTPClient.Configuration {
         var configuration = HTTPClient.Configuration()
         configuration.redirectConfiguration = .disallow
@@ -33,7 +33,7 @@ struct BatchSender: Sendable {
         return configuration
     }
 
-    /// Sends a batch, again and again as far as the policy goes.
+    /// Sends a batch, and repeats it as far as the retry policy allows.
     func send(_ batch: EventBatch) async throws(IngestFailure) -> BatchAnswer {
         var attempts = 0
         while true {
@@ -70,7 +70,7 @@ struct BatchSender: Sendable {
         request.headers.add(name: "Accept", value: "application/json")
         request.headers.add(name: "User-Agent", value: "quotastack-ingest")
         request.body = .bytes(batch.body)
-        // A refusal may say a lot about every event; 4 KiB each is far more than the API's longest.
+        // 4 KiB per event is far more than the longest refusal of the API.
         let maximumBytes = 64 * 1024 + 4 * 1024 * batch.events.count
         do {
             let response = try await client.execute(request, timeout: timeout)

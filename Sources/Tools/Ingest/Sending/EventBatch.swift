@@ -6,15 +6,15 @@ struct EventBatch: Sendable {
     struct Event: Sendable {
         var row: Int
         var line: Int
-        /// Where the event's JSON stands in the body.
+        /// The range of the event's JSON in the body.
         var bytes: Range<Int>
     }
 
     /// `{"events":[…]}`.
     let body: ByteBuffer
-    /// At least one, in the order of the file.
+    /// At least one event, in the order of the file.
     let events: [Event]
-    /// How many bytes of the input lie between the end of the batch before and the end of this one.
+    /// The number of input bytes from the end of the previous batch to the end of this one.
     let inputBytes: Int
 
     /// The lines of the file from the first event to the last.
@@ -35,7 +35,7 @@ struct EventBatches {
     private var rows: RowReader
     private let mapper: EventMapper
     private let batchSize: Int
-    /// The rows that are sent.
+    /// The range of row numbers to send.
     private let selection: Range<Int>
     private var offset = 0
 
@@ -46,7 +46,7 @@ struct EventBatches {
         self.selection = selection
     }
 
-    /// The next batch; nil when all rows of the selection have been handed out.
+    /// The next batch; nil after the last row of the selection.
     mutating func next() throws(IngestFailure) -> EventBatch? {
         var json = JSONWriter(capacity: batchSize * 160)
         var events: [EventBatch.Event] = []
@@ -63,7 +63,7 @@ struct EventBatches {
             } catch {
                 throw .unusableRows([error], count: 1)
             }
-            // A comma stands before every event but the first.
+            // A comma precedes every event but the first.
             let bytes = (events.isEmpty ? start : start + 1)..<json.bytes.count
             events.append(EventBatch.Event(row: row.number, line: row.line, bytes: bytes))
         }

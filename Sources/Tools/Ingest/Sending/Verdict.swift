@@ -1,13 +1,13 @@
 import JSON
 
-/// What follows from an answer, or from there being none.
+/// The next step after an answer, or after a request without an answer.
 enum Verdict: Sendable, Equatable {
     case done(BatchAnswer)
-    /// Nothing is known to have happened, or not yet; the same request will tell.
+    /// The result is unknown or not final; the same request has to be repeated to learn it.
     case again(reason: String, retryAfter: Duration?)
     case stop(IngestFailure)
 
-    /// - Parameter retryAfter: the header of that name. Only its form in seconds is read; the API sends no other.
+    /// - Parameter retryAfter: The `Retry-After` header. Only its form in seconds is read; the API sends no other.
     init(status: Int, retryAfter: String?, body: some Collection<UInt8>, batch: EventBatch) {
         switch status {
         case 200:
@@ -25,8 +25,8 @@ enum Verdict: Sendable, Equatable {
                 self = .stop(.unexpectedAnswer(error.sentence, lines: batch.lines))
             }
         case 202:
-            // The events are accepted and on their way; asked again, the server waits for them and answers with them.
-            self = .again(reason: "the server has not finished with it", retryAfter: Self.seconds(retryAfter))
+            // The events are accepted but not decided; the repeated request waits for their results.
+            self = .again(reason: "the server has not finished the batch", retryAfter: Self.seconds(retryAfter))
         case 408, 429, 500...599:
             let problem = Problem(body)
             let detail = problem.map { ": \($0.detail.printable)" } ?? ""
@@ -47,7 +47,7 @@ enum Verdict: Sendable, Equatable {
         _ status: Int, _ body: some Collection<UInt8>, _ batch: EventBatch
     ) -> IngestFailure.Refusal {
         guard let problem = Problem(body) else {
-            // A proxy in between, or another server altogether: what it says helps more than that it is no JSON.
+            // The answer comes from a proxy or another server. Its text helps more than the fact that it is not JSON.
             let text = String(decoding: body.prefix(200), as: UTF8.self)
             return IngestFailure.Refusal(
                 status: status, detail: text.isEmpty ? "it gives no reason" : text, lines: batch.lines, rows: [])
@@ -58,13 +58,13 @@ enum Verdict: Sendable, Equatable {
     }
 }
 
-/// The parts of an RFC 9457 problem document that help to find the culprit.
+/// The parts of an RFC 9457 problem document that help to find the cause.
 private struct Problem {
     struct FieldError {
         var pointer: String
         var detail: String
 
-        /// What is said about `/events/<index>/…`, as a problem of the row that the event was made of.
+        /// The error at `/events/<index>/…`, as a problem of the row that the event was made from.
         func rowProblem(in batch: EventBatch) -> RowProblem? {
             let tokens = pointer.split(separator: "/", maxSplits: 2)
             guard tokens.count >= 2, tokens[0] == "events", let index = Int(tokens[1]),
@@ -80,7 +80,7 @@ private struct Problem {
     var requestID: String?
     var errors: [FieldError] = []
 
-    /// Nil when the body is no problem document.
+    /// Nil when the body is not a problem document.
     init?(_ body: some Collection<UInt8>) {
         guard case .object(let object)? = try? JSONParser.parse(body),
             let detail = object["detail"]?.text ?? object["title"]?.text

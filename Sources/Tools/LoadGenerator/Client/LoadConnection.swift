@@ -1,23 +1,23 @@
 import NIOCore
 
-/// What decides, on one event loop, when its connections send and what becomes of the answers.
+/// Decides, on one event loop, when its connections send requests, and receives the answers.
 protocol LoadDriver: AnyObject {
     /// A response is complete. The connection is free for the next request.
     func connection(_ connection: LoadConnection, answeredAt now: UInt64)
-    /// The connection cannot be used any more. Called at most once per connection.
+    /// The connection can no longer be used. Called at most once per connection.
     func connection(_ connection: LoadConnection, failed error: any Error)
 }
 
-/// One keep-alive connection with at most one request under way: the only handler of its channel.
+/// A keep-alive connection with at most one request in flight. It is the only handler of its channel.
 final class LoadConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// Which of the run's connections this is.
+    /// The index of the connection among those of the run.
     let index: Int
-    /// How many requests were sent, which is the sequence number of the next one.
+    /// The number of requests that were sent, which is also the sequence number of the next one.
     private(set) var sequence = 0
-    /// From when the latency of the request under way counts, in nanoseconds of the monotonic clock.
+    /// The start of the latency of the request in flight, in nanoseconds of the monotonic clock.
     private(set) var startedAt: UInt64 = 0
     private(set) var isAwaitingAnswer = false
     var scanner = ResponseScanner()
@@ -30,17 +30,17 @@ final class LoadConnection: ChannelInboundHandler {
         self.driver = driver
     }
 
-    /// Sends a request whose latency counts from `start`. The one before must have been answered.
+    /// Sends a request whose latency counts from `start`. The previous request must have been answered.
     func send(_ request: ByteBuffer, countedFrom start: UInt64) {
         guard let context else { return }
-        precondition(!isAwaitingAnswer, "a request is under way on this connection")
+        precondition(!isAwaitingAnswer, "the connection already has a request in flight")
         isAwaitingAnswer = true
         sequence += 1
         startedAt = start
         context.writeAndFlush(wrapOutboundOut(request), promise: nil)
     }
 
-    /// Closes the connection; the driver hears nothing more of it.
+    /// Closes the connection; the driver is not called any more.
     func close() {
         driver = nil
         context?.close(promise: nil)
@@ -58,7 +58,7 @@ final class LoadConnection: ChannelInboundHandler {
         let buffer = unwrapInboundIn(data)
         do {
             guard isAwaitingAnswer else {
-                throw ResponseError(description: "the server sent bytes that answer no request")
+                throw ResponseError(description: "the server sent bytes without a request")
             }
             let isComplete = try buffer.withUnsafeReadableBytes { bytes in
                 Result { () throws(ResponseError) in try scanner.consume(bytes) }

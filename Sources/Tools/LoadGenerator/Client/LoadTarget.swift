@@ -1,10 +1,10 @@
 package import NIOCore
 
-/// The server that the load goes to, and how its requests begin.
+/// The server under load, with the parts that all requests to it share.
 package struct LoadTarget: Sendable {
     package let host: String
     package let port: Int
-    /// Sent as a bearer token with every request; none when nil.
+    /// The bearer token of every request; nil sends none.
     private let apiKey: String?
 
     package init(host: String = "127.0.0.1", port: Int, apiKey: String? = nil) {
@@ -20,7 +20,7 @@ package struct LoadTarget: Sendable {
 
     /// The bytes of a request with a JSON body.
     ///
-    /// - Parameter headers: further header lines, without their ends.
+    /// - Parameter headers: Further header lines, without their line ends.
     package func post(_ path: String, _ body: some Collection<UInt8>, headers: [String] = []) -> ByteBuffer {
         let head =
             head("POST", path, headers) + "Content-Type: application/json\r\nContent-Length: \(body.count)\r\n\r\n"
@@ -30,12 +30,12 @@ package struct LoadTarget: Sendable {
         return request
     }
 
-    /// The head of a request up to and without the empty line.
+    /// The head of a request, without the empty line that ends it.
     func head(_ method: String, _ path: String, _ headers: [String] = []) -> String {
         "\(method) \(path)" + headEnd(headers)
     }
 
-    /// The head of a request from behind its path, without the empty line.
+    /// The head of a request from after its path, without the empty line that ends it.
     func headEnd(_ headers: [String] = []) -> String {
         var head = " HTTP/1.1\r\nHost: \(host):\(port)\r\n"
         if let apiKey { head += "Authorization: Bearer \(apiKey)\r\n" }
@@ -44,7 +44,7 @@ package struct LoadTarget: Sendable {
     }
 }
 
-/// A request that differs from others only in one number.
+/// A request that differs from others in one number only.
 struct NumberedRequest: Sendable {
     private let before: ByteBuffer
     private let after: ByteBuffer
@@ -54,7 +54,7 @@ struct NumberedRequest: Sendable {
         self.after = ByteBuffer(string: after)
     }
 
-    /// The request with the number in its place, in decimal digits.
+    /// The request with the number filled in, in decimal digits.
     func numbered(_ number: Int) -> ByteBuffer {
         var request = ByteBufferAllocator().buffer(capacity: before.readableBytes + after.readableBytes + 20)
         request.writeImmutableBuffer(before)
@@ -65,7 +65,7 @@ struct NumberedRequest: Sendable {
 }
 
 extension ByteBuffer {
-    /// Appends a number of at least 0 in decimal digits, without a string on the way.
+    /// Appends a number of at least 0 in decimal digits, without creating a string.
     mutating func writeDecimal(_ number: Int) {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
             var first = 20

@@ -1,38 +1,39 @@
 import Glibc
 
-/// What a server answered that this client does not accept.
+/// A response that this client does not accept.
 struct ResponseError: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Finds where HTTP/1.1 responses end, and their status, with as little work as that takes.
+/// Finds the ends of HTTP/1.1 responses, and their status, with as little work as possible.
 ///
-/// Of the head it reads the status line and the lines that begin with C or T; the body is counted, not read. Bodies
-/// without `Content-Length` are refused: the servers this client is for always send it.
+/// Of the head it reads the status line and the lines that begin with C or T; the bytes of the body are only counted. A
+/// body without `Content-Length` is refused: the servers under load always send it.
 struct ResponseScanner {
-    /// How long a head may be before it is no head.
+    /// The maximum length of a head, in bytes.
     private static let maximumHeadLength = 16_384
-    /// How much of a body is kept, at most.
+    /// The maximum number of bytes of a body that are kept.
     private static let maximumCapture = 1_048_576
 
-    /// The status of the response whose head was met last.
+    /// The status of the response whose head was read last.
     private(set) var status = 0
-    /// The start of the body that was asked for, after its response is complete.
+    /// The start of a body that was to be kept; complete once its response is complete.
     private(set) var captured: [UInt8] = []
-    /// Whether to keep the next response's body, whatever its status.
+    /// Whether to keep the body of the next response, whatever its status.
     var capturesNext = false
     /// Whether to keep the bodies of responses that are not 2xx.
     var capturesFailures = false
 
-    /// The beginning of a head that came in pieces.
+    /// The bytes of a head that arrived in several pieces.
     private var partialHead: [UInt8] = []
-    /// How much of the body is still to come; nil before the head is complete.
+    /// The number of bytes of the body that are still missing; nil before the head is complete.
     private var remainingBody: Int?
     private var isCapturing = false
 
-    /// Takes the next bytes of the connection.
+    /// Consumes the next bytes of the connection.
     ///
-    /// - Returns: whether they end a response. Bytes beyond that end are an error: no second request was sent.
+    /// - Returns: Whether the bytes end a response. Bytes after that end are an error, because no second request was
+    ///   sent.
     mutating func consume(_ bytes: UnsafeRawBufferPointer) throws(ResponseError) -> Bool {
         if let remaining = remainingBody { return try consumeBody(bytes, remaining: remaining) }
         if partialHead.isEmpty {
@@ -74,7 +75,7 @@ struct ResponseScanner {
         _ bytes: UnsafeRawBufferPointer, remaining: Int
     ) throws(ResponseError) -> Bool {
         guard bytes.count <= remaining else {
-            throw ResponseError(description: "the server sent more than the answer to one request")
+            throw ResponseError(description: "the server sent more bytes than one answer has")
         }
         if isCapturing { captured.append(contentsOf: bytes.prefix(Self.maximumCapture - captured.count)) }
         if bytes.count < remaining {
@@ -122,7 +123,7 @@ struct ResponseScanner {
         return nil
     }
 
-    /// The value of a header line, if it is that header and the line is complete.
+    /// The value of a header line; nil when the line is another header or is not complete.
     private static func value(
         of name: StaticString, inLineAt start: Int, of bytes: UnsafeRawBufferPointer
     ) -> Slice<UnsafeRawBufferPointer>? {

@@ -1,23 +1,25 @@
 import NIOCore
 import NIOPosix
 
-/// Load at full speed: every connection sends its next request when the one before is answered.
+/// Load at full speed: every connection sends its next request when the previous one is answered.
 ///
-/// Made for throughput. Its latencies are those of a server that is never given more than it can take.
+/// It measures throughput. Its latencies are those of a server that never receives more than it can handle.
 package struct ClosedLoop: Sendable {
-    /// When a phase ends. Requests under way are awaited and counted.
+    /// The end of a phase. Requests in flight are awaited and counted.
     package enum Limit: Sendable {
         case seconds(Double)
-        /// Over all connections: connection `c` of `n` sends the sequence numbers `s` with `s × n + c` below this.
+        /// A number of requests over all connections: connection `c` of `n` sends the sequence numbers `s` with `s × n
+        /// + c` below it.
         case requests(Int)
     }
 
     package let target: LoadTarget
     package let connections: Int
-    /// Sent before measuring, over the same connections; nil for none. Sequence numbers run on.
+    /// The load that is sent before measuring, over the same connections; nil for none. Sequence numbers continue after
+    /// it.
     package let warmUp: Limit?
     package let limit: Limit
-    /// Seconds without an answer on any one connection, after which the run fails.
+    /// The seconds after which an unanswered request on any connection fails the run.
     package let patience: Double
     package let threads: Int
 
@@ -25,7 +27,7 @@ package struct ClosedLoop: Sendable {
         target: LoadTarget, connections: Int = 64, warmUp: Limit? = nil, limit: Limit, patience: Double = 30,
         threads: Int = 1
     ) {
-        precondition(connections > 0 && threads > 0, "a run has at least one connection and one thread")
+        precondition(connections > 0 && threads > 0, "a run needs at least one connection and one thread")
         self.target = target
         self.connections = connections
         self.warmUp = warmUp
@@ -36,8 +38,8 @@ package struct ClosedLoop: Sendable {
 
     /// Runs the load.
     ///
-    /// - Throws: when a connection cannot be made, is closed by the server, is left without an answer, or carries what
-    ///   is not HTTP/1.1 with `Content-Length`. A status other than 2xx is counted, not thrown.
+    /// - Throws: When a connection cannot be made, is closed by the server, is left without an answer, or carries
+    ///   something other than HTTP/1.1 with `Content-Length`. A status other than 2xx is counted, not thrown.
     package func run(_ script: LoadScript) async throws -> LoadResult {
         try await LoadConnections<ClosedLoopDriver>.with(
             target: target, connections: connections, threads: threads,
@@ -66,14 +68,14 @@ final class ClosedLoopDriver: ConnectedLoadDriver {
 
     private let script: LoadScript
     private let connectionCount: Int
-    /// Nanoseconds.
+    /// In nanoseconds.
     private let patience: UInt64
     private var recorder: LoadRecorder
     private var promise: EventLoopPromise<LoadResult>?
     private var startedAt: UInt64 = 0
-    /// By time: no request is sent from then on.
+    /// For a limit by time: no request is sent from this instant on.
     private var deadline: UInt64 = .max
-    /// By number: the sequence number at which each connection stops, by connection.
+    /// For a limit by number: the sequence number at which each connection stops, by connection.
     private var sequenceLimits: [Int] = []
     private var busyConnections = 0
     private var failure: (any Error)?
@@ -106,18 +108,19 @@ final class ClosedLoopDriver: ConnectedLoadDriver {
                 sequenceLimits[connection.index] = connection.sequence + share
             }
         }
-        // Counted before the first is sent: one that has nothing to send counts itself out at once.
+        // Counts all connections before the first request: a connection without requests leaves the count at once.
         busyConnections = connections.count
         for connection in connections { sendNext(on: connection, at: now) }
         watch(on: eventLoop)
     }
 
-    /// Fails the phase when a connection has waited too long, and looks again later as long as the phase lasts.
+    /// Fails the phase when a connection has waited too long; otherwise checks again while the phase lasts.
     private func watch(on eventLoop: any EventLoop) {
         guard promise != nil else { return }
         let now = NIODeadline.now().uptimeNanoseconds
         for connection in connections where connection.isAwaitingAnswer && now - connection.startedAt > patience {
-            self.connection(connection, failed: ResponseError(description: "the server left a request unanswered"))
+            self.connection(
+                connection, failed: ResponseError(description: "the server did not answer a request in time"))
             return
         }
         eventLoop.assumeIsolated().scheduleTask(in: .nanoseconds(Int64(patience / 4))) { [weak self] in

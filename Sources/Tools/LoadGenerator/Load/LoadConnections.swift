@@ -1,17 +1,17 @@
 import NIOCore
 import NIOPosix
 
-/// A driver that is given its connections once they are made.
+/// A driver that receives its connections once they are made.
 protocol ConnectedLoadDriver: LoadDriver, SendableMetatype {
     var connections: [LoadConnection] { get set }
 }
 
-/// The connections of one event loop, and the driver that they answer to.
+/// The connections of one event loop, and their driver.
 struct LoadConnections<Driver: ConnectedLoadDriver>: Sendable {
     private let eventLoop: any EventLoop
     private let driver: NIOLoopBound<Driver>
 
-    /// Starts event loops, connects, runs the body, and takes everything down again, also after an error.
+    /// Starts the event loops, connects, runs the body, and stops everything again, also after an error.
     ///
     /// Connection `c` belongs to event loop `c % threads`.
     static func with(
@@ -36,7 +36,7 @@ struct LoadConnections<Driver: ConnectedLoadDriver>: Sendable {
         }
     }
 
-    /// Runs something on the event loop; the driver keeps the promise.
+    /// Runs the closure on the event loop. The driver completes the promise.
     func run(
         _ start: @escaping @Sendable (Driver, any EventLoop, EventLoopPromise<LoadResult>) -> Void
     ) -> EventLoopFuture<LoadResult> {
@@ -45,7 +45,7 @@ struct LoadConnections<Driver: ConnectedLoadDriver>: Sendable {
         return promise.futureResult
     }
 
-    /// The results of all event loops as one.
+    /// Returns the sum of the results of all event loops.
     static func sum(_ results: [EventLoopFuture<LoadResult>]) async throws -> LoadResult {
         var sum = LoadResult()
         for result in results { sum.add(try await result.get()) }

@@ -1,9 +1,9 @@
 import Histogram
 package import NIOCore
 
-/// How long things took, in nanoseconds, to three significant digits.
+/// A histogram of latencies in nanoseconds, with three significant digits.
 package struct LatencyHistogram: Sendable {
-    /// One hour; what takes longer is counted as this.
+    /// One hour. Longer latencies are counted as one hour.
     private static let longest: UInt64 = 3_600_000_000_000
 
     private var histogram = Histogram<UInt64>(highestTrackableValue: Self.longest)
@@ -20,19 +20,19 @@ package struct LatencyHistogram: Sendable {
 
     package var count: Int { Int(histogram.totalCount) }
 
-    /// The value that the given part of all values, in percent, does not exceed; 0 when there are none.
+    /// The latency that the given percentage of all latencies does not exceed; 0 when there are none.
     package func percentile(_ percent: Double) -> UInt64 {
         count == 0 ? 0 : histogram.valueAtPercentile(percent)
     }
 
     package var maximum: UInt64 { count == 0 ? 0 : histogram.max }
 
-    /// How many values are at least as long as this.
+    /// The number of latencies of at least the given length.
     package func count(from nanoseconds: UInt64) -> Int {
         Int(histogram.count(within: min(nanoseconds, Self.longest)...Self.longest))
     }
 
-    /// The figures that tables show.
+    /// The percentiles that the tables show.
     package var summary: LatencySummary {
         LatencySummary(
             p50: percentile(50), p99: percentile(99), p999: percentile(99.9), maximum: maximum)
@@ -43,7 +43,7 @@ package struct LatencyHistogram: Sendable {
 package struct LatencySummary: Sendable, Equatable {
     package let p50: UInt64
     package let p99: UInt64
-    /// Nil where the measuring program does not tell.
+    /// Nil where the measuring program does not report it.
     package let p999: UInt64?
     package let maximum: UInt64
 
@@ -55,31 +55,32 @@ package struct LatencySummary: Sendable, Equatable {
     }
 }
 
-/// What a run of load brought.
+/// The result of a run of load.
 package struct LoadResult: Sendable {
-    /// The answered requests that were measured; the warm-up is not among them.
+    /// The number of measured requests that were answered, without the warm-up.
     package internal(set) var requests = 0
-    /// From the first of them to the last answer.
+    /// The seconds from the start of the measurement to the last answer.
     package internal(set) var seconds = 0.0
-    /// How many answers had each status.
+    /// The number of answers by status.
     package internal(set) var countByStatus: [Int: Int] = [:]
     package internal(set) var latency = LatencyHistogram()
-    /// Open loop only: how late the generator itself was, on a free connection. Latencies near it say little.
+    /// Open loop only: the delay that the generator itself caused while a connection was free. Latencies near it say
+    /// little.
     package internal(set) var sendDelay = LatencyHistogram()
-    /// Open loop only: requests that were due but had no answer when the run was broken off. They are in `latency`
-    /// with the time they had waited by then.
+    /// Open loop only: requests that were due but had no answer when the run was aborted. `latency` includes the time
+    /// that they had waited by then.
     package internal(set) var unanswered = 0
-    /// What the scenario's check found wrong, at most one complaint a connection.
+    /// The complaints of the scenario's check, at most one per connection.
     package internal(set) var complaints: [String] = []
     /// The beginning of the body of the first answer that was not 2xx.
     package internal(set) var firstFailure: String?
 
     package init() {}
 
-    /// Answers per second, of whatever status.
+    /// Answers per second, of any status.
     package var throughput: Double { seconds > 0 ? Double(requests) / seconds : 0 }
 
-    /// How many answers were not 2xx.
+    /// The number of answers that were not 2xx.
     package var failures: Int {
         countByStatus.reduce(0) { (200...299).contains($1.key) ? $0 : $0 + $1.value }
     }
@@ -88,20 +89,20 @@ package struct LoadResult: Sendable {
     package var isClean: Bool { failures == 0 && unanswered == 0 && complaints.isEmpty }
 }
 
-/// The response that a scenario's check is shown.
+/// The response that a scenario's check receives.
 package struct LoadResponse: Sendable {
     package let status: Int
-    /// The first megabyte of it.
+    /// The body, cut after one megabyte.
     package let body: [UInt8]
 }
 
-/// What to send, and what the answers must look like.
+/// The requests of a scenario, and the check of its answers.
 package struct LoadScript: Sendable {
-    /// The bytes of a connection's request of a sequence number. Called once for each, on the event loops.
+    /// The bytes of the request of a connection with a sequence number. Called once for each, on the event loops.
     ///
     /// In a closed loop every connection counts from 0; in an open loop the numbers run through all connections.
     package typealias Request = @Sendable (_ connection: Int, _ sequence: Int) -> ByteBuffer
-    /// What is wrong with the first response of a connection; nil when nothing is.
+    /// The complaint about the first response of a connection; nil when it is as expected.
     package typealias Check = @Sendable (LoadResponse) -> String?
 
     package let request: Request
@@ -116,7 +117,7 @@ package struct LoadScript: Sendable {
 /// Counts the answers of one event loop.
 struct LoadRecorder {
     private(set) var result = LoadResult()
-    /// Counts for the statuses 0 to 599.
+    /// The number of answers by status, for the statuses 0 to 599.
     private var statusCounts = [Int](repeating: 0, count: 600)
     private let check: LoadScript.Check?
 
@@ -124,7 +125,7 @@ struct LoadRecorder {
         self.check = check
     }
 
-    /// Looks at the first response of each connection and at the first failure. Part of the warm-up as well.
+    /// Checks the first response of each connection and keeps the first failure, during the warm-up as well.
     mutating func inspect(_ connection: LoadConnection) {
         guard connection.scanner.capturesNext || connection.scanner.capturesFailures else { return }
         if connection.scanner.capturesNext {
@@ -155,7 +156,8 @@ struct LoadRecorder {
         result.latency.record(nanoseconds: nanoseconds)
     }
 
-    /// The result with its counts by status, after which counting starts again; what was found wrong stays.
+    /// Returns the result with its counts by status and starts counting anew. Complaints and the first failure are
+    /// kept.
     mutating func takeResult() -> LoadResult {
         var taken = result
         for (status, count) in statusCounts.enumerated() where count > 0 { taken.countByStatus[status] = count }
@@ -168,7 +170,7 @@ struct LoadRecorder {
 }
 
 extension LoadResult {
-    /// Adds what another event loop counted in the same time.
+    /// Adds the result of another event loop for the same time.
     mutating func add(_ other: LoadResult) {
         requests += other.requests
         seconds = max(seconds, other.seconds)

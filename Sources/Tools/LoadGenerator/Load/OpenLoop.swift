@@ -1,21 +1,21 @@
 import NIOCore
 import NIOPosix
 
-/// Load at a stated rate, whether or not the server keeps up.
+/// Load at a fixed rate, whether or not the server keeps up.
 ///
-/// Request `i` is due at `start + i / rate`, and its latency counts from then: when every connection is busy, the
-/// wait for one is part of it. A server that stalls is therefore charged for every request that came due meanwhile
-/// (no coordinated omission).
+/// Request `i` is due at `start + i / rate`, and its latency counts from then: when every connection is busy, the wait
+/// for a free one is part of the latency. A server that stalls is therefore charged for every request that became due
+/// meanwhile (no coordinated omission).
 package struct OpenLoop: Sendable {
     package let target: LoadTarget
     package let connections: Int
     /// Requests per second.
     package let rate: Double
-    /// Seconds at the same rate before measuring.
+    /// The seconds at the same rate before measuring.
     package let warmUp: Double
-    /// Seconds that are measured.
+    /// The seconds that are measured.
     package let seconds: Double
-    /// Seconds after the last request was due, after which the run is broken off.
+    /// The seconds after the last request was due, after which the run is aborted.
     package let patience: Double
     package let threads: Int
 
@@ -23,8 +23,8 @@ package struct OpenLoop: Sendable {
         target: LoadTarget, connections: Int = 64, rate: Double, warmUp: Double = 0, seconds: Double,
         patience: Double = 10, threads: Int = 1
     ) {
-        precondition(connections > 0 && threads > 0, "a run has at least one connection and one thread")
-        precondition(rate > 0, "a rate is above zero")
+        precondition(connections > 0 && threads > 0, "a run needs at least one connection and one thread")
+        precondition(rate > 0, "the rate must be above zero")
         self.target = target
         self.connections = connections
         self.rate = rate
@@ -34,14 +34,14 @@ package struct OpenLoop: Sendable {
         self.threads = threads
     }
 
-    /// Runs the load; sequence numbers run through all connections. Throws as `ClosedLoop.run` does.
+    /// Runs the load. Sequence numbers run through all connections. Throws as `ClosedLoop.run` does.
     package func run(_ script: LoadScript) async throws -> LoadResult {
         let loopCount = min(threads, connections)
         return try await LoadConnections<OpenLoopDriver>.with(
             target: target, connections: connections, threads: threads,
             makeDriver: { OpenLoopDriver(script: script) },
             body: { loops in
-                // A little ahead, so that every event loop has its schedule before the first request is due.
+                // The start is 1 ms ahead, so that every event loop has its schedule before the first request is due.
                 let start = NIODeadline.now().uptimeNanoseconds + 1_000_000
                 let results = loops.enumerated().map { index, loop in
                     let schedule = schedule(from: start, loop: index, of: loopCount)

@@ -1,17 +1,17 @@
 import NIOCore
 
-/// When the requests of one event loop are due: those numbered `first`, `first + stride`, … below `count`.
+/// The due times of the requests of one event loop, which are numbered `first`, `first + stride`, … below `count`.
 struct OpenLoopSchedule: Sendable {
-    /// Nanoseconds of the monotonic clock.
+    /// In nanoseconds of the monotonic clock.
     let start: UInt64
-    /// Nanoseconds between two requests of the whole run.
+    /// The nanoseconds between two requests of the whole run.
     let interval: Double
     let first: Int
     let stride: Int
     let count: Int
     /// The number of the first request that is measured.
     let measured: Int
-    /// Nanoseconds after the last request was due.
+    /// The nanoseconds after the last request was due.
     let patience: UInt64
 
     func due(_ number: Int) -> UInt64 { start + UInt64(Double(number) * interval) }
@@ -28,9 +28,9 @@ final class OpenLoopDriver: ConnectedLoadDriver, NIOScheduledCallbackHandler {
     private let script: LoadScript
     private var recorder: LoadRecorder
     private var run: (schedule: OpenLoopSchedule, eventLoop: any EventLoop, promise: EventLoopPromise<LoadResult>)?
-    /// The number of the next request to be sent.
+    /// The number of the next request.
     private var next = 0
-    /// Taken from the front and put back at the end, so that all connections are used.
+    /// Connections are taken from the front and returned at the end, so that all connections are used.
     private var idle: [LoadConnection] = []
     private var isTimerSet = false
     private var failure: (any Error)?
@@ -58,7 +58,7 @@ final class OpenLoopDriver: ConnectedLoadDriver, NIOScheduledCallbackHandler {
         guard let schedule = run?.schedule else { return }
         recorder.inspect(connection)
         if connection.startedAt >= schedule.measuredFrom { recorder.record(connection, answeredAt: now) }
-        // Without a free connection the delay so far is the server's, not the generator's.
+        // Without a free connection the server has caused the delay, not the generator.
         let hadIdleConnection = !idle.isEmpty
         idle.append(connection)
         sendDue(at: now, countsDelay: hadIdleConnection)
@@ -75,7 +75,7 @@ final class OpenLoopDriver: ConnectedLoadDriver, NIOScheduledCallbackHandler {
         sendDue(at: NIODeadline.now().uptimeNanoseconds, countsDelay: true)
     }
 
-    /// Sends what is due as far as connections are free, and sees to it that it is called again in time.
+    /// Sends the due requests while connections are free, and sets a timer for the next one.
     private func sendDue(at now: UInt64, countsDelay: Bool) {
         while let schedule = run?.schedule, next < schedule.count, !idle.isEmpty {
             let due = schedule.due(next)

@@ -2,15 +2,15 @@ package import NIOCore
 import NIOHTTP1
 import NIOPosix
 
-/// The plainest server one can write with SwiftNIO's HTTP codec: every request is answered with the same bytes.
+/// The simplest server with SwiftNIO's HTTP codec: every request gets the same bytes as its answer.
 ///
-/// A peer for latencies and throughput: what it takes longer than this, a server spends on its own work.
+/// A peer for latency and throughput: the time that a server takes beyond this one is spent on its own work.
 package struct BareHTTPServer: Sendable {
     package let port: Int
     private let group: MultiThreadedEventLoopGroup
     private let channel: any Channel
 
-    /// Starts the server on a free port of the loopback interface, with an event loop thread of its own.
+    /// Starts the server on a free port of the loopback interface, with its own event loop threads.
     package static func start(answer: ByteBuffer, threads: Int = 1) async throws -> BareHTTPServer {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
         do {

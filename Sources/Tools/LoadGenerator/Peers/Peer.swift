@@ -1,13 +1,13 @@
-/// Why a peer could not be measured.
+/// The reason why a peer could not be measured.
 package struct PeerError: Error, CustomStringConvertible {
     package let description: String
 }
 
-/// What a peer reached.
+/// The measured result of a peer.
 package struct PeerResult: Sendable, Equatable {
-    /// As the table shows it.
+    /// The name in the table.
     package let name: String
     package let perSecond: Double
-    /// Nil where the peer's own program does not tell.
+    /// Nil where the peer's own program does not report it.
     package let latency: LatencySummary?
 }

@@ -1,11 +1,11 @@
 import ChildProcesses
 import Glibc
 
-/// The answer a cache would give: `redis-benchmark -t get` against a private `redis-server` without persistence, on
-/// a free loopback port.
+/// Measures a cache as the peer: `redis-benchmark -t get` against a private `redis-server` without persistence, on a
+/// free loopback port.
 package struct RedisPeer: Sendable {
     package let connections: Int
-    /// The directory of `redis-server` and `redis-benchmark`; nil to look in `PATH`.
+    /// The directory of `redis-server` and `redis-benchmark`; nil looks in `PATH`.
     package let programs: String?
 
     package init(connections: Int = 64, programs: String? = nil) {
@@ -28,7 +28,7 @@ package struct RedisPeer: Sendable {
                     if server.hasEnded { throw PeerError(description: "redis-server ended: \(server.log.suffix(500))") }
                     return server.log.contains("Ready to accept connections")
                 }
-                // The key that the gets ask for: an answer with a value is more work than one without.
+                // Creates the key that the gets ask for: an answer with a value is more work than one without.
                 _ = try await benchmark("set", port: port, requests: 1_000)
                 result = .success(try Self.result(try await benchmark("get", port: port, requests: requests)))
             } catch {
@@ -51,7 +51,7 @@ package struct RedisPeer: Sendable {
         programs.map { "\($0)/\(name)" } ?? name
     }
 
-    /// Reads the table that `redis-benchmark --csv` prints, by the names of its columns.
+    /// Reads the table that `redis-benchmark --csv` prints, by its column names.
     static func result(_ output: String) throws(PeerError) -> PeerResult {
         let rows = output.split(separator: "\n").filter { $0.hasPrefix("\"") }.map { line in
             line.split(separator: ",").map { String($0.filter { $0 != "\"" && $0 != "\r" }) }

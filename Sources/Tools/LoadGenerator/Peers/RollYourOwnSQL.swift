@@ -1,24 +1,24 @@
 import ChildProcesses
 
-/// What a team would write first: one transaction per event on a plain PostgreSQL schema, driven by `pgbench`.
+/// The first design of most teams: one transaction per event on a plain PostgreSQL schema, driven by `pgbench`.
 ///
-/// A database of its own is created for a measurement and dropped after it. The keys are integers, which favours
-/// this peer a little over the text keys of an API.
+/// A database is created for each measurement and dropped after it. The keys are integers, which favours this peer a
+/// little over the text keys of an API.
 package struct RollYourOwnSQL: Sendable {
-    /// How the transaction is written.
+    /// The form of the transaction.
     package enum Form: Sendable {
-        /// Insert, update, insert, between `BEGIN` and `COMMIT`: five round trips, and what most programs do.
+        /// Insert, update, insert, between `BEGIN` and `COMMIT`: five round trips, as most programs do it.
         case statements
-        /// All in one statement: what an expert in SQL would make of it, at one round trip.
+        /// All in one statement, as an expert in SQL would write it: one round trip.
         case oneStatement
     }
 
-    /// A URL of a server (`postgres://user@host:port/database`) whose user may create databases. The programs get it
-    /// as an argument, so it can be seen in the list of processes.
+    /// The URL of a server (`postgres://user@host:port/database`) whose user may create databases. The programs get it
+    /// as an argument, so it is visible in the list of processes.
     package let databaseURL: String
     package let endUsers: Int
     package let form: Form
-    /// The directory of `psql` and `pgbench`; nil to look in `PATH`.
+    /// The directory of `psql` and `pgbench`; nil looks in `PATH`.
     package let programs: String?
 
     package init(
@@ -30,7 +30,8 @@ package struct RollYourOwnSQL: Sendable {
         self.programs = programs
     }
 
-    /// Transactions per second at full speed: the best of the numbers of clients, each run for so many seconds.
+    /// Measures transactions per second at full speed: the best result of the given numbers of clients, each run for
+    /// `seconds`.
     package func throughput(clients: [Int] = [8, 16, 32], seconds: Int = 10) async throws -> PeerResult {
         try await withPreparedDatabase { database, script, _ in
             var best: PeerResult?
@@ -40,12 +41,12 @@ package struct RollYourOwnSQL: Sendable {
                     name: "SQL, \(count) clients", perSecond: try Self.transactionsPerSecond(output), latency: nil)
                 if result.perSecond > best?.perSecond ?? 0 { best = result }
             }
-            guard let best else { throw PeerError(description: "pgbench was not run with any number of clients") }
+            guard let best else { throw PeerError(description: "no number of clients was given for pgbench") }
             return best
         }
     }
 
-    /// The latency of the transaction at a stated rate, counted from when each was due.
+    /// Measures the latency of the transaction at a fixed rate, counted from when each transaction was due.
     package func latency(rate: Int, clients: Int = 16, seconds: Int = 10) async throws -> PeerResult {
         try await withPreparedDatabase { database, script, directory in
             let log = "\(directory)/latency"
@@ -164,9 +165,9 @@ package struct RollYourOwnSQL: Sendable {
         programs.map { "\($0)/\(name)" } ?? name
     }
 
-    /// The figure that `pgbench` prints at its end.
+    /// Reads the rate that `pgbench` prints at its end.
     ///
-    /// - Throws: when it is missing or transactions failed.
+    /// - Throws: When the rate is missing or transactions failed.
     static func transactionsPerSecond(_ output: String) throws(PeerError) -> Double {
         var rate: Double?
         for line in output.split(separator: "\n") {
@@ -181,7 +182,7 @@ package struct RollYourOwnSQL: Sendable {
         return rate
     }
 
-    /// Reads the lines of a transaction log: client, number, latency in microseconds, and so on.
+    /// Reads the lines of a transaction log: client, number, latency in microseconds, and further fields.
     static func readLog(_ text: String, into histogram: inout LatencyHistogram) {
         for line in text.split(separator: "\n") {
             let fields = line.split(separator: " ", maxSplits: 3)
@@ -191,7 +192,7 @@ package struct RollYourOwnSQL: Sendable {
         }
     }
 
-    /// The same server, another database.
+    /// Returns the URL of another database on the same server.
     static func url(_ url: String, withDatabase name: String) -> String {
         let parts = url.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let pieces = parts[0].split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)

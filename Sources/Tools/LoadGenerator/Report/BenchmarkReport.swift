@@ -1,16 +1,16 @@
 import JSON
 
-/// One line of the table: what we reached, what the peer reached, and what it took.
+/// One line of the table: our result, the peer's result, and the cost.
 package struct BenchmarkRow: Sendable {
-    /// What is compared.
+    /// The measured quantity.
     package enum Measure: Sendable, Equatable {
-        /// Operations per second: more is better.
+        /// Operations per second; more is better.
         case perSecond(Double)
-        /// Nanoseconds, mostly of a percentile: less is better.
+        /// Nanoseconds, mostly of a percentile; less is better.
         case nanoseconds(UInt64)
     }
 
-    /// The ratio of ours to the peer's that is aimed at.
+    /// The ratio of our result to the peer's that is aimed at.
     package enum Goal: Sendable, Equatable {
         case atLeast(Double)
         case atMost(Double)
@@ -31,7 +31,8 @@ package struct BenchmarkRow: Sendable {
     package let latency: LatencySummary?
     /// The most memory that the server used, in bytes.
     package let peakMemory: Int?
-    /// Whether the books balanced afterwards; nil when nothing was booked. A row that does not balance does not count.
+    /// Whether the books balanced afterwards; nil when nothing was booked. A row whose books do not balance does not
+    /// count.
     package let balances: Bool?
 
     package init(
@@ -48,7 +49,7 @@ package struct BenchmarkRow: Sendable {
         self.balances = balances
     }
 
-    /// Ours divided by the peer's; nil without a peer, or when they measure different things.
+    /// Our result divided by the peer's; nil without a peer, or when they measure different quantities.
     package var ratio: Double? {
         switch (ours, peer) {
         case (.perSecond(let ours), .perSecond(let peer)?) where peer > 0: ours / peer
@@ -57,16 +58,16 @@ package struct BenchmarkRow: Sendable {
         }
     }
 
-    /// Whether the goal is met; nil without one. What does not balance meets nothing.
+    /// Whether the goal is met; nil without a goal or a ratio. A row whose books do not balance does not meet its goal.
     package var meetsGoal: Bool? {
         guard let goal, let ratio else { return nil }
         return balances != false && goal.isMet(by: ratio)
     }
 }
 
-/// What a run of the benchmarks shows at its end.
+/// The report at the end of a benchmark run.
 package struct BenchmarkReport: Sendable {
-    /// The commit that was measured, with `-dirty` behind it when files differed from it.
+    /// The commit that was measured, with the suffix `-dirty` when files differed from it.
     package let revision: String
     package var rows: [BenchmarkRow]
 
@@ -75,14 +76,14 @@ package struct BenchmarkReport: Sendable {
         self.rows = rows
     }
 
-    /// The table for people: the revision, a line of names, and a line per row.
+    /// The table for people: the revision, a line of column names, and a line per row.
     package var table: String {
         let names = ["scenario", "ours", "peer", "", "ratio", "goal", "p50", "p99", "p99.9", "peak memory", "books"]
         let lines = [names] + rows.map(cells)
         let widths = names.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
         let texts = lines.map { cells in
             let padded = zip(cells, widths).enumerated().map { column, cell in
-                // The scenario's and the peer's names begin at the left, figures end at the right.
+                // Names are aligned left, figures are aligned right.
                 let padding = String(repeating: " ", count: cell.1 - cell.0.count)
                 return column == 0 || column == 2 ? cell.0 + padding : padding + cell.0
             }
@@ -110,7 +111,7 @@ package struct BenchmarkReport: Sendable {
         ]
     }
 
-    /// The same for programs: rates per second and times in nanoseconds as integers, memory in bytes.
+    /// The report for programs: rates per second and times in nanoseconds as integers, memory in bytes.
     package var json: [UInt8] {
         var writer = JSONWriter()
         writer.beginObject()

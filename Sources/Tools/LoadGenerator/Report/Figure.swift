@@ -1,6 +1,6 @@
-/// Numbers as people read them.
+/// Formats numbers for people.
 enum Figure {
-    /// With the thousands apart: `1,234,567`.
+    /// A number with a comma between groups of three digits: `1,234,567`.
     static func grouped(_ number: Int64) -> String {
         let digits = String(number.magnitude)
         var text = number < 0 ? "-" : ""
@@ -11,7 +11,7 @@ enum Figure {
         return text
     }
 
-    /// Rounded to so many digits after the point.
+    /// A number rounded to the given number of decimal places.
     static func decimal(_ number: Double, places: Int) -> String {
         var scale: Double = 1
         for _ in 0..<places { scale *= 10 }
@@ -23,7 +23,7 @@ enum Figure {
         return "\(sign)\(whole)." + String(repeating: "0", count: places - fraction.count) + fraction
     }
 
-    /// A time in the unit that suits it.
+    /// A duration in a fitting unit.
     static func duration(_ nanoseconds: UInt64) -> String {
         switch nanoseconds {
         case ..<1_000: "\(nanoseconds) ns"
@@ -33,7 +33,7 @@ enum Figure {
         }
     }
 
-    /// Bytes in mebibytes.
+    /// A number of bytes in mebibytes.
     static func memory(_ bytes: Int) -> String {
         decimal(Double(bytes) / 1_048_576, places: 1) + " MiB"
     }

@@ -1,6 +1,6 @@
 import ChildProcesses
 
-/// What a report says about where it was made.
+/// Facts about the machine, the measured process and the checkout for a report.
 package enum MachineFacts {
     /// The most memory that a process has used so far, in bytes (`VmHWM`); nil when there is no such process.
     package static func peakMemory(ofProcess identifier: Int32) -> Int? {
@@ -15,7 +15,7 @@ package enum MachineFacts {
         return nil
     }
 
-    /// The commit that is checked out in a directory, with `-dirty` when its files differ; nil outside a checkout.
+    /// The commit that is checked out in a directory, with `-dirty` when files differ from it; nil outside a checkout.
     package static func gitRevision(in directory: String = ".") async -> String? {
         let command = ["git", "-C", directory, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
         let output = try? await ChildProcess.output(of: command)

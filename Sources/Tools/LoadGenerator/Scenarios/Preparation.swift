@@ -1,25 +1,25 @@
 import JSON
 import NIOCore
 
-/// Why the data for a benchmark could not be made.
+/// The reason why the data for a benchmark could not be created.
 package struct PreparationError: Error, CustomStringConvertible {
     package let description: String
 }
 
 /// The price of the benchmark's feature.
 package enum BenchmarkRule: Sendable {
-    /// The same for every event, in millicredits.
+    /// The same amount for every event, in millicredits.
     case flat(amount: Int64)
     /// `unitCost` millicredits for every `perUnits` units.
     case perUnit(unitCost: Int64, perUnits: Int64)
-    /// Graduated tiers: their units at their cost, the last one open above.
+    /// Graduated tiers with their upper bounds and unit costs. The last tier has no upper bound.
     case graduated(tiers: [(upTo: Int64?, unitCost: Int64)])
 }
 
-/// Makes through the API what the scenarios work on: one metered feature, its rule, and end users with blocks.
+/// Creates the data of the scenarios through the API: one metered feature, its rule, and end users with blocks.
 ///
-/// Grants carry idempotency keys that follow from the end user and the block, so that preparing twice gives nobody
-/// more credits.
+/// The idempotency keys of the grants are derived from the end user and the block, so that a second preparation grants
+/// no further credits.
 package struct Preparation: Sendable {
     package let target: LoadTarget
     package let featureKey: String
@@ -44,10 +44,10 @@ package struct Preparation: Sendable {
         self.connections = connections
     }
 
-    /// Creates the feature (one that exists already is left as it is), a rule, and the blocks, at full speed.
+    /// Creates the feature (an existing one is left unchanged), a rule, and the blocks, at full speed.
     ///
-    /// - Returns: how the grants went.
-    /// - Throws: `PreparationError` when anything was refused.
+    /// - Returns: The result of the grants.
+    /// - Throws: `PreparationError` when a request was refused.
     package func run() async throws -> LoadResult {
         try await post("/v1/features", accepting: [200, 201, 409], featureBody())
         try await post("/v1/metering-rules", accepting: [200, 201], ruleBody())
@@ -55,7 +55,7 @@ package struct Preparation: Sendable {
             target: target, connections: connections, limit: .requests(endUsers * blocksPerEndUser))
         let result = try await grants.run(
             LoadScript(request: { connection, sequence in
-                // Block by block, not end user by end user: neighbours in time are then different accounts.
+                // Grants block by block, not end user by end user, so that consecutive grants go to different accounts.
                 let number = sequence * connections + connection
                 return grant(endUser: number % endUsers, block: number / endUsers)
             }))
@@ -119,7 +119,7 @@ package struct Preparation: Sendable {
         writer.beginObject()
         writer.member("end_user_id", "user_\(endUser)")
         writer.member("credits", creditsPerBlock)
-        // Blocks of different rank, so that the burn order is more than the order of creation.
+        // The blocks differ in priority, so that the burn order is not just the order of creation.
         writer.member("priority", 50 - block % 3 * 10)
         writer.endObject()
         return target.post(

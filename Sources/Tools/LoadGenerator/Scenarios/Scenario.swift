@@ -1,14 +1,14 @@
 import JSON
 import NIOCore
 
-/// A kind of load on the API, ready to be sent by a closed or an open loop.
+/// A kind of load on the API, for a closed or an open loop.
 ///
-/// End users are named `user_0`, `user_1`, … and are the ones that `Preparation` makes. Which of them a request
-/// names follows from its connection and sequence number alone, so a run can be repeated.
+/// End users are named `user_0`, `user_1`, … as `Preparation` creates them. The end user of a request depends only on
+/// its connection and sequence number, so a run can be repeated.
 package struct Scenario: Sendable {
     package let name: String
     package let script: LoadScript
-    /// How many checks or events one request carries.
+    /// The number of checks or events in one request.
     package let operationsPerRequest: Int
 
     package init(name: String, script: LoadScript, operationsPerRequest: Int = 1) {
@@ -84,11 +84,11 @@ package struct Scenario: Sendable {
             operationsPerRequest: 1)
     }
 
-    /// `POST /v1/usage/batch` with events of one unit, each with an idempotency key of its own.
+    /// `POST /v1/usage/batch` with events of one unit, each with its own idempotency key.
     ///
     /// - Parameters:
-    ///   - endUsers: over how many end users the events are spread; 1 puts them all on `user_0`.
-    ///   - run: what no other run against the same database has: the beginning of the idempotency keys.
+    /// - endUsers: The number of end users over whom the events are spread; 1 puts all events on `user_0`.
+    /// - run: The prefix of the idempotency keys. It must differ between runs against the same database.
     package static func usageBatch(
         _ target: LoadTarget, endUsers: Int, events: Int = 1_000, featureKey: String = "api_calls",
         run: String = randomRunName()
@@ -122,7 +122,7 @@ package struct Scenario: Sendable {
             operationsPerRequest: events)
     }
 
-    /// A name for a run that no other run has.
+    /// A random name that no other run has.
     package static func randomRunName() -> String {
         String(UInt64.random(in: .min ... .max), radix: 36)
     }
@@ -136,7 +136,7 @@ package struct Scenario: Sendable {
         return request
     }
 
-    /// A number below `count`, well mixed, that depends on nothing but the arguments (SplitMix64).
+    /// A well-mixed number below `count` that depends only on the arguments (SplitMix64).
     private static func randomEndUser(_ connection: Int, _ sequence: Int, of count: Int) -> Int {
         var mixed = UInt64(truncatingIfNeeded: connection) << 44 &+ UInt64(truncatingIfNeeded: sequence)
         mixed = (mixed &+ 1) &* 0x9E37_79B9_7F4A_7C15
@@ -145,7 +145,7 @@ package struct Scenario: Sendable {
         return Int((mixed ^ (mixed >> 31)).multipliedFullWidth(by: UInt64(count)).high)
     }
 
-    /// The complaint about a response that has another status or a body that does not hold.
+    /// The complaint about a response with another status or an unexpected body; nil when it is as expected.
     private static func expect(
         _ response: LoadResponse, status: Int, _ holds: (JSONObject) -> Bool
     ) -> String? {
@@ -159,7 +159,7 @@ package struct Scenario: Sendable {
 }
 
 extension LoadTarget {
-    /// The head of a POST with a JSON body up to the number of its bytes.
+    /// The head of a POST with a JSON body, up to the value of Content-Length.
     fileprivate func postHead(_ path: String) -> ByteBuffer {
         ByteBuffer(string: head("POST", path, ["Content-Type: application/json"]) + "Content-Length: ")
     }

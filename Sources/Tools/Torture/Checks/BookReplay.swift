@@ -1,8 +1,8 @@
 import Credits
 import LedgerModel
 
-/// Lets the model do every decided operation again, environment by environment, in the ledger's own order, and compares
-/// what it makes of them with the books.
+/// Replays every decided operation in the model, environment by environment and in the ledger's own order, and compares
+/// the result with the books.
 struct BookReplay {
     private let environments: [Environment]
     private let books: Books
@@ -46,14 +46,14 @@ struct BookReplay {
             for command in books.commands
             where command.environment == environment.identifier && !setUpCommands.contains(command.identifier) {
                 guard let operation = records[command.identifier]?.operation else {
-                    violations.add("I11: nobody sent the command \(PublicID(.operation, command.identifier))")
+                    violations.add("I11: no client sent the command \(PublicID(.operation, command.identifier))")
                     continue
                 }
                 guard operation.command != nil else { continue }
                 guard operation.endUser.environment == environment.number,
                     command.account.map({ owners[$0] == operation.endUser.id }) ?? true
                 else {
-                    violations.add("I22: key \(operation.key) of \(operation.endUser) is not with them")
+                    violations.add("I22: key \(operation.key) of \(operation.endUser) is decided for another account")
                     continue
                 }
                 replay.add(DecidedOperation(command: command, operation: operation))
@@ -64,23 +64,23 @@ struct BookReplay {
         let known = Set(environments.map(\.identifier))
         for command in books.commands
         where !known.contains(command.environment) && !setUpCommands.contains(command.identifier) {
-            violations.add("I22: \(PublicID(.operation, command.identifier)) is in an environment of nobody")
+            violations.add("I22: \(PublicID(.operation, command.identifier)) is in an unknown environment")
         }
     }
 }
 
-/// How much a replay went through.
+/// The numbers of replayed and compared items.
 struct ReplayCounts {
-    /// Decided commands that the model was given.
+    /// Decided commands that the model replayed.
     var commands = 0
-    /// Answers to checks and balances that were compared with the state they name.
+    /// Answers to checks and balances that were compared with the account at their revision.
     var observations = 0
-    /// Entries by type; those that time alone has caused are counted apart.
+    /// Entries by type. Entries that time alone caused are counted separately.
     var entries: [String: Int] = [:]
-    /// Changes that time made while no command was at hand: the scheduler's, and those of reads.
+    /// Changes that time caused without a client's command, such as those of the scheduler.
     var advances = 0
     var transfers = 0
-    /// Top-ups that came with a payment that had been applied.
+    /// Top-ups whose payment had been applied before.
     var repeatedPayments = 0
 
     mutating func add(_ other: ReplayCounts) {
@@ -93,16 +93,16 @@ struct ReplayCounts {
     }
 }
 
-/// A command as it was decided, and as it was asked for.
+/// A command as it was decided, together with the operation that its client sent.
 struct DecidedOperation {
     let command: Books.Command
     let operation: Operation
 
-    /// Whether both sides of a transfer were changed.
+    /// Whether the operation is a transfer that changed both accounts.
     var isTransferDone: Bool { operation.receiver != nil && !command.isRefusal }
 }
 
-/// What the books and the model do not agree on.
+/// A difference between the books and the model.
 struct Difference: Error, CustomStringConvertible {
     let description: String
 

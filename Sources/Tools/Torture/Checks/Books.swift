@@ -4,7 +4,8 @@ import LedgerModel
 import Logging
 import Postgres
 
-/// Everything that the database holds about the environments under torture, read behind the product's back.
+/// The whole content of the database about the environments under torture, read from the tables and not through the
+/// API.
 struct Books {
     struct Command {
         let environment: Int32
@@ -12,12 +13,12 @@ struct Books {
         let account: Int64?
         let revision: Int64
         let status: Int
-        /// Of the entry, when the answer is made from it.
+        /// The entry from which the answer is made; nil when the answer is stored.
         let sequence: Int64?
         let response: [UInt8]?
         let decidedAt: Instant
 
-        /// Whether it changed nothing.
+        /// Whether the command was refused.
         var isRefusal: Bool { status >= 400 }
     }
 
@@ -74,12 +75,12 @@ struct Books {
     private(set) var accounts: [Account] = []
     private(set) var blocks: [Int64: [Block]] = [:]
     private(set) var reservations: [Int64: [Reservation]] = [:]
-    /// By account, in order of sequence.
+    /// The entries by account, in order of sequence.
     private(set) var entries: [Int64: [ModelLedger.Entry]] = [:]
-    /// By environment and the payment provider's id.
+    /// The payments by environment and by the payment provider's id.
     private(set) var payments: [Int32: [String: Payment]] = [:]
     private(set) var parkedCommands: [String] = []
-    /// Versions of prices.
+    /// The versions of metering rules, by rule id.
     private var versions: [Bits128: Int] = [:]
 
     /// Reads everything in one snapshot.
@@ -103,7 +104,7 @@ struct Books {
         return books
     }
 
-    /// The number of each environment, in the order in which they were made.
+    /// The number, the tenant and the kind of each environment, in order of their numbers.
     static func environments(_ url: String) async throws -> [(identifier: Int32, tenant: Bits128, kind: String)] {
         let connection = try await connect(url)
         defer { connection.close() }
@@ -112,7 +113,7 @@ struct Books {
         return try result.map { (try $0.int32(0), try $0.bits(1), try $0.text(2)) }
     }
 
-    /// How many accounts time will have changed within so many seconds, if nobody looks at them.
+    /// The number of accounts that are due within the given seconds.
     static func accountsDue(_ url: String, withinSeconds seconds: Int) async throws -> Int64 {
         let connection = try await connect(url)
         defer { connection.close() }
@@ -248,7 +249,7 @@ struct Books {
 }
 
 extension Books.Command {
-    /// The answer as it is kept; null when it is made from the entry.
+    /// The stored answer; null when the answer is made from the entry.
     var json: JSONValue {
         response.flatMap { try? JSONParser.parse($0) } ?? .null
     }

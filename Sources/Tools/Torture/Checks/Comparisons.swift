@@ -2,10 +2,10 @@ import Credits
 import JSON
 import LedgerModel
 
-/// Holds the answer to a command against what the model says to it.
+/// Compares the answer to a command with the model's reply.
 struct ReplyComparison {
     let decided: DecidedOperation
-    /// After the command.
+    /// The model's ledger after the command.
     let ledger: ModelLedger
 
     private var status: Int { decided.command.status }
@@ -17,19 +17,21 @@ struct ReplyComparison {
         case .done(let figures):
             let (expected, names) = try shape(figures)
             guard status == expected else {
-                throw Difference("it was decided \(status) \(response), the model accepts it (\(expected))")
+                throw Difference("the books have \(status) \(response), the model accepts the command (\(expected))")
             }
-            // The answer to a use is made from its entry.
+            // The answer to a use is made from its entry, which is compared with the other entries.
             guard decided.command.sequence == nil, status != 204 else { return }
             for (name, figure) in zip(names, figures) where number(response, name) != figure {
                 throw Difference("\(name) is not \(figure) in \(response)")
             }
             guard let shown = Observation.Shown(response) else { return }
-            guard shown == ledger.shown else { throw Difference("it shows \(shown), the model has \(ledger.shown)") }
+            guard shown == ledger.shown else {
+                throw Difference("the answer shows \(shown), the model has \(ledger.shown)")
+            }
         }
     }
 
-    /// The status of the answer, and the members that hold the figures.
+    /// The status of the answer, and the names of the members that hold the figures.
     private func shape(_ figures: [Int64]) throws -> (Int, [String]) {
         switch decided.operation.command {
         case .grant, .topUp: return (201, ["block"])
@@ -68,7 +70,7 @@ struct ReplyComparison {
     private func compare(_ refusal: ModelLedger.Refusal, _ response: JSONValue) throws {
         let (status, code) = Self.answer(to: refusal)
         guard self.status == status, response["code"]?.text == code else {
-            throw Difference("it was decided \(self.status) \(response), the model says \(status) \(refusal)")
+            throw Difference("the books have \(self.status) \(response), the model says \(status) \(refusal)")
         }
         var named: [Int64?] = []
         switch refusal.code {
@@ -78,7 +80,7 @@ struct ReplyComparison {
         case "spend_cap_reached": named = [number(response["spend_cap_id"], .spendCap)]
         default: return
         }
-        guard named == refusal.figures else { throw Difference("it names \(named), the model \(refusal)") }
+        guard named == refusal.figures else { throw Difference("the answer names \(named), the model \(refusal)") }
     }
 
     private static func answer(to refusal: ModelLedger.Refusal) -> (Int, String) {
@@ -95,8 +97,8 @@ struct ReplyComparison {
     }
 }
 
-/// Holds what a node showed against the account as it was at that revision, once everything that was due when the node
-/// looked has happened.
+/// Compares the answer of a node with the account at its revision, after all changes that were due when the node read
+/// its clock.
 struct ObservationComparison {
     let observation: Observation
     let ledger: ModelLedger
@@ -126,7 +128,7 @@ struct ObservationComparison {
     }
 }
 
-/// Holds an account at its end against the model.
+/// Compares the final state of an account with the model.
 struct AccountComparison {
     let ledger: ModelLedger
     let revision: Int64
@@ -179,7 +181,7 @@ struct AccountComparison {
 }
 
 extension ModelLedger {
-    /// The sums as an answer shows them.
+    /// The sums of the account, as an answer shows them.
     var shown: Observation.Shown {
         Observation.Shown(balance: balance, reserved: reserved, effective: effective)
     }

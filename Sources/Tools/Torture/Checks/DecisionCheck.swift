@@ -2,13 +2,13 @@ import Credits
 import JSON
 import LedgerModel
 
-/// Holds what the clients were told against what was decided.
+/// Compares the answers that the clients received with the decisions in the books.
 struct DecisionCheck {
     let environments: [Environment]
     let books: Books
     let violations: Violations
 
-    /// Operations that were refused before anything was done, by every request that carried them, have no effect.
+    /// An operation has no effect when every request for it was refused before anything was done.
     func nothingWasDone(_ journals: [ClientJournal]) {
         let decided = Set(books.commands.map(\.identifier))
         for record in journals.flatMap(\.records) {
@@ -19,13 +19,13 @@ struct DecisionCheck {
         }
     }
 
-    /// Every operation has one decision, and it is the one that its client was told.
+    /// Every decided operation has exactly one decision, and its client received that decision.
     func everythingIsDecidedOnce(_ journals: [ClientJournal]) {
         let commands = Dictionary(grouping: books.commands, by: \.identifier)
         for record in journals.flatMap(\.records) {
             let operation = record.operation
             let found = commands[operation.commandID(environments)] ?? []
-            // What stays undecided was reported when it was asked for.
+            // `Settlement` has already reported the operations that stay undecided.
             guard case .decided(let decision) = record.outcome else { continue }
             guard found.count == 1, let command = found.first else {
                 violations.add("I11: \(operation.key) was answered \(decision) and has \(found.count) decisions")
@@ -38,7 +38,7 @@ struct DecisionCheck {
             }
         }
         for (account, entries) in books.entries {
-            // A refund of several charges has an entry for each; otherwise a key has no two entries of a type.
+            // A refund of several charges has an entry for each; otherwise a key has at most one entry of each type.
             let marks = entries.compactMap { entry in entry.key.map { "\($0) \(entry.type) \(entry.refunds ?? 0)" } }
             if Set(marks).count != marks.count { violations.add("I11: a key has two effects in account \(account)") }
         }
@@ -52,9 +52,9 @@ struct DecisionCheck {
         return decision.mark
     }
 
-    /// What one client did to one end user, one thing after another, is in the ledger in that order.
+    /// Operations that one client sent for one end user, one after another, are in the ledger in that order.
     ///
-    /// - Returns: How many pairs of neighbours were compared.
+    /// - Returns: The number of pairs that were compared.
     func orderIsKept(_ journals: [ClientJournal]) -> Int {
         var sequences: [Int64: [String: Int64]] = [:]
         for (account, entries) in books.entries {

@@ -2,25 +2,25 @@ import Credits
 import JSON
 import LedgerModel
 
-/// The replay of one environment. Every account goes its own way through its commands, in the order of the revisions that
-/// they made; where credits were transferred, two accounts wait for each other.
+/// The replay of one environment. Every account runs through its own commands in the order of their revisions; the two
+/// accounts of a transfer wait for each other.
 struct EnvironmentReplay {
-    /// An account on its way.
+    /// The state of one account in the replay.
     private struct Traveller {
         var account: Books.Account?
         var entries: [ModelLedger.Entry] = []
-        /// Its own commands that are still to come, the next one last.
+        /// The account's own commands that are still to be replayed, the next one last.
         var commands: [DecidedOperation] = []
-        /// Transfers to it that are still to come, the next one last.
+        /// Transfers to the account that are still to be replayed, the next one last.
         var arrivals: [DecidedOperation] = []
         var revision: Int64 = 0
-        /// Something did not agree: what follows would not either.
+        /// Whether a difference was found. Everything after it would differ as well.
         var isLost = false
     }
 
     private enum Step {
         case done
-        /// It cannot go on before the other account of this transfer does.
+        /// The account waits until the other account of this transfer has arrived at it.
         case waits(Bits128)
         case atTheEnd
     }
@@ -99,8 +99,8 @@ struct EnvironmentReplay {
 
     // MARK: - Order
 
-    /// At one revision and instant the command that made it comes first, by its entry where it has one, then what changed
-    /// nothing.
+    /// Sorts the commands by revision and then by instant, the next one last. At the same revision and instant,
+    /// accepted commands are replayed before refusals, and commands with an entry before commands without one.
     private mutating func sort(_ endUser: String) {
         guard var traveller = travellers[endUser] else { return }
         let writing = Set(traveller.entries.compactMap(\.key))
@@ -122,7 +122,7 @@ struct EnvironmentReplay {
         travellers[endUser] = traveller
     }
 
-    /// Takes an account one command further, or to what time did to it before the next one.
+    /// Replays the next command of an account, or the next change that time caused.
     private mutating func step(_ endUser: String) throws -> Step {
         guard let traveller = travellers[endUser], !traveller.isLost else { return .atTheEnd }
         let group = traveller.commands.reversed().prefix {
@@ -130,7 +130,7 @@ struct EnvironmentReplay {
         }
         let arrival = traveller.arrivals.last
         let due = nextOfTime(endUser)
-        // What comes next was decided by then.
+        // The next command was not decided after the next transfer or the next change by time.
         let latest = min(arrival?.command.decidedAt ?? .latest, due ?? .latest)
         for (place, decided) in group.enumerated() where decided.command.decidedAt <= latest {
             guard fits(decided, traveller) else { continue }
@@ -151,17 +151,18 @@ struct EnvironmentReplay {
         guard let next = group.first else { return .atTheEnd }
         throw Difference(
             "\(next.operation.key) (\(next.operation.kind), \(next.command.status)) made revision \(next.command.revision), "
-                + "but the model is at \(traveller.revision)")
+                + "but the model is at revision \(traveller.revision)")
     }
 
-    /// When the entry was recorded that comes next, if nobody has asked for it: time alone has caused it.
+    /// The instant at which the next entry was recorded; nil unless time alone caused it, which an entry without a key
+    /// shows.
     private func nextOfTime(_ endUser: String) -> Instant? {
         guard let entries = travellers[endUser]?.entries else { return nil }
         let place = world.ledger(endUser).entries.count
         return entries.indices.contains(place) && entries[place].key == nil ? entries[place].recordedAt : nil
     }
 
-    /// Whether a command, decided now, would find and leave the account at the revision that it did.
+    /// Whether a command, if it is replayed now, leaves the account at the revision of its decision.
     private func fits(_ decided: DecidedOperation, _ traveller: Traveller) -> Bool {
         let command = decided.command
         if isRepeatedPayment(decided) { return traveller.revision == command.revision }
@@ -173,7 +174,7 @@ struct EnvironmentReplay {
         return revision == command.revision
     }
 
-    /// Whether an accepted command changes anything: saying again what is so already does not.
+    /// Whether an accepted command changes anything. A command that asks for the present state changes nothing.
     private func changes(_ decided: DecidedOperation, _ before: ModelLedger, _ now: Instant) -> Bool {
         switch decided.operation.command {
         case .revoke(let block):
@@ -191,7 +192,7 @@ struct EnvironmentReplay {
 
     // MARK: - Payments
 
-    /// A payment has one block, that of the top-up which was the first.
+    /// A payment has exactly one block, that of its first top-up.
     private func checkPayments() {
         var entries: [String: Int] = [:]
         for account in books.accounts where account.environment == environment.identifier {
@@ -206,13 +207,13 @@ struct EnvironmentReplay {
             guard let first = firstTopUps[payment], entries[payment] == 1, first.command.status == 201,
                 owners[paid.account] == first.operation.endUser.id, first.command.response == paid.response
             else {
-                violations.add("I11: the payment \(payment) is not what its first top-up was answered")
+                violations.add("I11: the payment \(payment) differs from the answer to its first top-up")
                 continue
             }
         }
     }
 
-    /// Whether a top-up came when its payment had been applied, by another one.
+    /// Whether another top-up had applied the payment before this one was decided.
     private func isRepeatedPayment(_ decided: DecidedOperation) -> Bool {
         guard let payment = decided.operation.payment, let paid = payments[payment],
             paid.command != decided.command.identifier
@@ -221,7 +222,8 @@ struct EnvironmentReplay {
         return decided.command.status == 201 || decided.command.json["code"]?.text == "payment_already_applied"
     }
 
-    /// The same top-up gets the first one's answer, another one is told that the payment is gone; neither does anything.
+    /// Checks a repeated payment: the same top-up gets the first answer, another one is refused. Neither changes
+    /// anything.
     private mutating func takeRepeatedPayment(_ decided: DecidedOperation) throws {
         counts.repeatedPayments += 1
         guard let payment = decided.operation.payment, let paid = payments[payment], let first = firstTopUps[payment]
@@ -247,7 +249,8 @@ struct EnvironmentReplay {
         let endUser = decided.operation.endUser.id
         let before = world.ledger(endUser)
         let now = max(before.now, decided.command.decidedAt)
-        // A transfer that is refused depends on the sender alone; the other side may be at any other time here.
+        // A refused transfer depends on the sender alone. The receiver is left out, since its replay may be at another
+        // instant.
         let receiver = decided.operation.receiver.map { ($0.id, world.ledgers[$0.id]) }
         if let receiver { world.ledgers[receiver.0] = nil }
         let reply = world.apply(command, to: endUser, clock: decided.command.decidedAt, key: decided.operation.key)
@@ -261,7 +264,7 @@ struct EnvironmentReplay {
         try compareEntries(endUser, after: before.entries.count)
     }
 
-    /// Both accounts are at the same transfer.
+    /// Replays a transfer at which both accounts have arrived.
     private mutating func take(transfer: Bits128) throws {
         guard let decided = transfers[transfer], let receiver = decided.operation.receiver?.id else { return }
         let sender = decided.operation.endUser.id
@@ -288,14 +291,14 @@ struct EnvironmentReplay {
         }
     }
 
-    /// Lets the model write what was due, and the books wrote, while no command was at hand.
+    /// Lets the model apply a change by time that the books recorded without a command.
     private mutating func advance(_ endUser: String, to instant: Instant) throws {
         var ledger = world.ledger(endUser)
         let before = ledger.entries.count
         ledger.advance(to: instant)
         world.ledgers[endUser] = ledger
         guard ledger.entries.count > before else {
-            throw Difference("entry \(before + 1) says that time did something, and nothing is due in the model")
+            throw Difference("entry \(before + 1) was caused by time, but nothing is due in the model")
         }
         travellers[endUser]?.revision += 1
         counts.advances += 1
@@ -308,7 +311,7 @@ struct EnvironmentReplay {
         let entries = travellers[endUser]?.entries ?? []
         for expected in world.ledger(endUser).entries[count...] {
             let place = Int(expected.sequence) - 1
-            guard entries.indices.contains(place) else { throw Difference("missing is \(expected)") }
+            guard entries.indices.contains(place) else { throw Difference("the books lack \(expected)") }
             guard entries[place] == expected else {
                 throw Difference("the model has \(expected); the books \(entries[place])")
             }
@@ -317,7 +320,7 @@ struct EnvironmentReplay {
         }
     }
 
-    /// What nodes showed of an account that is at this revision.
+    /// Compares the answers of nodes that show the account at its present revision.
     private mutating func compareObservations(_ endUser: String) {
         guard let traveller = travellers[endUser], !traveller.isLost else { return }
         let name = EndUser(environment: environment.number, id: endUser)
@@ -333,7 +336,7 @@ struct EnvironmentReplay {
         let rest = traveller.commands.count + traveller.arrivals.count
         if rest > 0 {
             violations.add(
-                "\(endUser) of environment \(environment.number): \(rest) commands have no place in an order")
+                "\(endUser) of environment \(environment.number): \(rest) commands fit in no order")
             return
         }
         do {
@@ -341,7 +344,7 @@ struct EnvironmentReplay {
             if let account = traveller.account {
                 try comparison.compare(account, books)
             } else if traveller.revision > 0 {
-                throw Difference("there is no account")
+                throw Difference("the books have no account")
             }
         } catch {
             violations.add("replay of environment \(environment.number), \(endUser): \(error)")
@@ -350,7 +353,7 @@ struct EnvironmentReplay {
         for (revision, shown) in unseen.sorted(by: { $0.key < $1.key }).prefix(3) {
             violations.add(
                 "I21: \(shown[0].node) showed \(endUser) of environment \(environment.number) at revision \(revision), "
-                    + "which no command and no time alone had made")
+                    + "which the replay did not reach")
         }
     }
 }

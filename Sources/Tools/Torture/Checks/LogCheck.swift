@@ -1,7 +1,7 @@
 import ChildProcesses
 import Glibc
 
-/// Reads every log of a run: no crash that nobody caused, and nothing that must not be in a log.
+/// Searches every log of a run for signs of a crash and for secrets.
 struct LogCheck {
     /// API keys, passwords, and values that were sent as metadata.
     let secrets: Set<String>
@@ -16,11 +16,11 @@ struct LogCheck {
         for path in files(folder) {
             guard let text = readFile(path) else { continue }
             for sign in Self.signsOfACrash where text.contains(sign) {
-                violations.add("\(path) has \"\(sign)\"")
+                violations.add("\(path) contains \"\(sign)\"")
             }
             for word in text.split(whereSeparator: { !$0.isASCII || !($0.isLetter || $0.isNumber || $0 == "_") })
             where secrets.contains(String(word)) {
-                violations.add("\(path) shows a secret, beginning with \(word.prefix(12))")
+                violations.add("\(path) contains a secret that begins with \(word.prefix(12))")
                 break
             }
         }

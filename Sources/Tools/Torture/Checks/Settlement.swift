@@ -2,17 +2,18 @@ import ChildProcesses
 import Credits
 import JSON
 
-/// Finds out what became of everything that a storm left open, once all processes run again.
+/// Determines the outcome of every operation that a storm left open, once all processes run again.
 struct Settlement {
     let environments: [Environment]
     let fleet: Fleet
     let http: HTTPCaller
     let violations: Violations
     private static let lanes = 32
-    /// How long an operation is asked for or repeated before it counts as undecided.
+    /// The time limit of one pass over the open operations. An operation without an outcome by then counts as
+    /// undecided.
     private static let patience = Duration.seconds(45)
 
-    /// Waits until no command is in a queue or in a worker's hands (I23).
+    /// Waits until no command is in a queue or unacknowledged at a worker (I23).
     func drain(prefix: String, within seconds: Int = 90) async throws {
         var last = ""
         do {
@@ -28,7 +29,7 @@ struct Settlement {
         }
     }
 
-    /// Waits until time has nothing to do for a while: what is due is found by the schedulers, and by nobody else now.
+    /// Waits until no account is due within the next minute. Only the schedulers advance accounts at this point.
     func waitUntilNothingIsDue(_ booksURL: String, within seconds: Int = 120) async throws {
         var last: Int64 = 0
         do {
@@ -38,13 +39,13 @@ struct Settlement {
                 return last == 0
             }
         } catch is WaitedInVain {
-            violations.add("after \(seconds) s \(last) accounts are still due: no scheduler has looked after them")
+            violations.add("after \(seconds) s \(last) accounts are still due: no scheduler has advanced them")
         }
     }
 
-    /// Asks for every operation that was accepted, without sending it again: what was accepted is never lost.
+    /// Polls every accepted operation without sending it again: an accepted operation is never lost.
     ///
-    /// - Returns: How many there were.
+    /// - Returns: The number of accepted operations.
     func followAccepted(_ journals: inout [ClientJournal]) async -> Int {
         await settle(&journals) { outcome in
             if case .accepted = outcome { true } else { false }
@@ -54,9 +55,9 @@ struct Settlement {
         }
     }
 
-    /// Repeats everything that is unknown, and everything that was not taken, with its key.
+    /// Repeats, with its key, every operation whose outcome is unknown or that was not accepted.
     ///
-    /// - Returns: How many there were.
+    /// - Returns: The number of repeated operations.
     func repeatOpen(_ journals: inout [ClientJournal]) async -> Int {
         await settle(&journals) { outcome in
             switch outcome {
@@ -139,9 +140,9 @@ struct Settlement {
 
     // MARK: - Replays and replicas
 
-    /// Repeats decided operations on both nodes: each must answer the same bytes as the first time, and say so.
+    /// Repeats decided operations on every API node. Each must answer the same bytes as the first time, as a replay.
     ///
-    /// - Returns: How many were repeated.
+    /// - Returns: The number of repeated operations.
     func repeatDecided(_ journals: [ClientJournal], about count: Int) async -> Int {
         var decided: [Record] = []
         for journal in journals {
@@ -170,7 +171,7 @@ struct Settlement {
                 operation.method, node, operation.path, key: environments[operation.endUser.environment].apiKey,
                 body: operation.body().bytes, headers: [("Idempotency-Key", operation.key)])
             guard case .answered(let answer) = result else {
-                violations.add("the replay of \(operation.key) on \(node.name) is \(result)")
+                violations.add("the replay of \(operation.key) on \(node.name) failed: \(result)")
                 continue
             }
             if !answer.isReplay || Outcome(result) != record.outcome || answer.bytes != first ?? answer.bytes {
@@ -182,9 +183,9 @@ struct Settlement {
         }
     }
 
-    /// Asks every node for every end user.
+    /// Sends a check for every end user to every node.
     ///
-    /// - Returns: What they showed, to be compared with the books.
+    /// - Returns: The answers, to be compared with the books.
     func observeAll(_ endUsers: [EndUser]) async -> [Observation] {
         await withTaskGroup(of: [Observation].self) { group in
             for node in fleet.checkingNodes {

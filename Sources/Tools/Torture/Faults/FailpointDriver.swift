@@ -1,9 +1,9 @@
-/// Lets processes end themselves at one failpoint after another, until each was hit often enough.
+/// Makes processes end themselves at one failpoint after another, until each was hit often enough.
 struct FailpointDriver {
     let fleet: Fleet
     /// Names as `quotastack failpoints` lists them.
     let failpoints: [String]
-    /// How often each shall be hit.
+    /// The number of hits that each failpoint needs.
     let hits: Int
     let violations: Violations
     private static let patience = Duration.seconds(120)
@@ -16,7 +16,7 @@ struct FailpointDriver {
             for turn in 1... {
                 if count(failpoint) >= hits || ContinuousClock.now >= deadline { break }
                 try await Task.sleep(for: .milliseconds(100))
-                // A place that is passed at the start is passed again after another start.
+                // A failpoint of the start is passed again only after another start.
                 if Self.isPassedAtStart(failpoint), turn % 10 == 0 {
                     let node = nodes[turn / 10 % nodes.count]
                     await node.kill()
@@ -35,7 +35,7 @@ struct FailpointDriver {
         fleet.failpointHits[failpoint] ?? 0
     }
 
-    /// Gives the processes an order, or takes it back; they hear it when they start.
+    /// Sets or removes the failpoint of the nodes, and restarts them, because they read it when they start.
     private func order(_ text: String?, _ nodes: [Node]) async throws {
         for node in nodes { node.order("QUOTASTACK_FAIL", text) }
         for node in nodes {
@@ -44,7 +44,7 @@ struct FailpointDriver {
         }
     }
 
-    /// The part before the dot says which processes have the place.
+    /// The part of the name before the dot tells which roles have the failpoint.
     static func roles(of failpoint: String) -> [Node.Role] {
         switch failpoint.prefix(while: { $0 != "." }) {
         case "api": [.api]
@@ -58,8 +58,9 @@ struct FailpointDriver {
         ["replica.after_slot", "replica.during_snapshot", "replica.before_live"].contains(failpoint)
     }
 
-    /// So seldom that the process does something in between, and so often that it is soon hit: some places are passed
-    /// once in a process's life, some when a queue changes hands, some with every change in the log.
+    /// The trigger is rare enough that the process works in between, and frequent enough that it is soon hit: some
+    /// failpoints are passed once in a process's life, some when a queue changes hands, some with every change in the
+    /// WAL.
     private static func trigger(of failpoint: String) -> String {
         switch failpoint {
         case "replica.before_apply", "replica.after_apply": "p=0.01"

@@ -1,6 +1,6 @@
 import SeededRandom
 
-/// One thing that is done to one process, drawn from the seed alone.
+/// A fault of one process, drawn from the seed alone.
 struct Fault: Sendable {
     enum Target: Hashable, Sendable {
         case node(Node.Role)
@@ -10,21 +10,21 @@ struct Fault: Sendable {
     enum Blow: Hashable, Sendable {
         /// SIGKILL: for PostgreSQL the postmaster, for RabbitMQ the whole node.
         case kill
-        /// SIGTERM; for PostgreSQL its fast stop.
+        /// SIGTERM; for PostgreSQL SIGINT, its fast shutdown.
         case stop
-        /// PostgreSQL's immediate stop, which recovers like a crash.
+        /// SIGQUIT, PostgreSQL's immediate shutdown, after which it recovers as from a crash.
         case stopImmediately
-        /// SIGSTOP, and SIGCONT after a while.
+        /// SIGSTOP, followed by SIGCONT after a while.
         case freeze
     }
 
     let target: Target
     let blow: Blow
-    /// Which of the nodes of a role; taken modulo their number.
+    /// Selects one of the nodes of a role, modulo their number.
     let index: Int
-    /// After the fault before it.
+    /// The time after the previous fault.
     let pause: Duration
-    /// How long a freeze lasts, or how long after its end a process is started again.
+    /// The duration of a freeze, or the time from the end of a process to its next start.
     let lasts: Duration
 
     var name: String {
@@ -44,12 +44,12 @@ struct Fault: Sendable {
     }
 }
 
-/// The faults of a seed: the same seed gives the same faults in the same order, however the storm goes.
+/// The faults of a seed. The same seed gives the same faults in the same order, whatever happens in the storm.
 struct FaultSchedule {
     private struct Row {
         let target: Fault.Target
         let blow: Fault.Blow
-        /// Of the sum of all rows.
+        /// The share in the sum of all weights.
         let weight: Int
         let milliseconds: ClosedRange<Int>
 
@@ -61,8 +61,8 @@ struct FaultSchedule {
         }
     }
 
-    /// A worker that is frozen for the longest loses its queues: the broker closes a connection that has been silent for
-    /// two heartbeats of 10 s, another worker gets the deliveries, and the frozen one wakes with the same in hand.
+    /// The longest freeze costs a worker its queues: the broker closes a connection that has been silent for two
+    /// heartbeats of 10 s, another worker gets the deliveries, and the frozen worker wakes with the same deliveries.
     private static let rows = [
         Row(.kill, .node(.ledger), weight: 380),
         Row(.stop, .node(.ledger), weight: 60),
@@ -90,13 +90,13 @@ struct FaultSchedule {
     private var random: SeededGenerator
     private let meanPause: Int
 
-    /// - Parameter meanPause: Milliseconds from one fault to the next, on average.
+    /// - Parameter meanPause: The average time from one fault to the next, in milliseconds.
     init(seed: UInt64, meanPause: Int) {
         random = SeededGenerator(seed: seed)
         self.meanPause = meanPause
     }
 
-    /// Always draws four numbers, so that no row shifts what follows it.
+    /// Draws the next fault. It always draws four numbers, so that the row does not shift the numbers of later faults.
     mutating func next() -> Fault {
         var place = Int.random(in: 0..<Self.totalWeight, using: &random)
         let index = Int.random(in: 0..<1 << 20, using: &random)

@@ -1,21 +1,22 @@
 import Glibc
 import Synchronization
 
-/// Does the faults of a schedule to the fleet, one after another for each process, side by side for different ones.
+/// Applies the faults of a schedule to the fleet, one after another for each process and side by side for different
+/// processes.
 final class FaultDriver: Sendable {
     private let fleet: Fleet
     private let tally: FaultTally
     private let isOver: @Sendable () -> Bool
     private let chains = Mutex<[String: Task<Void, Never>]>([:])
 
-    /// - Parameter isOver: When it says so, nothing new is done, and what is frozen wakes.
+    /// - Parameter isOver: Once it returns true, no new fault begins and frozen processes wake.
     init(fleet: Fleet, tally: FaultTally, isOver: @escaping @Sendable () -> Bool) {
         self.fleet = fleet
         self.tally = tally
         self.isOver = isOver
     }
 
-    /// Runs until it is over, and returns when every process that it ended or froze runs again.
+    /// Runs until the storm is over. Returns when every process that a fault ended or froze runs again.
     func run(_ schedule: FaultSchedule) async {
         var schedule = schedule
         while !isOver() {
@@ -26,7 +27,7 @@ final class FaultDriver: Sendable {
         for task in chains.withLock({ Array($0.values) }) { await task.value }
     }
 
-    /// A process has its faults one after another: the next waits until the one before is over.
+    /// Applies the faults of one process in order: each waits until the previous one is over.
     private func append(_ fault: Fault) {
         let target = fleet.name(of: fault)
         chains.withLock { chains in
@@ -43,7 +44,7 @@ final class FaultDriver: Sendable {
         }
     }
 
-    /// Waits, but not longer than until it is over.
+    /// Waits for the duration, but not longer than the storm lasts.
     private func rest(_ duration: Duration) async {
         let deadline = ContinuousClock.now + duration
         while !isOver(), case let left = deadline - .now, left > .zero {
@@ -96,7 +97,7 @@ final class FaultDriver: Sendable {
     }
 }
 
-/// Counts faults, and measures how long after a server's return the first mutation succeeds.
+/// Counts faults, and measures the time from a server's return to the first mutation that succeeds.
 final class FaultTally: Sendable {
     private struct State {
         var counts: [String: Int] = [:]
@@ -108,12 +109,12 @@ final class FaultTally: Sendable {
 
     private let state = Mutex(State())
 
-    /// SIGKILLs so far, of whatever process.
+    /// The number of SIGKILLs so far, over all processes.
     var kills: Int { state.withLock { $0.kills } }
-    /// How often each kind of fault was done.
+    /// The number of faults by kind.
     var counts: [String: Int] { state.withLock { $0.counts } }
-    /// From a server's return to the first mutation that was answered 2xx, by what was done to the server. A server that
-    /// went away again before that is not among them.
+    /// The times from a server's return to the first mutation that was answered 2xx, by server and fault. A server that
+    /// went down again before that is not included.
     var recoveries: [(what: String, took: Duration)] { state.withLock { $0.recoveries } }
 
     func count(_ fault: Fault) {
@@ -137,7 +138,7 @@ final class FaultTally: Sendable {
         }
     }
 
-    /// A mutation was answered 2xx that had been sent at an instant.
+    /// Records that a mutation was answered 2xx.
     func mutationSucceeded() {
         state.withLock { state in
             guard !state.awaited.isEmpty else { return }

@@ -2,7 +2,7 @@ import Credits
 import JSON
 import LedgerModel
 
-/// How an operation is sent.
+/// The HTTP request of an operation.
 extension Operation {
     var method: String {
         switch action {
@@ -40,7 +40,7 @@ extension Operation {
         }
     }
 
-    /// What the report counts it as.
+    /// The name under which the report counts the operation.
     var kind: String {
         guard let command else { return "feature renamed" }
         return switch command {
@@ -67,7 +67,7 @@ extension Operation {
         }
     }
 
-    /// The body; with the key in it, as an event of a batch.
+    /// The JSON body. An event of a batch carries its idempotency key in the body.
     func body(withKey: Bool = false) -> JSONValue {
         var members: [(String, JSONValue?)]
         switch action {
@@ -178,7 +178,7 @@ extension Operation {
 }
 
 extension ModelWindow {
-    /// As the API writes it.
+    /// The window as the API writes it.
     var text: String {
         switch self {
         case .day: "day"

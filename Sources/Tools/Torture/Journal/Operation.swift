@@ -4,36 +4,36 @@ import Glibc
 import JSON
 import LedgerModel
 
-/// One side of a tenant: a key to call with, and what is sold there.
+/// An environment of a tenant, with its API key and its catalogue.
 struct Environment: Sendable {
     /// 0, 1, 2, …: live and test of the first tenant, live and test of the second.
     let number: Int
-    /// As the database numbers it.
+    /// The number of the environment in the database.
     let identifier: Int32
     let apiKey: String
-    /// What it sells. The prices differ from environment to environment, so that a use that lands in the wrong one shows.
+    /// The catalogue. Prices differ between environments, so that a use in the wrong environment is noticed.
     let catalogue: ModelCatalogue
 }
 
-/// An end user of an environment; end users of several environments have the same ids.
+/// An end user of an environment. Several environments have end users with the same ids.
 struct EndUser: Hashable, Sendable {
     let environment: Int
     let id: String
 }
 
-/// One mutation that a client wants, under its own key: what is sent the same way however often it is repeated.
+/// One mutation that a client wants, under its own key. Every repetition sends the same request.
 struct Operation: Sendable {
     enum Action: Sendable {
-        /// What the model can be asked, and the id of what it is about: a reservation, a block, a charge or a cap.
+        /// A command for the model, and the id of its subject: a reservation, a block, a charge or a spend cap.
         case account(ModelCommand, about: PublicID?)
-        /// Changes the catalogue, in a way that no account feels.
+        /// A change of the catalogue that has no effect on any account.
         case nameFeature(feature: String, name: String)
     }
 
     let endUser: EndUser
     let action: Action
     let key: String
-    /// Goes with it as metadata, and must not be seen in any log.
+    /// A value that is sent as metadata and must not appear in any log.
     let canary: String?
 
     init(_ endUser: EndUser, _ command: ModelCommand, about: PublicID? = nil, key: String, canary: String? = nil) {
@@ -47,23 +47,23 @@ struct Operation: Sendable {
         self.canary = canary
     }
 
-    /// What is asked of an account; nil for what concerns none.
+    /// The command for an account; nil when the operation concerns no account.
     var command: ModelCommand? {
         if case .account(let command, _) = action { command } else { nil }
     }
 
-    /// The payment that a top-up is for.
+    /// The payment of a top-up; nil for every other operation.
     var payment: String? {
         if case .topUp(let topUp) = command { topUp.payment } else { nil }
     }
 
-    /// The other side of a transfer.
+    /// The receiver of a transfer; nil for every other operation.
     var receiver: EndUser? {
         guard case .transfer(let other, _) = command else { return nil }
         return EndUser(environment: endUser.environment, id: other)
     }
 
-    /// What the ledger calls the command: the first 128 bits of SHA-256 over the environment and the key.
+    /// The ledger's id of the command: the first 128 bits of SHA-256 over the environment and the key.
     func commandID(_ environments: [Environment]) -> Bits128 {
         commandIdentifier(environment: environments[endUser.environment].identifier, key: key)
     }
@@ -79,7 +79,7 @@ func commandIdentifier(environment: Int32, key: String) -> Bits128 {
 }
 
 extension Instant {
-    /// The clock that the servers on this machine share with us.
+    /// The present time of the clock that this process shares with the servers on the machine.
     static var now: Instant {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)

@@ -1,15 +1,15 @@
 import Credits
 import JSON
 
-/// What a client knows of an operation.
+/// The outcome of an operation, as far as its client knows it.
 enum Outcome: Equatable, Sendable {
-    /// Answered: a status, and the id of what was made or the code of the refusal.
+    /// Decided, with a status and the id of the created object or the code of the refusal.
     case decided(Decision)
-    /// 202: the queue has it, and the operation's id says what becomes of it.
+    /// Answered 202: the command is in the queue, and its result can be read under the operation's id.
     case accepted(operation: String)
-    /// No answer, or one that says so: it may have been applied.
+    /// No answer, or one that leaves the outcome open: the operation may have been applied.
     case unknown(String)
-    /// Refused before anything was done: it must have no effect.
+    /// Refused before anything was done: the operation must have no effect.
     case notAccepted(String)
 
     struct Decision: Equatable, Sendable {
@@ -17,7 +17,7 @@ enum Outcome: Equatable, Sendable {
         let mark: String
     }
 
-    /// What an answer to one operation says.
+    /// The outcome in the answer to one operation.
     init(_ result: CallResult) {
         switch result {
         case .unsent(let reason): self = .notAccepted(reason)
@@ -38,13 +38,13 @@ enum Outcome: Equatable, Sendable {
         }
     }
 
-    /// The outcomes of a batch's events, in order; the whole call's outcome for each when there are none.
+    /// The outcomes of a batch's events, in order. Without results, each event has the outcome of the whole call.
     static func batch(_ result: CallResult, count: Int) -> [Outcome] {
         guard case .answered(let answer) = result, answer.status == 200 else {
             return Array(repeating: Outcome(result), count: count)
         }
         guard let results = answer.json["results"]?.items, results.count == count else {
-            return Array(repeating: .unknown("500 not the answer to a batch: \(answer.text)"), count: count)
+            return Array(repeating: .unknown("500 the answer is not one to a batch: \(answer.text)"), count: count)
         }
         return results.map { result in
             if let id = result["id"]?.text { return .decided(Decision(status: 201, mark: id)) }
@@ -59,7 +59,7 @@ enum Outcome: Equatable, Sendable {
             ?? body["key"]?.text ?? ""
     }
 
-    /// For the report.
+    /// The name in the report.
     var name: String {
         switch self {
         case .decided(let decision) where decision.status < 300: "done"
@@ -70,7 +70,7 @@ enum Outcome: Equatable, Sendable {
         }
     }
 
-    /// What is known when the same operation was sent twice.
+    /// Joins the outcomes of two requests for the same operation.
     ///
     /// - Returns: Nil when the two contradict each other.
     static func joined(_ first: Outcome, _ second: Outcome) -> Outcome? {
@@ -88,20 +88,20 @@ enum Outcome: Equatable, Sendable {
     }
 }
 
-/// One operation, and what its client learned of it.
+/// An operation, with its outcome as its client knows it.
 struct Record: Sendable {
     let operation: Operation
-    /// What the first request, or the two first at once, brought.
+    /// The outcome of the first request, or of the first two that were sent at once.
     let firstOutcome: Outcome
-    /// What is known now.
+    /// The outcome that is known now.
     var outcome: Outcome
-    /// The first answer's body; only of single operations, and only of some.
+    /// The body of the first answer; kept only for some single operations.
     var answer: [UInt8]?
 }
 
-/// What a node showed of an end user at some time.
+/// The answer of a node about an end user.
 struct Observation: Sendable {
-    /// The sums.
+    /// The sums of an account.
     struct Shown: Equatable, Sendable {
         let balance: Int64
         let reserved: Int64
@@ -113,7 +113,7 @@ struct Observation: Sendable {
             self.effective = effective
         }
 
-        /// Of any answer that names them.
+        /// Reads the sums from any answer that contains them.
         init?(_ json: JSONValue) {
             guard let balance = json["balance"]?.integer, let reserved = json["reserved_balance"]?.integer,
                 let effective = json["effective_balance"]?.integer
@@ -122,7 +122,7 @@ struct Observation: Sendable {
         }
     }
 
-    /// What a check said.
+    /// The answer to a check.
     struct Check: Equatable, Sendable {
         let feature: String
         let units: Int64
@@ -153,18 +153,18 @@ struct Observation: Sendable {
     let revision: Int64
     let shown: Shown
     let check: Check?
-    /// Between which the node looked at its clock.
+    /// The node read its clock between `start` and `end`.
     let start: Instant
     let end: Instant
     let node: String
 }
 
-/// What one client did, in its order.
+/// The operations and observations of one client, in its order.
 struct ClientJournal: Sendable {
     let client: Int
     var records: [Record] = []
-    /// By end user, the places in `records` of the operations that were confirmed (decided or accepted) by the first
-    /// answer, in the order in which they were.
+    /// By end user, the indexes in `records` of the operations that the first answer confirmed (decided or accepted),
+    /// in order of confirmation.
     var confirmed: [EndUser: [Int]] = [:]
     var observations: [Observation] = []
 }

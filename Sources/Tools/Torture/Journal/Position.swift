@@ -1,8 +1,8 @@
 import Credits
 
-/// Position tokens, which are opaque to clients in general and looked into here.
+/// Reads position tokens. They are opaque to clients in general; only the torture looks inside.
 enum Position {
-    /// The revision that a token names; 0 for that of an end user who has none yet.
+    /// The revision in a token; 0 for an end user who has none yet.
     static func revision(_ token: String) -> Int64? {
         if token == "0" { return 0 }
         guard token.first == "a" else { return nil }

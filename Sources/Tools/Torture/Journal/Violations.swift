@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What must not be, in sentences that name keys and end users.
+/// Broken invariants, as sentences that name keys and end users.
 final class Violations: Sendable {
     private static let kept = 200
 
@@ -12,7 +12,7 @@ final class Violations: Sendable {
     private let state = Mutex(State())
 
     var count: Int { state.withLock { $0.count } }
-    /// The first of them.
+    /// The first sentences, at most `kept`.
     var sentences: [String] { state.withLock { $0.sentences } }
 
     func add(_ sentence: String) {

@@ -5,11 +5,11 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 
-/// What a node answered.
+/// The answer of a node.
 struct Answer: Sendable {
     let status: Int
     let bytes: [UInt8]
-    /// `QuotaStack-Position`.
+    /// The header `QuotaStack-Position`.
     let position: String?
     let isReplay: Bool
 
@@ -17,15 +17,15 @@ struct Answer: Sendable {
     var text: String { "\(status) \(String(decoding: bytes.prefix(600), as: UTF8.self))" }
 }
 
-/// What became of a call.
+/// The result of a call.
 enum CallResult: Sendable {
     case answered(Answer)
     /// No connection could be made, so nothing was sent.
     case unsent(String)
-    /// The connection was lost, or no answer came in time.
+    /// The connection was lost, or no answer arrived in time.
     case lost(String)
 
-    /// The status, or why there is none.
+    /// The status, or the reason why there is none.
     var summary: String {
         switch self {
         case .answered(let answer): "\(answer.status)"
@@ -34,7 +34,7 @@ enum CallResult: Sendable {
     }
 }
 
-/// Calls nodes over HTTP; never repeats anything by itself.
+/// Calls nodes over HTTP. It never repeats a request by itself.
 final class HTTPCaller: Sendable {
     private let client: HTTPClient
 
@@ -53,8 +53,8 @@ final class HTTPCaller: Sendable {
 
     /// - Parameters:
     ///   - key: The API key.
-    ///   - limit: After which no answer is waited for.
-    ///   - largest: The most bytes that an answer may have.
+    /// - limit: The time after which the call is given up.
+    /// - largest: The maximum size of an answer, in bytes.
     func send(
         _ method: String, _ node: Node, _ path: String, key: String?, body: [UInt8]? = nil,
         headers: [(String, String)] = [], limit: Duration = .seconds(15), largest: Int = 16 << 20

@@ -3,12 +3,13 @@ import JSON
 import LedgerModel
 import Synchronization
 
-/// What the clients know to exist, from the answers that any of them got: what a mutation can be about.
+/// The objects that the clients know from the answers to any of them. Mutations choose their subjects from these
+/// objects.
 final class KnownObjects: Sendable {
     struct Reservation: Sendable {
         let id: PublicID
         let estimate: ModelDemand
-        /// When it ends by itself, unless it is extended.
+        /// The instant at which the reservation lapses, unless it is extended.
         let deadline: Instant
     }
 
@@ -24,13 +25,13 @@ final class KnownObjects: Sendable {
         var caps: [PublicID] = []
     }
 
-    /// How many of each kind are known of an end user: the latest.
+    /// The most objects of each kind that are kept for an end user. The oldest are dropped.
     private static let kept = 12
 
     private let known = Mutex<[EndUser: OfEndUser]>([:])
     private let payments = Mutex<[Int: [Operation]]>([:])
 
-    /// Learns from an answer to an operation.
+    /// Adds the objects in the answer to an operation, and removes the objects that the operation ended.
     func learn(_ operation: Operation, _ body: JSONValue) {
         guard let command = operation.command else { return }
         known.withLock { known in
@@ -74,6 +75,6 @@ final class KnownObjects: Sendable {
     func charges(_ endUser: EndUser) -> [Charge] { known.withLock { $0[endUser]?.charges ?? [] } }
     func blocks(_ endUser: EndUser) -> [PublicID] { known.withLock { $0[endUser]?.blocks ?? [] } }
     func caps(_ endUser: EndUser) -> [PublicID] { known.withLock { $0[endUser]?.caps ?? [] } }
-    /// Top-ups of an environment that were answered lately, for payments with ids.
+    /// The latest answered top-ups of an environment that have payment ids.
     func payments(_ environment: Int) -> [Operation] { payments.withLock { $0[environment] ?? [] } }
 }

@@ -2,7 +2,7 @@ import Credits
 import JSON
 import LedgerModel
 
-/// One of the storm's clients: it sends one thing after another, and writes down what it learns.
+/// A client of the storm. It sends one step after another and records the answers.
 struct LoadClient {
     private let environments: [Environment]
     private let fleet: Fleet
@@ -13,15 +13,15 @@ struct LoadClient {
     private let objects: KnownObjects
     private var mix: OperationMix
     private(set) var journal: ClientJournal
-    /// By end user: the latest position that an answer to this client named, and what it stands for.
+    /// The latest position that this client has received, by end user.
     private var known: [EndUser: Known] = [:]
-    /// By node and end user: the latest state that the node showed to this client.
+    /// The latest revision that a node has shown to this client, by node and end user.
     private var latest: [String: Int64] = [:]
 
     private struct Known {
         var token: String
         var revision: Int64
-        /// Of the latest entry that this client knows of.
+        /// The sequence of the latest entry that this client knows of.
         var sequence: Int64
     }
 
@@ -83,7 +83,7 @@ struct LoadClient {
         if let answer = answers.first { learn(operation, answer) }
     }
 
-    /// Sends operations that compete, each to another node, at once: their order is the ledger's to choose.
+    /// Sends competing operations at once, each to another node. The ledger chooses their order.
     private mutating func race(_ operations: [Operation], node: Int) async {
         let nodes = fleet.apiNodes
         let results = await withTaskGroup(of: (Int, CallResult).self) { [self] group in
@@ -133,7 +133,7 @@ struct LoadClient {
         }
     }
 
-    /// Who is turned away comes back a little later.
+    /// Waits a little when an operation was not accepted.
     private func rest(after outcomes: [[Outcome]]) async {
         for case .notAccepted in outcomes.flatMap({ $0 }) {
             return (try? await Task.sleep(for: .milliseconds(300))) ?? ()
@@ -190,13 +190,13 @@ struct LoadClient {
         }
     }
 
-    /// An answer that no fault excuses.
+    /// Reports an answer that no fault excuses.
     private func complainAbout(_ outcome: Outcome, _ operation: Operation) {
         switch outcome {
         case .decided(let decision) where decision.status == 422:
             violations.add("\(operation.key) was answered \(decision.status) \(decision.mark)")
         case .decided(let decision) where decision.status == 400:
-            // Only an expiry that had passed before the ledger came to it is no client's fault here.
+            // An expiry can pass before the command is decided, which is not the client's fault.
             if operation.hasAnExpiryAt, decision.mark == "invalid_request" { return }
             violations.add("\(operation.key) was answered 400 \(decision.mark)")
         case .unknown(let reason) where ["401", "403", "404", "500"].contains(String(reason.prefix(3))):
@@ -253,7 +253,7 @@ struct LoadClient {
         else { return violations.add("I21: \(node.name) answered \(path) with \(answer.text)") }
         if let required, revision < required.revision {
             violations.add(
-                "I21: \(node.name) shows \(endUser) at \(revision) to one who presents \(required.revision)")
+                "I21: \(node.name) shows \(endUser) at \(revision), the client presented \(required.revision)")
         }
         let place = "\(node.name) \(endUser.environment) \(endUser.id)"
         if let before = latest[place], revision < before {
@@ -270,7 +270,7 @@ struct LoadClient {
 
     // MARK: - Time
 
-    /// Measures a call, unless its node was frozen, killed or started meanwhile.
+    /// Measures a call, unless its node was frozen, killed or started in the meantime.
     private func timed(_ what: String, _ node: Node, _ call: () async -> CallResult) async -> CallResult {
         let before = node.disturbance
         let start = ContinuousClock.now
@@ -285,7 +285,7 @@ struct LoadClient {
 }
 
 extension Operation {
-    /// Whether it names an instant by which the credits expire.
+    /// Whether the operation names the instant at which its credits expire.
     fileprivate var hasAnExpiryAt: Bool {
         let expiry: ModelLedger.Expiry? =
             switch command {

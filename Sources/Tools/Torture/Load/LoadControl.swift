@@ -1,12 +1,11 @@
 import Synchronization
 
-/// What the clients of a storm share: when it is over, how fast it goes, and what was measured.
+/// The shared state of a storm's clients: whether the storm is over, the rate of mutations, and the measurements.
 final class LoadControl: Sendable {
     private struct State {
         var mutations = 0
         var isOver = false
         var longest: (took: Duration, what: String)?
-        var requests = 0
         var answers: [String: Int] = [:]
     }
 
@@ -14,24 +13,24 @@ final class LoadControl: Sendable {
     private let start = ContinuousClock.now
     private let rate: Int
 
-    /// - Parameter rate: Mutations per second at most.
+    /// - Parameter rate: The maximum number of mutations per second.
     init(rate: Int) {
         self.rate = rate
     }
 
-    /// Mutations sent so far, each event of a batch for itself.
+    /// The number of mutations so far. Every event of a batch counts.
     var mutations: Int { state.withLock { $0.mutations } }
     var isOver: Bool { state.withLock { $0.isOver } }
-    /// The longest that an undisturbed node let a caller wait.
+    /// The longest call to an undisturbed node.
     var longest: (took: Duration, what: String)? { state.withLock { $0.longest } }
-    /// Requests by what became of them.
+    /// The number of reads by their result.
     var answers: [String: Int] { state.withLock { $0.answers } }
 
     func end() {
         state.withLock { $0.isOver = true }
     }
 
-    /// Counts mutations that are about to be sent, and waits while the clients are ahead of their rate.
+    /// Counts mutations that are about to be sent, and waits up to 1 s while the clients are ahead of their rate.
     func send(_ count: Int) async {
         let ahead = state.withLock { state in
             state.mutations += count

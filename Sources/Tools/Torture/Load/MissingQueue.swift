@@ -1,16 +1,16 @@
 import JSON
 import LedgerModel
 
-/// Mutations whose queue is not there: nothing may be said to be accepted that no queue has.
+/// Sends mutations while a queue is missing: a node must not accept a command that no queue holds.
 struct MissingQueue {
     let environments: [Environment]
     let fleet: Fleet
     let http: HTTPCaller
     private static let operations = 40
 
-    /// Sends operations without waiting for their effect while a queue that has their shard is gone.
+    /// Deletes a queue, sends asynchronous operations of many end users, and restores the queue.
     ///
-    /// - Returns: A journal of what the nodes said.
+    /// - Returns: A journal of the answers.
     func run(queue: String, restore: () async throws -> Void) async throws -> ClientJournal {
         try await fleet.rabbitmq.deleteQueue(queue)
         var journal = ClientJournal(client: -1)

@@ -2,20 +2,20 @@ import Credits
 import LedgerModel
 import SeededRandom
 
-/// What a client does next: drawn from the seed, as far as it does not depend on the clock and on what there is by then.
+/// Draws a client's steps from the seed. A step also depends on the clock and on the objects that exist by then.
 struct OperationMix {
     enum Step {
         /// One request; sent to both API nodes at once if `isTwice`.
         case mutate(Operation, node: Int, isAsync: Bool, isTwice: Bool)
-        /// Different requests about the same thing, each to another API node, at once.
+        /// Different requests about the same object, sent at once, each to another API node.
         case race([Operation], node: Int)
         case batch([Operation], node: Int, isTwice: Bool)
-        /// One after another, none waiting for what becomes of the one before.
+        /// Asynchronous requests, one after another.
         case burst([Operation], node: Int)
         case read(Read)
     }
 
-    /// A read; nodes are taken modulo their number.
+    /// A read. The node is taken modulo the number of nodes.
     struct Read {
         enum What {
             case check(feature: String, units: Int64)
@@ -26,7 +26,7 @@ struct OperationMix {
         let what: What
         let endUser: EndUser
         let node: Int
-        /// False for the few that take whatever the node has.
+        /// False for the few reads that accept any state of the node.
         let presentsPosition: Bool
     }
 
@@ -85,7 +85,7 @@ struct OperationMix {
         return EndUser(environment: environment, id: Self.endUserID(Int.random(in: 0..<limit, using: &random)))
     }
 
-    /// The same texts are used as keys in every environment, for different objects.
+    /// Every environment uses the same key texts, for different operations.
     private mutating func key(_ endUser: EndUser) -> String {
         counts[endUser.environment] += 1
         return "client-\(client)-\(counts[endUser.environment])"
@@ -141,14 +141,14 @@ struct OperationMix {
         return Operation(endUser, .grant(grant), key: key(endUser), canary: canary(percent: 20))
     }
 
-    /// A payment comes once, or twice at once under different keys, or again much later, sometimes for another end user
+    /// A payment arrives once, twice at once under different keys, or again much later, sometimes for another end user
     /// or with another amount.
     private mutating func topUp(_ endUser: EndUser, node: Int) -> Step {
         let credits = Int64.random(in: 100...2_000, using: &random)
         let package = random.chance(30) ? random.pick(["small", "large"]) : nil
         var topUp = ModelCommand.TopUp(credits: package == nil ? credits : nil, package: package)
         topUp.price = random.chance(40) ? credits / 10 : nil
-        // What is not said is the package's.
+        // Without an expiry of its own, the top-up has the package's.
         let expiry = expiry()
         topUp.expiry = expiry == .never ? nil : expiry
         if random.chance(15) {
@@ -168,7 +168,7 @@ struct OperationMix {
             : .mutate(first, node: node, isAsync: random.chance(20), isTwice: random.chance(10))
     }
 
-    /// The same payment under another key.
+    /// The same payment under another key, sometimes for another end user or with another amount.
     private mutating func again(_ first: Operation) -> Operation {
         guard case .topUp(var topUp) = first.command else { return first }
         var endUser = first.endUser
@@ -245,7 +245,7 @@ struct OperationMix {
     }
 
     private mutating func reservationAction(_ endUser: EndUser, node: Int) -> Step? {
-        // Mostly of those whose time is not over.
+        // Mostly chooses a reservation whose deadline has not passed.
         let all = objects.reservations(endUser)
         let now = Instant.now
         let open = all.filter { $0.deadline > now }
@@ -270,7 +270,7 @@ struct OperationMix {
         random.pick([nil, nil, "reject", "cap", "overage"])
     }
 
-    /// From nothing to twice the estimate.
+    /// From 0 to 200 % of the estimate.
     private mutating func part(of estimate: ModelDemand) -> ModelDemand {
         let percent = Int64.random(in: 0...200, using: &random)
         return switch estimate {
@@ -297,7 +297,7 @@ struct OperationMix {
             key: key(endUser))
     }
 
-    /// One end user in four lives under a policy of their own.
+    /// Every fourth end user gets its own overage policy.
     private mutating func setting(_ endUser: EndUser) -> Operation {
         var settings = ModelCommand.Settings()
         settings.name = "name \(UInt32.random(in: 0...UInt32.max, using: &random))"
@@ -306,7 +306,8 @@ struct OperationMix {
             settings.limit = .some(random.pick([nil, 2_000, 500]))
         }
         if random.chance(20) {
-            // Of the same windows as the feature's own: what a quota of others makes of earlier uses, no rule says.
+            // The quota has the windows of the feature's own quota: how a quota with other windows counts earlier uses
+            // is unspecified.
             let quota = ModelLedger.Quota(
                 limit: 120, window: .duration(months: 0, seconds: 60), opensWithUse: false)
             settings.overrides = random.pick([[:], ["images": .quota(quota)], ["flat": .enabled(false)]])

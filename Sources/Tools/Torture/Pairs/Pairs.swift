@@ -1,21 +1,21 @@
 import JSON
 
-/// Writes on one API node and checks on another node: with the write's token the check must show the write; without
-/// it, how long until it does is measured.
+/// Writes on one API node and checks on another node. With the token of the write, the check must show the write.
+/// Without it, the time until a check shows the write is measured.
 struct Pairs {
-    /// What one client found.
+    /// The results of a client, or of all clients.
     struct Result: Sendable {
         var pairs = 0
         var stale: [String] = []
-        /// Nodes that had not seen the position within their second said 503: allowed, and counted.
+        /// The number of 503 answers, which a node may give when it has not seen the position within its second.
         var turnedAway = 0
-        /// After writes whose check presented no token: zero when the first check showed the write.
+        /// The delays of the writes that were checked without a token; zero when the first check showed the write.
         var delays: [Duration] = []
     }
 
-    /// One pair in so many goes without the token.
+    /// One in this many pairs has no token.
     private static let pairsPerMeasurement = 10
-    /// What is enough to know that it is so.
+    /// The number of stale answers after which a client stops.
     private static let mostStale = 20
     private static let grant: Int64 = 1_000_000_000
 
@@ -24,9 +24,9 @@ struct Pairs {
     let connections: Int
     let deadline: ContinuousClock.Instant
 
-    /// Ends with the last pair, or at the deadline.
+    /// Runs until the last pair or the deadline.
     ///
-    /// - Throws: When a write or a check was answered in a way that no load excuses.
+    /// - Throws: When a write or a check gets an answer that no load excuses.
     func run() async throws -> Result {
         try await withThrowingTaskGroup(of: Result.self) { group in
             for number in 0..<connections {
@@ -99,7 +99,7 @@ struct Pairs {
         return try await followed(operation, environment, node)
     }
 
-    /// What became of a write that took longer than its node waits.
+    /// Returns the result of a write that took longer than its node waits.
     private func followed(_ operation: String, _ environment: Environment, _ node: Node) async throws -> Answer {
         for _ in 0..<600 {
             let result = await installation.http.send(

@@ -21,13 +21,13 @@ final class Fleet: Sendable {
     /// Nodes that answer checks.
     var checkingNodes: [Node] { nodes.filter { [.api, .entitlements].contains($0.role) } }
 
-    /// What processes did that nobody had asked them to do, in sentences.
+    /// Unexpected behaviour of processes, in sentences.
     var reports: [String] { findings.withLock { $0 } }
 
-    /// How often a process ended by itself because it could not reach a server when it started.
+    /// The number of processes that ended by themselves because they could not reach a server when they started.
     var startsGivenUp: Int { givenUp.withLock { $0 } }
 
-    /// How often a process ended itself at each failpoint.
+    /// The number of times that a process ended itself, by failpoint.
     var failpointHits: [String: Int] { hits.withLock { $0 } }
 
     func report(_ sentence: String) {
@@ -44,7 +44,7 @@ final class Fleet: Sendable {
         name == .postgres ? postgres : rabbitmq
     }
 
-    /// The process that a fault hits.
+    /// The name of the process that a fault hits.
     func name(of fault: Fault) -> String {
         switch fault.target {
         case .node(let role): node(role, fault.index).name
@@ -52,7 +52,8 @@ final class Fleet: Sendable {
         }
     }
 
-    /// Starts a node, and starts it again whenever it ends without having been asked to, which is reported.
+    /// Starts a node, and restarts it whenever it ends unasked. An end without a failpoint or an unreachable server is
+    /// reported.
     func start(_ node: Node) async throws {
         let began = ContinuousClock.now
         guard let (process, isEndWanted) = try await node.start() else { return }
@@ -71,7 +72,7 @@ final class Fleet: Sendable {
         }
     }
 
-    /// Waits until every process says that it is ready.
+    /// Waits until every process is ready.
     func waitUntilReady(_ http: HTTPCaller, within seconds: Int = 60) async throws {
         try await waitUntilReady(nodes, http, within: seconds)
     }
@@ -88,9 +89,9 @@ final class Fleet: Sendable {
         }
     }
 
-    /// Asks a process to end; one that does not within 30 s, or that does not end well, is reported.
+    /// Asks a process to end. A process that does not end within 30 s, or ends with a failure, is reported.
     func terminate(_ node: Node) async {
-        // A process hears signals when its services run, the last of which is its HTTP server.
+        // A process handles signals once its services run, the last of which is its HTTP server.
         let isUp = node.isListening
         switch await node.terminate(within: 30) {
         case nil: report("\(node.name) did not stop within 30 s of SIGTERM")

@@ -2,7 +2,7 @@ import ChildProcesses
 import Glibc
 import Synchronization
 
-/// One process of the installation, which is started again whenever it has ended.
+/// One process of the installation. `Fleet` restarts it whenever it has ended.
 final class Node: Sendable {
     enum Role: String, Sendable, CaseIterable {
         case ledger, api, entitlements, scheduler
@@ -19,15 +19,16 @@ final class Node: Sendable {
         var process: ChildProcess?
         var isStarting = false
         var isFrozen = false
-        /// Rises with every freeze and every start: a request during which it rose was not the node's to answer in time.
+        /// Grows with every freeze, thaw, start and end. A request during which it grew says nothing about the node's
+        /// speed.
         var disturbances = 0
-        /// How often it was started.
+        /// The number of starts.
         var starts = 0
-        /// The starts whose process we have ended, or asked to end.
+        /// The starts whose process the torture has killed or asked to end.
         var wantedEnds: Set<Int> = []
-        /// The folder of the executables for its next starts.
+        /// The folder of the executables of later starts.
         var programs: String
-        /// What its next starts are told beside its environment.
+        /// Further environment variables of later starts.
         var orders: [String: String] = [:]
     }
 
@@ -42,20 +43,20 @@ final class Node: Sendable {
 
     var url: String { "http://127.0.0.1:\(port)" }
 
-    /// Whether it is frozen, and how often it was disturbed so far.
+    /// Whether the process is frozen, and the number of its disturbances so far.
     var disturbance: (isFrozen: Bool, count: Int) { state.withLock { ($0.isFrozen, $0.disturbances) } }
 
-    /// What a variable is for the starts to come; nil takes it away.
+    /// Sets an environment variable for later starts; nil removes it.
     func order(_ variable: String, _ value: String?) {
         state.withLock { $0.orders[variable] = value }
     }
 
-    /// Takes the executable of the starts to come from another folder.
+    /// Sets the folder of the executables of later starts.
     func update(to programs: String) {
         state.withLock { $0.programs = programs }
     }
 
-    /// The failpoint at which the process ended itself, if that is the last thing in its log.
+    /// The failpoint at which the process ended itself; nil unless the last line of its log names one.
     var failpoint: String? {
         guard let line = readFile(logPath)?.split(separator: "\n").last, line.hasPrefix("failpoint "),
             line.hasSuffix(": kill")
@@ -63,16 +64,16 @@ final class Node: Sendable {
         return String(line.dropFirst("failpoint ".count).dropLast(": kill".count))
     }
 
-    /// Whether something listens on its port.
+    /// Whether a server listens on the port.
     var isListening: Bool {
         LoopbackPorts.withSocket(port: port) { descriptor, address in
             connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
         }
     }
 
-    /// Starts the process; does not wait until it is ready.
+    /// Starts the process without waiting until it is ready.
     ///
-    /// - Returns: The process, and a function that says whether we have wanted its end; nil when it runs already.
+    /// - Returns: The process, and a function that tells whether its end was wanted; nil when it runs already.
     func start() async throws -> (process: ChildProcess, isEndWanted: @Sendable () -> Bool)? {
         let mayStart = state.withLock { state in
             guard !state.isStarting, state.process?.hasEnded != false else { return false }
@@ -102,9 +103,9 @@ final class Node: Sendable {
         state.withLock { $0.disturbances += 1 }
     }
 
-    /// Asks the process to end, and insists after so many seconds.
+    /// Asks the process to end, and kills it after the given number of seconds.
     ///
-    /// - Returns: Its exit status; nil when it had to be killed.
+    /// - Returns: The exit status; nil when the process had to be killed.
     func terminate(within seconds: Int) async -> Int32? {
         guard let process = wantEnd() else { return 0 }
         process.signal(SIGTERM)
@@ -118,7 +119,7 @@ final class Node: Sendable {
         return status == 128 + SIGKILL ? nil : status
     }
 
-    /// Stops the process where it is.
+    /// Suspends the process.
     func freeze() {
         state.withLock { state in
             state.isFrozen = true

@@ -1,18 +1,18 @@
 import ChildProcesses
 import Glibc
 
-/// The private PostgreSQL or RabbitMQ, which `ops/lib/servers` starts; signals go to it directly.
+/// The private PostgreSQL or RabbitMQ server. `ops/lib/servers` starts it; signals are sent to it directly.
 struct Server: Sendable {
     enum Name: String, Sendable {
         case postgres, rabbitmq
     }
 
     let name: Name
-    /// The folder in which `ops/lib/servers` keeps what it has started.
+    /// The folder in which `ops/lib/servers` keeps the servers that it has started.
     let home: String
     let script: String
 
-    /// The process itself; nil when it does not run.
+    /// The id of the server process; nil when it does not run.
     var identifier: pid_t? {
         guard let line = readFile("\(home)/run/\(name.rawValue)")?.split(separator: "\n").first else { return nil }
         let parts = line.split(separator: " ")
@@ -33,8 +33,8 @@ struct Server: Sendable {
         }
     }
 
-    /// Stops the server and its children where they are. PostgreSQL's backends are processes of their own; the
-    /// postmaster goes first, so that it makes no more of them.
+    /// Suspends the server and its children. PostgreSQL's backends are separate processes; the postmaster is suspended
+    /// first, so that it starts no more of them.
     func freeze() {
         guard let identifier else { return }
         Glibc.kill(identifier, SIGSTOP)
@@ -52,7 +52,7 @@ struct Server: Sendable {
         _ = try await call("start")
     }
 
-    /// Messages that are ready and messages that are not acknowledged, by queue.
+    /// The numbers of ready and of unacknowledged messages, by queue.
     func queues() async throws -> [String: (ready: Int, unacknowledged: Int)] {
         var queues: [String: (ready: Int, unacknowledged: Int)] = [:]
         for line in try await call("queues").split(separator: "\n") {
@@ -63,7 +63,7 @@ struct Server: Sendable {
         return queues
     }
 
-    /// Takes a queue away, with what is in it.
+    /// Deletes a queue with its messages.
     func deleteQueue(_ name: String) async throws {
         _ = try await call("delete-queue", name)
     }
@@ -75,13 +75,13 @@ struct Server: Sendable {
             ["/bin/bash", script, home, action, name.rawValue] + arguments,
             environment: ["PATH": environmentVariable("PATH") ?? "/usr/bin:/bin", "LANG": "C.UTF-8"], logPath: log)
         guard result.status == 0 else {
-            throw TortureError("\(action) \(name.rawValue) failed with \(result.status): \(result.output)")
+            throw TortureError("\(action) \(name.rawValue) failed with status \(result.status): \(result.output)")
         }
         return result.output
     }
 }
 
-/// What `/proc` says about processes.
+/// Reads processes from `/proc`.
 enum ProcessTable {
     struct Process: Equatable {
         let identifier: pid_t

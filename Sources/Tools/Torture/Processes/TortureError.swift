@@ -1,7 +1,7 @@
 import Glibc
 import Synchronization
 
-/// Something that went wrong in the torture itself, in a sentence.
+/// A failure of the torture itself, not of the product.
 struct TortureError: Error, CustomStringConvertible {
     let description: String
 
@@ -10,7 +10,7 @@ struct TortureError: Error, CustomStringConvertible {
     }
 }
 
-/// A variable of this process's environment; nil when it is empty.
+/// An environment variable of this process; nil when it is unset or empty.
 func environmentVariable(_ name: String) -> String? {
     getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
 }

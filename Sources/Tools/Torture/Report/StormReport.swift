@@ -1,16 +1,16 @@
-/// What a storm shows at its end.
+/// The report at the end of a storm.
 struct StormReport {
-    /// How much was compared.
+    /// The extent of the comparisons.
     struct Checked {
-        /// Operations that were answered 202, and came to their end without being sent again.
+        /// Operations that were answered 202 and were decided without being sent again.
         var followed = 0
-        /// Operations that were unknown or not taken, and were repeated with their keys.
+        /// Operations that were unknown or not accepted, and were repeated with their keys.
         var repeatedOpen = 0
         var replays = 0
         var replay = ReplayCounts()
-        /// Lines of the exports of all environments.
+        /// The number of lines in the exports of all environments.
         var exported = 0
-        /// Operations by kind and by what became of them in the end.
+        /// The operations by kind and final outcome.
         var kinds: [String: [String: Int]] = [:]
         var replicaAnswers = 0
         var orderedPairs = 0
@@ -29,7 +29,7 @@ struct StormReport {
     let stormed: Duration
     let took: Duration
 
-    /// The table for people.
+    /// The report as a table for people.
     func table(revision: String) -> String {
         var rows: [(String, String)] = [
             ("seed", "\(plan.seed)"),
@@ -82,7 +82,7 @@ struct StormReport {
             .joined(separator: "\n")
     }
 
-    /// The rule of three: what a zero of n trials rules out.
+    /// The rule of three: the failure rate that n trials without a failure rule out.
     private var bound: String {
         guard !outcomes.isEmpty else { return "1" }
         return "\(Double(Int(3e9 / Double(outcomes.count))) / 1e9)"
@@ -105,7 +105,7 @@ struct StormReport {
             .joined(separator: ", ")
     }
 
-    /// The most frequent reasons of some outcomes.
+    /// The most frequent reasons among the outcomes.
     private func reasons(_ reason: (Outcome) -> String?) -> String {
         var counts: [String: Int] = [:]
         for outcome in outcomes { reason(outcome).map { counts[String($0.prefix(60)), default: 0] += 1 } }

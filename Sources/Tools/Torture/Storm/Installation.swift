@@ -4,11 +4,11 @@ import Glibc
 import JSON
 import LedgerModel
 
-/// A fresh installation on private servers: two API nodes, two entitlement nodes, three ledger workers, two schedulers, and two
-/// tenants.
+/// A fresh installation on private servers: two API nodes, two entitlement nodes, three ledger workers, two schedulers,
+/// and two tenants.
 final class Installation: Sendable {
     static let queuePrefix = "torture."
-    /// How long a mutation may wait for its effect: short, so that outages make many 202.
+    /// The time that a mutation may wait for its effect. It is short, so that outages cause many answers of 202.
     static let commandWaitMilliseconds = 2_000
     private static let counts: [(role: Node.Role, count: Int)] = [
         (.ledger, 3), (.api, 2), (.entitlements, 2), (.scheduler, 2),
@@ -16,22 +16,22 @@ final class Installation: Sendable {
 
     let fleet: Fleet
     let http = HTTPCaller()
-    /// As the superuser, from whom row-level security hides nothing.
+    /// The URL of the superuser, from whom row-level security hides nothing.
     let booksURL: String
     let logFolder: String
-    /// What must not be seen in a log.
+    /// Values that must not appear in a log.
     let secrets: Set<String>
     let environments: [Environment]
-    /// The commands that made the catalogue.
+    /// The commands that created the tenants and their catalogues.
     let setUpCommands: Set<Bits128>
     /// The folder of the executables.
     let programs: String
     private let variables: [String: String]
 
-    /// Migrates, starts all processes, and makes the tenants with their catalogues.
+    /// Migrates, starts all processes, and creates the tenants with their catalogues.
     ///
-    /// - Parameter programsBefore: The folder of the executables of an earlier release, with which everything begins; nil to
-    ///   begin with those of this one.
+    /// - Parameter programsBefore: The folder of an earlier release's executables, which the processes start with; nil starts
+    ///   them with those of this release.
     init(
         home: String, script: String, programs: String, programsBefore: String?, databaseURL: String, booksURL: String,
         amqpURL: String
@@ -72,12 +72,12 @@ final class Installation: Sendable {
                 + environments.map(\.apiKey))
     }
 
-    /// Brings the schema to this release, and declares the queues that are missing.
+    /// Brings the schema to this release, and declares missing queues.
     func migrate() async throws {
         _ = try await Self.output([programs + "/quotastack", "migrate"], variables, logFolder)
     }
 
-    /// Checks the books with the product's own command.
+    /// Checks the books with `quotastack verify`.
     func verify(_ violations: Violations) async throws {
         let result = try await ChildProcess.run(
             [programs + "/quotastack", "verify"], environment: variables, logPath: logFolder + "/verify.log")
@@ -86,9 +86,9 @@ final class Installation: Sendable {
         }
     }
 
-    /// Exports the ledger of every environment, and has the exports verified by themselves.
+    /// Exports the ledger of every environment, and verifies each export on its own.
     ///
-    /// - Returns: How many lines they have.
+    /// - Returns: The number of exported lines.
     func verifyExports(_ violations: Violations) async throws -> Int {
         var lines = 0
         for environment in environments {
@@ -119,7 +119,7 @@ final class Installation: Sendable {
     ) async throws -> String {
         let result = try await ChildProcess.run(command, environment: environment, logPath: logFolder + "/command.out")
         guard result.status == 0 else {
-            throw TortureError("\(command.joined(separator: " ")) ended with \(result.status): \(result.output)")
+            throw TortureError("\(command.joined(separator: " ")) ended with status \(result.status): \(result.output)")
         }
         return String(result.output.prefix { $0 != "\n" })
     }
@@ -130,7 +130,7 @@ final class Installation: Sendable {
     }
 }
 
-/// Makes the tenants of an installation and what they sell.
+/// Creates the tenants of an installation and their catalogues.
 private struct SetUp {
     let fleet: Fleet
     let http: HTTPCaller
@@ -164,7 +164,7 @@ private struct SetUp {
         var environments: [Environment] = []
         for (tenant, kind, key) in keys {
             guard let found = known.first(where: { $0.tenant == tenant && $0.kind == kind }) else {
-                throw TortureError("the database does not know a tenant that was made")
+                throw TortureError("the database lacks a tenant that was created")
             }
             let unitCost: Int64 = [3, 5, 7, 11][environments.count]
             let catalogue = try await sell(
@@ -176,7 +176,7 @@ private struct SetUp {
         return environments
     }
 
-    /// Puts the model's catalogue into the installation.
+    /// Creates the model's catalogue in the installation.
     private mutating func sell(
         _ catalogue: ModelCatalogue, _ key: String, _ environment: Int32
     ) async throws -> ModelCatalogue {

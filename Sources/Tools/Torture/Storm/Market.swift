@@ -2,11 +2,11 @@ import Credits
 import JSON
 import LedgerModel
 
-/// What an environment under torture sells: every way to price, every kind of quota.
+/// The catalogue of an environment under torture, with every pricing model and every kind of quota.
 enum Market {
     /// - Parameters:
-    ///   - unitCost: What most prices are made of; different in every environment.
-    ///   - number: The last of them lets its end users owe something.
+    /// - unitCost: The base of most prices; different in every environment.
+    /// - number: The number of the environment. Number 3 allows its end users overage.
     static func catalogue(unitCost: Int64, number: Int) -> ModelCatalogue {
         let minute = ModelWindow.duration(months: 0, seconds: 60)
         var catalogue = ModelCatalogue(features: [
@@ -57,7 +57,7 @@ enum Market {
 }
 
 extension ModelPrice {
-    /// As a metering rule is sent.
+    /// The members of a metering rule, as the API expects them.
     var members: [(String, JSONValue?)] {
         switch self {
         case .flat(let amount): [("model", .string("flat")), ("amount", .integer(amount))]

@@ -1,25 +1,25 @@
 import Credits
 import JSON
 
-/// Faults by seed under a mixed load, then healing, then the question whether everything is as it must be.
+/// Faults by seed under a mixed load, then recovery, then the checks.
 struct Storm {
     struct Plan {
         let seed: UInt64
-        /// The storm goes on until there were as many mutations and as many kills,
+        /// The storm lasts until there were this many mutations and `kills` kills.
         let mutations: Int
         let kills: Int
-        /// or until so many seconds have passed.
+        /// The storm ends after this many seconds at the latest; nil for no limit.
         let seconds: Int?
         let connections: Int
-        /// Mutations per second at most.
+        /// The maximum number of mutations per second.
         let rate: Int
-        /// Milliseconds from one fault to the next, on average.
+        /// The average time from one fault to the next, in milliseconds.
         let meanPause: Int
-        /// A mistake that all processes are told to make, to see whether the storm notices.
+        /// A known bug that all processes have, to see whether the storm notices it.
         var knownBug: String?
-        /// Where processes of a role shall end themselves now and then, beside all else.
+        /// The failpoint at which processes of its role end themselves now and then, in addition to the faults.
         var failpointOrder: String?
-        /// In place of faults by seed: the failpoints to hit, and how often each.
+        /// The failpoints to hit in place of faults by seed, each `hits` times.
         var failpoints: [String] = []
         /// In place of faults by seed: the processes of an earlier release are replaced by those of this one.
         var isRollingUpdate = false
@@ -36,7 +36,7 @@ struct Storm {
         self.installation = installation
     }
 
-    /// Runs the storm on a fresh installation, and all checks after it.
+    /// Runs the storm on a fresh installation, then all checks.
     func run() async throws -> StormReport {
         let begin = ContinuousClock.now
         try await giveOrders()
@@ -60,7 +60,7 @@ struct Storm {
         let settlement = Settlement(
             environments: installation.environments, fleet: installation.fleet, http: installation.http,
             violations: violations)
-        // What a known bug has shown already need not be looked for any further.
+        // A known bug that was noticed needs no further checks.
         let isNoticed = plan.knownBug != nil && violations.count > 0
         let checked = isNoticed ? StormReport.Checked() : try await settle(settlement, &journals)
         await installation.fleet.stop()
@@ -87,7 +87,7 @@ struct Storm {
         try await fleet.waitUntilReady(installation.http)
     }
 
-    /// What became of the operations of each kind in the end.
+    /// The number of operations by kind and final outcome.
     private static func kinds(_ journals: [ClientJournal]) -> [String: [String: Int]] {
         var kinds: [String: [String: Int]] = [:]
         for record in journals.flatMap(\.records) {
@@ -144,20 +144,20 @@ struct Storm {
         }
     }
 
-    /// Decides what is open, then compares everything with everything.
+    /// Settles the open operations, then compares the answers, the books, the model and the exports.
     private func settle(_ settlement: Settlement, _ journals: inout [ClientJournal]) async throws -> StormReport.Checked
     {
         var checked = StormReport.Checked()
         try await settlement.drain(prefix: Installation.queuePrefix)
         let environments = installation.environments
-        progress("the queues are empty; what was not taken must have no effect")
+        progress("the queues are empty; checking that refused operations have no effect")
         let early = DecisionCheck(
             environments: environments, books: try await Books.read(installation.booksURL), violations: violations)
         early.nothingWasDone(journals)
-        progress("following what was accepted, repeating what is unknown")
+        progress("following accepted operations, repeating unknown ones")
         checked.followed = await settlement.followAccepted(&journals)
         checked.repeatedOpen = await settlement.repeatOpen(&journals)
-        progress("repeating what is decided")
+        progress("repeating decided operations")
         checked.replays = await settlement.repeatDecided(journals, about: 2_000)
         progress("waiting for the schedulers")
         try await settlement.waitUntilNothingIsDue(installation.booksURL)
