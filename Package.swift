@@ -36,11 +36,11 @@ enum Layer: String {
 
 /// A library module: `Sources/<layer>/<name>`.
 func module(
-    _ layer: Layer, _ name: String, _ dependencies: [Target.Dependency] = [], settings extra: [SwiftSetting] = [],
-    plugins: [Target.PluginUsage] = []
+    _ layer: Layer, _ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [],
+    settings extra: [SwiftSetting] = [], plugins: [Target.PluginUsage] = []
 ) -> Target {
     .target(
-        name: name, dependencies: dependencies, path: "Sources/\(layer.rawValue)/\(name)",
+        name: name, dependencies: dependencies, path: "Sources/\(layer.rawValue)/\(name)", exclude: exclude,
         swiftSettings: settings + extra, plugins: plugins)
 }
 
@@ -123,7 +123,7 @@ let package = Package(
         module(.core, "JSON"),
         module(.core, "Metering", ["Credits", "JSON"]),
         module(.core, "Catalogue", ["Credits", "JSON", "Metering"]),
-        module(.core, "Ledger", ["Catalogue", "Credits", "JSON", "Metering", crypto]),
+        module(.core, "Ledger", ["Catalogue", "Credits", "JSON", "Metering", crypto], exclude: ["RULES.md"]),
         module(.core, "Commands", ["Catalogue", "Credits", "Ledger", "Metering", crypto]),
         module(.core, "Answers", ["Catalogue", "Commands", "Credits", "JSON", "Ledger", "Metering"]),
 
