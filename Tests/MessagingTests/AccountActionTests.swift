@@ -81,7 +81,7 @@ struct AccountActionTests {
             .createFeature, .updateFeature, .createRule, .createPackage, .updatePackage, .createKey, .rollKey,
             .revokeKey, .updateConfig, .createTestClock, .advanceTestClock, .createTenant,
         ]
-        #expect(Set(names) == Set(AuditAction.allCases).subtracting(catalogue))
+        #expect(Set(names) == Set(AuditAction.all).subtracting(catalogue))
         #expect(AuditAction(.advance) == nil)
         #expect(AuditAction.progressReservation.area == .reservations)
         #expect(AuditAction.createTopUp.area == .credits)

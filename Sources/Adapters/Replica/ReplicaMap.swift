@@ -72,14 +72,6 @@ final class ReplicaMap: ReplicaRows, Sendable {
         environments.withLock { $0[id]?.row }
     }
 
-    func feature(_ environmentID: EnvironmentID, _ key: FeatureKey) -> FeatureRow? {
-        catalogue(environmentID)?.features[key].map { FeatureRow(environmentID: environmentID, feature: $0) }
-    }
-
-    func package(_ environmentID: EnvironmentID, _ key: PackageKey) -> PackageRow? {
-        catalogue(environmentID)?.packages[key].map { PackageRow(environmentID: environmentID, package: $0) }
-    }
-
     func key(_ environmentID: EnvironmentID, _ id: Bits128) -> KeyRow? {
         keys.withLock { keys in keys.values.first { $0.environmentID == environmentID && $0.id == id } }
     }
@@ -147,7 +139,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
         case .accountRemoved(let id): byID.withLock { $0.removeValue(forKey: id) }
         case .block(let row): byID.withLock { $0[row.accountID] }
         case .reservation(let row): byID.withLock { $0[row.accountID] }
-        case .environment, .feature, .rule, .package, .key, .testClock, .partial: nil
+        case .environment, .catalogue, .key, .partial: nil
         }
     }
 
@@ -161,7 +153,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
         case .accountRemoved: accounts[account.row.key] = nil
         case .block(let row): account.set(row.block)
         case .reservation(let row): account.set(row.reservation)
-        case .environment, .feature, .rule, .package, .key, .testClock, .partial: break
+        case .environment, .catalogue, .key, .partial: break
         }
     }
 
@@ -174,16 +166,12 @@ final class ReplicaMap: ReplicaRows, Sendable {
                 environment.catalogue.config = row.config
                 environments[row.id] = environment
             }
-        case .feature(let row):
-            environments.withLock { $0[row.environmentID]?.catalogue.features[row.feature.key] = row.feature }
-        case .rule(let row):
-            environments.withLock {
-                $0[row.environmentID]?.catalogue.prices[row.rule.featureKey, default: PriceList()].insert(row.rule)
+        case .catalogue(let row):
+            environments.withLock { environments in
+                guard var environment = environments.removeValue(forKey: row.environmentID) else { return }
+                row.enter(&environment.catalogue)
+                environments[row.environmentID] = environment
             }
-        case .testClock(let row):
-            environments.withLock { $0[row.environmentID]?.catalogue.testClocks[row.clock.publicID] = row.clock.now }
-        case .package(let row):
-            environments.withLock { $0[row.environmentID]?.catalogue.packages[row.package.key] = row.package }
         case .key(let row): keys.withLock { $0[KeyHash(row.hash)] = row }
         case .account, .accountRemoved, .block, .reservation, .partial: break
         }

@@ -12,7 +12,7 @@ enum ReplicaSnapshot {
         defer { connection.close() }
         try await connection.script(
             "begin isolation level repeatable read read only; set transaction snapshot '\(snapshot)'")
-        for table in ReplicatedTable.allCases {
+        for table in ReplicatedTable.all {
             Failpoint.replicaDuringSnapshot.hit()
             try await connection.copyRows(table.snapshotSQL) { row in
                 try map.apply([try table.change(RowFields(row))])

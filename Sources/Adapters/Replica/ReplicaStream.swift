@@ -58,7 +58,7 @@ final class ReplicaStream: Sendable {
     private func apply(_ message: PGOutputMessage, to state: inout State) throws -> WALPosition? {
         switch message {
         case .relation(let relation):
-            guard let table = ReplicatedTable(rawValue: relation.name) else {
+            guard let table = ReplicatedTable(name: relation.name) else {
                 throw ReplicaError.unknownTable(relation.name)
             }
             let order = try table.order(of: relation.columns.map(\.name))
@@ -69,8 +69,8 @@ final class ReplicaStream: Sendable {
         case .update(let relation, let old, let new):
             state.changes.append(try change(state, relation, new: new, key: old))
         case .delete(let relation, let old):
-            guard let (table, order) = state.tables[relation], table == .accounts else {
-                throw ReplicaError.unexpectedChange(table: state.tables[relation]?.table.rawValue ?? "?")
+            guard let (table, order) = state.tables[relation], case .accounts = table else {
+                throw ReplicaError.unexpectedChange(table: state.tables[relation]?.table.name ?? "?")
             }
             var fields = RowFields(old, order: order)
             try fields.skip()

@@ -5,26 +5,34 @@ import Ledger
 import Postgres
 import Storage
 
-/// The replicated tables, in the order in which a snapshot loads them.
-enum ReplicatedTable: String, CaseIterable {
+/// A replicated table.
+enum ReplicatedTable: Sendable {
     case environments
-    case features
-    case meteringRules = "metering_rules"
-    case topupPackages = "topup_packages"
-    case apiKeys = "api_keys"
-    case testClocks = "test_clocks"
+    case keys
+    case catalogue(any CatalogueRow.Type)
     case accounts
     case blocks
     case reservations
 
+    /// All tables, in the order in which a snapshot loads them.
+    static let all: [ReplicatedTable] =
+        [.environments] + CatalogueTables.all.map { .catalogue($0) } + [.keys, .accounts, .blocks, .reservations]
+
+    private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+
+    /// Nil for a table that this release does not know.
+    init?(name: String) {
+        guard let table = Self.byName[name] else { return nil }
+        self = table
+    }
+
+    var name: String { row.table }
+
     private var row: any TableRow.Type {
         switch self {
         case .environments: EnvironmentRow.self
-        case .features: FeatureRow.self
-        case .meteringRules: RuleRow.self
-        case .topupPackages: PackageRow.self
-        case .apiKeys: KeyRow.self
-        case .testClocks: TestClockRow.self
+        case .keys: KeyRow.self
+        case .catalogue(let row): row
         case .accounts: AccountRow.self
         case .blocks: BlockRow.self
         case .reservations: ReservationRow.self
@@ -41,7 +49,7 @@ enum ReplicatedTable: String, CaseIterable {
             case .reservations: " where status = 'active'"
             default: ""
             }
-        return "copy (select \(columns.joined(separator: ", ")) from \(rawValue)\(condition)) to stdout (format binary)"
+        return "copy (select \(columns.joined(separator: ", ")) from \(name)\(condition)) to stdout (format binary)"
     }
 
     /// The index of each column to read among the published columns; nil for a column that is not replicated. Published
@@ -50,7 +58,7 @@ enum ReplicatedTable: String, CaseIterable {
         try row.columns.map { column in
             if let place = published.firstIndex(of: column) { return place }
             guard row.unreplicatedColumns.contains(column) else {
-                throw ReplicaError.missingColumn(table: rawValue, column: column)
+                throw ReplicaError.missingColumn(table: name, column: column)
             }
             return nil
         }
@@ -65,24 +73,10 @@ enum ReplicatedTable: String, CaseIterable {
         case .environments:
             let old = try rows.flatMap { $0.environment(try key.environmentID()) }
             return .environment(try EnvironmentRow(&fields, keeping: old))
-        case .features:
-            let old = try rows.flatMap { $0.feature(try key.environmentID(), try key.featureKey()) }
-            return .feature(try FeatureRow(&fields, keeping: old))
-        case .meteringRules:
-            // Rules are never updated.
-            return .rule(try RuleRow(&fields, keeping: nil))
-        case .topupPackages:
-            let old = try rows.flatMap { rows in
-                rows.package(
-                    try key.environmentID(), try key.parsed("package_key") { text in PackageKey(text) })
-            }
-            return .package(try PackageRow(&fields, keeping: old))
-        case .apiKeys:
+        case .keys:
             let old = try rows.flatMap { $0.key(try key.environmentID(), try key.bits()) }
             return .key(try KeyRow(&fields, keeping: old))
-        case .testClocks:
-            // Every column has a fixed length, so the WAL repeats all of them.
-            return .testClock(try TestClockRow(&fields, keeping: nil))
+        case .catalogue(let row): return .catalogue(try Self.read(row, &fields, &key, rows))
         case .accounts:
             _ = try key.environmentID()
             let old = try rows.flatMap { $0.account(try key.accountID()) }
@@ -97,13 +91,24 @@ enum ReplicatedTable: String, CaseIterable {
             return .reservation(try ReservationRow(&fields, keeping: old))
         }
     }
+
+    private static func read<Row: CatalogueRow>(
+        _ row: Row.Type, _ fields: inout RowFields, _ key: inout RowFields, _ rows: (any ReplicaRows)?
+    ) throws -> Row {
+        var old: Row?
+        if let rows {
+            let environmentID = try key.environmentID()
+            let item = try rows.catalogue(environmentID).flatMap { try Row.item(&key, in: $0) }
+            old = item.map { Row(environmentID: environmentID, item: $0) }
+        }
+        return try Row(&fields, keeping: old)
+    }
 }
 
 /// The rows that a replica has, for updates that leave out unchanged values.
 protocol ReplicaRows {
     func environment(_ id: EnvironmentID) -> EnvironmentRow?
-    func feature(_ environmentID: EnvironmentID, _ key: FeatureKey) -> FeatureRow?
-    func package(_ environmentID: EnvironmentID, _ key: PackageKey) -> PackageRow?
+    func catalogue(_ environmentID: EnvironmentID) -> Catalogue?
     func key(_ environmentID: EnvironmentID, _ id: Bits128) -> KeyRow?
     func account(_ id: AccountID) -> AccountRow?
     func block(_ accountID: AccountID, _ number: Int32) -> BlockRow?
@@ -113,11 +118,8 @@ protocol ReplicaRows {
 /// One change of a replicated row.
 enum ReplicaChange {
     case environment(EnvironmentRow)
-    case feature(FeatureRow)
-    case rule(RuleRow)
-    case package(PackageRow)
+    case catalogue(any CatalogueRow)
     case key(KeyRow)
-    case testClock(TestClockRow)
     case account(AccountRow)
     case accountRemoved(AccountID)
     case block(BlockRow)

@@ -48,24 +48,10 @@ struct TransactionRows: ReplicaRows {
         } ?? map.environment(id)
     }
 
-    func feature(_ environmentID: EnvironmentID, _ key: FeatureKey) -> FeatureRow? {
-        last { change in
-            if case .feature(let row) = change, row.environmentID == environmentID, row.feature.key == key {
-                row
-            } else {
-                nil
-            }
-        } ?? map.feature(environmentID, key)
-    }
-
-    func package(_ environmentID: EnvironmentID, _ key: PackageKey) -> PackageRow? {
-        last { change in
-            if case .package(let row) = change, row.environmentID == environmentID, row.package.key == key {
-                row
-            } else {
-                nil
-            }
-        } ?? map.package(environmentID, key)
+    func catalogue(_ environmentID: EnvironmentID) -> Catalogue? {
+        guard var catalogue = map.catalogue(environmentID) else { return nil }
+        for case .catalogue(let row) in changes where row.environmentID == environmentID { row.enter(&catalogue) }
+        return catalogue
     }
 
     func key(_ environmentID: EnvironmentID, _ id: Bits128) -> KeyRow? {

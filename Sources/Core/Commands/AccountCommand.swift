@@ -1,3 +1,4 @@
+import Catalogue
 package import Credits
 package import Ledger
 
@@ -11,5 +12,53 @@ package struct AccountCommand: Hashable, Sendable {
         self.identity = identity
         self.endUserID = endUserID
         self.action = action
+    }
+}
+
+extension AuditAction {
+    package static let createUsage = AuditAction("usage.create", .usage)
+    package static let grantCredits = AuditAction("credits.grant", .credits)
+    package static let createTopUp = AuditAction("topup.create", .credits)
+    package static let refundCredits = AuditAction("credits.refund", .credits)
+    package static let revokeCredits = AuditAction("credits.revoke", .credits)
+    package static let adjustCredits = AuditAction("credits.adjust", .credits)
+    package static let transferCredits = AuditAction("credits.transfer", .credits)
+    package static let createReservation = AuditAction("reservation.create", .reservations)
+    package static let commitReservation = AuditAction("reservation.commit", .reservations)
+    package static let releaseReservation = AuditAction("reservation.release", .reservations)
+    package static let extendReservation = AuditAction("reservation.extend", .reservations)
+    package static let progressReservation = AuditAction("reservation.progress", .reservations)
+    package static let createSpendCap = AuditAction("spend_cap.create", .entitlements)
+    package static let deleteSpendCap = AuditAction("spend_cap.delete", .entitlements)
+    package static let createEndUser = AuditAction("end_user.create", .credits)
+    package static let updateEndUser = AuditAction("end_user.update", .credits)
+
+    static let accountActions: [AuditAction] = [
+        createUsage, grantCredits, createTopUp, refundCredits, revokeCredits, adjustCredits, transferCredits,
+        createReservation, commitReservation, releaseReservation, extendReservation, progressReservation,
+        createSpendCap, deleteSpendCap, createEndUser, updateEndUser,
+    ]
+
+    /// Nil for `advance`, which the scheduler issues and not a client.
+    package init?(_ action: AccountAction) {
+        switch action {
+        case .use: self = .createUsage
+        case .grant: self = .grantCredits
+        case .topUp: self = .createTopUp
+        case .refund: self = .refundCredits
+        case .revoke: self = .revokeCredits
+        case .adjust: self = .adjustCredits
+        case .transfer: self = .transferCredits
+        case .reserve: self = .createReservation
+        case .reservation(_, .commit): self = .commitReservation
+        case .reservation(_, .release): self = .releaseReservation
+        case .reservation(_, .extend): self = .extendReservation
+        case .reservation(_, .progress): self = .progressReservation
+        case .createSpendCap: self = .createSpendCap
+        case .deleteSpendCap: self = .deleteSpendCap
+        case .createEndUser: self = .createEndUser
+        case .updateEndUser: self = .updateEndUser
+        case .advance: return nil
+        }
     }
 }

@@ -32,3 +32,40 @@ package enum CatalogueAction: Hashable, Sendable {
     case createTestClock(now: Instant)
     case advanceTestClock(id: Bits128, to: Instant)
 }
+
+extension AuditAction {
+    package static let createFeature = AuditAction("feature.create", .catalog)
+    package static let updateFeature = AuditAction("feature.update", .catalog)
+    package static let createRule = AuditAction("metering_rule.create", .catalog)
+    package static let createPackage = AuditAction("topup_package.create", .catalog)
+    package static let updatePackage = AuditAction("topup_package.update", .catalog)
+    package static let createKey = AuditAction("api_key.create", .admin, secret: .apiKey)
+    package static let rollKey = AuditAction("api_key.roll", .admin, secret: .apiKey)
+    package static let revokeKey = AuditAction("api_key.revoke", .admin)
+    package static let updateConfig = AuditAction("config.update", .admin)
+    package static let createTestClock = AuditAction("test_clock.create", .admin)
+    package static let advanceTestClock = AuditAction("test_clock.advance", .admin)
+    package static let createTenant = AuditAction("tenant.create", .admin, secret: .tenantKeys)
+
+    static let catalogueActions: [AuditAction] = [
+        createFeature, updateFeature, createRule, createPackage, updatePackage, createKey, rollKey, revokeKey,
+        updateConfig, createTestClock, advanceTestClock, createTenant,
+    ]
+
+    package init(_ action: CatalogueAction) {
+        switch action {
+        case .createTenant: self = .createTenant
+        case .createKey: self = .createKey
+        case .revokeKey: self = .revokeKey
+        case .rollKey: self = .rollKey
+        case .createFeature: self = .createFeature
+        case .updateFeature: self = .updateFeature
+        case .createRule: self = .createRule
+        case .createPackage: self = .createPackage
+        case .updatePackage: self = .updatePackage
+        case .updateConfig: self = .updateConfig
+        case .createTestClock: self = .createTestClock
+        case .advanceTestClock: self = .advanceTestClock
+        }
+    }
+}

@@ -77,12 +77,27 @@ struct CatalogueChange {
         case .revokeKey(let id): return try await revokeKey(id, now: now)
         case .rollKey(let id, let key, let overlapSeconds, let grantor):
             return try await rollKey(id, key, overlapSeconds: overlapSeconds, grantor: grantor, now: now)
-        case .createFeature(let feature): return try await createFeature(feature, now: now)
+        case .createFeature(let new):
+            let feature = Feature(
+                key: new.key, name: new.name, type: new.type, unitName: new.unitName, quota: new.quota,
+                createdAt: now)
+            return try await create(feature, FeatureRow.self, new.key, taken: .taken("a feature", new.key.rawValue)) {
+                $0.feature($1)
+            }
         case .updateFeature(let key, let change): return try await updateFeature(key, change, now: now)
         case .createRule(let featureKey, let price, let effectiveFrom):
             return try await createRule(featureKey, price: price, effectiveFrom: effectiveFrom ?? now, now: now)
-        case .createPackage(let key, let terms): return try await createPackage(key, terms, now: now)
-        case .updatePackage(let key, let change): return try await updatePackage(key, change, now: now)
+        case .createPackage(let key, let terms):
+            let package = TopupPackage(key: key, terms: terms, createdAt: now)
+            return try await create(package, PackageRow.self, key, taken: .taken("a package", key.rawValue)) {
+                $0.topupPackage($1)
+            }
+        case .updatePackage(let key, let change):
+            return try await update(PackageRow.self, key, unknown: .unknownPackage(key)) {
+                $0.topupPackage($1)
+            } changed: {
+                .success($0.applying(change, at: now))
+            }
         case .updateConfig(let change): return try await updateConfig(change)
         case .createTestClock(let instant): return try await createTestClock(instant, kind: kind, now: now)
         case .advanceTestClock(let id, let instant):
@@ -90,31 +105,56 @@ struct CatalogueChange {
         }
     }
 
-    private func createFeature(_ new: NewFeature, now: Instant) async throws -> Answer {
-        guard try await FeatureStore.find(new.key, environmentID: environmentID, on: connection) == nil else {
-            return refused(.taken("a feature", new.key.rawValue))
-        }
-        let feature = Feature(
-            key: new.key, name: new.name, type: new.type, unitName: new.unitName, quota: new.quota, createdAt: now)
-        try await FeatureStore.insert(feature, environmentID: environmentID, on: connection)
-        return Answer(201) { $0.feature(feature) }
-    }
-
     private func updateFeature(_ key: FeatureKey, _ change: FeatureChange, now: Instant) async throws -> Answer {
-        guard let feature = try await FeatureStore.find(key, environmentID: environmentID, on: connection) else {
-            return refused(.unknownFeature(key))
-        }
-        if case .set(.some) = change.quota, feature.type != .metered {
-            return refused(
-                Problem(
+        try await update(FeatureRow.self, key, unknown: .unknownFeature(key)) {
+            $0.feature($1)
+        } changed: { feature in
+            if case .set(.some) = change.quota, feature.type != .metered {
+                let problem = Problem(
                     .invalidRequest,
                     "\(key.rawValue) is a \(feature.type.rawValue) feature: only metered features have a quota.",
-                    errors: [Problem.FieldError(pointer: "/quota", detail: "is for metered features only")]))
+                    errors: [Problem.FieldError(pointer: "/quota", detail: "is for metered features only")])
+                return .failure(problem)
+            }
+            return .success(feature.applying(change, at: now))
         }
-        let changed = feature.applying(change, at: now)
-        try await FeatureStore.update(changed, environmentID: environmentID, on: connection)
-        return Answer(200) { $0.feature(changed) }
     }
+
+    // MARK: - Items of the catalogue
+
+    /// Adds an item unless there is one with its key.
+    private func create<Row: CatalogueRow>(
+        _ item: Row.Item, _ row: Row.Type, _ key: Row.Key, taken: Problem,
+        write: (inout JSONWriter, Row.Item) -> Void
+    ) async throws -> Answer {
+        let items = CatalogueItems<Row>.self
+        guard try await items.find(key, environmentID: environmentID, on: connection) == nil else {
+            return refused(taken)
+        }
+        try await items.insert(item, environmentID: environmentID, on: connection)
+        return Answer(201) { write(&$0, item) }
+    }
+
+    /// Changes an item.
+    ///
+    /// - Parameter changed: Computes the item after the change, or refuses the change.
+    private func update<Row: MutableCatalogueRow>(
+        _ row: Row.Type, _ key: Row.Key, unknown: Problem, write: (inout JSONWriter, Row.Item) -> Void,
+        changed: (Row.Item) -> Result<Row.Item, Problem>
+    ) async throws -> Answer {
+        let items = CatalogueItems<Row>.self
+        guard let item = try await items.find(key, environmentID: environmentID, on: connection) else {
+            return refused(unknown)
+        }
+        switch changed(item) {
+        case .failure(let problem): return refused(problem)
+        case .success(let changed):
+            try await items.update(changed, environmentID: environmentID, on: connection)
+            return Answer(200) { write(&$0, changed) }
+        }
+    }
+
+    // MARK: - Configuration and rules
 
     private func updateConfig(_ change: ConfigChange) async throws -> Answer {
         if case .set(let name?) = change.timeZone,
@@ -142,24 +182,6 @@ struct CatalogueChange {
             effectiveFrom: effectiveFrom, createdAt: now)
         try await RuleStore.insert(rule, environmentID: environmentID, on: connection)
         return Answer(201) { $0.rule(rule) }
-    }
-
-    private func createPackage(_ key: PackageKey, _ terms: PackageTerms, now: Instant) async throws -> Answer {
-        guard try await PackageStore.find(key, environmentID: environmentID, on: connection) == nil else {
-            return refused(.taken("a package", key.rawValue))
-        }
-        let package = TopupPackage(key: key, terms: terms, createdAt: now)
-        try await PackageStore.insert(package, environmentID: environmentID, on: connection)
-        return Answer(201) { $0.topupPackage(package) }
-    }
-
-    private func updatePackage(_ key: PackageKey, _ change: PackageChange, now: Instant) async throws -> Answer {
-        guard let package = try await PackageStore.find(key, environmentID: environmentID, on: connection) else {
-            return refused(.unknownPackage(key))
-        }
-        let changed = package.applying(change, at: now)
-        try await PackageStore.update(changed, environmentID: environmentID, on: connection)
-        return Answer(200) { $0.topupPackage(changed) }
     }
 
     // MARK: - Answers

@@ -16,28 +16,19 @@ package enum CatalogueStore {
         let environment = [PostgresValue.id(environmentID)]
         var group = QueryGroup()
         let environments = group.add(PostgresQuery(loadEnvironment, environment), EnvironmentRow.all)
-        let features = group.add(PostgresQuery(loadFeatures, environment), FeatureRow.all)
-        let rules = group.add(PostgresQuery(loadRules, environment), RuleRow.all)
-        let clocks = group.add(PostgresQuery(loadClocks, environment), TestClockRow.all)
-        let packages = group.add(PostgresQuery(loadPackages, environment), PackageRow.all)
+        let tables = CatalogueTables.all.map { group.addAll(of: $0, environment) }
         let results = try await group.run(on: connection)
 
         var catalogue = Catalogue()
-        for row in results[features] { catalogue.features[row.feature.key] = row.feature }
-        for row in results[rules] { catalogue.prices[row.rule.featureKey, default: PriceList()].insert(row.rule) }
-        for row in results[clocks] { catalogue.testClocks[row.clock.publicID] = row.clock.now }
-        for row in results[packages] { catalogue.packages[row.package.key] = row.package }
+        for table in tables {
+            for row in results[table] { row.enter(&catalogue) }
+        }
         guard let found = results[environments].first else { return (0, catalogue) }
         catalogue.config = found.config
         return (found.catalogueVersion, catalogue)
     }
 
     static let loadEnvironment = EnvironmentRow.select(where: "t.environment_id = $1")
-    private static let loadFeatures = FeatureRow.select(where: "t.environment_id = $1")
-    private static let loadRules = RuleRow.select(where: "t.environment_id = $1")
-    private static let loadClocks = TestClockRow.select(where: "t.environment_id = $1")
-    private static let loadPackages = PackageRow.select(where: "t.environment_id = $1")
-
     // MARK: - Changes, inside the catalogue worker's transaction
 
     /// Locks the catalogue of an environment until the transaction ends.
@@ -78,5 +69,13 @@ package enum CatalogueStore {
         }
         queries.append(PostgresQuery("commit"))
         _ = try await connection.run(queries)
+    }
+}
+
+extension QueryGroup {
+    fileprivate mutating func addAll<Row: CatalogueRow>(
+        of row: Row.Type, _ environment: [PostgresValue]
+    ) -> Key<[any CatalogueRow]> {
+        add(PostgresQuery(row.select(where: "t.environment_id = $1"), environment)) { try Row.all($0) }
     }
 }

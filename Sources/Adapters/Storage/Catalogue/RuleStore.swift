@@ -3,17 +3,7 @@ package import Credits
 import Metering
 package import Postgres
 
-/// The metering rules of an environment. A rule is never changed and never deleted.
-package enum RuleStore {
-    package static func find(
-        _ id: Bits128, environmentID: EnvironmentID, on connection: PostgresConnection
-    ) async throws -> MeteringRule? {
-        let result = try await connection.run(PostgresQuery(findStatement, [.id(environmentID), .bits(id)]))
-        return try RuleRow.all(result).first?.rule
-    }
-
-    private static let findStatement = RuleRow.select(where: "t.environment_id = $1 and t.rule_id = $2")
-
+extension RuleStore {
     /// A page of rules, newest first, with ids below `before`.
     package static func list(
         environmentID: EnvironmentID, featureKey: FeatureKey?, before: Bits128?, limit: Int,
@@ -23,15 +13,17 @@ package enum RuleStore {
             PostgresQuery(
                 listStatement,
                 [.id(environmentID), .optional(featureKey?.rawValue), .bits(before), .int64(Int64(limit))]))
-        return try RuleRow.all(result).map(\.rule)
+        return try RuleRow.all(result).map(\.item)
     }
 
-    private static let listStatement = RuleRow.select(
-        where: """
-            t.environment_id = $1 and ($2::text is null or t.feature_key = $2)
-                and ($3::uuid is null or t.rule_id < $3)
-            order by t.rule_id desc limit $4
-            """)
+    private static var listStatement: PostgresStatement {
+        RuleRow.select(
+            where: """
+                t.environment_id = $1 and ($2::text is null or t.feature_key = $2)
+                    and ($3::uuid is null or t.rule_id < $3)
+                order by t.rule_id desc limit $4
+                """)
+    }
 
     // MARK: - Changes, inside the catalogue worker's transaction
 
@@ -47,12 +39,5 @@ package enum RuleStore {
                 """, [.id(environmentID), .text(key.rawValue)]))
         guard let row = result.first else { throw StorageError.missingRow("the next rule version") }
         return try row.int32(0)
-    }
-
-    package static func insert(
-        _ rule: MeteringRule, environmentID: EnvironmentID, on connection: PostgresConnection
-    ) async throws {
-        let row = RuleRow(environmentID: environmentID, rule: rule)
-        _ = try await connection.run(BulkStatement.insertRules.query([row]))
     }
 }

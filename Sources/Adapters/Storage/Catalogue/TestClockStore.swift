@@ -1,19 +1,8 @@
-package import Catalogue
+import Catalogue
 package import Credits
 package import Postgres
 
-/// The test clocks of test environments.
-package enum TestClockStore {
-    package static func find(
-        _ id: Bits128, environmentID: EnvironmentID, on connection: PostgresConnection
-    ) async throws -> TestClock? {
-        let result = try await connection.run(
-            PostgresQuery(findStatement, [.id(environmentID), .bits(id)]))
-        return try TestClockRow.all(result).first?.clock
-    }
-
-    private static let findStatement = TestClockRow.select(where: "t.environment_id = $1 and t.clock_id = $2")
-
+extension TestClockStore {
     /// A page of the end users who are attached to a clock, in the order of their accounts.
     package static func endUsers(
         on clock: Bits128, environmentID: EnvironmentID, after: AccountID?, limit: Int,
@@ -31,22 +20,5 @@ package enum TestClockStore {
             var fields = RowFields(row)
             return (accountID: try fields.accountID(), endUserID: try fields.endUserID())
         }
-    }
-
-    // MARK: - Changes, inside the catalogue worker's transaction
-
-    package static func insert(
-        _ clock: TestClock, environmentID: EnvironmentID, on connection: PostgresConnection
-    ) async throws {
-        let row = TestClockRow(environmentID: environmentID, clock: clock)
-        _ = try await connection.run(BulkStatement.insertTestClocks.query([row]))
-    }
-
-    /// Writes the instant that a clock shows.
-    package static func update(
-        _ clock: TestClock, environmentID: EnvironmentID, on connection: PostgresConnection
-    ) async throws {
-        let row = TestClockRow(environmentID: environmentID, clock: clock)
-        _ = try await connection.run(BulkStatement.updateTestClocks.query([row]))
     }
 }

@@ -43,11 +43,11 @@ package enum AuditLog {
     }
 
     static func parameters(environmentID: EnvironmentID, _ filter: AuditFilter) -> [PostgresValue] {
-        let actions = filter.action.map { [$0] } ?? AuditAction.allCases
+        let actions = filter.action.map { [$0] } ?? AuditAction.all
         var keyID = PostgresValue.null
         if case .key(let id) = filter.actor { keyID = .uuid(high: id.high, low: id.low) }
         return [
-            .int32(environmentID.rawValue), .texts(actions.map(\.rawValue)), .bool(filter.actor != nil), keyID,
+            .int32(environmentID.rawValue), .texts(actions.map(\.name)), .bool(filter.actor != nil), keyID,
             .optionalTimestamp(microseconds: filter.from?.microseconds),
             .optionalTimestamp(microseconds: filter.to?.microseconds),
             .optionalTimestamp(microseconds: filter.after?.decidedAt.microseconds),

@@ -49,7 +49,7 @@ package enum CommandStore {
             sequence = try fields.int64OrNil()
             response = try fields.bytesOrNil()
             actor = Actor(keyID: try fields.bitsOrNil(), address: try fields.textOrNil())
-            action = AuditAction(rawValue: try fields.text())
+            action = AuditAction(named: try fields.text())
             requestID = try fields.text()
             decidedAt = try fields.instant()
         }
@@ -170,7 +170,7 @@ extension BulkStatement<DecidedCommand> {
         .bits("key_id") { $0.actor.keyID },
         .text("client_address") { $0.actor.address },
         .text("request_id") { $0.requestID as String },
-        .text("action") { $0.action?.rawValue ?? "" as String },
+        .text("action") { $0.action?.name ?? "" as String },
     ]
 
     static let insertCommands = BulkStatement.insert(

@@ -1,28 +1,29 @@
 package import Catalogue
 package import Credits
-package import Postgres
 import Metering
+package import Postgres
 
 /// A row of `features`.
-package struct FeatureRow: TableRow, Sendable {
+package struct FeatureRow: MutableCatalogueRow {
     package let environmentID: EnvironmentID
-    package let feature: Feature
+    package let item: Feature
 
+    package static let keyColumn = "feature_key"
     package static let table = "features"
     package static let columns = [
         "environment_id", "feature_key", "name", "type", "unit_name", "quota", "created_at", "updated_at",
         "archived_at",
     ]
 
-    package init(environmentID: EnvironmentID, feature: Feature) {
+    package init(environmentID: EnvironmentID, item: Feature) {
         self.environmentID = environmentID
-        self.feature = feature
+        self.item = item
     }
 
     package init(_ fields: inout RowFields, keeping old: FeatureRow?) throws {
         environmentID = try fields.environmentID(or: old?.environmentID)
-        let before = old?.feature
-        feature = Feature(
+        let before = old?.item
+        item = Feature(
             key: try fields.featureKey(or: before?.key), name: try fields.text(or: before?.name),
             type: try fields.parsed("type", or: before?.type) { FeatureType(rawValue: $0) },
             unitName: try fields.textOrNil(or: before.map(\.unitName)),
@@ -32,24 +33,41 @@ package struct FeatureRow: TableRow, Sendable {
     }
 }
 
-extension BulkStatement<FeatureRow> {
-    private static let columns: [BulkColumn<FeatureRow>] = [
+extension FeatureRow {
+    package func enter(_ catalogue: inout Catalogue) {
+        catalogue.features[item.key] = item
+    }
+
+    package static func item(_ key: inout RowFields, in catalogue: Catalogue) throws -> Feature? {
+        catalogue.features[try key.featureKey()]
+    }
+
+    package static func value(of key: FeatureKey) -> PostgresValue { .text(key.rawValue) }
+
+    private static let written: [BulkColumn<FeatureRow>] = [
         .int32("environment_id") { $0.environmentID.rawValue as Int32 },
-        .text("feature_key") { $0.feature.key.rawValue as String },
-        .text("name") { $0.feature.name as String },
-        .text("unit_name") { $0.feature.unitName },
-        .text("quota") { $0.feature.quota?.canonicalJSON },
-        .instant("updated_at") { $0.feature.updatedAt as Instant },
-        .instant("archived_at") { $0.feature.archivedAt },
+        .text("feature_key") { $0.item.key.rawValue as String },
+        .text("name") { $0.item.name as String },
+        .text("unit_name") { $0.item.unitName },
+        .text("quota") { $0.item.quota?.canonicalJSON },
+        .instant("updated_at") { $0.item.updatedAt as Instant },
+        .instant("archived_at") { $0.item.archivedAt },
     ]
 
-    static let insertFeatures = BulkStatement.insert(
+    package func insertQuery() -> PostgresQuery { Self.insertStatement.query([self]) }
+
+    package func updateQuery() -> PostgresQuery { Self.updateStatement.query([self]) }
+
+    private static let insertStatement = BulkStatement<FeatureRow>.insert(
         into: FeatureRow.table,
-        columns + [
-            .text("type") { $0.feature.type.rawValue as String },
-            .instant("created_at") { $0.feature.createdAt as Instant },
+        written + [
+            .text("type") { $0.item.type.rawValue as String },
+            .instant("created_at") { $0.item.createdAt as Instant },
         ])
 
-    static let updateFeatures = BulkStatement.update(
-        FeatureRow.table, key: ["environment_id", "feature_key"], columns)
+    private static let updateStatement = BulkStatement<FeatureRow>.update(
+        FeatureRow.table, key: ["environment_id", "feature_key"], written)
 }
+
+/// The features of environments.
+package typealias FeatureStore = CatalogueItems<FeatureRow>

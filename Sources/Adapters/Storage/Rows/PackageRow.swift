@@ -3,25 +3,26 @@ package import Credits
 package import Postgres
 
 /// A row of `topup_packages`.
-package struct PackageRow: TableRow, Sendable {
+package struct PackageRow: MutableCatalogueRow {
     package let environmentID: EnvironmentID
-    package let package: TopupPackage
+    package let item: TopupPackage
 
+    package static let keyColumn = "package_key"
     package static let table = "topup_packages"
     package static let columns = [
         "environment_id", "package_key", "name", "credits", "price", "currency", "expires_after", "priority",
         "created_at", "updated_at", "archived_at",
     ]
 
-    package init(environmentID: EnvironmentID, package: TopupPackage) {
+    package init(environmentID: EnvironmentID, item: TopupPackage) {
         self.environmentID = environmentID
-        self.package = package
+        self.item = item
     }
 
     package init(_ fields: inout RowFields, keeping old: PackageRow?) throws {
         environmentID = try fields.environmentID(or: old?.environmentID)
-        let (before, terms) = (old?.package, old?.package.terms)
-        package = TopupPackage(
+        let (before, terms) = (old?.item, old?.item.terms)
+        item = TopupPackage(
             key: try fields.parsed("package_key", or: before?.key) { PackageKey($0) },
             terms: PackageTerms(
                 name: try fields.text(or: terms?.name), credits: try fields.amount(or: terms?.credits),
@@ -34,23 +35,40 @@ package struct PackageRow: TableRow, Sendable {
     }
 }
 
-extension BulkStatement<PackageRow> {
-    private static let columns: [BulkColumn<PackageRow>] = [
+extension PackageRow {
+    package func enter(_ catalogue: inout Catalogue) {
+        catalogue.packages[item.key] = item
+    }
+
+    package static func item(_ key: inout RowFields, in catalogue: Catalogue) throws -> TopupPackage? {
+        catalogue.packages[try key.parsed("package_key") { PackageKey($0) }]
+    }
+
+    package static func value(of key: PackageKey) -> PostgresValue { .text(key.rawValue) }
+
+    private static let written: [BulkColumn<PackageRow>] = [
         .int32("environment_id") { $0.environmentID.rawValue as Int32 },
-        .text("package_key") { $0.package.key.rawValue as String },
-        .text("name") { $0.package.terms.name as String },
-        .amount("credits") { $0.package.terms.credits },
-        .int64("price") { $0.package.terms.price as Int64 },
-        .text("currency") { $0.package.terms.currency as String },
-        .text("expires_after") { $0.package.terms.expiresAfter?.iso8601 },
-        .int16("priority") { $0.package.terms.priority },
-        .instant("updated_at") { $0.package.updatedAt as Instant },
-        .instant("archived_at") { $0.package.archivedAt },
+        .text("package_key") { $0.item.key.rawValue as String },
+        .text("name") { $0.item.terms.name as String },
+        .amount("credits") { $0.item.terms.credits },
+        .int64("price") { $0.item.terms.price as Int64 },
+        .text("currency") { $0.item.terms.currency as String },
+        .text("expires_after") { $0.item.terms.expiresAfter?.iso8601 },
+        .int16("priority") { $0.item.terms.priority },
+        .instant("updated_at") { $0.item.updatedAt as Instant },
+        .instant("archived_at") { $0.item.archivedAt },
     ]
 
-    static let insertPackages = BulkStatement.insert(
-        into: PackageRow.table, columns + [.instant("created_at") { $0.package.createdAt as Instant }])
+    package func insertQuery() -> PostgresQuery { Self.insertStatement.query([self]) }
 
-    static let updatePackages = BulkStatement.update(
-        PackageRow.table, key: ["environment_id", "package_key"], columns)
+    package func updateQuery() -> PostgresQuery { Self.updateStatement.query([self]) }
+
+    private static let insertStatement = BulkStatement<PackageRow>.insert(
+        into: PackageRow.table, written + [.instant("created_at") { $0.item.createdAt as Instant }])
+
+    private static let updateStatement = BulkStatement<PackageRow>.update(
+        PackageRow.table, key: ["environment_id", "package_key"], written)
 }
+
+/// The top-up packages of environments.
+package typealias PackageStore = CatalogueItems<PackageRow>

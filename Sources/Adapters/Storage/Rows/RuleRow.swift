@@ -4,24 +4,25 @@ package import Postgres
 import Metering
 
 /// A row of `metering_rules`.
-package struct RuleRow: TableRow, Sendable {
+package struct RuleRow: CatalogueRow {
     package let environmentID: EnvironmentID
-    package let rule: MeteringRule
+    package let item: MeteringRule
 
+    package static let keyColumn = "rule_id"
     package static let table = "metering_rules"
     package static let columns = [
         "environment_id", "rule_id", "feature_key", "version", "price", "effective_from", "created_at",
     ]
 
-    package init(environmentID: EnvironmentID, rule: MeteringRule) {
+    package init(environmentID: EnvironmentID, item: MeteringRule) {
         self.environmentID = environmentID
-        self.rule = rule
+        self.item = item
     }
 
     package init(_ fields: inout RowFields, keeping old: RuleRow?) throws {
         environmentID = try fields.environmentID(or: old?.environmentID)
-        let before = old?.rule
-        rule = MeteringRule(
+        let before = old?.item
+        item = MeteringRule(
             id: PublicID(.rule, try fields.bits(or: before?.id.bits)),
             featureKey: try fields.featureKey(or: before?.featureKey), version: try fields.int32(or: before?.version),
             price: try fields.parsed("price", or: before?.price) { try Price(json: $0) },
@@ -30,16 +31,27 @@ package struct RuleRow: TableRow, Sendable {
     }
 }
 
-extension BulkStatement<RuleRow> {
-    static let insertRules = BulkStatement.insert(
+extension RuleRow {
+    package func enter(_ catalogue: inout Catalogue) {
+        catalogue.prices[item.featureKey, default: PriceList()].insert(item)
+    }
+
+    package static func value(of key: Bits128) -> PostgresValue { .bits(key) }
+
+    package func insertQuery() -> PostgresQuery { Self.insertStatement.query([self]) }
+
+    private static let insertStatement = BulkStatement<RuleRow>.insert(
         into: RuleRow.table,
         [
             .int32("environment_id") { $0.environmentID.rawValue as Int32 },
-            .bits("rule_id") { $0.rule.id.bits as Bits128 },
-            .text("feature_key") { $0.rule.featureKey.rawValue as String },
-            .int32("version") { $0.rule.version as Int32 },
-            .text("price") { $0.rule.price.canonicalJSON as String },
-            .instant("effective_from") { $0.rule.effectiveFrom as Instant },
-            .instant("created_at") { $0.rule.createdAt as Instant },
+            .bits("rule_id") { $0.item.id.bits as Bits128 },
+            .text("feature_key") { $0.item.featureKey.rawValue as String },
+            .int32("version") { $0.item.version as Int32 },
+            .text("price") { $0.item.price.canonicalJSON as String },
+            .instant("effective_from") { $0.item.effectiveFrom as Instant },
+            .instant("created_at") { $0.item.createdAt as Instant },
         ])
 }
+
+/// The metering rules of environments. A rule is never changed and never deleted.
+package typealias RuleStore = CatalogueItems<RuleRow>

@@ -21,8 +21,8 @@ struct AuditRoutes: Sendable {
         let page = try query.page()
         var filter = AuditFilter(limit: page.limit + 1)
         filter.actor = try query.optional("actor", expected: "the id of a key, or root") { AuditFilter.Actor($0) }
-        let actions = AuditAction.allCases.map(\.rawValue).joined(separator: ", ")
-        filter.action = try query.optional("action", expected: "one of \(actions)") { AuditAction(rawValue: $0) }
+        let actions = AuditAction.all.map(\.name).joined(separator: ", ")
+        filter.action = try query.optional("action", expected: "one of \(actions)") { AuditAction(named: $0) }
         filter.from = try query.instant("from")
         filter.to = try query.instant("to")
         try query.finish()
