@@ -145,7 +145,7 @@ let package = Package(
         module(
             .roles, "LedgerWorker",
             [
-                "Answers", "Catalogue", "Commands", "Credits", "Failpoints", "Ledger", "Messaging", "Metering",
+                "Answers", "Catalogue", "Commands", "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering",
                 "Postgres", "RabbitMQ", "Runtime", "Storage", crypto, lifecycle, logging, metrics,
             ]),
         module(
@@ -206,7 +206,7 @@ let package = Package(
 
         tests("Credits", ["Credits"]),
         tests("JSON", ["JSON"]),
-        tests("Metering", ["Credits", "JSON", "Metering", "SeededRandom"]),
+        tests("Metering", ["Catalogue", "Credits", "JSON", "Metering", "SeededRandom"]),
         tests("Catalogue", ["Catalogue", "Credits", "JSON", "Metering"]),
         tests("Ledger", ["Catalogue", "Credits", "Ledger", "LedgerModel", "Metering", "SeededRandom", crypto]),
         tests("Postgres", ["Postgres", "TLSEndpoint"]),
@@ -239,7 +239,7 @@ let package = Package(
         tests("Doctor", ["Doctor", "JSON", "Storage"]),
         tests("Ingest", ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix]),
         tests("ChildProcesses", ["ChildProcesses"]),
-        tests("LoadGenerator", ["JSON", "LoadGenerator", nioCore, nioPosix]),
+        tests("LoadGenerator", ["ChildProcesses", "JSON", "LoadGenerator", nioCore, nioPosix]),
         tests(
             "Acceptance",
             [

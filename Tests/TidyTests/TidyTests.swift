@@ -65,6 +65,28 @@ struct TidyTests {
         }
     }
 
+    // A module that is imported but not declared builds when chance compiles it first, and fails in another clone.
+    @Test("every module of the package that a target imports is declared as its dependency")
+    func importsAreDeclared() throws {
+        let package = try String(contentsOf: Self.root.appending(path: "Package.swift"), encoding: .utf8)
+        let calls = package.matches(
+            of: /\b(module|program|tests)\(\s*(?:\.\w+,\s*)?"(\w+)"(?:,\s*\[([^\]]*)\])?/)
+        var declared: [String: Set<String>] = [:]
+        for call in calls {
+            let names = (call.3 ?? "").matches(of: /"(\w+)"/).map { String($0.1) }
+            declared["\(call.2)\(call.1 == "tests" ? "Tests" : "")", default: []].formUnion(names)
+        }
+        let modules = Set(declared.keys).union(["CHandleThread", "CPostgres", "CRabbitMQ"])
+        #expect(declared["Metering"] == ["Credits", "JSON"])
+        for (path, text) in try sources() + files(below: "Tests") {
+            let parts = path.split(separator: "/").map(String.init)
+            let name = parts[0] == "Tests" ? parts[1] : parts[2]
+            let missing = imports(text).intersection(modules).subtracting([name]).subtracting(
+                declared[name, default: []])
+            #expect(missing == [], "\(path) imports what Package.swift does not declare for \(name)")
+        }
+    }
+
     @Test("Storage, Migrations and Replica do not depend on messages, answers or the broker")
     func storageIsAlone() throws {
         let folders = ["Storage", "Migrations", "Replica"].map { "Sources/Adapters/\($0)/" }
