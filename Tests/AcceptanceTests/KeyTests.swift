@@ -137,7 +137,8 @@ extension Acceptance {
                 "/v1/api-keys", ["name": "short", "expires_at": .string("\(end)")]
             ).expect(201)
             let short = Client(url: owner.url, key: try made.text("key"))
-            try await short.get("/v1/features").expect(200)
+            let first = try await short.get("/v1/features").status
+            #expect(first == 200 || Instant.now >= end)
             try await waitUntil("the key has expired", within: 60) { try await short.get("/v1/features").status == 401 }
             #expect(Instant.now.microseconds >= end.microseconds)
             try await owner.post("/v1/api-keys/\(try made.text("id"))/roll").expect(409, "conflict")

@@ -79,10 +79,10 @@ struct BookVerifierTests {
         "a payment that could be applied again, or is remembered for another block, and a miscounted reservation are found",
         arguments: [
             ("delete from payments", "could be applied again"),
-            ("update payments set block_number = 1", "for another block"),
-            ("update blocks set external_payment_id = 'pay_2' where number = 2", "for another block"),
-            ("update accounts set reservation_count = 2", "not counted right"),
-            ("update reservations set held = 19", "do not add up"),
+            ("update payments set block_number = 1", "whose block does not name them"),
+            ("update blocks set external_payment_id = 'pay_2' where number = 2", "whose block does not name them"),
+            ("update accounts set reservation_count = 2", "a wrong number of reservations"),
+            ("update reservations set held = 19", "not the sum of their holds"),
         ])
     func tamperedRows(statement: String, finding: String) async throws {
         let report = try await verifiedJob(after: statement)
