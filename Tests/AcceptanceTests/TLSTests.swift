@@ -95,7 +95,10 @@ extension Acceptance.Processes {
                     ["QUOTASTACK_TLS_CERTIFICATE": "server.key", "QUOTASTACK_TLS_KEY": "server.key"],
                     "not a readable PEM"
                 ),
-                (["QUOTASTACK_TLS_CERTIFICATE": "server.pem", "QUOTASTACK_TLS_KEY": "client.key"], "does not belong to the first certificate"),
+                (
+                    ["QUOTASTACK_TLS_CERTIFICATE": "server.pem", "QUOTASTACK_TLS_KEY": "client.key"],
+                    "does not belong to the first certificate"
+                ),
             ])
         func unusable(_ files: [String: String], _ sentence: String) async throws {
             let installation = try await SharedInstallation.get()

@@ -107,8 +107,8 @@ struct Auditor {
             expect(block.held.rawValue == kept, "of block \(block.number) \(kept) must be held")
         }
         expect(sum - overage == balance, "the blocks less what is owed must add up to \(balance)")
-        let open = blocks.map(\.block).filter { $0.remaining > .zero }.sorted(by: Block.burnsBefore)
-        expect(account.blocks == open, "the open blocks must be \(open)")
+        let open = blocks.map(\.block).filter { $0.remaining > .zero }
+        expect(account.blocks == BlockList(open), "the open blocks must be \(open)")
         for block in open where block.hasExpired(at: account.advancedTo) || block.revokedAt != nil {
             expect(block.available == 0, "block \(block.number) is over")
         }

@@ -89,12 +89,12 @@ struct BurnOrderTests {
     func freeBeforePaid() throws {
         let paid = try block(1, isPaid: true)
         let free = try block(2)
-        #expect(Block.burnsBefore(free, paid))
-        #expect(!Block.burnsBefore(paid, free))
-        #expect(try Block.burnsBefore(block(1, isPaid: true), block(2, isPaid: true)))
-        #expect(try Block.burnsBefore(block(9, priority: 49, isPaid: true), free))
-        #expect(try Block.burnsBefore(block(9, expiresAt: 5, isPaid: true), block(2, expiresAt: 6)))
-        #expect(try Block.burnsBefore(block(9, expiresAt: 5, isPaid: true), free))
+        #expect(free.place < paid.place)
+        #expect(paid.place > free.place)
+        #expect(try block(1, isPaid: true).place < block(2, isPaid: true).place)
+        #expect(try block(9, priority: 49, isPaid: true).place < free.place)
+        #expect(try block(9, expiresAt: 5, isPaid: true).place < block(2, expiresAt: 6).place)
+        #expect(try block(9, expiresAt: 5, isPaid: true).place < free.place)
     }
 
     @Test("The burn order is total: of any two blocks exactly one burns first, and it is transitive")
@@ -113,10 +113,10 @@ struct BurnOrderTests {
         }
         for (left, first) in blocks.enumerated() {
             for (right, second) in blocks.enumerated() {
-                #expect(Block.burnsBefore(first, second) == (left < right))
+                #expect((first.place < second.place) == (left < right))
             }
         }
-        #expect(blocks.reversed().sorted(by: Block.burnsBefore).map(\.number) == blocks.map(\.number))
+        #expect(BlockList(blocks.reversed()).map(\.number) == blocks.map(\.number))
     }
 
     @Test("A new free block takes its place before a paid one, and a charge takes it first")
@@ -127,7 +127,7 @@ struct BurnOrderTests {
             id: AccountID(1), environmentID: EnvironmentID(1), endUserID: endUserID, version: 1, revision: 1,
             sums: AccountSums(
                 balance: paid.remaining, reserved: .zero, overage: .zero, lifetimeGranted: paid.remaining),
-            advancedTo: .epoch, blocksInBurnOrder: [paid])
+            advancedTo: .epoch, blocks: BlockList([paid]))
         let book = AccountBook(blockCount: 1, reservationCount: 0, lastHash: .zero)
         var draft = AccountDraft(account: account, book: book, profile: nil)
         _ = draft.apply(
@@ -183,6 +183,6 @@ struct BurnOrderTests {
         let credits = try Millicredits(Int64(10))
         return Block(
             number: number, original: credits, remaining: credits, held: .zero, priority: priority,
-            expiresAt: expiresAt.map { Instant(microseconds: $0) }, isPaid: isPaid, featureKeys: [])
+            expiresAt: expiresAt.map { Instant(microseconds: $0) }, isPaid: isPaid)
     }
 }

@@ -48,15 +48,15 @@ struct CoreWorld {
                 draft = AccountDraft(account: account, book: draft.book, profile: draft.profile)
                 return
             }
-            let open = storedBlocks.values.map(\.block).filter { $0.remaining > .zero }.sorted(by: Block.burnsBefore)
-            let active = storedReservations.values.filter { $0.status == .active }.sorted { $0.number < $1.number }
+            let open = storedBlocks.values.map(\.block).filter { $0.remaining > .zero }
+            let active = storedReservations.values.filter { $0.status == .active }
             let read = Account(
                 id: account.id, environmentID: account.environmentID, endUserID: account.endUserID,
                 version: Int64(storedEntries.count), revision: account.revision,
                 sums: AccountSums(
                     balance: account.balance, reserved: account.reserved, overage: account.overage,
                     lifetimeGranted: account.lifetimeGranted),
-                advancedTo: account.advancedTo, blocksInBurnOrder: open, reservations: active,
+                advancedTo: account.advancedTo, blocks: BlockList(open), reservations: OrderedList(active),
                 settings: account.settings, counters: account.counters)
             let book = AccountBook(
                 blockCount: Int32(storedBlocks.count), reservationCount: Int32(storedReservations.count),

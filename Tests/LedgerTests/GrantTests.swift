@@ -132,7 +132,7 @@ struct GrantTests {
                 granted.block
                     == Block(
                         number: number, original: credits, remaining: credits, held: .zero, priority: 7,
-                        expiresAt: Instant(microseconds: 2_000), isPaid: false, featureKeys: [feature]))
+                        expiresAt: Instant(microseconds: 2_000), isPaid: false, featureSet: FeatureSet([feature])))
             #expect(granted.source == .compensation)
             #expect(granted.reason == "sorry")
             #expect(granted.metadata == metadata)

@@ -42,15 +42,15 @@ struct Shop {
     func lane() throws -> (loop: BatchLoop, metrics: MetricsRegistry) {
         let amqp = try AMQPConfiguration(url: "amqp://127.0.0.1")
         let metrics = MetricsRegistry()
-        let inbox = DeliveryInbox()
+        let inbox = DeliveryInbox(catalogueQueue: "catalogue")
         let loop = BatchLoop(
-            inbox: inbox,
+            .accounts, inbox: inbox,
             consumer: AMQPConsumer(
                 configuration: amqp, queues: [], prefetch: 1, acknowledges: true, logger: quietLogger
             ) { _ in },
             publisher: AMQPPublisher(configuration: amqp, logger: quietLogger),
-            database: configuration.acting(as: .ledger), metrics: LedgerMetrics(metrics),
-            logger: quietLogger)
+            database: configuration.acting(as: .ledger), catalogues: CatalogueCache(),
+            metrics: LedgerMetrics(metrics), logger: quietLogger)
         return (loop, metrics)
     }
 

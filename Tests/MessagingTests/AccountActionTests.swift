@@ -19,7 +19,9 @@ struct AccountActionTests {
     func truncation() throws {
         for action in try Samples.actions {
             let bytes = try Self.encoded(action)
-            for length in bytes.indices where (try? Self.decoded(Array(bytes[..<length]))) != nil {
+            // The environment is behind the action, and a message of an older release has none.
+            let end = bytes.count - environmentSize
+            for length in bytes.indices where length != end && (try? Self.decoded(Array(bytes[..<length]))) != nil {
                 Issue.record("\(action), cut at \(length), was read")
             }
         }
@@ -88,18 +90,22 @@ struct AccountActionTests {
         #expect(AuditAction.createSpendCap.area == .entitlements)
     }
 
+    /// The bytes of a message's environment: a tag and a number below 128.
+    private let environmentSize = 2
+
     private static func encoded(_ action: AccountAction) throws -> [UInt8] {
         let command = AccountCommand(
             identity: CommandIdentity(id: Bits128(high: 1, low: 2), idempotencyKey: nil), endUserID: try Samples.alice,
             action: action)
         return CommandMessage(
-            sentAt: Instant(microseconds: 7),
+            sentAt: Instant(microseconds: 7), environmentID: EnvironmentID(3),
             requests: [
-                CommandRequest(
-                    token: 1,
-                    origin: RequestOrigin(
-                        environmentID: EnvironmentID(3), actor: Actor(keyID: nil, address: nil), requestID: "r"),
-                    wantsBodies: true, commands: .account([command]))
+                EncodedRequest(
+                    CommandRequest(
+                        token: 1,
+                        origin: RequestOrigin(
+                            environmentID: EnvironmentID(3), actor: Actor(keyID: nil, address: nil), requestID: "r"),
+                        wantsBodies: true, commands: .account([command])))
             ]
         ).encoded()
     }

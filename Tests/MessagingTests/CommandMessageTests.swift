@@ -14,10 +14,27 @@ struct CommandMessageTests {
         #expect(message.frames == requests.map { .request($0) })
     }
 
-    @Test("a message that is cut at any place is refused")
+    @Test("the environment is read without the requests, and is unknown in a message of an older release")
+    func environment() throws {
+        let requests = try Samples.requests
+        #expect(CommandMessage.environment(of: try Self.encoded(requests)) == EnvironmentID(3))
+        #expect(CommandMessage.environment(of: Self.message(requests.map(Self.frame))) == nil)
+        #expect(CommandMessage.environment(of: Array("{}".utf8)) == nil)
+    }
+
+    @Test("the size of a request is what it adds to a message, and at most 16 bytes more")
+    func size() throws {
+        for request in try Samples.requests {
+            let added = try Self.encoded([request, request]).count - Self.encoded([request]).count
+            #expect((added...added + 16).contains(EncodedRequest(request).size), "\(request.commands)")
+        }
+    }
+
+    // The environment comes behind the requests: a message that ends before it is one of an older release.
+    @Test("a message that is cut anywhere in its requests is refused")
     func truncation() throws {
         for request in try Samples.requests {
-            let bytes = try Self.encoded([request, request])
+            let bytes = Self.message([Self.frame(request), Self.frame(request)])
             for length in bytes.indices where (try? ReceivedMessage(decoding: Array(bytes[..<length]))) != nil {
                 Issue.record("\(request), cut at \(length), was read")
             }
@@ -66,7 +83,7 @@ struct CommandMessageTests {
         message.write(1, Instant(microseconds: 7))
         message.write(2, Int64(1))
         message.write(3, frame.bytes)
-        message.write(4, Int64(5))
+        message.write(99, Int64(5))
         #expect(try ReceivedMessage(decoding: message.bytes).frames == [.request(request)])
     }
 
@@ -132,7 +149,10 @@ struct CommandMessageTests {
     // MARK: - Messages by hand
 
     private static func encoded(_ requests: [CommandRequest]) throws -> [UInt8] {
-        CommandMessage(sentAt: Instant(microseconds: 7), requests: requests).encoded()
+        CommandMessage(
+            sentAt: Instant(microseconds: 7), environmentID: EnvironmentID(3),
+            requests: requests.map(EncodedRequest.init)
+        ).encoded()
     }
 
     private static func frame(_ request: CommandRequest) -> [UInt8] {

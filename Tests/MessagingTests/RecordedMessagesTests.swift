@@ -17,7 +17,8 @@ struct RecordedMessagesTests {
         for (request, line) in zip(samples, recorded) {
             let bytes = bytes(line) ?? []
             #expect(try ReceivedMessage(decoding: bytes).frames == [.request(request)])
-            #expect(hexadecimal(request) == line, "\(request.commands)")
+            // Later releases append fields to a message. The bytes of its requests stay.
+            #expect(hexadecimal(request).hasPrefix(line), "\(request.commands)")
         }
     }
 
@@ -35,7 +36,9 @@ struct RecordedMessagesTests {
     }
 
     private func hexadecimal(_ request: CommandRequest) -> String {
-        CommandMessage(sentAt: .epoch, requests: [request]).encoded()
+        CommandMessage(
+            sentAt: .epoch, environmentID: request.origin.environmentID, requests: [EncodedRequest(request)]
+        ).encoded()
             .map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 

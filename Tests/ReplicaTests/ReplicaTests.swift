@@ -111,8 +111,8 @@ struct ReplicaTests {
                 revision: account.revision,
                 sums: AccountSums(
                     balance: account.balance, reserved: account.reserved, overage: account.overage,
-                    lifetimeGranted: account.lifetimeGranted), blocksInBurnOrder: account.blocks,
-                reservations: account.reservations.map { $0.withoutMetadata }, settings: account.settings,
+                    lifetimeGranted: account.lifetimeGranted), blocks: account.blocks,
+                reservations: OrderedList(account.reservations.map(\.withoutMetadata)), settings: account.settings,
                 counters: account.counters)
             #expect(held == expected)
         }

@@ -24,8 +24,8 @@ struct LedgerStoreTests {
             #expect(account.version == 3)
             #expect(account.balances.balance == 560)
             #expect(account.blocks.map(\.remaining.rawValue) == [490, 70])
-            #expect(account.blocks[0].featureKeys == [books.feature])
-            #expect(account.blocks[0].priority == 3)
+            #expect(account.blocks.first?.featureKeys == [books.feature])
+            #expect(account.blocks.first?.priority == 3)
             let entries = try await EntryStore.list(
                 environmentID: books.environmentID, accountID: account.id, EntryFilter(ascending: true, limit: 10),
                 on: connection)

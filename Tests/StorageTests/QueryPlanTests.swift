@@ -24,7 +24,7 @@ struct QueryPlanTests {
             let ids: [PostgresValue] = [.int32s([1]), .int64s([1])]
             let statements: [(PostgresStatement, [PostgresValue])] = [
                 (LedgerStore.lockAccounts, keys),
-                (LedgerStore.loadBlocks, keys),
+                (LedgerStore.loadBlocks, keys + [.int64(.max)]),
                 (CommandStore.findStatement, [.int32s([1]), .uuids([PostgresUUID(high: 1, low: 2)])]),
                 (
                     BulkStatement.updateBlocks.statement,

@@ -3,27 +3,52 @@ package import Commands
 package import Credits
 import Ledger
 
-/// One message of a command queue: the requests that were waiting for the queue, each in a frame of its own.
+/// One message of a command queue: the requests of an environment that were waiting for the queue, each in a frame of
+/// its own.
 ///
 /// An unreadable request therefore does not affect its neighbours. A request of a newer release is recognised by the
 /// revision in its frame, before anything else of it is read.
 package struct CommandMessage: Hashable, Sendable {
     /// The time of sending, by the sender's clock.
     package let sentAt: Instant
-    package var requests: [CommandRequest]
+    package let environmentID: EnvironmentID
+    package let requests: [EncodedRequest]
 
-    package init(sentAt: Instant, requests: [CommandRequest]) {
+    package init(sentAt: Instant, environmentID: EnvironmentID, requests: [EncodedRequest]) {
         self.sentAt = sentAt
+        self.environmentID = environmentID
         self.requests = requests
     }
 
     package func encoded() -> [UInt8] {
-        var writer = FieldWriter(capacity: 4_096)
+        var writer = FieldWriter(capacity: 32 + requests.reduce(0) { $0 + $1.size })
         writer.write(1, sentAt)
         writer.write(2, Int64(requests.count))
-        for request in requests { writer.write(3, RequestFrame(request)) }
+        for request in requests { writer.write(3, request.frame) }
+        writer.write(4, Int64(environmentID.rawValue))
         return writer.bytes
     }
+
+    /// The environment of an encoded message. Nil for one of an older release, whose requests may belong to several
+    /// environments, and for bytes that are no message. Costs a walk over the frames, without reading them.
+    package static func environment(of bytes: [UInt8]) -> EnvironmentID? {
+        let number = try? FieldReader.read(bytes) { (reader) throws(CodingError) in
+            try reader.optionalInt32(4, "environment")
+        }
+        return number.flatMap { $0 }.map { EnvironmentID($0) }
+    }
+}
+
+/// A request as the bytes of its frame, so that the size of a message is known before it is made.
+package struct EncodedRequest: Hashable, Sendable {
+    fileprivate let frame: RequestFrame
+
+    package init(_ request: CommandRequest) {
+        frame = RequestFrame(request)
+    }
+
+    /// The bytes that the request adds to a message, up to some bytes of tags.
+    package var size: Int { frame.body.count + 16 }
 }
 
 /// A command message as a worker reads it, with a result for every frame.
@@ -67,9 +92,9 @@ package struct ReceivedMessage: Sendable {
 }
 
 /// A request with the revision that its reader must have.
-private struct RequestFrame: FieldCodable {
+private struct RequestFrame: FieldCodable, Hashable {
     private let revision: Int
-    private let body: [UInt8]
+    fileprivate let body: [UInt8]
 
     init(_ request: CommandRequest) {
         var writer = FieldWriter(capacity: 256)
@@ -156,6 +181,15 @@ extension CommandIdentity: FieldCodable {
         case (nil, nil): self.init(id: id, idempotencyKey: nil)
         default: throw .invalid(field: "idempotency key")
         }
+    }
+}
+
+extension AccountCommand {
+    /// The bytes of the command in a message. Costs an encoding.
+    package var encodedSize: Int {
+        var writer = FieldWriter(capacity: 256)
+        write(to: &writer)
+        return writer.bytes.count
     }
 }
 

@@ -17,6 +17,24 @@ package struct ReplyMessage: Hashable, Sendable {
         return writer.bytes
     }
 
+    /// Encoded messages with all the replies, in order. A message has at most about `limit` bytes, or one reply.
+    package static func messages(of replies: [CommandReply], upTo limit: Int) -> [[UInt8]] {
+        var messages: [[UInt8]] = []
+        var part: [CommandReply] = []
+        var size = 0
+        for reply in replies {
+            let next = reply.results.reduce(16) { $0 + $1.json.count + 48 }
+            if !part.isEmpty, size + next > limit {
+                messages.append(ReplyMessage(replies: part).encoded())
+                (part, size) = ([], 0)
+            }
+            part.append(reply)
+            size += next
+        }
+        if !part.isEmpty { messages.append(ReplyMessage(replies: part).encoded()) }
+        return messages
+    }
+
     /// - Throws: `CodingError` when the bytes are not a reply message.
     package init(decoding bytes: [UInt8]) throws(CodingError) {
         replies = try FieldReader.read(bytes) { (reader) throws(CodingError) in

@@ -82,7 +82,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
 
     func block(_ accountID: AccountID, _ number: Int32) -> BlockRow? {
         read(accountID) { account in
-            account.blocks.first { $0.number == number }.map { block in
+            account.blocks.block(number).map { block in
                 BlockRow(environmentID: account.row.environmentID, accountID: accountID, block: block)
             }
         } ?? nil
@@ -90,7 +90,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
 
     func reservation(_ accountID: AccountID, _ number: Int32) -> ReservationRow? {
         read(accountID) { account in
-            account.reservations.first { $0.number == number }.map { reservation in
+            account.reservations[at: number].map { reservation in
                 ReservationRow(
                     environmentID: account.row.environmentID, accountID: accountID, reservation: reservation)
             }
@@ -203,32 +203,24 @@ private final class ReplicaAccount: @unchecked Sendable {
     /// The latest revision whose transaction has been applied as a whole.
     var reached: Int64 = 0
     /// The blocks with remaining credits, in burn order.
-    private(set) var blocks: [Block] = []
+    private(set) var blocks = BlockList()
     /// The active reservations, by number.
-    private(set) var reservations: [Reservation] = []
+    private(set) var reservations = OrderedList<Reservation>()
 
     init(_ row: AccountRow, stripe: Int) {
         self.row = row
         self.stripe = stripe
     }
 
-    var account: Account { row.account(blocksInBurnOrder: blocks, reservations: reservations) }
+    var account: Account { row.account(blocks: blocks, reservations: reservations) }
 
     /// Replaces a reservation, and removes one that has ended.
     func set(_ reservation: Reservation) {
-        let index = reservations.firstIndex { $0.number >= reservation.number } ?? reservations.endIndex
-        if index < reservations.endIndex, reservations[index].number == reservation.number {
-            reservations.remove(at: index)
-        }
-        if reservation.status == .active { reservations.insert(reservation, at: index) }
+        reservations[at: reservation.number] = reservation.status == .active ? reservation : nil
     }
 
     /// Replaces a block, and removes one of which nothing remains.
-    func set(_ block: Block) {
-        if let index = blocks.firstIndex(where: { $0.number == block.number }) { blocks.remove(at: index) }
-        guard block.remaining > .zero else { return }
-        blocks.insert(block, at: blocks.firstIndex { Block.burnsBefore(block, $0) } ?? blocks.endIndex)
-    }
+    func set(_ block: Block) { blocks.set(block) }
 }
 
 extension AccountRow {

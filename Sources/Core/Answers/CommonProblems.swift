@@ -1,3 +1,4 @@
+import Catalogue
 package import Credits
 
 // Refusals that both the API and the ledger give. Each text is written once, here.
@@ -33,6 +34,15 @@ extension Problem {
             .notFound,
             "There is no top-up package\(name) in this environment, or it is archived. Create it with POST /v1/topup-packages."
         )
+    }
+
+    /// The refusal to create one object more than an environment's catalogue may have.
+    ///
+    /// - Parameter nouns: The kind of objects, such as `features`.
+    package static func tooMany(_ nouns: String) -> Problem {
+        Problem(
+            .conflict,
+            "An environment can have at most \(CatalogueLimits.items) \(nouns), archived and revoked ones included.")
     }
 
     /// The refusal to create an object under a key that already exists.

@@ -52,7 +52,7 @@ extension Problem {
         case .tooMany(.reservations):
             self.init(
                 .conflict,
-                "An end user can have at most \(Reservation.maximumActive) active reservations. Commit or release some."
+                "An end user can have at most \(Reservation.maximumActive) active reservations, which together can hold parts of \(Reservation.maximumHeldParts) blocks. Commit or release some."
             )
         case .tooMany(.blocks):
             self.init(

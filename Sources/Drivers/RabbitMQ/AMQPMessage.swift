@@ -83,4 +83,9 @@ package struct AMQPDeliveryTag: Sendable, Hashable {
     package func isOlder(than other: AMQPDeliveryTag) -> Bool {
         epoch < other.epoch
     }
+
+    /// Whether the broker delivered this message of a queue before the other message of the same queue.
+    package func isBefore(_ other: AMQPDeliveryTag) -> Bool {
+        (epoch, number) < (other.epoch, other.number)
+    }
 }

@@ -36,16 +36,19 @@ struct AccountItem: Sendable {
 ///
 /// 1. `load` opens the transaction, locks the accounts in the order of their ids, and loads them with their open
 ///    blocks, the earlier decisions of the commands, the applied payments, the catalogue versions and the database's
-///    clock. `CatalogueCache` then loads the catalogues whose version has changed.
+///    clock. When a catalogue has changed, the transaction is rolled back, `CatalogueCache` loads the change while no
+///    account is locked, and `load` begins again.
 /// 2. `decide` takes the items in order. A command that was decided before gets its stored result again, and a reused
 ///    idempotency key gets 422. Every other command goes to `AccountDraft`, which is pure. A later item sees the
 ///    effects of the earlier ones.
 /// 3. `LedgerStore.write` stores the `plan` with one statement per table and commits.
 ///
 /// A `BatchLoop` calls `apply` with at most `CommandLimits.perTransaction` commands, of any environments and end users.
+/// The transaction ends before all of them are decided when its estimated cost reaches `BatchPace.limit`, or when their
+/// accounts have more than `BatchPace.loadedRows` rows. At least one item is decided.
 ///
 /// Invariants:
-/// - The transaction contains all effects of the batch, or none of them is stored.
+/// - The transaction contains all effects of the items that were decided, or none of them is stored.
 /// - A command is stored as decided in the transaction of its effects, and so is a refusal. `advance` is the exception:
 ///   it is idempotent and is never stored.
 /// - A payment is applied once. The same request under another command id gets the payment's first answer, and any
@@ -58,6 +61,7 @@ struct AccountItem: Sendable {
 struct AccountBatch {
     private let items: [AccountItem]
     private let connection: PostgresConnection
+    /// The accounts that were loaded: the first ones of the batch, in the order of its items.
     private var drafts: [AccountDraft] = []
     private var draftIndex: [AccountKey: Int] = [:]
     /// The decided commands that the batch knows: the loaded ones, and those that it has decided so far. A batch can
@@ -71,6 +75,8 @@ struct AccountBatch {
     private var payments: [PaymentKey: AppliedPayment] = [:]
     private var newPayments: [NewPayment] = []
     private var catalogueVersions: [EnvironmentID: Int64] = [:]
+    private var unusedAccounts: [AccountKeyByNumber] = []
+    private var pace = BatchPace()
     private var now = Instant.epoch
 
     private init(_ items: [AccountItem], on connection: PostgresConnection) {
@@ -78,31 +84,46 @@ struct AccountBatch {
         self.connection = connection
     }
 
-    /// Applies the items and commits.
+    /// Applies the items, or the first ones, and commits.
     ///
-    /// - Returns: One result per item, in order.
+    /// - Returns: One result for each of the items that were decided, in order.
     /// - Throws: After an error nothing is stored, unless the connection was lost during the commit. Applying the same
     ///   items again is safe in both cases.
     static func apply(
-        _ items: [AccountItem], catalogues: inout CatalogueCache, metrics: LedgerMetrics,
-        on connection: PostgresConnection
-    ) async throws -> [CommandResult] {
+        _ items: [AccountItem], catalogues: CatalogueCache, metrics: LedgerMetrics, on connection: PostgresConnection
+    ) async throws -> AppliedPart {
         var batch = AccountBatch(items, on: connection)
         try await batch.load()
-        try await catalogues.refresh(to: batch.catalogueVersions, on: connection)
+        var current = catalogues.catalogues(batch.catalogueVersions)
+        if current == nil {
+            let versions = batch.catalogueVersions
+            _ = try await connection.run(PostgresQuery("rollback"))
+            try await catalogues.refresh(to: versions, on: connection)
+            batch = AccountBatch(items, on: connection)
+            try await batch.load()
+            // A catalogue that has changed once more meanwhile lacks a few items, which are read at once.
+            current = try await catalogues.refresh(to: batch.catalogueVersions, on: connection)
+        }
+        let loaded = ContinuousClock.now
         Failpoint.workerAfterLoad.hit()
-        let results = items.map { batch.decide($0, catalogue: catalogues[$0.origin.environmentID]) }
+        let results = await batch.decideInOrder(current ?? [:])
         Failpoint.workerAfterDecide.hit()
         let start = ContinuousClock.now
-        try await LedgerStore.write(batch.plan, on: connection)
+        do {
+            try await LedgerStore.write(batch.plan, on: connection)
+        } catch let error as PostgresError where start - loaded >= LedgerStore.idleLimit {
+            // The server has closed the connection, and often nothing more can be read from it.
+            throw TransactionTimedOut(error: error)
+        }
         metrics.commitSeconds.record((ContinuousClock.now - start).seconds)
-        return results
+        batch.pace.isPartial = results.count < items.count
+        return AppliedPart(results: results, pace: batch.pace)
     }
 
     private var plan: BatchPlan {
         BatchPlan(
-            accounts: drafts, payments: newPayments, decided: newDecisions.compactMap { decided[$0] },
-            replaced: replaced)
+            accounts: drafts, unusedAccounts: unusedAccounts, payments: newPayments,
+            decided: newDecisions.compactMap { decided[$0] }, replaced: replaced)
     }
 
     // MARK: - Read
@@ -124,8 +145,10 @@ struct AccountBatch {
             }
         }
         needs.commands = items.map(\.commandKey)
-        let loaded = try await LedgerStore.load(keys, needs: needs, on: connection)
+        let loaded = try await LedgerStore.load(keys, needs: needs, upTo: BatchPace.loadedRows, on: connection)
         drafts = loaded.accounts
+        unusedAccounts = loaded.unusedAccounts
+        for draft in drafts { pace.add(draft.account.environmentID, loadedRows: draft.openRows) }
         decided = loaded.decided
         payments = loaded.payments
         catalogueVersions = loaded.catalogueVersions
@@ -134,16 +157,33 @@ struct AccountBatch {
 
     // MARK: - Decide
 
-    private mutating func decide(_ item: AccountItem, catalogue: Catalogue) -> CommandResult {
+    /// Decides the items whose accounts were loaded, until the batch has reached its limit of cost.
+    private mutating func decideInOrder(_ catalogues: [EnvironmentID: Catalogue]) async -> [CommandResult] {
+        var results: [CommandResult] = []
+        var pauses = WorkPauses()
+        for item in items {
+            guard let index = draftIndex[item.accountKey], index < drafts.count else { break }
+            let receiver = item.receiverKey.flatMap { draftIndex[$0] }
+            guard receiver ?? 0 < drafts.count, results.isEmpty || pace.total < BatchPace.limit else { break }
+            let environmentID = item.origin.environmentID
+            let rows = drafts[index].changedRows + (receiver.map { drafts[$0].changedRows } ?? 0)
+            let start = ContinuousClock.now
+            results.append(decide(item, index, catalogue: catalogues[environmentID] ?? Catalogue()))
+            let end = ContinuousClock.now
+            let written = drafts[index].changedRows + (receiver.map { drafts[$0].changedRows } ?? 0) - rows
+            pace.add(environmentID, commands: 1, time: end - start, writtenRows: written)
+            await pauses.pauseIfDue()
+        }
+        return results
+    }
+
+    private mutating func decide(_ item: AccountItem, _ index: Int, catalogue: Catalogue) -> CommandResult {
         if let earlier = decided[item.commandKey] {
             switch earlier.verdict(for: item.fingerprint) {
             case .replay: return CommandResult(earlier, isReplay: true, wantsBody: item.wantsBody)
             case .conflict: return CommandResult(.keyReuse, requestID: item.origin.requestID)
             case .free: break
             }
-        }
-        guard let index = draftIndex[item.accountKey] else {
-            preconditionFailure("load() must have loaded the account of every item")
         }
         Failpoint.workerDuringDecide.hit(item.command.endUserID.rawValue)
         if let payment = item.payment, let applied = payments[payment.key], applied.fingerprint == payment.fingerprint {
@@ -172,11 +212,11 @@ struct AccountBatch {
         guard let other = draftIndex[receiver], other != index else {
             preconditionFailure("the receiver of a transfer must be loaded and must not be the sender")
         }
-        var (from, to) = (drafts[index], drafts[other])
-        let outcome = AccountDraft.transfer(
-            transfer, from: &from, to: &to, idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
-        (drafts[index], drafts[other]) = (from, to)
-        return outcome
+        return drafts.withUnsafeMutableBufferPointer { drafts in
+            AccountDraft.transfer(
+                transfer, from: &drafts[index], to: &drafts[other], idempotencyKey: idempotencyKey,
+                catalogue: catalogue, now: now)
+        }
     }
 
     private mutating func decision(of item: AccountItem, _ outcome: Outcome, account: Account) -> DecidedCommand {

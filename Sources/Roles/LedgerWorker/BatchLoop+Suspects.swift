@@ -24,7 +24,8 @@ extension BatchLoop {
     /// Processes a suspect message alone.
     ///
     /// - Returns: False when the loop was closed first.
-    func processSuspect(_ delivery: AMQPDelivery) async -> Bool {
+    func processSuspect(_ message: MessageInHand) async -> Bool {
+        let delivery = message.delivery
         let messageID = Bits128(digestOf: delivery.body)
         guard let attempts = await countAttempt(messageID) else { return false }
         let oneByOne = attempts > Self.attemptsTogether
@@ -32,7 +33,7 @@ extension BatchLoop {
             guard let isReadable = await read(delivery, messageID) else { return false }
             guard isReadable else { return true }
         }
-        guard await process([delivery], oneByOne: oneByOne) else { return false }
+        guard await process(delivery, oneByOne: oneByOne) else { return false }
         // The attempts are deleted after the acknowledgement: if the message is delivered again, its parked commands
         // must not be applied again.
         await forget([messageID] + parkedCommands)
@@ -60,19 +61,13 @@ extension BatchLoop {
         return true
     }
 
-    /// Applies items one by one, each in a transaction of its own. An item that keeps crashing the worker is parked.
-    func applyOneByOne(_ items: [AccountItem]) async -> [CommandResult]? {
-        var results: [CommandResult] = []
-        for item in items {
-            let result = await tryAlone(item.command.identity.id) {
-                await apply([item])?.first
-            } park: {
-                await parked(item, error: $0)
-            }
-            guard let result else { return nil }
-            results.append(result)
-        }
-        return results
+    /// Applies an item in a transaction of its own. An item that keeps crashing the worker is parked.
+    func applyAlone(_ item: AccountItem) async -> AppliedPart? {
+        await tryAlone(item.command.identity.id) {
+            await apply([item])?.results.first
+        } park: {
+            await parked(item, error: $0)
+        }.map { AppliedPart(results: [$0], pace: BatchPace()) }
     }
 
     /// Applies one command alone, or parks it when `attemptsAlone` attempts have crashed the worker.

@@ -7,6 +7,13 @@ import Storage
 /// The loop was told to stop while it waited for the database.
 struct LoopClosed: Error {}
 
+/// The worker took so long between reading and writing that the server has ended the transaction.
+struct TransactionTimedOut: Error, CustomStringConvertible {
+    let error: PostgresError
+
+    var description: String { "the transaction took too long: \(error)" }
+}
+
 extension BatchLoop {
     /// Runs a transaction, again and again, until it succeeds or the server rejects its contents.
     ///
@@ -14,23 +21,36 @@ extension BatchLoop {
     /// resources or is being stopped: the commands exist only in their queue, and they do not cause these errors. A
     /// repetition is safe, because the transaction looks its commands up before it decides them.
     ///
-    /// - Throws: `LoopClosed`, or the server's error about the transaction itself.
+    /// - Parameter attempts: How often the transaction may be ended because it takes too long. Its commands can be the
+    ///   cause of that, or a frozen worker.
+    /// - Throws: `LoopClosed`, the server's error about the transaction itself, or the last error about its time.
     func repeating<Value: Sendable>(
-        _ transaction: (PostgresConnection) async throws -> Value
+        attempts: Int = .max, _ transaction: (PostgresConnection) async throws -> Value
     ) async throws -> Value {
         var attempt = 0
+        var timeouts = 0
         while true {
             let connection = try await connected()
             do {
                 return try await transaction(connection)
             } catch let error as PostgresError {
                 await rollBack(connection)
-                guard error.isNoFaultOfTheTransaction else { throw error }
+                guard error.isNoFaultOfTheTransaction || error.isTimeout else { throw error }
+                if error.isTimeout {
+                    timeouts += 1
+                    guard timeouts < attempts else { throw error }
+                }
                 metrics.repeatedTransactions.increment()
                 attempt += 1
                 if !error.isRace { logger.warning("a transaction failed and is run again: \(error)") }
                 let wait = error.isRace ? Int.random(in: 0...min(50, 5 * attempt)) : 100
                 guard await pause(.milliseconds(wait)) else { throw LoopClosed() }
+            } catch let error as TransactionTimedOut {
+                await rollBack(connection)
+                timeouts += 1
+                guard timeouts < attempts else { throw error }
+                metrics.repeatedTransactions.increment()
+                logger.warning("a transaction is run again: \(error)")
             } catch {
                 await rollBack(connection)
                 throw error
@@ -87,9 +107,12 @@ extension PostgresError {
         isSerializationFailure || constraint == "commands_pkey" || constraint == "payments_pkey"
     }
 
-    /// Whether the same transaction may succeed when it is repeated. SQLSTATE classes 08, 53, 57 and 58 are connection
-    /// failures, missing resources, intervention of operators and system errors. 25P03 ends the transaction of a worker
-    /// that was frozen. An error without an SQLSTATE is a lost connection, apart from errors of decoding and of the
+    /// Whether the server has ended the transaction or a statement because it took too long.
+    fileprivate var isTimeout: Bool { sqlState == "25P03" || sqlState == "57014" }
+
+    /// Whether the same transaction may succeed when it is repeated, for a reason that does not lie in its commands.
+    /// SQLSTATE classes 08, 53, 57 and 58 are connection failures, missing resources, intervention of operators and
+    /// system errors. An error without an SQLSTATE is a lost connection, apart from errors of decoding and of the
     /// request itself.
     fileprivate var isNoFaultOfTheTransaction: Bool {
         guard let sqlState else {
@@ -97,6 +120,6 @@ extension PostgresError {
             if case .invalidRequest = kind { return false }
             return true
         }
-        return isRace || sqlState == "25P03" || ["08", "53", "57", "58"].contains(sqlState.prefix(2))
+        return isRace || !isTimeout && ["08", "53", "57", "58"].contains(sqlState.prefix(2))
     }
 }

@@ -10,88 +10,97 @@ import RabbitMQ
 import Runtime
 import Storage
 
-/// One lane of the worker: takes deliveries from the inbox, applies their commands, replies and acknowledges, one batch
-/// after another.
+/// One lane of the worker: takes messages from the inbox, applies a part of their commands in one transaction, replies
+/// and acknowledges, and gives the rest back.
 actor BatchLoop {
     let inbox: DeliveryInbox
+    let kind: DeliveryInbox.LaneKind
     let consumer: AMQPConsumer
     private let publisher: AMQPPublisher
     let database: PostgresConfiguration
+    let catalogues: CatalogueCache
     let metrics: LedgerMetrics
     let logger: Logger
     var connection: PostgresConnection?
-    private var catalogues = CatalogueCache()
     /// The commands of the current suspect message that were parked because they crashed the worker.
     var parkedCommands: [Bits128] = []
 
     init(
-        inbox: DeliveryInbox, consumer: AMQPConsumer, publisher: AMQPPublisher, database: PostgresConfiguration,
-        metrics: LedgerMetrics, logger: Logger
+        _ kind: DeliveryInbox.LaneKind, inbox: DeliveryInbox, consumer: AMQPConsumer, publisher: AMQPPublisher,
+        database: PostgresConfiguration, catalogues: CatalogueCache, metrics: LedgerMetrics, logger: Logger
     ) {
+        self.kind = kind
         self.inbox = inbox
         self.consumer = consumer
         self.publisher = publisher
         self.database = database
+        self.catalogues = catalogues
         self.metrics = metrics
         self.logger = logger
     }
 
-    /// Processes batches until the inbox is closed. A batch under way is completed first, unless it waits for
+    /// Processes batches until the inbox is closed. A transaction under way is completed first, unless it waits for
     /// PostgreSQL.
     func run() async {
-        while let deliveries = await inbox.take() {
-            let suspect = deliveries.first.flatMap { $0.isSuspect ? $0 : nil }
-            let isDone =
-                if let suspect { await processSuspect(suspect) } else { await process(deliveries, oneByOne: false) }
-            inbox.finish(deliveries)
-            guard isDone else { break }
+        while let batch = await inbox.take(kind) {
+            guard await process(batch) else { break }
         }
         connection?.close()
         await connection?.closes()
     }
 
-    /// - Parameter oneByOne: Whether each command gets a transaction of its own, because one of them may crash the
-    ///   worker.
-    /// - Returns: False when the loop was closed before the batch could be applied; nothing is acknowledged then.
-    func process(_ deliveries: [AMQPDelivery], oneByOne: Bool) async -> Bool {
-        Failpoint.workerAfterTake.hit()
-        guard var messages = await decode(deliveries) else { return false }
-        Failpoint.workerAfterDecode.hit()
-        let now = Instant.now
-        for sentAt in messages.compactMap(\.sentAt) { metrics.observeWait(now.microseconds - sentAt.microseconds) }
-        guard await applyAccountCommands(&messages, oneByOne: oneByOne) else { return false }
-        guard await applyCatalogueCommands(&messages, oneByOne: oneByOne) else { return false }
-        for request in messages.flatMap(\.requests) {
-            logger.debug(
-                "applied",
-                metadata: [
-                    "request_id": "\(request.origin.requestID)",
-                    "traceparent": "\(request.origin.traceParent ?? "-")",
-                    "commands": "\(request.commands.count)",
-                ])
+    /// - Returns: False when the loop was closed first.
+    private func process(_ batch: DeliveryInbox.Batch) async -> Bool {
+        if let suspect = batch.messages.first, suspect.delivery.isSuspect {
+            let isDone = await processSuspect(suspect)
+            inbox.finish(batch)
+            return isDone
         }
-        Failpoint.workerAfterCommit.hit()
-        reply(messages)
-        Failpoint.workerAfterReply.hit()
-        consumer.acknowledge(messages.map(\.tag))
-        Failpoint.workerAfterAcknowledge.hit()
+        Failpoint.workerAfterTake.hit()
+        var messages = batch.messages
+        guard await decode(&messages) else { return false }
+        Failpoint.workerAfterDecode.hit()
+        guard let pace = await applyPart(of: &messages, at: batch.allowance) else { return false }
+        inbox.finish(
+            batch, left: messages.filter { !$0.isDecided },
+            allowances: pace.allowances(after: batch.slow, allowed: batch.allowance))
         return true
     }
 
-    /// Decodes the deliveries. A message or a request that cannot be decoded is parked alone. A message of a newer
-    /// release stays in its queue, with all messages behind it, and the worker gives the queue back.
+    /// Decodes a message and applies all its commands, each in a transaction of its own if one of them may crash the
+    /// worker.
     ///
-    /// - Returns: The messages to apply and to acknowledge; nil when the loop was closed first.
-    private func decode(_ deliveries: [AMQPDelivery]) async -> [DecodedDelivery]? {
-        var messages: [DecodedDelivery] = []
+    /// - Returns: False when the loop was closed first. The message is then not acknowledged.
+    func process(_ delivery: AMQPDelivery, oneByOne: Bool) async -> Bool {
+        Failpoint.workerAfterTake.hit()
+        var messages = [MessageInHand(delivery)]
+        guard await decode(&messages) else { return false }
+        Failpoint.workerAfterDecode.hit()
+        while messages.contains(where: { !$0.isDecided }) {
+            guard await applyPart(of: &messages, at: CommandLimits.perTransaction, oneByOne: oneByOne) != nil else {
+                return false
+            }
+        }
+        return true
+    }
+
+    /// Decodes the messages that no lane has decoded yet. A message or a request that cannot be decoded is parked
+    /// alone. A message of a newer release stays in its queue, with all messages behind it, and the worker gives the
+    /// queue back.
+    ///
+    /// - Parameter messages: Those that stay in their queue are removed.
+    /// - Returns: False when the loop was closed first.
+    private func decode(_ messages: inout [MessageInHand]) async -> Bool {
         var leftQueues: Set<String> = []
-        for delivery in deliveries where !leftQueues.contains(delivery.queue) {
+        for index in messages.indices where messages[index].content == nil {
+            let delivery = messages[index].delivery
+            guard !leftQueues.contains(delivery.queue) else { continue }
             let message: ReceivedMessage
             do {
                 message = try ReceivedMessage(decoding: delivery.body)
             } catch {
-                guard await park(delivery, error: "\(error)") else { return nil }
-                messages.append(DecodedDelivery(delivery, sentAt: nil, requests: []))
+                guard await park(delivery, error: "\(error)") else { return false }
+                messages[index].decoded(sentAt: nil, requests: [])
                 continue
             }
             if message.newestRevision > MessageRevision.current {
@@ -108,85 +117,103 @@ actor BatchLoop {
                 logger.critical("a request in a message of \(delivery.queue) cannot be read and is parked: \(error)")
                 metrics.parkedCommands.increment()
                 guard await put(queue: delivery.queue, key: nil, requestID: nil, error: "\(error)", message: bytes)
-                else { return nil }
+                else { return false }
             }
-            messages.append(DecodedDelivery(delivery, sentAt: message.sentAt, requests: message.readableRequests))
+            metrics.observeWait(Instant.now.microseconds - message.sentAt.microseconds)
+            messages[index].decoded(sentAt: message.sentAt, requests: message.readableRequests)
         }
-        return messages
+        messages.removeAll { $0.content == nil }
+        return true
     }
 
     // MARK: - Applying
 
-    private func applyAccountCommands(_ messages: inout [DecodedDelivery], oneByOne: Bool) async -> Bool {
-        var items: [AccountItem] = []
-        var places: [Place] = []
-        for (message, decoded) in messages.enumerated() {
-            for (request, content) in decoded.requests.enumerated() {
-                guard case .account(let commands) = content.commands else { continue }
-                for (index, command) in commands.enumerated() {
-                    places.append(Place(message: message, request: request, command: index))
-                    items.append(
-                        AccountItem(origin: content.origin, wantsBody: content.wantsBodies, command: command))
-                }
+    /// Applies the next commands of the messages: as many commands of accounts as one transaction takes, or else
+    /// commands of catalogues for a while. Then replies to the requests that are complete, and acknowledges the messages
+    /// that are.
+    ///
+    /// - Returns: The cost of the part; nil when the loop was closed first.
+    private func applyPart(
+        of messages: inout [MessageInHand], at allowance: Int, oneByOne: Bool = false
+    ) async -> BatchPace? {
+        let undecided = messages.indices.filter { !messages[$0].isDecided }
+        let places = undecided.flatMap { Self.undecidedCommands(of: messages[$0], at: $0) }
+        let items = places.prefix(allowance).prefix { $0.item != nil }
+        var pace = BatchPace()
+        if items.isEmpty {
+            guard await applyCatalogueCommands(places, in: &messages, oneByOne: oneByOne) else { return nil }
+        } else {
+            let all = items.compactMap(\.item)
+            guard let part = oneByOne ? await applyAlone(all[0]) : await apply(all) else { return nil }
+            for (place, result) in zip(items, part.results) {
+                messages[place.message].set(result, request: place.request, command: place.command)
             }
+            pace = part.pace
         }
-        var start = 0
-        while start < items.count {
-            let end = min(start + CommandLimits.perTransaction, items.count)
-            let part = Array(items[start..<end])
-            guard let results = oneByOne ? await applyOneByOne(part) : await apply(part) else { return false }
-            for (place, result) in zip(places[start..<end], results) { messages[place.message].set(result, at: place) }
-            start = end
-        }
-        return true
+        Failpoint.workerAfterCommit.hit()
+        reply(&messages)
+        Failpoint.workerAfterReply.hit()
+        consumer.acknowledge(messages.filter(\.isDecided).map(\.delivery.tag))
+        Failpoint.workerAfterAcknowledge.hit()
+        return pace
     }
 
-    /// Applies items in one transaction. When the database rejects the transaction, each half of the items is applied
-    /// by itself. A single item that is rejected is parked, so that it does not stop the others.
+    private static func undecidedCommands(of message: MessageInHand, at index: Int) -> [CommandPlace] {
+        var places: [CommandPlace] = []
+        for (request, content) in message.requests.enumerated() {
+            for command in 0..<content.commands.count
+            where !message.hasResult(request: request, command: command) {
+                places.append(CommandPlace(message: index, request: request, command: command, content: content))
+            }
+        }
+        return places
+    }
+
+    /// How often a single command is tried whose transaction is ended because it takes too long.
+    private static let attemptsAlone = 3
+
+    /// Applies items, in order, in one transaction: all of them, or the first ones if all would take too long. When the
+    /// database rejects or ends the transaction, the first half of the items is tried. A single item that is rejected,
+    /// or takes too long three times, is parked, so that it does not stop the others.
     ///
-    /// - Returns: Nil when the loop was closed first.
-    func apply(_ items: [AccountItem]) async -> [CommandResult]? {
+    /// - Returns: One result for each of the first items, and at least one; nil when the loop was closed first.
+    func apply(_ items: [AccountItem]) async -> AppliedPart? {
         do {
             let start = ContinuousClock.now
-            let results = try await repeating { connection in
-                var catalogues = self.catalogues
-                let results = try await AccountBatch.apply(
-                    items, catalogues: &catalogues, metrics: metrics, on: connection)
-                self.catalogues = catalogues
-                return results
+            let part = try await repeating(attempts: items.count > 1 ? 1 : Self.attemptsAlone) { connection in
+                try await AccountBatch.apply(items, catalogues: catalogues, metrics: metrics, on: connection)
             }
-            metrics.observeBatch(items.count, took: ContinuousClock.now - start)
-            return results
+            metrics.observeBatch(part.results.count, took: ContinuousClock.now - start)
+            return part
         } catch is LoopClosed {
             return nil
         } catch {
-            catalogues = CatalogueCache()
-            guard items.count == 1, let item = items.first else {
-                logger.warning("a batch of \(items.count) commands failed and is halved: \(error)")
-                let half = items.count / 2
-                guard let first = await apply(Array(items[..<half])), let second = await apply(Array(items[half...]))
-                else { return nil }
-                return first + second
+            if let item = items.first, items.count == 1 {
+                return await parked(item, error: "\(error)").map { AppliedPart(results: [$0], pace: BatchPace()) }
             }
-            return await parked(item, error: "\(error)").map { [$0] }
+            logger.warning("a batch of \(items.count) commands failed and is halved: \(error)")
+            return await apply(Array(items[..<(items.count / 2)]))
         }
     }
 
-    private func applyCatalogueCommands(_ messages: inout [DecodedDelivery], oneByOne: Bool) async -> Bool {
-        for message in messages.indices {
-            for (request, content) in messages[message].requests.enumerated() {
-                guard case .catalogue(let command) = content.commands else { continue }
-                let result =
-                    oneByOne
-                    ? await tryAlone(command.identity.id) {
-                        await apply(command, of: content)
-                    } park: {
-                        await parked(command, of: content, error: $0)
-                    } : await apply(command, of: content)
-                guard let result else { return false }
-                Failpoint.workerAfterCatalogueCommit.hit()
-                messages[message].set(result, at: Place(message: message, request: request, command: 0))
-            }
+    /// Applies catalogue commands, each in a transaction of its own, until `CommandLimits.partTime` has passed.
+    private func applyCatalogueCommands(
+        _ places: [CommandPlace], in messages: inout [MessageInHand], oneByOne: Bool
+    ) async -> Bool {
+        let end = ContinuousClock.now + CommandLimits.partTime
+        for place in places {
+            guard case .catalogue(let command) = place.content.commands else { break }
+            let result =
+                oneByOne
+                ? await tryAlone(command.identity.id) {
+                    await apply(command, of: place.content)
+                } park: {
+                    await parked(command, of: place.content, error: $0)
+                } : await apply(command, of: place.content)
+            guard let result else { return false }
+            Failpoint.workerAfterCatalogueCommit.hit()
+            messages[place.message].set(result, request: place.request, command: 0)
+            if ContinuousClock.now >= end { break }
         }
         return true
     }
@@ -194,7 +221,7 @@ actor BatchLoop {
     /// - Returns: Nil when the loop was closed first.
     private func apply(_ command: CatalogueCommand, of request: CommandRequest) async -> CommandResult? {
         do {
-            return try await repeating { connection in
+            return try await repeating(attempts: Self.attemptsAlone) { connection in
                 try await CatalogueChange.apply(command, from: request.origin, on: connection)
             }
         } catch is LoopClosed {
@@ -228,10 +255,11 @@ actor BatchLoop {
             "a command cannot be applied and is parked: \(error)",
             metadata: ["request_id": "\(requestID)", "command_id": "\(PublicID(.operation, key.id))"])
         metrics.parkedCommands.increment()
-        let message = CommandMessage(sentAt: .now, requests: [command]).encoded()
-        guard await put(queue: "", key: key, requestID: requestID, error: error, message: message) else {
-            return nil
-        }
+        let message = CommandMessage(
+            sentAt: .now, environmentID: key.environmentID, requests: [EncodedRequest(command)])
+        guard
+            await put(queue: "", key: key, requestID: requestID, error: error, message: message.encoded())
+        else { return nil }
         return CommandResult(.parked, requestID: requestID)
     }
 
@@ -267,51 +295,44 @@ actor BatchLoop {
 
     // MARK: - Answering
 
-    /// Sends one message per reply queue, with all replies for it. A reply is a hint: a node that does not receive it
-    /// looks the decided command up in the database.
-    private func reply(_ messages: [DecodedDelivery]) {
+    /// Sends the replies to the requests that have become complete, in messages of at most `CommandLimits.messageBytes`
+    /// to each reply queue. A reply is a hint: a node that does not receive it looks the decided command up in the
+    /// database.
+    private func reply(_ messages: inout [MessageInHand]) {
         var replies: [String: [CommandReply]] = [:]
-        for message in messages {
-            guard let replyTo = message.replyTo else { continue }
-            for (request, results) in zip(message.requests, message.results) {
-                let complete = results.compactMap { $0 }
-                replies[replyTo, default: []].append(CommandReply(token: request.token, results: complete))
+        for index in messages.indices {
+            let complete = messages[index].takeComplete()
+            for (request, _) in complete {
+                logger.debug(
+                    "applied",
+                    metadata: [
+                        "request_id": "\(request.origin.requestID)",
+                        "traceparent": "\(request.origin.traceParent ?? "-")",
+                        "commands": "\(request.commands.count)",
+                    ])
             }
+            guard let replyTo = messages[index].delivery.replyTo else { continue }
+            replies[replyTo, default: []] += complete.map { CommandReply(token: $0.request.token, results: $0.results) }
         }
         for (replyTo, replies) in replies {
-            publisher.publishWithoutConfirm(
-                AMQPMessage(
-                    routingKey: replyTo, body: ReplyMessage(replies: replies).encoded(), persistent: false,
-                    mandatory: false))
+            for message in ReplyMessage.messages(of: replies, upTo: CommandLimits.messageBytes) {
+                publisher.publishWithoutConfirm(
+                    AMQPMessage(routingKey: replyTo, body: message, persistent: false, mandatory: false))
+            }
         }
     }
 }
 
 /// The place of a command in a batch: the indices of the message, of the request in it, and of the command in that.
-private struct Place {
+private struct CommandPlace {
     let message: Int
     let request: Int
     let command: Int
-}
+    let content: CommandRequest
 
-/// The requests of a delivery, and the results of their commands so far.
-private struct DecodedDelivery {
-    let tag: AMQPDeliveryTag
-    let replyTo: String?
-    /// Nil for a message that could not be decoded.
-    let sentAt: Instant?
-    let requests: [CommandRequest]
-    private(set) var results: [[CommandResult?]]
-
-    init(_ delivery: AMQPDelivery, sentAt: Instant?, requests: [CommandRequest]) {
-        tag = delivery.tag
-        replyTo = delivery.replyTo
-        self.sentAt = sentAt
-        self.requests = requests
-        results = requests.map { Array(repeating: nil, count: $0.commands.count) }
-    }
-
-    mutating func set(_ result: CommandResult, at place: Place) {
-        results[place.request][place.command] = result
+    /// Nil for a command of a catalogue.
+    var item: AccountItem? {
+        guard case .account(let commands) = content.commands else { return nil }
+        return AccountItem(origin: content.origin, wantsBody: content.wantsBodies, command: commands[command])
     }
 }

@@ -15,6 +15,7 @@ extension CatalogueChange {
                     errors: [Problem.FieldError(pointer: "/expires_at", detail: "must be in the future")]))
         }
         guard grantor.include(rights) else { return refused(Self.exceeds(grantor, rights)) }
+        guard try await hasRoom(in: KeyRow.table) else { return refused(.tooMany("API keys")) }
         let record = KeyRecord(
             id: newID(at: now, 0), name: name, kind: kind, rights: rights, hint: key.hint, createdAt: now,
             replaces: nil, revokedAt: nil)

@@ -6,6 +6,7 @@ import Storage
 extension CatalogueChange {
     func createTestClock(_ instant: Instant, kind: EnvironmentKind?, now: Instant) async throws -> Answer {
         guard kind == .test else { return refused(.testClockInLiveMode) }
+        guard try await hasRoom(in: TestClockRow.table) else { return refused(.tooMany("test clocks")) }
         let clock = TestClock(id: newID(at: now, 0), now: instant, createdAt: now, updatedAt: now)
         try await TestClockStore.insert(clock, environmentID: environmentID, on: connection)
         return Answer(201) { $0.testClock(clock) }

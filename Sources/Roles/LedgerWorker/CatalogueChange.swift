@@ -81,7 +81,9 @@ struct CatalogueChange {
             let feature = Feature(
                 key: new.key, name: new.name, type: new.type, unitName: new.unitName, quota: new.quota,
                 createdAt: now)
-            return try await create(feature, FeatureRow.self, new.key, taken: .taken("a feature", new.key.rawValue)) {
+            return try await create(
+                feature, FeatureRow.self, new.key, "features", taken: .taken("a feature", new.key.rawValue)
+            ) {
                 $0.feature($1)
             }
         case .updateFeature(let key, let change): return try await updateFeature(key, change, now: now)
@@ -89,7 +91,9 @@ struct CatalogueChange {
             return try await createRule(featureKey, price: price, effectiveFrom: effectiveFrom ?? now, now: now)
         case .createPackage(let key, let terms):
             let package = TopupPackage(key: key, terms: terms, createdAt: now)
-            return try await create(package, PackageRow.self, key, taken: .taken("a package", key.rawValue)) {
+            return try await create(
+                package, PackageRow.self, key, "packages", taken: .taken("a package", key.rawValue)
+            ) {
                 $0.topupPackage($1)
             }
         case .updatePackage(let key, let change):
@@ -122,15 +126,18 @@ struct CatalogueChange {
 
     // MARK: - Items of the catalogue
 
-    /// Adds an item unless there is one with its key.
+    /// Adds an item unless there is one with its key, or too many.
+    ///
+    /// - Parameter nouns: The kind of items, for people.
     private func create<Row: CatalogueRow>(
-        _ item: Row.Item, _ row: Row.Type, _ key: Row.Key, taken: Problem,
+        _ item: Row.Item, _ row: Row.Type, _ key: Row.Key, _ nouns: String, taken: Problem,
         write: (inout JSONWriter, Row.Item) -> Void
     ) async throws -> Answer {
         let items = CatalogueItems<Row>.self
         guard try await items.find(key, environmentID: environmentID, on: connection) == nil else {
             return refused(taken)
         }
+        guard try await hasRoom(in: Row.table) else { return refused(.tooMany(nouns)) }
         try await items.insert(item, environmentID: environmentID, on: connection)
         return Answer(201) { write(&$0, item) }
     }
@@ -154,6 +161,11 @@ struct CatalogueChange {
         }
     }
 
+    /// Whether the environment may have one more row in a table of its catalogue.
+    func hasRoom(in table: String) async throws -> Bool {
+        try await !CatalogueStore.isFull(table, environmentID: environmentID, on: connection)
+    }
+
     // MARK: - Configuration and rules
 
     private func updateConfig(_ change: ConfigChange) async throws -> Answer {
@@ -175,6 +187,15 @@ struct CatalogueChange {
     ) async throws -> Answer {
         guard try await FeatureStore.find(featureKey, environmentID: environmentID, on: connection) != nil else {
             return refused(.unknownFeature(featureKey))
+        }
+        guard try await hasRoom(in: RuleRow.table) else { return refused(.tooMany("rules")) }
+        let bytes = try await RuleStore.bytes(environmentID: environmentID, on: connection)
+        guard bytes + Int64(price.canonicalJSON.utf8.count) <= Int64(CatalogueLimits.ruleBytes) else {
+            return refused(
+                Problem(
+                    .conflict,
+                    "All rules of an environment together can have at most \(CatalogueLimits.ruleBytes >> 20) MiB. Use fewer price rows, dimensions or tiers."
+                ))
         }
         let version = try await RuleStore.nextVersion(featureKey, environmentID: environmentID, on: connection)
         let rule = MeteringRule(

@@ -11,9 +11,11 @@ import Storage
 /// The role that applies commands: it turns the commands in the queues into rows of PostgreSQL.
 ///
 /// The consumer receives deliveries from the queues that `ShardKeeper` has chosen for this worker and puts them into
-/// the `DeliveryInbox`. Four lanes (`BatchLoop`) take batches from the inbox. A lane decodes a batch, applies the
-/// account commands with `AccountBatch` and each catalogue command with `CatalogueChange`, sends the results to the
-/// reply queues of the API nodes, and acknowledges the deliveries.
+/// the `DeliveryInbox`. Four lanes (`BatchLoop`) take batches of account commands from the inbox, and a fifth one takes
+/// the catalogue commands. A lane decodes a batch and applies the account commands, or as many as one short transaction
+/// takes, with `AccountBatch`; catalogue commands are applied one by one with `CatalogueChange`. The lane then sends the
+/// results to the reply queues of the API nodes, acknowledges the messages that are decided, and gives the others back
+/// to the inbox.
 ///
 /// `Node` makes the worker and runs it as a service. The health check of the node reads `state` and `lastSeen`.
 ///
@@ -22,15 +24,16 @@ import Storage
 ///   ensure this, so any number of workers may run.
 /// - A delivery is acknowledged after its commands are committed or parked, never before.
 /// - The commands of an end user are applied in the order of their queue: the broker gives a queue to one consumer at a
-///   time, and the inbox gives it to one lane at a time. This also keeps workers from waiting for each other's locks.
+///   time, and the inbox gives an environment's messages in it to one lane at a time. This also keeps workers from
+///   waiting for each other's locks.
 ///
 /// On failure: while PostgreSQL is unreachable, the lanes try again and the commands wait in their queues. When the
 /// worker dies, the broker delivers its unacknowledged messages to the next consumer, which finds the commands that
 /// were committed and sends their stored results. A command that the database rejects, or that keeps crashing workers,
 /// is parked in `parked_commands` and its operation has failed.
 package struct LedgerWorker: Service {
-    /// The number of batches that may be under way at once, each with a connection of its own. A commit waits for the
-    /// disk, and PostgreSQL lets several commits share one wait.
+    /// The number of batches of account commands that may be under way at once, each with a connection of its own. A
+    /// commit waits for the disk, and PostgreSQL lets several commits share one wait.
     private static let laneCount = 4
 
     private let consumer: AMQPConsumer
@@ -50,13 +53,13 @@ package struct LedgerWorker: Service {
         consuming.connectionName = "quotastack-ledger consume"
         var publishing = amqp
         publishing.connectionName = "quotastack-ledger reply"
-        let inbox = DeliveryInbox()
+        let inbox = DeliveryInbox(catalogueQueue: topology.catalogueQueue)
         self.inbox = inbox
         self.logger = logger
         publisher = AMQPPublisher(configuration: publishing, logger: logger)
         consumer = AMQPConsumer(
             configuration: consuming, queues: topology.commandQueues, consumesAtOnce: false,
-            prefetch: UInt16(CommandLimits.messagesInHand),
+            prefetch: UInt16(CommandLimits.prefetch),
             acknowledges: !KnownBug.acknowledgeBeforeCommit.isActive, logger: logger
         ) { deliveries in
             inbox.put(deliveries)
@@ -66,11 +69,20 @@ package struct LedgerWorker: Service {
         metrics.gauge("quotastack_ledger_queues", "Queues that this worker consumes.") { [keeper] in
             Double(keeper.heldCount)
         }
+        metrics.gauge(
+            "quotastack_ledger_slow_environments",
+            "Environments whose commands are applied alone because they take long."
+        ) {
+            Double(inbox.slowCount)
+        }
         let ledgerMetrics = LedgerMetrics(metrics)
-        lanes = (0..<Self.laneCount).map { [consumer, publisher] _ in
+        let catalogues = CatalogueCache()
+        let kinds =
+            Array(repeating: DeliveryInbox.LaneKind.accounts, count: Self.laneCount) + [.catalogues, .installation]
+        lanes = kinds.map { [consumer, publisher] kind in
             BatchLoop(
-                inbox: inbox, consumer: consumer, publisher: publisher, database: database, metrics: ledgerMetrics,
-                logger: logger)
+                kind, inbox: inbox, consumer: consumer, publisher: publisher, database: database,
+                catalogues: catalogues, metrics: ledgerMetrics, logger: logger)
         }
     }
 

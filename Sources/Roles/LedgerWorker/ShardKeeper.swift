@@ -18,9 +18,9 @@ import Synchronization
 ///
 /// Invariants:
 /// - Only workers that read the newest message revision get queues.
-/// - A queue that leaves the share is released after the lane that holds it has finished its batch. The
-///   acknowledgements are written before the channel is closed, so the next worker starts with the first message that
-///   is not applied.
+/// - A queue that leaves the share is released after the lanes that hold it have finished their transactions, or after
+///   5 seconds. The acknowledgements are written before the channel is closed, so the next worker starts with the first
+///   message that is not applied.
 /// - Correctness does not depend on the shares. During a change two workers may consume the same queue; the broker lets
 ///   one of them wait, so that order is kept.
 ///
@@ -30,6 +30,9 @@ import Synchronization
 /// the keeper removes the worker from the registry.
 final class ShardKeeper: Sendable {
     private static let interval = Duration.milliseconds(500)
+    /// How long a queue that goes to another worker waits for the lanes that hold it. Their transactions are short. If
+    /// one is not, the row locks keep it and the next worker's transactions in order.
+    private static let releasePatience = Duration.seconds(5)
     /// How long this worker does not consume a queue that holds a message of a newer release.
     private static let postponement = Duration.seconds(10)
 
@@ -139,7 +142,9 @@ final class ShardKeeper: Sendable {
         guard share != held else { return }
         for queue in held.subtracting(share).sorted() {
             Failpoint.workerBeforeRelease.hit()
-            await inbox.withdraw(queue)
+            if await !inbox.withdraw(queue, within: Self.releasePatience) {
+                logger.warning("\(queue) is released while a lane still applies commands of it")
+            }
             await consumer.release(queue)
             Failpoint.workerAfterRelease.hit()
         }

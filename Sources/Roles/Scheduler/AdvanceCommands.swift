@@ -11,18 +11,22 @@ struct AdvanceCommands: Sendable {
     let publisher: AMQPPublisher
     let topology: Topology
 
-    /// Sends one command per account to the queue of its end user. The commands for one queue go in one message.
+    /// Sends one command per account to the queue of its end user. The commands of an environment for one queue go in one
+    /// message.
     ///
-    /// - Parameter accounts: At most `CommandLimits.perMessage`, so that one message per queue takes them all.
+    /// - Parameter accounts: At most `CommandLimits.perMessage`, so that one message takes them all.
     /// - Returns: The accounts whose message the broker has confirmed.
     func send(_ accounts: [DueAccount]) async -> [DueAccount] {
         let now = Instant.now
-        let queues = Dictionary(grouping: accounts) { account in
-            topology.ledgerQueue(environmentID: account.key.environmentID, endUserID: account.key.endUserID)
+        let lanes = Dictionary(grouping: accounts) { account in
+            Lane(
+                queue: topology.ledgerQueue(environmentID: account.key.environmentID, endUserID: account.key.endUserID),
+                environmentID: account.key.environmentID)
         }
         return await withTaskGroup(of: [DueAccount].self) { group in
-            for (queue, accounts) in queues {
-                let message = AMQPMessage(routingKey: queue, body: message(accounts, now: now).encoded())
+            for (lane, accounts) in lanes {
+                let message = AMQPMessage(
+                    routingKey: lane.queue, body: message(accounts, of: lane.environmentID, now: now).encoded())
                 group.addTask {
                     do throws(AMQPError) {
                         try await publisher.publish(message)
@@ -36,20 +40,23 @@ struct AdvanceCommands: Sendable {
         }
     }
 
-    private func message(_ accounts: [DueAccount], now: Instant) -> CommandMessage {
-        let environments = Dictionary(grouping: accounts, by: \.key.environmentID)
-        return CommandMessage(
-            sentAt: now,
-            requests: environments.map { environmentID, accounts in
-                CommandRequest(
-                    token: 0, origin: .scheduler(environmentID), wantsBodies: false,
-                    commands: .account(
-                        accounts.map { account in
-                            AccountCommand(
-                                identity: CommandIdentity(id: account.commandID, idempotencyKey: nil),
-                                endUserID: account.key.endUserID, action: .advance)
-                        }))
-            })
+    /// One environment's commands in one queue.
+    private struct Lane: Hashable {
+        let queue: String
+        let environmentID: EnvironmentID
+    }
+
+    private func message(
+        _ accounts: [DueAccount], of environmentID: EnvironmentID, now: Instant
+    ) -> CommandMessage {
+        let commands = accounts.map { account in
+            AccountCommand(
+                identity: CommandIdentity(id: account.commandID, idempotencyKey: nil),
+                endUserID: account.key.endUserID, action: .advance)
+        }
+        let request = CommandRequest(
+            token: 0, origin: .scheduler(environmentID), wantsBodies: false, commands: .account(commands))
+        return CommandMessage(sentAt: now, environmentID: environmentID, requests: [EncodedRequest(request)])
     }
 }
 

@@ -274,7 +274,7 @@ package struct RandomBooks {
     }
 
     private mutating func reservationAction(knowing known: Remembered?) throws -> AccountAction {
-        let active = known?.account.reservations ?? []
+        let active = known.map { Array($0.account.reservations) } ?? []
         guard let reservation = active.isEmpty ? nil : random.pick(active) else { return .reservation(1, .release) }
         let demand: Demand =
             if case .credits = reservation.estimate { .credits(try amount(0...60)) } else {

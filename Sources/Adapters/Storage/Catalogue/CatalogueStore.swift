@@ -8,18 +8,22 @@ package enum CatalogueStore {
     /// The part of an environment's catalogue that decisions read, and its version; version 0 for an unknown
     /// environment.
     ///
-    /// It is read inside the caller's transaction. The version is read first, so that a concurrent change can only make
-    /// the catalogue newer than its version says, never older. Reads every row of the environment's catalogue.
+    /// The version is read first, so that a concurrent change can only make the catalogue newer than its version says,
+    /// never older. Reads the items that have changed since the known version, or all if none is known.
+    ///
+    /// - Parameter known: An earlier result.
     package static func load(
-        _ environmentID: EnvironmentID, on connection: PostgresConnection
+        _ environmentID: EnvironmentID, changedSince known: (version: Int64, catalogue: Catalogue)? = nil,
+        on connection: PostgresConnection
     ) async throws -> (version: Int64, catalogue: Catalogue) {
         let environment = [PostgresValue.id(environmentID)]
+        let changed = environment + [.int64(known?.version ?? -1)]
         var group = QueryGroup()
         let environments = group.add(PostgresQuery(loadEnvironment, environment), EnvironmentRow.all)
-        let tables = CatalogueTables.all.map { group.addAll(of: $0, environment) }
+        let tables = CatalogueTables.all.map { group.addChanged(of: $0, changed) }
         let results = try await group.run(on: connection)
 
-        var catalogue = Catalogue()
+        var catalogue = known?.catalogue ?? Catalogue()
         for table in tables {
             for row in results[table] { row.enter(&catalogue) }
         }
@@ -29,6 +33,7 @@ package enum CatalogueStore {
     }
 
     static let loadEnvironment = EnvironmentRow.select(where: "t.environment_id = $1")
+
     // MARK: - Changes, inside the catalogue worker's transaction
 
     /// Locks the catalogue of an environment until the transaction ends.
@@ -42,6 +47,17 @@ package enum CatalogueStore {
     }
 
     private static let lockEnvironment = EnvironmentRow.select(where: "t.environment_id = $1 for update")
+
+    /// Whether a table of the environment's catalogue has as many rows as it may have. Costs a walk over an index.
+    ///
+    /// - Parameter table: A table with a column `environment_id`.
+    package static func isFull(
+        _ table: String, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> Bool {
+        let statement = PostgresStatement("select count(*) from \(table) where environment_id = $1")
+        let result = try await connection.run(PostgresQuery(statement, [.id(environmentID)]))
+        return try result.first.map { try $0.int64(0) >= Int64(CatalogueLimits.items) } ?? false
+    }
 
     package static func now(on connection: PostgresConnection) async throws -> Instant {
         let result = try await connection.run(PostgresQuery("select clock_timestamp()"))
@@ -73,9 +89,11 @@ package enum CatalogueStore {
 }
 
 extension QueryGroup {
-    fileprivate mutating func addAll<Row: CatalogueRow>(
-        of row: Row.Type, _ environment: [PostgresValue]
+    fileprivate mutating func addChanged<Row: CatalogueRow>(
+        of row: Row.Type, _ parameters: [PostgresValue]
     ) -> Key<[any CatalogueRow]> {
-        add(PostgresQuery(row.select(where: "t.environment_id = $1"), environment)) { try Row.all($0) }
+        add(PostgresQuery(row.select(where: "t.environment_id = $1 and t.changed_version > $2"), parameters)) {
+            try Row.all($0)
+        }
     }
 }

@@ -27,6 +27,16 @@ extension RuleStore {
 
     // MARK: - Changes, inside the catalogue worker's transaction
 
+    /// The bytes of all rules of an environment, as canonical JSON.
+    package static func bytes(environmentID: EnvironmentID, on connection: PostgresConnection) async throws -> Int64 {
+        let result = try await connection.run(
+            PostgresQuery(
+                "select coalesce(sum(price_bytes), 0)::bigint from metering_rules where environment_id = $1",
+                [.id(environmentID)]))
+        guard let row = result.first else { throw StorageError.missingRow("the size of the rules") }
+        return try row.int64(0)
+    }
+
     /// The version number for a new rule of a feature: one more than the latest.
     package static func nextVersion(
         _ key: FeatureKey, environmentID: EnvironmentID, on connection: PostgresConnection

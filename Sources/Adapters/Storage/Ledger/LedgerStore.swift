@@ -13,10 +13,19 @@ package struct BatchNeeds: Sendable {
     package init() {}
 }
 
+/// The primary key of an account.
+package struct AccountKeyByNumber: Hashable, Sendable {
+    package let environmentID: EnvironmentID
+    package let id: AccountID
+}
+
 /// Everything that a batch reads before it decides, under the locks of its accounts.
 package struct LoadedBatch: Sendable {
-    /// In the order of the given keys. A new end user has an account with revision 0 and no profile.
+    /// The accounts of the first keys, in the order of the keys. A new end user has an account with revision 0 and no
+    /// profile.
     package var accounts: [AccountDraft]
+    /// The new end users' accounts that were locked and not loaded.
+    package var unusedAccounts: [AccountKeyByNumber]
     package var decided: [CommandKey: DecidedCommand]
     /// The given payments that were applied before.
     package var payments: [PaymentKey: AppliedPayment]
@@ -57,8 +66,12 @@ package enum LedgerStore {
     /// outlive its worker.
     package static let sessionSettings = """
         set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; set jit = off;
-        set idle_in_transaction_session_timeout = '5s'; set client_connection_check_interval = '2s'
+        set idle_in_transaction_session_timeout = '\(idleLimit.components.seconds)s';
+        set client_connection_check_interval = '2s'
         """
+
+    /// The server ends a transaction in which the worker sends nothing for this long.
+    package static let idleLimit = Duration.seconds(5)
 
     /// Opens a transaction, locks the accounts in one order, and loads them.
     ///
@@ -67,9 +80,13 @@ package enum LedgerStore {
     /// for new end users, one more when a use is repeated, and one more when an account has had a reservation or needs
     /// history.
     ///
-    /// - Parameter keys: Without repetitions.
+    /// - Parameters:
+    ///   - keys: Without repetitions.
+    ///   - limit: The number of open blocks and active reservations to load. The accounts from the first one on that
+    ///     would exceed it are locked and not loaded; the first two accounts are always loaded.
     package static func load(
-        _ keys: [AccountKey], needs: BatchNeeds = BatchNeeds(), on connection: PostgresConnection
+        _ keys: [AccountKey], needs: BatchNeeds = BatchNeeds(), upTo limit: Int = .max,
+        on connection: PostgresConnection
     ) async throws -> LoadedBatch {
         let accounts: [PostgresValue] = [
             .int32s(keys.map(\.environmentID.rawValue)), .texts(keys.map(\.endUserID.rawValue)),
@@ -79,7 +96,7 @@ package enum LedgerStore {
         let locked = group.add(PostgresQuery(lockAccounts, accounts)) { rows in
             try rows.map { try LockedAccount($0, keys: keys) }
         }
-        let blocks = group.add(PostgresQuery(loadBlocks, accounts)) { rows in
+        let blocks = group.add(PostgresQuery(loadBlocks, accounts + [.int64(Int64(limit))])) { rows in
             Dictionary(grouping: try BlockRow.all(rows), by: \.accountID).mapValues { $0.map(\.block) }
         }
         let decided = group.add(CommandStore.find(needs.commands), CommandStore.decode)
@@ -100,32 +117,38 @@ package enum LedgerStore {
             let insert = PostgresQuery(insertMissingAccounts, accounts)
             results = try await group.run(after: [PostgresQuery("rollback"), begin, insert], on: connection)
         }
+        let inOrder = try self.inOrder(results[locked], count: keys.count)
+        let loaded = inOrder.prefix(LockedAccount.loadedCount(of: inOrder, upTo: limit))
         return LoadedBatch(
             accounts: try await drafts(
-                results[locked], blocks: results[blocks], needs: needs.accounts, keys: keys, on: connection),
+                Array(loaded), blocks: results[blocks], needs: needs.accounts, on: connection),
+            unusedAccounts: inOrder.dropFirst(loaded.count).filter { $0.row.revision == 0 }.map {
+                AccountKeyByNumber(environmentID: $0.row.environmentID, id: $0.row.id)
+            },
             decided: try await CommandStore.withEntries(results[decided], on: connection),
             payments: results[payments], catalogueVersions: results[versions], now: results[clock])
     }
 
+    /// The locked accounts in the order of their keys.
+    private static func inOrder(_ locked: [LockedAccount], count: Int) throws -> [LockedAccount] {
+        guard locked.count == count else { throw StorageError.missingRow("an account that was just inserted") }
+        return locked.sorted { $0.index < $1.index }
+    }
+
     private static func drafts(
-        _ locked: [LockedAccount], blocks: [AccountID: [Block]], needs: [AccountKey: AccountNeeds], keys: [AccountKey],
+        _ locked: [LockedAccount], blocks: [AccountID: [Block]], needs: [AccountKey: AccountNeeds],
         on connection: PostgresConnection
     ) async throws -> [AccountDraft] {
         let histories = try await histories(of: locked, needs, on: connection)
-        var drafts = [AccountDraft?](repeating: nil, count: keys.count)
-        for account in locked {
+        return locked.map { account in
             let past = histories[account.row.id]
             let state = account.row.account(
                 advancedTo: account.book.advancedTo,
-                blocksInBurnOrder: (blocks[account.row.id] ?? []).sorted(by: Block.burnsBefore),
-                reservations: (past?.reservations ?? []).sorted { $0.number < $1.number })
+                blocks: BlockList(blocks[account.row.id] ?? []),
+                reservations: OrderedList(past?.reservations ?? []))
             var draft = AccountDraft(
                 account: state, book: account.book.book, profile: state.revision == 0 ? nil : account.book.profile)
             if let past { draft.history = past.history }
-            drafts[account.index] = draft
-        }
-        return try drafts.map { draft in
-            guard let draft else { throw StorageError.missingRow("an account that was just locked") }
             return draft
         }
     }
@@ -147,13 +170,17 @@ package enum LedgerStore {
         on conflict (environment_id, end_user_id) do nothing
         """
 
+    /// The open blocks of the accounts that `LockedAccount.loadedCount` counts.
     static let loadBlocks = PostgresStatement(
         """
         select \(BlockRow.columns(of: "b"))
-        from unnest($1::integer[], $2::text[]) as k (environment_id, end_user_id)
-        join accounts a using (environment_id, end_user_id)
+        from (
+            select environment_id, a.account_id, k.n, sum(a.open_rows) over (order by k.n) as total
+            from unnest($1::integer[], $2::text[]) with ordinality as k (environment_id, end_user_id, n)
+            join accounts a using (environment_id, end_user_id)
+        ) as a
         join blocks b using (environment_id, account_id)
-        where b.open
+        where b.open and (a.total <= $3 or a.n <= 2)
         """)
 
     private static let loadCatalogueVersions: PostgresStatement = """
@@ -168,6 +195,16 @@ struct LockedAccount {
     let key: AccountKey
     let row: AccountRow
     let book: AccountBookRow
+
+    /// How many of the accounts are loaded: as many as have no more than `limit` open rows, and at least two.
+    static func loadedCount(of accounts: [LockedAccount], upTo limit: Int) -> Int {
+        var rows: Int64 = 0
+        for (index, account) in accounts.enumerated() {
+            rows += Int64(account.book.openRows)
+            guard rows <= Int64(limit) || index < 2 else { return index }
+        }
+        return accounts.count
+    }
 
     init(_ result: PostgresRow, keys: [AccountKey]) throws {
         var fields = RowFields(result)

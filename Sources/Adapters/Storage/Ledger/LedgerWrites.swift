@@ -6,16 +6,20 @@ package import Postgres
 /// The result of a batch: everything that must be written in one transaction.
 package struct BatchPlan: Sendable {
     package var accounts: [AccountDraft]
+    /// The new accounts that the batch locked and did not load.
+    package var unusedAccounts: [AccountKeyByNumber]
     package var payments: [NewPayment]
     package var decided: [DecidedCommand]
     /// The commands that were rejected as malformed before and are now in `decided`. Their earlier rows are deleted.
     package var replaced: Set<CommandKey>
 
     package init(
-        accounts: [AccountDraft], payments: [NewPayment] = [], decided: [DecidedCommand] = [],
+        accounts: [AccountDraft], unusedAccounts: [AccountKeyByNumber] = [], payments: [NewPayment] = [],
+        decided: [DecidedCommand] = [],
         replaced: Set<CommandKey> = []
     ) {
         self.accounts = accounts
+        self.unusedAccounts = unusedAccounts
         self.payments = payments
         self.decided = decided
         self.replaced = replaced
@@ -55,22 +59,24 @@ extension LedgerStore {
         add(.insertPayments, plan.payments.sorted { $0.key < $1.key })
         if !plan.replaced.isEmpty { queries.append(CommandStore.deleteMalformed(plan.replaced)) }
         add(.insertCommands, plan.decided.sorted { $0.key < $1.key })
-        let unused = plan.accounts.filter { $0.account.revision == 0 }
+        let unused =
+            plan.unusedAccounts
+            + plan.accounts.map(\.account).filter { $0.revision == 0 }.map {
+                AccountKeyByNumber(environmentID: $0.environmentID, id: $0.id)
+            }
         if !unused.isEmpty { queries.append(deleteUnused(unused)) }
         queries.append(PostgresQuery("commit"))
         _ = try await connection.run(queries)
     }
 
-    private static func deleteUnused(_ drafts: [AccountDraft]) -> PostgresQuery {
+    private static func deleteUnused(_ accounts: [AccountKeyByNumber]) -> PostgresQuery {
         PostgresQuery(
             """
             delete from accounts a
             using unnest($1::integer[], $2::bigint[]) as u (environment_id, account_id)
             where a.environment_id = u.environment_id and a.account_id = u.account_id and a.revision = 0
             """,
-            [
-                .int32s(drafts.map(\.account.environmentID.rawValue)), .int64s(drafts.map(\.account.id.rawValue)),
-            ])
+            [.int32s(accounts.map(\.environmentID.rawValue)), .int64s(accounts.map(\.id.rawValue))])
     }
 }
 

@@ -90,8 +90,8 @@ package struct BookVerifier {
         return rows.map { row, book in
             StoredAccount(
                 account: row.account(
-                    advancedTo: book.advancedTo, blocksInBurnOrder: [],
-                    reservations: reservations[row.id] ?? []),
+                    advancedTo: book.advancedTo, blocks: BlockList(),
+                    reservations: OrderedList(reservations[row.id] ?? [])),
                 book: book.book)
         }
     }

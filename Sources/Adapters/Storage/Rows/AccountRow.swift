@@ -41,16 +41,15 @@ package struct AccountRow: TableRow, Sendable {
 
     /// - Parameters:
     ///   - advancedTo: Read by the ledger worker only.
-    ///   - blocks: In burn order.
-    ///   - reservations: By number.
+    ///   - blocks: Those with remaining credits.
+    ///   - reservations: The active ones.
     package func account(
-        advancedTo: Instant = Instant(microseconds: .min), blocksInBurnOrder blocks: [Block],
-        reservations: [Reservation]
+        advancedTo: Instant = Instant(microseconds: .min), blocks: BlockList, reservations: OrderedList<Reservation>
     ) -> Account {
         Account(
             id: id, environmentID: environmentID, endUserID: endUserID, version: version, revision: revision,
-            sums: sums, advancedTo: advancedTo, blocksInBurnOrder: blocks, reservations: reservations,
-            settings: settings, counters: counters)
+            sums: sums, advancedTo: advancedTo, blocks: blocks, reservations: reservations, settings: settings,
+            counters: counters)
     }
 }
 
@@ -58,10 +57,14 @@ package struct AccountRow: TableRow, Sendable {
 struct AccountBookRow {
     let book: AccountBook
     let advancedTo: Instant
+    /// The number of open blocks and active reservations. An older release does not keep it up to date, so it only
+    /// bounds what is loaded at once.
+    let openRows: Int32
     let profile: EndUserProfile
 
     static let columns = [
-        "block_count", "reservation_count", "last_hash", "advanced_to", "name", "metadata", "created_at", "updated_at",
+        "block_count", "reservation_count", "last_hash", "advanced_to", "open_rows", "name", "metadata", "created_at",
+        "updated_at",
     ]
 
     init(_ fields: inout RowFields) throws {
@@ -71,6 +74,7 @@ struct AccountBookRow {
         }
         book = AccountBook(blockCount: blockCount, reservationCount: reservationCount, lastHash: hash)
         advancedTo = try fields.instant()
+        openRows = try fields.int32()
         profile = try EndUserProfile(&fields)
     }
 
@@ -107,6 +111,7 @@ extension BulkStatement<AccountDraft> {
             .bytes("last_hash") { $0.book.lastHash.bytes as [UInt8] },
             .instant("advanced_to") { $0.account.advancedTo as Instant },
             .instant("due_at") { $0.account.scheduledAt },
+            .int32("open_rows") { Int32($0.openRows) as Int32 },
             .text("name") { $0.profile?.name },
             .text("metadata") { $0.profile?.metadata?.canonicalJSON },
             .instant("created_at") { $0.profile?.createdAt },

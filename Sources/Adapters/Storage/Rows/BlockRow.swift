@@ -33,7 +33,7 @@ package struct BlockRow: TableRow, Sendable {
         }
         block = Block(
             number: number, original: original, remaining: remaining, held: held, priority: priority,
-            expiresAt: expiresAt, isPaid: (pricePaid ?? 0) > 0, featureKeys: featureKeys,
+            expiresAt: expiresAt, isPaid: (pricePaid ?? 0) > 0, featureSet: FeatureSet(featureKeys),
             revokedAt: try fields.instantOrNil(or: before.map(\.revokedAt)))
     }
 

@@ -26,9 +26,9 @@ package struct Account: Hashable, Sendable {
     /// The latest instant that the account was advanced to. It never goes back.
     package internal(set) var advancedTo: Instant
     /// The blocks with remaining credits, in burn order.
-    package internal(set) var blocks: [Block]
+    package internal(set) var blocks: BlockList
     /// The active reservations, by number.
-    package internal(set) var reservations: [Reservation]
+    package internal(set) var reservations: OrderedList<Reservation>
     package internal(set) var settings: AccountSettings
     package internal(set) var counters: UsageCounters
 
@@ -40,12 +40,13 @@ package struct Account: Hashable, Sendable {
     /// An account from its stored values.
     ///
     /// - Parameters:
-    ///   - blocks: The blocks with remaining credits.
+    ///   - blocks: Those with remaining credits.
     ///   - reservations: The active reservations, by number.
     package init(
         id: AccountID, environmentID: EnvironmentID, endUserID: EndUserID, version: Int64, revision: Int64,
-        sums: AccountSums, advancedTo: Instant = Instant(microseconds: .min), blocksInBurnOrder blocks: [Block] = [],
-        reservations: [Reservation] = [], settings: AccountSettings = .none, counters: UsageCounters = .none
+        sums: AccountSums, advancedTo: Instant = Instant(microseconds: .min), blocks: BlockList = BlockList(),
+        reservations: OrderedList<Reservation> = OrderedList(), settings: AccountSettings = .none,
+        counters: UsageCounters = .none
     ) {
         self.id = id
         self.environmentID = environmentID
@@ -74,15 +75,19 @@ package struct Account: Hashable, Sendable {
     }
 
     /// The credits that a new charge of the feature can take: Σ (remaining − held) over the blocks open to the feature.
+    /// Costs a walk over the blocks.
     package func spendable(for feature: FeatureKey) -> Int64 {
         blocks.reduce(0) { $0 + ($1.isOpen(to: feature) ? $1.available : 0) }
     }
 
     /// The debits by which the eligible blocks pay a cost, in burn order, and the rest of the cost that no block pays.
+    /// Costs a walk up to the last block that pays.
     func burn(_ cost: Int64, from isEligible: (Block) -> Bool) -> (allocations: [Allocation], rest: Int64) {
         var owed = cost
         var allocations: [Allocation] = []
-        for block in blocks where owed > 0 && block.available > 0 && isEligible(block) {
+        for block in blocks {
+            guard owed > 0 else { break }
+            guard block.available > 0, isEligible(block) else { continue }
             let share = min(owed, block.available)
             allocations.append(Allocation(block: block.number, amount: -share))
             owed -= share

@@ -15,7 +15,8 @@ package struct AccountDraft: Hashable, Sendable {
     /// The older entries and blocks that the batch's refunds and revocations need.
     package var history = AccountHistory()
     var recorder: BatchRecorder
-    private let before: Account
+    private let revisionBefore: Int64
+    private let settingsBefore: AccountSettings
     private let bookBefore: AccountBook
 
     /// - Parameter profile: Nil if the end user does not exist yet.
@@ -23,7 +24,8 @@ package struct AccountDraft: Hashable, Sendable {
         self.account = account
         self.profile = profile
         recorder = BatchRecorder(book: book)
-        before = account
+        revisionBefore = account.revision
+        settingsBefore = account.settings
         bookBefore = book
     }
 
@@ -116,23 +118,31 @@ package struct AccountDraft: Hashable, Sendable {
 
     /// Puts a closed block back among the open blocks, because the posting returns credits to it.
     private mutating func reopen(_ number: Int32) {
-        guard !account.blocks.contains(where: { $0.number == number }), let closed = block(number) else { return }
-        account.insert(closed)
+        guard account.blocks.block(number) == nil, let closed = block(number) else { return }
+        account.blocks.insert(closed)
     }
 
     /// A block of the account in its present state, open or closed; nil if it was not loaded.
     func block(_ number: Int32) -> Block? {
-        recorder.changedBlocks[number] ?? account.blocks.first { $0.number == number }
-            ?? recorder.grantedBlocks.first { $0.block.number == number }?.block ?? history.blocks[number]?.block
+        recorder.changedBlocks[number] ?? account.blocks.block(number) ?? recorder.granted(number)?.block
+            ?? history.blocks[number]?.block
     }
+
+    /// The open blocks and the active reservations, which are rows that the next batch of the account loads.
+    package var openRows: Int { account.blocks.count + account.reservations.count }
 
     // MARK: - Changes to write
 
+    /// The number of rows that the changes so far write.
+    package var changedRows: Int {
+        recorder.entries.count + recorder.changedBlocks.count + recorder.changedReservations.count
+    }
+
     /// Whether there is anything to write.
-    package var isChanged: Bool { account.revision != before.revision }
+    package var isChanged: Bool { account.revision != revisionBefore }
 
     /// Whether the settings changed.
-    package var hasNewSettings: Bool { account.settings != before.settings }
+    package var hasNewSettings: Bool { account.settings != settingsBefore }
 
     package var book: AccountBook { recorder.book }
 

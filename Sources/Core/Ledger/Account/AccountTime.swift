@@ -81,45 +81,42 @@ extension Account {
         return copy
     }
 
-    /// Applies every effect that is due by `now`, each at the instant at which it was due, in due order.
+    /// Applies every effect that is due by `now`, each at the instant at which it was due, in due order. For n blocks and
+    /// reservations of which k are due, it costs O(n + k log n).
     mutating func advance(to now: Instant, into recorder: inout some EffectRecorder) {
-        let events = dueEvents(by: now)
-        var next = events.startIndex
-        while next < events.endIndex {
-            let event = events[next]
+        for event in dueEvents(by: now) {
             switch event.kind {
             case .reservationLapses:
-                next += 1
-                guard let reservation = reservations.first(where: { $0.number == event.number }) else { continue }
+                guard let reservation = reservations[at: event.number] else { continue }
                 end(reservation, as: .expired, at: event.at, now: now, into: &recorder)
-            case .blockExpires:
-                // One sweep takes all blocks that expire at this instant. A lapse may have swept some of them before.
-                let group = events[next...].prefix { $0.at == event.at }
-                next = group.endIndex
-                sweep(at: event.at, now: now, into: &recorder)
+            case .blockExpires: sweep([event.number], at: event.at, now: now, into: &recorder)
             }
         }
         advancedTo = max(advancedTo, now)
     }
 
-    /// Takes available credits that may not stay: those of revoked blocks and of blocks that have expired.
-    mutating func sweep(at instant: Instant, now: Instant, into recorder: inout some EffectRecorder) {
-        let over = blocks.filter { block in
-            block.available > 0 && (block.revokedAt != nil || block.hasExpired(at: instant))
-        }
-        for block in over.sorted(by: { $0.number < $1.number }) {
+    /// Takes the available credits of those of the given blocks that were revoked or have expired at `instant`.
+    ///
+    /// - Parameter numbers: The blocks whose credits may have become available, in any order.
+    mutating func sweep(
+        _ numbers: [Int32], at instant: Instant, now: Instant, into recorder: inout some EffectRecorder
+    ) {
+        for number in numbers.count > 1 ? numbers.sorted() : numbers {
+            guard let block = blocks.block(number), block.available > 0,
+                block.revokedAt != nil || block.hasExpired(at: instant)
+            else { continue }
             let type: EntryType = block.revokedAt != nil ? .revoke : .expire
             post(
                 Posting(
                     type, amount: -block.available,
-                    allocations: [Allocation(block: block.number, amount: -block.available)], effectiveAt: instant),
+                    allocations: [Allocation(block: number, amount: -block.available)], effectiveAt: instant),
                 now: now, into: &recorder)
         }
     }
 
-    /// Ends a reservation: gives back its whole hold and corrects its counters to the amounts that it was charged for.
+    /// Ends a reservation: gives its hold back, and reduces its counters to the amounts that were charged.
     ///
-    /// - Parameter key: The idempotency key of the release; nil at the deadline.
+    /// - Parameter key: The idempotency key of the request; nil at the deadline.
     mutating func end(
         _ before: Reservation, as status: ReservationStatus, at instant: Instant, now: Instant, key: String? = nil,
         into recorder: inout some EffectRecorder
@@ -137,6 +134,6 @@ extension Account {
             now: now, into: &recorder)
         recount(before, units: before.watermark?.units ?? 0, credits: before.charged.rawValue, [:], now: now)
         set(reservation, into: &recorder)
-        sweep(at: instant, now: now, into: &recorder)
+        sweep(before.holds.map(\.block), at: instant, now: now, into: &recorder)
     }
 }

@@ -30,14 +30,14 @@ package struct Block: Hashable, Sendable {
     package let expiresAt: Instant?
     /// True if a price above zero was paid.
     package let isPaid: Bool
-    /// The features that the block may be spent on; empty means all features.
-    package let featureKeys: [FeatureKey]
+    /// The features that the block is restricted to; nil means that it may be spent on all features.
+    package let featureSet: FeatureSet?
     /// When the block was revoked; nil if it was not. Credits that come back to a revoked block are taken at once.
     package internal(set) var revokedAt: Instant?
 
     package init(
         number: Int32, original: Millicredits, remaining: Millicredits, held: Millicredits, priority: Int16,
-        expiresAt: Instant?, isPaid: Bool, featureKeys: [FeatureKey], revokedAt: Instant? = nil
+        expiresAt: Instant?, isPaid: Bool, featureSet: FeatureSet? = nil, revokedAt: Instant? = nil
     ) {
         self.number = number
         self.original = original
@@ -46,34 +46,22 @@ package struct Block: Hashable, Sendable {
         self.priority = priority
         self.expiresAt = expiresAt
         self.isPaid = isPaid
-        self.featureKeys = featureKeys
+        self.featureSet = featureSet
         self.revokedAt = revokedAt
     }
 
     /// The credits that a new charge can take. Never negative, because `held` is at most `remaining`.
     package var available: Int64 { remaining.rawValue - held.rawValue }
 
+    /// The features that the block may be spent on, in the order in which they were given; empty means all features.
+    package var featureKeys: [FeatureKey] { featureSet?.keys ?? [] }
+
     /// Whether the block may pay for a feature, regardless of expiry.
-    package func isOpen(to feature: FeatureKey) -> Bool {
-        featureKeys.isEmpty || featureKeys.contains(feature)
-    }
+    package func isOpen(to feature: FeatureKey) -> Bool { featureSet?.contains(feature) ?? true }
 
     package func hasExpired(at now: Instant) -> Bool {
         guard let expiresAt else { return false }
         return expiresAt <= now
-    }
-
-    /// The burn order: lower priority first, then earlier expiry (no expiry is last), then free before paid, then
-    /// older.
-    package static func burnsBefore(_ left: Block, _ right: Block) -> Bool {
-        if left.priority != right.priority { return left.priority < right.priority }
-        if left.expiresAt != right.expiresAt {
-            guard let leftExpiry = left.expiresAt else { return false }
-            guard let rightExpiry = right.expiresAt else { return true }
-            return leftExpiry < rightExpiry
-        }
-        if left.isPaid != right.isPaid { return right.isPaid }
-        return left.number < right.number
     }
 }
 
@@ -109,6 +97,14 @@ package struct GrantedBlock: Hashable, Sendable {
         self.reason = reason
         self.metadata = metadata
         self.createdAt = createdAt
+    }
+}
+
+extension GrantedBlock {
+    /// The same grant with its block in another state.
+    package func with(_ block: Block) -> GrantedBlock {
+        GrantedBlock(
+            block: block, source: source, payment: payment, reason: reason, metadata: metadata, createdAt: createdAt)
     }
 }
 

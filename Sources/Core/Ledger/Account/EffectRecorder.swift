@@ -39,6 +39,13 @@ struct BatchRecorder: EffectRecorder, Hashable {
         self.book = book
     }
 
+    /// A block that was granted in the batch, as it was granted. The numbers of granted blocks have no gaps.
+    func granted(_ number: Int32) -> GrantedBlock? {
+        guard let first = grantedBlocks.first?.block.number else { return nil }
+        let index = Int(number - first)
+        return grantedBlocks.indices.contains(index) ? grantedBlocks[index] : nil
+    }
+
     mutating func posted(_ posting: Posting, changed: [Block], account: Account, now: Instant) {
         effectCount += 1
         for block in changed { changedBlocks[block.number] = block }

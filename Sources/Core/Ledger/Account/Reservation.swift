@@ -92,3 +92,7 @@ package struct ReservationWindows: Hashable, Sendable {
         self.caps = caps
     }
 }
+
+extension Reservation: Ordered {
+    package var place: Int32 { number }
+}

@@ -78,24 +78,23 @@ extension AccountDraft {
         _ credits: Millicredits, source: BlockSource, priority: Int16, expiresAt: Instant?, featureKeys: [FeatureKey],
         payment: Payment? = nil, reason: String?, metadata: Metadata?, now: Instant
     ) -> GrantedBlock {
-        func granted(remaining: Millicredits) -> GrantedBlock {
-            GrantedBlock(
-                block: Block(
-                    number: recorder.book.blockCount + 1, original: credits, remaining: remaining, held: .zero,
-                    priority: priority, expiresAt: expiresAt, isPaid: (payment?.price ?? 0) > 0,
-                    featureKeys: featureKeys),
-                source: source, payment: payment, reason: reason, metadata: metadata, createdAt: now)
-        }
-        let shown = granted(remaining: credits)
-        account.open(granted(remaining: .zero), into: &recorder)
+        var block = Block(
+            number: recorder.book.blockCount + 1, original: credits, remaining: credits, held: .zero,
+            priority: priority, expiresAt: expiresAt, isPaid: (payment?.price ?? 0) > 0,
+            featureSet: FeatureSet(featureKeys))
+        let shown = GrantedBlock(
+            block: block, source: source, payment: payment, reason: reason, metadata: metadata, createdAt: now)
+        block.remaining = .zero
+        account.open(shown.with(block), into: &recorder)
         return shown
     }
 
     /// Pays overage from the given blocks, which have just received credits. Only unrestricted blocks pay.
     mutating func settle(from numbers: [Int32], now: Instant) {
         guard account.overage > .zero else { return }
+        let payers = Set(numbers)
         let (allocations, rest) = account.burn(account.overage.rawValue) { block in
-            numbers.contains(block.number) && block.featureKeys.isEmpty
+            block.featureSet == nil && payers.contains(block.number)
         }
         let paid = account.overage.rawValue - rest
         guard paid > 0 else { return }

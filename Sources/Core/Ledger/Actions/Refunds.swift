@@ -69,16 +69,17 @@ extension AccountDraft {
                 units: entries.isEmpty ? refund.extent.units : nil, ruleID: charge.entry.cause.ruleID,
                 reservation: charge.entry.cause.reservation, refunds: charge.entry.sequence,
                 idempotencyKey: context.idempotencyKey, reason: refund.reason, metadata: refund.metadata)
-            var allocations: [Allocation] = []
+            var shares: [Allocation] = []
             for portion in charge.portions {
                 switch destination(of: portion, at: now) {
-                case .block(let number): allocations.add(portion.amount, to: number)
+                case .block(let number): shares.append(Allocation(block: number, amount: portion.amount))
                 case .compensation(let features):
                     guard let block = compensation[Set(features)] else { continue }
-                    allocations.add(portion.amount, to: block.block.number)
+                    shares.append(Allocation(block: block.block.number, amount: portion.amount))
                 case .nowhere: cause.details.forfeited += portion.amount
                 }
             }
+            let allocations = shares.merged
             entries.append(
                 post(
                     Posting(
@@ -114,7 +115,8 @@ extension AccountDraft {
         guard let number = portion.block else { return .compensation([]) }
         guard let block = block(number) else { preconditionFailure("the caller must load the blocks of a charge") }
         if block.revokedAt != nil { return .nowhere }
-        return block.hasExpired(at: now) ? .compensation(block.featureKeys) : .block(number)
+        guard block.hasExpired(at: now) else { return .block(number) }
+        return .compensation(block.featureKeys)
     }
 
     /// Makes the compensation blocks of a refund: one for each feature restriction, the unrestricted block first.
@@ -273,12 +275,18 @@ private struct ChargeState {
 }
 
 extension [Allocation] {
-    /// Adds an amount to a block's share. Each block has one share.
-    fileprivate mutating func add(_ amount: Int64, to block: Int32) {
-        if let index = firstIndex(where: { $0.block == block }) {
-            self[index] = Allocation(block: block, amount: self[index].amount + amount)
-        } else {
-            append(Allocation(block: block, amount: amount))
+    /// The sum of the shares of each block, in the order in which the blocks first appear.
+    fileprivate var merged: [Allocation] {
+        var places: [Int32: Int] = [:]
+        var sums: [Allocation] = []
+        for share in self {
+            if let place = places[share.block] {
+                sums[place] = Allocation(block: share.block, amount: sums[place].amount + share.amount)
+            } else {
+                places[share.block] = sums.count
+                sums.append(share)
+            }
         }
+        return sums
     }
 }

@@ -50,6 +50,7 @@ extension AccountDraft {
             EntitlementRequest(feature: request.featureKey, demand: request.estimate), context)
         let cost = entitlement.cost ?? .zero
         let (allocations, uncovered) = account.burn(cost.rawValue) { $0.isOpen(to: request.featureKey) }
+        guard account.canHold(partsOf: allocations.count) else { throw .tooMany(.reservations) }
         let reservation = Reservation(
             number: recorder.book.reservationCount + 1, featureKey: request.featureKey, estimate: request.estimate,
             ruleID: entitlement.ruleID, estimatedCost: cost, status: .active, holds: allocations.negated,
@@ -76,7 +77,7 @@ extension AccountDraft {
     mutating func apply(
         _ action: ReservationAction, to number: Int32, _ context: ActionContext
     ) throws(Refusal) -> Outcome {
-        guard let reservation = account.reservations.first(where: { $0.number == number }) else {
+        guard let reservation = account.reservations[at: number] else {
             throw 0 < number && number <= recorder.book.reservationCount
                 ? .reservationNotActive(number) : .unknownReservation(number)
         }
@@ -131,7 +132,7 @@ extension AccountDraft {
         account.recount(
             before, units: units, credits: reservation.charged.rawValue, growth.periodUnits, now: context.now)
         account.set(reservation, into: &recorder)
-        account.sweep(at: context.now, now: context.now, into: &recorder)
+        account.sweep(before.holds.map(\.block), at: context.now, now: context.now, into: &recorder)
         return (
             reservation,
             ReservationChange(
@@ -178,7 +179,7 @@ extension AccountDraft {
         let (allocations, _) = account.burn(reservation.estimatedCost.rawValue) {
             $0.isOpen(to: reservation.featureKey)
         }
-        guard !allocations.isEmpty else { return }
+        guard !allocations.isEmpty, account.canHold(partsOf: allocations.count) else { return }
         reservation.holds = allocations.negated
         let cause = EntryCause(
             featureKey: reservation.featureKey, ruleID: reservation.ruleID, reservation: reservation.number,
@@ -290,15 +291,14 @@ extension AccountDraft {
 }
 
 extension Account {
+    /// Whether the active reservations together hold parts of few enough blocks for some more.
+    fileprivate func canHold(partsOf blocks: Int) -> Bool {
+        reservations.reduce(blocks) { $0 + $1.holds.count } <= Reservation.maximumHeldParts
+    }
+
     /// Stores the present state of a reservation among the active ones; removes it if it has ended.
     mutating func set(_ reservation: Reservation, into recorder: inout some EffectRecorder) {
-        let index = reservations.firstIndex { $0.number == reservation.number }
-        switch (reservation.status == .active, index) {
-        case (true, let index?): reservations[index] = reservation
-        case (true, nil): reservations.append(reservation)
-        case (false, let index?): reservations.remove(at: index)
-        case (false, nil): break
-        }
+        reservations[at: reservation.number] = reservation.status == .active ? reservation : nil
         recorder.changed(reservation)
     }
 
@@ -321,6 +321,9 @@ extension ReservationChange {
 extension Reservation {
     /// The maximum number of active reservations of an account.
     package static let maximumActive = 10_000
+    /// The maximum number of blocks that an account's active reservations hold parts of, each block counted once for
+    /// each reservation.
+    package static let maximumHeldParts = 100_000
 
     /// The units that the active reservation counts against a quota.
     var countedUnits: Int64 { max(estimate.units, watermark?.units ?? 0) }
@@ -373,22 +376,10 @@ extension [Allocation] {
 
     /// The holds after the given debits.
     fileprivate func taking(_ burned: [Allocation]) -> [Allocation] {
-        compactMap { hold in
-            let left = hold.amount + (burned.first { $0.block == hold.block }?.amount ?? 0)
+        let places = AllocationPlaces(burned)
+        return compactMap { hold in
+            let left = hold.amount + (places[hold.block].map { burned[$0].amount } ?? 0)
             return left > 0 ? Allocation(block: hold.block, amount: left) : nil
         }
-    }
-
-    /// The allocations of both lists, this list first. Each block has one allocation.
-    fileprivate func adding(_ others: [Allocation]) -> [Allocation] {
-        var sum = self
-        for other in others {
-            if let index = sum.firstIndex(where: { $0.block == other.block }) {
-                sum[index] = Allocation(block: other.block, amount: sum[index].amount + other.amount)
-            } else {
-                sum.append(other)
-            }
-        }
-        return sum
     }
 }

@@ -37,18 +37,16 @@ extension AccountDraft {
     private mutating func mark(_ number: Int32, revokedAt: Instant) {
         guard var block = block(number) else { return }
         block.revokedAt = revokedAt
-        if let index = account.blocks.firstIndex(where: { $0.number == number }) { account.blocks[index] = block }
+        if account.blocks.block(number) != nil { account.blocks.set(block) }
         recorder.changed(block)
     }
 
     /// A block in its present state, with the facts that were recorded about it.
     func recorded(_ number: Int32) -> GrantedBlock? {
         guard
-            let granted = recorder.grantedBlocks.first(where: { $0.block.number == number }) ?? history.blocks[number],
+            let granted = recorder.granted(number) ?? history.blocks[number],
             let block = block(number)
         else { return nil }
-        return GrantedBlock(
-            block: block, source: granted.source, payment: granted.payment, reason: granted.reason,
-            metadata: granted.metadata, createdAt: granted.createdAt)
+        return granted.with(block)
     }
 }

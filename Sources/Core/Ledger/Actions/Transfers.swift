@@ -36,7 +36,6 @@ extension AccountDraft {
         guard sameClock else { return .refused(.differentClocks) }
         receiver.advance(to: now)
         let credits = transfer.credits.rawValue
-        guard receiver.account.blocks.count < Block.maximumOpen else { return .refused(.tooMany(.blocks)) }
         guard (try? receiver.account.balance + transfer.credits) != nil,
             let lifetime = try? receiver.account.lifetimeGranted + transfer.credits
         else { return .refused(.amountOutOfRange(field: "credits")) }
@@ -46,6 +45,9 @@ extension AccountDraft {
                 .insufficientCredits(
                     effectiveBalance: sender.account.balances.effective, spendable: credits - missing,
                     required: credits))
+        }
+        guard receiver.account.blocks.count + taken.count <= Block.maximumOpen else {
+            return .refused(.tooMany(.blocks))
         }
 
         let marks = (sender: Mark(sender), receiver: Mark(receiver))

@@ -3,15 +3,17 @@ package import Credits
 package import Metering
 
 extension Entitlement {
-    /// Decides a use by an account that was advanced to `now`.
+    /// Decides a use by an account that was advanced to `now`. Costs a walk over the account's blocks, unless the
+    /// spendable credits are given.
     ///
+    /// - Parameter spendable: What `account.spendable(for:)` returns for the feature.
     /// - Throws: `EntitlementFailure` if the rule cannot price the demand.
     package static func decide(
-        account: Account, catalogue: Catalogue, request: EntitlementRequest, now: Instant
+        account: Account, spendable: Int64? = nil, catalogue: Catalogue, request: EntitlementRequest, now: Instant
     ) throws(EntitlementFailure) -> Entitlement {
         let feature = request.feature
         var entitlement = Entitlement(
-            spendable: account.spendable(for: feature),
+            spendable: spendable ?? account.spendable(for: feature),
             overage: OverageTerms(account: account.settings, config: catalogue.config), affordableUnits: 0, caps: [])
         guard let known = catalogue.activeFeature(feature) else {
             entitlement.denial = .unknownFeature

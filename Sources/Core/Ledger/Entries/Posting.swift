@@ -33,20 +33,21 @@ extension Account {
     /// Callers must have refused postings that would overdraw a block. The preconditions check that again for every entry,
     /// because a wrong entry can never be taken back.
     mutating func post(_ posting: Posting, now: Instant, into recorder: inout some EffectRecorder) {
+        let changes = posting.blockChanges
         var changed: [Block] = []
-        for change in posting.blockChanges {
-            guard let index = blocks.firstIndex(where: { $0.number == change.block }) else {
-                preconditionFailure("a posting names a block that was not loaded")
+        changed.reserveCapacity(changes.count)
+        for change in changes {
+            let after = blocks.update(change.block) { block in
+                block.held = block.held.changed(by: change.held)
+                block.remaining = block.remaining.changed(by: change.remaining)
             }
-            blocks[index].held = blocks[index].held.changed(by: change.held)
-            blocks[index].remaining = blocks[index].remaining.changed(by: change.remaining)
-            let block = blocks[index]
+            guard let block = after else { preconditionFailure("a posting names a block that was not loaded") }
             precondition(
                 .zero <= block.held && block.held <= block.remaining && block.remaining <= block.original,
                 "a posting violates 0 ≤ held ≤ remaining ≤ original of a block")
             changed.append(block)
         }
-        if changed.contains(where: { $0.remaining == .zero }) { blocks.removeAll { $0.remaining == .zero } }
+        for block in changed where block.remaining == .zero { blocks.removeSpent(block.number) }
         balance = balance.changed(by: posting.amount)
         reserved = reserved.changed(by: posting.reservedDelta)
         overage = overage.changed(by: posting.overageDelta)
@@ -57,23 +58,19 @@ extension Account {
 
     /// Inserts a new block among the open blocks. Its credits come with the entry that grants it.
     mutating func open(_ granted: GrantedBlock, into recorder: inout some EffectRecorder) {
-        insert(granted.block)
+        blocks.insert(granted.block)
         recorder.opened(granted)
-    }
-
-    /// Inserts a block at its place in the burn order.
-    mutating func insert(_ block: Block) {
-        let place = blocks.firstIndex { Block.burnsBefore(block, $0) } ?? blocks.endIndex
-        blocks.insert(block, at: place)
     }
 }
 
 extension Posting {
     /// The changes per block, in the order in which the holds and then the allocations name the blocks.
     fileprivate var blockChanges: [(block: Int32, held: Int64, remaining: Int64)] {
+        if holds.isEmpty { return allocations.map { (block: $0.block, held: 0, remaining: $0.amount) } }
         var changes = holds.map { (block: $0.block, held: $0.amount, remaining: Int64(0)) }
+        let places = AllocationPlaces(holds)
         for allocation in allocations {
-            if let index = changes.firstIndex(where: { $0.block == allocation.block }) {
+            if let index = places[allocation.block] {
                 changes[index].remaining += allocation.amount
             } else {
                 changes.append((block: allocation.block, held: 0, remaining: allocation.amount))
@@ -83,9 +80,42 @@ extension Posting {
     }
 }
 
+/// Finds a block's allocation in a list: by a walk in a short list, through a dictionary in a long one.
+struct AllocationPlaces {
+    private let list: [Allocation]
+    private let places: [Int32: Int]?
+
+    /// - Parameter list: Each block is named at most once.
+    init(_ list: [Allocation]) {
+        self.list = list
+        places =
+            list.count <= 16
+            ? nil : Dictionary(list.enumerated().map { ($0.element.block, $0.offset) }) { first, _ in first }
+    }
+
+    subscript(block: Int32) -> Int? {
+        if let places { return places[block] }
+        return list.firstIndex { $0.block == block }
+    }
+}
+
 extension [Allocation] {
     /// The sum of the amounts.
     var total: Int64 { reduce(0) { $0 + $1.amount } }
+
+    /// The allocations of both lists, this list first, with one allocation for each block. No list names a block twice.
+    func adding(_ others: [Allocation]) -> [Allocation] {
+        var sum = self
+        let places = AllocationPlaces(self)
+        for other in others {
+            if let index = places[other.block] {
+                sum[index] = Allocation(block: other.block, amount: sum[index].amount + other.amount)
+            } else {
+                sum.append(other)
+            }
+        }
+        return sum
+    }
 
     /// The same allocations with negated amounts.
     var negated: [Allocation] { map { Allocation(block: $0.block, amount: -$0.amount) } }

@@ -18,9 +18,7 @@ package struct LedgerExplanation: Sendable {
         self.account = account
         self.asOf = asOf
         self.standing = standing
-        self.blocks = blocks.filter { $0.remaining > 0 }.sorted {
-            Block.burnsBefore($0.granted.block, $1.granted.block)
-        }
+        self.blocks = blocks.filter { $0.remaining > 0 }.sorted { $0.granted.block.place < $1.granted.block.place }
         self.holds = holds
     }
 
@@ -34,7 +32,7 @@ package struct LedgerExplanation: Sendable {
                 Block(
                     number: block.number, original: block.original, remaining: try Millicredits(history.remaining),
                     held: try Millicredits(history.held), priority: block.priority, expiresAt: block.expiresAt,
-                    isPaid: block.isPaid, featureKeys: block.featureKeys))
+                    isPaid: block.isPaid, featureSet: block.featureSet))
         }
         return Account(
             id: account.id, environmentID: environmentID, endUserID: account.endUserID, version: standing.version,
@@ -42,7 +40,7 @@ package struct LedgerExplanation: Sendable {
             sums: AccountSums(
                 balance: try Millicredits(standing.balances.balance),
                 reserved: try Millicredits(standing.balances.reserved), overage: try Millicredits(standing.overage),
-                lifetimeGranted: try Millicredits(standing.lifetimeGranted)), advancedTo: asOf, blocksInBurnOrder: open,
+                lifetimeGranted: try Millicredits(standing.lifetimeGranted)), advancedTo: asOf, blocks: BlockList(open),
             settings: settings)
     }
 }

@@ -12,9 +12,9 @@ import Synchronization
 
 /// Sends commands to the ledger through its queues and returns their results.
 ///
-/// `send` puts a request into the outbox of its queue. The requests that arrive while a message to the queue is being
-/// confirmed go together into the next message; no request is held back to fill a message. A confirmed request is
-/// `accepted`. The ledger worker sends the results to this node's own reply queue, where `receive` finds the waiting
+/// `send` puts a request into `CommandOutbox`. The requests of an environment that arrive while a message to their queue
+/// is being confirmed go together into the next message; no request is held back to fill a message. A confirmed request
+/// is `accepted`. The ledger worker sends the results to this node's own reply queue, where `receive` finds the waiting
 /// request by its token. When no reply arrives within a second, `lookUpLostReplies` looks the commands up in the
 /// database, and again every second.
 ///
@@ -26,23 +26,14 @@ import Synchronization
 /// - `.pending` means that the queue has accepted the request. `.refused` means that nothing was done, unless the
 ///   problem says that the outcome is unknown.
 /// - A request is never sent twice. To repeat it is the client's decision, and its idempotency key makes that safe.
-/// - The number of waiting requests is bounded per queue, and the number of undecided requests per environment and
-///   queue.
+/// - The undecided commands and their bytes are bounded, and every environment has a share of the bound.
 ///
 /// On failure: `send` refuses at once without a connection that takes messages. A message that was sent but not
 /// confirmed gives its requests an unknown outcome. While the broker is blocked, requests that are not accepted end
 /// after 200 ms. At shutdown every waiting request gets the reply that follows from its stage.
 package final class CommandGateway: Service {
-    /// How long the gateway waits for a reply before it looks the commands up in the database, and between two
-    /// look-ups. A reply is lost when its worker dies between commit and reply, or when the broker stops.
-    private static let replyPatience = Duration.seconds(1)
     /// How long a blocked broker may take to confirm the messages that it took before.
     private static let blockedPatience = Duration.milliseconds(200)
-    /// The number of requests per queue that may wait for a place in a message; more are refused with 503.
-    private static let waitingPerQueue = 4_096
-    /// The number of requests per environment and queue that may be undecided; more are refused with 429. It is half of
-    /// `waitingPerQueue`, so that one environment cannot fill a queue's outbox.
-    private static let undecidedPerEnvironment = waitingPerQueue / 2
 
     /// How long `send` waits.
     enum Patience: Sendable {
@@ -72,60 +63,11 @@ package final class CommandGateway: Service {
         case refused(Problem)
     }
 
-    /// How far a request has come, which determines its reply when its deadline has passed.
-    private enum Stage {
-        case waiting, sent, accepted
-    }
-
-    private struct Waiting {
-        var stage = Stage.waiting
-        /// The instant from which the reply counts as lost and is looked up in the database; set when the queue has
-        /// accepted the request.
-        var lookUpAt: ContinuousClock.Instant?
-        let lane: Lane
-        let request: CommandRequest
-        let deadline: ContinuousClock.Instant
-        let returnsWhenAccepted: Bool
-        /// Nil once the caller has its reply: the request then only counts as undecided.
-        var continuation: CheckedContinuation<Reply, Never>?
-    }
-
-    /// One environment's commands in one queue.
-    private struct Lane: Hashable {
-        let queue: String
-        let environmentID: EnvironmentID
-    }
-
-    private struct Outbox {
-        var tokens: [UInt64] = []
-        var isPublishing = false
-    }
+    private typealias Outbox = CommandOutbox<CheckedContinuation<Reply, Never>>
 
     private struct State {
-        var nextToken: UInt64 = 1
-        var waiting: [UInt64: Waiting] = [:]
-        var outboxes: [String: Outbox] = [:]
-        /// The number of requests in `waiting`, by lane.
-        var undecided: [Lane: Int] = [:]
+        var outbox: Outbox
         var isClosed = false
-
-        mutating func add(_ request: Waiting) {
-            waiting[request.request.token] = request
-            undecided[request.lane, default: 0] += 1
-        }
-
-        mutating func remove(_ token: UInt64) -> Waiting? {
-            guard let removed = waiting.removeValue(forKey: token) else { return nil }
-            let left = undecided[removed.lane, default: 1] - 1
-            undecided[removed.lane] = left > 0 ? left : nil
-            return removed
-        }
-    }
-
-    /// The first step of `send`: start publishing, join the next message, or refuse.
-    private enum Sending {
-        case startsPublishing, joins
-        case refused(Problem)
     }
 
     private let publisher: AMQPPublisher
@@ -136,6 +78,7 @@ package final class CommandGateway: Service {
     /// known bug `no_mandatory_flag`.
     private let isMandatory = !KnownBug.noMandatoryFlag.isActive
     private let state: Mutex<State>
+    private let nextToken = Atomic<UInt64>(1)
     private let messageSize: Recorder
     private let foundReplies: Counter
 
@@ -152,7 +95,7 @@ package final class CommandGateway: Service {
             "quotastack_api_lost_replies_total",
             "Requests whose results were found in the database because no reply came.")
         replyQueue = "\(topology.prefix)reply.\(UInt64.random(in: 0..<1 << 63))"
-        state = Mutex(State())
+        state = Mutex(State(outbox: Outbox(catalogueQueue: topology.catalogueQueue)))
         messageSize = metrics.histogram(
             "quotastack_api_message_commands", "Commands in one message to a command queue.",
             buckets: [1, 4, 16, 64, 256, 1_024])
@@ -171,6 +114,9 @@ package final class CommandGateway: Service {
         publisher.state == .connected ? consumer.state : publisher.state
     }
 
+    /// The number of commands that were taken and are not decided.
+    var undecidedCommands: Int { state.withLock { $0.outbox.undecidedCommands } }
+
     /// Runs until a graceful shutdown. It then closes both connections and ends the requests that still wait. The HTTP
     /// server must have stopped before, so that requests of clients are answered first.
     package func run() async throws {
@@ -186,10 +132,9 @@ package final class CommandGateway: Service {
         }
         let left = state.withLock { state in
             state.isClosed = true
-            defer { state.waiting = [:] }
-            return Array(state.waiting.values)
+            return state.outbox.takeAll()
         }
-        for waiting in left { Self.giveUp(waiting, because: Self.unreachable) }
+        for (caller, stage) in left { Self.giveUp(caller, at: stage, because: Self.unreachable) }
     }
 
     // MARK: - Sending
@@ -203,122 +148,88 @@ package final class CommandGateway: Service {
         until patience: Patience
     ) async -> Reply {
         guard publisher.state == .connected else { return .refused(Self.unreachable) }
+        let token = nextToken.wrappingAdd(1, ordering: .relaxed).newValue
         return await withCheckedContinuation { continuation in
-            let lane = Lane(queue: queue, environmentID: origin.environmentID)
-            let sending = state.withLock { state -> Sending in
-                guard state.undecided[lane, default: 0] < Self.undecidedPerEnvironment else {
-                    return .refused(Self.tooManyUndecided)
-                }
-                guard !state.isClosed, (state.outboxes[queue]?.tokens.count ?? 0) < Self.waitingPerQueue else {
-                    return .refused(Self.overloaded)
-                }
-                let token = state.nextToken
-                state.nextToken += 1
-                let request = CommandRequest(
-                    token: token, origin: origin, wantsBodies: wantsBodies, commands: commands)
-                state.add(
-                    Waiting(
-                        lane: lane, request: request, deadline: patience.deadline,
-                        returnsWhenAccepted: patience.endsWhenAccepted, continuation: continuation))
-                state.outboxes[queue, default: Outbox()].tokens.append(token)
-                if state.outboxes[queue]?.isPublishing == true { return .joins }
-                state.outboxes[queue]?.isPublishing = true
-                return .startsPublishing
+            let request = Outbox.Request(
+                token: token, to: queue, from: origin, wantsBodies: wantsBodies, commands: commands,
+                deadline: patience.deadline, returnsWhenAccepted: patience.endsWhenAccepted, caller: continuation)
+            let (problem, lanes) = state.withLock { state -> (Problem?, [Outbox.Lane]) in
+                if state.isClosed { return (Self.overloaded, []) }
+                if let refusal = state.outbox.add(request) { return (Self.problem(refusal), []) }
+                return (nil, state.outbox.lanesToPublish([request.lane], at: .now))
             }
-            switch sending {
-            case .refused(let problem): continuation.resume(returning: .refused(problem))
-            case .startsPublishing: Task { await self.publishWaiting(to: queue) }
-            case .joins: break
-            }
+            if let problem { continuation.resume(returning: .refused(problem)) }
+            publish(lanes)
         }
     }
 
-    /// Publishes the waiting requests of a queue, message after message, until none is left.
-    private func publishWaiting(to queue: String) async {
-        while let requests = takeWaiting(for: queue) {
-            messageSize.record(Double(requests.reduce(0) { $0 + $1.commands.count }))
+    /// Starts publishing for lanes that are not publishing yet.
+    private func publish(_ lanes: [Outbox.Lane]) {
+        for lane in lanes { Task { await self.publishWaiting(of: lane) } }
+    }
+
+    /// Publishes the waiting requests of a lane, message after message, until none is left or the lane has to pause.
+    private func publishWaiting(of lane: Outbox.Lane) async {
+        while let next = state.withLock({ $0.outbox.nextMessage(of: lane, at: .now) }) {
+            messageSize.record(Double(next.commandCount))
+            let content = CommandMessage(
+                sentAt: Instant.now, environmentID: lane.environmentID, requests: next.requests)
             let message = AMQPMessage(
-                routingKey: queue, body: CommandMessage(sentAt: Instant.now, requests: requests).encoded(),
-                replyTo: replyQueue, mandatory: isMandatory)
+                routingKey: lane.queue, body: content.encoded(), replyTo: replyQueue, mandatory: isMandatory)
             Failpoint.apiBeforePublish.hit()
             do throws(AMQPError) {
                 try await publisher.publish(message)
                 Failpoint.apiAfterConfirm.hit()
-                accepted(requests.map(\.token))
-            } catch {
-                refuse(requests.map(\.token), Self.problem(error))
-            }
-        }
-    }
-
-    private func takeWaiting(for queue: String) -> [CommandRequest]? {
-        state.withLock { state in
-            guard var outbox = state.outboxes[queue], !outbox.tokens.isEmpty else {
-                state.outboxes[queue]?.isPublishing = false
-                return nil
-            }
-            var requests: [CommandRequest] = []
-            var count = 0
-            var taken = 0
-            for token in outbox.tokens {
-                guard let request = state.waiting[token]?.request else {
-                    taken += 1
-                    continue
+                for caller in state.withLock({ $0.outbox.accepted(next.tokens, at: .now) }) {
+                    caller.resume(returning: .pending)
                 }
-                guard requests.isEmpty || count + request.commands.count <= CommandLimits.perMessage else { break }
-                state.waiting[token]?.stage = .sent
-                requests.append(request)
-                count += request.commands.count
-                taken += 1
+            } catch {
+                for caller in remove(next.tokens).compactMap({ $0?.caller }) {
+                    caller.resume(returning: .refused(Self.problem(error)))
+                }
             }
-            outbox.tokens.removeFirst(taken)
-            outbox.isPublishing = !requests.isEmpty
-            state.outboxes[queue] = outbox
-            return requests.isEmpty ? nil : requests
         }
     }
 
     // MARK: - Results
 
-    fileprivate func receive(_ reply: CommandReply) {
+    fileprivate func receive(_ replies: [CommandReply]) {
         Failpoint.apiAfterReply.hit()
-        state.withLock { $0.remove(reply.token) }?.continuation?.resume(returning: .results(reply.results))
-    }
-
-    private func accepted(_ tokens: [UInt64]) {
-        let lookUpAt = ContinuousClock.now + Self.replyPatience
-        let done = state.withLock { state in
-            tokens.compactMap { token -> CheckedContinuation<Reply, Never>? in
-                state.waiting[token]?.stage = .accepted
-                state.waiting[token]?.lookUpAt = lookUpAt
-                guard state.waiting[token]?.returnsWhenAccepted == true else { return nil }
-                // The request counts as undecided until its reply or its deadline comes.
-                defer { state.waiting[token]?.continuation = nil }
-                return state.waiting[token]?.continuation
-            }
+        for (request, reply) in zip(remove(replies.map(\.token)), replies) {
+            request?.caller?.resume(returning: .results(reply.results))
         }
-        for continuation in done { continuation.resume(returning: .pending) }
     }
 
-    private func refuse(_ tokens: [UInt64], _ problem: Problem) {
-        let refused = state.withLock { state in tokens.compactMap { state.remove($0) } }
-        for waiting in refused { waiting.continuation?.resume(returning: .refused(problem)) }
+    /// Removes requests that are decided or refused, and lets their lanes publish.
+    ///
+    /// - Returns: The request of each token, nil for an unknown one.
+    private func remove(_ tokens: [UInt64]) -> [Outbox.Request?] {
+        let (removed, lanes) = state.withLock { state in
+            let removed = tokens.map { state.outbox.remove($0) }
+            return (removed, state.outbox.lanesToPublish(Set(removed.compactMap { $0?.lane }), at: .now))
+        }
+        publish(lanes)
+        return removed
     }
 
-    /// Ends the requests whose deadline has passed, up to 50 ms late, and those that a blocked broker does not accept.
+    /// Ends the waits whose deadline has passed, up to 50 ms late, and those for a blocked broker. Lets the lanes
+    /// publish that have paused.
     private func sweep() async {
         var blockedSince: ContinuousClock.Instant?
         while (try? await Task.sleep(for: .milliseconds(50))) != nil {
             let now = ContinuousClock.now
             if case .blocked = publisher.state { blockedSince = blockedSince ?? now } else { blockedSince = nil }
             let isStuck = blockedSince.map { now - $0 >= Self.blockedPatience } ?? false
-            let late = state.withLock { state in
-                let tokens = state.waiting.filter { _, waiting in
-                    waiting.deadline <= now || isStuck && waiting.stage != .accepted
-                }
-                return tokens.keys.compactMap { state.remove($0) }
+            let (late, lanes) = state.withLock { state in
+                (
+                    state.outbox.takeLate(at: now, isStuck: isStuck),
+                    state.outbox.lanesToPublish(state.outbox.waitingLanes, at: now)
+                )
             }
-            for waiting in late { Self.giveUp(waiting, because: isStuck ? Self.unreachable : Self.overloaded) }
+            publish(lanes)
+            for (caller, stage) in late {
+                Self.giveUp(caller, at: stage, because: isStuck ? Self.unreachable : Self.overloaded)
+            }
         }
     }
 
@@ -328,16 +239,17 @@ package final class CommandGateway: Service {
     /// the requests go on waiting.
     private func lookUpLostReplies() async {
         while (try? await Task.sleep(for: .milliseconds(250))) != nil {
-            for (environmentID, requests) in Dictionary(grouping: takeOverdue(), by: \.origin.environmentID) {
-                let ids = requests.flatMap { $0.commands.identities.map(\.id) }
+            let overdue = state.withLock { $0.outbox.takeOverdue(at: .now, limit: CommandLimits.perLookUp) }
+            for (environmentID, requests) in Dictionary(grouping: overdue, by: \.origin.environmentID) {
+                let ids = requests.flatMap { $0.identities.map(\.id) }
                 guard let found = try? await answers.find(environmentID: environmentID, commandIDs: ids) else {
                     continue
                 }
                 for request in requests {
                     let results = Self.results(of: request, from: found)
-                    guard results.count == request.commands.count else { continue }
+                    guard results.count == request.identities.count else { continue }
                     foundReplies.increment()
-                    receive(CommandReply(token: request.token, results: results))
+                    receive([CommandReply(token: request.token, results: results)])
                 }
             }
         }
@@ -346,10 +258,10 @@ package final class CommandGateway: Service {
     /// Returns the results of a request's commands. Commands that are not decided yet are missing from the result. When
     /// a request contains a command twice, the second result is a replay.
     private static func results(
-        of request: CommandRequest, from found: [Bits128: DecidedCommand]
+        of request: Outbox.Request, from found: [Bits128: DecidedCommand]
     ) -> [CommandResult] {
         var seen: Set<Bits128> = []
-        return request.commands.identities.compactMap { identity in
+        return request.identities.compactMap { identity in
             guard let decided = found[identity.id] else { return nil }
             switch decided.verdict(for: identity.fingerprint) {
             case .replay:
@@ -364,29 +276,26 @@ package final class CommandGateway: Service {
         }
     }
 
-    private func takeOverdue() -> [CommandRequest] {
-        let now = ContinuousClock.now
-        return state.withLock { state in
-            var requests: [CommandRequest] = []
-            var count = 0
-            for (token, waiting) in state.waiting where count < CommandLimits.perLookUp {
-                guard let lookUpAt = waiting.lookUpAt, lookUpAt <= now else { continue }
-                state.waiting[token]?.lookUpAt = now + Self.replyPatience
-                requests.append(waiting.request)
-                count += waiting.request.commands.count
-            }
-            return requests
+    // MARK: - Problems
+
+    /// Ends a wait without results. The reply is `.pending` only when the queue has accepted the request.
+    ///
+    /// - Parameter problem: The refusal of a request that was not sent.
+    private static func giveUp(
+        _ caller: CheckedContinuation<Reply, Never>, at stage: Outbox.Stage, because problem: Problem
+    ) {
+        switch stage {
+        case .waiting: caller.resume(returning: .refused(problem))
+        case .sent: caller.resume(returning: .refused(unconfirmed))
+        case .accepted: caller.resume(returning: .pending)
         }
     }
 
-    /// Ends a request without results. The reply is `.pending` only when the queue has accepted the request.
-    ///
-    /// - Parameter problem: The refusal of a request that was not sent.
-    private static func giveUp(_ waiting: Waiting, because problem: Problem) {
-        switch waiting.stage {
-        case .waiting: waiting.continuation?.resume(returning: .refused(problem))
-        case .sent: waiting.continuation?.resume(returning: .refused(unconfirmed))
-        case .accepted: waiting.continuation?.resume(returning: .pending)
+    private static func problem(_ refusal: Outbox.Refusal) -> Problem {
+        switch refusal {
+        case .share: tooManyUndecided
+        case .full: overloaded
+        case .tooLarge: tooLarge
         }
     }
 
@@ -403,9 +312,16 @@ package final class CommandGateway: Service {
         "The queue did not confirm the command, so its outcome is unknown. Repeat it with the same Idempotency-Key.",
         texts: ["outcome": "unknown"])
 
+    private static let tooLarge = Problem(
+        .bodyTooLarge,
+        "The request takes more than \(CommandLimits.requestBytes >> 20) MiB in a message to the ledger. Send less at once."
+    )
+
+    /// A quorum queue rejects a message when it is full and when it has an internal error. Only in the first case is it
+    /// certain that nothing was done, and the broker does not say which case it is.
     private static func problem(_ error: AMQPError) -> Problem {
         if error.outcomeIsUnknown { return unconfirmed }
-        if case .rejected = error.kind { return overloaded }
+        if case .rejected = error.kind { return unconfirmed }
         return unreachable
     }
 
@@ -423,7 +339,7 @@ private final class ReplyDispatch: Sendable {
         guard let gateway = gateway.withLock({ $0.gateway }) else { return }
         for delivery in deliveries {
             guard let message = try? ReplyMessage(decoding: delivery.body) else { continue }
-            for reply in message.replies { gateway.receive(reply) }
+            gateway.receive(message.replies)
         }
     }
 }

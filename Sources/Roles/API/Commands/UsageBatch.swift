@@ -109,8 +109,8 @@ struct UsageBatch {
 
     // MARK: - Sending
 
-    /// Sends the events, in requests of at most `CommandLimits.perRequest` events to one queue. Answers when all are
-    /// decided or the deadline has passed.
+    /// Sends the events, in requests of at most `CommandLimits.perRequest` events and `CommandLimits.messageBytes` to one
+    /// queue. Answers when all are decided or the deadline has passed.
     mutating func run() async throws -> Response {
         let deadline = ContinuousClock.now + services.mutations.wait
         let replies = await send(deadline: deadline)
@@ -142,8 +142,7 @@ struct UsageBatch {
         let (gateway, origin) = (services.mutations.gateway, headers.origin)
         return await withTaskGroup(of: ([Int], CommandGateway.Reply).self) { group in
             for (queue, items) in perQueue {
-                for start in stride(from: 0, to: items.count, by: CommandLimits.perRequest) {
-                    let chunk = Array(items[start..<min(start + CommandLimits.perRequest, items.count)])
+                for chunk in Self.chunks(items) {
                     group.addTask {
                         let reply = await gateway.send(
                             .account(chunk.map(\.command)), to: queue, from: origin, wantsBodies: false,
@@ -154,6 +153,24 @@ struct UsageBatch {
             }
             return await group.reduce(into: []) { $0.append($1) }
         }
+    }
+
+    private static func chunks(
+        _ items: [(index: Int, command: AccountCommand)]
+    ) -> [[(index: Int, command: AccountCommand)]] {
+        var chunks: [[(index: Int, command: AccountCommand)]] = []
+        var bytes = 0
+        for item in items {
+            let size = item.command.encodedSize
+            let isFull = bytes + size > CommandLimits.messageBytes || chunks.last?.count == CommandLimits.perRequest
+            if chunks.isEmpty || isFull {
+                chunks.append([])
+                bytes = 0
+            }
+            chunks[chunks.count - 1].append(item)
+            bytes += size
+        }
+        return chunks
     }
 
     private mutating func set(_ result: CommandResult, at index: Int) {

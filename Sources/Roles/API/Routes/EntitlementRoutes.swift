@@ -45,10 +45,10 @@ struct EntitlementRoutes: Sendable {
     }
 
     private func answer(_ check: CheckRequest, _ caller: Caller) throws(Problem) -> Response {
-        try admission.requireFreshMemory(for: caller)
+        var checks = try EntitlementChecks(admission, caller)
         var json = JSONWriter()
         json.beginObject()
-        try write(check, caller, into: &json)
+        try checks.write(check, into: &json)
         json.endObject()
         return .json(json.bytes)
     }
@@ -58,18 +58,20 @@ struct EntitlementRoutes: Sendable {
     @Sendable private func checkMany(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        let checks = try read(try await request.json()) { reader in
+        let requests = try read(try await request.json()) { reader in
             reader.objects("checks", count: 1...Self.maximumChecks) { CheckRequest(&$0) }
         }
-        try admission.requireFreshMemory(for: caller)
-        var json = JSONWriter(capacity: 512 * checks.count)
+        var checks = try EntitlementChecks(admission, caller)
+        var pauses = WorkPauses()
+        var json = JSONWriter(capacity: 512 * requests.count)
         json.beginObject()
         json.key("results")
         json.beginArray()
-        for check in checks {
+        for check in requests {
+            await pauses.pauseIfDue()
             json.beginObject()
             do throws(Problem) {
-                try write(check, caller, into: &json)
+                try checks.write(check, into: &json)
             } catch {
                 guard error.code.status == 400 else { throw error }
                 json.object("error") { error.write(into: &$0) }
@@ -92,18 +94,20 @@ struct EntitlementRoutes: Sendable {
             guard parts.count == 1, case .string(let text) = parts[0] else { return nil }
             return FeatureKey(text)
         }
-        try admission.requireFreshMemory(for: caller)
+        var checks = try EntitlementChecks(admission, caller)
         let features = try admission.catalogue(of: caller).features.values
             .filter { feature in !feature.isArchived && after.map { $0 < feature.key } ?? true }
             .sorted { $0.key < $1.key }
         return .json(
             page.json(Array(features.prefix(page.limit + 1)), cursor: { [.string($0.key.rawValue)] }) { json, feature in
-                json.raw(entitlement(of: feature, endUserID, caller))
+                json.raw(Self.entitlement(of: feature, endUserID, &checks))
             })
     }
 
     /// The answer for one unit of a feature, or the problem that prevents an answer.
-    private func entitlement(of feature: Feature, _ endUserID: EndUserID, _ caller: Caller) -> [UInt8] {
+    private static func entitlement(
+        of feature: Feature, _ endUserID: EndUserID, _ checks: inout EntitlementChecks
+    ) -> [UInt8] {
         var refused: Problem?
         for measure in [Measure.units(1), .quantities([:])] {
             let request = EntitlementRequest(feature: feature.key, demand: .measured(measure, .none))
@@ -111,7 +115,7 @@ struct EntitlementRoutes: Sendable {
             item.beginObject()
             item.member("type", feature.type.rawValue)
             do throws(Problem) {
-                try write(CheckRequest(endUserID: endUserID, request: request), caller, into: &item)
+                try checks.write(CheckRequest(endUserID: endUserID, request: request), into: &item)
                 item.endObject()
                 return item.bytes
             } catch {
@@ -125,30 +129,5 @@ struct EntitlementRoutes: Sendable {
         if let refused { item.object("error") { refused.write(into: &$0) } }
         item.endObject()
         return item.bytes
-    }
-
-    /// Writes the members of the answer to a check. It writes nothing when it throws.
-    private func write(_ check: CheckRequest, _ caller: Caller, into json: inout JSONWriter) throws(Problem) {
-        let catalogue = try admission.catalogue(of: caller)
-        let key = AccountKey(environmentID: caller.environmentID, endUserID: check.endUserID)
-        let known = admission.replica.account(key)
-        let stored =
-            known ?? Account(id: AccountID(0), environmentID: caller.environmentID, endUserID: check.endUserID)
-        let now = stored.currentInstant(clock: Instant.now, catalogue: catalogue)
-        let account = stored.advanced(to: now)
-        let entitlement: Entitlement
-        do throws(EntitlementFailure) {
-            entitlement = try Entitlement.decide(
-                account: account, catalogue: catalogue, request: check.request, now: now)
-        } catch {
-            throw Problem(error)
-        }
-        json.members(
-            EntitlementAnswer(
-                account: account.name, request: check.request,
-                balances: account.balances, entitlement: entitlement))
-        json.member(
-            "position", PositionToken.text(known.map { .account($0.id, revision: $0.revision) } ?? .none))
-        json.member("replica_age_ms", Int64(admission.replica.age.seconds * 1_000))
     }
 }

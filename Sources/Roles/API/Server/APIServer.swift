@@ -30,6 +30,9 @@ package struct APIServer: Service {
                 secrets: SecretAnswers(keys: KeyDerivation(rootKey: rootKey)),
                 wait: commandWait))
         self.reads = reads
+        metrics.gauge("quotastack_api_undecided_commands", "Commands that were taken and are not decided.") {
+            Double(gateway.undecidedCommands)
+        }
         metrics.gauge("quotastack_api_read_connections", "Open connections of the read pool.") {
             Double(reads.statistics.open)
         }

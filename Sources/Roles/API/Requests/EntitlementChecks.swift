@@ -1,0 +1,64 @@
+import Answers
+import Catalogue
+import Commands
+import Credits
+import JSON
+import Ledger
+import Replica
+import Runtime
+
+/// The checks of one request. All of them see the same state of an end user's account: it is read and advanced to now
+/// once, and its spendable credits are summed once for each feature.
+struct EntitlementChecks {
+    private struct Known {
+        let position: Position
+        let account: Account
+        let now: Instant
+        var spendable: [FeatureKey: Int64] = [:]
+    }
+
+    private let catalogue: Catalogue
+    private let replica: Replica
+    private let environmentID: EnvironmentID
+    private var accounts: [EndUserID: Known] = [:]
+
+    /// - Throws: A problem when this node's memory is not fresh enough for the environment.
+    init(_ admission: Admission, _ caller: Caller) throws(Problem) {
+        try admission.requireFreshMemory(for: caller)
+        catalogue = try admission.catalogue(of: caller)
+        replica = admission.replica
+        environmentID = caller.environmentID
+    }
+
+    /// Writes the members of the answer to a check. It writes nothing when it throws.
+    mutating func write(_ check: CheckRequest, into json: inout JSONWriter) throws(Problem) {
+        var known = accounts[check.endUserID] ?? read(check.endUserID)
+        let feature = check.request.feature
+        let spendable = known.spendable[feature] ?? known.account.spendable(for: feature)
+        known.spendable[feature] = spendable
+        accounts[check.endUserID] = known
+        let entitlement: Entitlement
+        do throws(EntitlementFailure) {
+            entitlement = try Entitlement.decide(
+                account: known.account, spendable: spendable, catalogue: catalogue, request: check.request,
+                now: known.now)
+        } catch {
+            throw Problem(error)
+        }
+        json.members(
+            EntitlementAnswer(
+                account: known.account.name, request: check.request, balances: known.account.balances,
+                entitlement: entitlement))
+        json.member("position", PositionToken.text(known.position))
+        json.member("replica_age_ms", Int64(replica.age.seconds * 1_000))
+    }
+
+    private func read(_ endUserID: EndUserID) -> Known {
+        let held = replica.account(AccountKey(environmentID: environmentID, endUserID: endUserID))
+        let stored = held ?? Account(id: AccountID(0), environmentID: environmentID, endUserID: endUserID)
+        let now = stored.currentInstant(clock: Instant.now, catalogue: catalogue)
+        return Known(
+            position: held.map { .account($0.id, revision: $0.revision) } ?? .none, account: stored.advanced(to: now),
+            now: now)
+    }
+}

@@ -1,0 +1,60 @@
+import Commands
+import Credits
+
+/// The results of the first items of a batch, and what they have cost.
+struct AppliedPart: Sendable {
+    let results: [CommandResult]
+    let pace: BatchPace
+}
+
+/// What a transaction has cost, by environment. It decides how the next commands of these environments are taken.
+///
+/// Costs are estimated from the time spent deciding and from the rows read and written. The estimate is the same for the
+/// same work, whatever else the database does at the time.
+struct BatchPace: Sendable {
+    /// The cost at which a transaction takes no further command.
+    static let limit = Duration.milliseconds(100)
+    /// The number of rows that a transaction loads before it takes its last account.
+    static let loadedRows = 20_000
+    /// A command that costs this much or more is expensive: 20 times as much as a usual use.
+    private static let expensive = Duration.milliseconds(1)
+
+    private static let perLoadedRow = Duration.microseconds(3)
+    private static let perWrittenRow = Duration.microseconds(15)
+
+    private var costs: [EnvironmentID: (commands: Int, cost: Duration)] = [:]
+    private(set) var total = Duration.zero
+    /// Whether commands were left because the transaction would have become too long.
+    var isPartial = false
+
+    mutating func add(
+        _ environmentID: EnvironmentID, commands: Int = 0, time: Duration = .zero, loadedRows: Int = 0,
+        writtenRows: Int = 0
+    ) {
+        let cost = time + Self.perLoadedRow * loadedRows + Self.perWrittenRow * writtenRows
+        costs[environmentID, default: (0, .zero)].commands += commands
+        costs[environmentID, default: (0, .zero)].cost += cost
+        total += cost
+    }
+
+    /// The new allowances, in commands per transaction, of the environments that are slow now or were before.
+    ///
+    /// The allowance of a slow environment is twice the number of commands that its last transaction could apply, so it
+    /// follows the cost of its commands. An environment is slow no longer when its allowance has grown to a full
+    /// transaction.
+    ///
+    /// - Parameters:
+    ///   - slow: The slow environment that the batch belonged to; nil for a batch of others.
+    ///   - allowed: The allowance of the batch.
+    func allowances(after slow: EnvironmentID?, allowed: Int) -> [EnvironmentID: Int?] {
+        if let slow {
+            let next = isPartial ? 2 * (costs[slow]?.commands ?? 1) : 2 * allowed
+            return [slow: next < CommandLimits.perTransaction ? max(2, next) : nil]
+        }
+        guard let (environmentID, most) = costs.max(by: { $0.value.cost < $1.value.cost }) else { return [:] }
+        guard isPartial || most.cost >= Self.limit / 4 && most.cost >= Self.expensive * most.commands else {
+            return [:]
+        }
+        return [environmentID: max(2, 2 * most.commands)]
+    }
+}
