@@ -30,7 +30,12 @@ alter table metering_rules add column price_bytes integer not null generated alw
 select replicate_table('metering_rules', array['environment_id', 'rule_id', 'feature_key', 'version', 'price', 'effective_from',
     'created_at']);
 
--- The number of open blocks and active reservations, which are loaded with an account. It is right from the next change of
--- an account on.
+-- The number of open blocks and active reservations, which are loaded with an account. A small number is right from the
+-- next change of its account on.
 alter table accounts add column open_rows integer not null default 0;
+update accounts a set open_rows = b.count
+from (
+    select environment_id, account_id, count(*) from blocks where open group by environment_id, account_id
+    having count(*) > 100) b
+where a.environment_id = b.environment_id and a.account_id = b.account_id;
 grant update (open_rows) on accounts to quotastack_ledger;

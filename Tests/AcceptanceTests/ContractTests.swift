@@ -277,6 +277,39 @@ extension Acceptance {
             #expect(try await client.balance("dave").expect(200)["version"] == 1)
         }
 
+        @Test("A batch of grants answers for each grant by itself, and a repetition grants nothing twice")
+        func grantBatch() async throws {
+            let client = try await makeTenant().test
+            let grants: [JSONValue] = [
+                ["end_user_id": "alice", "credits": 100, "idempotency_key": "g0"],
+                ["end_user_id": "bob", "credits": 5, "expires_after": "P1M", "source": "compensation"],
+                ["end_user_id": "alice", "credits": -1],
+                ["end_user_id": "alice", "credits": 1, "feature_keys": ["no"]],
+                ["end_user_id": "alice", "credits": 100, "idempotency_key": "g0"],
+                ["end_user_id": "alice", "credits": 200, "idempotency_key": "g0"],
+            ]
+            let path = "/v1/credits/grant/batch"
+            let first = try await client.post(path, ["grants": .array(grants)], key: "import").expect(200)
+            #expect(first["accepted"] == 2 && first["replayed"] == 1 && first["rejected"] == 3)
+            let results = try first.items("results")
+            let blocks = try await client.get("/v1/credits/blocks?end_user_id=alice").expect(200).items("data")
+            #expect(blocks.map { $0["id"] } == [results[0]["id"]])
+            #expect(results[4]["id"] == results[0]["id"])
+            #expect(results[2][path: "error.code"] == "invalid_request")
+            #expect(results[3][path: "error.code"] == "unknown_feature")
+            #expect(results[5][path: "error.code"] == "idempotency_key_reuse")
+            let again = try await client.post(path, ["grants": .array(grants)], key: "import").expect(200)
+            #expect(again["accepted"] == 0 && again["replayed"] == 3)
+            let line = #"{"end_user_id": "carol", "credits": 7}"# + "\n"
+            let streamed = try await client.send(
+                "POST", path, bytes: Array(line.utf8), contentType: "application/x-ndjson")
+            #expect(streamed.expect(200)["accepted"] == 1)
+            #expect(try await client.balance("alice")["balance"] == 100)
+            #expect(try await client.balance("bob")["balance"] == 5)
+            try await client.post(path, ["grants": []]).expect(400, "invalid_request")
+            try await client.post(path, ["events": []]).expect(400, "invalid_request")
+        }
+
         @Test("A batch answers for each event by itself, as JSON and as NDJSON")
         func usageBatch() async throws {
             let client = try await makeTenant().test

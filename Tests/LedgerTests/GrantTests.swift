@@ -189,6 +189,19 @@ struct GrantTests {
         #expect(draft.profile == expected)
     }
 
+    @Test(
+        "a block number that no block has is refused beside grants of the same batch",
+        arguments: [.min, -1, 0, 2, .max])
+    func unknownBlock(number: Int32) throws {
+        var draft = try Self.draft()
+        let now = Instant(microseconds: 1)
+        _ = draft.apply(
+            .grant(Grant(credits: try Millicredits(Int64(5)))), idempotencyKey: nil, catalogue: Catalogue(), now: now)
+        let outcome = draft.apply(
+            .revoke(Revocation(block: number)), idempotencyKey: nil, catalogue: Catalogue(), now: now)
+        #expect(outcome == .refused(.unknownBlock(number)))
+    }
+
     private static func draft() throws -> AccountDraft {
         AccountDraft(
             account: Account(

@@ -234,6 +234,26 @@ struct ReservationTests {
             """)
     }
 
+    @Test("A lapse takes the other blocks that expire at its instant too, all by number and not in burn order")
+    func sameInstantBeside() throws {
+        try ledger(
+            """
+            grant alice 10 p60 +1h as first
+            grant alice 10 p50 +1h as second
+            grant alice 10 p40 +1h as third
+            reserve alice 10 ttl 3600
+            reserve alice 10 ttl 3600
+            at +1h
+            advance alice
+            log alice release expire expire release expire
+            entry alice e6 release 0 reserved -10 deadline holding third -10
+            entry alice e7 expire -10 from first 10
+            entry alice e8 expire -10 from third 10
+            entry alice e9 release 0 reserved -10 deadline holding second -10
+            last alice expire -10 balance 0 from second 10
+            """)
+    }
+
     @Test("An extension moves the deadline to now plus its time, never back, and only while it is active")
     func extend() throws {
         try ledger(

@@ -216,6 +216,22 @@ struct DeliveryInboxTests {
         #expect(third.slow != nil && third.slow != other.slow && third.slow != slow.slow)
     }
 
+    @Test("a slow environment has its turn also while the others have work for every lane")
+    func slowBesideBacklog() async throws {
+        inbox.put([delivery("a", number: 0, bytes: 10, of: 2), delivery("a", number: 1, bytes: 10, of: 2)])
+        let first = try #require(await inbox.take())
+        inbox.finish(first, left: [first.messages[1]], allowances: [EnvironmentID(2): 5])
+        inbox.put((2..<40).map { delivery("a", number: $0, bytes: 100_000) })
+        var slow: [Bool] = []
+        for _ in 0..<4 {
+            let taken = try #require(await inbox.take())
+            slow.append(taken.slow != nil)
+            inbox.finish(taken)
+            inbox.put([delivery("b", number: slow.count, bytes: 100_000)])
+        }
+        #expect(slow.contains(true), "\(slow)")
+    }
+
     @Test("a message of several environments is decided after all earlier and before all later ones of its queue")
     func mixed() async throws {
         inbox.put([

@@ -1,13 +1,13 @@
 /// The limits of commands between a request and a transaction. They depend on each other, so they are defined together.
 package enum CommandLimits {
-    /// Commands in one message. A worker applies a full message in one transaction.
+    /// Commands in one message. A worker applies a full message of usual commands in one transaction.
     package static let perMessage = 1_000
 
     /// Commands that one sender gives to one queue at once, so that they fit into one message. Longer lists are split.
     package static let perRequest = perMessage
 
-    /// Events of one usage batch: at most ten full requests, and so at most ten full messages.
-    package static let perUsageBatch = 10 * perRequest
+    /// Items of one batch: at most ten full requests, and so at most ten full messages.
+    package static let perBatch = 10 * perRequest
 
     /// Commands in one transaction: a full message and the requests that arrived just after it.
     package static let perTransaction = 2 * perMessage

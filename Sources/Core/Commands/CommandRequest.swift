@@ -1,4 +1,5 @@
 import Credits
+import Ledger
 
 /// The commands that one HTTP request sends to one queue, in order.
 package struct CommandRequest: Hashable, Sendable {
@@ -11,6 +12,14 @@ package struct CommandRequest: Hashable, Sendable {
             switch self {
             case .account(let commands): commands.count
             case .catalogue: 1
+            }
+        }
+
+        /// Whether the decisions are stored: those of `advance` are not, because it may be repeated at will.
+        package var areStored: Bool {
+            switch self {
+            case .account(let commands): !commands.allSatisfy { $0.action == .advance }
+            case .catalogue: true
             }
         }
 

@@ -148,7 +148,7 @@ struct AccountBatch {
         let loaded = try await LedgerStore.load(keys, needs: needs, upTo: BatchPace.loadedRows, on: connection)
         drafts = loaded.accounts
         unusedAccounts = loaded.unusedAccounts
-        for draft in drafts { pace.add(draft.account.environmentID, loadedRows: draft.openRows) }
+        for draft in drafts { pace.add(draft.account.environmentID, loadedRows: draft.openRows + draft.history.rows) }
         decided = loaded.decided
         payments = loaded.payments
         catalogueVersions = loaded.catalogueVersions

@@ -76,11 +76,12 @@ actor BatchLoop {
         var messages = [MessageInHand(delivery)]
         guard await decode(&messages) else { return false }
         Failpoint.workerAfterDecode.hit()
-        while messages.contains(where: { !$0.isDecided }) {
+        // A message without a readable command is acknowledged by the first part.
+        repeat {
             guard await applyPart(of: &messages, at: CommandLimits.perTransaction, oneByOne: oneByOne) != nil else {
                 return false
             }
-        }
+        } while messages.contains { !$0.isDecided }
         return true
     }
 
@@ -100,7 +101,7 @@ actor BatchLoop {
                 message = try ReceivedMessage(decoding: delivery.body)
             } catch {
                 guard await park(delivery, error: "\(error)") else { return false }
-                messages[index].decoded(sentAt: nil, requests: [])
+                messages[index].decoded([])
                 continue
             }
             if message.newestRevision > MessageRevision.current {
@@ -120,7 +121,7 @@ actor BatchLoop {
                 else { return false }
             }
             metrics.observeWait(Instant.now.microseconds - message.sentAt.microseconds)
-            messages[index].decoded(sentAt: message.sentAt, requests: message.readableRequests)
+            messages[index].decoded(message.readableRequests)
         }
         messages.removeAll { $0.content == nil }
         return true
@@ -189,10 +190,17 @@ actor BatchLoop {
             return nil
         } catch {
             if let item = items.first, items.count == 1 {
-                return await parked(item, error: "\(error)").map { AppliedPart(results: [$0], pace: BatchPace()) }
+                return await parked(item, error: "\(error)").map { result in
+                    var pace = BatchPace()
+                    pace.add(item.origin.environmentID, commands: 1)
+                    pace.wasCut = true
+                    return AppliedPart(results: [result], pace: pace)
+                }
             }
             logger.warning("a batch of \(items.count) commands failed and is halved: \(error)")
-            return await apply(Array(items[..<(items.count / 2)]))
+            var part = await apply(Array(items[..<(items.count / 2)]))
+            part?.pace.wasCut = true
+            return part
         }
     }
 

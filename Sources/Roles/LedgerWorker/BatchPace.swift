@@ -4,13 +4,13 @@ import Credits
 /// The results of the first items of a batch, and what they have cost.
 struct AppliedPart: Sendable {
     let results: [CommandResult]
-    let pace: BatchPace
+    var pace: BatchPace
 }
 
 /// What a transaction has cost, by environment. It decides how the next commands of these environments are taken.
 ///
-/// Costs are estimated from the time spent deciding and from the rows read and written. The estimate is the same for the
-/// same work, whatever else the database does at the time.
+/// Costs are estimated from the time spent deciding and from the rows read and written. The time that the database takes
+/// is not part of them, because it depends on what else the database does.
 struct BatchPace: Sendable {
     /// The cost at which a transaction takes no further command.
     static let limit = Duration.milliseconds(100)
@@ -26,6 +26,8 @@ struct BatchPace: Sendable {
     private(set) var total = Duration.zero
     /// Whether commands were left because the transaction would have become too long.
     var isPartial = false
+    /// Whether the database ended or rejected a larger transaction before.
+    var wasCut = false
 
     mutating func add(
         _ environmentID: EnvironmentID, commands: Int = 0, time: Duration = .zero, loadedRows: Int = 0,
@@ -48,13 +50,13 @@ struct BatchPace: Sendable {
     ///   - allowed: The allowance of the batch.
     func allowances(after slow: EnvironmentID?, allowed: Int) -> [EnvironmentID: Int?] {
         if let slow {
+            if wasCut { return [slow: max(2, costs[slow]?.commands ?? 1)] }
             let next = isPartial ? 2 * (costs[slow]?.commands ?? 1) : 2 * allowed
             return [slow: next < CommandLimits.perTransaction ? max(2, next) : nil]
         }
         guard let (environmentID, most) = costs.max(by: { $0.value.cost < $1.value.cost }) else { return [:] }
-        guard isPartial || most.cost >= Self.limit / 4 && most.cost >= Self.expensive * most.commands else {
-            return [:]
-        }
+        let isLong = isPartial || most.cost >= Self.limit / 4
+        guard wasCut || isLong && most.cost >= Self.expensive * most.commands else { return [:] }
         return [environmentID: max(2, 2 * most.commands)]
     }
 }

@@ -104,14 +104,15 @@ final class DeliveryInbox: Sendable {
     // MARK: - The consumer
 
     func put(_ deliveries: [AMQPDelivery]) {
+        let messages = deliveries.map { MessageInHand($0) }
         update { state in
-            for delivery in deliveries where state.queues[delivery.queue]?.isWithdrawn != true {
+            for message in messages where state.queues[message.delivery.queue]?.isWithdrawn != true {
+                let delivery = message.delivery
                 // A new channel delivers every unacknowledged message again, oldest first. So the waiting messages of
                 // the old channel are dropped.
                 if let latest = state.queues[delivery.queue]?.latest, latest.isOlder(than: delivery.tag) {
                     state.dropWaiting(delivery.queue)
                 }
-                let message = MessageInHand(delivery)
                 let key = message.groupKey
                 state.queues[delivery.queue, default: Queue()].latest = delivery.tag
                 if key.environmentID == nil { state.queues[delivery.queue]?.mixedMessages += 1 }
@@ -291,10 +292,12 @@ final class DeliveryInbox: Sendable {
             }
         }
         let needed = state.commonLanes == 0 ? 1 : CommandLimits.bytesForAnotherLane
-        if bytes >= needed { return .groups(common, slow: nil) }
-        guard state.slowAtWork.count < Self.slowLanes,
-            let first = slow.min(by: { (free[$0]?.lastTurn ?? 0) < (free[$1]?.lastTurn ?? 0) })
-        else { return nil }
+        func turn(_ key: GroupKey) -> Int { free[key]?.lastTurn ?? 0 }
+        let first = state.slowAtWork.count < Self.slowLanes ? slow.min { turn($0) < turn($1) } : nil
+        // The slow environments have their turn also while the others have work for every lane.
+        let isSlowFirst = first.map { first in common.allSatisfy { turn(first) < turn($0) } } ?? false
+        if bytes >= needed, !isSlowFirst { return .groups(common, slow: nil) }
+        guard let first else { return nil }
         return .groups(slow.filter { $0.environmentID == first.environmentID }, slow: first.environmentID)
     }
 
@@ -327,9 +330,9 @@ final class DeliveryInbox: Sendable {
     private static func fill(_ batch: inout Batch, from keys: [GroupKey], _ state: inout State) {
         let share = max(1, CommandLimits.messagesPerBatch / keys.count)
         var rounds: [[MessageInHand]] = []
-        var bytes = 0
+        var (bytes, count) = (0, 0)
         for key in keys.sorted(by: { (state.groups[$0]?.lastTurn ?? 0) < (state.groups[$1]?.lastTurn ?? 0) })
-        where bytes < CommandLimits.bytesPerBatch {
+        where bytes < CommandLimits.bytesPerBatch && count < CommandLimits.messagesPerBatch {
             guard let group = state.groups[key] else { continue }
             let isOneByOne = (state.queues[key.queue]?.mixedMessages ?? 0) > 0
             let limit = isOneByOne ? 1 : min(share, group.messages.count)
@@ -342,7 +345,7 @@ final class DeliveryInbox: Sendable {
                 rounds[part].append(message)
                 part += 1
             }
-            _ = state.take(part, of: key, into: &batch)
+            count += state.take(part, of: key, into: &batch).count
         }
         batch.messages = rounds.flatMap { $0 }
     }

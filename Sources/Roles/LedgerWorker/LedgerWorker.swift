@@ -11,8 +11,8 @@ import Storage
 /// The role that applies commands: it turns the commands in the queues into rows of PostgreSQL.
 ///
 /// The consumer receives deliveries from the queues that `ShardKeeper` has chosen for this worker and puts them into
-/// the `DeliveryInbox`. Four lanes (`BatchLoop`) take batches of account commands from the inbox, and a fifth one takes
-/// the catalogue commands. A lane decodes a batch and applies the account commands, or as many as one short transaction
+/// the `DeliveryInbox`. Four lanes (`BatchLoop`) take batches of account commands from the inbox, one takes
+/// the commands of catalogues, and one those of the operator. A lane decodes a batch and applies the account commands, or as many as one short transaction
 /// takes, with `AccountBatch`; catalogue commands are applied one by one with `CatalogueChange`. The lane then sends the
 /// results to the reply queues of the API nodes, acknowledges the messages that are decided, and gives the others back
 /// to the inbox.

@@ -16,9 +16,8 @@ struct MessageInHand: Sendable {
     private(set) var hasProgress = false
 
     struct Content: Sendable {
-        /// Nil for a message that could not be decoded.
-        let sentAt: Instant?
         let requests: [CommandRequest]
+        /// The results of each request; empty for a request that has its reply.
         fileprivate(set) var results: [[CommandResult?]]
         /// The number of requests, from the first on, that have their reply.
         fileprivate(set) var answered = 0
@@ -34,16 +33,16 @@ struct MessageInHand: Sendable {
 
     var requests: [CommandRequest] { content?.requests ?? [] }
 
-    /// Whether every command of the message has its result, so that the message can be acknowledged.
+    /// Whether every command of the message has its result, so that the message can be acknowledged. False for a message
+    /// that is not decoded.
     var isDecided: Bool {
         guard let content else { return false }
         return content.results.allSatisfy { results in results.allSatisfy { $0 != nil } }
     }
 
-    mutating func decoded(sentAt: Instant?, requests: [CommandRequest]) {
+    mutating func decoded(_ requests: [CommandRequest]) {
         content = Content(
-            sentAt: sentAt, requests: requests,
-            results: requests.map { Array(repeating: nil, count: $0.commands.count) })
+            requests: requests, results: requests.map { Array(repeating: nil, count: $0.commands.count) })
     }
 
     /// Notes that a lane takes the message.
@@ -54,7 +53,10 @@ struct MessageInHand: Sendable {
         content?.results[request][command] = result
     }
 
-    func hasResult(request: Int, command: Int) -> Bool { content?.results[request][command] != nil }
+    func hasResult(request: Int, command: Int) -> Bool {
+        guard let results = content?.results[request], !results.isEmpty else { return true }
+        return results[command] != nil
+    }
 
     /// The requests that have become complete since the last call, in order, with their results.
     mutating func takeComplete() -> [(request: CommandRequest, results: [CommandResult])] {
@@ -65,6 +67,7 @@ struct MessageInHand: Sendable {
             guard present.count == results.count else { break }
             complete.append((request, present))
         }
+        for index in content.answered..<content.answered + complete.count { self.content?.results[index] = [] }
         self.content?.answered += complete.count
         return complete
     }

@@ -140,13 +140,18 @@ final class ShardKeeper: Sendable {
     private func adjust(to share: Set<String>) async {
         let held = state.withLock { $0.held }
         guard share != held else { return }
-        for queue in held.subtracting(share).sorted() {
-            Failpoint.workerBeforeRelease.hit()
-            if await !inbox.withdraw(queue, within: Self.releasePatience) {
-                logger.warning("\(queue) is released while a lane still applies commands of it")
+        // The queues are released side by side, so that one deadline holds for all of them.
+        await withTaskGroup(of: Void.self) { group in
+            for queue in held.subtracting(share) {
+                group.addTask {
+                    Failpoint.workerBeforeRelease.hit()
+                    if await !self.inbox.withdraw(queue, within: Self.releasePatience) {
+                        self.logger.warning("\(queue) is released while a lane still applies commands of it")
+                    }
+                    await self.consumer.release(queue)
+                    Failpoint.workerAfterRelease.hit()
+                }
             }
-            await consumer.release(queue)
-            Failpoint.workerAfterRelease.hit()
         }
         for queue in share.subtracting(held).sorted() {
             inbox.admit(queue)

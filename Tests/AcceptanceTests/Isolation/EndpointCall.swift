@@ -89,6 +89,9 @@ struct EndpointCall: Sendable {
             ["end_user_id": "alice", "feature_key": "secret-other"], 200),
         .call("POST", "/v1/usage", .write(.usage), ["end_user_id": "alice", "feature_key": "secret-other"], 404),
         .call(
+            "POST", "/v1/credits/grant/batch", .write(.credits),
+            ["grants": [["end_user_id": "alice", "credits": 1, "feature_keys": ["secret-other"]]]], 200),
+        .call(
             "POST", "/v1/usage/batch", .write(.usage),
             ["events": [event("alice", "secret-other", 1, key: "owners-key")]],
             200),

@@ -66,7 +66,7 @@ package enum LedgerStore {
     /// outlive its worker.
     package static let sessionSettings = """
         set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; set jit = off;
-        set idle_in_transaction_session_timeout = '\(idleLimit.components.seconds)s';
+        set idle_in_transaction_session_timeout = '\(idleLimit.components.seconds)s'; set statement_timeout = '10s';
         set client_connection_check_interval = '2s'
         """
 

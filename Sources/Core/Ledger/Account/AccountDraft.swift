@@ -185,6 +185,9 @@ package struct AccountHistory: Hashable, Sendable {
         self.entries = entries
         self.blocks = blocks
     }
+
+    /// The number of rows and of allocations in them, for an estimate of what it cost to load them.
+    package var rows: Int { entries.reduce(blocks.count) { $0 + 1 + $1.allocations.count } }
 }
 
 /// The inputs of an action that are not in the account.

@@ -84,13 +84,19 @@ extension Account {
     /// Applies every effect that is due by `now`, each at the instant at which it was due, in due order. For n blocks and
     /// reservations of which k are due, it costs O(n + k log n).
     mutating func advance(to now: Instant, into recorder: inout some EffectRecorder) {
-        for event in dueEvents(by: now) {
-            switch event.kind {
-            case .reservationLapses:
+        let events = dueEvents(by: now)
+        var rest = events[...]
+        while let instant = rest.first?.at {
+            let events = rest.prefix { $0.at == instant }
+            rest = rest[events.endIndex...]
+            // The first lapse takes what expires with it. Later ones free no more of these blocks than they held.
+            var expiring = events.filter { $0.kind == .blockExpires }.map(\.number)
+            for event in events where event.kind == .reservationLapses {
                 guard let reservation = reservations[at: event.number] else { continue }
-                end(reservation, as: .expired, at: event.at, now: now, into: &recorder)
-            case .blockExpires: sweep([event.number], at: event.at, now: now, into: &recorder)
+                end(reservation, as: .expired, at: instant, now: now, taking: expiring, into: &recorder)
+                expiring = []
             }
+            sweep(expiring, at: instant, now: now, into: &recorder)
         }
         advancedTo = max(advancedTo, now)
     }
@@ -116,10 +122,12 @@ extension Account {
 
     /// Ends a reservation: gives its hold back, and reduces its counters to the amounts that were charged.
     ///
-    /// - Parameter key: The idempotency key of the request; nil at the deadline.
+    /// - Parameters:
+    ///   - key: The idempotency key of the request; nil at the deadline.
+    ///   - expiring: Further blocks that expire at the same instant.
     mutating func end(
         _ before: Reservation, as status: ReservationStatus, at instant: Instant, now: Instant, key: String? = nil,
-        into recorder: inout some EffectRecorder
+        taking expiring: [Int32] = [], into recorder: inout some EffectRecorder
     ) {
         var reservation = before
         reservation.status = status
@@ -134,6 +142,6 @@ extension Account {
             now: now, into: &recorder)
         recount(before, units: before.watermark?.units ?? 0, credits: before.charged.rawValue, [:], now: now)
         set(reservation, into: &recorder)
-        sweep(before.holds.map(\.block), at: instant, now: now, into: &recorder)
+        sweep(before.holds.map(\.block) + expiring, at: instant, now: now, into: &recorder)
     }
 }

@@ -42,7 +42,7 @@ struct BatchRecorder: EffectRecorder, Hashable {
     /// A block that was granted in the batch, as it was granted. The numbers of granted blocks have no gaps.
     func granted(_ number: Int32) -> GrantedBlock? {
         guard let first = grantedBlocks.first?.block.number else { return nil }
-        let index = Int(number - first)
+        let index = Int(number) - Int(first)
         return grantedBlocks.indices.contains(index) ? grantedBlocks[index] : nil
     }
 

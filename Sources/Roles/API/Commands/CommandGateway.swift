@@ -18,7 +18,7 @@ import Synchronization
 /// request by its token. When no reply arrives within a second, `lookUpLostReplies` looks the commands up in the
 /// database, and again every second.
 ///
-/// `Mutations`, `UsageBatch`, `ClockFollowers` and `APIServices.settledAccount` call `send`. `Node` makes the gateway
+/// `Mutations`, `CommandBatch`, `ClockFollowers` and `APIServices.settledAccount` call `send`. `Node` makes the gateway
 /// and runs it as a service.
 ///
 /// Invariants:

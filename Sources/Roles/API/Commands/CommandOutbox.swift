@@ -5,8 +5,8 @@ import Messaging
 /// The requests of a node that are not decided yet: those that wait for a place in a message, and those that were sent.
 ///
 /// The unit is the lane: one environment's commands in one queue. Each lane makes messages of its own, one at a time,
-/// and has at most `messagesInFlight` messages that are not decided. Further requests wait and go together into the next
-/// message, which is sent when a message is decided or after `pause`. An environment that sends faster than the ledger
+/// and has few messages that are not decided. Further requests wait and go together into the next message, which is sent
+/// when a message is decided or, up to `mostMessages`, after `pause`. An environment that sends faster than the ledger
 /// decides therefore sends fewer and larger messages, and does not fill the part of the queue that the worker receives.
 ///
 /// A request counts until it is decided, also when its caller does not wait any longer. Lanes and environments have
@@ -22,10 +22,14 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
     struct Limits: Sendable {
         var laneCommands = 16_384
         var catalogueCommands = CommandLimits.prefetch / 2
-        var laneBytes = CommandLimits.requestBytes
+        /// Twice the largest body of a batch.
+        var laneBytes = 4 * CommandLimits.requestBytes
         var allCommands = 65_536
         var allBytes = 128 * 1_024 * 1_024
+        /// Undecided messages of a lane above which it pauses before the next one.
         var messagesInFlight = 16
+        /// Undecided messages of a lane at most: a sixteenth of what a worker receives of a queue at once.
+        var mostMessages = CommandLimits.prefetch / 16
         var pause = Duration.milliseconds(200)
     }
 
@@ -48,6 +52,8 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
         let identities: [CommandIdentity]
         let deadline: ContinuousClock.Instant
         let returnsWhenAccepted: Bool
+        /// Whether the ledger stores the decisions, so that a lost reply can be looked up.
+        fileprivate let isStored: Bool
         /// Nil once the caller has its reply.
         var caller: Caller?
         var stage = Stage.waiting
@@ -71,6 +77,7 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
             self.origin = origin
             self.wantsBodies = wantsBodies
             identities = commands.identities
+            isStored = commands.areStored
             self.deadline = deadline
             self.returnsWhenAccepted = returnsWhenAccepted
             self.caller = caller
@@ -131,8 +138,6 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
         self.limits = limits
     }
 
-    var isEmpty: Bool { requests.isEmpty }
-
     /// The number of commands that are not decided.
     var undecidedCommands: Int { all.commands }
 
@@ -187,7 +192,8 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
     }
 
     private func mayPublish(_ lane: LaneState, at now: ContinuousClock.Instant) -> Bool {
-        lane.messages < limits.messagesInFlight || lane.lastPublish.map { now - $0 >= limits.pause } ?? true
+        guard lane.messages >= limits.messagesInFlight else { return true }
+        return lane.messages < limits.mostMessages && lane.lastPublish.map { now - $0 >= limits.pause } ?? true
     }
 
     /// The next message of a lane that is publishing: as many of the waiting requests, in order, as fit into one
@@ -284,16 +290,22 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
     mutating func takeLate(at now: ContinuousClock.Instant, isStuck: Bool) -> [(caller: Caller, stage: Stage)] {
         var late: [(Caller, Stage)] = []
         var unsent: Set<Lane> = []
-        for (token, request) in requests {
-            let isLate = request.deadline <= now || isStuck && request.stage != .accepted
-            if isLate, let caller = request.caller {
+        func isLate(_ request: Request) -> Bool {
+            request.deadline <= now || isStuck && request.stage != .accepted
+        }
+        func isOver(_ request: Request) -> Bool {
+            isLate(request) && (request.stage == .waiting || !request.isStored && request.stage == .accepted)
+                || request.forgetAt.map { $0 <= now } ?? false
+        }
+        // The requests are collected first: a change inside the loop would copy all of them.
+        for request in requests.values.filter({ isLate($0) && $0.caller != nil || isOver($0) }) {
+            if isLate(request), let caller = request.caller {
                 late.append((caller, request.stage))
-                requests[token]?.caller = nil
+                requests[request.token]?.caller = nil
             }
-            let isOver = isLate && request.stage == .waiting || request.forgetAt.map { $0 <= now } ?? false
-            if isOver {
+            if isOver(request) {
                 if request.stage == .waiting { unsent.insert(request.lane) }
-                _ = remove(token)
+                _ = remove(request.token)
             }
         }
         for lane in unsent {
@@ -314,12 +326,12 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
     mutating func takeOverdue(at now: ContinuousClock.Instant, limit: Int) -> [Request] {
         var overdue: [Request] = []
         var count = 0
-        for (token, var request) in requests {
+        let due = requests.values.filter { request in request.lookUpAt.map { $0 <= now } ?? false }
+        for var request in due.sorted(by: { ($0.lookUpAt ?? now) < ($1.lookUpAt ?? now) }) {
             guard count < limit else { break }
-            guard let lookUpAt = request.lookUpAt, lookUpAt <= now else { continue }
             if request.caller == nil { request.lookUpPause = min(request.lookUpPause * 2, .seconds(30)) }
             request.lookUpAt = now + request.lookUpPause
-            requests[token] = request
+            requests[request.token] = request
             overdue.append(request)
             count += request.identities.count
         }

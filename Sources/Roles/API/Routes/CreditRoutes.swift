@@ -15,6 +15,7 @@ struct CreditRoutes: Sendable {
 
     func add(to routes: inout RouteTable) {
         routes.post("/v1/credits/grant", .write(.credits), use: grant)
+        routes.post("/v1/credits/grant/batch", .write(.credits), use: grantBatch)
         routes.post("/v1/topups", .write(.credits), use: topUp)
         routes.post("/v1/credits/refund", .write(.credits), use: refund)
         routes.post("/v1/credits/revoke", .write(.credits), use: revoke)
@@ -28,6 +29,15 @@ struct CreditRoutes: Sendable {
 
     @Sendable private func grant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         try await change(request, context, caller) { reader in reader.grant().map { .grant($0) } }
+    }
+
+    @Sendable private func grantBatch(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        var batch = CommandBatch(
+            .grants, services: services, caller: caller, headers: try MutationHeaders(request, context, caller))
+        try await batch.read(request)
+        return try await batch.run()
     }
 
     @Sendable private func topUp(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
@@ -104,7 +114,7 @@ struct CreditRoutes: Sendable {
     private func block(
         _ id: PublicID?, paidBy paymentID: String?, _ caller: Caller
     ) async throws -> (AccountID, Int32) {
-        if let id, let number = Int32(exactly: id.number) { return (id.account, number) }
+        if let id, let number = Int32(exactly: id.number), number > 0 { return (id.account, number) }
         guard let paymentID else { throw Problem.unknownBlock }
         let found = try await services.reads.read(of: caller.environmentID) { connection in
             try await PaymentStore.block(

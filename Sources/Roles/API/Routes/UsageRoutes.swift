@@ -33,7 +33,7 @@ struct UsageRoutes: Sendable {
         -> Response
     {
         let headers = try MutationHeaders(request, context, caller)
-        var batch = UsageBatch(services: services, caller: caller, headers: headers)
+        var batch = CommandBatch(.events, services: services, caller: caller, headers: headers)
         try await batch.read(request)
         return try await batch.run()
     }

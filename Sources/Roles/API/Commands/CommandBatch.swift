@@ -8,23 +8,56 @@ import Messaging
 import NIOCore
 import Replica
 
-/// A batch of usage events. Each event succeeds or fails by itself.
-struct UsageBatch {
+/// A batch of usage events or of grants. Each item succeeds or fails by itself.
+struct CommandBatch {
+    /// The items of a batch.
+    enum Kind {
+        case events, grants
+
+        /// The member of the body that has the items.
+        var member: String { self == .events ? "events" : "grants" }
+        var singular: String { self == .events ? "event" : "grant" }
+
+        /// Reads an item, and reports its errors to the reader.
+        func read(_ reader: inout JSONReader) -> Item? {
+            switch self {
+            case .events:
+                guard let sent = UsageRequest(&reader) else { return nil }
+                return Item(endUserID: sent.endUserID, action: .use(sent.event), idempotencyKey: sent.idempotencyKey)
+            case .grants:
+                let endUserID = reader.endUserID()
+                let key = reader.optionalString("idempotency_key", length: 1...IdempotencyKey.maximumBytes)
+                let grant = reader.grant()
+                guard let endUserID, let grant else { return nil }
+                return Item(endUserID: endUserID, action: .grant(grant), idempotencyKey: key)
+            }
+        }
+    }
+
+    /// An item as a client sent it.
+    struct Item {
+        let endUserID: EndUserID
+        let action: AccountAction
+        let idempotencyKey: String?
+    }
+
+    private let kind: Kind
     private let services: APIServices
     private let caller: Caller
     private let headers: MutationHeaders
     private var commands: [(index: Int, command: AccountCommand)] = []
     private var outcomes: [ItemOutcome] = []
 
-    /// The outcome of one event.
+    /// The outcome of one item.
     private enum ItemOutcome {
         case waiting
-        case accepted(id: PublicID, isReplay: Bool, Position)
+        case accepted(id: String, isReplay: Bool, Position)
         /// The problem as JSON.
         case rejected([UInt8])
     }
 
-    init(services: APIServices, caller: Caller, headers: MutationHeaders) {
+    init(_ kind: Kind, services: APIServices, caller: Caller, headers: MutationHeaders) {
+        self.kind = kind
         self.services = services
         self.caller = caller
         self.headers = headers
@@ -32,7 +65,7 @@ struct UsageBatch {
 
     // MARK: - Reading
 
-    /// Reads `{"events": […]}`, or one event per line of NDJSON.
+    /// Reads an object with the items in one member, or one item per line of NDJSON.
     mutating func read(_ request: Request) async throws {
         let linesTypes = ["application/x-ndjson", "application/ndjson", "application/jsonl"]
         try request.requireMediaType(["application/json"] + linesTypes)
@@ -51,46 +84,45 @@ struct UsageBatch {
             }
         } else {
             let body = try Request.parse(buffer)
-            let events = try API.read(body) { $0.array("events") }
-            try checkCount(events.count)
-            for (index, event) in events.enumerated() { add(event, pointer: "/events/\(index)") }
+            let items = try API.read(body) { $0.array(kind.member) }
+            try checkCount(items.count)
+            for (index, item) in items.enumerated() { add(item, pointer: "/\(kind.member)/\(index)") }
         }
     }
 
     private func checkCount(_ count: Int) throws(Problem) {
-        guard (1...CommandLimits.perUsageBatch).contains(count) else {
+        guard (1...CommandLimits.perBatch).contains(count) else {
             throw Problem(
-                .invalidRequest, "A batch has 1 to \(CommandLimits.perUsageBatch) events; this one has \(count).",
+                .invalidRequest, "A batch has 1 to \(CommandLimits.perBatch) \(kind.member); this one has \(count).",
                 errors: [
                     Problem.FieldError(
-                        pointer: "/events", detail: "must have 1 to \(CommandLimits.perUsageBatch) items")
+                        pointer: "/\(kind.member)", detail: "must have 1 to \(CommandLimits.perBatch) items")
                 ])
         }
     }
 
     private mutating func add(_ value: JSONValue, pointer: String) {
-        let sent: UsageRequest
+        let sent: Item
         do throws(Problem) {
-            sent = try API.read(value, pointer: pointer) { UsageRequest(&$0) }
+            sent = try API.read(value, pointer: pointer) { kind.read(&$0) }
         } catch {
             return reject(error)
         }
-        // Without a key of its own, an event's key is the batch's key and the event's index.
+        // Without a key of its own, an item's key is the batch's key and the item's index.
         let key = sent.idempotencyKey ?? headers.idempotencyKey.map { "\($0)#\(outcomes.count)" }
         guard key.map({ $0.utf8.count <= IdempotencyKey.maximumBytes }) ?? true else {
             return reject(
                 Problem(
                     .invalidRequest,
-                    "The batch's Idempotency-Key is too long: with the event's index it exceeds 255 bytes."))
+                    "The batch's Idempotency-Key is too long: with the \(kind.singular)'s index it exceeds 255 bytes."))
         }
-        let action = AccountAction.use(sent.event)
         commands.append(
             (
                 outcomes.count,
                 AccountCommand(
                     identity: CommandNaming(environmentID: caller.environmentID, idempotencyKey: key).identity(
-                        content: action.content(endUserID: sent.endUserID)), endUserID: sent.endUserID,
-                    action: action)
+                        content: sent.action.content(endUserID: sent.endUserID)), endUserID: sent.endUserID,
+                    action: sent.action)
             ))
         outcomes.append(.waiting)
     }
@@ -109,7 +141,7 @@ struct UsageBatch {
 
     // MARK: - Sending
 
-    /// Sends the events, in requests of at most `CommandLimits.perRequest` events and `CommandLimits.messageBytes` to one
+    /// Sends the commands, in requests of at most `CommandLimits.perRequest` commands and `CommandLimits.messageBytes` to one
     /// queue. Answers when all are decided or the deadline has passed.
     mutating func run() async throws -> Response {
         let deadline = ContinuousClock.now + services.mutations.wait
@@ -139,13 +171,14 @@ struct UsageBatch {
                 environmentID: caller.environmentID, endUserID: command.endUserID)
             perQueue[queue, default: []].append((index, command))
         }
-        let (gateway, origin) = (services.mutations.gateway, headers.origin)
+        // The id of a use is in its result without a body.
+        let (gateway, origin, wantsBodies) = (services.mutations.gateway, headers.origin, kind != .events)
         return await withTaskGroup(of: ([Int], CommandGateway.Reply).self) { group in
             for (queue, items) in perQueue {
                 for chunk in Self.chunks(items) {
                     group.addTask {
                         let reply = await gateway.send(
-                            .account(chunk.map(\.command)), to: queue, from: origin, wantsBodies: false,
+                            .account(chunk.map(\.command)), to: queue, from: origin, wantsBodies: wantsBodies,
                             until: .decided(by: deadline))
                         return (chunk.map(\.index), reply)
                     }
@@ -175,7 +208,10 @@ struct UsageBatch {
 
     private mutating func set(_ result: CommandResult, at index: Int) {
         switch result.body {
-        case .id(let id): outcomes[index] = .accepted(id: id, isReplay: result.isReplay, result.position)
+        case .id(let id): outcomes[index] = .accepted(id: "\(id)", isReplay: result.isReplay, result.position)
+        case .json(let body) where (200..<300).contains(result.status):
+            let id = (try? JSONParser.parse(body))?["block"]?["id"]?.text ?? ""
+            outcomes[index] = .accepted(id: id, isReplay: result.isReplay, result.position)
         case .json(let problem): outcomes[index] = .rejected(problem)
         }
     }
@@ -187,17 +223,17 @@ struct UsageBatch {
 
     private static let undecided = Problem(
         .unavailable,
-        "The event was accepted but not decided in time. Repeat it with its idempotency_key to learn its outcome.",
+        "The item was accepted but not decided in time. Repeat it with its idempotency_key to learn its outcome.",
         texts: ["outcome": "unknown"])
     private static let unseen = Problem(
         .replicaBehind,
-        "The event was decided, but this node cannot show its effect yet. Repeat it with its idempotency_key.",
+        "The item was decided, but this node cannot show its effect yet. Repeat it with its idempotency_key.",
         texts: ["outcome": "unknown"])
 
     // MARK: - Answering
 
-    /// Events of several accounts have no common position, so each result has its own. The header has the position of
-    /// the last accepted event.
+    /// Items of several accounts have no common position, so each result has its own. The header has the position of the
+    /// last accepted item.
     private func response() -> Response {
         var accepted: Int64 = 0
         var replayed: Int64 = 0
