@@ -18,14 +18,54 @@ struct ReplicaTests {
         "a replica holds every account as it was written: settings, counters, blocks and active reservations",
         arguments: 1...4)
     func follows(seed: UInt64) async throws {
+        try await follow(seed)
+    }
+
+    // PostgreSQL moves the longest values of a wide row out of it, and the WAL repeats only those that change. Beside a
+    // wide value that must stay, every value that can be moved is moved.
+    @Test("whatever PostgreSQL moves out of a row, the replica holds every account as it was written", arguments: 5...6)
+    func movedColumns(seed: UInt64) async throws {
+        try await follow(seed) { connection in
+            try await connection.script(
+                """
+                do $$ declare t text; c record; begin
+                    for t in select tablename from pg_publication_tables where pubname = 'quotastack' loop
+                        execute format('alter table %I add filler text not null default repeat(''x'', 2100)', t);
+                        execute format('alter table %I alter filler set storage plain', t);
+                    end loop;
+                    for c in select attrelid::regclass as name, attname from pg_attribute
+                        join pg_class t on t.oid = attrelid and t.relkind = 'r'
+                        join pg_publication_tables p on p.pubname = 'quotastack' and p.tablename = t.relname
+                        where attnum > 0 and not attisdropped and attlen = -1 and attgenerated = '' and attname <> 'filler'
+                    loop
+                        execute format('alter table %s set (toast_tuple_target = 128)', c.name);
+                        execute format('alter table %s alter column %I set storage external', c.name, c.attname);
+                    end loop;
+                end $$
+                """)
+        } after: { connection in
+            let moved = try await connection.texts(
+                """
+                select distinct tablename::text from pg_publication_tables join pg_class c on c.relname = tablename
+                where pubname = 'quotastack' and reltoastrelid <> 0 and pg_relation_size(reltoastrelid) > 0
+                """)
+            #expect(Set(moved).isSuperset(of: ["accounts", "reservations"]), "\(moved)")
+        }
+    }
+
+    /// Follows random books: first the state of a snapshot is compared, then the state after changes in the WAL.
+    private func follow(
+        _ seed: UInt64, before: (PostgresConnection) async throws -> Void = { _ in },
+        after: (PostgresConnection) async throws -> Void = { _ in }
+    ) async throws {
         try await withDatabase { connection, configuration in
+            try await before(connection)
             var books = try await RandomBooks(try await TestBooks(connection), seed: seed)
             for _ in 0..<25 { try await books.batch() }
             let replica = Replica(postgres: configuration, metrics: MetricsRegistry(), logger: quietLogger)
             let running = Task { try await replica.run() }
             let followed: Result<Void, any Error>
             do {
-                // First the state of the snapshot is compared, then the state after changes in the WAL.
                 try await expectSame(books, in: replica)
                 for _ in 0..<30 {
                     try await books.batch()
@@ -39,6 +79,36 @@ struct ReplicaTests {
             _ = await running.result
             try await slotsAreGone(connection)
             try followed.get()
+            try await after(connection)
+        }
+    }
+
+    @Test("a table of a newer release that is published is skipped, and the tables after it are followed")
+    func newerTable() async throws {
+        try await withDatabase { connection, configuration in
+            let books = try await TestBooks(connection)
+            try await connection.script(
+                """
+                create table newer (id int primary key, t text);
+                alter publication quotastack add table newer
+                """)
+            let replica = Replica(postgres: configuration, metrics: MetricsRegistry(), logger: quietLogger)
+            let running = Task { try await replica.run() }
+            for number in 1...3 {
+                try await connection.script(
+                    """
+                    insert into newer values (\(number), 'a'); update newer set t = 'b'; delete from newer where id = 1;
+                    truncate newer
+                    """)
+                try await books.apply([try books.grant(100)], to: "alice")
+                let isThere = await replica.reaches(
+                    .account(AccountID(1), revision: Int64(number)), by: .now + .seconds(60))
+                #expect(isThere)
+            }
+            #expect(replica.account(try books.key("alice"))?.balance.rawValue == 300)
+            running.cancel()
+            _ = await running.result
+            try await slotsAreGone(connection)
         }
     }
 

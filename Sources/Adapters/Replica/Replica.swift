@@ -47,6 +47,8 @@ package final class Replica: Service {
 
     /// After a second of silence the database is asked for a reply. After this long the answers count as old.
     private static let patience = Duration.seconds(3)
+    /// The time for a slot. PostgreSQL creates one when all transactions have ended that have written something before.
+    private static let slotPatience = Duration.seconds(60)
 
     private struct Current {
         var map: ReplicaMap?
@@ -170,12 +172,30 @@ package final class Replica: Service {
         }
     }
 
+    /// Runs the body, and calls `onTimeout` when it takes longer than the limit.
+    private func withDeadline<Value: Sendable>(
+        _ limit: Duration, _ body: () async throws -> Value, onTimeout: @escaping @Sendable () -> Void
+    ) async throws -> Value {
+        let timer = Task {
+            try await Task.sleep(for: limit)
+            onTimeout()
+        }
+        defer { timer.cancel() }
+        return try await body()
+    }
+
     private func loadAndStream(_ onLive: () -> Void) async throws {
         let start = ContinuousClock.now
         let replication = try await PostgresReplication.connect(configuration, logger: logger)
         defer { replication.close() }
         let slotName = "quotastack_\(UInt64.random(in: 0..<1 << 60))"
-        let slot = try await replication.createTemporarySlot(named: slotName)
+        let slot = try await withDeadline(Self.slotPatience) {
+            try await replication.createTemporarySlot(named: slotName)
+        } onTimeout: {
+            self.logger.warning(
+                "PostgreSQL makes no slot for the replica: another transaction of the server does not end")
+            replication.close()
+        }
         Failpoint.replicaAfterSlot.hit()
         let map = ReplicaMap()
         try await ReplicaSnapshot.load(slot.snapshot, into: map, configuration: configuration, logger: logger)

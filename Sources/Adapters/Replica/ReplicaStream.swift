@@ -6,13 +6,15 @@ import Synchronization
 
 /// Follows the replication stream: collects the changes of a transaction and applies them at its commit.
 ///
-/// After an error nothing more is applied, because changes after an unreadable row would make a state that never
+/// Tables of a newer release are skipped. After an error nothing more is applied, because changes after an unreadable row would make a state that never
 /// existed. Called on the connection's thread only; the lock shows that to the compiler.
 final class ReplicaStream: Sendable {
     private struct State {
         /// For each relation number of the server: the table, and the order of its columns if it differs from the
         /// table's own.
         var tables: [UInt32: (table: ReplicatedTable, order: [Int?]?)] = [:]
+        /// The relation numbers of the tables that this release does not know.
+        var unknown: Set<UInt32> = []
         var changes: [ReplicaChange] = []
         var hasFailed = false
     }
@@ -59,11 +61,16 @@ final class ReplicaStream: Sendable {
         switch message {
         case .relation(let relation):
             guard let table = ReplicatedTable(name: relation.name) else {
-                throw ReplicaError.unknownTable(relation.name)
+                state.unknown.insert(relation.identifier)
+                break
             }
             let order = try table.order(of: relation.columns.map(\.name))
             let isItsOwn = order.enumerated().allSatisfy { $0.offset == $0.element }
             state.tables[relation.identifier] = (table, isItsOwn ? nil : order)
+        case .insert(let relation, _) where state.unknown.contains(relation): break
+        case .update(let relation, _, _) where state.unknown.contains(relation): break
+        case .delete(let relation, _) where state.unknown.contains(relation): break
+        case .truncate(let relations, _, _) where state.unknown.isSuperset(of: relations): break
         case .insert(let relation, let new):
             state.changes.append(try change(state, relation, new: new, key: nil))
         case .update(let relation, let old, let new):
