@@ -15,6 +15,7 @@ import Testing
             (.occurredTooLongAgo(at, now: at), 400, "invalid_request", "/occurred_at", [:]),
             (.occursInTheFuture(at, now: at), 400, "invalid_request", "/occurred_at", [:]),
             (.expiresInThePast(at, now: at), 400, "invalid_request", "/expires_at", [:]),
+            (.expiresTooLate(now: at), 400, "invalid_request", "/expires_after", [:]),
             (.unknownEndUser, 404, "unknown_end_user", nil, [:]),
             (.unknownReservation(1), 404, "not_found", nil, [:]), (.unknownSpendCap(1), 404, "not_found", nil, [:]),
             (.unknownBlock(1), 404, "not_found", nil, [:]), (.unknownCharge(1), 404, "not_found", nil, [:]),

@@ -228,6 +228,57 @@ extension Acceptance {
             #expect(plan["block.priority"] == 10)
         }
 
+        @Test("Metadata is any JSON object of 4,096 bytes and 8 levels, and comes back as it was sent")
+        func metadata() async throws {
+            let client = try await makeTenant().test
+            try await client.sell("api", unitCost: 1)
+            let filler = String(repeating: "x", count: 4_088)
+            let objects = [
+                "{}",
+                #"{"temperature": 0.7, "top_p": 1.0, "seed": 1e3, "big": 123456789012345678901234567890, "z": -0}"#,
+                #"{"nested": {"list": [1, [true, null, "é"], {"a": {"b": {"c": {"d": []}}}}]}, "": "empty name"}"#,
+                #"{"a":"\#(filler)"}"#,
+            ]
+            for (index, object) in objects.enumerated() {
+                let sent = try JSONParser.parse(Array(object.utf8))
+                func body(_ members: String) -> [UInt8] { Array(#"{\#(members), "metadata": \#(object)}"#.utf8) }
+                let user = #""end_user_id": "user-\#(index)""#
+                let grant = try await client.send("POST", "/v1/credits/grant", bytes: body(#"\#(user), "credits": 90"#))
+                #expect(grant.expect(201)["block.metadata"] == sent)
+                let job = #"\#(user), "feature_key": "api", "units": 1"#
+                for path in ["/v1/usage", "/v1/reservations"] {
+                    #expect(try await client.send("POST", path, bytes: body(job)).expect(201)["metadata"] == sent)
+                }
+                #expect(
+                    try await client.send("POST", "/v1/end-users", bytes: body(user)).expect(200)["metadata"] == sent)
+                #expect(try await client.get("/v1/end-users/user-\(index)")["metadata"] == sent)
+                let entries = try await client.ledger("user-\(index)")
+                #expect(entries.map { $0[path: "metadata"] } == [sent, sent, sent])
+            }
+        }
+
+        @Test("A body that begins with a byte order mark is read without it, as JSON and as NDJSON")
+        func byteOrderMark() async throws {
+            let client = try await makeTenant().test
+            try await client.sell("api", unitCost: 1)
+            let grant = "\u{FEFF}" + #"{"end_user_id": "alice", "credits": 10}"#
+            try await client.send("POST", "/v1/credits/grant", bytes: Array(grant.utf8)).expect(201)
+            let batches = [
+                ("application/x-ndjson", "\(event("alice", "api").line)\n\(event("alice", "api", 2).line)"),
+                (
+                    "application/json",
+                    JSONValue.object(["events": [event("alice", "api"), event("alice", "api", 2)]]).line
+                ),
+            ]
+            for (type, text) in batches {
+                let answer = try await client.send(
+                    "POST", "/v1/usage/batch", bytes: Array("\u{FEFF}\(text)".utf8), contentType: type
+                ).expect(200)
+                #expect(answer["accepted"] == 2 && answer["rejected"] == 0)
+            }
+            #expect(try await client.balance("alice")["balance"] == 4)
+        }
+
         @Test("A use answers with its cost, its entry and the sent members; a refusal changes nothing")
         func usage() async throws {
             let client = try await makeTenant().test

@@ -90,6 +90,55 @@ extension Acceptance {
             }
         }
 
+        @Test("No instant after the year 9999 is accepted, and none is shown")
+        func endOfTime() async throws {
+            let client = try await makeTenant().test
+            for text in ["9999-12-31T23:59:59-00:01", "10000-01-01T00:00:00Z", "+10000-01-01T00:00:00Z"] {
+                let refused = try await client.post("/v1/test-clocks", ["now": .string(text)])
+                #expect(refused.expect(400, "invalid_request")["errors.0.pointer"] == "/now")
+            }
+            let clock = try await client.make("alice", at: "9999-12-31T22:30:00Z")
+            try await client.patch("/v1/config", ["timezone": "Asia/Tokyo"]).expect(200)
+            let quota: JSONValue = ["limit": 900, "window": "P10Y", "anchor": "first_use"]
+            try await client.post(
+                "/v1/features", ["key": "api", "name": "API", "type": "metered", "quota": quota]
+            ).expect(201)
+            let effective: JSONValue = "2026-01-01T00:00:00Z"
+            try await client.post(
+                "/v1/metering-rules",
+                ["feature_key": "api", "model": "per_unit", "unit_cost": 1, "effective_from": effective]
+            ).expect(201)
+            let late = try await client.grant("alice", 100, expiresAfter: "P1D").expect(400, "invalid_request")
+            #expect(late["errors.0.pointer"] == "/expires_after")
+            #expect(try late.text("detail").contains("9999-12-31T23:59:59.999999Z"))
+            try await client.grant("alice", 100, expiresAfter: "PT1H").expect(201)
+            let cap: JSONValue = ["end_user_id": "alice", "credits": 50, "window": "month"]
+            let job: JSONValue = ["end_user_id": "alice", "feature_key": "api", "units": 9, "ttl_seconds": 86_400]
+            let user = [("end_user_id", "alice" as String?)]
+            var answers = [
+                try await client.post("/v1/spend-caps", cap).expect(201),
+                try await client.post("/v1/reservations", job).expect(201),
+                try await client.use("alice", "api", 2).expect(201),
+                try await client.check("alice", "api", 900).expect(200),
+                try await client.use("alice", "api", 900).expect(402, "quota_exceeded"),
+                try await client.use("alice", "api", 60).expect(402, "spend_cap_reached"),
+                try await client.get("/v1/spend-caps", user), try await client.get("/v1/credits/blocks", user),
+                try await client.get("/v1/usage", user + [("group_by", "day")]).expect(200),
+                try await client.get("/v1/ledger/explain", user + [("feature_key", "api")]).expect(200),
+            ]
+            try await clock.advance(to: "9999-12-31T23:59:59.999999Z")
+            answers += [
+                try await client.balance("alice"), try await client.check("alice", "api").expect(200),
+                try await client.get("/v1/ledger", user).expect(200), try await client.get("/v1/reservations", user),
+                try await client.get("/v1/entitlements", user).expect(200),
+            ]
+            for answer in answers {
+                let text = String(decoding: answer.bytes, as: UTF8.self)
+                #expect(text.firstMatch(of: /[0-9]{5}-[0-9]{2}-[0-9]{2}/) == nil, "\(text)")
+            }
+            #expect(answers.contains { String(decoding: $0.bytes, as: UTF8.self).contains("9999-12-31") })
+        }
+
         @Test("A live environment refuses test clocks")
         func testModeOnly() async throws {
             let tenant = try await makeTenant()

@@ -23,7 +23,7 @@ struct JSONParserTests {
     @Test(
         "Integers within 64 bits are integers, up to both ends",
         arguments: [
-            ("0", 0), ("-0", 0), ("7", 7), ("-7", -7), ("1234567890", 1_234_567_890),
+            ("0", 0), ("7", 7), ("-7", -7), ("1234567890", 1_234_567_890),
             ("999999999999999999", 999_999_999_999_999_999),
             ("1000000000000000000", 1_000_000_000_000_000_000),
             ("9223372036854775807", Int64.max), ("-9223372036854775808", Int64.min),
@@ -35,8 +35,9 @@ struct JSONParserTests {
     @Test(
         "Every other number keeps its literal",
         arguments: [
-            "1.0", "-0.0", "1e3", "1E+3", "1e-3", "0.1", "0e0", "12.50e999", "9223372036854775808",
-            "-9223372036854775809", "18446744073709551616", "123456789012345678901234567890",
+            "1.0", "-0", "-0.0", "1e3", "1E+3", "1e-3", "0.1", "0e0", "12.50e999", "9223372036854775808",
+            "-9223372036854775809", "18446744073709551616", "123456789012345678901234567890", "1e1000", "1e-1000",
+            "1e99999999999999999999", String(repeating: "1", count: 4_096),
         ])
     func otherNumbers(text: String) throws {
         #expect(try parse(text) == .number(text))
@@ -47,7 +48,7 @@ struct JSONParserTests {
         "A text that is not a number is refused",
         arguments: [
             "+1", ".5", "1.", "01", "-01", "00", "-", "1e", "1e+", "1.e3", "NaN", "Infinity", "-Infinity", "0x10",
-            "1_000", "1e1000", "1e-1000", "1e99999999999999999999", String(repeating: "1", count: 1_001),
+            "1_000", "-0-", "-00", "1e+-1",
         ])
     func badNumbers(text: String) {
         #expect(throws: JSONError.self) { try parse(text) }

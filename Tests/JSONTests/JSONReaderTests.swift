@@ -111,6 +111,7 @@ struct JSONReaderTests {
             ("9223372036854775808", .amountOutOfRange),
             ("-99999999999999999999999", .amountOutOfRange),
             ("0", .invalidRequest),
+            ("-0", .invalidRequest),
             ("-1", .invalidRequest),
             ("1.0", .invalidRequest),
             ("1e3", .invalidRequest),
@@ -122,6 +123,12 @@ struct JSONReaderTests {
         let amount = reader.int64("credits", .amount, in: 1 ... .max)
         #expect((amount == nil) == (code != nil))
         #expect(reader.problems.map(\.code) == (code.map { [$0] } ?? []))
+    }
+
+    @Test("The literal -0 is the integer 0")
+    func minusZero() throws {
+        var reader = try reader(#"{"units": -0}"#)
+        #expect(reader.int64("units", in: 0...5) == 0 && reader.problems.isEmpty)
     }
 
     @Test("A plain integer beyond 64 bits is a bad request")

@@ -40,7 +40,11 @@ struct ExportAuditTests {
         apply(.refund(Refund(account: AccountID(1), charge: drafts[0].account.version, extent: .units(11))))
         apply(.reserve(ReservationRequest(featureKey: feature, estimate: job, ttlSeconds: 5)))
         now = now.adding(seconds: 200)
-        apply(.grant(Grant(credits: try Millicredits(500), metadata: Metadata(canonicalJSON: #"{"ü":"ß"}"#))))
+        apply(
+            .grant(
+                Grant(
+                    credits: try Millicredits(500),
+                    metadata: Metadata(canonicalJSON: #"{"a":[-0,0.70,1E+3,{"b":null}],"ü":"ß"}"#))))
         let transfer = Transfer(receiver: drafts[1].account.endUserID, credits: try Millicredits(20), reason: "gift")
         var (sender, receiver) = (drafts[0], drafts[1])
         _ = AccountDraft.transfer(

@@ -281,6 +281,7 @@ extension Refusal {
             ModelLedger.Refusal("occurs_in_the_future", instant.microseconds, now.microseconds)
         case .expiresInThePast(let instant, let now):
             ModelLedger.Refusal("expires_in_the_past", instant.microseconds, now.microseconds)
+        case .expiresTooLate: ModelLedger.Refusal("expires_too_late")
         case .unknownEndUser: ModelLedger.Refusal("unknown_end_user")
         case .unknownPackage: ModelLedger.Refusal("unknown_package")
         case .unknownReservation(let number): ModelLedger.Refusal("unknown_reservation", Int64(number))

@@ -1,3 +1,7 @@
+import Catalogue
+import Credits
+import Ledger
+import Metering
 import Testing
 
 @Suite("The time of an end user on a test clock is the clock's")
@@ -50,5 +54,45 @@ struct TestClockTests {
             grant alice 10 2020-01-02
             last alice grant 10 effective 2020-01-01 recorded 2020-01-01
             """)
+    }
+
+    @Test("Nothing ends after the year 9999: a duration is refused, a deadline is cut, and windows are shown cut")
+    func endOfTime() throws {
+        let feature = try #require(FeatureKey("api"))
+        var catalogue = Catalogue()
+        catalogue.features[feature] = Feature(
+            key: feature, quota: Quota(limit: 9, window: .month), createdAt: .epoch)
+        let now = Instant.latest.adding(seconds: -3_600)
+        var draft = AccountDraft(
+            account: Account(
+                id: AccountID(1), environmentID: EnvironmentID(1), endUserID: try #require(EndUserID("alice"))),
+            profile: nil)
+        func apply(_ action: AccountAction, at now: Instant = now) -> Outcome {
+            draft.apply(action, idempotencyKey: nil, catalogue: catalogue, now: now)
+        }
+        let hour = try #require(CalendarDuration(iso8601: "PT1H"))
+        let longer = try #require(CalendarDuration(iso8601: "PT1H1S"))
+        let grant = Grant(credits: try Millicredits(5))
+        #expect(
+            apply(.grant(Grant(credits: try Millicredits(5), expiry: .after(longer))))
+                == .refused(.expiresTooLate(now: now)))
+        guard case .granted(let block, _, _) = apply(.grant(Grant(credits: try Millicredits(5), expiry: .after(hour))))
+        else {
+            Issue.record("the grant that expires at the last instant is refused")
+            return
+        }
+        #expect(block.block.expiresAt == .latest)
+        _ = apply(.grant(grant))
+        let job = ReservationRequest(featureKey: feature, estimate: .credits(try Millicredits(2)), ttlSeconds: 86_400)
+        guard case .reserved(let reservation, _) = apply(.reserve(job)) else {
+            Issue.record("the reservation is refused")
+            return
+        }
+        #expect(reservation.expiresAt == .latest)
+        let state = draft.account.counters.state(
+            of: Quota(limit: 9, window: .month), feature: feature, zone: .utc, now: now)
+        #expect("\(state.window.end)" == "9999-12-31T23:59:59.999999Z")
+        _ = apply(.advance, at: .latest)
+        #expect(draft.account.reservations.isEmpty && draft.account.balances.effective == 5)
     }
 }

@@ -3,12 +3,12 @@ import Credits
 package import JSON
 
 extension JSONWriter {
-    /// Writes the configuration of an environment; null stands for the default.
+    /// Writes the configuration that is in force in an environment. Null stands for "no limit".
     package mutating func config(_ config: EnvironmentConfig) {
         beginObject()
-        member("overage_policy", config.overagePolicy?.rawValue)
+        member("overage_policy", config.effectiveOveragePolicy.rawValue)
         member("overage_limit", config.overageLimit?.rawValue)
-        member("timezone", config.timeZone)
+        member("timezone", config.effectiveTimeZone)
         member("rate_limit_per_second", config.rateLimitPerSecond.map { Int64($0) })
         member("fail_closed_over_ms", config.failClosedOverMilliseconds.map { Int64($0) })
         endObject()

@@ -20,6 +20,11 @@ extension Problem {
             self.init(
                 at: "/expires_at", "must be in the future",
                 "expires_at is \(instant), which is not after now (\(now)). Send a later instant.")
+        case .expiresTooLate(let now):
+            self.init(
+                at: "/expires_after", "must end by \(Instant.latest)",
+                "expires_after counted from now (\(now)) ends after \(Instant.latest), the last instant that can be written. Send a shorter duration."
+            )
         case .unknownEndUser: self = .unknownEndUser
         case .unknownPackage(let key):
             self = .unknownPackage(key)

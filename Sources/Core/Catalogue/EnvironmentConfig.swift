@@ -29,6 +29,12 @@ package struct EnvironmentConfig: Hashable, Sendable {
         self.zone = zone
     }
 
+    /// The policy in force for end users that have none of their own.
+    package var effectiveOveragePolicy: OveragePolicy { overagePolicy ?? .block }
+
+    /// The time zone in force.
+    package var effectiveTimeZone: String { timeZone ?? "UTC" }
+
     package static let rateLimits: ClosedRange<Int64> = 1...1_000_000
     package static let failClosedLimits: ClosedRange<Int64> = 0...86_400_000
 }

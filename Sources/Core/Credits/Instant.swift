@@ -5,6 +5,12 @@ package struct Instant: Hashable, Comparable, Sendable {
     /// 1970-01-01T00:00:00Z.
     package static let epoch = Instant(microseconds: 0)
 
+    /// 0001-01-01T00:00:00Z, the first instant that every RFC 3339 parser reads.
+    package static let earliest = Instant(microseconds: -62_135_596_800_000_000)
+
+    /// 9999-12-31T23:59:59.999999Z, the last instant that RFC 3339 can write. No request and no clock names a later one.
+    package static let latest = Instant(microseconds: 253_402_300_799_999_999)
+
     package init(microseconds: Int64) {
         self.microseconds = microseconds
     }
@@ -25,20 +31,20 @@ package struct Instant: Hashable, Comparable, Sendable {
 // MARK: - RFC 3339
 
 extension Instant: CustomStringConvertible {
-    /// RFC 3339 in UTC with milliseconds, or with microseconds if they are not zero. Instants outside the years 0 to
-    /// 9999, which no request can contain, have a year of six digits or a sign.
+    /// RFC 3339 in UTC with milliseconds, or with microseconds if they are not zero. An instant before `earliest` or after
+    /// `latest` is written as that one. Only the ends of windows can be beyond them, and no clock reaches these ends.
     package var description: String {
         String(decoding: rfc3339, as: UTF8.self)
     }
 
     /// The bytes of `description`.
     package var rfc3339: [UInt8] {
-        let (day, time) = microseconds.flooredDivision(by: 86_400_000_000)
+        let shown = min(max(self, .earliest), .latest)
+        let (day, time) = shown.microseconds.flooredDivision(by: 86_400_000_000)
         let date = CivilDate(daysSinceEpoch: day)
         var bytes: [UInt8] = []
         bytes.reserveCapacity(27)
-        if date.year < 0 { bytes.append(UInt8(ascii: "-")) }
-        bytes.appendDigits(abs(date.year), width: abs(date.year) > 9_999 ? 6 : 4)
+        bytes.appendDigits(date.year, width: 4)
         bytes.append(UInt8(ascii: "-"))
         bytes.appendDigits(Int64(date.month), width: 2)
         bytes.append(UInt8(ascii: "-"))
@@ -60,10 +66,7 @@ extension Instant: CustomStringConvertible {
         return bytes
     }
 
-    /// 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
-    private static let namableSeconds: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
-
-    /// Reads an RFC 3339 date-time with any offset, in the years 0001 to 9999 of UTC. Digits beyond microseconds are
+    /// Reads an RFC 3339 date-time with any offset, from `earliest` to `latest` in UTC. Digits beyond microseconds are
     /// cut off. Leap seconds and dates that do not exist are refused.
     package init?(rfc3339 text: some StringProtocol) {
         var reader = DigitReader(Array(text.utf8))
@@ -90,8 +93,8 @@ extension Instant: CustomStringConvertible {
         }
         guard reader.atEnd else { return nil }
         let seconds = date.daysSinceEpoch * 86_400 + hour * 3600 + minute * 60 + second - offset
-        guard Self.namableSeconds.contains(seconds) else { return nil }
         self.init(microseconds: seconds * 1_000_000 + fraction)
+        guard (Self.earliest...Self.latest).contains(self) else { return nil }
     }
 }
 

@@ -10,7 +10,7 @@ package enum JSONInteger {
         _ value: JSONValue, _ kind: JSONIntegerKind, in range: ClosedRange<Int64>
     ) -> Result<Int64, Refusal> {
         let allowed = kind == .amount ? range.clamped(to: JSONIntegerKind.amountRange) : range
-        switch value {
+        switch value.integer.map({ JSONValue.integer($0) }) ?? value {
         case .integer(let integer):
             if allowed.contains(integer) { return .success(integer) }
             let isAmountBeyondReach = kind == .amount && !JSONIntegerKind.amountRange.contains(integer)

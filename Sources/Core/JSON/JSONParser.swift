@@ -1,15 +1,8 @@
 /// Reads one JSON document (RFC 8259) from UTF-8 bytes, strictly.
 ///
 /// It also refuses documents that would be ambiguous or could not be stored: duplicate names, lone surrogates,
-/// malformed UTF-8, U+0000, a byte order mark, bytes after the document, and nesting deeper than the limit. As section
-/// 6 of the RFC allows, it refuses numbers longer than `maximumNumberLength` or with an exponent beyond
-/// ±`maximumExponent`, which the database would expand into thousands of digits.
+/// malformed UTF-8, U+0000, a byte order mark, bytes after the document, and nesting deeper than the limit.
 package struct JSONParser {
-    /// The length of the longest accepted number literal, in bytes.
-    package static let maximumNumberLength = 1_000
-    /// The largest accepted exponent, positive or negative.
-    package static let maximumExponent = 999
-
     private let base: UnsafePointer<UInt8>
     private let end: Int
     private var position = 0
@@ -221,31 +214,15 @@ package struct JSONParser {
         if position < end, base[position] | 0x20 == UInt8(ascii: "e") {
             isInteger = false
             position += 1
-            try parseExponent()
+            if !takeIfNext(UInt8(ascii: "+")) { _ = takeIfNext(UInt8(ascii: "-")) }
+            try skipDigits()
         }
         if isInteger, fitsInt64 {
-            if isNegative { return .integer(negated) }
-            if negated != .min { return .integer(-negated) }
-        }
-        guard position - start <= Self.maximumNumberLength else {
-            throw JSONError("must not be longer than \(Self.maximumNumberLength) bytes", at: start)
+            // `-0` keeps its literal, because the integer 0 would be written as `0`.
+            if isNegative, negated < 0 { return .integer(negated) }
+            if !isNegative, negated != .min { return .integer(-negated) }
         }
         return .number(text(from: start, to: position))
-    }
-
-    private mutating func parseExponent() throws(JSONError) {
-        if !takeIfNext(UInt8(ascii: "+")) { _ = takeIfNext(UInt8(ascii: "-")) }
-        let start = position
-        var exponent = 0
-        while let digit = nextDigit() {
-            exponent = min(exponent * 10 + Int(digit), Self.maximumExponent + 1)
-            position += 1
-        }
-        guard position > start else { throw expectedDigit() }
-        guard exponent <= Self.maximumExponent else {
-            let limit = Self.maximumExponent
-            throw JSONError("must have an exponent between -\(limit) and \(limit)", at: start)
-        }
     }
 
     private mutating func skipDigits() throws(JSONError) {

@@ -2,8 +2,14 @@ extension JSONValue {
     /// The string; nil for other values.
     package var text: String? { if case .string(let text) = self { text } else { nil } }
 
-    /// The integer; nil for other values.
-    package var integer: Int64? { if case .integer(let integer) = self { integer } else { nil } }
+    /// The integer; nil for other values. `-0` is the integer 0.
+    package var integer: Int64? {
+        switch self {
+        case .integer(let integer): integer
+        case .number("-0"): 0
+        default: nil
+        }
+    }
 
     /// The elements of the array; nil for other values.
     package var items: [JSONValue]? { if case .array(let items) = self { items } else { nil } }

@@ -5,9 +5,9 @@
 package enum JSONValue: Sendable, Equatable {
     case null
     case bool(Bool)
-    /// An integer literal without fraction and exponent, within `Int64`.
+    /// An integer literal without fraction and exponent, within `Int64`. Its text is the digits of the integer.
     case integer(Int64)
-    /// Any other number as its literal text, for example `1.0`, `1e3` or `99999999999999999999`.
+    /// Any other number as its literal text, for example `1.0`, `1e3`, `-0` or `99999999999999999999`.
     case number(String)
     case string(String)
     case array([JSONValue])
@@ -25,6 +25,17 @@ package enum JSONValue: Sendable, Equatable {
         case (.array(let left), .array(let right)): left == right
         case (.object(let left), .object(let right)): left == right
         default: false
+        }
+    }
+}
+
+extension JSONValue {
+    /// The number of arrays and objects inside each other; 1 for an empty array or object, 0 for every other value.
+    package var levels: Int {
+        switch self {
+        case .array(let elements): 1 + (elements.map(\.levels).max() ?? 0)
+        case .object(let object): 1 + (object.members.map(\.value.levels).max() ?? 0)
+        default: 0
         }
     }
 }

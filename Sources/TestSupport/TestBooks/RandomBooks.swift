@@ -204,7 +204,7 @@ package struct RandomBooks {
     }
 
     private mutating func action(for endUser: EndUserID, knowing known: Remembered?) throws -> AccountAction {
-        let metadata = random.chance(20) ? Metadata(canonicalJSON: #"{"a":1}"#) : nil
+        let metadata = random.chance(20) ? Metadata(canonicalJSON: #"{"a":[1e3,{"b":null}],"temperature":0.70}"#) : nil
         switch Int.random(in: 0..<28, using: &random) {
         case 0..<3: return .grant(try grant(metadata))
         case 3:

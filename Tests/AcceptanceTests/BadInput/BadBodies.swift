@@ -4,7 +4,7 @@ extension BadRequests {
         [
             "{", "}", "[]", "null", "\"x\"", "1", "{}{}", "{} x", #"{"end_user_id":"alice","credits":5,}"#,
             #"{'end_user_id':'alice','credits':5}"#, #"{"end_user_id":"alice","credits":5}//"#,
-            "\u{FEFF}" + #"{"end_user_id":"alice","credits":5}"#, #"{"end_user_id":"alice" "credits":5}"#,
+            "\u{FEFF}\u{FEFF}" + #"{"end_user_id":"alice","credits":5}"#, #"{"end_user_id":"alice" "credits":5}"#,
             #"{"end_user_id":"alice","credits":5"#, #"{"end_user_id":"ali\#u{1}ce","credits":5}"#,
             #"{"end_user_id":"al\xice","credits":5}"#, #"{end_user_id:"alice","credits":5}"#,
             #"{"end_user_id":"alice","credits":5,"end_user_id":"bob"}"#,
@@ -268,10 +268,10 @@ extension BadRequests {
         ])
 
     private static let metadata = [
-        "5", "[]", #""x""#, #"{"a":{}}"#, #"{"a":[]}"#, #"{"a":1.5}"#, #"{"a":null}"#, #"{"":1}"#,
-        "{\(text(65)):1}", #"{"a":\#(text(1_001))}"#,
-        "{" + (0...50).map { "\"k\($0)\":1" }.joined(separator: ",") + "}",
-        #"{"a":99999999999999999999}"#, #"{"a\u0000":1}"#,
+        "5", "[]", #""x""#, "true", "1.5",
+        // Nine levels, and 4,097 bytes.
+        #"{"a":[{"a":[{"a":[{"a":[[]]}]}]}]}"#, #"{"a":\#(text(4_089))}"#, #"{"a":"\u00e9\#(text(4_087).dropFirst())}"#,
+        #"{"a\u0000":1}"#,
     ]
 
     /// A JSON string with the given number of bytes.

@@ -198,8 +198,10 @@ package enum LedgerReads {
         from (
             select
                 case when $6::text = 'day' then to_char(
-                    c.effective_at at time zone 'UTC' + make_interval(
-                        secs => coalesce(z.zone_offsets[width_bucket(c.effective_at, z.zone_starts) + 1], 0)),
+                    least(
+                        timestamp '9999-12-31',
+                        c.effective_at at time zone 'UTC' + make_interval(
+                            secs => coalesce(z.zone_offsets[width_bucket(c.effective_at, z.zone_starts) + 1], 0))),
                     'YYYY-MM-DD') end as day,
                 case when $6::text = 'feature' then c.feature_key end as feature, c.cost, c.units
             from (

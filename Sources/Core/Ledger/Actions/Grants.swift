@@ -50,8 +50,7 @@ extension AccountDraft {
         _ type: EntryType, _ grant: Grant, cause: EntryCause, field: String, _ context: ActionContext
     ) throws(Refusal) -> (GrantedBlock, Entry) {
         let now = context.now
-        let expiresAt = grant.expiry.instant(from: now)
-        if let expiresAt, expiresAt <= now { throw .expiresInThePast(expiresAt, now: now) }
+        let expiresAt = try grant.expiry.instant(from: now)
         for feature in grant.featureKeys where context.catalogue.activeFeature(feature) == nil {
             throw .unknownFeature(feature)
         }
@@ -103,12 +102,16 @@ extension AccountDraft {
 }
 
 extension Grant.Expiry {
-    /// The expiry of credits granted now; nil if they never expire.
-    func instant(from now: Instant) -> Instant? {
+    /// The expiry of credits granted now, which must be in the future; nil if they never expire.
+    func instant(from now: Instant) throws(Refusal) -> Instant? {
+        let instant: Instant
         switch self {
-        case .never: nil
-        case .at(let instant): instant
-        case .after(let duration): now.adding(duration)
+        case .never: return nil
+        case .at(let stated): instant = stated
+        case .after(let duration): instant = now.adding(duration)
         }
+        if instant <= now { throw .expiresInThePast(instant, now: now) }
+        if instant > .latest { throw .expiresTooLate(now: now) }
+        return instant
     }
 }

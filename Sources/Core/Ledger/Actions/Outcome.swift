@@ -64,6 +64,8 @@ package enum Refusal: Error, Hashable, Sendable {
     case occurredTooLongAgo(Instant, now: Instant)
     case occursInTheFuture(Instant, now: Instant)
     case expiresInThePast(Instant, now: Instant)
+    /// A duration from now ends after `Instant.latest`.
+    case expiresTooLate(now: Instant)
     case unknownEndUser
     case unknownPackage(PackageKey)
     case unknownReservation(Int32)

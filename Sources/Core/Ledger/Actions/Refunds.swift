@@ -42,9 +42,9 @@ extension AccountDraft {
     /// last block, then its overage that was settled since.
     mutating func apply(_ refund: Refund, _ context: ActionContext) throws(Refusal) -> Outcome {
         let now = context.now
-        let compensationExpiry = refund.compensationExpiry ?? .at(now.adding(seconds: Refund.compensationSeconds))
-        let expiresAt = compensationExpiry.instant(from: now)
-        if let expiresAt, expiresAt <= now { throw .expiresInThePast(expiresAt, now: now) }
+        let compensationExpiry =
+            refund.compensationExpiry ?? .at(min(.latest, now.adding(seconds: Refund.compensationSeconds)))
+        let expiresAt = try compensationExpiry.instant(from: now)
         let known = known()
         guard refund.account == account.id, let named = known.first(where: { $0.sequence == refund.charge }),
             named.type == .use || named.type == .commit

@@ -55,7 +55,7 @@ extension AccountDraft {
             number: recorder.book.reservationCount + 1, featureKey: request.featureKey, estimate: request.estimate,
             ruleID: entitlement.ruleID, estimatedCost: cost, status: .active, holds: allocations.negated,
             uncovered: Millicredits.zero.changed(by: uncovered), watermark: nil, charged: .zero,
-            expiresAt: now.adding(seconds: request.ttlSeconds), createdAt: now, finishedAt: nil,
+            expiresAt: min(.latest, now.adding(seconds: request.ttlSeconds)), createdAt: now, finishedAt: nil,
             windows: ReservationWindows(
                 quota: entitlement.quota?.window.start,
                 caps: Dictionary(uniqueKeysWithValues: entitlement.caps.map { ($0.cap.number, $0.window.start) })),
@@ -284,7 +284,7 @@ extension AccountDraft {
         _ before: Reservation, ttlSeconds: Int64, now: Instant
     ) -> (Reservation, ReservationChange) {
         var reservation = before
-        reservation.expiresAt = max(before.expiresAt, now.adding(seconds: ttlSeconds))
+        reservation.expiresAt = max(before.expiresAt, min(.latest, now.adding(seconds: ttlSeconds)))
         if reservation.expiresAt != before.expiresAt { account.set(reservation, into: &recorder) }
         return (reservation, .none)
     }

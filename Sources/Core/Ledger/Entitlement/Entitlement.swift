@@ -54,7 +54,7 @@ package struct OverageTerms: Hashable, Sendable {
 
     /// Takes the end user's own setting, then the environment's, then the default: `block` and no limit.
     package init(account: AccountSettings, config: EnvironmentConfig) {
-        policy = account.overagePolicy ?? config.overagePolicy ?? .block
+        policy = account.overagePolicy ?? config.effectiveOveragePolicy
         limit = account.overageLimit ?? config.overageLimit
     }
 

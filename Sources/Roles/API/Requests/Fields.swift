@@ -78,30 +78,22 @@ extension JSONReader {
         optionalString(key, expected: Self.instantExpectation) { Instant(rfc3339: $0) }
     }
 
-    private static let instantExpectation = "an RFC 3339 instant, such as 2026-01-31T00:00:00Z"
+    private static let instantExpectation =
+        "an RFC 3339 instant in the years 0001 to 9999 of UTC, such as 2026-01-31T00:00:00Z"
 
-    /// `metadata`: at most 50 members with keys of at most 64 bytes and values that are strings of at most 1,000 bytes,
-    /// integers or booleans.
+    /// `metadata`: any JSON object within the limits of `Metadata`.
     mutating func metadata(_ key: String = "metadata") -> Metadata? {
-        guard let object = optionalObject(key) else { return nil }
-        guard object.members.count <= 50 else {
-            report(key, "must have at most 50 members")
+        guard let value = optionalObject(key).map({ JSONValue.object($0) }) else { return nil }
+        guard value.levels <= Metadata.maximumLevels else {
+            report(key, "must have at most \(Metadata.maximumLevels) levels of objects and arrays")
             return nil
         }
-        for (name, value) in object.members {
-            guard (1...64).contains(name.utf8.count) else {
-                report(key, "must have keys of 1 to 64 bytes")
-                return nil
-            }
-            switch value {
-            case .integer, .bool: continue
-            case .string(let text) where text.utf8.count <= 1_000: continue
-            default:
-                report(key, "must have values that are strings of at most 1000 bytes, integers or booleans")
-                return nil
-            }
+        let text = value.canonicalBytes
+        guard text.count <= Metadata.maximumBytes else {
+            report(key, "must be at most \(Metadata.maximumBytes) bytes of JSON without white space")
+            return nil
         }
-        return Metadata(canonicalJSON: String(decoding: JSONValue.object(object).canonicalBytes, as: UTF8.self))
+        return Metadata(canonicalJSON: String(decoding: text, as: UTF8.self))
     }
 }
 

@@ -10,22 +10,25 @@ enum BodyLimit {
 }
 
 extension Request {
-    /// Reads the whole body.
+    /// Reads the whole body. A byte order mark at its beginning is skipped: some programs write one before JSON and
+    /// before NDJSON.
     ///
     /// - Throws: `Problem` when it is larger than the limit.
     func bytes(upTo limit: Int) async throws -> ByteBuffer {
         if let length = headers[.contentLength].flatMap(Int.init), length > limit { throw Self.tooLarge(limit) }
         do {
-            return try await body.collect(upTo: limit)
+            var buffer = try await body.collect(upTo: limit)
+            if buffer.readableBytesView.starts(with: [0xEF, 0xBB, 0xBF]) { buffer.moveReaderIndex(forwardBy: 3) }
+            return buffer
         } catch is NIOTooManyBytesError {
             throw Self.tooLarge(limit)
         }
     }
 
     /// Reads the body as JSON. An empty body is an empty object.
-    func json() async throws -> JSONValue {
+    func json(upTo limit: Int = BodyLimit.single) async throws -> JSONValue {
         try requireMediaType(["application/json"])
-        let buffer = try await bytes(upTo: BodyLimit.single)
+        let buffer = try await bytes(upTo: limit)
         guard buffer.readableBytes > 0 else { return .object([:]) }
         return try Self.parse(buffer)
     }
