@@ -89,6 +89,50 @@ extension Acceptance {
             }
         }
 
+        @Test("A price list of 1,000 models is one rule; more rows and more than 256 KiB are refused")
+        func longPriceList() async throws {
+            let client = try await makeTenant().test
+            try await client.post("/v1/features", ["key": "llm", "name": "L", "type": "metered"]).expect(201)
+            func rule(_ count: Int, filler: Int = 0) -> JSONValue {
+                let rows = (0..<count).map { number -> JSONValue in
+                    [
+                        "match": [
+                            "model": "provider/model-\(number)",
+                            "region": .string(String(repeating: "x", count: filler)),
+                        ], "model": "flat", "amount": .integer(Int64(number)),
+                    ]
+                }
+                return ["feature_key": "llm", "price_rows": .array(rows)]
+            }
+            let made = try await client.post("/v1/metering-rules", rule(1_000)).expect(201)
+            #expect(try made.items("price_rows").count == 1_000)
+            try await client.grant("alice", 1_000).expect(201)
+            for number in [0, 500, 999] as [Int64] {
+                let used = try await client.post(
+                    "/v1/usage",
+                    [
+                        "end_user_id": "alice", "feature_key": "llm",
+                        "attributes": ["model": "provider/model-\(number)", "region": ""],
+                    ]
+                )
+                #expect(used.status == (number > 500 ? 402 : 201) && (number > 500 || used["cost"]?.integer == number))
+            }
+            let tooMany = try await client.post("/v1/metering-rules", rule(1_001)).expect(400, "invalid_request")
+            #expect(tooMany["errors.0.pointer"] == "/price_rows")
+            // 1,000 rows of more than 256 bytes. The preview refuses what the creation refuses.
+            try await client.post("/v1/metering-rules", rule(1_000, filler: 200)).expect(413, "body_too_large")
+            try await client.post(
+                "/v1/metering-rules/preview", ["rule": rule(1_000, filler: 200), "units": 1]
+            ).expect(413, "body_too_large")
+            // A small body whose stored form is too large: every tier gets a flat fee.
+            let tiers = (1...31).map { #"{"up_to":\#($0),"unit_cost":1}"# } + [#"{"up_to":null,"unit_cost":1}"#]
+            let row = #"{"match":{},"model":"volume","tiers":[\#(tiers.joined(separator: ","))]}"#
+            let rows = Array(repeating: row, count: 200).joined(separator: ",")
+            let grown = #"{"feature_key":"llm","price_rows":[\#(rows)]}"#
+            #expect(grown.utf8.count < 256 << 10)
+            try await client.send("POST", "/v1/metering-rules", bytes: Array(grown.utf8)).expect(413, "body_too_large")
+        }
+
         @Test("Quantities and attributes are priced alike by a check, a use, a batch and the preview")
         func dimensions() async throws {
             let client = try await makeTenant().test

@@ -12,8 +12,11 @@ struct CSVReaderTests {
             ("a,b", [["a", "b"]]),
             ("a,b\r\nc,d\r\n", [["a", "b"], ["c", "d"]]),
             ("a\nb\r\nc", [["a"], ["b"], ["c"]]),
-            (",\n", [["", ""]]),
-            ("\n", [[""]]),
+            ("\"\",\n", [["", ""]]),
+            ("a\n\n \r\n,\t,\nb\n\n", [["a"], ["b"]]),
+            ("\n\na\n\"\"\n  ", [["a"], [""]]),
+            ("\n", []),
+            (",\n", []),
             ("a,", [["a", ""]]),
             ("\"\",\"\"\n", [["", ""]]),
             ("\"a,b\",c\n", [["a,b", "c"]]),
@@ -80,6 +83,14 @@ struct CSVReaderTests {
             guard case .unreadableText(3, 1, let sentence)? = error as? IngestFailure else { return false }
             return sentence.contains("is the end of the quoted field that begins here missing?")
         }
+    }
+
+    @Test("Blank lines are counted, and do not shift the lines of records")
+    func blankLines() throws {
+        var reader = CSVReader(ByteChunks(Array("\na,b\n\n,\n1,2\n\n".utf8), size: 3))
+        var lines: [Int] = []
+        while try reader.next() { lines.append(reader.record.line) }
+        #expect(lines == [2, 5] && reader.blankLines == 4)
     }
 
     @Test("The offset after a record counts every byte of the input")

@@ -46,11 +46,46 @@ struct EventMapperTests {
         #expect(ids == ["user_0", "user_1", "user_199", "user_0", "user_1"])
     }
 
-    @Test("The key of a row is the prefix and the row's number, and nothing else")
+    @Test("Quantities and attributes come from columns of their own")
+    func quantities() throws {
+        let mapping = EventMapping(
+            endUser: .column("user"), feature: .fixed("llm"),
+            units: .quantities([.init(name: "input", column: "i"), .init(name: "output", column: "o")]),
+            attributes: [.init(name: "model", column: "m"), .init(name: "cached", column: "c")])
+        let event = try event(mapping, ["user": "ana", "i": "12", "o": .integer(0), "m": "large", "c": .bool(true)])
+        var json = JSONWriter()
+        event.write(into: &json)
+        #expect(
+            String(decoding: json.bytes, as: UTF8.self)
+                == #"{"end_user_id":"ana","feature_key":"llm","quantities":{"input":12,"output":0},"#
+                + #""attributes":{"model":"large","cached":true},"idempotency_key":"prefix-0"}"#)
+        #expect(event.measure.total == 12)
+        let plain = try self.event(mapping, ["user": "ana", "i": "1", "o": "2", "m": "", "c": .null])
+        #expect(plain.attributes == nil)
+        for cells in [["i": "1"], ["i": "1", "o": "-2"], ["i": "1", "o": ""]] as [[String: JSONValue]] {
+            #expect {
+                try self.event(mapping, cells.merging(["user": "ana"]) { $1 })
+            } throws: { error in
+                (error as? RowProblem)?.column == "o"
+            }
+        }
+        #expect(
+            throws: RowProblem(
+                line: 2, column: "m", sentence: "must be text, an integer or a boolean to be an attribute")
+        ) {
+            try self.event(mapping, ["user": "ana", "i": "1", "o": "2", "m": .number("1.5")])
+        }
+    }
+
+    @Test("The key of a row is the prefix and the row's number, or its digest")
     func keys() throws {
         let cells: [String: JSONValue] = ["user": "ana", "input": "1", "output": "2"]
         #expect(try event(mapping, cells, row: 0).idempotencyKey == "prefix-0")
         #expect(try event(mapping, cells, row: 19_365).idempotencyKey == "prefix-19365")
+        let row = Row(
+            number: 5, line: 7, cells: mapping.columns.map { cells[$0] }, digest: Bits128(high: 0xAB, low: .max))
+        #expect(
+            try EventMapper(mapping: mapping).event(for: row).idempotencyKey == "00000000000000abffffffffffffffff")
     }
 
     @Test(
@@ -61,10 +96,12 @@ struct EventMapperTests {
         ] as [(String, String, Int64)])
     func units(input: String, output: String, sum: Int64) throws {
         #expect(
-            try event(mapping, ["user": "ana", "input": .string(input), "output": .string(output)]).units == sum)
+            try event(mapping, ["user": "ana", "input": .string(input), "output": .string(output)]).measure
+                == .units(sum))
         if let input = Int64(input), let output = Int64(output) {
             #expect(
-                try event(mapping, ["user": "ana", "input": .integer(input), "output": .integer(output)]).units == sum)
+                try event(mapping, ["user": "ana", "input": .integer(input), "output": .integer(output)]).measure
+                    == .units(sum))
         }
     }
 
@@ -121,12 +158,11 @@ struct EventMapperTests {
         ) {
             try self.event(mapping, ["user": "ana", "metadata": .object(["model": .string("y")]), "model": "x"])
         }
+        let nested: JSONValue = .object(["temperature": .number("0.70"), "stop": .array([.null])])
         #expect(
-            throws: RowProblem(
-                line: 2, column: "model", sentence: "must be text, an integer or a boolean to be metadata")
-        ) {
-            try self.event(mapping, ["user": "ana", "model": .number("1.5")])
-        }
+            try self.event(mapping, ["user": "ana", "model": nested]).metadata == [
+                "temperature": .number("0.70"), "stop": .array([.null]),
+            ])
     }
 
     @Test(
@@ -157,13 +193,18 @@ struct EventMapperTests {
         #expect(EventMapping.Units(sum: "a+b c") == .sum(of: ["a", "b c"]))
         #expect(EventMapping.Units(sum: "a+") == nil)
         #expect(EventMapping.Units(sum: "") == nil)
+        #expect(EventMapping.NamedColumn("a=b = c") == EventMapping.NamedColumn(name: "a", column: "b = c"))
+        for text in ["a", "a=", "=b", ""] { #expect(EventMapping.NamedColumn(text) == nil, "\(text)") }
     }
 
     private func event(
         _ mapping: EventMapping, _ cells: [String: JSONValue], row: Int = 0
     ) throws -> UsageEvent {
-        try EventMapper(mapping: mapping, keyPrefix: "prefix")
-            .event(for: Row(number: row, line: row + 2, cells: mapping.columns.map { cells[$0] }))
+        var mapping = mapping
+        if mapping.idempotencyKey == .runningDigest { mapping.idempotencyKey = .rowNumber(prefix: "prefix") }
+        return try EventMapper(mapping: mapping).event(
+            for: Row(
+                number: row, line: row + 2, cells: mapping.columns.map { cells[$0] }, digest: Bits128(high: 0, low: 0)))
     }
 }
 

@@ -14,13 +14,17 @@ struct IngestionTests {
         try await server.run { url in
             let report = await Ingestion(plan(file, url + "/qs/")).run()
             #expect(report.status == .complete && report.accepted == 3 && report.rows == 3)
-            let key = try #require(report.keyPrefix)
+            // hashlib.sha256 of Python over the digest before and "3:ana1:3", and so on.
+            let keys = [
+                "1d70b4926d6540808175bb8e424a1b0c", "de1c2de130458e843ae37b64d7337384",
+                "21c0cc0b754de4edc4d1d5880686a1f6",
+            ]
             #expect(
                 server.requests.map(\.text) == [
-                    #"{"events":[{"end_user_id":"ana","feature_key":"tokens","units":3,"idempotency_key":"\#(key)-0"},"#
-                        + #"{"end_user_id":"bob","feature_key":"tokens","units":4,"idempotency_key":"\#(key)-1"}]}"#,
+                    #"{"events":[{"end_user_id":"ana","feature_key":"tokens","units":3,"idempotency_key":"\#(keys[0])"},"#
+                        + #"{"end_user_id":"bob","feature_key":"tokens","units":4,"idempotency_key":"\#(keys[1])"}]}"#,
                     #"{"events":[{"end_user_id":"car\"la","feature_key":"tokens","units":5,"#
-                        + #""idempotency_key":"\#(key)-2"}]}"#,
+                        + #""idempotency_key":"\#(keys[2])"}]}"#,
                 ])
             for request in server.requests {
                 #expect(request.method == "POST" && request.path == "/qs/v1/usage/batch")
@@ -30,7 +34,7 @@ struct IngestionTests {
         }
     }
 
-    @Test("The second run of a file charges nothing; a file with other content is charged")
+    @Test("The second run of a file charges nothing; a file that grew is charged for its new rows only")
     func rerun() async throws {
         let tally = UsageTally()
         let file = try TemporaryFile(usage("ana", "bob", "carla"))
@@ -40,8 +44,14 @@ struct IngestionTests {
             let second = await Ingestion(plan(file, url) { $0.batchSize = 10_000 }).run()
             #expect(second.status == .complete && second.accepted == 0 && second.replayed == 3)
             #expect(tally.units.count == 3)
-            try file.append("dora,4\n")
-            #expect(await Ingestion(plan(file, url)).run().accepted == 4)
+            try file.append("\ndora,4\n\ncarla,3")
+            let grown = await Ingestion(plan(file, url)).run()
+            #expect(grown.accepted == 2 && grown.replayed == 3 && grown.blankLines == 2)
+            #expect(grown.description.contains("2 blank lines were skipped"))
+            // A row that another run has appended to is another row.
+            try file.append("0\n")
+            #expect(await Ingestion(plan(file, url)).run().accepted == 1)
+            #expect(tally.units.values.sorted() == [1, 2, 3, 3, 4, 30])
         }
     }
 
@@ -124,7 +134,7 @@ struct IngestionTests {
         #expect(inspection.rows == 2 && inspection.units == 9_223_372_036_854_775_808)
         #expect(inspection.earliest?.microseconds == 1_600_000_000_000_000)
         #expect(inspection.latest?.microseconds == 1_700_000_000_000_000)
-        #expect(inspection.keyPrefix?.count == 16)
+        #expect(inspection.blankLines == 0)
     }
 
     @Test("A cancelled run can be continued")
@@ -176,6 +186,10 @@ struct IngestionTests {
             Mistake("feature key") { $0.mapping.feature = .fixed("a b") },
             Mistake("twice") { $0.mapping.units = .sum(of: ["tokens", "tokens"]) },
             Mistake("at least 1") { $0.mapping.endUser = .pattern("user_", modulo: 0) },
+            Mistake("dimension a b") { $0.mapping.units = .quantities([.init(name: "a b", column: "tokens")]) },
+            Mistake("attribute m is mapped twice") {
+                $0.mapping.attributes = [.init(name: "m", column: "user"), .init(name: "m", column: "tokens")]
+            },
             Mistake("key prefix") { $0.mapping.idempotencyKey = .rowNumber(prefix: "") },
             Mistake("The header has no column units; it has user, tokens.") { $0.mapping.units = .sum(of: ["units"]) },
         ])
@@ -183,6 +197,20 @@ struct IngestionTests {
         let file = try TemporaryFile(usage("ana"))
         let report = await Ingestion(plan(file, "http://127.0.0.1:1", change: mistake.make)).run()
         #expect(report.status == .failed && report.description.contains(mistake.words), "\(report)")
+    }
+
+    @Test("A mapping without a time and without keys is warned about")
+    func warning() throws {
+        let file = try TemporaryFile(usage("ana"))
+        var mapping = plan(file, "http://127.0.0.1:1").mapping
+        #expect(mapping.warning?.contains("--key-prefix") == true)
+        mapping.idempotencyKey = .rowNumber(prefix: "day")
+        #expect(mapping.warning == nil)
+        mapping.idempotencyKey = .column("user")
+        #expect(mapping.warning == nil)
+        mapping.idempotencyKey = .runningDigest
+        mapping.occurredAt = .init(column: "user", format: .utc)
+        #expect(mapping.warning == nil)
     }
 
     /// A mistake in a plan, and words from the sentence that reports it.

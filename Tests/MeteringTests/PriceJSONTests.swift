@@ -144,7 +144,7 @@ struct PriceJSONTests {
             (#"{"price_rows":[{"match":{},"model":"flat","amount":1}],"model":"flat","amount":1}"#, "/price_rows"),
             (
                 #"{"price_rows":["#
-                    + (0...200).map { _ in #"{"match":{},"model":"flat","amount":1}"# }.joined(separator: ",") + "]}",
+                    + (0...1_000).map { _ in #"{"match":{},"model":"flat","amount":1}"# }.joined(separator: ",") + "]}",
                 "/price_rows"
             ),
         ]

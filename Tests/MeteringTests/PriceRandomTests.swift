@@ -123,6 +123,25 @@ struct PriceRandomTests {
         }
     }
 
+    @Test(
+        "The row of an event is the one that reading the rows in their order finds",
+        arguments: [17, 18, 19] as [UInt64])
+    func rows(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        for _ in 0..<300 {
+            let rows = try (0..<Int.random(in: 1...40, using: &random)).map { number in
+                Price.Row(
+                    match: random.attributes(upTo: 3), terms: .model(.flat(amount: try Millicredits(Int64(number)))))
+            }
+            let price = Price(rows: rows)
+            for _ in 0..<40 {
+                let attributes = random.attributes(upTo: 5)
+                let expected = rows.first { $0.match.isSubset(of: attributes) }
+                try #require(price.terms(for: attributes) == expected?.terms, "seed \(seed): \(attributes) of \(rows)")
+            }
+        }
+    }
+
     /// The cost of 0, 1, 2, … units, counted one by one.
     private static func costs(of model: PricingModel, after used: Int64) -> [Int64] {
         var costs: [Int64] = [0]
@@ -179,6 +198,18 @@ extension SeededGenerator {
     fileprivate mutating func extreme() -> Int64 {
         let limit = Millicredits.limit
         return chance(40) ? pick([0, 1, limit - 1, limit, limit + 1, .max - 1, .max]) : magnitude(upTo: .max)
+    }
+
+    /// Attributes of few names and values, so that rows often match several events and events several rows.
+    fileprivate mutating func attributes(upTo most: Int) -> Attributes {
+        var values: [String: AttributeValue] = [:]
+        for _ in 0..<Int.random(in: 0...most, using: &self) {
+            let number = Int64.random(in: 0...3, using: &self)
+            values[pick(["a", "b", "c", "d", "e"])] = pick([
+                .string("\(number)"), .integer(number), .boolean(number > 1), .integer(7),
+            ])
+        }
+        return Attributes(values)
     }
 
     fileprivate mutating func smallModel() throws -> PricingModel {

@@ -25,7 +25,7 @@ package struct Price: Hashable, Sendable {
     package enum Choice: Hashable, Sendable {
         case always(Terms)
         /// The first row that matches the event applies. Without a matching row there is no price.
-        case rows([Row])
+        case rows(PriceRows)
     }
 
     package let choice: Choice
@@ -43,7 +43,7 @@ package struct Price: Hashable, Sendable {
     }
 
     package init(rows: [Row]) {
-        choice = .rows(rows)
+        choice = .rows(PriceRows(rows))
     }
 
     /// Whether the cost of an event with these attributes depends on the period's earlier units.
@@ -55,7 +55,7 @@ package struct Price: Hashable, Sendable {
     package func terms(for attributes: Attributes) -> Terms? {
         switch choice {
         case .always(let terms): terms
-        case .rows(let rows): rows.first { $0.match.isSubset(of: attributes) }?.terms
+        case .rows(let rows): rows.first(matching: attributes)?.terms
         }
     }
 }

@@ -5,7 +5,10 @@ package import JSON
 package enum PriceLimit {
     package static let tiers = 32
     package static let dimensions = 16
-    package static let rows = 200
+    package static let rows = 1_000
+    /// Bytes of JSON of a whole rule, as it is sent and as it is stored. The stored form also has the defaults that the
+    /// request left out.
+    package static let bytes = 256 << 10
     /// Attributes of an event, and attributes that a row matches.
     package static let attributes = 16
     /// Bytes of UTF-8 in a string attribute.
@@ -29,7 +32,7 @@ extension Price {
     package var json: JSONObject {
         switch choice {
         case .always(let terms): terms.json
-        case .rows(let rows): ["price_rows": .array(rows.map { .object($0.json) })]
+        case .rows(let rows): ["price_rows": .array(rows.rows.map { .object($0.json) })]
         }
     }
 }

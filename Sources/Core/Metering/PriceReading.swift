@@ -117,9 +117,10 @@ extension JSONReader {
     }
 
     private mutating func attributeValue(_ key: String) -> AttributeValue? {
-        switch value(key) {
+        let value = value(key)
+        if let integer = value?.integer { return .integer(integer) }
+        switch value {
         case .string(let text)? where text.utf8.count <= PriceLimit.attributeBytes: return .string(text)
-        case .integer(let integer)?: return .integer(integer)
         case .bool(let boolean)?: return .boolean(boolean)
         default:
             report(key, "must be a string of at most \(PriceLimit.attributeBytes) bytes, an integer, true or false")

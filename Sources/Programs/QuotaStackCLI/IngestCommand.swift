@@ -9,9 +9,14 @@ struct IngestCommand: AsyncParsableCommand {
         abstract: "Load a CSV or NDJSON file of usage; running it again charges nothing twice.",
         discussion: """
             Every row has an idempotency key, so running the command again completes a run that was interrupted. The key \
-            consists of the file's hash and the row's number, unless --key-column names a column for it.
+            is a running hash over the header and all rows up to the row, so a file that grew charges only its new rows. \
+            --key-column names a column for the key instead. With --key-prefix the key is the prefix and the row's \
+            number. Files whose rows have neither a time nor a key need a prefix each if they can begin with the same \
+            rows. Blank lines are skipped.
 
             quotastack ingest day.csv --feature tokens --units input+output --end-user customer
+            quotastack ingest calls.csv --feature llm --quantity input_tokens=input --quantity output_tokens=output \
+            --attribute model=model --occurred-at time --end-user customer
             quotastack ingest trace.csv --feature tokens --units ContextTokens+GeneratedTokens --end-user 'user_{row % 200}'
 
             Exit codes: 0 all rows are charged, 2 some rows were rejected, 1 the run could not be completed.
@@ -24,11 +29,14 @@ struct IngestCommand: AsyncParsableCommand {
     @Option(help: "Key of the feature used.") var feature: String?
     @Option(help: "Column of the feature's key, instead of --feature.") var featureColumn: String?
     @Option(help: "Column of the units, or several joined by +; default: 1 a row.") var units: String?
+    @Option(help: "Column of a dimension's quantity, as in input_tokens=COLUMN, instead of --units; may be repeated.")
+    var quantity: [String] = []
+    @Option(help: "Column of an attribute, as in model=COLUMN; may be repeated.") var attribute: [String] = []
     @Option(help: "Column of the instant of use; default: the instant of loading.") var occurredAt: String?
     @Option(help: "Format of the --occurred-at column: rfc3339, utc, unix-seconds or unix-milliseconds.")
     var timeFormat = "rfc3339"
     @Option(help: "Column of the idempotency key.") var keyColumn: String?
-    @Option(help: "Prefix of the idempotency keys, instead of the file's hash.") var keyPrefix: String?
+    @Option(help: "Prefix of the row numbers as idempotency keys, instead of the running hash.") var keyPrefix: String?
     @Option(help: "Column to keep as metadata; may be repeated.") var metadata: [String] = []
     @Option(help: "Events in one request.") var batchSize = 1_000
     @Option(help: "Requests under way at once.") var concurrency = 4
@@ -54,10 +62,17 @@ struct IngestCommand: AsyncParsableCommand {
         plan.rejectsFile = rejects
         let bar = ProgressBar.standardError()
         let ingestion = Ingestion(plan, logger: bar.logger(label: "ingest", level: .warning))
+        if let warning = plan.mapping.warning { writeError("Warning: \(warning)\n") }
         if dryRun {
             let found = try ingestion.inspect()
-            let keys = found.keyPrefix.map { "begin with \($0)" } ?? "are in the file"
+            let keys =
+                switch plan.mapping.idempotencyKey {
+                case .column(let column): "are in the column \(column)"
+                case .rowNumber(let prefix): "begin with \(prefix)"
+                case .runningDigest: "follow from the rows"
+                }
             print("\(found.rows) rows with \(found.units) units; their idempotency keys \(keys).")
+            if found.blankLines > 0 { print("\(found.blankLines.blankLinesSkipped).") }
             return
         }
         let report = await ingestion.run(progress: bar.update)
@@ -85,12 +100,27 @@ struct IngestCommand: AsyncParsableCommand {
             }
             unitColumns = sum
         }
+        if !quantity.isEmpty {
+            guard units == nil else { throw ValidationError("Give either --units or --quantity.") }
+            unitColumns = .quantities(try quantity.map { try Self.named($0, "--quantity") })
+        }
+        guard keyColumn == nil || keyPrefix == nil else {
+            throw ValidationError("Give either --key-column or --key-prefix.")
+        }
         return EventMapping(
             endUser: EventMapping.EndUser(pattern: endUser) ?? .column(endUser),
             feature: feature.map { .fixed($0) } ?? .column(featureColumn ?? ""),
             units: unitColumns,
+            attributes: try attribute.map { try Self.named($0, "--attribute") },
             occurredAt: occurrence,
-            idempotencyKey: keyColumn.map { .column($0) } ?? .rowNumber(prefix: keyPrefix),
+            idempotencyKey: keyColumn.map { .column($0) } ?? keyPrefix.map { .rowNumber(prefix: $0) } ?? .runningDigest,
             metadataColumns: metadata)
+    }
+
+    private static func named(_ text: String, _ option: String) throws -> EventMapping.NamedColumn {
+        guard let named = EventMapping.NamedColumn(text) else {
+            throw ValidationError("\(option) must be NAME=COLUMN, not \(text).")
+        }
+        return named
     }
 }

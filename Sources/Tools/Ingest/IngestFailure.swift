@@ -53,8 +53,8 @@ package enum IngestFailure: Error, Sendable, Equatable, CustomStringConvertible 
                 + (count > problems.count ? "\n  and \((count - problems.count).grouped) more" : "")
         case .rejectsUnwritable(let path, let reason): "Cannot write \(path): \(reason)."
         case .fileChanged(let path):
-            "\(path) was modified while it was read. Its keys depend on its content: run it again with the key prefix "
-                + "of this run if every row is still in its place."
+            "\(path) was modified while it was read. Run it again: rows that were charged are not charged again if they "
+                + "and the rows before them are unchanged."
         case .refused(let refusal): refusal.description
         case .unavailable(let reason, let attempts, let lines):
             "Gave up on \(lines.sentence) after \(attempts) \(attempts == 1 ? "attempt" : "attempts"): \(reason)."

@@ -1,7 +1,7 @@
 /// The options of a run: the input, its mapping, the target and the speed.
 ///
-/// A plan can be run any number of times: the idempotency keys of its events depend only on the file and the mapping,
-/// so an event that was charged before is replayed and not charged again.
+/// A plan can be run any number of times: the idempotency key of an event depends only on the mapping, the row and the
+/// rows before it, so an event that was charged before is replayed and not charged again.
 package struct IngestPlan: Sendable {
     /// The limits of a plan, with their reasons.
     package enum Limit {

@@ -20,10 +20,10 @@ package struct IngestReport: Sendable, CustomStringConvertible {
     /// The most rejected rows that a report keeps.
     package static let rejectedRowsKept = 10
 
-    /// The prefix of the idempotency keys that are made from row numbers; nil while it is not known.
-    package internal(set) var keyPrefix: String?
     /// The number of rows to send; nil when the file could not be checked.
     package internal(set) var rows: Int?
+    /// The number of blank lines in the file, which were skipped.
+    package internal(set) var blankLines = 0
     package internal(set) var accepted = 0
     /// Rows that were accepted in an earlier run, or in an earlier attempt of this one. They are not charged again.
     package internal(set) var replayed = 0
@@ -66,6 +66,7 @@ package struct IngestReport: Sendable, CustomStringConvertible {
                 "\(rows.grouped) rows: \(accepted.grouped) accepted, \(replayed.grouped) replayed, "
                     + "\(rejected.grouped) rejected, in \(milliseconds.grouped) ms (\(rowsPerSecond.grouped) rows/s)")
         }
+        if blankLines > 0 { lines.append(blankLines.blankLinesSkipped) }
         for (code, count) in rejectedByCode.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) {
             lines.append("  \(count.grouped) \(code.printable)")
         }
@@ -77,12 +78,17 @@ package struct IngestReport: Sendable, CustomStringConvertible {
         }
         if let failure {
             lines.append(failure.description)
-            if accepted + replayed + rejected > 0, let keyPrefix {
+            if accepted + replayed + rejected > 0 {
                 lines.append(
-                    "Run it again to continue: rows that were charged are not charged again if the file is unchanged, "
-                        + "or if its rows keep their places and the run has the key prefix \(keyPrefix).")
+                    "Run it again to continue: rows that were charged are not charged again if they and the rows before "
+                        + "them are unchanged.")
             }
         }
         return lines.joined(separator: "\n")
     }
+}
+
+extension Int {
+    /// A line of a report.
+    package var blankLinesSkipped: String { "\(grouped) blank \(self == 1 ? "line was" : "lines were") skipped" }
 }

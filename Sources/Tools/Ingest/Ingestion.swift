@@ -26,14 +26,14 @@ package struct Ingestion: Sendable {
         /// The first and the last instant among the rows to send, when the mapping has one.
         package internal(set) var earliest: Instant?
         package internal(set) var latest: Instant?
-        /// The prefix of the idempotency keys, when they are made from row numbers.
-        package internal(set) var keyPrefix: String?
+        /// The number of blank lines in the file, which are skipped.
+        package internal(set) var blankLines = 0
         /// The number of bytes of the file up to the end of the last row to send.
         package internal(set) var bytes = 0
 
         mutating func add(_ event: UsageEvent, endingAt offset: Int) {
             rows += 1
-            units += UInt128(event.units)
+            units += event.measure.total
             bytes = offset
             guard let instant = event.occurredAt else { return }
             earliest = min(earliest ?? instant, instant)
@@ -65,13 +65,13 @@ package struct Ingestion: Sendable {
             let file = try InputFile(path: plan.file)
             let identity = try file.identity
             let inspection = try inspect(file, identity, progress)
-            report.keyPrefix = inspection.keyPrefix
             report.rows = inspection.rows
+            report.blankLines = inspection.blankLines
             var rejects: RejectsFile?
             if let path = plan.rejectsFile { rejects = try RejectsFile(path: path, input: identity) }
             let batches = EventBatches(
                 rows: try rows(file, identity),
-                mapper: EventMapper(mapping: plan.mapping, keyPrefix: inspection.keyPrefix ?? ""),
+                mapper: EventMapper(mapping: plan.mapping),
                 batchSize: plan.batchSize, selection: selection)
             await send(batches, inspection, rejects, &report, progress)
         } catch {
@@ -103,8 +103,7 @@ package struct Ingestion: Sendable {
         var problems: [RowProblem] = []
         var problemCount = 0
         var rows = try rows(file, identity)
-        // The prefix is known only at the end of the file, and does not matter for whether a row is usable.
-        let mapper = EventMapper(mapping: plan.mapping, keyPrefix: "")
+        let mapper = EventMapper(mapping: plan.mapping)
         while let row = try rows.next() {
             inspection.rowsInFile += 1
             if selection.contains(row.number) {
@@ -127,9 +126,7 @@ package struct Ingestion: Sendable {
                 phase: .checking, rowsDone: inspection.rowsInFile, rowsTotal: nil, bytesDone: identity.size,
                 bytesTotal: identity.size, elapsed: clock.now - start))
         guard problemCount == 0 else { throw .unusableRows(problems, count: problemCount) }
-        if case .rowNumber(let prefix) = plan.mapping.idempotencyKey {
-            inspection.keyPrefix = prefix ?? rows.digestPrefix
-        }
+        inspection.blankLines = rows.blankLines
         return inspection
     }
 

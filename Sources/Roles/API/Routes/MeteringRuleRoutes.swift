@@ -1,5 +1,6 @@
 import Answers
 import Catalogue
+import Commands
 import Credits
 import Hummingbird
 import JSON
@@ -22,8 +23,11 @@ struct MeteringRuleRoutes: Sendable {
         -> Response
     {
         let headers = try MutationHeaders(request, context, caller)
-        let action = try read(try await request.json()) { $0.newRule() }
-        return try await services.changeCatalogue(action, caller, headers)
+        let rule = try read(try await request.json(upTo: PriceLimit.bytes)) { $0.newRule() }
+        try Self.requireSize(of: rule.price)
+        return try await services.changeCatalogue(
+            .createRule(featureKey: rule.featureKey, price: rule.price, effectiveFrom: rule.effectiveFrom), caller,
+            headers)
     }
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -60,6 +64,14 @@ struct MeteringRuleRoutes: Sendable {
         return found
     }
 
+    /// Throws when the stored form of a price is too large. It can be larger than the request, which may leave out
+    /// defaults.
+    private static func requireSize(of price: Price) throws(Problem) {
+        guard price.canonicalJSON.utf8.count > PriceLimit.bytes else { return }
+        throw Problem(
+            .bodyTooLarge, "The rule is larger than \(PriceLimit.bytes) bytes of JSON. Use fewer price rows or tiers.")
+    }
+
     // MARK: - Preview
 
     @Sendable private func preview(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -68,7 +80,9 @@ struct MeteringRuleRoutes: Sendable {
         let question = try read(try await request.json()) { PricePreviewRequest(&$0) }
         let price: Price
         switch question.subject {
-        case .price(let given): price = given
+        case .price(let given):
+            try Self.requireSize(of: given)
+            price = given
         case .rule(let id): price = try await rule(id, of: caller).price
         }
         var json = JSONWriter()

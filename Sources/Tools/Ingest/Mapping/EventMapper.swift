@@ -1,17 +1,14 @@
 import Credits
 import JSON
 
-/// Turns rows into events. An event depends only on the mapping, the prefix and the row.
+/// Turns rows into events. An event depends only on the mapping and the row.
 struct EventMapper: Sendable {
     private let mapping: EventMapping
-    private let keyPrefix: String
     /// The index of each column's cell in a row.
     private let positions: [String: Int]
 
-    /// - Parameter keyPrefix: Precedes the row number when the mapping makes keys from row numbers.
-    init(mapping: EventMapping, keyPrefix: String) {
+    init(mapping: EventMapping) {
         self.mapping = mapping
-        self.keyPrefix = keyPrefix
         positions = Dictionary(uniqueKeysWithValues: zip(mapping.columns, 0...))
     }
 
@@ -20,8 +17,9 @@ struct EventMapper: Sendable {
     /// - Throws: The first problem that keeps the row from being an event.
     func event(for row: Row) throws(RowProblem) -> UsageEvent {
         UsageEvent(
-            endUserID: try endUser(row), featureKey: try feature(row), units: try units(row),
-            occurredAt: try occurredAt(row), idempotencyKey: try idempotencyKey(row), metadata: try metadata(row))
+            endUserID: try endUser(row), featureKey: try feature(row), measure: try measure(row),
+            attributes: try attributes(row), occurredAt: try occurredAt(row), idempotencyKey: try idempotencyKey(row),
+            metadata: try metadata(row))
     }
 
     private func endUser(_ row: Row) throws(RowProblem) -> EndUserID {
@@ -51,9 +49,9 @@ struct EventMapper: Sendable {
         return feature
     }
 
-    private func units(_ row: Row) throws(RowProblem) -> Int64 {
+    private func measure(_ row: Row) throws(RowProblem) -> UsageEvent.Measure {
         switch mapping.units {
-        case .fixed(let units): return units
+        case .fixed(let units): return .units(units)
         case .sum(let columns):
             var sum: Int64 = 0
             for column in columns {
@@ -63,8 +61,26 @@ struct EventMapper: Sendable {
                 }
                 sum = next
             }
-            return sum
+            return .units(sum)
+        case .quantities(let dimensions):
+            var quantities = JSONObject()
+            for dimension in dimensions {
+                quantities.members.append((dimension.name, .integer(try count(row, dimension.column))))
+            }
+            return .quantities(quantities)
         }
+    }
+
+    private func attributes(_ row: Row) throws(RowProblem) -> JSONObject? {
+        var attributes = JSONObject()
+        for attribute in mapping.attributes {
+            guard let value = content(row, attribute.column) else { continue }
+            switch value {
+            case .string, .integer, .bool: attributes.members.append((attribute.name, value))
+            default: throw RowProblem(row, attribute.column, "must be text, an integer or a boolean to be an attribute")
+            }
+        }
+        return attributes.members.isEmpty ? nil : attributes
     }
 
     /// A non-negative integer in plain digits. Signs, fractions and spaces are refused: they indicate that the mapping
@@ -96,7 +112,8 @@ struct EventMapper: Sendable {
 
     private func idempotencyKey(_ row: Row) throws(RowProblem) -> String {
         switch mapping.idempotencyKey {
-        case .rowNumber: return "\(keyPrefix)-\(row.number)"
+        case .runningDigest: return row.digest.hexadecimal
+        case .rowNumber(let prefix): return "\(prefix)-\(row.number)"
         case .column(let column):
             let key = try text(row, column)
             guard (1...255).contains(key.utf8.count), !key.utf8.contains(0) else {
@@ -109,16 +126,14 @@ struct EventMapper: Sendable {
     private func metadata(_ row: Row) throws(RowProblem) -> JSONObject? {
         var metadata = JSONObject()
         for column in mapping.metadataColumns {
-            guard let value = cell(row, column), value != .null, value != .string("") else { continue }
+            guard let value = content(row, column) else { continue }
             let members = if case .object(let object) = value { object.members } else { [(key: column, value: value)] }
             for member in members {
                 guard metadata.index(of: member.key) == nil else {
                     throw RowProblem(row, column, "would add a second member \(member.key) to the metadata")
                 }
-                switch member.value {
-                case .integer, .bool: break
-                case .string(let text) where !text.utf8.contains(0): break
-                default: throw RowProblem(row, column, "must be text, an integer or a boolean to be metadata")
+                if case .string(let text) = member.value, text.utf8.contains(0) {
+                    throw RowProblem(row, column, "must not contain U+0000")
                 }
                 metadata.members.append(member)
             }
@@ -130,6 +145,12 @@ struct EventMapper: Sendable {
 
     private func cell(_ row: Row, _ column: String) -> JSONValue? {
         positions[column].flatMap { row.cells[$0] }
+    }
+
+    /// The value of a cell that is not empty.
+    private func content(_ row: Row, _ column: String) -> JSONValue? {
+        guard let value = cell(row, column), value != .null, value != .string("") else { return nil }
+        return value
     }
 
     private func value(_ row: Row, _ column: String) throws(RowProblem) -> JSONValue {
@@ -150,6 +171,16 @@ struct EventMapper: Sendable {
 extension RowProblem {
     fileprivate init(_ row: Row, _ column: String?, _ sentence: String) {
         self.init(line: row.line, column: column, sentence: sentence)
+    }
+}
+
+extension Bits128 {
+    /// 32 hexadecimal digits.
+    fileprivate var hexadecimal: String {
+        [high, low].map { word in
+            let digits = String(word, radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }.joined()
     }
 }
 

@@ -19,6 +19,19 @@ package struct EventMapping: Sendable {
         case fixed(Int64)
         /// The sum of one or more columns of non-negative integers.
         case sum(of: [String])
+        /// A column of non-negative integers for each dimension, for rules with dimensions.
+        case quantities([NamedColumn])
+    }
+
+    /// A column under the name that the event has for it: a dimension or an attribute.
+    package struct NamedColumn: Sendable, Equatable {
+        package var name: String
+        package var column: String
+
+        package init(name: String, column: String) {
+            self.name = name
+            self.column = column
+        }
     }
 
     /// The time of the usage. An event without it counts as of its arrival, which is the only way to load a file that
@@ -47,15 +60,20 @@ package struct EventMapping: Sendable {
     /// The source of a row's idempotency key, under which the row is charged once.
     package enum IdempotencyKey: Sendable, Equatable {
         case column(String)
-        /// `<prefix>-<row number>`. Without a prefix, the first 16 hexadecimal digits of the SHA-256 of the file's
-        /// content are used. Two runs that map the same file differently need different prefixes: the ledger refuses a
-        /// key that is reused for another event (`idempotency_key_reuse`).
-        case rowNumber(prefix: String?)
+        /// 32 hexadecimal digits of a digest over the header and all rows up to the row. A file that grew has the same
+        /// keys for its earlier rows. Two runs that map the same file differently need different prefixes: the ledger
+        /// refuses a key that is reused for another event (`idempotency_key_reuse`).
+        case runningDigest
+        /// `<prefix>-<row number>`. A file that grew has the same keys for its earlier rows, and a row that changed is
+        /// refused.
+        case rowNumber(prefix: String)
     }
 
     package var endUser: EndUser
     package var feature: Feature
     package var units: Units
+    /// Columns that become the event's attributes. An empty or absent value is left out.
+    package var attributes: [NamedColumn]
     package var occurredAt: OccurredAt?
     package var idempotencyKey: IdempotencyKey
     /// Columns that become members of the event's metadata under their own names. An empty or absent value is left out;
@@ -63,12 +81,13 @@ package struct EventMapping: Sendable {
     package var metadataColumns: [String]
 
     package init(
-        endUser: EndUser, feature: Feature, units: Units, occurredAt: OccurredAt? = nil,
-        idempotencyKey: IdempotencyKey = .rowNumber(prefix: nil), metadataColumns: [String] = []
+        endUser: EndUser, feature: Feature, units: Units, attributes: [NamedColumn] = [],
+        occurredAt: OccurredAt? = nil, idempotencyKey: IdempotencyKey = .runningDigest, metadataColumns: [String] = []
     ) {
         self.endUser = endUser
         self.feature = feature
         self.units = units
+        self.attributes = attributes
         self.occurredAt = occurredAt
         self.idempotencyKey = idempotencyKey
         self.metadataColumns = metadataColumns
@@ -82,7 +101,12 @@ package struct EventMapping: Sendable {
         }
         if case .column(let column) = endUser { add(column) }
         if case .column(let column) = feature { add(column) }
-        if case .sum(let names) = units { names.forEach(add) }
+        switch units {
+        case .fixed: break
+        case .sum(let names): names.forEach(add)
+        case .quantities(let dimensions): dimensions.map(\.column).forEach(add)
+        }
+        attributes.map(\.column).forEach(add)
         if let occurredAt { add(occurredAt.column) }
         if case .column(let column) = idempotencyKey { add(column) }
         metadataColumns.forEach(add)
@@ -105,14 +129,37 @@ package struct EventMapping: Sendable {
         case .fixed(let units) where units < 0: return "Units must not be negative"
         case .sum(let columns) where columns.isEmpty: return "Units need at least one column"
         case .sum(let columns) where Set(columns).count < columns.count: return "Units name a column twice"
+        case .quantities(let dimensions):
+            if let problem = Self.problem(of: dimensions, "dimension") { return problem }
         default: break
         }
-        if case .rowNumber(let prefix?) = idempotencyKey,
+        if let problem = Self.problem(of: attributes, "attribute") { return problem }
+        if case .rowNumber(let prefix) = idempotencyKey,
             prefix.isEmpty || prefix.utf8.count > IngestPlan.Limit.keyPrefixBytes || prefix.utf8.contains(0)
         {
             return "The key prefix must have 1 to \(IngestPlan.Limit.keyPrefixBytes) bytes"
         }
         return nil
+    }
+
+    private static func problem(of named: [NamedColumn], _ noun: String) -> String? {
+        for (index, pair) in named.enumerated() {
+            guard pair.name.isCatalogueName else {
+                return "The \(noun) \(pair.name) must have a name of 1 to 64 letters, digits, _, -, . or :"
+            }
+            if named[..<index].contains(where: { $0.name == pair.name }) {
+                return "The \(noun) \(pair.name) is mapped twice"
+            }
+        }
+        return nil
+    }
+
+    /// A warning for the person who loads the file; nil when there is none.
+    package var warning: String? {
+        guard case .runningDigest = idempotencyKey, occurredAt == nil else { return nil }
+        return
+            "The mapping has neither a time nor a key: two files that begin with the same rows look alike, and these "
+            + "rows of the second file are not charged. Give each file its own --key-prefix."
     }
 }
 
@@ -134,5 +181,15 @@ extension EventMapping.Units {
         let columns = text.split(separator: "+", omittingEmptySubsequences: false).map(String.init)
         guard !columns.contains("") else { return nil }
         self = .sum(of: columns)
+    }
+}
+
+extension EventMapping.NamedColumn {
+    /// Reads `input_tokens=ContextTokens`: a name and a column, separated by the first equals sign. Nil when one is
+    /// empty.
+    package init?(_ text: String) {
+        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2, !parts.contains("") else { return nil }
+        self.init(name: parts[0], column: parts[1])
     }
 }

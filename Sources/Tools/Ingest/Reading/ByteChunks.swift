@@ -1,5 +1,3 @@
-import Crypto
-
 /// The bytes of an input, chunk by chunk, without a byte order mark at the beginning.
 struct ByteChunks {
     /// Large enough that a system call costs little compared with the work on its bytes.
@@ -17,7 +15,6 @@ struct ByteChunks {
     private let source: Source
     private let size: Int
     private var nextOffset = 0
-    private var hash = SHA256()
 
     /// - Parameter identity: The state of the file when it was first opened; reading fails when the state has changed.
     init(file: InputFile, identity: InputFile.Identity) {
@@ -37,7 +34,6 @@ struct ByteChunks {
         offset = nextOffset
         try fill()
         nextOffset += bytes.count
-        bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
         // Every chunk but the last is full, so the byte order mark is never cut in two.
         if isFirst, bytes.starts(with: [0xEF, 0xBB, 0xBF]) {
             bytes.removeFirst(3)
@@ -45,15 +41,6 @@ struct ByteChunks {
             if bytes.isEmpty { return try advance() }
         }
         return !bytes.isEmpty
-    }
-
-    /// The first 16 hexadecimal digits of the SHA-256 of all bytes so far, byte order mark included.
-    var digestPrefix: String {
-        var text = ""
-        for byte in hash.finalize().prefix(8) {
-            text += (byte < 16 ? "0" : "") + String(byte, radix: 16)
-        }
-        return text
     }
 
     private mutating func fill() throws(IngestFailure) {

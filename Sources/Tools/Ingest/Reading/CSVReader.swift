@@ -1,7 +1,8 @@
 /// Reads CSV (RFC 4180) strictly, one record at a time.
 ///
-/// Lines end with LF or CRLF. A quoted field may contain commas, line ends and doubled quotes. Input that the RFC does
-/// not allow is an error and never guessed at: a quote inside a bare field, text after a closing quote, a lone CR.
+/// Blank lines are skipped. Lines end with LF or CRLF. A quoted field may contain commas, line ends and doubled quotes.
+/// Input that the RFC does not allow is an error and never guessed at: a quote inside a bare field, text after a closing
+/// quote, a lone CR.
 struct CSVReader {
     /// The fields of one record, without their quotes.
     struct Record {
@@ -10,8 +11,12 @@ struct CSVReader {
         fileprivate var bytes: [UInt8] = []
         /// The end of each field in `bytes`.
         fileprivate var ends: [Int] = []
+        fileprivate var hasQuotes = false
 
         var count: Int { ends.count }
+
+        /// Whether the line has nothing but spaces, tabs and commas. A field that is empty on purpose has quotes.
+        fileprivate var isBlank: Bool { !hasQuotes && bytes.allSatisfy { $0 == .space || $0 == .tab } }
 
         /// The bytes of a field.
         subscript(index: Int) -> ArraySlice<UInt8> {
@@ -37,6 +42,8 @@ struct CSVReader {
 
     /// The record that `next()` read last.
     private(set) var record = Record()
+    /// The number of blank lines so far.
+    private(set) var blankLines = 0
     /// The number of input bytes up to the end of the current record.
     private(set) var offset = 0
     private(set) var chunks: ByteChunks
@@ -55,8 +62,17 @@ struct CSVReader {
 
     /// Reads the next record into `record`; false at the end of the input.
     mutating func next() throws(IngestFailure) -> Bool {
+        while try nextLine() {
+            guard record.isBlank else { return true }
+            blankLines += 1
+        }
+        return false
+    }
+
+    private mutating func nextLine() throws(IngestFailure) -> Bool {
         record.bytes.removeAll(keepingCapacity: true)
         record.ends.removeAll(keepingCapacity: true)
+        record.hasQuotes = false
         record.line = line
         var state = State.fieldStart
         while true {
@@ -80,6 +96,7 @@ struct CSVReader {
         switch state {
         case .fieldStart where byte == .quote:
             (quoteLine, quoteColumn) = (line, column)
+            record.hasQuotes = true
             position += 1
             state = .quoted
         case .fieldStart, .bare:
@@ -185,6 +202,8 @@ struct CSVReader {
 extension UInt8 {
     fileprivate static let quote = UInt8(ascii: "\"")
     fileprivate static let comma = UInt8(ascii: ",")
+    fileprivate static let space = UInt8(ascii: " ")
+    fileprivate static let tab = UInt8(ascii: "\t")
     fileprivate static let lineFeed = UInt8(ascii: "\n")
     fileprivate static let carriageReturn = UInt8(ascii: "\r")
 }

@@ -7,8 +7,10 @@ struct NDJSONReader {
     private(set) var chunks: ByteChunks
     private var position = 0
     private var line = 0
-    /// The bytes of the current line; the buffer is reused.
-    private var text: [UInt8] = []
+    /// The bytes of the current line without its end; the buffer is reused.
+    private(set) var text: [UInt8] = []
+    /// The number of blank lines so far.
+    private(set) var blankLines = 0
 
     init(_ chunks: ByteChunks) {
         self.chunks = chunks
@@ -18,7 +20,10 @@ struct NDJSONReader {
     mutating func next() throws(IngestFailure) -> (line: Int, object: JSONObject)? {
         while try readLine() {
             if text.last == UInt8(ascii: "\r") { text.removeLast() }
-            if text.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }) { continue }
+            if text.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }) {
+                blankLines += 1
+                continue
+            }
             let value: JSONValue
             do throws(JSONError) {
                 value = try JSONParser.parse(text)

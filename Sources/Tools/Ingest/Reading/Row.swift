@@ -1,14 +1,17 @@
+import Credits
 import JSON
 
 /// One record of the input, with the cells that the mapping needs.
 struct Row: Sendable, Equatable {
-    /// The number of the row, from 0 and without the header line. Idempotency keys can be made from it.
+    /// The number of the row, from 0 and without the header line and blank lines. Idempotency keys can be made from it.
     var number: Int
     /// The line on which the record begins, from 1.
     var line: Int
     /// The cells in the order of the requested columns; nil where an NDJSON object lacks the member. CSV cells are
     /// always strings.
     var cells: [JSONValue?]
+    /// The digest over the header and all rows up to this one. Idempotency keys can be made from it.
+    var digest: Bits128
 }
 
 /// The reason why a row of the file is not an event.

@@ -10,9 +10,10 @@ struct RowReader {
     private let fields: [Int]
     private let columns: [String]
     private var nextNumber = 0
+    private var digest = RunningDigest()
 
-    /// - Parameter columns: The cells that every row must have. A CSV header must name all of them; an NDJSON object
-    ///   may lack some.
+    /// - Parameter columns: The cells that every row must have. A CSV header must name each of them once; an NDJSON
+    ///   object may lack some.
     init(_ chunks: ByteChunks, format: IngestPlan.FileFormat, columns: [String]) throws(IngestFailure) {
         self.columns = columns
         switch format {
@@ -22,27 +23,32 @@ struct RowReader {
             fields = []
         case .csv:
             var reader = CSVReader(chunks)
-            let header = try Self.readHeader(&reader)
+            _ = try reader.next()
+            let header = try Self.header(reader.record)
             let missing = columns.filter { !header.contains($0) }
             guard missing.isEmpty else { throw .missingColumns(missing, header: header) }
+            for column in columns where header.filter({ $0 == column }).count > 1 {
+                throw .unreadableText(
+                    line: reader.record.line, column: nil,
+                    "two columns have the name \(column), and the mapping uses it: rename one of them")
+            }
+            digest.add(reader.record)
             csv = reader
             fields = columns.compactMap { header.firstIndex(of: $0) }
             self.header = header
         }
     }
 
-    private static func readHeader(_ reader: inout CSVReader) throws(IngestFailure) -> [String] {
-        guard try reader.next() else {
+    private static func header(_ record: CSVReader.Record) throws(IngestFailure) -> [String] {
+        guard record.count > 0 else {
             throw .unreadableText(
                 line: 1, column: 1, "the file is empty; a header line with the columns' names is needed")
         }
         var header: [String] = []
-        for index in 0..<reader.record.count {
-            guard let name = reader.record.text(index) else {
-                throw .unreadableText(line: 1, column: nil, "the name of column \(index + 1) is not UTF-8")
-            }
-            guard name.isEmpty || !header.contains(name) else {
-                throw .unreadableText(line: 1, column: nil, "two columns have the name \(name)")
+        for index in 0..<record.count {
+            guard let name = record.text(index) else {
+                throw .unreadableText(
+                    line: record.line, column: nil, "the name of column \(index + 1) is not UTF-8")
             }
             header.append(name)
         }
@@ -52,8 +58,8 @@ struct RowReader {
     /// The number of input bytes up to the end of the last row.
     var offset: Int { csv?.offset ?? ndjson?.offset ?? 0 }
 
-    /// The digest of the content that was read so far; of the whole file once `next()` has returned nil.
-    var digestPrefix: String { csv?.chunks.digestPrefix ?? ndjson?.chunks.digestPrefix ?? "" }
+    /// The number of blank lines that were skipped so far.
+    var blankLines: Int { csv?.blankLines ?? ndjson?.blankLines ?? 0 }
 
     /// The next row; nil at the end of the input.
     mutating func next() throws(IngestFailure) -> Row? {
@@ -66,11 +72,13 @@ struct RowReader {
     private mutating func nextRecord() throws(IngestFailure) -> Row? {
         if try csv?.next() == true { return try csvRow() }
         guard let (line, object) = try ndjson?.next() else { return nil }
-        return Row(number: 0, line: line, cells: columns.map { object[$0] })
+        digest.add(line: ndjson?.text ?? [])
+        return Row(number: 0, line: line, cells: columns.map { object[$0] }, digest: digest.value)
     }
 
-    private func csvRow() throws(IngestFailure) -> Row? {
+    private mutating func csvRow() throws(IngestFailure) -> Row? {
         guard let record = csv?.record else { return nil }
+        digest.add(record)
         guard record.count == header.count else {
             throw .unreadableText(
                 line: record.line, column: nil,
@@ -84,6 +92,6 @@ struct RowReader {
             }
             cells.append(.string(text))
         }
-        return Row(number: 0, line: record.line, cells: cells)
+        return Row(number: 0, line: record.line, cells: cells, digest: digest.value)
     }
 }
