@@ -114,6 +114,7 @@ let package = Package(
         system("CPostgres", pkgConfig: "libpq", apt: "libpq-dev"),
         system("CRabbitMQ", pkgConfig: "librabbitmq", apt: "librabbitmq-dev"),
         .target(name: "CHandleThread", path: "Sources/Drivers/CHandleThread"),
+        .target(name: "CProcess", path: "Sources/Drivers/CProcess"),
         module(.drivers, "Failpoints", settings: [failpoints]),
         module(.drivers, "HandleThread", ["CHandleThread"]),
         module(.drivers, "Postgres", ["CPostgres", "HandleThread", logging]),
@@ -129,7 +130,10 @@ let package = Package(
 
         module(
             .adapters, "Runtime",
-            ["Credits", "Failpoints", "Postgres", "RabbitMQ", configuration, logging, metrics, systemPackage]),
+            [
+                "CProcess", "Credits", "Failpoints", "Postgres", "RabbitMQ", configuration, logging, metrics,
+                systemPackage,
+            ]),
         module(.adapters, "Messaging", ["Catalogue", "Commands", "Credits", "Ledger", "Metering", "RabbitMQ"]),
         module(
             .adapters, "Storage",

@@ -31,22 +31,21 @@ open_home() {
     servers=${servers:-$home}
 }
 
-# settle_servers: chooses the folder for the servers' data. When root starts the servers, they run as users that may be
-# unable to enter the home folder. The packages create these users, so this runs after their installation.
+# settle_servers: chooses the folder for the data of the started processes. When root starts them, they run as users that
+# may be unable to enter the home folder.
 settle_servers() {
-    if [ "$servers" = "$home" ] && am_root && ! { as postgres test -x "$home" && as rabbitmq test -x "$home"; }; then
+    if [ "$servers" = "$home" ] && am_root && ! as "$(user_of postgres)" test -x "$home"; then
         servers=/var/lib/quotastack/$(printf '%s' "$home" | sha256sum | cut -c 1-12)
         mkdir -p "$servers"
         remember servers-folder "$servers"
-        echo "The users postgres and rabbitmq cannot enter $home: the servers' data is in $servers" \
-            "(ops/down --wipe removes it)."
+        echo "The users of the servers cannot enter $home: their data is in $servers (ops/down --wipe removes it)."
     fi
 }
 
 # wipe_home: removes the files that open_home and the servers have created, and no other files.
 wipe_home() {
     local name
-    for name in postgres rabbitmq; do rm -rf -- "${servers:?}/$name"; done
+    for name in quotastack postgres postgres.new rabbitmq; do rm -rf -- "${servers:?}/$name"; done
     [ "$servers" = "$home" ] || rmdir -- "$servers" "$(dirname "$servers")" 2>/dev/null || true
     for name in run log state tls env lock; do rm -rf -- "${home:?}/$name"; done
     rmdir -- "$home" 2>/dev/null || true
@@ -84,13 +83,37 @@ choose_port() {
 
 # --- Users -------------------------------------------------------------------------------------------------------
 
-# become USER: sets `becoming` to the prefix that runs a command as an unprivileged user. The prefix is empty unless the
-# caller is root. PostgreSQL refuses to run as root, and no server should run as root.
+# user_of SERVICE: prints the number of the user, and of its group, that runs a service when root starts it; otherwise
+# the caller's. Each service has a number of its own without a name, so that it shares its files and its processes with
+# no other service of the machine, and the list of users stays as it is. Debian and systemd give none of these numbers
+# to anybody. The number is kept, because the service's data belongs to it.
+user_of() {
+    local id
+    am_root || { id -u && return; }
+    id=$(recall "user-$1")
+    until [ -n "$id" ] && { [ "$id" = "$(recall "user-$1")" ] || user_is_free "$id"; }; do
+        id=$((60578 + RANDOM % 606))
+    done
+    [ "$id" = "$(recall "user-$1")" ] || remember "user-$1" "$id"
+    printf '%s\n' "$id"
+}
+
+# user_is_free ID: succeeds when no entry of the system's lists, no process and no other service of this home has the
+# number.
+user_is_free() {
+    ! getent passwd "$1" >/dev/null && ! getent group "$1" >/dev/null &&
+        ! grep -qsx "$1" "$home"/state/user-* &&
+        ! { cat /proc/[0-9]*/status 2>/dev/null || true; } | grep -qE "^[UG]id:.*[[:space:]]$1([[:space:]]|$)"
+}
+
+# become USER: sets `becoming` to the prefix that runs a command as an unprivileged user, which is a name or a number.
+# The prefix is empty unless the caller is root. PostgreSQL refuses to run as root, and no server should run as root.
 become() {
+    local groups=(--clear-groups "--regid=$1")
     becoming=()
-    if am_root; then
-        becoming=(setpriv "--reuid=$1" "--regid=$(id -g "$1")" --init-groups --no-new-privs)
-    fi
+    if ! am_root || [ "$1" = 0 ]; then return 0; fi
+    if [[ $1 != [0-9]* ]]; then groups=(--init-groups "--regid=$(id -g "$1")"); fi
+    becoming=(setpriv "--reuid=$1" "${groups[@]}" --no-new-privs)
 }
 
 # as USER COMMAND...: runs a command as the user when the caller is root.
@@ -101,16 +124,24 @@ as() {
     "${becoming[@]}" "$@"
 }
 
-# own USER FOLDER: creates a folder that only the user can read.
+# own USER FOLDER: creates a folder that only the user can read. The contents of a folder that another user had before
+# are the user's too.
 own() {
     (umask 077 && mkdir -p "$2")
-    if am_root; then chown "$1:" "$2"; fi
+    if am_root && [ "$(stat -c %u "$2")" != "$(id -u "$1" 2>/dev/null || echo "$1")" ]; then give "$1" "$2"; fi
+}
+
+# give USER FILE...: makes files and folders with all their contents the user's.
+give() {
+    local group=$1
+    if [[ $1 != [0-9]* ]]; then group=$(id -g "$1"); fi
+    chown -hR "$1:$group" "${@:2}"
 }
 
 # own_file USER FILE: writes standard input to a file that only the user can read.
 own_file() {
     (umask 077 && cat >"$2")
-    if am_root; then chown "$1:" "$2"; fi
+    if am_root; then give "$1" "$2"; fi
 }
 
 # --- Processes ---------------------------------------------------------------------------------------------------

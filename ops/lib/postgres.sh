@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A private PostgreSQL on loopback. Its files are in $servers/postgres. The user postgres runs it when root starts it.
+# A private PostgreSQL on loopback. Its files are in $servers/postgres. A user of its own runs it when root starts it.
 
 # shellcheck source-path=SCRIPTDIR
 . "$checkout/ops/lib/tls.sh"
@@ -10,42 +10,48 @@ postgres_superuser=postgres
 # postgres_start PROFILE: starts the server. `up` is for a lasting installation; `test` allows many connections and
 # replication slots at once, and also accepts TLS on the same port, with a certificate of ops/lib/tls.sh.
 postgres_start() {
-    local folder=$servers/postgres
+    local folder=$servers/postgres user
     if is_running postgres; then return 0; fi
-    own postgres "$folder"
-    if [ ! -d "$folder/data" ]; then postgres_create "$folder" "$1"; fi
-    postgres_forget_zombie "$folder/data/postmaster.pid"
+    user=$(user_of postgres)
+    own "$user" "$folder"
+    if [ ! -d "$folder/data" ]; then postgres_create "$folder" "$1" "$user"; fi
+    postgres_forget_zombie "$folder/data/postmaster.pid" "$user"
     choose_port postgres-port 20000
     if [ "$1" = test ]; then
-        tls_give postgres "$folder"
-        postgres_test_logins | own_file postgres "$folder/pg_hba.conf"
+        tls_give "$user" "$folder"
+        postgres_test_logins | own_file "$user" "$folder/pg_hba.conf"
     fi
-    postgres_settings "$1" | own_file postgres "$folder/postgresql.conf"
+    postgres_settings "$1" | own_file "$user" "$folder/postgresql.conf"
     cd "$folder"
-    spawn postgres postgres env -i PATH="$PATH" LANG=C.UTF-8 \
+    spawn postgres "$user" env -i PATH="$PATH" LANG=C.UTF-8 \
         "$postgres_programs/postgres" -D "$folder/data" -c "config_file=$folder/postgresql.conf"
     cd "$checkout"
 }
 
-# The data folder gets its final name when it is complete, so that a start after an interrupted one creates it again.
+# postgres_create FOLDER PROFILE USER: creates the data folder. It gets its final name when it is complete, so that a
+# start after an interrupted one creates it again. initdb refuses a user without a name, so the user postgres of the
+# Debian package runs it in a folder apart; the server itself runs without a name. Nothing of the installation is in the
+# data folder yet.
 postgres_create() {
-    local folder=$1 sync=()
+    local new=$servers/postgres.new sync=()
     if [ "$2" = test ]; then sync=(--no-sync); fi
-    rm -rf "$folder/data.new"
-    secret postgres-password | own_file postgres "$folder/password"
-    (cd "$folder" && as postgres env -i PATH="$PATH" LANG=C.UTF-8 "$postgres_programs/initdb" \
-        --pgdata="$folder/data.new" --username="$postgres_superuser" --pwfile="$folder/password" \
+    rm -rf "$new"
+    own postgres "$new"
+    secret postgres-password | own_file postgres "$new/password"
+    (cd "$new" && as postgres env -i PATH="$PATH" LANG=C.UTF-8 "$postgres_programs/initdb" \
+        --pgdata="$new/data" --username="$postgres_superuser" --pwfile="$new/password" \
         --auth=scram-sha-256 --data-checksums --encoding=UTF8 --locale=C.UTF-8 --lc-collate=C "${sync[@]}") \
         >"$home/log/initdb.log" 2>&1 || die "initdb failed: see $home/log/initdb.log"
-    rm "$folder/password"
-    mv "$folder/data.new" "$folder/data"
+    if am_root; then give "$3" "$new/data"; fi
+    mv "$new/data" "$1/data"
+    rm -rf "$new"
 }
 
 # A killed server stays a zombie where process 1 does not reap, as in many containers, and PostgreSQL takes the zombie
 # for a running server. So its lock file gets an id that no process can have. The file itself stays, because PostgreSQL
 # also learns from it whether backends are still running.
-postgres_forget_zombie() {
-    if [ -e "$1" ] && [ -z "$(start_time "$(head -n 1 "$1")")" ]; then as postgres sed -i '1s/.*/2147483647/' "$1"; fi
+postgres_forget_zombie() { # FILE USER
+    if [ -e "$1" ] && [ -z "$(start_time "$(head -n 1 "$1")")" ]; then as "$2" sed -i '1s/.*/2147483647/' "$1"; fi
 }
 
 # The settings are written at every start, so that a new version of this file also changes an existing server. There is

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A private RabbitMQ node on loopback. Its files are in $servers/rabbitmq. The user rabbitmq runs it when root starts
+# A private RabbitMQ node on loopback. Its files are in $servers/rabbitmq. A user of its own runs it when root starts
 # it. It has a node name, a cookie, a distribution port and an epmd of its own, so it has no contact with another node
 # on the machine.
 
@@ -11,16 +11,17 @@ rabbitmq_programs=/usr/lib/rabbitmq/bin
 # rabbitmq_start PROFILE: starts the node. `up` accepts no messages when less than 2 GB of disk are free, `test` when
 # less than 50 MB are free. `test` also accepts TLS, on a second port, with a certificate of ops/lib/tls.sh.
 rabbitmq_start() {
-    local folder=$servers/rabbitmq
+    local folder=$servers/rabbitmq user
     if is_running rabbitmq; then return 0; fi
+    user=$(user_of rabbitmq)
     choose_port amqp-port 22000
     choose_port distribution-port 24000
     if [ -n "$(recall epmd-port)" ]; then epmd_ends || true; fi # a killed node leaves its epmd behind
     choose_port epmd-port 26000
-    own rabbitmq "$folder"
+    own "$user" "$folder"
     if [ "$1" = test ]; then
         choose_port amqps-port 18000
-        tls_give rabbitmq "$folder"
+        tls_give "$user" "$folder"
     fi
     secret erlang-cookie | rabbitmq_file .erlang.cookie
     rabbitmq_definitions | rabbitmq_file definitions.json
@@ -31,7 +32,7 @@ rabbitmq_start() {
     # The files above replace the machine's files in /etc/rabbitmq. RUNNING_UNDER_SYSTEMD makes the launcher become the
     # node instead of staying its parent, so that the stored process id is the id of the node.
     cd "$folder"
-    spawn rabbitmq rabbitmq env -i PATH="$PATH" LANG=C.UTF-8 HOME="$folder" RUNNING_UNDER_SYSTEMD=true \
+    spawn rabbitmq "$user" env -i PATH="$PATH" LANG=C.UTF-8 HOME="$folder" RUNNING_UNDER_SYSTEMD=true \
         ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$(recall epmd-port)" ERL_CRASH_DUMP="$folder/erl_crash.dump" \
         RABBITMQ_NODENAME=quotastack@localhost \
         RABBITMQ_DIST_PORT="$(recall distribution-port)" \
@@ -77,7 +78,7 @@ CONFIGURATION
 
 rabbitmq_file() {
     rm -f "$servers/rabbitmq/$1"
-    own_file rabbitmq "$servers/rabbitmq/$1"
+    own_file "$(user_of rabbitmq)" "$servers/rabbitmq/$1"
 }
 
 # One virtual host and one user, which the node loads before it listens. A node with definitions creates no user

@@ -10,22 +10,49 @@ server_url() {
     printf 'http://%s:%s\n' "$address" "$1"
 }
 
-# server_user BINARY: prints the user that runs the server. That is `nobody` when root starts it and `nobody` can run
-# the binary, which needs the checkout and the Swift libraries. Otherwise it is the caller.
-server_user() {
-    if am_root && as nobody "$1" --help >/dev/null 2>&1; then echo nobody; else id -un; fi
+# server_start BINARY PORT: starts the server on the port, as a user of its own when root starts it. The user may be
+# unable to enter the checkout, so it gets a copy of the binary then.
+server_start() {
+    local binary=$1 folder=$servers/quotastack user environment=()
+    user=$(user_of quotastack)
+    own "$user" "$folder"
+    if ! as "$user" test -x "$binary"; then
+        cp "$binary" "$folder/quotastack"
+        chmod 755 "$folder/quotastack"
+        binary=$folder/quotastack
+        give "$user" "$binary"
+    fi
+    server_environment "$1" "$user" "$folder"
+    as "$user" env -i "${environment[@]}" "$binary" --help >/dev/null ||
+        die "the user of the server cannot run $binary; make the Swift libraries readable for all users"
+    remember server-port "$2"
+    spawn quotastack "$user" env -i "${environment[@]}" QUOTASTACK_PORT="$2" "$binary" up
 }
 
-# server_start BINARY PORT: starts the server on the port.
-server_start() {
-    local user
-    user=$(server_user "$1")
-    if [ "$user" = root ]; then
-        echo "The user nobody cannot run $1, so the server runs as root." \
-            "To avoid that, make the checkout readable for all users."
-    fi
-    remember server-port "$2"
-    QUOTASTACK_PORT=$2 spawn quotastack "$user" "$1" up
+# server_environment BINARY USER FOLDER: sets `environment` to the variables of the server: the settings of the caller, and
+# nothing else of the caller's environment. Secrets, and files that the settings name, are copied to the folder, which
+# only the server's user can read. So neither /proc nor a command line shows a secret.
+server_environment() {
+    local settings name file
+    settings=$("$1" config)
+    environment=(HOME="$3" LANG=C.UTF-8)
+    for name in LD_LIBRARY_PATH SWIFT_BACKTRACE QUOTASTACK_CONFIG $(sed -n '/^[A-Z]/p' <<<"$settings"); do
+        file=${name}_FILE
+        if grep -q "^    A secret: $file " <<<"$settings"; then
+            if [ -n "${!name:-}" ]; then printf '%s' "${!name}"; else cat "${!file:-/dev/null}"; fi |
+                own_file "$2" "$3/$name"
+            if [ -s "$3/$name" ]; then environment+=("$file=$3/$name"); fi
+        elif [ -n "${!name:-}" ]; then
+            case $name in
+                QUOTASTACK_PORT) ;;
+                QUOTASTACK_CONFIG | QUOTASTACK_TLS_*)
+                    own_file "$2" "$3/$name" <"${!name}"
+                    environment+=("$name=$3/$name")
+                    ;;
+                *) environment+=("$name=${!name}") ;;
+            esac
+        fi
+    done
 }
 
 # server_wait URL: waits until every part of the server is ready. The latest answer of /readyz is kept in the log

@@ -1,3 +1,4 @@
+import CProcess
 import Configuration
 import Failpoints
 import Glibc
@@ -8,8 +9,9 @@ import SystemPackage
 /// Everything that can be configured, read once at the start.
 ///
 /// A value comes from the process's environment, else from the file that `QUOTASTACK_CONFIG` names (lines of
-/// `KEY=VALUE`), else it is the default in `keys`. The nodes read the environment nowhere else; the command-line client
-/// and the test programs also have variables of their own.
+/// `KEY=VALUE`), else it is the default in `keys`. A secret can also be in a file of its own, which the setting with
+/// `_FILE` behind the secret's name names. The nodes read the environment nowhere else; the command-line client and the
+/// test programs also have variables of their own.
 package struct Settings: Sendable {
     /// One configurable value, as documentation and `quotastack config` show it.
     package struct Key: Sendable {
@@ -17,13 +19,16 @@ package struct Settings: Sendable {
         package let defaultValue: String?
         package let isSecret: Bool
         package let help: String
+
+        /// The setting that names a file with the secret; nil for a key that is no secret.
+        package var fileName: String? { isSecret ? "\(name)_FILE" : nil }
     }
 
     /// A key's value in this process, and where it came from.
     package struct Value: Sendable {
         package enum Origin: Hashable, Sendable {
             case environment
-            /// The file that `QUOTASTACK_CONFIG` names.
+            /// The file that `QUOTASTACK_CONFIG` names, or the file of a secret.
             case file(String)
             /// Not set: the value is the default.
             case standard
@@ -45,7 +50,12 @@ package struct Settings: Sendable {
         Key(
             name: "QUOTASTACK_ROOT_KEY", defaultValue: nil, isSecret: true,
             help:
-                "The installation's root key (quotastack key root makes one). The API needs it; keys are derived from it."
+                "The installation's root key (quotastack key root makes one). The API needs it."
+        ),
+        Key(
+            name: "QUOTASTACK_SECRET_KEY", defaultValue: nil, isSecret: true,
+            help:
+                "At least 32 characters, the same on every API node: new API keys are derived from it. Without it the root key takes its place; whoever rolls the root key states the old one here."
         ),
         Key(
             name: "QUOTASTACK_HOST", defaultValue: "127.0.0.1", isSecret: false,
@@ -92,12 +102,19 @@ package struct Settings: Sendable {
     private let databaseURL: String?
     private let amqpURL: String?
     private let rootKeyText: String?
+    private let secretKeyText: String?
     private let tlsCertificate: String?
     private let tlsKey: String?
 
+    /// Reads the settings. From then on the process holds secrets, so it forbids core dumps and other processes of its user
+    /// to look into it before it reads.
+    ///
     /// - Parameter defaultPort: The port of a node for which none is configured.
     /// - Throws: `SettingsError` that names the value that cannot be used.
     package static func load(defaultPort: Int = 8080) async throws -> Settings {
+        guard quotastack_forbid_dumps() == 0 else {
+            throw SettingsError("the kernel does not let this process forbid dumps of its memory: error \(errno)")
+        }
         var providers: [any ConfigProvider] = [EnvironmentVariablesProvider()]
         let path = getenv("QUOTASTACK_CONFIG").map { String(cString: $0) } ?? ""
         if !path.isEmpty {
@@ -111,9 +128,12 @@ package struct Settings: Sendable {
     }
 
     private init(_ config: ConfigReader, file: String, defaultPort: Int) throws {
-        func text(_ name: String, isSecret: Bool = false) -> String? {
-            let key = name.lowercased().split(separator: "_").joined(separator: ".")
-            if let value = config.string(forKey: ConfigKey(key), isSecret: isSecret) { return value }
+        func configured(_ name: String, isSecret: Bool = false) -> String? {
+            config.string(
+                forKey: ConfigKey(name.lowercased().split(separator: "_").joined(separator: ".")), isSecret: isSecret)
+        }
+        func text(_ name: String) -> String? {
+            if let value = configured(name) { return value }
             if name == "QUOTASTACK_PORT" { return "\(defaultPort)" }
             return Self.keys.first { $0.name == name }?.defaultValue
         }
@@ -125,23 +145,29 @@ package struct Settings: Sendable {
             }
             return value
         }
+        var secrets: [String: Secret] = [:]
+        for key in Self.keys {
+            guard let fileName = key.fileName else { continue }
+            secrets[key.name] = try Secret(
+                key.name, stated: configured(key.name, isSecret: true), path: configured(fileName))
+        }
         values = Self.keys.map { key in
             let origin: Value.Origin
-            let configured = config.string(
-                forKey: ConfigKey(key.name.lowercased().split(separator: "_").joined(separator: ".")),
-                isSecret: key.isSecret)
-            if getenv(key.name) != nil {
+            if let path = secrets[key.name]?.path {
+                origin = .file(path)
+            } else if getenv(key.name) != nil {
                 origin = .environment
-            } else if configured != nil {
+            } else if configured(key.name, isSecret: key.isSecret) != nil {
                 origin = .file(file)
             } else {
                 origin = .standard
             }
             return Value(key: key, origin: origin, shown: key.isSecret ? nil : text(key.name))
         }
-        databaseURL = text("DATABASE_URL", isSecret: true)
-        amqpURL = text("AMQP_URL", isSecret: true)
-        rootKeyText = text("QUOTASTACK_ROOT_KEY", isSecret: true)
+        databaseURL = secrets["DATABASE_URL"]?.text
+        amqpURL = secrets["AMQP_URL"]?.text
+        rootKeyText = secrets["QUOTASTACK_ROOT_KEY"]?.text
+        secretKeyText = secrets["QUOTASTACK_SECRET_KEY"]?.text
         host = text("QUOTASTACK_HOST") ?? ""
         tlsCertificate = text("QUOTASTACK_TLS_CERTIFICATE")
         tlsKey = text("QUOTASTACK_TLS_KEY")
@@ -187,6 +213,16 @@ package struct Settings: Sendable {
             throw SettingsError("QUOTASTACK_ROOT_KEY is not set; `quotastack key root` makes one")
         }
         return rootKeyText
+    }
+
+    /// The key that new API keys are derived from; nil when the root key takes its place.
+    package func secretKey() throws -> String? {
+        guard let secretKeyText else { return nil }
+        guard secretKeyText.utf8.count >= 32 else {
+            throw SettingsError(
+                "QUOTASTACK_SECRET_KEY is shorter than 32 characters; make one with openssl rand -hex 32")
+        }
+        return secretKeyText
     }
 }
 

@@ -8,8 +8,9 @@ struct ConfigCommand: ParsableCommand {
 
     func run() {
         for key in Settings.keys {
-            let value = key.defaultValue.map { $0.isEmpty ? "empty" : $0 } ?? (key.isSecret ? "none, a secret" : "none")
+            let value = key.defaultValue.map { $0.isEmpty ? "empty" : $0 } ?? "none"
             print("\(key.name)\n    \(key.help)\n    Default: \(value).")
+            if let fileName = key.fileName { print("    A secret: \(fileName) names a file with it instead.") }
         }
     }
 }

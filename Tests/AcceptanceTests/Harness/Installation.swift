@@ -183,6 +183,9 @@ final class Installation: Sendable {
             [binary] + arguments, environment: environment.merging(extra) { $1 }, logPath: path)
     }
 
+    /// A variable of the environment of this installation's processes.
+    func setting(_ name: String) -> String? { environment[name] }
+
     /// The environment variables with which a process uses TLS to both servers, and verifies them.
     func overTLS() throws -> [String: String] {
         guard let databaseURL = variable("QUOTASTACK_TEST_DATABASE_TLS_URL"),
