@@ -34,16 +34,16 @@ struct APIKeyTests {
         #expect(APIKey.kind(of: "") == nil)
     }
 
-    @Test("the same command makes the same key; another command, kind or root key makes another one")
+    @Test("the same command makes the same key; another command, kind or secret key makes another one")
     func derivation() {
-        let keys = KeyDerivation(rootKey: "qs_root_one")
+        let keys = KeyDerivation(secretKey: "qs_root_one")
         let id = Bits128(high: 1, low: 2)
         let key = keys.key(.live, commandID: id)
         #expect(keys.key(.live, commandID: id) == key)
         #expect(APIKey.kind(of: key) == .live)
         let others = [
             keys.key(.test, commandID: id), keys.key(.live, commandID: Bits128(high: 2, low: 1)),
-            KeyDerivation(rootKey: "qs_root_two").key(.live, commandID: id),
+            KeyDerivation(secretKey: "qs_root_two").key(.live, commandID: id),
         ]
         #expect(Set(others.map { $0.suffix(49) } + [key.suffix(49)]).count == 4)
     }

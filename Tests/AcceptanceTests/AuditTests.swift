@@ -137,7 +137,7 @@ extension Acceptance {
             #expect(try await installation.root.all("/v1/audit-log", [("action", "usage.create")]).isEmpty)
         }
 
-        @Test("The log and operations show a secret only to the key that created it")
+        @Test("The log and operations show a secret to nobody, not to the key that asked and not to root")
         func secretsOfOperations() async throws {
             let owner = try await makeTenant().test
             let made = try await owner.post("/v1/api-keys", ["name": "wide"]).expect(201)
@@ -153,8 +153,21 @@ extension Acceptance {
             let operation = "/v1/operations/\(try #require(log[2][path: "id"]?.text))"
             let seen = try await byAuditor.get(operation).expect(200)
             #expect(seen["operation.result.body.id"] == made["id"])
-            #expect(seen["operation.result.body.key"] == nil)
-            #expect(try await owner.get(operation).expect(200)["operation.result.body.key"] == made["key"])
+            #expect(seen["operation.result.body.key"] == .null)
+            let own = try await owner.get(operation).expect(200)
+            #expect(own["operation.result.body.key"] == .null && own["operation.result.body.id"] == made["id"])
+            #expect(try own.text("operation.result.body.key_notice").contains("Idempotency-Key"))
+            let root = try await SharedInstallation.get().root
+            let tenant = try await root.post("/v1/admin/tenants", ["name": "T"]).expect(201)
+            let key = try tenant.text("api_keys.live")
+            let created = try await root.all("/v1/audit-log", [("action", "tenant.create")])
+            for record in created.prefix(20) {
+                let id = try #require(record[path: "id"]?.text)
+                let shown = String(
+                    decoding: try await root.get("/v1/operations/\(id)").expect(200).bytes, as: UTF8.self)
+                #expect(!shown.contains("qs_live_") && !shown.contains("qs_test_"))
+                #expect(!shown.contains(key))
+            }
             let refused = try await Client(url: owner.url, key: try meter.text("key")).get(operation)
             #expect(try refused.expect(403, "forbidden_scope").text("detail").contains("admin:read"))
         }

@@ -1,6 +1,7 @@
 import ChildProcesses
 import Credits
 import JSON
+import Postgres
 import Testing
 
 extension Acceptance {
@@ -57,8 +58,19 @@ extension Acceptance {
             try await byClerk.post("/v1/api-keys/\(try guest.text("id"))/roll").expect(403, "forbidden_scope")
             try await byGuest.post("/v1/api-keys/\(ownersID)/roll").expect(403, "forbidden_scope")
             try await byClerk.post("/v1/api-keys/\(try clerk.text("id"))/roll").expect(201)
+            // Nor can a key revoke one that has scopes which it lacks; the expiry does not matter.
+            let revoked = try await byClerk.post("/v1/api-keys/\(ownersID)/revoke").expect(403, "forbidden_scope")
+            #expect(try revoked.text("detail").contains("all scopes"))
             #expect(try await owner.all("/v1/api-keys").count == 6)
             #expect(try await owner.all("/v1/api-keys").last == first)
+            let reader = try await make(owner, ["name": "reader", "scopes": ["usage:read", "credits:read"]]).expect(201)
+            let path = "/v1/api-keys/\(try reader.text("id"))/revoke"
+            #expect(try await byClerk.post(path).expect(403).text("detail").contains("credits:read"))
+            try await byClerk.post("/v1/api-keys/key_00000000000000000000000000/revoke").expect(404, "not_found")
+            let equal = try await make(owner, ["name": "equal", "scopes": ["usage:read"]]).expect(201)
+            try await byClerk.post("/v1/api-keys/\(try equal.text("id"))/revoke").expect(200)
+            try await byGuest.post("/v1/api-keys/\(ownersID)/revoke").expect(200)
+            try await owner.get("/v1/features").expect(401, "unauthenticated")
         }
 
         @Test("A rolled key has a successor with its name and rights, and both work until the overlap is over")
@@ -127,6 +139,43 @@ extension Acceptance {
             #expect(created["key"] != nil)
             let asked = try await other.post("/v1/api-keys", ["name": "next"], key: "create")
             #expect(asked.expect(422, "idempotency_key_reuse")["key"] == nil)
+        }
+
+        @Test("Ten minutes after the decision a replay shows the key to nobody")
+        func shownForMinutes() async throws {
+            let installation = try await SharedInstallation.get()
+            let owner = try await installation.makeTenant().test
+            let root = installation.root
+            func create() async throws -> Answer {
+                try await owner.post("/v1/api-keys", ["name": "worker"], key: "minutes").expect(201)
+            }
+            let name = "tenant-\(UInt64.random(in: 0...UInt64.max))"
+            func createTenant() async throws -> Answer {
+                try await root.post("/v1/admin/tenants", ["name": "T"], key: name).expect(201)
+            }
+            let (made, tenant) = (try await create(), try await createTenant())
+            try await age(installation, minutes: 9)
+            #expect(try await create().bytes == made.bytes)
+            #expect(try await createTenant().bytes == tenant.bytes)
+            try await age(installation, minutes: 1)
+            let late = try await create()
+            #expect(late.isReplay && late["key"] == .null && late["id"] == made["id"])
+            #expect(try late.text("key_notice").contains("10 minutes"))
+            let lateTenant = try await createTenant()
+            #expect(lateTenant.isReplay && lateTenant["api_keys"] == ["live": .null, "test": .null])
+            #expect(lateTenant["key_notice"] == late["key_notice"] && lateTenant["id"] == tenant["id"])
+            try await Client(url: owner.url, key: try made.text("key")).get("/v1/features").expect(200)
+
+            /// Moves the decisions on keys and tenants into the past.
+            func age(_ installation: Installation, minutes: Int) async throws {
+                try await PostgresConnection.lent(installation.database) { connection in
+                    try await connection.script(
+                        """
+                        update commands set decided_at = decided_at - interval '\(minutes) minutes'
+                        where request_id in ('\(made.headers["x-request-id"] ?? "")', '\(tenant.headers["x-request-id"] ?? "")')
+                        """)
+                }
+            }
         }
 
         @Test("Each request checks the expiry of its key against the clock")

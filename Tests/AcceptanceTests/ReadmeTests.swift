@@ -60,6 +60,11 @@ extension Acceptance {
             try await client.sell("api_calls", unitCost: 1_000)
             try await client.grant("user_1", 50_000).expect(201)
             try await client.use("user_1", "api_calls", 3).expect(201)
+            // Numbers that a program which reads and writes JSON would spell in another way.
+            let metadata =
+                #"{"z": [1.0, 1e3, 1E400, 0.70, -0, {"hash": "x"}], "é\u00e9\u0007": {"a/b": [[[null]]]}, "": 0}"#
+            let use = #"{"end_user_id": "user_1", "feature_key": "api_calls", "metadata": \#(metadata)}"#
+            try await client.send("POST", "/v1/usage", bytes: Array(use.utf8)).expect(201)
             let job: JSONValue = ["end_user_id": "user_2", "feature_key": "api_calls", "credits": 100]
             try await client.grant("user_2", 500).expect(201)
             try await client.post("/v1/reservations", job).expect(201)
@@ -78,7 +83,7 @@ extension Acceptance {
                 to: folder.appending(path: "verify.py"), atomically: true, encoding: .utf8)
             let binary = try Installation.quotastack()
             for (name, text, status, words) in [
-                ("whole", whole, Int32(0), "2 accounts, 4 entries"), ("changed", changed, 1, "line 2"),
+                ("whole", whole, Int32(0), "2 accounts, 5 entries"), ("changed", changed, 1, "line 2"),
             ] {
                 let file = folder.appending(path: name).path
                 try text.write(toFile: file, atomically: true, encoding: .utf8)

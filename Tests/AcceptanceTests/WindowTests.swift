@@ -12,9 +12,11 @@ extension Acceptance {
             let check = try await client.api.check("alice", "jobs", 3).expect(200)
             #expect(check["allowed"] == true && check["quota.resets_at"] == "2018-11-05T02:00:00.000Z")
             try await client.api.use("alice", "jobs", 3).expect(201)
-            try await client.expectExhausted(until: "2018-11-05T02:00:00.000Z")
+            try await client.expectExhausted(until: "2018-11-05T02:00:00.000Z", seconds: 23 * 3_600)
+            try await client.advance(to: "2018-11-05T01:58:58.999999Z")
+            try await client.expectExhausted(until: "2018-11-05T02:00:00.000Z", seconds: 62)
             try await client.advance(to: "2018-11-05T01:59:59.999999Z")
-            try await client.expectExhausted(until: "2018-11-05T02:00:00.000Z")
+            try await client.expectExhausted(until: "2018-11-05T02:00:00.000Z", seconds: 1)
             try await client.advance(to: "2018-11-05T02:00:00Z")
             let next = try await client.api.check("alice", "jobs", 3).expect(200)
             #expect(next["allowed"] == true && next["quota.used"] == 0)
@@ -28,10 +30,25 @@ extension Acceptance {
                 at: "2026-01-01T00:30:00Z", zone: "Asia/Kathmandu",
                 quota: ["limit": 1, "window": "PT5H", "anchor": "first_use"])
             try await client.api.use("alice", "jobs").expect(201)
-            try await client.expectExhausted(until: "2026-01-01T05:30:00.000Z")
+            try await client.expectExhausted(until: "2026-01-01T05:30:00.000Z", seconds: 5 * 3_600)
             try await client.advance(to: "2026-01-03T07:00:00.000001Z")
             try await client.api.use("alice", "jobs").expect(201)
-            try await client.expectExhausted(until: "2026-01-03T12:00:00.000001Z")
+            try await client.expectExhausted(until: "2026-01-03T12:00:00.000001Z", seconds: 5 * 3_600)
+        }
+
+        @Test("A refusal without a window has no Retry-After, and a replay has the one of now")
+        func retryAfter() async throws {
+            let client = try await clockedClient(
+                at: "2026-01-01T00:00:00Z", zone: "UTC", quota: ["limit": 1, "window": "day"])
+            try await client.api.sell("api", unitCost: 10)
+            #expect(try await client.api.use("alice", "api").expect(402).headers["retry-after"] == nil)
+            try await client.api.grant("alice", 100).expect(201)
+            try await client.api.cap("alice", 5, window: "PT1H").expect(201)
+            let refused = try await client.api.use("alice", "api", key: "k").expect(402, "spend_cap_reached")
+            #expect(refused.headers["retry-after"] == "3600")
+            try await client.advance(to: "2026-01-01T00:10:00Z")
+            let replay = try await client.api.use("alice", "api", key: "k").expect(402)
+            #expect(replay.isReplay && replay.bytes == refused.bytes && replay.headers["retry-after"] == "3000")
         }
 
         @Test("A new zone or quota applies from the moment when it is set")
@@ -75,12 +92,17 @@ private struct ClockedClient {
         get async throws { try await api.check("alice", "jobs").expect(200)["quota.resets_at"]?.text }
     }
 
-    /// Expects that a check and a use refuse one more unit, and name the end of the window.
-    func expectExhausted(until instant: String) async throws {
+    /// Expects that a check, a use and a reservation refuse one more unit and name the end of the window, and that the
+    /// refusals say in how many seconds of the account's clock it ends.
+    func expectExhausted(until instant: String, seconds: Int64) async throws {
         let check = try await api.check("alice", "jobs").expect(200)
         #expect(check["allowed"] == false && check["reason"] == "quota_exceeded")
         #expect(check["quota.resets_at"]?.text == instant && check["quota.remaining"] == 0)
         let use = try await api.use("alice", "jobs").expect(402, "quota_exceeded")
         #expect(use["resets_at"]?.text == instant)
+        let job: JSONValue = ["end_user_id": "alice", "feature_key": "jobs", "units": 1]
+        for refused in [use, try await api.post("/v1/reservations", job).expect(402, "quota_exceeded")] {
+            #expect(refused.headers["retry-after"] == "\(seconds)")
+        }
     }
 }

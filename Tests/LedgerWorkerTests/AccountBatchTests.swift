@@ -68,6 +68,24 @@ struct AccountBatchTests {
         }
     }
 
+    @Test("an answer is a replay when another sending was decided, and the second time in one sending")
+    func replays() async throws {
+        try await withShop { shop, loop in
+            func item(_ attempt: UInt64?, id: UInt64 = 1) throws -> AccountItem {
+                try shop.item("alice", try shop.grant(5), id: id, attempt: attempt)
+            }
+            let first = try await apply([try item(7), try item(7), try item(8), try item(nil, id: 2)], loop)
+            #expect(first.map(\.isReplay) == [false, true, true, false])
+            // The message is delivered again after its commit: the sending gets the answer that it has not seen.
+            let again = try await apply(
+                [try item(8), try item(7), try item(7), try item(.max), try item(nil), try item(nil, id: 2)], loop)
+            #expect(again.map(\.isReplay) == [true, false, true, true, true, true])
+            #expect(Set(again.prefix(5).map(\.json)) == [first[0].json])
+            #expect(try await shop.number("select balance from accounts") == 10)
+            #expect(try await shop.number("select attempt from commands where attempt is not null") == 7)
+        }
+    }
+
     @Test("a refused top-up leaves its payment free for a corrected one")
     func refusedPayment() async throws {
         try await withShop { shop, loop in

@@ -55,10 +55,13 @@ struct Shop {
     }
 
     /// A command with an id that no other command has, unless an id is given.
-    func item(_ endUser: String, _ action: AccountAction, id: UInt64? = nil) throws -> AccountItem {
+    func item(
+        _ endUser: String, _ action: AccountAction, id: UInt64? = nil, attempt: UInt64? = nil
+    ) throws -> AccountItem {
         AccountItem(
             origin: RequestOrigin(
-                environmentID: environmentID, actor: Actor(keyID: nil, address: nil), requestID: "req_1"),
+                environmentID: environmentID, actor: Actor(keyID: nil, address: nil), requestID: "req_1",
+                attempt: attempt),
             wantsBody: true,
             command: AccountCommand(
                 identity: CommandIdentity(

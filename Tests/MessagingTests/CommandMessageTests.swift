@@ -137,6 +137,9 @@ struct CommandMessageTests {
                     CommandResult(
                         status: 200, isReplay: false, position: .catalogue(EnvironmentID(-1), version: .max),
                         body: .json([0])),
+                    CommandResult(
+                        status: 201, isReplay: true, position: .none, body: .json([0]),
+                        decidedAt: Instant(microseconds: 5)),
                 ])
         ])
         let bytes = reply.encoded()

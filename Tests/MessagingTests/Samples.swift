@@ -75,8 +75,8 @@ enum Samples {
         }
     }
 
-    /// A request with two commands, one request for each action on an account, and one for each action on the
-    /// catalogue.
+    /// A request with two commands, one request for each action on an account, one for each action on the catalogue, and
+    /// one with the number of its sending.
     ///
     /// The bytes of each sample are recorded, so a new sample goes to the end of its list, and none is changed.
     static var requests: [CommandRequest] {
@@ -103,6 +103,14 @@ enum Samples {
                         token: 2, origin: installation, wantsBodies: false,
                         commands: .catalogue(CatalogueCommand(identity: unnamed, action: action)))
                 })
+                + [
+                    CommandRequest(
+                        token: 3,
+                        origin: RequestOrigin(
+                            environmentID: EnvironmentID(3), actor: installation.actor, requestID: "req_2",
+                            attempt: .max - 1),
+                        wantsBodies: true, commands: .account([commands[0]]))
+                ]
         }
     }
 
@@ -117,7 +125,8 @@ enum Samples {
             return [
                 .createTenant(name: "Acme", liveKey: secret, testKey: secret),
                 .createKey(name: "ci", secret, .all, grantor: .all),
-                .createKey(name: "ci", secret, rights, grantor: .all), .revokeKey(id: Bits128(high: 5, low: 6)),
+                .createKey(name: "ci", secret, rights, grantor: .all),
+                .revokeKey(id: Bits128(high: 5, low: 6), grantor: .all),
                 .rollKey(id: Bits128(high: 5, low: 6), secret, overlapSeconds: 86_400, grantor: rights),
                 .createFeature(NewFeature(key: key, name: "Calls", type: .limit)),
                 .createFeature(NewFeature(key: key, name: "Calls", type: .metered, unitName: "call", quota: quota)),
@@ -149,6 +158,8 @@ enum Samples {
                 .updateConfig(ConfigChange(overagePolicy: .set(nil), overageLimit: .set(nil), timeZone: .set(nil))),
                 .createTestClock(now: Instant(microseconds: -1)),
                 .advanceTestClock(id: Bits128(high: 5, low: 6), to: Instant(microseconds: .max)),
+                .revokeKey(id: Bits128(high: 5, low: 6), grantor: [.read(.credits), .write(.admin)]),
+                .createTenantKey(tenantID: Bits128(high: 7, low: 8), .test, name: "rescue", secret, rights),
             ]
         }
     }

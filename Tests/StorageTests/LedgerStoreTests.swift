@@ -74,7 +74,7 @@ struct LedgerStoreTests {
             let decision = DecidedCommand(
                 key: key, fingerprint: Bits128(high: 3, low: 4), status: 402, position: .none, content: .body([1, 2]),
                 action: .grantCredits, actor: Actor(keyID: Bits128(high: 5, low: 6), address: "192.0.2.1"),
-                requestID: "req_1", decidedAt: .epoch)
+                requestID: "req_1", attempt: nil, decidedAt: .epoch)
             var needs = BatchNeeds()
             needs.commands = [key]
             let loaded = try await LedgerStore.load([try books.key("alice")], needs: needs, on: connection)

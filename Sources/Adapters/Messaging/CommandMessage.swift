@@ -154,13 +154,15 @@ extension RequestOrigin: FieldCodable {
         writer.write(3, actor.address)
         writer.write(4, requestID)
         writer.write(5, traceParent)
+        if let attempt { writer.write(6, fixed: attempt) }
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
         self.init(
             environmentID: EnvironmentID(try reader.int32(1, "environment")),
             actor: Actor(keyID: try reader.optional(2), address: try reader.optionalString(3, "address")),
-            requestID: try reader.string(4, "request id"), traceParent: try reader.optionalString(5, "trace context"))
+            requestID: try reader.string(4, "request id"), traceParent: try reader.optionalString(5, "trace context"),
+            attempt: try reader.optionalFixed(6))
     }
 }
 

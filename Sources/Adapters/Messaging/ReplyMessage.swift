@@ -66,6 +66,7 @@ extension CommandResult: FieldCodable {
         case .json(let bytes): writer.write(4, bytes)
         case .id(let id): writer.write(5, id.bits)
         }
+        writer.write(6, decidedAt)
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
@@ -78,7 +79,9 @@ extension CommandResult: FieldCodable {
         } else {
             body = .id(PublicID(.usage, try reader.value(5, "id")))
         }
-        self.init(status: status, isReplay: isReplay, position: position, body: body)
+        self.init(
+            status: status, isReplay: isReplay, position: position, body: body,
+            decidedAt: try reader.optionalInstant(6))
     }
 }
 

@@ -61,7 +61,9 @@ extension CommandResult {
             case .use(let account, let entry) where wantsBody: .json(Answer(201) { $0.usage(entry, of: account) }.body)
             case .use(let account, let entry): .id(account.id(.usage, entry.sequence))
             }
-        self.init(status: decided.status, isReplay: isReplay, position: decided.position, body: body)
+        self.init(
+            status: decided.status, isReplay: isReplay, position: decided.position, body: body,
+            decidedAt: decided.action?.secret == nil ? nil : decided.decidedAt)
     }
 
     /// The result of a request that was refused and is not stored as decided.

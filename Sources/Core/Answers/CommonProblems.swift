@@ -13,6 +13,7 @@ extension Problem {
     package static let unknownBlock = Problem(
         .notFound, "No credit block has that id or payment in this environment. Check the id.")
     package static let unknownKey = Problem(.notFound, "No API key has that id in this environment. Check the id.")
+    package static let unknownTenant = Problem(.notFound, "There is no tenant with that id. Check the id.")
     package static let unknownRule = Problem(
         .notFound, "No metering rule has that id in this environment. Check the id.")
     package static let unknownTestClock = Problem(

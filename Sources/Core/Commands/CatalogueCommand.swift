@@ -20,7 +20,10 @@ package enum CatalogueAction: Hashable, Sendable {
     case createTenant(name: String, liveKey: NewKey, testKey: NewKey)
     /// - `grantor`: The rights of the calling key. The new key cannot have more.
     case createKey(name: String, NewKey, KeyRights, grantor: KeyRights)
-    case revokeKey(id: Bits128)
+    /// Creates a key in an environment of a tenant. Only the root key may do so.
+    case createTenantKey(tenantID: Bits128, EnvironmentKind, name: String, NewKey, KeyRights)
+    /// - `grantor`: The scopes of the calling key. It cannot revoke a key that has others.
+    case revokeKey(id: Bits128, grantor: KeyScopes)
     /// Creates a key with the name and the rights of another key. The other key expires after the overlap.
     case rollKey(id: Bits128, NewKey, overlapSeconds: Int64, grantor: KeyRights)
     case createFeature(NewFeature)
@@ -55,7 +58,7 @@ extension AuditAction {
     package init(_ action: CatalogueAction) {
         switch action {
         case .createTenant: self = .createTenant
-        case .createKey: self = .createKey
+        case .createKey, .createTenantKey: self = .createKey
         case .revokeKey: self = .revokeKey
         case .rollKey: self = .rollKey
         case .createFeature: self = .createFeature

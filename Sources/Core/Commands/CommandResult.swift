@@ -15,12 +15,16 @@ package struct CommandResult: Hashable, Sendable {
     package var isReplay: Bool
     package let position: Position
     package let body: Body
+    /// The instant of the decision by the database's clock. Only the result of a command whose answer shows a secret has
+    /// it, because a replay shows the secret for some minutes only.
+    package let decidedAt: Instant?
 
-    package init(status: UInt16, isReplay: Bool, position: Position, body: Body) {
+    package init(status: UInt16, isReplay: Bool, position: Position, body: Body, decidedAt: Instant? = nil) {
         self.status = status
         self.isReplay = isReplay
         self.position = position
         self.body = body
+        self.decidedAt = decidedAt
     }
 
     package var isSuccess: Bool { (200..<300).contains(status) }

@@ -22,11 +22,13 @@ package struct DecidedCommand: Hashable, Sendable {
     package let actor: Actor
     /// The id of the first request that sent the command.
     package let requestID: String
+    /// The number of the sending that decided the command; nil when it is not known.
+    package let attempt: UInt64?
     package let decidedAt: Instant
 
     package init(
         key: CommandKey, fingerprint: Bits128?, status: UInt16, position: Position, content: Content,
-        action: AuditAction?, actor: Actor, requestID: String, decidedAt: Instant
+        action: AuditAction?, actor: Actor, requestID: String, attempt: UInt64?, decidedAt: Instant
     ) {
         self.key = key
         self.fingerprint = fingerprint
@@ -36,7 +38,21 @@ package struct DecidedCommand: Hashable, Sendable {
         self.action = action
         self.actor = actor
         self.requestID = requestID
+        self.attempt = attempt
         self.decidedAt = decidedAt
+    }
+
+    /// The same decision in the log of another environment, for a command of the installation that changes it.
+    package func recorded(in environmentID: EnvironmentID) -> DecidedCommand {
+        DecidedCommand(
+            key: CommandKey(environmentID: environmentID, id: key.id), fingerprint: fingerprint, status: status,
+            position: position, content: content, action: action, actor: actor, requestID: requestID,
+            attempt: attempt, decidedAt: decidedAt)
+    }
+
+    /// Whether the answer to a sending with the same command id is a replay: another sending decided the command.
+    package func isReplay(for origin: RequestOrigin) -> Bool {
+        origin.attempt == nil || attempt != origin.attempt
     }
 
     /// Compares the command with a request that has the same command id.

@@ -10,12 +10,19 @@ package struct RequestOrigin: Hashable, Sendable {
     package let requestID: String
     /// The W3C trace context that the client sent.
     package let traceParent: String?
+    /// The random number of this sending; nil for the scheduler and for a sender of an earlier release. Unlike the
+    /// request's id, no client chooses it.
+    package var attempt: UInt64?
 
-    package init(environmentID: EnvironmentID, actor: Actor, requestID: String, traceParent: String? = nil) {
+    package init(
+        environmentID: EnvironmentID, actor: Actor, requestID: String, traceParent: String? = nil,
+        attempt: UInt64? = nil
+    ) {
         self.environmentID = environmentID
         self.actor = actor
         self.requestID = requestID
         self.traceParent = traceParent
+        self.attempt = attempt
     }
 }
 

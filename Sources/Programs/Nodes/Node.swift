@@ -101,8 +101,9 @@ package struct Node {
         let gateway = CommandGateway(
             amqp: try settings.amqp(), topology: topology, answers: answers, metrics: metrics, logger: logger)
         let api = try APIServer(
-            address: address, rootKey: rootKey, reads: reads, answers: answers, topology: topology,
-            commandWait: settings.commandWait, replica: replica, gateway: gateway, metrics: metrics, logger: logger)
+            address: address, rootKey: rootKey, secretKey: try settings.secretKey() ?? rootKey, reads: reads,
+            answers: answers, topology: topology, commandWait: settings.commandWait, replica: replica,
+            gateway: gateway, metrics: metrics, logger: logger)
         return services + [gateway, api]
     }
 

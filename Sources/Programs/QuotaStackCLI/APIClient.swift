@@ -9,13 +9,29 @@ struct APIClient {
     let url: String
     let key: String
 
-    /// Calls an endpoint and returns the JSON of its answer.
+    /// The number of requests after which a change that is not decided is given up. The server waits before each answer.
+    private static let attempts = 6
+
+    /// Calls an endpoint and returns the JSON of its answer. A change that is not decided yet is sent again with its
+    /// idempotency key, because only its own answer shows a new key.
     ///
-    /// - Throws: `CallError`, with the detail of the API's problem, when the call has no 2xx answer.
+    /// - Throws: `CallError`, with the detail of the API's problem, when the call has no final 2xx answer.
     func call(_ method: String, _ path: String, body: [UInt8]? = nil) async throws -> JSONValue {
+        let idempotencyKey = String(UInt128.random(in: 0...UInt128.max), radix: 16)
+        for _ in 0..<Self.attempts {
+            let (status, value) = try await send(method, path, body, idempotencyKey)
+            if status != 202 { return value }
+        }
+        throw CallError("\(method) \(path) was accepted, but the ledger has not decided it yet")
+    }
+
+    private func send(
+        _ method: String, _ path: String, _ body: [UInt8]?, _ idempotencyKey: String
+    ) async throws -> (status: UInt, value: JSONValue) {
         var request = HTTPClientRequest(url: url + path)
         request.method = .RAW(value: method)
         request.headers.add(name: "Authorization", value: "Bearer \(key)")
+        if method != "GET" { request.headers.add(name: "Idempotency-Key", value: idempotencyKey) }
         if let body {
             request.headers.add(name: "Content-Type", value: "application/json")
             request.body = .bytes(ByteBuffer(bytes: body))
@@ -32,7 +48,7 @@ struct APIClient {
         guard (200..<300).contains(response.status.code), let value else {
             throw CallError("\(method) \(path) was answered \(response.status.code). \(value?["detail"]?.text ?? "")")
         }
-        return value
+        return (response.status.code, value)
     }
 }
 

@@ -69,6 +69,8 @@ struct AccountBatch {
     private var decided: [CommandKey: DecidedCommand] = [:]
     /// The commands that this batch has decided, in order.
     private var newDecisions: [CommandKey] = []
+    /// The commands that have a result that is not a replay. A request can contain the same command twice.
+    private var answered: Set<CommandKey> = []
     /// The commands in `newDecisions` that replace a stored decision with status 400.
     private var replaced: Set<CommandKey> = []
     /// The payments of the batch that were applied earlier or in this batch.
@@ -180,7 +182,9 @@ struct AccountBatch {
     private mutating func decide(_ item: AccountItem, _ index: Int, catalogue: Catalogue) -> CommandResult {
         if let earlier = decided[item.commandKey] {
             switch earlier.verdict(for: item.fingerprint) {
-            case .replay: return CommandResult(earlier, isReplay: true, wantsBody: item.wantsBody)
+            case .replay:
+                let isReplay = earlier.isReplay(for: item.origin) || !answered.insert(item.commandKey).inserted
+                return CommandResult(earlier, isReplay: isReplay, wantsBody: item.wantsBody)
             case .conflict: return CommandResult(.keyReuse, requestID: item.origin.requestID)
             case .free: break
             }
@@ -243,11 +247,12 @@ struct AccountBatch {
         DecidedCommand(
             key: item.commandKey, fingerprint: item.fingerprint, status: status, position: account.position,
             content: content, action: AuditAction(item.command.action), actor: item.origin.actor,
-            requestID: item.origin.requestID, decidedAt: now)
+            requestID: item.origin.requestID, attempt: item.origin.attempt, decidedAt: now)
     }
 
     /// Adds a decision to the batch. It replaces an earlier decision of the same command with status 400.
     private mutating func remember(_ decision: DecidedCommand) {
+        answered.insert(decision.key)
         if decided.updateValue(decision, forKey: decision.key) != nil {
             // An earlier decision of this batch has no row to delete yet.
             if newDecisions.contains(decision.key) { return }

@@ -5,9 +5,9 @@ import Storage
 
 extension CatalogueChange {
     func createKey(
-        _ name: String, _ key: NewKey, _ rights: KeyRights, grantor: KeyRights, kind: EnvironmentKind?, now: Instant
+        _ name: String, _ key: NewKey, _ rights: KeyRights, grantor: KeyRights, in environment: EnvironmentRow,
+        now: Instant
     ) async throws -> Answer {
-        guard let kind else { return noEnvironment }
         if let expiresAt = rights.expiresAt, expiresAt <= now {
             return refused(
                 Problem(
@@ -15,15 +15,26 @@ extension CatalogueChange {
                     errors: [Problem.FieldError(pointer: "/expires_at", detail: "must be in the future")]))
         }
         guard grantor.include(rights) else { return refused(Self.exceeds(grantor, rights)) }
-        guard try await hasRoom(in: KeyRow.table) else { return refused(.tooMany("API keys")) }
         let record = KeyRecord(
-            id: newID(at: now, 0), name: name, kind: kind, rights: rights, hint: key.hint, createdAt: now,
+            id: newID(at: now, 0), name: name, kind: environment.kind, rights: rights, hint: key.hint, createdAt: now,
             replaces: nil, revokedAt: nil)
-        try await KeyStore.insert(record, hash: key.hash, environmentID: environmentID, on: connection)
+        try await KeyStore.insert(record, hash: key.hash, environmentID: environment.id, on: connection)
         return Answer(201) { $0.key(record) }
     }
 
-    func revokeKey(_ id: Bits128, now: Instant) async throws -> Answer {
+    /// Revokes a key. Only scopes are compared and no expiry: a key that ends soon must be able to revoke a leaked key
+    /// that never ends.
+    func revokeKey(_ id: Bits128, grantor: KeyScopes, now: Instant) async throws -> Answer {
+        guard let key = try await KeyStore.find(id, environmentID: environmentID, on: connection) else {
+            return refused(.unknownKey)
+        }
+        guard grantor.isSuperset(of: key.rights.scopes) else {
+            return refused(
+                Problem(
+                    .forbiddenScope,
+                    "A key can only revoke keys whose scopes it has too: the other key also has \(Self.names(of: key.rights.scopes, beyond: grantor))."
+                ))
+        }
         let revoked = try await KeyStore.revoke(id, environmentID: environmentID, now: now, on: connection)
         guard let revoked else { return refused(.unknownKey) }
         return Answer(200) { $0.key(revoked) }
@@ -61,10 +72,13 @@ extension CatalogueChange {
         return Answer(201) { $0.key(record) }
     }
 
+    private static func names(of scopes: KeyScopes, beyond others: KeyScopes) -> String {
+        scopes == .all ? "all scopes" : (scopes.subtracting(others).names ?? []).joined(separator: ", ")
+    }
+
     private static func exceeds(_ grantor: KeyRights, _ rights: KeyRights) -> Problem {
-        let missing = rights.scopes.subtracting(grantor.scopes)
-        if !missing.isEmpty {
-            let names = rights.scopes == .all ? "all scopes" : (missing.names ?? []).joined(separator: ", ")
+        if !grantor.scopes.isSuperset(of: rights.scopes) {
+            let names = names(of: rights.scopes, beyond: grantor.scopes)
             return Problem(
                 .forbiddenScope,
                 "A key can only create keys with scopes of its own: the new key would also have \(names).")

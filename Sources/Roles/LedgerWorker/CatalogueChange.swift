@@ -23,10 +23,7 @@ struct CatalogueChange {
     }
 
     private func run() async throws -> CommandResult {
-        var environment: (version: Int64, kind: EnvironmentKind)?
-        if environmentID != .installation {
-            environment = try await CatalogueStore.lock(environmentID, on: connection)
-        }
+        let environment = try await lockEnvironment()
         let key = CommandKey(environmentID: environmentID, id: command.identity.id)
         let earlier = try await CommandStore.find(key, on: connection)
         switch earlier?.verdict(for: command.identity.fingerprint) {
@@ -35,36 +32,52 @@ struct CatalogueChange {
         }
         let now = try await CatalogueStore.now(on: connection)
         var created: EnvironmentID?
-        let answer = try await decide(environment?.kind, created: &created, now: now)
+        let answer = try await decide(environment, created: &created, now: now)
         let isChange = (200..<300).contains(answer.status)
         var position = Position.none
-        if isChange, let environment { position = .catalogue(environmentID, version: environment.version + 1) }
+        if isChange, let environment {
+            position = .catalogue(environment.id, version: environment.catalogueVersion + 1)
+        }
         if let created { position = .catalogue(created, version: 1) }
         let decision = DecidedCommand(
             key: key, fingerprint: command.identity.fingerprint, status: answer.status, position: position,
             content: .body(answer.body), action: AuditAction(command.action), actor: origin.actor,
-            requestID: origin.requestID, decidedAt: now)
+            requestID: origin.requestID, attempt: origin.attempt, decidedAt: now)
+        var decisions = [decision]
+        // A command of the installation that changes an environment is in the logs of both.
+        if let environment, environment.id != environmentID { decisions.append(decision.recorded(in: environment.id)) }
         try await CatalogueStore.finish(
-            decision, replacesMalformed: earlier != nil,
-            raising: isChange && environment != nil ? environmentID : nil, on: connection)
+            decisions, replacesMalformed: earlier != nil, raising: isChange ? environment?.id : nil, on: connection)
         return CommandResult(decision, isReplay: false, wantsBody: true)
+    }
+
+    /// Locks the environment whose catalogue the command changes; nil when there is none.
+    private func lockEnvironment() async throws -> EnvironmentRow? {
+        if case .createTenantKey(let tenantID, let kind, _, _, _) = command.action {
+            return try await CatalogueStore.lock(kind, ofTenant: tenantID, on: connection)
+        }
+        guard environmentID != .installation else { return nil }
+        return try await CatalogueStore.lock(environmentID, on: connection)
     }
 
     /// Commits the unchanged transaction and returns the result of a command that was decided before, or 422 when the
     /// request is a different one.
     private func repeated(_ earlier: DecidedCommand?) async throws -> CommandResult {
-        try await CatalogueStore.finish(nil, raising: nil, on: connection)
+        try await CatalogueStore.finish([], raising: nil, on: connection)
         guard let earlier, earlier.verdict(for: command.identity.fingerprint) == .replay else {
             return CommandResult(.keyReuse, requestID: origin.requestID)
         }
-        return CommandResult(earlier, isReplay: true, wantsBody: true)
+        return CommandResult(earlier, isReplay: earlier.isReplay(for: origin), wantsBody: true)
     }
 
-    /// - Parameter created: Set to an environment of a new tenant. A replica that has seen its first version has seen
-    ///   the whole tenant.
+    /// - Parameters:
+    ///   - environment: The environment whose catalogue the command changes; nil when there is none.
+    ///   - created: Set to an environment of a new tenant. A replica that has seen its first version has seen the whole
+    ///     tenant.
     private func decide(
-        _ kind: EnvironmentKind?, created: inout EnvironmentID?, now: Instant
+        _ environment: EnvironmentRow?, created: inout EnvironmentID?, now: Instant
     ) async throws -> Answer {
+        let kind = environment?.kind
         switch command.action {
         case .createTenant(let name, let liveKey, let testKey):
             let tenant = Tenant(id: newID(at: now, 0), name: name, createdAt: now)
@@ -73,8 +86,14 @@ struct CatalogueChange {
                 on: connection)
             return Answer(201) { $0.tenant(tenant) }
         case .createKey(let name, let key, let rights, let grantor):
-            return try await createKey(name, key, rights, grantor: grantor, kind: kind, now: now)
-        case .revokeKey(let id): return try await revokeKey(id, now: now)
+            guard let environment else { return noEnvironment }
+            guard try await hasRoom(in: KeyRow.table) else { return refused(.tooMany("API keys")) }
+            return try await createKey(name, key, rights, grantor: grantor, in: environment, now: now)
+        case .createTenantKey(_, _, let name, let key, let rights):
+            // A tenant that is locked out gets a key even if it has as many as it may have.
+            guard let environment else { return refused(.unknownTenant) }
+            return try await createKey(name, key, rights, grantor: .all, in: environment, now: now)
+        case .revokeKey(let id, let grantor): return try await revokeKey(id, grantor: grantor, now: now)
         case .rollKey(let id, let key, let overlapSeconds, let grantor):
             return try await rollKey(id, key, overlapSeconds: overlapSeconds, grantor: grantor, now: now)
         case .createFeature(let new):

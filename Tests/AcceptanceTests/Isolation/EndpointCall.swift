@@ -28,6 +28,9 @@ struct EndpointCall: Sendable {
         .open("/healthz"), .open("/readyz"), .open("/metrics"),
         .root("GET", "/v1/admin/tenants"), .root("POST", "/v1/admin/tenants", ["name": "Mallory's"]),
         .root("GET", "/v1/admin/tenants/{id}") { "/v1/admin/tenants/\($0.tenantID)" },
+        .root("POST", "/v1/admin/tenants/{id}/api-keys", ["environment": "live"]) {
+            "/v1/admin/tenants/\($0.tenantID)/api-keys"
+        },
 
         .call("POST", "/v1/api-keys", .write(.admin), ["name": "k", "scopes": ["admin:read"]], 201),
         .call("GET", "/v1/api-keys", .read(.admin), 200),
@@ -109,7 +112,8 @@ struct EndpointCall: Sendable {
         let reads = TenantReads(postgres: postgres, connections: 1)
         let answers = DecidedAnswers(reads: reads)
         let server = try APIServer(
-            address: HTTPServer.Address(host: "127.0.0.1", port: 1, identity: nil), rootKey: "", reads: reads,
+            address: HTTPServer.Address(host: "127.0.0.1", port: 1, identity: nil), rootKey: "", secretKey: "",
+            reads: reads,
             answers: answers, topology: topology, commandWait: .seconds(1),
             replica: Replica(postgres: postgres, metrics: metrics, logger: logger),
             gateway: CommandGateway(

@@ -88,7 +88,9 @@ extension Acceptance {
             var words = ["\(answer.status)"]
             for name in ["content-type", "location", "retry-after", "x-idempotent-replayed", "www-authenticate"] {
                 guard let value = answer.headers[name] else { continue }
-                words.append("\(name)=\(normalizer.normalized(value))")
+                // The seconds until the end of a window depend on the time of day.
+                let isCountdown = name == "retry-after" && value != "1"
+                words.append("\(name)=\(isCountdown ? "…" : normalizer.normalized(value))")
             }
             if answer.position != nil { words.append("positioned") }
             let isProblem = answer.headers["content-type"] == "application/problem+json"

@@ -21,7 +21,20 @@ extension CatalogueAction: FieldCodable {
                 writer.write(3, rights)
                 writer.write(4, grantor)
             }
-        case .revokeKey(let id): writer.write(3, id)
+        case .revokeKey(let id, let grantor):
+            // An older worker does not compare the scopes, so it must not revoke for a key that has only some.
+            writer.write(3, since: grantor == .all ? MessageRevision.first : 2) { writer in
+                id.write(to: &writer)
+                if grantor != .all { writer.write(3, Int64(grantor.rawValue)) }
+            }
+        case .createTenantKey(let tenantID, let kind, let name, let key, let rights):
+            writer.write(13, since: 2) { writer in
+                writer.write(1, tenantID)
+                writer.write(2, kind.rawValue)
+                writer.write(3, name)
+                writer.write(4, key)
+                writer.write(5, rights)
+            }
         case .createFeature(let feature): writer.write(4, feature)
         case .updateFeature(let key, let change):
             writer.write(5) { writer in
@@ -64,7 +77,6 @@ extension CatalogueAction: FieldCodable {
     init(from reader: inout FieldReader) throws(CodingError) {
         guard let number = try reader.nextNumber() else { throw .missing(field: "catalogue action") }
         switch number {
-        case 3: self = .revokeKey(id: try reader.value(3, "key"))
         case 4: self = .createFeature(try reader.value(4, "feature"))
         case 8: self = .updateConfig(try reader.value(8, "config"))
         case 9: self = .createTestClock(now: try reader.instant(9, "instant"))
@@ -88,6 +100,7 @@ extension CatalogueAction: FieldCodable {
             .createKey(
                 name: try reader.string(1, "name"), try reader.value(2, "key"), try reader.value(3, "rights"),
                 grantor: try reader.value(4, "rights"))
+        case 3: .revokeKey(id: try Bits128(from: &reader), grantor: try reader.optionalScopes(3) ?? .all)
         case 5: .updateFeature(key: try reader.featureKey(1), try reader.value(2, "change"))
         case 6:
             .createRule(
@@ -101,6 +114,11 @@ extension CatalogueAction: FieldCodable {
         case 10: .advanceTestClock(id: try reader.value(1, "clock"), to: try reader.instant(2, "instant"))
         case 11: .createPackage(key: try reader.packageKey(1), try reader.value(2, "package"))
         case 12: .updatePackage(key: try reader.packageKey(1), try reader.value(2, "change"))
+        case 13:
+            .createTenantKey(
+                tenantID: try reader.value(1, "tenant"),
+                try reader.parsed(2, "environment") { EnvironmentKind(rawValue: $0) },
+                name: try reader.string(3, "name"), try reader.value(4, "key"), try reader.value(5, "rights"))
         default: throw .invalid(field: "catalogue action")
         }
     }

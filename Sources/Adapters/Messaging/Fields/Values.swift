@@ -70,6 +70,12 @@ extension FieldReader {
         try optionalString(number, "metadata").map { Metadata(canonicalJSON: $0) }
     }
 
+    mutating func optionalScopes(_ number: Int) throws(CodingError) -> KeyScopes? {
+        guard let value = try optionalInt64(number) else { return nil }
+        guard let scopes = UInt32(exactly: value) else { throw .invalid(field: "scopes") }
+        return KeyScopes(rawValue: scopes)
+    }
+
     mutating func featureKey(_ number: Int) throws(CodingError) -> FeatureKey {
         try parsed(number, "feature key") { FeatureKey($0) }
     }
@@ -242,8 +248,8 @@ extension KeyRights: FieldCodable {
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
-        guard let scopes = UInt32(exactly: try reader.int64(1, "scopes")) else { throw .invalid(field: "scopes") }
-        self.init(scopes: KeyScopes(rawValue: scopes), expiresAt: try reader.optionalInstant(2))
+        guard let scopes = try reader.optionalScopes(1) else { throw .missing(field: "scopes") }
+        self.init(scopes: scopes, expiresAt: try reader.optionalInstant(2))
     }
 }
 

@@ -41,9 +41,9 @@ package enum CatalogueStore {
     /// - Returns: Nil when there is no such environment.
     package static func lock(
         _ environmentID: EnvironmentID, on connection: PostgresConnection
-    ) async throws -> (version: Int64, kind: EnvironmentKind)? {
+    ) async throws -> EnvironmentRow? {
         let result = try await connection.run(PostgresQuery(lockEnvironment, [.id(environmentID)]))
-        return try EnvironmentRow.all(result).first.map { ($0.catalogueVersion, $0.kind) }
+        return try EnvironmentRow.all(result).first
     }
 
     private static let lockEnvironment = EnvironmentRow.select(where: "t.environment_id = $1 for update")
@@ -59,6 +59,20 @@ package enum CatalogueStore {
         return try result.first.map { try $0.int64(0) >= Int64(CatalogueLimits.items) } ?? false
     }
 
+    /// Locks the catalogue of a tenant's environment until the transaction ends.
+    ///
+    /// - Returns: Nil when there is no such tenant.
+    package static func lock(
+        _ kind: EnvironmentKind, ofTenant tenantID: Bits128, on connection: PostgresConnection
+    ) async throws -> EnvironmentRow? {
+        let result = try await connection.run(
+            PostgresQuery(lockEnvironmentOfTenant, [.bits(tenantID), .text(kind.rawValue)]))
+        return try EnvironmentRow.all(result).first
+    }
+
+    private static let lockEnvironmentOfTenant = EnvironmentRow.select(
+        where: "t.tenant_id = $1 and t.kind = $2 for update")
+
     package static func now(on connection: PostgresConnection) async throws -> Instant {
         let result = try await connection.run(PostgresQuery("select clock_timestamp()"))
         guard let row = result.first else { throw StorageError.missingRow("the clock") }
@@ -67,9 +81,11 @@ package enum CatalogueStore {
 
     /// Raises the version of the catalogue, stores the decided command, and commits.
     ///
-    /// - Parameter replacesMalformed: Whether an earlier rejection of the command as malformed is deleted.
+    /// - Parameters:
+    ///   - decisions: The decision in every log that shows it; empty when there is nothing to store.
+    ///   - replacesMalformed: Whether an earlier rejection of the command as malformed is deleted.
     package static func finish(
-        _ decision: DecidedCommand?, replacesMalformed: Bool = false, raising environmentID: EnvironmentID?,
+        _ decisions: [DecidedCommand], replacesMalformed: Bool = false, raising environmentID: EnvironmentID?,
         on connection: PostgresConnection
     ) async throws {
         var queries: [PostgresQuery] = []
@@ -79,9 +95,9 @@ package enum CatalogueStore {
                     "update environments set catalogue_version = catalogue_version + 1 where environment_id = $1",
                     [.id(environmentID)]))
         }
-        if let decision {
-            if replacesMalformed { queries.append(CommandStore.deleteMalformed([decision.key])) }
-            queries.append(BulkStatement.insertCommands.query([decision]))
+        if !decisions.isEmpty {
+            if replacesMalformed { queries.append(CommandStore.deleteMalformed(Set(decisions.map(\.key)))) }
+            queries.append(BulkStatement.insertCommands.query(decisions))
         }
         queries.append(PostgresQuery("commit"))
         _ = try await connection.run(queries)

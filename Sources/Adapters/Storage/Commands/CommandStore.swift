@@ -32,11 +32,12 @@ package enum CommandStore {
         let actor: Actor
         let action: AuditAction?
         let requestID: String
+        let attempt: UInt64?
         let decidedAt: Instant
 
         static let columns = [
             "environment_id", "command_id", "fingerprint", "account_id", "revision", "status", "sequence", "response",
-            "key_id", "client_address", "action", "request_id", "decided_at",
+            "key_id", "client_address", "action", "request_id", "attempt", "decided_at",
         ]
 
         init(_ row: PostgresRow) throws {
@@ -51,16 +52,15 @@ package enum CommandStore {
             actor = Actor(keyID: try fields.bitsOrNil(), address: try fields.textOrNil())
             action = AuditAction(named: try fields.text())
             requestID = try fields.text()
+            attempt = try fields.int64OrNil().map { UInt64(bitPattern: $0) }
             decidedAt = try fields.instant()
         }
 
-        /// For the command that created a tenant, `revision` holds the number of one of its environments.
         var position: Position {
             if let accountID { return .account(accountID, revision: revision) }
             if revision == 0 { return .none }
             return key.environmentID == .installation
-                ? .catalogue(EnvironmentID(Int32(truncatingIfNeeded: revision)), version: 1)
-                : .catalogue(key.environmentID, version: revision)
+                ? Position(storedOfInstallation: revision) : .catalogue(key.environmentID, version: revision)
         }
 
         var entryKey: EntryKey? {
@@ -104,7 +104,7 @@ package enum CommandStore {
             decided[row.key] = DecidedCommand(
                 key: row.key, fingerprint: row.fingerprint, status: row.status, position: row.position,
                 content: content, action: row.action, actor: row.actor, requestID: row.requestID,
-                decidedAt: row.decidedAt)
+                attempt: row.attempt, decidedAt: row.decidedAt)
         }
         return decided
     }
@@ -170,6 +170,7 @@ extension BulkStatement<DecidedCommand> {
         .bits("key_id") { $0.actor.keyID },
         .text("client_address") { $0.actor.address },
         .text("request_id") { $0.requestID as String },
+        .int64("attempt") { $0.attempt.map { Int64(bitPattern: $0) } },
         .text("action") { $0.action?.name ?? "" as String },
     ]
 
@@ -178,6 +179,16 @@ extension BulkStatement<DecidedCommand> {
 }
 
 extension Position {
+    /// The position of a command of the installation, in one number: the number of the environment that it changed, and
+    /// from the 33rd bit on the version of the environment's catalogue, counted from 0.
+    fileprivate init(storedOfInstallation number: Int64) {
+        self = .catalogue(EnvironmentID(Int32(truncatingIfNeeded: number)), version: (number >> 32) + 1)
+    }
+
+    fileprivate static func stored(environmentID: EnvironmentID, version: Int64) -> Int64 {
+        (version - 1) << 32 | Int64(environmentID.rawValue)
+    }
+
     fileprivate var accountID: AccountID? {
         if case .account(let id, _) = self { id } else { nil }
     }
@@ -189,8 +200,8 @@ extension DecidedCommand {
         switch position {
         case .none: 0
         case .account(_, let revision): revision
-        case .catalogue(let created, let version):
-            key.environmentID == .installation ? Int64(created.rawValue) : version
+        case .catalogue(let changed, let version):
+            key.environmentID == .installation ? Position.stored(environmentID: changed, version: version) : version
         }
     }
 }

@@ -75,19 +75,25 @@ package enum APIKey {
 
 /// Derives the API keys that commands create, so that the same command always creates the same key.
 ///
-/// The secret is the HMAC-SHA-256 of the key's kind and the command's id under the root key. An answer that shows a key
-/// can be given again after a lost reply, although no secret is stored.
+/// The secret is the HMAC-SHA-256 of the key's kind and the command's id, under a key that HKDF derives from the secret
+/// key of the installation and a label. An answer that shows a key can be given again after a lost reply, although no
+/// secret is stored.
 package struct KeyDerivation: Sendable {
-    private let rootKey: SymmetricKey
+    private static let label = "quotastack api keys"
 
-    package init(rootKey: String) {
-        self.rootKey = SymmetricKey(data: Array("quotastack key derivation\n".utf8) + Array(rootKey.utf8))
+    private let derivedKey: SymmetricKey
+
+    /// - Parameter secretKey: QUOTASTACK_SECRET_KEY, which is the root key by default.
+    package init(secretKey: String) {
+        derivedKey = HKDF<SHA256>.deriveKey(
+            inputKeyMaterial: SymmetricKey(data: Array(secretKey.utf8)), info: Array(Self.label.utf8),
+            outputByteCount: 32)
     }
 
     func key(_ kind: APIKey.Kind, commandID: Bits128) -> String {
         var message = Array("\(kind.rawValue)\n".utf8)
         withUnsafeBytes(of: (commandID.high.bigEndian, commandID.low.bigEndian)) { message.append(contentsOf: $0) }
-        return APIKey.text(kind, secret: Array(HMAC<SHA256>.authenticationCode(for: message, using: rootKey)))
+        return APIKey.text(kind, secret: Array(HMAC<SHA256>.authenticationCode(for: message, using: derivedKey)))
     }
 }
 

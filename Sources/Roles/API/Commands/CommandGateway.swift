@@ -149,6 +149,8 @@ package final class CommandGateway: Service {
     ) async -> Reply {
         guard publisher.state == .connected else { return .refused(Self.unreachable) }
         let token = nextToken.wrappingAdd(1, ordering: .relaxed).newValue
+        var origin = origin
+        origin.attempt = .random(in: 0...UInt64.max)
         return await withCheckedContinuation { continuation in
             let request = Outbox.Request(
                 token: token, to: queue, from: origin, wantsBodies: wantsBodies, commands: commands,
@@ -266,7 +268,7 @@ package final class CommandGateway: Service {
             switch decided.verdict(for: identity.fingerprint) {
             case .replay:
                 var result = CommandResult(
-                    decided, isReplay: decided.requestID != request.origin.requestID, wantsBody: request.wantsBodies)
+                    decided, isReplay: decided.isReplay(for: request.origin), wantsBody: request.wantsBodies)
                 if !seen.insert(identity.id).inserted, result.isSuccess { result.isReplay = true }
                 return result
             case .conflict: return CommandResult(.keyReuse, requestID: request.origin.requestID)

@@ -7,6 +7,7 @@ import JSON
 import Ledger
 import Messaging
 import Replica
+import Runtime
 
 /// Sends mutations through the queue and makes their responses.
 ///
@@ -31,14 +32,34 @@ struct Mutations: Sendable {
             identity: naming.identity(content: action.content(endUserID: endUserID)), endUserID: endUserID,
             action: action)
         let result = try await run(.account([command]), id: naming.id, queue: queue(of: endUserID, headers), headers)
-        return Self.response(result, id: naming.id) { $0.json }
+        var response = Self.response(result, id: naming.id) { $0.json }
+        if let result, let seconds = secondsToReset(result, of: endUserID, headers) {
+            response.headers[.retryAfter] = "\(seconds)"
+        }
+        return response
+    }
+
+    /// The seconds until the window of the quota or spend cap that refused a request ends, by the account's clock; at
+    /// least 1. A replay of the refusal gets the seconds of now. Nil for other answers.
+    private func secondsToReset(
+        _ result: CommandResult, of endUserID: EndUserID, _ headers: MutationHeaders
+    ) -> Int64? {
+        let environmentID = headers.origin.environmentID
+        guard result.status == 402,
+            let resetsAt = (try? JSONParser.parse(result.json))?["resets_at"]?.text.flatMap({ Instant(rfc3339: $0) }),
+            let account = replica.account(AccountKey(environmentID: environmentID, endUserID: endUserID)),
+            let catalogue = replica.catalogue(environmentID)
+        else { return nil }
+        let microseconds =
+            resetsAt.microseconds - account.currentInstant(clock: .now, catalogue: catalogue).microseconds
+        return max(1, (microseconds + 999_999) / 1_000_000)
     }
 
     /// Sends a mutation of the catalogue of the caller's environment, or of the installation.
     ///
     /// - Parameter action: Makes the action from the command's id.
     func catalogue(
-        _ action: (Bits128) -> CatalogueAction, kind: EnvironmentKind?, _ headers: MutationHeaders
+        _ action: (Bits128) -> CatalogueAction, _ headers: MutationHeaders
     ) async throws -> Response {
         let naming = CommandNaming(
             environmentID: headers.origin.environmentID, idempotencyKey: headers.idempotencyKey)
@@ -47,7 +68,7 @@ struct Mutations: Sendable {
             identity: naming.identity(content: action.content(actor: headers.origin.actor)), action: action)
         let result = try await run(.catalogue(command), id: naming.id, queue: topology.catalogueQueue, headers)
         return Self.response(result, id: naming.id) { result in
-            secrets.json(of: result, action: AuditAction(action), commandID: naming.id, kind: kind)
+            secrets.json(of: result, action: AuditAction(action), commandID: naming.id, now: .now)
         }
     }
 

@@ -1,3 +1,4 @@
+import Catalogue
 import Commands
 import Credits
 import JSON
@@ -5,46 +6,53 @@ import JSON
 /// Adds secrets to the answers that show them. The answers of the ledger lack the secrets, because the ledger knows
 /// only digests.
 ///
-/// A secret is derived from the command's id, so every repetition of an answer shows the same secret.
+/// A secret is derived from the command's id, so a repetition of an answer shows the same secret. It is shown in the
+/// first answer, and in replays for `shownSeconds` after the decision. Later replays, operations and the audit log show
+/// it to nobody.
 struct SecretAnswers: Sendable {
+    /// A client whose answer was lost repeats its request within minutes.
+    static let shownSeconds: Int64 = 600
+
     let keys: KeyDerivation
 
-    /// The JSON of a command's answer, with the secret that a success shows.
+    /// The JSON of the answer to a mutation, with the secret that a success shows.
     ///
-    /// - Parameters:
-    ///   - action: Nil for an action that this release does not know, which shows no secret.
-    ///   - kind: The kind of the environment; nil for the installation.
-    func json(
-        of result: CommandResult, action: AuditAction?, commandID: Bits128, kind: EnvironmentKind?
+    /// - Parameter now: The node's clock. The instant of the decision is of the database's clock.
+    func json(of result: CommandResult, action: AuditAction, commandID: Bits128, now: Instant) -> [UInt8] {
+        let isShown =
+            !result.isReplay || result.decidedAt.map { now < $0.adding(seconds: Self.shownSeconds) } ?? false
+        return Self.json(of: result, action.secret) { isShown ? keys.key($0, commandID: commandID) : nil }
+    }
+
+    /// The JSON of an answer that is shown later than to the request itself: without the secret.
+    ///
+    /// - Parameter action: Nil for an action that this release does not know, which shows no secret.
+    static func jsonWithoutSecret(of result: CommandResult, action: AuditAction?) -> [UInt8] {
+        json(of: result, action?.secret) { _ in nil }
+    }
+
+    /// - Parameter key: The secret of a key; nil when it is not shown.
+    private static func json(
+        of result: CommandResult, _ secret: SecretKind?, key: (APIKey.Kind) -> String?
     ) -> [UInt8] {
-        guard result.isSuccess, let secret = action?.secret, var answer = try? JSONParser.parse(result.json).object
-        else { return result.json }
-        switch (secret, kind) {
-        case (.tenantKeys, _):
-            answer.append(
-                "api_keys",
-                .object([
-                    "live": .string(keys.key(.live, commandID: commandID)),
-                    "test": .string(keys.key(.test, commandID: commandID)),
-                ]))
-        case (.apiKey, let kind?):
-            answer.append("key", .string(keys.key(APIKey.Kind(kind), commandID: commandID)))
-        case (.apiKey, nil): break
+        guard result.isSuccess, let secret, case .object(var answer)? = try? JSONParser.parse(result.json) else {
+            return result.json
         }
-        var json = JSONWriter()
-        JSONValue.object(answer).write(into: &json)
-        return json.bytes
+        func shown(_ kind: APIKey.Kind) -> JSONValue { key(kind).map { .string($0) } ?? .null }
+        let secretMember: (key: String, value: JSONValue)
+        switch secret {
+        case .tenantKeys: secretMember = ("api_keys", .object(["live": shown(.live), "test": shown(.test)]))
+        case .apiKey:
+            guard let kind = answer["environment"]?.text.flatMap({ EnvironmentKind(rawValue: $0) }) else {
+                return result.json
+            }
+            secretMember = ("key", shown(APIKey.Kind(kind)))
+        }
+        answer.members.append(secretMember)
+        if key(.live) == nil { answer.members.append(("key_notice", .string(notice))) }
+        return JSONValue.object(answer).bytes
     }
-}
 
-extension JSONValue {
-    fileprivate var object: JSONObject? {
-        if case .object(let object) = self { object } else { nil }
-    }
-}
-
-extension JSONObject {
-    fileprivate mutating func append(_ key: String, _ value: JSONValue) {
-        members.append((key: key, value: value))
-    }
+    private static let notice =
+        "A key is shown in the answer to the request that made it, and for 10 minutes when that request is repeated with its Idempotency-Key. If the key is lost, revoke it and create another one."
 }

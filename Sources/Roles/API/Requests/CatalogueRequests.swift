@@ -23,12 +23,12 @@ extension JSONReader {
             quota: fieldChange("quota") { $0.optionalObject("quota") { $0.quota() } })
     }
 
-    mutating func newRule() -> CatalogueAction? {
+    mutating func newRule() -> (featureKey: FeatureKey, price: Price, effectiveFrom: Instant?)? {
         let key = featureKey()
         let price = price()
         let effectiveFrom = optionalInstant("effective_from")
         guard let key, let price else { return nil }
-        return .createRule(featureKey: key, price: price, effectiveFrom: effectiveFrom)
+        return (key, price, effectiveFrom)
     }
 
     mutating func newPackage() -> CatalogueAction? {
@@ -73,10 +73,25 @@ extension JSONReader {
     /// `name`, `scopes` and `expires_at` of a new key.
     mutating func newKey() -> (name: String, rights: KeyRights)? {
         let name = name()
+        let rights = keyRights()
+        guard let name, let rights else { return nil }
+        return (name, rights)
+    }
+
+    /// `environment`, and the members of a new key. The name of the environment is the default of `name`, as for the keys
+    /// of a new tenant.
+    mutating func newTenantKey() -> (kind: EnvironmentKind, name: String, rights: KeyRights)? {
+        let kind = choice("environment", of: EnvironmentKind.self)
+        let name = optionalName()
+        let rights = keyRights()
+        guard let kind, let rights else { return nil }
+        return (kind, name ?? kind.rawValue, rights)
+    }
+
+    private mutating func keyRights() -> KeyRights? {
         let scopes = scopes()
         let expiresAt = optionalInstant("expires_at")
-        guard let name, let scopes else { return nil }
-        return (name, KeyRights(scopes: scopes, expiresAt: expiresAt))
+        return scopes.map { KeyRights(scopes: $0, expiresAt: expiresAt) }
     }
 
     /// `scopes`; an absent member means all scopes.

@@ -51,7 +51,7 @@ struct KeyRoutes: Sendable {
             throw Problem(.forbiddenScope, "Only a key of an environment can create a key.")
         }
         return try await services.mutations.catalogue(
-            { action(NewKey(keys.key(APIKey.Kind(kind), commandID: $0))) }, kind: kind, headers)
+            { action(NewKey(keys.key(APIKey.Kind(kind), commandID: $0))) }, headers)
     }
 
     @Sendable private func revoke(
@@ -60,7 +60,7 @@ struct KeyRoutes: Sendable {
         let headers = try MutationHeaders(request, context, caller)
         let id = try keyID(context)
         _ = try read(try await request.json()) { _ in true }
-        return try await services.changeCatalogue(.revokeKey(id: id), caller, headers)
+        return try await services.changeCatalogue(.revokeKey(id: id, grantor: caller.rights.scopes), caller, headers)
     }
 
     @Sendable private func list(

@@ -47,11 +47,7 @@ struct OperationRoutes: Sendable {
             json.member("status", result.isSuccess ? "succeeded" : "failed")
             json.object("result") { json in
                 json.member("status", Int64(result.status))
-                // Only the key that sent the command gets the secret.
-                let body =
-                    decided.actor.keyID == caller.keyID
-                    ? services.mutations.secrets.json(
-                        of: result, action: decided.action, commandID: id.bits, kind: caller.kind) : result.json
+                let body = SecretAnswers.jsonWithoutSecret(of: result, action: decided.action)
                 if body.isEmpty { json.member("body", nil as String?) } else { json.member("body", raw: body) }
             }
         }

@@ -15,6 +15,7 @@ struct TenantRoutes: Sendable {
         routes.post("/v1/admin/tenants", .root, use: createTenant)
         routes.get("/v1/admin/tenants", .root, use: listTenants)
         routes.get("/v1/admin/tenants/{id}", .root, use: showTenant)
+        routes.post("/v1/admin/tenants/{id}/api-keys", .root, use: createKey)
     }
 
     @Sendable private func createTenant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -27,7 +28,7 @@ struct TenantRoutes: Sendable {
                 .createTenant(
                     name: name, liveKey: NewKey(keys.key(.live, commandID: commandID)),
                     testKey: NewKey(keys.key(.test, commandID: commandID)))
-            }, kind: nil, headers)
+            }, headers)
     }
 
     @Sendable private func listTenants(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -46,14 +47,33 @@ struct TenantRoutes: Sendable {
     @Sendable private func showTenant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        let unknown = Problem(.notFound, "There is no tenant with that id.")
-        guard let id = PublicID(.tenant, parsing: try context.pathParameter("id")) else { throw unknown }
+        let id = try tenantID(context)
         let found = try await services.reads.read(of: .installation) { connection in
-            try await TenantStore.find(id.bits, on: connection)
+            try await TenantStore.find(id, on: connection)
         }
-        guard let found else { throw unknown }
+        guard let found else { throw Problem.unknownTenant }
         var json = JSONWriter()
         json.tenant(found)
         return .json(json.bytes)
+    }
+
+    /// Creates a key in an environment of a tenant. This is the only way of the root key to a tenant's data, for a
+    /// tenant whose keys are lost or revoked. The logs of the installation and of the environment show it.
+    @Sendable private func createKey(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        let headers = try MutationHeaders(request, context, caller)
+        let id = try tenantID(context)
+        let (kind, name, rights) = try read(try await request.json()) { $0.newTenantKey() }
+        return try await services.mutations.catalogue(
+            { commandID in
+                .createTenantKey(
+                    tenantID: id, kind, name: name, NewKey(keys.key(APIKey.Kind(kind), commandID: commandID)), rights)
+            }, headers)
+    }
+
+    private func tenantID(_ context: APIContext) throws(Problem) -> Bits128 {
+        guard let id = PublicID(.tenant, parsing: try context.pathParameter("id")) else { throw .unknownTenant }
+        return id.bits
     }
 }

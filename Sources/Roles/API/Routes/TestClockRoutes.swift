@@ -52,7 +52,7 @@ struct TestClockRoutes: Sendable {
             {
                 commandID = $0
                 return .advanceTestClock(id: id, to: instant)
-            }, kind: caller.kind, headers.waiting)
+            }, headers.waiting)
         guard moved.status == .ok else { return moved }
         let followers = ClockFollowers(services: services, caller: caller, headers: headers)
         guard try await followers.advance(on: id, by: deadline) else {

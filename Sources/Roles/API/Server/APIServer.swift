@@ -15,11 +15,12 @@ package struct APIServer: Service {
     private let server: HTTPServer
     private let reads: TenantReads
 
-    /// - Parameter reads: The server closes it when it ends.
+    /// - Parameters:
+    ///   - secretKey: API keys are derived from it; the same on every node of an installation.
+    ///   - reads: The server closes it when it ends.
     package init(
-        address: HTTPServer.Address, rootKey: String, reads: TenantReads, answers: DecidedAnswers, topology: Topology,
-        commandWait: Duration,
-        replica: Replica, gateway: CommandGateway, metrics: MetricsRegistry,
+        address: HTTPServer.Address, rootKey: String, secretKey: String, reads: TenantReads, answers: DecidedAnswers,
+        topology: Topology, commandWait: Duration, replica: Replica, gateway: CommandGateway, metrics: MetricsRegistry,
         logger: Logger
     ) throws {
         let admission = Admission(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
@@ -27,7 +28,7 @@ package struct APIServer: Service {
             admission: admission, reads: reads,
             mutations: Mutations(
                 gateway: gateway, topology: topology, replica: replica, answers: answers,
-                secrets: SecretAnswers(keys: KeyDerivation(rootKey: rootKey)),
+                secrets: SecretAnswers(keys: KeyDerivation(secretKey: secretKey)),
                 wait: commandWait))
         self.reads = reads
         metrics.gauge("quotastack_api_undecided_commands", "Commands that were taken and are not decided.") {

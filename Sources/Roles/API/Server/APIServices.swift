@@ -15,6 +15,6 @@ struct APIServices: Sendable {
     func changeCatalogue(
         _ action: CatalogueAction, _ caller: Caller, _ headers: MutationHeaders
     ) async throws -> Response {
-        try await mutations.catalogue({ _ in action }, kind: caller.kind, headers)
+        try await mutations.catalogue({ _ in action }, headers)
     }
 }
