@@ -51,7 +51,8 @@ struct CommandBatch {
     /// The outcome of one item.
     private enum ItemOutcome {
         case waiting
-        case accepted(id: String, isReplay: Bool, Position)
+        /// The entry is that of a grant; an event has the number of its entry in its own id.
+        case accepted(id: String, entryID: String?, isReplay: Bool, Position)
         /// The problem as JSON.
         case rejected([UInt8])
     }
@@ -208,10 +209,13 @@ struct CommandBatch {
 
     private mutating func set(_ result: CommandResult, at index: Int) {
         switch result.body {
-        case .id(let id): outcomes[index] = .accepted(id: "\(id)", isReplay: result.isReplay, result.position)
+        case .id(let id):
+            outcomes[index] = .accepted(id: "\(id)", entryID: nil, isReplay: result.isReplay, result.position)
         case .json(let body) where (200..<300).contains(result.status):
-            let id = (try? JSONParser.parse(body))?["block"]?["id"]?.text ?? ""
-            outcomes[index] = .accepted(id: id, isReplay: result.isReplay, result.position)
+            let answer = try? JSONParser.parse(body)
+            outcomes[index] = .accepted(
+                id: answer?["block"]?["id"]?.text ?? "", entryID: answer?["entry"]?["id"]?.text,
+                isReplay: result.isReplay, result.position)
         case .json(let problem): outcomes[index] = .rejected(problem)
         }
     }
@@ -241,7 +245,7 @@ struct CommandBatch {
         var lastPosition = Position.none
         for outcome in outcomes {
             switch outcome {
-            case .accepted(_, let isReplay, let position):
+            case .accepted(_, _, let isReplay, let position):
                 if isReplay { replayed += 1 } else { accepted += 1 }
                 lastPosition = position
             case .rejected, .waiting: rejected += 1
@@ -258,8 +262,9 @@ struct CommandBatch {
             json.beginObject()
             json.member("index", Int64(index))
             switch outcome {
-            case .accepted(let id, _, let position):
+            case .accepted(let id, let entryID, _, let position):
                 json.member("id", id)
+                if kind == .grants { json.member("entry_id", entryID) }
                 json.member("position", PositionToken.text(position))
             case .rejected(let problem): json.member("error", raw: problem)
             case .waiting: json.member("error", raw: Self.json(Self.undecided))
