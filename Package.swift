@@ -72,8 +72,6 @@ let crypto = product("Crypto", "swift-crypto")
 let histogram = product("Histogram", "hdrhistogram-swift")
 let httpTypes = product("HTTPTypes", "swift-http-types")
 let hummingbird = product("Hummingbird", "hummingbird")
-let hummingbirdCore = product("HummingbirdCore", "hummingbird")
-let hummingbirdTLS = product("HummingbirdTLS", "hummingbird")
 let lifecycle = product("ServiceLifecycle", "swift-service-lifecycle")
 let logging = product("Logging", "swift-log")
 let metrics = product("CoreMetrics", "swift-metrics")
@@ -113,8 +111,10 @@ let package = Package(
     targets: [
         system("CPostgres", pkgConfig: "libpq", apt: "libpq-dev"),
         system("CRabbitMQ", pkgConfig: "librabbitmq", apt: "librabbitmq-dev"),
+        system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
         .target(name: "CHandleThread", path: "Sources/Drivers/CHandleThread"),
         .target(name: "CProcess", path: "Sources/Drivers/CProcess"),
+        module(.drivers, "Compression", ["CZlib"]),
         module(.drivers, "Failpoints", settings: [failpoints]),
         module(.drivers, "HandleThread", ["CHandleThread"]),
         module(.drivers, "Postgres", ["CPostgres", "HandleThread", logging]),
@@ -161,9 +161,9 @@ let package = Package(
         module(
             .roles, "API",
             [
-                "Answers", "Catalogue", "Commands", "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering",
-                "Postgres", "RabbitMQ", "Replica", "Runtime", "Storage", crypto, httpTypes, hummingbird,
-                hummingbirdCore, hummingbirdTLS, lifecycle, logging, metrics, nioCore, nioSSL,
+                "Answers", "Catalogue", "Commands", "Compression", "Credits", "Failpoints", "JSON", "Ledger",
+                "Messaging", "Metering", "Postgres", "RabbitMQ", "Replica", "Runtime", "Storage", crypto, httpTypes,
+                hummingbird, lifecycle, logging, metrics, nioCore, nioHTTP1, nioPosix, nioSSL,
             ]),
 
         module(.tools, "ChildProcesses"),
@@ -201,6 +201,7 @@ let package = Package(
 
         module(.testSupport, "LedgerModel", ["Credits"]),
         module(.testSupport, "SeededRandom"),
+        module(.testSupport, "Deflation", ["CZlib"]),
         module(.testSupport, "TCPProxy"),
         module(.testSupport, "TLSEndpoint", [nioCore, nioPosix, nioSSL]),
         module(
@@ -208,7 +209,9 @@ let package = Package(
             ["Catalogue", "Commands", "Credits", "Ledger", "Metering", "Postgres", "SeededRandom", "Storage"]),
         module(.testSupport, "TestDatabases", ["Migrations", "Postgres", "Storage", logging]),
 
+        tests("Compression", ["Compression", "Deflation"]),
         tests("Credits", ["Credits"]),
+        tests("HandleThread", ["HandleThread"]),
         tests("JSON", ["JSON"]),
         tests("Metering", ["Catalogue", "Credits", "JSON", "Metering", "SeededRandom"]),
         tests("Catalogue", ["Catalogue", "Credits", "JSON", "Metering"]),
@@ -239,7 +242,11 @@ let package = Package(
                 "Postgres", "RabbitMQ", "Runtime", "SeededRandom", "Storage", "TestDatabases",
             ]),
         tests(
-            "API", ["API", "Answers", "Catalogue", "Commands", "Credits", "JSON", "Ledger", "Messaging", "Metering"]),
+            "API",
+            [
+                "API", "Answers", "Catalogue", "Commands", "Credits", "JSON", "Ledger", "Messaging", "Metering",
+                nioCore,
+            ]),
         tests("Doctor", ["Doctor", "JSON", "Storage"]),
         tests("Ingest", ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix]),
         tests("ChildProcesses", ["ChildProcesses"]),
@@ -247,8 +254,8 @@ let package = Package(
         tests(
             "Acceptance",
             [
-                "API", "Catalogue", "ChildProcesses", "Commands", "Credits", "JSON", "LedgerModel", "Messaging",
-                "NodeProgram", "Postgres",
+                "API", "Catalogue", "ChildProcesses", "Commands", "Credits", "Deflation", "JSON", "LedgerModel",
+                "Messaging", "NodeProgram", "Postgres",
                 "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage", "TCPProxy",
                 asyncHTTPClient, logging, nioCore, nioHTTP1, nioSSL,
             ], exclude: ["Recorded/answers.txt", "Recorded/requests.txt"]),

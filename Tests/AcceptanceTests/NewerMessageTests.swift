@@ -78,7 +78,7 @@ extension Acceptance.Processes {
         }
 
         private func publish(_ body: [UInt8], to queue: String, _ installation: Installation) async throws {
-            let publisher = AMQPPublisher(configuration: installation.amqp, logger: Self.silent)
+            let publisher = try AMQPPublisher(configuration: installation.amqp, logger: Self.silent)
             let running = Task { await publisher.run() }
             try await waitUntil("the publisher is connected") { publisher.state == .connected }
             try await publisher.publish(AMQPMessage(routingKey: queue, body: body))
@@ -89,7 +89,7 @@ extension Acceptance.Processes {
         /// Takes the oldest message from a queue, and gives back everything behind it.
         private func consumeOne(of queue: String, _ installation: Installation) async throws {
             let first = Mutex<AMQPDeliveryTag?>(nil)
-            let consumer = AMQPConsumer(
+            let consumer = try AMQPConsumer(
                 configuration: installation.amqp, queues: [queue], prefetch: 1, acknowledges: true, logger: Self.silent
             ) { deliveries in
                 first.withLock { $0 = $0 ?? deliveries.first?.tag }

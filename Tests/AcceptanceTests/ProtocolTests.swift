@@ -48,7 +48,7 @@ extension Acceptance {
 
             let refused = try await client.post(
                 "/v1/usage", ["end_user_id": "alice", "feature_key": "api", "units": 11], key: "async-2",
-                headers: ["Prefer": "wait=10, respond-async"]
+                headers: ["Prefer": "return=minimal, respond-async"]
             ).expect(202)
             let failed = try await decided(client, refused)
             #expect(failed["operation.status"] == "failed")

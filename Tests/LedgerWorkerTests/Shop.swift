@@ -45,10 +45,10 @@ struct Shop {
         let inbox = DeliveryInbox(catalogueQueue: "catalogue")
         let loop = BatchLoop(
             .accounts, inbox: inbox,
-            consumer: AMQPConsumer(
+            consumer: try AMQPConsumer(
                 configuration: amqp, queues: [], prefetch: 1, acknowledges: true, logger: quietLogger
             ) { _ in },
-            publisher: AMQPPublisher(configuration: amqp, logger: quietLogger),
+            publisher: try AMQPPublisher(configuration: amqp, logger: quietLogger),
             database: configuration.acting(as: .ledger), catalogues: CatalogueCache(),
             metrics: LedgerMetrics(metrics), logger: quietLogger)
         return (loop, metrics)

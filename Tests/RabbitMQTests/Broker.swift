@@ -54,7 +54,7 @@ enum Broker {
         _ body: (AMQPPublisher, ConnectionLog) async throws -> Value
     ) async throws -> Value {
         let log = ConnectionLog()
-        let publisher = AMQPPublisher(
+        let publisher = try AMQPPublisher(
             configuration: try configuration ?? self.configuration(), window: window,
             confirmDeadline: confirmDeadline, logger: log.logger)
         let running = Task { await publisher.run() }
@@ -156,7 +156,7 @@ struct RunningConsumer {
         prefetch: UInt16 = 100, acknowledges: Bool = true
     ) async throws {
         let (stream, continuation) = AsyncStream<[AMQPDelivery]>.makeStream()
-        let consumer = AMQPConsumer(
+        let consumer = try AMQPConsumer(
             configuration: try configuration ?? Broker.configuration(), queues: queues,
             exclusiveQueue: exclusiveQueue, prefetch: prefetch, acknowledges: acknowledges, logger: log.logger
         ) { continuation.yield($0) }

@@ -72,7 +72,7 @@ import Testing
         let proxy = Proxy(target: 1)
         proxy.end()
         let log = ConnectionLog()
-        let publisher = AMQPPublisher(
+        let publisher = try AMQPPublisher(
             configuration: try Broker.configuration(through: proxy), logger: log.logger)
         let running = Task { await publisher.run() }
         await log.lost()
@@ -98,7 +98,7 @@ import Testing
 
     @Test("a publisher reports that it does not run yet, or that it is closed")
     func notRunning() async throws {
-        let publisher = AMQPPublisher(configuration: try Broker.configuration(), logger: ConnectionLog().logger)
+        let publisher = try AMQPPublisher(configuration: try Broker.configuration(), logger: ConnectionLog().logger)
         await #expect(throws: AMQPError(.unavailable("not started"))) {
             try await publisher.publish(AMQPMessage(routingKey: "any", body: []))
         }

@@ -84,6 +84,21 @@ package struct Settings: Sendable {
             name: "QUOTASTACK_READ_CONNECTIONS", defaultValue: "8", isSecret: false,
             help: "Number of PostgreSQL connections of an API node for lists and past answers."),
         Key(
+            name: "QUOTASTACK_MAX_CONNECTIONS", defaultValue: nil, isSecret: false,
+            help:
+                "Number of HTTP connections that may be open at once; without it 8192, or what the limit of file descriptors (ulimit -Hn) leaves."
+        ),
+        Key(
+            name: "QUOTASTACK_MAX_CONNECTIONS_PER_ADDRESS", defaultValue: nil, isSecret: false,
+            help:
+                "Number of them from one address (IPv6: from one /64 network); without it a quarter. Behind a proxy all clients have the proxy's address: set both to the same number."
+        ),
+        Key(
+            name: "QUOTASTACK_IDLE_SECONDS", defaultValue: "75", isSecret: false,
+            help:
+                "Seconds after which a connection without a request is closed. A load balancer in front must close its idle connections earlier."
+        ),
+        Key(
             name: "QUOTASTACK_LOG_LEVEL", defaultValue: "info", isSecret: false,
             help: "Log level: trace, debug, info, notice, warning, error or critical."),
     ]
@@ -96,6 +111,11 @@ package struct Settings: Sendable {
     package let shardCount: Int32
     package let commandWait: Duration
     package let readConnections: Int
+    /// Nil when it is not set.
+    package let maximumConnections: Int?
+    /// Nil when it is not set.
+    package let maximumConnectionsPerAddress: Int?
+    package let idleTimeout: Duration
     package let logLevel: String
     private let failpoint: String?
     private let knownBug: String?
@@ -151,6 +171,9 @@ package struct Settings: Sendable {
             secrets[key.name] = try Secret(
                 key.name, stated: configured(key.name, isSecret: true), path: configured(fileName))
         }
+        func optionalNumber(_ name: String, in range: ClosedRange<Int>) throws -> Int? {
+            (text(name) ?? "").isEmpty ? nil : try number(name, in: range)
+        }
         values = Self.keys.map { key in
             let origin: Value.Origin
             if let path = secrets[key.name]?.path {
@@ -176,6 +199,9 @@ package struct Settings: Sendable {
         shardCount = Int32(try number("QUOTASTACK_SHARDS", in: 1...256))
         commandWait = .milliseconds(try number("QUOTASTACK_COMMAND_WAIT_MS", in: 100...60_000))
         readConnections = try number("QUOTASTACK_READ_CONNECTIONS", in: 1...256)
+        maximumConnections = try optionalNumber("QUOTASTACK_MAX_CONNECTIONS", in: 1...1_000_000)
+        maximumConnectionsPerAddress = try optionalNumber("QUOTASTACK_MAX_CONNECTIONS_PER_ADDRESS", in: 1...1_000_000)
+        idleTimeout = .seconds(try number("QUOTASTACK_IDLE_SECONDS", in: 1...3_600))
         logLevel = text("QUOTASTACK_LOG_LEVEL") ?? ""
         failpoint = text("QUOTASTACK_FAIL")
         knownBug = text("QUOTASTACK_BUG")

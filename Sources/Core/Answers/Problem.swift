@@ -14,6 +14,8 @@ package enum ProblemCode: String, Sendable, CaseIterable {
     case quotaExceeded = "quota_exceeded"
     case featureNotInPlan = "feature_not_in_plan"
     case notFound = "not_found"
+    case methodNotAllowed = "method_not_allowed"
+    case requestTimeout = "request_timeout"
     case unknownFeature = "unknown_feature"
     case unknownEndUser = "unknown_end_user"
     case conflict
@@ -22,12 +24,16 @@ package enum ProblemCode: String, Sendable, CaseIterable {
     case paymentAlreadyApplied = "payment_already_applied"
     case alreadyRefunded = "already_refunded"
     case bodyTooLarge = "body_too_large"
+    case uriTooLong = "uri_too_long"
     case unsupportedMediaType = "unsupported_media_type"
+    case expectationFailed = "expectation_failed"
     case idempotencyKeyReuse = "idempotency_key_reuse"
     case rateLimited = "rate_limited"
+    case headersTooLarge = "headers_too_large"
     case unavailable
     case replicaBehind = "replica_behind"
     case internalError = "internal_error"
+    case notImplemented = "not_implemented"
 
     package var status: UInt16 {
         switch self {
@@ -36,12 +42,18 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .insufficientCredits, .spendCapReached, .quotaExceeded: 402
         case .forbiddenScope, .testModeOnly, .featureNotInPlan: 403
         case .notFound, .unknownFeature, .unknownEndUser: 404
+        case .methodNotAllowed: 405
+        case .requestTimeout: 408
         case .conflict, .featureNotPriced, .reservationNotActive, .paymentAlreadyApplied, .alreadyRefunded: 409
         case .bodyTooLarge: 413
+        case .uriTooLong: 414
         case .unsupportedMediaType: 415
+        case .expectationFailed: 417
         case .idempotencyKeyReuse: 422
         case .rateLimited: 429
+        case .headersTooLarge: 431
         case .internalError: 500
+        case .notImplemented: 501
         case .unavailable, .replicaBehind: 503
         }
     }
@@ -60,6 +72,8 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .quotaExceeded: "The quota is used up"
         case .featureNotInPlan: "The end user does not have the feature"
         case .notFound: "The resource does not exist"
+        case .methodNotAllowed: "The endpoint does not have this method"
+        case .requestTimeout: "The request took too long to arrive"
         case .unknownFeature: "There is no such feature"
         case .unknownEndUser: "There is no such end user"
         case .conflict: "The request conflicts with the current state"
@@ -68,12 +82,16 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .paymentAlreadyApplied: "The payment was already applied"
         case .alreadyRefunded: "The refund exceeds what is left of the charge"
         case .bodyTooLarge: "The body is too large"
+        case .uriTooLong: "The request line is too long"
         case .unsupportedMediaType: "The body must be JSON"
+        case .expectationFailed: "The server cannot meet the expectation"
         case .idempotencyKeyReuse: "The idempotency key was used for another request"
         case .rateLimited: "Too many requests"
+        case .headersTooLarge: "The headers are too large"
         case .unavailable: "The service is not available at the moment"
         case .replicaBehind: "The data of this node is not recent enough"
         case .internalError: "Internal server error"
+        case .notImplemented: "The server does not have this function of HTTP"
         }
     }
 }
@@ -112,7 +130,7 @@ package struct Problem: Error, Hashable, Sendable {
         self.texts = texts
     }
 
-    /// The problem that a JSON reader's findings make: the first in a sentence, all of them in `errors`.
+    /// The problem that a JSON reader's findings make: the first in a sentence, the first twenty in `errors`.
     package init(_ problems: JSONProblems) {
         let code: ProblemCode =
             switch problems.code {
@@ -122,8 +140,17 @@ package struct Problem: Error, Hashable, Sendable {
             }
         let errors = problems.problems.map { FieldError(pointer: $0.pointer, detail: $0.detail) }
         let first = errors.first.map { "\($0.pointer.isEmpty ? "The body" : $0.pointer) \($0.detail)." } ?? code.title
-        let more = errors.count > 1 ? " There are \(errors.count - 1) more problems; see errors." : ""
-        self.init(code, first + more, errors: errors)
+        self.init(code, first + Self.sentence(more: problems.count - 1, listed: errors.count), errors: errors)
+    }
+
+    /// The sentence about the problems after the first one; empty when there are none.
+    private static func sentence(more: Int, listed: Int) -> String {
+        switch more {
+        case ..<1: ""
+        case 1: " There is 1 more problem; see errors."
+        case ..<listed: " There are \(more) more problems; see errors."
+        default: " There are \(more) more problems; errors lists the first \(listed)."
+        }
     }
 
     /// The refusal of an idempotency key that was used for another request.

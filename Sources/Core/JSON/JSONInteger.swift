@@ -23,7 +23,7 @@ package enum JSONInteger {
                     detail: "must be an integer written without fraction or exponent",
                     code: .invalidRequest))
         default:
-            return .failure(Refusal(detail: "must be an integer", code: .invalidRequest))
+            return .failure(Refusal(detail: "must be an integer, not \(value.kind)", code: .invalidRequest))
         }
     }
 

@@ -2,46 +2,71 @@
 ///
 /// It also refuses documents that would be ambiguous or could not be stored: duplicate names, lone surrogates,
 /// malformed UTF-8, U+0000, a byte order mark, bytes after the document, and nesting deeper than the limit.
+///
+/// Cost: a value takes at most 80 bytes of memory, beside the bytes of a string that is longer than 15. A document of
+/// `{"":0}` repeated needs the most for its size, so a caller that parses what others send bounds the number of values.
 package struct JSONParser {
     private let base: UnsafePointer<UInt8>
     private let end: Int
     private var position = 0
+    private let maximumValues: Int
+    /// The number of values that may still follow.
+    private var remainingValues: Int
     /// The number of arrays and objects that may still be nested at this point.
     private var remainingDepth: Int
+    /// The elements of the arrays that are open at this point, the outermost array's first. An array is copied from
+    /// here when it ends, so that it has exactly the size it needs and is allocated once.
+    private var openElements: [JSONValue] = []
+    /// The members of the objects that are open at this point, like `openElements`.
+    private var openMembers: [(key: String, value: JSONValue)] = []
 
-    private init(base: UnsafePointer<UInt8>, end: Int, maximumDepth: Int) {
+    private init(base: UnsafePointer<UInt8>, end: Int, maximumDepth: Int, maximumValues: Int) {
         self.base = base
         self.end = end
         self.remainingDepth = maximumDepth
+        self.maximumValues = maximumValues
+        remainingValues = maximumValues
     }
 
     /// Parses any collection of bytes. Contiguous bytes are read in place, others are copied first.
+    ///
+    /// - Parameter maximumValues: The largest number of values in the document: objects, arrays, strings that are not
+    ///   names, numbers and literals.
     package static func parse(
-        _ bytes: some Collection<UInt8>, maximumDepth: Int = 32
+        _ bytes: some Collection<UInt8>, maximumDepth: Int = 32, maximumValues: Int = .max
     ) throws(JSONError) -> JSONValue {
-        let result = bytes.withContiguousStorageIfAvailable { parseResult($0, maximumDepth: maximumDepth) }
+        let result = bytes.withContiguousStorageIfAvailable { bytes in
+            parseResult(bytes, maximumDepth: maximumDepth, maximumValues: maximumValues)
+        }
         if let result { return try result.get() }
-        return try parse(Array(bytes), maximumDepth: maximumDepth)
+        return try parse(Array(bytes), maximumDepth: maximumDepth, maximumValues: maximumValues)
     }
 
-    package static func parse(_ bytes: [UInt8], maximumDepth: Int = 32) throws(JSONError) -> JSONValue {
-        try bytes.withUnsafeBufferPointer { parseResult($0, maximumDepth: maximumDepth) }.get()
+    package static func parse(
+        _ bytes: [UInt8], maximumDepth: Int = 32, maximumValues: Int = .max
+    ) throws(JSONError) -> JSONValue {
+        try bytes.withUnsafeBufferPointer { bytes in
+            parseResult(bytes, maximumDepth: maximumDepth, maximumValues: maximumValues)
+        }.get()
     }
 
     /// Parses borrowed bytes. The result does not refer to them.
     package static func parse(
         _ bytes: UnsafeRawBufferPointer, maximumDepth: Int = 32
     ) throws(JSONError) -> JSONValue {
-        try bytes.withMemoryRebound(to: UInt8.self) { parseResult($0, maximumDepth: maximumDepth) }.get()
+        try bytes.withMemoryRebound(to: UInt8.self) { bytes in
+            parseResult(bytes, maximumDepth: maximumDepth, maximumValues: .max)
+        }.get()
     }
 
     private static func parseResult(
-        _ bytes: UnsafeBufferPointer<UInt8>, maximumDepth: Int
+        _ bytes: UnsafeBufferPointer<UInt8>, maximumDepth: Int, maximumValues: Int
     ) -> Result<JSONValue, JSONError> {
         guard let base = bytes.baseAddress, bytes.count > 0 else {
             return .failure(JSONError("must not be empty", at: 0))
         }
-        var parser = JSONParser(base: base, end: bytes.count, maximumDepth: maximumDepth)
+        var parser = JSONParser(
+            base: base, end: bytes.count, maximumDepth: maximumDepth, maximumValues: maximumValues)
         do {
             return .success(try parser.parseDocument())
         } catch {
@@ -64,6 +89,10 @@ package struct JSONParser {
 
     private mutating func parseValue() throws(JSONError) -> JSONValue {
         guard position < end else { throw endsTooEarly() }
+        guard remainingValues > 0 else {
+            throw JSONError("is one of more than \(maximumValues) values in the document", at: position)
+        }
+        remainingValues -= 1
         switch base[position] {
         case UInt8(ascii: "\""):
             return .string(try parseString())
@@ -89,14 +118,13 @@ package struct JSONParser {
 
     private mutating func parseObject() throws(JSONError) -> JSONObject {
         try openContainer()
-        var members: [(key: String, value: JSONValue)] = []
+        let first = openMembers.count
         var names = SeenNames()
         skipWhitespace()
         if takeIfNext(UInt8(ascii: "}")) {
             remainingDepth += 1
-            return JSONObject(members: members)
+            return JSONObject()
         }
-        members.reserveCapacity(8)
         while true {
             guard position < end else { throw endsTooEarly() }
             let start = position
@@ -104,7 +132,7 @@ package struct JSONParser {
                 throw JSONError("must have a name in double quotes here", at: position)
             }
             let key = try parseString()
-            if names.isRepeated(key, among: members) {
+            if names.isRepeated(key, among: openMembers[first...]) {
                 throw JSONError("must not occur twice in its object", at: start).inside(key)
             }
             skipWhitespace()
@@ -115,7 +143,8 @@ package struct JSONParser {
             }
             skipWhitespace()
             do {
-                members.append((key: key, value: try parseValue()))
+                let value = try parseValue()
+                openMembers.append((key: key, value: value))
             } catch {
                 throw error.inside(key)
             }
@@ -130,23 +159,26 @@ package struct JSONParser {
                     : endsTooEarly()
             }
             remainingDepth += 1
+            let members = Array(openMembers[first...])
+            openMembers.removeSubrange(first...)
             return JSONObject(members: members)
         }
     }
 
     private mutating func parseArray() throws(JSONError) -> [JSONValue] {
         try openContainer()
-        var elements: [JSONValue] = []
+        let first = openElements.count
         skipWhitespace()
         if takeIfNext(UInt8(ascii: "]")) {
             remainingDepth += 1
-            return elements
+            return []
         }
         while true {
             do {
-                elements.append(try parseValue())
+                let value = try parseValue()
+                openElements.append(value)
             } catch {
-                throw error.inside(String(elements.count))
+                throw error.inside(String(openElements.count - first))
             }
             skipWhitespace()
             if takeIfNext(UInt8(ascii: ",")) {
@@ -159,6 +191,8 @@ package struct JSONParser {
                     : endsTooEarly()
             }
             remainingDepth += 1
+            let elements = Array(openElements[first...])
+            openElements.removeSubrange(first...)
             return elements
         }
     }
@@ -392,7 +426,7 @@ private struct SeenNames {
     private static let linearLimit = 16
     private var hashed: Set<ByteString> = []
 
-    mutating func isRepeated(_ key: String, among members: [(key: String, value: JSONValue)]) -> Bool {
+    mutating func isRepeated(_ key: String, among members: ArraySlice<(key: String, value: JSONValue)>) -> Bool {
         if members.count < Self.linearLimit {
             for member in members where member.key.hasSameBytes(as: key) { return true }
             return false

@@ -32,26 +32,47 @@ package struct JSONProblem: Sendable, Equatable, CustomStringConvertible {
     package var description: String { "\(pointer) \(detail)" }
 }
 
-/// All problems of a request body; never empty.
+/// The problems of a request body. Each counts, and the first are kept: a body of a megabyte can have a hundred
+/// thousand, and an answer that listed them would be larger than the body.
 package struct JSONProblems: Error, Sendable, Equatable, CustomStringConvertible {
-    /// In the order in which they were found.
-    package let problems: [JSONProblem]
+    /// The number of problems that are kept.
+    package static let mostListed = 20
 
-    /// The code of the whole answer: the first of the problems' codes by precedence.
-    package var code: JSONProblem.Code { problems.map(\.code).min() ?? .invalidRequest }
+    /// The first problems, in the order in which they were found.
+    package private(set) var problems: [JSONProblem] = []
+    /// The number of all problems.
+    package private(set) var count = 0
+    private var firstCode: JSONProblem.Code?
+
+    /// The code of the whole answer: the first of the codes of all problems by precedence.
+    package var code: JSONProblem.Code { firstCode ?? .invalidRequest }
 
     package var description: String { problems.map(\.description).joined(separator: "; ") }
 
     package init(problems: [JSONProblem]) {
-        self.problems = problems
+        for problem in problems { add(problem.code, problem) }
     }
 
     /// The only problem of a text that is not JSON.
     package init(_ error: JSONError) {
-        problems = [
+        self.init(problems: [
             JSONProblem(
                 pointer: error.pointer, detail: "\(error.sentence) (byte \(error.offset))", code: .invalidRequest)
-        ]
+        ])
+    }
+
+    /// - Parameter problem: Is evaluated only when the problem is kept.
+    fileprivate mutating func add(_ code: JSONProblem.Code, _ problem: @autoclosure () -> JSONProblem) {
+        if problems.count < Self.mostListed { problems.append(problem()) }
+        count += 1
+        firstCode = min(firstCode ?? code, code)
+    }
+
+    fileprivate mutating func add(contentsOf others: JSONProblems) {
+        guard others.count > 0 else { return }
+        problems.append(contentsOf: others.problems.prefix(Self.mostListed - problems.count))
+        count += others.count
+        firstCode = min(firstCode ?? others.code, others.code)
     }
 }
 
@@ -82,8 +103,10 @@ package enum JSONPresence: Sendable, Equatable {
 package struct JSONReader: Sendable {
     /// The pointer to this object in the body.
     package let pointer: String
-    /// The problems found so far, in this object and in the objects inside it.
-    package private(set) var problems: [JSONProblem] = []
+    private var found = JSONProblems(problems: [])
+
+    /// The first problems found so far, in this object and in the objects inside it.
+    package var problems: [JSONProblem] { found.problems }
 
     private let object: JSONObject
     /// A bit for each of the first 64 members that was read.
@@ -103,14 +126,15 @@ package struct JSONReader: Sendable {
         _ value: JSONValue, pointer: String = "", _ body: (inout JSONReader) -> Output?
     ) throws(JSONProblems) -> Output {
         guard case .object(let object) = value else {
-            let problem = JSONProblem(pointer: pointer, detail: "must be an object", code: .invalidRequest)
+            let problem = JSONProblem(
+                pointer: pointer, detail: "must be an object, not \(value.kind)", code: .invalidRequest)
             throw JSONProblems(problems: [problem])
         }
         var reader = JSONReader(object, pointer: pointer)
         let output = body(&reader)
         reader.finish()
         if reader.problems.isEmpty, output == nil { reader.reportObject("must be a valid request") }
-        guard reader.problems.isEmpty, let output else { throw JSONProblems(problems: reader.problems) }
+        guard reader.problems.isEmpty, let output else { throw reader.found }
         return output
     }
 
@@ -139,12 +163,12 @@ package struct JSONReader: Sendable {
 
     /// Reports a problem of a member, for rules that the reader does not have.
     package mutating func report(_ key: String, _ detail: String, code: JSONProblem.Code = .invalidRequest) {
-        problems.append(JSONProblem(pointer: pointer.appendingPointerToken(key), detail: detail, code: code))
+        found.add(code, JSONProblem(pointer: pointer.appendingPointerToken(key), detail: detail, code: code))
     }
 
     /// Reports a problem of the object itself, for example two members that exclude each other.
     package mutating func reportObject(_ detail: String, code: JSONProblem.Code = .invalidRequest) {
-        problems.append(JSONProblem(pointer: pointer, detail: detail, code: code))
+        found.add(code, JSONProblem(pointer: pointer, detail: detail, code: code))
     }
 
     /// Reports the members that were never read. A second call reports them again.
@@ -201,7 +225,7 @@ package struct JSONReader: Sendable {
 
     private mutating func string(_ value: JSONValue, _ key: String, _ length: ClosedRange<Int>?) -> String? {
         guard case .string(let text) = value else {
-            report(key, "must be a string")
+            report(key, "must be a string, not \(value.kind)")
             return nil
         }
         if let length, !length.contains(text.utf8.count) {
@@ -244,7 +268,7 @@ package struct JSONReader: Sendable {
 
     private mutating func bool(_ value: JSONValue, _ key: String) -> Bool? {
         guard case .bool(let boolean) = value else {
-            report(key, "must be true or false")
+            report(key, "must be true or false, not \(value.kind)")
             return nil
         }
         return boolean
@@ -299,7 +323,7 @@ package struct JSONReader: Sendable {
     package mutating func optionalObject(_ key: String) -> JSONObject? {
         guard let value = value(key) else { return nil }
         guard case .object(let object) = value else {
-            report(key, "must be an object")
+            report(key, "must be an object, not \(value.kind)")
             return nil
         }
         return object
@@ -353,19 +377,21 @@ package struct JSONReader: Sendable {
         _ value: JSONValue, _ pointer: String, _ body: (inout JSONReader) -> Output?
     ) -> Output? {
         guard case .object(let object) = value else {
-            problems.append(JSONProblem(pointer: pointer, detail: "must be an object", code: .invalidRequest))
+            found.add(
+                .invalidRequest,
+                JSONProblem(pointer: pointer, detail: "must be an object, not \(value.kind)", code: .invalidRequest))
             return nil
         }
         var inner = JSONReader(object, pointer: pointer)
         let output = body(&inner)
         inner.finish()
-        problems.append(contentsOf: inner.problems)
+        found.add(contentsOf: inner.found)
         return inner.problems.isEmpty ? output : nil
     }
 
     private mutating func array(_ value: JSONValue, _ key: String, _ count: ClosedRange<Int>?) -> [JSONValue]? {
         guard case .array(let elements) = value else {
-            report(key, "must be an array")
+            report(key, "must be an array, not \(value.kind)")
             return nil
         }
         if let count, !count.contains(elements.count) {
@@ -393,7 +419,7 @@ package struct JSONReader: Sendable {
     ) -> [Output]? {
         var inner = JSONReader(JSONObject(), pointer: pointer.appendingPointerToken(key))
         let outputs = elements.enumerated().compactMap { read(&inner, String($0.offset), $0.element) }
-        problems.append(contentsOf: inner.problems)
+        found.add(contentsOf: inner.found)
         return outputs.count == elements.count ? outputs : nil
     }
 }

@@ -14,6 +14,18 @@ extension JSONValue {
     /// The elements of the array; nil for other values.
     package var items: [JSONValue]? { if case .array(let items) = self { items } else { nil } }
 
+    /// The kind of the value, for a sentence about a value of the wrong kind.
+    package var kind: String {
+        switch self {
+        case .null: "null"
+        case .bool: "a boolean"
+        case .integer, .number: "a number"
+        case .string: "a string"
+        case .array: "an array"
+        case .object: "an object"
+        }
+    }
+
     /// A member of the object; nil if it is absent and for other values.
     package subscript(name: String) -> JSONValue? {
         if case .object(let object) = self { object[name] } else { nil }

@@ -54,8 +54,8 @@ package protocol HandleOwner: AnyObject, SendableMetatype {
 /// sent before, calls the owner's `stop` and ends. `ends()` waits for that.
 ///
 /// Failure: a lost connection is a state of the owner and does not end the thread. After the mailbox is closed `send`
-/// returns false, and the caller must fail its request itself. If the system provides no eventfd or no thread, the
-/// process traps.
+/// returns false, and the caller must fail its request itself. When the system provides no eventfd or no thread, `init`
+/// throws: the connection that was to be made has failed, and the process goes on.
 package final class HandleThread<Owner: HandleOwner>: Sendable {
     private let mailbox: Mailbox<Owner.Command>
     private let ended: Ended
@@ -65,12 +65,12 @@ package final class HandleThread<Owner: HandleOwner>: Sendable {
     /// - Parameters:
     ///   - name: Shown by `ps -L` and debuggers; cut to 15 bytes.
     ///   - makeOwner: Creates the owner. It must not block for long, because commands can already be sent.
-    package init(name: String, makeOwner: @escaping @Sendable () -> Owner) {
-        let mailbox = Mailbox<Owner.Command>()
+    package init(name: String, makeOwner: @escaping @Sendable () -> Owner) throws(HandleThreadError) {
+        let mailbox = try Mailbox<Owner.Command>()
         let ended = Ended()
         self.mailbox = mailbox
         self.ended = ended
-        startThread(name: name) {
+        try startThread(name: name) {
             Self.run(owner: makeOwner(), mailbox: mailbox)
             ended.finish()
         }
@@ -135,6 +135,21 @@ package final class HandleThread<Owner: HandleOwner>: Sendable {
     }
 }
 
+/// The system has no free descriptor or no free thread, so a handle thread cannot be started.
+package enum HandleThreadError: Error, CustomStringConvertible {
+    case noDescriptor(errno: Int32)
+    case noThread(errno: Int32)
+
+    package var description: String {
+        switch self {
+        case .noDescriptor(let code):
+            "this process has no free file descriptor (\(String(cString: strerror(code)))); raise its limit (ulimit -n)"
+        case .noThread(let code):
+            "this process can start no further thread (\(String(cString: strerror(code)))); raise its limit (ulimit -u)"
+        }
+    }
+}
+
 /// The time of the monotonic clock in nanoseconds.
 package func monotonicNanoseconds() -> UInt64 {
     var time = timespec()
@@ -152,9 +167,10 @@ private final class Mailbox<Command: Sendable>: Sendable {
     private let state = Mutex(State())
     let descriptor: Int32
 
-    init() {
-        descriptor = quotastack_eventfd()
-        precondition(descriptor >= 0, "eventfd failed: the process has no free file descriptor")
+    init() throws(HandleThreadError) {
+        let opened = quotastack_eventfd()
+        guard opened >= 0 else { throw .noDescriptor(errno: errno) }
+        descriptor = opened
     }
 
     deinit {
@@ -230,7 +246,7 @@ private final class Ended: Sendable {
 
 /// Starts a detached thread with all signals blocked, so that the kernel delivers signals to a thread that handles
 /// them.
-private func startThread(name: String, _ body: @escaping @Sendable () -> Void) {
+private func startThread(name: String, _ body: @escaping @Sendable () -> Void) throws(HandleThreadError) {
     final class Start {
         let name: String
         let body: @Sendable () -> Void
@@ -261,5 +277,8 @@ private func startThread(name: String, _ body: @escaping @Sendable () -> Void) {
             start.body()
             return nil
         }, start.toOpaque())
-    precondition(code == 0, "pthread_create failed with error \(code)")
+    guard code == 0 else {
+        start.release()
+        throw .noThread(errno: code)
+    }
 }

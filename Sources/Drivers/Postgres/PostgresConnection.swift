@@ -31,11 +31,15 @@ package final class PostgresConnection: Sendable {
     private let thread: HandleThread<ConnectionOwner>
     private let runLimit: Duration?
 
-    private init(_ configuration: PostgresConfiguration, logger: Logger?) {
+    private init(_ configuration: PostgresConfiguration, logger: Logger?) throws(PostgresError) {
         runLimit = configuration.runLimit
         let status = status
-        thread = HandleThread(name: "postgres") {
-            ConnectionOwner(configuration: configuration, status: status, logger: logger)
+        do throws(HandleThreadError) {
+            thread = try HandleThread(name: "postgres") {
+                ConnectionOwner(configuration: configuration, status: status, logger: logger)
+            }
+        } catch {
+            throw PostgresError(error)
         }
     }
 
@@ -45,7 +49,7 @@ package final class PostgresConnection: Sendable {
     package static func connect(
         _ configuration: PostgresConfiguration, logger: Logger? = nil
     ) async throws -> PostgresConnection {
-        let connection = PostgresConnection(configuration, logger: logger)
+        let connection = try PostgresConnection(configuration, logger: logger)
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 if !connection.thread.send(.open(continuation)) {

@@ -1,3 +1,5 @@
+import HandleThread
+
 /// An error of the PostgreSQL driver or the server.
 ///
 /// The description never contains bound values or passwords. Of a server's message it shows only the primary line, and
@@ -31,6 +33,11 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
     package init(_ kind: Kind, queryIndex: Int? = nil) {
         self.kind = kind
         self.queryIndex = queryIndex
+    }
+
+    /// The failure of a connection for which the system has no descriptor or no thread. Nothing was sent.
+    init(_ error: HandleThreadError) {
+        self.init(.connection(message: error.description, outcomeUnknown: false))
     }
 
     /// The server's error code, five characters; nil for an error that the server did not report.

@@ -38,12 +38,18 @@ package final class PostgresReplication: Sendable {
     private let confirmed: ConfirmedPosition
     private let thread: HandleThread<ReplicationOwner>
 
-    private init(_ configuration: PostgresConfiguration, silenceLimit: Duration, logger: Logger?) {
+    private init(
+        _ configuration: PostgresConfiguration, silenceLimit: Duration, logger: Logger?
+    ) throws(PostgresError) {
         let confirmed = ConfirmedPosition()
         self.confirmed = confirmed
-        thread = HandleThread(name: "postgres-wal") {
-            ReplicationOwner(
-                configuration: configuration, confirmed: confirmed, silenceLimit: silenceLimit, logger: logger)
+        do throws(HandleThreadError) {
+            thread = try HandleThread(name: "postgres-wal") {
+                ReplicationOwner(
+                    configuration: configuration, confirmed: confirmed, silenceLimit: silenceLimit, logger: logger)
+            }
+        } catch {
+            throw PostgresError(error)
         }
     }
 
@@ -56,7 +62,7 @@ package final class PostgresReplication: Sendable {
     package static func connect(
         _ configuration: PostgresConfiguration, silenceLimit: Duration = .seconds(60), logger: Logger? = nil
     ) async throws -> PostgresReplication {
-        let replication = PostgresReplication(configuration, silenceLimit: silenceLimit, logger: logger)
+        let replication = try PostgresReplication(configuration, silenceLimit: silenceLimit, logger: logger)
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 if !replication.thread.send(.open(continuation)) {

@@ -39,18 +39,23 @@ package final class AMQPConsumer: Sendable {
     ///   - acknowledges: False when the broker counts deliveries as acknowledged as soon as they are sent.
     ///   - deliver: Called on the connection's thread with all deliveries read at once, in order, never empty. It must
     ///     not block. It is not called any more once `stop()` has returned.
+    /// - Throws: `AMQPError` of kind `unavailable` when the system has no free descriptor or thread.
     package init(
         configuration: AMQPConfiguration, queues: [String], consumesAtOnce: Bool = true,
         exclusiveQueue: String? = nil, prefetch: UInt16, acknowledges: Bool, logger: Logger,
         deliver: @escaping @Sendable ([AMQPDelivery]) -> Void
-    ) {
+    ) throws(AMQPError) {
         let shared = ConnectionStateCell()
         connectionState = shared
-        thread = HandleThread(name: "amqp-consume") {
-            ConsumingOwner(
-                configuration: configuration, queues: queues, exclusiveQueue: exclusiveQueue,
-                consumesAtOnce: consumesAtOnce, prefetch: prefetch, acknowledges: acknowledges, logger: logger,
-                announce: { shared.store($0) }, deliver: deliver)
+        do throws(HandleThreadError) {
+            thread = try HandleThread(name: "amqp-consume") {
+                ConsumingOwner(
+                    configuration: configuration, queues: queues, exclusiveQueue: exclusiveQueue,
+                    consumesAtOnce: consumesAtOnce, prefetch: prefetch, acknowledges: acknowledges, logger: logger,
+                    announce: { shared.store($0) }, deliver: deliver)
+            }
+        } catch {
+            throw AMQPError(error)
         }
     }
 

@@ -1,3 +1,5 @@
+import HandleThread
+
 /// An error of publishing a message, or of another request to the broker.
 package struct AMQPError: Error, CustomStringConvertible, Sendable, Equatable {
     /// Each case states what is known about the message.
@@ -30,6 +32,9 @@ package struct AMQPError: Error, CustomStringConvertible, Sendable, Equatable {
     package let kind: Kind
 
     package init(_ kind: Kind) { self.kind = kind }
+
+    /// The failure of a connection for which the system has no descriptor or no thread.
+    init(_ error: HandleThreadError) { self.init(.unavailable(error.description)) }
 
     package var description: String {
         switch kind {

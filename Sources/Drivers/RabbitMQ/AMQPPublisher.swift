@@ -33,18 +33,23 @@ package final class AMQPPublisher: Sendable {
     /// - Parameters:
     ///   - window: The largest number of messages that are sent and not yet confirmed. At most 4,096 more wait in line.
     ///   - confirmDeadline: The longest time that one `publish` may take.
+    /// - Throws: `AMQPError` of kind `unavailable` when the system has no free descriptor or thread.
     package init(
         configuration: AMQPConfiguration, window: Int = 512, confirmDeadline: Duration = .seconds(10), logger: Logger
-    ) {
+    ) throws(AMQPError) {
         precondition(window > 0, "the window must hold at least one message")
         let gate = PublisherGate(capacity: window + 4_096)
         let deadline = confirmDeadline.nanoseconds
         self.gate = gate
         self.confirmDeadline = deadline
-        thread = HandleThread(name: "amqp-publish") {
-            PublishingOwner(
-                configuration: configuration, window: window, closingLimit: min(deadline, 2_000_000_000), gate: gate,
-                logger: logger)
+        do throws(HandleThreadError) {
+            thread = try HandleThread(name: "amqp-publish") {
+                PublishingOwner(
+                    configuration: configuration, window: window, closingLimit: min(deadline, 2_000_000_000),
+                    gate: gate, logger: logger)
+            }
+        } catch {
+            throw AMQPError(error)
         }
     }
 

@@ -97,7 +97,12 @@ package enum AMQPTopology {
         _ configuration: AMQPConfiguration,
         _ body: @escaping @Sendable (Connection) throws(ConnectionLoss) -> Value
     ) async throws(AMQPError) -> Value {
-        let thread = HandleThread(name: "amqp-topology") { TopologyOwner() }
+        let thread: HandleThread<TopologyOwner>
+        do throws(HandleThreadError) {
+            thread = try HandleThread(name: "amqp-topology") { TopologyOwner() }
+        } catch {
+            throw AMQPError(error)
+        }
         let outcome: Result<Value, AMQPError> = await withCheckedContinuation { continuation in
             let task: @Sendable () -> Void = {
                 continuation.resume(returning: Self.outcome(configuration, body))

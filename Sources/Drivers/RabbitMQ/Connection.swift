@@ -45,7 +45,11 @@ final class Connection {
             let status = amqp_socket_open_noblock(socket, configuration.host, Int32(configuration.port), &limit)
             guard status == 0 else { throw Self.loss(status, during: "connecting") }
             setSocketOptions(heartbeatSeconds: configuration.heartbeatSeconds)
-            callGuard.attach(descriptor: amqp_get_sockfd(state))
+            do throws(HandleThreadError) {
+                try callGuard.attach(descriptor: amqp_get_sockfd(state))
+            } catch {
+                throw ConnectionLoss(reason: error.description)
+            }
             try logIn(configuration)
         } catch {
             destroy()

@@ -15,14 +15,16 @@ final class CallGuard: Sendable {
 
     private let state = Mutex(State())
 
-    func attach(descriptor: Int32) {
+    /// - Throws: `HandleThreadError` when the watchdog cannot be started. A connection without it must not be used.
+    func attach(descriptor: Int32) throws(HandleThreadError) {
+        try Watchdog.tell(.watch(self))
         state.withLock { $0.descriptor = descriptor }
-        _ = watchdog.send(.watch(self))
     }
 
     func detach() {
         state.withLock { $0 = State() }
-        _ = watchdog.send(.forget(self))
+        // Without a watchdog there is nothing to forget.
+        try? Watchdog.tell(.forget(self))
     }
 
     /// Limits the next call to `limit` nanoseconds.
@@ -44,9 +46,19 @@ final class CallGuard: Sendable {
     }
 }
 
-/// One thread watches all connections of the process. It checks the limits every 100 ms.
-private let watchdog = HandleThread<WatchdogOwner>(name: "amqp-watchdog") { WatchdogOwner() }
+/// The thread that watches all connections of the process, from the first connection on.
+private enum Watchdog {
+    private static let thread = Mutex<HandleThread<WatchdogOwner>?>(nil)
 
+    static func tell(_ command: WatchdogOwner.Command) throws(HandleThreadError) {
+        try thread.withLock { thread throws(HandleThreadError) in
+            if thread == nil { thread = try HandleThread(name: "amqp-watchdog") { WatchdogOwner() } }
+            _ = thread?.send(command)
+        }
+    }
+}
+
+/// Checks the limits of all connections every 100 ms.
 private final class WatchdogOwner: HandleOwner {
     enum Command: Sendable {
         case watch(CallGuard)

@@ -20,6 +20,7 @@ package struct Node {
     private let settings: Settings
     private let postgres: PostgresConfiguration
     private let address: HTTPServer.Address
+    private let limits: ConnectionLimits
     private let logger: Logger
     private let metrics = MetricsRegistry()
 
@@ -57,6 +58,11 @@ package struct Node {
         self.settings = settings
         postgres = try settings.postgres()
         logger = Logger(label: "quotastack")
+        let descriptors = FileDescriptors.raiseLimit()
+        limits = try ConnectionLimits(
+            descriptors: descriptors, reads: settings.readConnections, connections: settings.maximumConnections,
+            perAddress: settings.maximumConnectionsPerAddress, idle: settings.idleTimeout)
+        logger.info("\(limits); this process may open \(descriptors) files")
         address = HTTPServer.Address(
             host: settings.host, port: settings.port,
             identity: try settings.tlsFiles().map {
@@ -71,25 +77,28 @@ package struct Node {
         var services: [any Service] = []
         var checks: [HealthCheck] = []
         if roles.contains(.ledger) {
-            let worker = LedgerWorker(
+            let worker = try LedgerWorker(
                 postgres: postgres, amqp: try settings.amqp(), topology: topology, metrics: metrics, logger: logger)
             services.append(worker)
             checks += [.session { worker.lastSeen }, .broker { worker.state }]
         }
         if roles.contains(.scheduler) {
-            let scheduler = Scheduler(
+            let scheduler = try Scheduler(
                 postgres: postgres, amqp: try settings.amqp(), topology: topology, metrics: metrics, logger: logger)
             services.append(scheduler)
             checks += [.session { scheduler.lastSeen }, .broker { scheduler.brokerState }]
         }
         guard roles.contains(.api) || roles.contains(.entitlements) else {
-            return services + [try HTTPServer(address: address, checks: checks, metrics: metrics, logger: logger)]
+            return services + [
+                try HTTPServer(address: address, limits: limits, checks: checks, metrics: metrics, logger: logger)
+            ]
         }
         let replica = Replica(postgres: postgres, metrics: metrics, logger: logger)
         services.insert(replica, at: 0)
         guard roles.contains(.api) else {
             return services + [
-                try EntitlementServer(address: address, replica: replica, metrics: metrics, logger: logger)
+                try EntitlementServer(
+                    address: address, limits: limits, replica: replica, metrics: metrics, logger: logger)
             ]
         }
         let rootKey = try settings.rootKey()
@@ -98,11 +107,11 @@ package struct Node {
         }
         let reads = TenantReads(postgres: postgres, connections: settings.readConnections, logger: logger)
         let answers = DecidedAnswers(reads: reads)
-        let gateway = CommandGateway(
+        let gateway = try CommandGateway(
             amqp: try settings.amqp(), topology: topology, answers: answers, metrics: metrics, logger: logger)
         let api = try APIServer(
-            address: address, rootKey: rootKey, secretKey: try settings.secretKey() ?? rootKey, reads: reads,
-            answers: answers, topology: topology, commandWait: settings.commandWait, replica: replica,
+            address: address, limits: limits, rootKey: rootKey, secretKey: try settings.secretKey() ?? rootKey,
+            reads: reads, answers: answers, topology: topology, commandWait: settings.commandWait, replica: replica,
             gateway: gateway, metrics: metrics, logger: logger)
         return services + [gateway, api]
     }

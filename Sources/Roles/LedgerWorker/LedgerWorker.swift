@@ -43,10 +43,11 @@ package struct LedgerWorker: Service {
     private let keeper: ShardKeeper
     private let logger: Logger
 
+    /// - Throws: When the system has no free descriptor or thread.
     package init(
         postgres: PostgresConfiguration, amqp: AMQPConfiguration, topology: Topology, metrics: MetricsRegistry,
         logger: Logger
-    ) {
+    ) throws(AMQPError) {
         var database = postgres.acting(as: .ledger)
         database.applicationName = "quotastack-ledger"
         var consuming = amqp
@@ -56,8 +57,8 @@ package struct LedgerWorker: Service {
         let inbox = DeliveryInbox(catalogueQueue: topology.catalogueQueue)
         self.inbox = inbox
         self.logger = logger
-        publisher = AMQPPublisher(configuration: publishing, logger: logger)
-        consumer = AMQPConsumer(
+        publisher = try AMQPPublisher(configuration: publishing, logger: logger)
+        consumer = try AMQPConsumer(
             configuration: consuming, queues: topology.commandQueues, consumesAtOnce: false,
             prefetch: UInt16(CommandLimits.prefetch),
             acknowledges: !KnownBug.acknowledgeBeforeCommit.isActive, logger: logger

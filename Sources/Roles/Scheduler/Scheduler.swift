@@ -63,16 +63,17 @@ package final class Scheduler: Service {
     private let state = Mutex(State())
     private let sentAccounts: Counter
 
+    /// - Throws: When the system has no free descriptor or thread.
     package init(
         postgres: PostgresConfiguration, amqp: AMQPConfiguration, topology: Topology, metrics: MetricsRegistry,
         logger: Logger
-    ) {
+    ) throws(AMQPError) {
         var database = postgres.acting(as: .scheduler)
         database.applicationName = "quotastack-scheduler"
         self.database = database
         var publishing = amqp
         publishing.connectionName = "quotastack-scheduler"
-        publisher = AMQPPublisher(configuration: publishing, logger: logger)
+        publisher = try AMQPPublisher(configuration: publishing, logger: logger)
         commands = AdvanceCommands(publisher: publisher, topology: topology)
         self.logger = logger
         sentAccounts = metrics.counter(

@@ -117,7 +117,12 @@ package struct Examination {
         configuration.connectionName = "quotastack doctor"
         var quiet = logger
         quiet.logLevel = .critical
-        let publisher = AMQPPublisher(configuration: configuration, confirmDeadline: .seconds(3), logger: quiet)
+        let publisher: AMQPPublisher
+        do throws(AMQPError) {
+            publisher = try AMQPPublisher(configuration: configuration, confirmDeadline: .seconds(3), logger: quiet)
+        } catch {
+            return Finding.singleLine("\(error)")
+        }
         let running = Task { await publisher.run() }
         var words: String?
         for _ in 0..<100 where publisher.state != .connected { try? await Task.sleep(for: .milliseconds(50)) }

@@ -68,14 +68,16 @@ extension BadRequests {
         ["/", "/v1", "/v1/", "/v1/nothing", "/v2/features", "/v1/credits", "/v1/features/api/x"]
             .map { .get($0, 404, "not_found") },
         [
-            .post("/v1/credits/balance", "{}", 404, "not_found"), .post("/v1/ledger", "{}", 404, "not_found"),
-            .get("/v1/credits/grant", 404, "not_found"), .get("/v1/usage/batch", 404, "not_found"),
-            .patch("/v1/features", "{}", 404, "not_found"), .post("/v1/features/api", "{}", 404, "not_found"),
-            BadRequest(method: "DELETE", path: "/v1/features/api", status: 404, code: "not_found"),
-            BadRequest(method: "PUT", path: "/v1/features/api", status: 404, code: "not_found"),
-            BadRequest(method: "DELETE", path: "/v1/end-users/alice", status: 404, code: "not_found"),
-            BadRequest(method: "TRACE", path: "/v1/features", status: 404, code: "not_found"),
-        ])
+            .post("/v1/credits/balance", "{}", 405, "method_not_allowed"),
+            .post("/v1/ledger", "{}", 405, "method_not_allowed"),
+            .get("/v1/credits/grant", 405, "method_not_allowed"), .get("/v1/usage/batch", 405, "method_not_allowed"),
+            .patch("/v1/features", "{}", 405, "method_not_allowed"),
+            .post("/v1/features/api", "{}", 405, "method_not_allowed"),
+        ],
+        [
+            ("DELETE", "/v1/features/api"), ("PUT", "/v1/features/api"), ("DELETE", "/v1/end-users/alice"),
+            ("TRACE", "/v1/features"),
+        ].map { BadRequest(method: $0.0, path: $0.1, status: 405, code: "method_not_allowed") })
 
     static let envelopes = BadRequests(
         "content types and sizes",

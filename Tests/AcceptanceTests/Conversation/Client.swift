@@ -1,6 +1,5 @@
 import AsyncHTTPClient
 import ChildProcesses
-import Glibc
 import JSON
 import NIOCore
 import NIOHTTP1
@@ -108,55 +107,20 @@ func percentEncoded(_ text: String) -> String {
 extension Client {
     /// Sends a request target as it is, such as one with broken percent-encoding, which no HTTP client would send.
     func sendRaw(_ method: String, target: String) async throws -> Answer {
+        let authorization = key.map { "Authorization: Bearer \($0)\r\n" } ?? ""
+        return try await raw { connection in
+            connection.send("\(method) \(target) HTTP/1.1\r\nHost: 127.0.0.1\r\n\(authorization)\r\n")
+            return try connection.answer()
+        }
+    }
+
+    /// Lends a new connection to the closure, which runs on a thread of its own because its calls block.
+    func raw<Output: Sendable>(
+        _ body: @escaping @Sendable (RawConnection) throws -> Output
+    ) async throws -> Output {
         let port = Int(url.split(separator: ":").last ?? "") ?? 0
-        let request =
-            "\(method) \(target) HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
-            + (key.map { "Authorization: Bearer \($0)\r\n" } ?? "") + "\r\n"
-        let received: [UInt8] = await withCheckedContinuation { continuation in
-            runOnThread { continuation.resume(returning: Self.exchange(Array(request.utf8), port: port)) }
-        }
-        let separator = Array("\r\n\r\n".utf8)
-        guard
-            let end = received.indices.first(where: { received[$0...].starts(with: separator) }),
-            let status = Int(
-                String(decoding: received[..<end], as: UTF8.self).split(separator: " ").dropFirst().first ?? "")
-        else { throw HarnessError("\(target) was answered with \(received.count) bytes that are not HTTP") }
-        let lines = String(decoding: received[..<end], as: UTF8.self).split(separator: "\r\n").dropFirst()
-        let headers = lines.map { line -> (String, String) in
-            let parts = line.split(separator: ":", maxSplits: 1)
-            return (parts[0].lowercased(), String(parts.last ?? "").trimmingSpaces)
-        }
-        return Answer(
-            status: status, headers: Dictionary(headers) { first, _ in first },
-            bytes: Array(received[(end + separator.count)...]))
-    }
-
-    private static func exchange(_ request: [UInt8], port: Int) -> [UInt8] {
-        var received: [UInt8] = []
-        _ = LoopbackPorts.withSocket(port: port) { descriptor, address in
-            received = exchange(request, descriptor, address)
-            return true
-        }
-        return received
-    }
-
-    private static func exchange(
-        _ request: [UInt8], _ descriptor: Int32, _ address: UnsafePointer<sockaddr>
-    ) -> [UInt8] {
-        var limit = timeval(tv_sec: 15, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        let connected = connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_in>.size))
-        guard connected == 0, write(descriptor, request, request.count) == request.count else { return [] }
-        var received: [UInt8] = []
-        var piece = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            let count = read(descriptor, &piece, piece.count)
-            if count <= 0 { return received }
-            received.append(contentsOf: piece[..<count])
+        return try await withCheckedThrowingContinuation { continuation in
+            runOnThread { continuation.resume(with: Result { try body(try RawConnection(port: port)) }) }
         }
     }
-}
-
-extension String {
-    fileprivate var trimmingSpaces: String { String(drop { $0 == " " }) }
 }

@@ -27,10 +27,13 @@ final class Node: Sendable {
     ///
     /// - Parameters:
     ///   - extra: Further environment variables for this process only.
-    /// - client: The caller that asks whether the node is ready; nil uses plain HTTP.
-    func start(_ extra: [String: String] = [:], readyAt client: Client? = nil) async throws {
+    ///   - launcher: A command in front of the program, such as `prlimit` with its options.
+    ///   - client: The caller that asks whether the node is ready; nil uses plain HTTP.
+    func start(
+        _ extra: [String: String] = [:], launcher: [String] = [], readyAt client: Client? = nil
+    ) async throws {
         let client = client ?? Client(url: url, key: nil)
-        let started = try await begin(extra)
+        let started = try await begin(extra, launcher: launcher)
         try await waitUntil("\(binary) is ready; its log:\n\(logPath)") {
             if started.hasEnded { throw HarnessError("\(binary) has ended:\n\(started.log.suffix(4_000))") }
             return (try? await client.get("/readyz"))?.status == 200
@@ -39,10 +42,10 @@ final class Node: Sendable {
 
     /// Starts the process, which may end at once.
     @discardableResult
-    func begin(_ extra: [String: String] = [:]) async throws -> ChildProcess {
+    func begin(_ extra: [String: String] = [:], launcher: [String] = []) async throws -> ChildProcess {
         PlantedSecrets.remember(passwordsIn: extra)
         let started = try await ChildProcess.start(
-            [binary], environment: environment.merging(extra) { $1 }, logPath: logPath)
+            launcher + [binary], environment: environment.merging(extra) { $1 }, logPath: logPath)
         process.withLock { $0 = started }
         return started
     }

@@ -112,11 +112,13 @@ struct EndpointCall: Sendable {
         let reads = TenantReads(postgres: postgres, connections: 1)
         let answers = DecidedAnswers(reads: reads)
         let server = try APIServer(
-            address: HTTPServer.Address(host: "127.0.0.1", port: 1, identity: nil), rootKey: "", secretKey: "",
-            reads: reads,
+            address: HTTPServer.Address(host: "127.0.0.1", port: 1, identity: nil),
+            limits: ConnectionLimits(
+                descriptors: 1_024, reads: 1, connections: nil, perAddress: nil, idle: .seconds(1)),
+            rootKey: "", secretKey: "", reads: reads,
             answers: answers, topology: topology, commandWait: .seconds(1),
             replica: Replica(postgres: postgres, metrics: metrics, logger: logger),
-            gateway: CommandGateway(
+            gateway: try CommandGateway(
                 amqp: amqp, topology: topology, answers: answers, metrics: metrics, logger: logger),
             metrics: metrics, logger: logger)
         return Set(server.endpoints)

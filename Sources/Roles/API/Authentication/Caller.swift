@@ -78,12 +78,10 @@ struct Authenticator: Sendable {
             config: holder.config)
     }
 
+    /// The bearer token, or else `X-API-Key`. Another scheme in `Authorization` is for a proxy on the way.
     private func keyText(_ request: Request) throws(Problem) -> String {
-        if let authorization = request.headers[.authorization] {
-            let parts = authorization.split(separator: " ", maxSplits: 1)
-            guard parts.count == 2, parts[0].lowercased() == "bearer" else { throw Self.missing }
-            return String(parts[1])
-        }
+        let credentials = (request.headers[.authorization] ?? "").split(separator: " ", maxSplits: 1)
+        if credentials.count == 2, credentials[0].lowercased() == "bearer" { return credentials[1].trimmingBlanks }
         guard let key = request.headers[.apiKey] else { throw Self.missing }
         return key
     }

@@ -18,9 +18,8 @@ struct ClockFollowers: Sendable {
     /// A command that is not sent, because the node or a queue fails, is not lost work: the account advances with its
     /// next command, and checks and balances use the clock's instant already.
     ///
-    /// - Returns: False when an account had not advanced by the deadline, or when the request has `Prefer:
-    ///   respond-async`.
-    func advance(on clock: Bits128, by deadline: ContinuousClock.Instant) async throws -> Bool {
+    /// - Returns: False when an account had not advanced by the deadline, or was not waited for.
+    func advance(on clock: Bits128, until patience: CommandGateway.Patience) async throws -> Bool {
         var last: AccountID?
         var haveFollowed = true
         while true {
@@ -29,14 +28,14 @@ struct ClockFollowers: Sendable {
                     on: clock, environmentID: caller.environmentID, after: last, limit: Self.pageSize,
                     connection: connection)
             }
-            let followed = await advance(page.map(\.endUserID), by: deadline)
+            let followed = await advance(page.map(\.endUserID), until: patience)
             haveFollowed = haveFollowed && followed
             guard page.count == Self.pageSize else { return haveFollowed }
             last = page.last?.accountID
         }
     }
 
-    private func advance(_ endUsers: [EndUserID], by deadline: ContinuousClock.Instant) async -> Bool {
+    private func advance(_ endUsers: [EndUserID], until patience: CommandGateway.Patience) async -> Bool {
         let queues = Dictionary(grouping: endUsers) { endUserID in
             services.mutations.topology.ledgerQueue(environmentID: caller.environmentID, endUserID: endUserID)
         }
@@ -46,7 +45,7 @@ struct ClockFollowers: Sendable {
                 group.addTask {
                     await services.mutations.gateway.send(
                         .account(commands), to: queue, from: headers.origin, wantsBodies: false,
-                        until: headers.respondsAsync ? .accepted(by: deadline) : .decided(by: deadline))
+                        until: patience)
                 }
             }
             return await group.reduce(into: []) { $0.append($1) }
@@ -54,7 +53,8 @@ struct ClockFollowers: Sendable {
         for reply in replies {
             guard case .results(let results) = reply else { return false }
             for result in results {
-                guard await services.replica.reaches(result.position, by: max(deadline, .now + .seconds(1))) else {
+                guard await services.replica.reaches(result.position, by: max(patience.deadline, .now + .seconds(1)))
+                else {
                     return false
                 }
             }

@@ -47,6 +47,10 @@ struct CommandBatch {
     private let headers: MutationHeaders
     private var commands: [(index: Int, command: AccountCommand)] = []
     private var outcomes: [ItemOutcome] = []
+    private var listedErrors = 0
+
+    /// The errors that are listed in full: those of an event are at most twenty.
+    private static let mostListedErrors = 1_000
 
     /// The outcome of one item.
     private enum ItemOutcome {
@@ -69,32 +73,45 @@ struct CommandBatch {
     /// Reads an object with the items in one member, or one item per line of NDJSON.
     mutating func read(_ request: Request) async throws {
         let linesTypes = ["application/x-ndjson", "application/ndjson", "application/jsonl"]
-        try request.requireMediaType(["application/json"] + linesTypes)
-        let buffer = try await request.bytes(upTo: BodyLimit.batch)
+        let buffer = try await request.bytes(upTo: .batch, ["application/json"] + linesTypes)
         if let mediaType = request.mediaType, linesTypes.contains(mediaType) {
-            let lines = buffer.readableBytesView.split(separator: UInt8(ascii: "\n")).filter { line in
-                !line.allSatisfy { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\t") }
-            }
-            try checkCount(lines.count)
-            for line in lines {
-                do throws(JSONError) {
-                    add(try JSONParser.parse(line), pointer: "")
+            for line in try lines(of: buffer.readableBytesView) {
+                do throws(Problem) {
+                    add(try Request.parse(ByteBuffer(line), .single), pointer: "")
                 } catch {
-                    reject(Problem(JSONProblems(error)))
+                    reject(error)
                 }
             }
         } else {
-            let body = try Request.parse(buffer)
+            let body = try Request.parse(buffer, .batch)
             let items = try API.read(body) { $0.array(kind.member) }
             try checkCount(items.count)
             for (index, item) in items.enumerated() { add(item, pointer: "/\(kind.member)/\(index)") }
         }
     }
 
+    /// The lines that are not blank.
+    private func lines(of bytes: ByteBufferView) throws(Problem) -> [ByteBufferView] {
+        var lines: [ByteBufferView] = []
+        var rest = bytes
+        // One line more than are allowed is enough to refuse the batch.
+        while !rest.isEmpty, lines.count <= CommandLimits.perBatch {
+            let line = rest.prefix { $0 != UInt8(ascii: "\n") }
+            rest = rest[line.endIndex...].dropFirst()
+            let isBlank = line.allSatisfy {
+                $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\t")
+            }
+            if !isBlank { lines.append(line) }
+        }
+        try checkCount(lines.count)
+        return lines
+    }
+
     private func checkCount(_ count: Int) throws(Problem) {
         guard (1...CommandLimits.perBatch).contains(count) else {
             throw Problem(
-                .invalidRequest, "A batch has 1 to \(CommandLimits.perBatch) \(kind.member); this one has \(count).",
+                .invalidRequest,
+                "A batch has 1 to \(CommandLimits.perBatch) \(kind.member); this one has \(count > CommandLimits.perBatch ? "more" : "\(count)").",
                 errors: [
                     Problem.FieldError(
                         pointer: "/\(kind.member)", detail: "must have 1 to \(CommandLimits.perBatch) items")
@@ -128,7 +145,11 @@ struct CommandBatch {
         outcomes.append(.waiting)
     }
 
+    /// Rejects the next event. A batch lists a bounded number of errors, and after them the first error of an event.
     private mutating func reject(_ problem: Problem) {
+        var problem = problem
+        if listedErrors > Self.mostListedErrors { problem.errors = Array(problem.errors.prefix(1)) }
+        listedErrors += problem.errors.count
         outcomes.append(.rejected(Self.json(problem)))
     }
 
@@ -145,9 +166,9 @@ struct CommandBatch {
     /// Sends the commands, in requests of at most `CommandLimits.perRequest` commands and `CommandLimits.messageBytes` to one
     /// queue. Answers when all are decided or the deadline has passed.
     mutating func run() async throws -> Response {
-        let deadline = ContinuousClock.now + services.mutations.wait
-        let replies = await send(deadline: deadline)
-        let visible = max(deadline, .now + .seconds(1))
+        let patience = headers.waiting.preferences.patience(usual: services.mutations.wait)
+        let replies = await send(until: patience)
+        let visible = max(patience.deadline, .now + .seconds(1))
         for (indices, reply) in replies {
             switch reply {
             case .results(let results):
@@ -165,7 +186,7 @@ struct CommandBatch {
         return response()
     }
 
-    private func send(deadline: ContinuousClock.Instant) async -> [([Int], CommandGateway.Reply)] {
+    private func send(until patience: CommandGateway.Patience) async -> [([Int], CommandGateway.Reply)] {
         var perQueue: [String: [(index: Int, command: AccountCommand)]] = [:]
         for (index, command) in commands {
             let queue = services.mutations.topology.ledgerQueue(
@@ -180,7 +201,7 @@ struct CommandBatch {
                     group.addTask {
                         let reply = await gateway.send(
                             .account(chunk.map(\.command)), to: queue, from: origin, wantsBodies: wantsBodies,
-                            until: .decided(by: deadline))
+                            until: patience)
                         return (chunk.map(\.index), reply)
                     }
                 }
@@ -275,6 +296,7 @@ struct CommandBatch {
         json.endObject()
         var response = Response.json(json.bytes)
         response.headers[.position] = PositionToken.text(lastPosition)
+        response.headers[.preferenceApplied] = headers.waiting.preferences.applied
         if replayed > 0, accepted == 0, rejected == 0 { response.headers[.idempotentReplayed] = "true" }
         return response
     }

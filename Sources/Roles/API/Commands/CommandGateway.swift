@@ -82,9 +82,10 @@ package final class CommandGateway: Service {
     private let messageSize: Recorder
     private let foundReplies: Counter
 
+    /// - Throws: When the system has no free descriptor or thread.
     package init(
         amqp: AMQPConfiguration, topology: Topology, answers: DecidedAnswers, metrics: MetricsRegistry, logger: Logger
-    ) {
+    ) throws(AMQPError) {
         var publishing = amqp
         publishing.connectionName = "quotastack-api publish"
         var consuming = amqp
@@ -99,8 +100,8 @@ package final class CommandGateway: Service {
         messageSize = metrics.histogram(
             "quotastack_api_message_commands", "Commands in one message to a command queue.",
             buckets: [1, 4, 16, 64, 256, 1_024])
-        publisher = AMQPPublisher(configuration: publishing, logger: logger)
-        consumer = AMQPConsumer(
+        publisher = try AMQPPublisher(configuration: publishing, logger: logger)
+        consumer = try AMQPConsumer(
             configuration: consuming, queues: [], exclusiveQueue: replyQueue, prefetch: 0, acknowledges: false,
             logger: logger
         ) { deliveries in

@@ -7,24 +7,23 @@ import Hummingbird
 struct MutationHeaders: Sendable {
     let origin: RequestOrigin
     let idempotencyKey: String?
-    private(set) var respondsAsync: Bool
+    private(set) var preferences: Preferences
 
     init(_ request: Request, _ context: APIContext, _ caller: Caller) throws(Problem) {
         origin = RequestOrigin(
             environmentID: caller.environmentID, actor: Actor(keyID: caller.keyID, address: context.clientAddress),
             requestID: context.requestID,
             traceParent: request.headers[.traceParent].flatMap { Self.isTraceParent($0) ? $0 : nil })
-        idempotencyKey = try request.headers[.idempotencyKey].map { text throws(Problem) in try Self.checked(text) }
-        respondsAsync =
-            request.headers[.prefer]?.split(separator: ",").contains {
-                $0.filter { $0 != " " }.lowercased() == "respond-async"
-            } ?? false
+        idempotencyKey = try request.headers[.idempotencyKey].map { text throws(Problem) in
+            try Self.checked(Self.unquoted(text) ?? text)
+        }
+        preferences = Preferences(request.headers[.prefer])
     }
 
     /// The same headers without `respond-async`: the request waits for its effect.
     var waiting: MutationHeaders {
         var copy = self
-        copy.respondsAsync = false
+        copy.preferences = preferences.waiting
         return copy
     }
 
@@ -33,6 +32,27 @@ struct MutationHeaders: Sendable {
     private static func isTraceParent(_ text: String) -> Bool {
         text.split(separator: "-", omittingEmptySubsequences: false).map(\.utf8.count) == [2, 32, 16, 2]
             && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) || $0 == UInt8(ascii: "-") }
+    }
+
+    /// The text inside a quoted string of RFC 9110 (section 5.6.4), which is the form that the draft of the header
+    /// gives to a key; nil when the text is not exactly one quoted string.
+    static func unquoted(_ text: String) -> String? {
+        var bytes = text.utf8[...]
+        guard bytes.count >= 2, bytes.popFirst() == UInt8(ascii: "\""), bytes.popLast() == UInt8(ascii: "\"") else {
+            return nil
+        }
+        var inside: [UInt8] = []
+        while var byte = bytes.popFirst() {
+            switch byte {
+            case UInt8(ascii: "\""): return nil
+            case UInt8(ascii: "\\"):
+                guard let escaped = bytes.popFirst() else { return nil }
+                byte = escaped
+            default: break
+            }
+            inside.append(byte)
+        }
+        return String(decoding: inside, as: UTF8.self)
     }
 
     private static func checked(_ key: String) throws(Problem) -> String {

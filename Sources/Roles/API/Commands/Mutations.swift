@@ -32,7 +32,7 @@ struct Mutations: Sendable {
             identity: naming.identity(content: action.content(endUserID: endUserID)), endUserID: endUserID,
             action: action)
         let result = try await run(.account([command]), id: naming.id, queue: queue(of: endUserID, headers), headers)
-        var response = Self.response(result, id: naming.id) { $0.json }
+        var response = Self.response(result, id: naming.id, headers.preferences) { $0.json }
         if let result, let seconds = secondsToReset(result, of: endUserID, headers) {
             response.headers[.retryAfter] = "\(seconds)"
         }
@@ -67,7 +67,7 @@ struct Mutations: Sendable {
         let command = CatalogueCommand(
             identity: naming.identity(content: action.content(actor: headers.origin.actor)), action: action)
         let result = try await run(.catalogue(command), id: naming.id, queue: topology.catalogueQueue, headers)
-        return Self.response(result, id: naming.id) { result in
+        return Self.response(result, id: naming.id, headers.preferences) { result in
             secrets.json(of: result, action: AuditAction(action), commandID: naming.id, now: .now)
         }
     }
@@ -80,10 +80,9 @@ struct Mutations: Sendable {
     private func run(
         _ commands: CommandRequest.Commands, id: Bits128, queue: String, _ headers: MutationHeaders
     ) async throws -> CommandResult? {
-        let deadline = ContinuousClock.now + wait
+        let patience = headers.preferences.patience(usual: wait)
         let reply = await gateway.send(
-            commands, to: queue, from: headers.origin, wantsBodies: true,
-            until: headers.respondsAsync ? .accepted(by: deadline) : .decided(by: deadline))
+            commands, to: queue, from: headers.origin, wantsBodies: true, until: patience)
         let result: CommandResult?
         switch reply {
         case .results(let results): result = results.first
@@ -91,27 +90,28 @@ struct Mutations: Sendable {
         case .pending: result = nil
         }
         Failpoint.apiBeforeReplicaWait.hit()
-        guard let result, await replica.reaches(result.position, by: max(deadline, .now + .seconds(1))) else {
-            return nil
-        }
+        // A client that says how long it waits does not wait longer for this node to show the effect.
+        let visible = headers.preferences.wait == nil ? max(patience.deadline, .now + .seconds(1)) : patience.deadline
+        guard let result, await replica.reaches(result.position, by: visible) else { return nil }
         Failpoint.apiBeforeAnswer.hit()
         return result
     }
 
     private static func response(
-        _ result: CommandResult?, id: Bits128, body: (CommandResult) -> [UInt8]
+        _ result: CommandResult?, id: Bits128, _ preferences: Preferences, body: (CommandResult) -> [UInt8]
     ) -> Response {
-        guard let result else { return pending(PublicID(.operation, id)) }
+        guard let result else { return pending(PublicID(.operation, id), preferences) }
         var response =
             result.status == 204
             ? Response(status: .noContent)
             : Response.json(body(result), status: Int(result.status), isProblem: !result.isSuccess)
         response.headers[.position] = PositionToken.text(result.position)
         if result.isReplay { response.headers[.idempotentReplayed] = "true" }
+        response.headers[.preferenceApplied] = preferences.applied
         return response
     }
 
-    static func pending(_ id: PublicID) -> Response {
+    static func pending(_ id: PublicID, _ preferences: Preferences) -> Response {
         var json = JSONWriter()
         json.beginObject()
         json.object("operation") { json in
@@ -121,6 +121,7 @@ struct Mutations: Sendable {
         json.endObject()
         var response = Response.json(json.bytes, status: 202)
         response.headers[.location] = "/v1/operations/\(id)"
+        response.headers[.preferenceApplied] = preferences.applied
         return response
     }
 }

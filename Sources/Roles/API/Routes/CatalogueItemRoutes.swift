@@ -44,6 +44,7 @@ struct CatalogueItemRoutes<Row: CatalogueRow>: Sendable where Row.Key: Sendable 
     }
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        try RequestQuery(request).finish()
         let key = try key(of: context)
         let found = try await services.reads.read(of: caller.environmentID) { connection in
             try await CatalogueItems<Row>.find(key, environmentID: caller.environmentID, on: connection)

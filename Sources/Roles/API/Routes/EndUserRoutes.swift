@@ -48,6 +48,7 @@ struct EndUserRoutes: Sendable {
     }
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        try RequestQuery(request).finish()
         let key = AccountKey(environmentID: caller.environmentID, endUserID: try endUserID(context))
         let found = try await services.reads.read(of: caller.environmentID) { connection in
             try await AccountReads.endUser(key, on: connection)

@@ -4,6 +4,9 @@ import Runtime
 
 /// The liveness, the readiness and the metrics of a node. These endpoints require no key.
 struct HealthRoutes: Sendable {
+    /// These paths are answered also when there are too many connections. They ignore a query.
+    static let paths: Set = ["/healthz", "/readyz", "/metrics"]
+
     let checks: [HealthCheck]
     let metrics: MetricsRegistry
 

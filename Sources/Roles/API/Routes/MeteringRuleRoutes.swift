@@ -33,6 +33,7 @@ struct MeteringRuleRoutes: Sendable {
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
+        try RequestQuery(request).finish()
         let found = try await rule(try context.pathParameter("id"), of: caller)
         var json = JSONWriter()
         json.rule(found)

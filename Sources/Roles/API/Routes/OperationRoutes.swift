@@ -17,6 +17,7 @@ struct OperationRoutes: Sendable {
     /// An operation is the command itself: it is pending until the ledger has decided it, and then has succeeded or
     /// failed.
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        try RequestQuery(request).finish()
         guard let id = PublicID(.operation, parsing: try context.pathParameter("id")) else {
             throw Problem(.notFound, "There is no operation with that id.")
         }

@@ -82,6 +82,7 @@ struct ReservationRoutes: Sendable {
     // MARK: - Reading
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        try RequestQuery(request).finish()
         let (accountID, number) = try reservation(context)
         let owner = try await services.owner(of: accountID, caller, unknown: .unknownReservation)
         let account = try await services.settledAccount(owner, caller, context)

@@ -44,6 +44,7 @@ struct SpendCapRoutes: Sendable {
     }
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        try RequestQuery(request).finish()
         let (accountID, number) = try cap(context)
         let owner = try await services.owner(of: accountID, caller, unknown: .unknownSpendCap)
         let account = try services.admission.account(owner, of: caller)

@@ -47,6 +47,7 @@ struct TenantRoutes: Sendable {
     @Sendable private func showTenant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
+        try RequestQuery(request).finish()
         let id = try tenantID(context)
         let found = try await services.reads.read(of: .installation) { connection in
             try await TenantStore.find(id, on: connection)

@@ -44,7 +44,7 @@ struct TestClockRoutes: Sendable {
         let headers = try MutationHeaders(request, context, caller)
         let id = try clockID(context)
         let instant = try read(try await request.json()) { $0.instant("to") }
-        let deadline = ContinuousClock.now + services.mutations.wait
+        let patience = headers.preferences.patience(usual: services.mutations.wait)
         // The request waits for the clock in any case, because the accounts advance to the clock's instant. A
         // repetition finds the clock moved and advances the remaining accounts.
         var commandID = Bits128(high: 0, low: 0)
@@ -55,8 +55,8 @@ struct TestClockRoutes: Sendable {
             }, headers.waiting)
         guard moved.status == .ok else { return moved }
         let followers = ClockFollowers(services: services, caller: caller, headers: headers)
-        guard try await followers.advance(on: id, by: deadline) else {
-            return Mutations.pending(PublicID(.operation, commandID))
+        guard try await followers.advance(on: id, until: patience) else {
+            return Mutations.pending(PublicID(.operation, commandID), headers.preferences)
         }
         return moved
     }

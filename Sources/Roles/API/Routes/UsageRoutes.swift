@@ -20,7 +20,9 @@ struct UsageRoutes: Sendable {
     {
         let headers = try MutationHeaders(request, context, caller)
         let sent = try read(try await request.json()) { UsageRequest(&$0) }
-        if let header = headers.idempotencyKey, let body = sent.idempotencyKey, header != body {
+        if let header = headers.idempotencyKey, let body = sent.idempotencyKey,
+            !header.utf8.elementsEqual(body.utf8)
+        {
             throw Problem(
                 .invalidRequest, "The Idempotency-Key header and idempotency_key in the body differ. Send one of them.",
                 errors: [Problem.FieldError(pointer: "/idempotency_key", detail: "differs from the header")])

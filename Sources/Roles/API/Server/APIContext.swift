@@ -1,22 +1,34 @@
 import Answers
+import Credits
 import Hummingbird
-import NIOCore
 
 /// The context of a request on its way through the routes.
 struct APIContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     /// Shown to the client and written in every log line about the request.
-    var requestID: String
-    private let channel: any Channel
+    var requestID = ""
+    /// The request and its answer on their connection.
+    var exchange: Exchange?
 
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
-        requestID = ""
-        channel = source.channel
     }
 
     /// The address at the other end of the connection. X-Forwarded-For is ignored, because any client can set it.
-    var clientAddress: String? { channel.remoteAddress?.ipAddress }
+    var clientAddress: String? { exchange?.client.addressText }
+
+    /// Says whose memory the request uses from now on.
+    ///
+    /// - Throws: `Problem` when the clients of the environment have left too many answers unread.
+    func belongs(to environmentID: EnvironmentID) throws(Problem) {
+        guard let exchange else { return }
+        exchange.owner = .environment(environmentID)
+        guard exchange.service.answers.isUsedUp(for: exchange.owner) else { return }
+        throw Problem(
+            .rateLimited,
+            "The clients of this environment have not read their answers. Nothing was done; read them, or close their connections."
+        )
+    }
 
     /// The percent-decoded value of a path parameter.
     func pathParameter(_ name: String) throws(Problem) -> String {

@@ -19,8 +19,9 @@ package struct APIServer: Service {
     ///   - secretKey: API keys are derived from it; the same on every node of an installation.
     ///   - reads: The server closes it when it ends.
     package init(
-        address: HTTPServer.Address, rootKey: String, secretKey: String, reads: TenantReads, answers: DecidedAnswers,
-        topology: Topology, commandWait: Duration, replica: Replica, gateway: CommandGateway, metrics: MetricsRegistry,
+        address: HTTPServer.Address, limits: ConnectionLimits, rootKey: String, secretKey: String, reads: TenantReads,
+        answers: DecidedAnswers, topology: Topology, commandWait: Duration, replica: Replica, gateway: CommandGateway,
+        metrics: MetricsRegistry,
         logger: Logger
     ) throws {
         let admission = Admission(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
@@ -45,7 +46,7 @@ package struct APIServer: Service {
         }
         var endpoints: [Endpoint] = []
         server = try HTTPServer(
-            address: address,
+            address: address, limits: limits,
             checks: [.postgres(reads), .broker { gateway.brokerState }, .replica(replica)], metrics: metrics,
             logger: logger
         ) { router in
@@ -81,10 +82,14 @@ package struct APIServer: Service {
 package struct EntitlementServer: Service {
     private let server: HTTPServer
 
-    package init(address: HTTPServer.Address, replica: Replica, metrics: MetricsRegistry, logger: Logger) throws {
+    package init(
+        address: HTTPServer.Address, limits: ConnectionLimits, replica: Replica, metrics: MetricsRegistry,
+        logger: Logger
+    ) throws {
         let admission = Admission(authenticator: Authenticator(replica: replica, rootKey: nil), replica: replica)
-        server = try HTTPServer(address: address, checks: [.replica(replica)], metrics: metrics, logger: logger) {
-            router in
+        server = try HTTPServer(
+            address: address, limits: limits, checks: [.replica(replica)], metrics: metrics, logger: logger
+        ) { router in
             var routes = RouteTable(router: router, admission: admission)
             EntitlementRoutes(admission: admission).add(to: &routes)
         }

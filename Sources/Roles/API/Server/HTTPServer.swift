@@ -1,7 +1,6 @@
 import Hummingbird
-import HummingbirdCore
-import HummingbirdTLS
 package import Logging
+import NIOSSL
 package import Runtime
 import ServiceLifecycle
 
@@ -30,39 +29,47 @@ package struct HTTPServer: Service {
         }
     }
 
-    private let application: Application<RouterResponder<APIContext>>
+    private let listener: Listener
 
     /// Makes a server without further routes, for nodes whose work is not HTTP.
-    package init(address: Address, checks: [HealthCheck], metrics: MetricsRegistry, logger: Logger) throws {
-        try self.init(address: address, checks: checks, metrics: metrics, logger: logger) { _ in }
+    package init(
+        address: Address, limits: ConnectionLimits, checks: [HealthCheck], metrics: MetricsRegistry, logger: Logger
+    ) throws {
+        try self.init(address: address, limits: limits, checks: checks, metrics: metrics, logger: logger) { _ in }
     }
 
     init(
-        address: Address, checks: [HealthCheck], metrics: MetricsRegistry, logger: Logger,
+        address: Address, limits: ConnectionLimits, checks: [HealthCheck], metrics: MetricsRegistry, logger: Logger,
         addRoutes: (Router<APIContext>) -> Void
     ) throws {
+        let log = SparseLog(logger)
+        let methods = AllowedMethods()
         let router = Router(context: APIContext.self)
-        router.add(middleware: RequestBoundary(metrics: metrics, logger: logger))
+        router.add(middleware: RequestBoundary(methods: methods, metrics: metrics, log: log, logger: logger))
         HealthRoutes(checks: checks, metrics: metrics).add(to: router)
         addRoutes(router)
-        var quiet = logger
-        quiet.logLevel = max(logger.logLevel, .warning)
-        let plain = HTTPServerBuilder.http1(
-            configuration: .init(
-                idleTimeout: .seconds(60),
-                httpDecoderConfiguration: .init(
-                    maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 16 << 10, maxHeaderFieldCount: 100)))
-        application = Application(
-            router: router,
-            server: try address.identity.map { try .tls(plain, tlsConfiguration: $0.configuration) } ?? plain,
-            configuration: ApplicationConfiguration(
-                address: .hostname(address.host, port: address.port), serverName: nil, backlog: 1_024,
-                reuseAddress: true),
-            logger: quiet)
+        methods.learn(router.routes.map { ($0.method, $0.path.description) })
+        let connectionMetrics = ConnectionMetrics(metrics)
+        let connections = OpenConnections(limits, metrics: connectionMetrics, log: log)
+        let service = ExchangeService(
+            routes: router.buildResponder(), idle: limits.idle, metrics: connectionMetrics, log: log, logger: logger)
+        metrics.gauge("quotastack_http_connections", "Open connections of clients.") { Double(connections.count) }
+        metrics.gauge("quotastack_http_body_bytes", "Bytes of requests that are being read or worked on.") {
+            Double(service.bodies.used)
+        }
+        metrics.gauge("quotastack_http_answer_bytes", "Bytes of answers that clients have not taken yet.") {
+            Double(service.answers.used)
+        }
+        listener = Listener(
+            host: address.host, port: address.port,
+            pipeline: ConnectionPipeline(
+                tls: try address.identity.map { try NIOSSLContext(configuration: $0.configuration) },
+                connections: connections, service: service),
+            log: log)
     }
 
     /// Serves until a graceful shutdown; requests under way are answered first.
     package func run() async throws {
-        try await application.run()
+        try await listener.run()
     }
 }

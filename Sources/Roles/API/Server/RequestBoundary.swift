@@ -8,11 +8,17 @@ import Runtime
 /// The outermost layer of every request: gives the request an id, turns every error into a problem, logs and measures.
 struct RequestBoundary: RouterMiddleware {
     let logger: Logger
+    private let log: SparseLog
+    private let methods: AllowedMethods
     private let seconds: RouteHistograms
     private let failed: Counter
 
-    init(metrics: MetricsRegistry, logger: Logger) {
+    /// - Parameter methods: The methods of each path. They may be added after the boundary, and before the first
+    ///   request.
+    init(methods: AllowedMethods, metrics: MetricsRegistry, log: SparseLog, logger: Logger) {
         self.logger = logger
+        self.log = log
+        self.methods = methods
         seconds = RouteHistograms(metrics)
         failed = metrics.counter("quotastack_api_errors_total", "Requests answered with a 5xx status.")
     }
@@ -21,15 +27,13 @@ struct RequestBoundary: RouterMiddleware {
         _ request: Request, context: APIContext, next: (Request, APIContext) async throws -> Response
     ) async throws -> Response {
         let start = ContinuousClock.now
-        var context = context
-        context.requestID = Self.requestID(request)
         var response: Response
         do {
             response = try await next(request, context)
         } catch let problem as Problem {
             response = .problem(problem, requestID: context.requestID)
-        } catch let error as HTTPError {
-            response = .problem(Self.problem(error), requestID: context.requestID)
+        } catch is HTTPError {
+            response = methods.answer(to: request, requestID: context.requestID)
         } catch {
             let isOutage = error is PostgresError
             logger.error("a request failed: \(error)", metadata: Self.metadata(request, context))
@@ -47,8 +51,9 @@ struct RequestBoundary: RouterMiddleware {
         // as a failure.
         if response.status.code >= 500, request.uri.path != "/readyz" {
             failed.increment()
-            logger.warning(
-                "a request was answered \(response.status.code)", metadata: Self.metadata(request, context))
+            log.write(
+                .warning, "a request was answered \(response.status.code)",
+                metadata: Self.metadata(request, context))
         }
         logger.debug(
             "request",
@@ -64,24 +69,5 @@ struct RequestBoundary: RouterMiddleware {
             "request_id": "\(context.requestID)", "method": "\(request.method)",
             "route": "\(context.coreContext.endpointPath.value ?? "none")",
         ]
-    }
-
-    /// The client's request id when it has 1 to 64 visible ASCII characters, else a random one.
-    private static func requestID(_ request: Request) -> String {
-        if let sent = request.headers[.requestID], (1...64).contains(sent.utf8.count),
-            sent.utf8.allSatisfy({ (33...126).contains($0) })
-        {
-            return sent
-        }
-        return "req_" + String(UInt64.random(in: 0...UInt64.max), radix: 36)
-    }
-
-    /// The problem for a request that the router or the server itself refuses.
-    private static func problem(_ error: HTTPError) -> Problem {
-        switch error.status.code {
-        case 404, 405: Problem(.notFound, "There is no endpoint with this method and path.")
-        case 413: Problem(.bodyTooLarge, "The body is larger than the server accepts.")
-        default: Problem(.invalidRequest, "The request cannot be read.")
-        }
     }
 }

@@ -16,6 +16,7 @@ extension Response {
             problem.json(requestID: requestID), status: Int(problem.code.status), isProblem: true)
         // A rate limit allows the next request within a second.
         if [429, 503].contains(problem.code.status) { response.headers[.retryAfter] = "1" }
+        if problem.code.status == 401 { response.headers[.wwwAuthenticate] = "Bearer" }
         return response
     }
 }

@@ -75,7 +75,12 @@ struct RouteTable {
     ) {
         accesses["\(method) \(RouterPath(path))"] = access
         router.on(RouterPath(path), method: method) { [admission] request, context in
-            try await handler(request, context, try await admission.admit(request, access))
+            let caller = try await admission.admit(request, access)
+            try context.belongs(to: caller.environmentID)
+            // A GET reads its own parameters. No other method has any, and a mutation with `?dry_run=true` must not
+            // take effect.
+            if method != .get { try RequestQuery(request).finish() }
+            return try await handler(request, context, caller)
         }
     }
 

@@ -1,0 +1,16 @@
+import Hummingbird
+import Logging
+import NIOCore
+import Runtime
+
+/// What the connections of a server share: the routes, the counts of memory, and the records of what happens.
+struct ExchangeService: Sendable {
+    let routes: RouterResponder<APIContext>
+    /// How long a connection without a request stays open.
+    let idle: TimeAmount
+    let bodies = MemoryShares(ConnectionLimits.bodies)
+    let answers = MemoryShares(ConnectionLimits.answers)
+    let metrics: ConnectionMetrics
+    let log: SparseLog
+    let logger: Logger
+}
