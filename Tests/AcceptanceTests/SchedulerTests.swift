@@ -33,6 +33,41 @@ extension Acceptance.Processes {
             }
         }
 
+        @Test("A requested checkpoint is made, answers stay what they were, and verify compares it with the entries")
+        func checkpoints() async throws {
+            try await withInstallation { installation in
+                let client = try await installation.makeTenant().test
+                try await client.sell("api", unitCost: 1)
+                try await client.grant("alice", 100).expect(201)
+                for _ in 0..<3 { try await client.use("alice", "api", 2).expect(201) }
+                let calls = [
+                    "/v1/usage?end_user_id=alice&group_by=feature", "/v1/ledger/export?end_user_id=alice",
+                    "/v1/credits/blocks?end_user_id=alice",
+                ]
+                var before: [Answer] = []
+                for call in calls { before.append(try await client.get(call).expect(200)) }
+                try await PostgresConnection.lent(installation.database) { connection in
+                    try await connection.script(
+                        "insert into checkpoint_requests select environment_id, account_id, version from accounts")
+                    try await waitUntil("the checkpoint is made") {
+                        try await connection.run(PostgresQuery("select sequence from checkpoints")).first?.int64(0) == 4
+                    }
+                }
+                for (call, answer) in zip(calls, before) {
+                    #expect(try await client.get(call).expect(200).bytes == answer.bytes, "\(call)")
+                }
+                #expect(try await installation.run("verify").status == 0)
+                try await PostgresConnection.lent(installation.database) { connection in
+                    try await connection.script("update checkpoints set lifetime_granted = 99")
+                }
+                let books = try await installation.run("verify")
+                #expect(books.status == 1 && books.output.contains("checkpoint"), "\(books.output)")
+                try await PostgresConnection.lent(installation.database) { connection in
+                    try await connection.script("delete from checkpoints")
+                }
+            }
+        }
+
         @Test("When the active scheduler is killed or frozen, another takes over; the books are clean afterwards")
         func standby() async throws {
             try await withInstallation(serves: false) { installation in

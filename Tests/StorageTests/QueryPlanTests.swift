@@ -81,7 +81,7 @@ struct QueryPlanTests {
             try await api.script("set enable_seqscan = off; set quotastack.environment = '1'")
             let plan = try await explain(
                 EntryStore.listDescending,
-                [.int32(1), .int64(1), .null, .null, .null, .null, .null, .int64(26)], api)
+                [.int32(1), .int64(1), .null, .null, .null, .null, .int64(0), .int64(.max), .int64(26)], api)
             #expect(plan.contains("Index Scan Backward using entries_pkey"), "\(plan)")
             #expect(!plan.contains("Sort"), "\(plan)")
             #expect(plan.contains("One-Time Filter"), "\(plan)")

@@ -72,6 +72,12 @@ struct TwoEnvironments {
                 response, command_id, created_at) values (\(number), 'pay_1', \(number), 1, \(id), 201, '', \(id), now());
             insert into commands (environment_id, command_id, account_id, revision, status, sequence, decided_at,
                 request_id, action) values (\(number), \(id), \(number), 1, 201, 1, now(), 'req_1', 'credits.grant');
+            insert into checkpoints (environment_id, account_id, sequence, lifetime_granted, open_blocks, held_reservations)
+                values (\(number), \(number), 1, 0, '{1}', '{1}');
+            insert into checkpoint_blocks values (\(number), \(number), 1, 1, '{use}', '{5}', '{2}', '{1}', '{1}', '{1}');
+            insert into checkpoint_reservations values (\(number), \(number), 1, 1, 'calls', 1, '{1}', '{2}', '{1}', '{1}');
+            insert into checkpoint_usage values (\(number), \(number), date_trunc('hour', now()), 'calls', 1, 1, 1, 5);
+            insert into checkpoint_requests values (\(number), \(number), 1);
             insert into parked_commands (queue, environment_id, command_id, error, message)
                 values ('', \(number), \(id), 'broken', '');
             """

@@ -217,7 +217,12 @@ package struct RandomBooks {
         case 4..<10:
             let feature = try feature()
             guard case .measured(let measure, let attributes) = demand(for: feature) else { return .advance }
-            return .use(UsageEvent(featureKey: feature, measure: measure, attributes: attributes, metadata: metadata))
+            let occurredAt =
+                random.chance(25) ? now.adding(seconds: -Int64.random(in: 0...600_000, using: &random)) : nil
+            return .use(
+                UsageEvent(
+                    featureKey: feature, measure: measure, attributes: attributes, occurredAt: occurredAt,
+                    metadata: metadata))
         case 10..<13:
             // Half of the refunds are of commits, because a reservation may have several charges.
             let types: [EntryType] = random.chance(50) ? [.commit] : [.use, .commit]

@@ -70,34 +70,49 @@ package enum EntryStore {
     }
 
     /// One page of an account's entries: newest first, or oldest first if `ascending`.
+    ///
+    /// Without a type and a feature it costs the rows of the page, or with `from` and `to` at most those that were
+    /// written from 5 minutes before the period until 35 days after it, because uses may be reported late. A type or a
+    /// feature costs the entries of others in between.
     package static func list(
         environmentID: EnvironmentID, accountID: AccountID, _ filter: EntryFilter, on connection: PostgresConnection
     ) async throws -> [Entry] {
+        var after: Int64 = filter.ascending ? filter.after ?? 0 : 0
+        var upTo = filter.ascending ? .max : filter.after.map { max($0, 1) - 1 } ?? .max
+        func lastSequence(at instant: Instant) async throws -> Int64 {
+            try await LedgerReads.lastSequence(
+                environmentID: environmentID, accountID: accountID, at: instant, on: connection)
+        }
+        if let from = filter.from {
+            after = max(after, try await lastSequence(at: from.adding(seconds: -UsageEvent.maximumLeadSeconds - 1)))
+        }
+        if let to = filter.to {
+            upTo = min(upTo, try await lastSequence(at: to.adding(seconds: UsageEvent.maximumAgeSeconds)))
+        }
         let parameters: [PostgresValue] = [
             .id(environmentID), .id(accountID), .optional(filter.type?.rawValue),
-            .optional(filter.featureKey?.rawValue), .instant(filter.from), .instant(filter.to),
-            .optional(filter.after), .int64(Int64(filter.limit)),
+            .optional(filter.featureKey?.rawValue), .instant(filter.from), .instant(filter.to), .int64(after),
+            .int64(upTo), .int64(Int64(filter.limit)),
         ]
         let result = try await connection.run(
             PostgresQuery(filter.ascending ? listAscending : listDescending, parameters))
         return try EntryRow.all(result).map(\.entry)
     }
 
-    static let listDescending = list(after: "e.sequence < $7", order: "desc")
-    private static let listAscending = list(after: "e.sequence > $7", order: "asc")
+    static let listDescending = list(order: "desc")
+    private static let listAscending = list(order: "asc")
 
-    private static func list(after: String, order: String) -> PostgresStatement {
+    private static func list(order: String) -> PostgresStatement {
         PostgresStatement(
             """
             select \(EntryRow.columns(of: "e"))
             from entries e
-            where e.environment_id = $1 and e.account_id = $2
+            where e.environment_id = $1 and e.account_id = $2 and e.sequence > $7 and e.sequence <= $8
                 and ($3::text is null or e.type = $3) and ($4::text is null or e.feature_key = $4)
                 and ($5::timestamptz is null or e.effective_at >= $5)
                 and ($6::timestamptz is null or e.effective_at < $6)
-                and ($7::bigint is null or \(after))
             order by e.sequence \(order)
-            limit $8
+            limit $9
             """)
     }
 }

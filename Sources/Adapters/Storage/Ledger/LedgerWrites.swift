@@ -54,6 +54,7 @@ extension LedgerStore {
         add(.insertReservations, changed.flatMap { draft in draft.newReservations.map { draft.row(of: $0) } })
         add(.updateReservations, changed.flatMap { draft in draft.olderChangedReservations.map { draft.row(of: $0) } })
         add(.updateAccounts, changed)
+        add(.insertCheckpointRequests, changed.filter { CheckpointSpacing.standard.isPassed(by: $0) })
         // Every writer inserts rows in the order of their keys. Of two batches with a common key, one then waits for
         // the other, and never both for each other.
         add(.insertPayments, plan.payments.sorted { $0.key < $1.key })
@@ -78,6 +79,17 @@ extension LedgerStore {
             """,
             [.int32s(accounts.map(\.environmentID.rawValue)), .int64s(accounts.map(\.id.rawValue))])
     }
+}
+
+extension BulkStatement<AccountDraft> {
+    /// The accounts whose past is due to be summed up.
+    fileprivate static let insertCheckpointRequests = BulkStatement.insert(
+        into: "checkpoint_requests",
+        [
+            .int32("environment_id") { $0.account.environmentID.rawValue as Int32 },
+            .int64("account_id") { $0.account.id.rawValue as Int64 },
+            .int64("sequence") { $0.account.version as Int64 },
+        ])
 }
 
 extension AccountDraft {

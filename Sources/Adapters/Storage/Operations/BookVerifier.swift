@@ -39,6 +39,7 @@ package struct BookVerifier {
         try await connection.script(
             "begin isolation level repeatable read read only; set enable_hashjoin = off; set enable_mergejoin = off")
         try await verifier.verifyAccounts()
+        try await verifier.verifyCheckpoints()
         try await verifier.verifyReferences()
         try await connection.script("commit")
         return verifier.report
@@ -166,6 +167,36 @@ package struct BookVerifier {
         order by e.environment_id, e.account_id, e.sequence limit $6
         """)
 
+    // MARK: - Checkpoints
+
+    private mutating func verifyCheckpoints() async throws {
+        var last: [PostgresValue] = [.int32(.min), .int64(.min)]
+        while true {
+            let result = try await connection.run(
+                PostgresQuery(Self.pageOfCheckpointed, last + [.int64(Int64(Self.accountsPerPage))]),
+                within: .seconds(600))
+            for row in result {
+                var fields = RowFields(row)
+                let (environmentID, accountID) = (try fields.environmentID(), try fields.accountID())
+                let account = AccountName(id: accountID, endUserID: try fields.endUserID())
+                let violation = try await CheckpointVerifier.violation(of: account, in: environmentID, on: connection)
+                if let violation { report.violations.append(violation) }
+                last = [.id(environmentID), .id(accountID)]
+            }
+            if result.rowCount < Self.accountsPerPage { return }
+            onProgress(report)
+        }
+    }
+
+    /// Accounts with checkpoints. Each has one that follows no other.
+    private static let pageOfCheckpointed: PostgresStatement = """
+        select c.environment_id, c.account_id, a.end_user_id
+        from checkpoints c
+        join accounts a using (environment_id, account_id)
+        where c.previous is null and (c.environment_id, c.account_id) > ($1, $2)
+        order by c.environment_id, c.account_id limit $3
+        """
+
     // MARK: - References
 
     private mutating func verifyReferences() async throws {
@@ -175,6 +206,13 @@ package struct BookVerifier {
                 """
                 select count(*) from entries e where not exists (
                     select from accounts a where a.environment_id = e.environment_id and a.account_id = e.account_id)
+                """
+            ),
+            (
+                "I24: checkpoints without an account",
+                """
+                select count(*) from checkpoints c where not exists (
+                    select from accounts a where a.environment_id = c.environment_id and a.account_id = c.account_id)
                 """
             ),
             (

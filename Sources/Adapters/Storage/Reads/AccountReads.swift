@@ -94,6 +94,11 @@ package enum AccountReads {
     }
 
     /// A page of an account's blocks: the spendable ones first, in burn order, then the others in the same order.
+    ///
+    /// It costs the account's blocks with remaining credits, at most 10,000, the entries behind the last checkpoint, the
+    /// rows of the page, and for a closed block past its expiry a look at its sums. A page that begins behind a closed
+    /// block costs the closed blocks before it too, and the status `spent`, `expired` or `revoked` those with other
+    /// statuses in between.
     package static func blocks(
         environmentID: EnvironmentID, accountID: AccountID, status: BlockStatus?, now: Instant, after: BlockCursor?,
         limit: Int, on connection: PostgresConnection
@@ -116,29 +121,65 @@ package enum AccountReads {
     }
 
     /// Nothing is spent from a block after its expiry. A closed block past its expiry has therefore expired if an
-    /// `expire` entry took its rest, and every other closed block is spent.
-    private static let listBlocks = PostgresStatement(
+    /// `expire` entry took its rest, and every other closed block is spent. Checkpoints and the entries behind the last
+    /// one know which types of entries changed a block.
+    ///
+    /// 1. `open_blocks` are the blocks with remaining credits, in any order.
+    /// 2. `closed_blocks` are read in the order of their index.
+    static let listBlocks = PostgresStatement(
         """
-        select status, \(GrantedBlockRow.columns(of: "listed"))
-        from (
+        with base as materialized (
+            select coalesce(max(c.sequence), 0) as sequence
+            from checkpoints c
+            where c.environment_id = $1 and c.account_id = $2
+        ), expired_lately as materialized (
+            select e.allocation_blocks[1] as number
+            from base s
+            join entries e on e.environment_id = $1 and e.account_id = $2 and e.sequence > s.sequence
+            where e.type = 'expire'
+        ), open_blocks as materialized (
             select b.*, coalesce(b.expires_at, 'infinity') as sort_expiry, coalesce(b.price_paid, 0) > 0 as paid,
-                b.open and b.revoked_at is null and coalesce(b.expires_at, 'infinity') > $3 as sort_open,
+                b.revoked_at is null and coalesce(b.expires_at, 'infinity') > $3 as sort_open,
                 case
                     when b.revoked_at is not null then 'revoked'
-                    when b.open and coalesce(b.expires_at, 'infinity') > $3 then 'active'
-                    when b.open then 'expired'
-                    when b.expires_at <= $3 and b.number in (
-                        select e.allocation_blocks[1] from entries e
-                        where e.environment_id = $1 and e.account_id = $2 and e.type = 'expire') then 'expired'
-                    else 'spent'
+                    when coalesce(b.expires_at, 'infinity') > $3 then 'active'
+                    else 'expired'
                 end as status
             from blocks b
-            where b.environment_id = $1 and b.account_id = $2
-        ) as listed
-        where ($4::text is null or status = $4)
-            and ($5::boolean is null
-                or (not sort_open, priority, sort_expiry, paid, number)
-                    > (not $5::boolean, $6::smallint, $7::timestamptz, $8::boolean, $9::integer))
+            where b.environment_id = $1 and b.account_id = $2 and b.open
+        ), closed_blocks as materialized (
+            select b.*, coalesce(b.expires_at, 'infinity') as sort_expiry, coalesce(b.price_paid, 0) > 0 as paid,
+                false as sort_open, s.status
+            from blocks b
+            cross join lateral (
+                select case
+                    when b.revoked_at is not null then 'revoked'
+                    when b.expires_at <= $3 and (b.number in (select number from expired_lately) or exists (
+                        select from (
+                            select c.types
+                            from checkpoint_blocks c
+                            where c.environment_id = $1 and c.account_id = $2 and c.block = b.number
+                            order by c.sequence desc
+                            limit 1
+                        ) k where 'expire' = any (k.types))) then 'expired'
+                    else 'spent'
+                end as status
+            ) s
+            where b.environment_id = $1 and b.account_id = $2 and not b.open and $4::text is distinct from 'active'
+                and (b.priority, coalesce(b.expires_at, 'infinity'), coalesce(b.price_paid, 0) > 0, b.number) > (
+                    case when not $5::boolean then $6::smallint else '-32768'::smallint end,
+                    case when not $5 then $7::timestamptz else '-infinity' end,
+                    case when not $5 then $8::boolean else false end,
+                    case when not $5 then $9::integer else '-2147483648'::integer end)
+                and ($4 is null or s.status = $4)
+            order by b.priority, coalesce(b.expires_at, 'infinity'), coalesce(b.price_paid, 0) > 0, b.number
+            limit $10
+        )
+        select status, \(GrantedBlockRow.columns(of: "listed"))
+        from (select * from open_blocks union all select * from closed_blocks) as listed
+        where ($4 is null or status = $4)
+            and ($5 is null
+                or (not sort_open, priority, sort_expiry, paid, number) > (not $5, $6, $7, $8, $9))
         order by not sort_open, priority, sort_expiry, paid, number
         limit $10
         """)

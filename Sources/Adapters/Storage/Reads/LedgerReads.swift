@@ -3,20 +3,20 @@ package import Ledger
 package import Postgres
 
 /// Reads how an account stood in the past, sums over its entries, and whole ledgers for the export.
+///
+/// A sum is that of the nearest checkpoint, and of the entries behind it: at most `CheckpointSpacing` of them, and those
+/// that no checkpoint has added up yet.
 package enum LedgerReads {
     /// How an account stood at an instant: after the last entry that counted by then. A use counts from its
     /// `recorded_at`, every other entry from its `effective_at`. Along an account these instants never decrease, so the
     /// entry is found by bisection.
+    ///
+    /// It costs one row for each bisection, some 20 for a million entries, and the entries behind a checkpoint.
     package static func standing(
         environmentID: EnvironmentID, accountID: AccountID, at instant: Instant, on connection: PostgresConnection
     ) async throws -> PastStanding {
         let result = try await connection.run(
-            PostgresQuery(
-                standingStatement,
-                [
-                    .int32(environmentID.rawValue), .int64(accountID.rawValue),
-                    .timestamp(microseconds: instant.microseconds),
-                ]))
+            PostgresQuery(standingStatement, [.id(environmentID), .id(accountID), .instant(instant)]))
         guard let row = result.first else {
             return PastStanding(
                 version: 0, balances: Balances(balance: 0, reserved: 0, frozen: 0, effective: 0), overage: 0,
@@ -29,42 +29,76 @@ package enum LedgerReads {
             overage: try row.int64(3), lifetimeGranted: try row.int64(4))
     }
 
-    private static let standingStatement: PostgresStatement = """
-        with recursive halving (low, high) as (
-            select 0::bigint, version from accounts where environment_id = $1 and account_id = $2
+    /// The sequence of the last entry that counted at an instant; 0 when there is none.
+    static func lastSequence(
+        environmentID: EnvironmentID, accountID: AccountID, at instant: Instant, on connection: PostgresConnection
+    ) async throws -> Int64 {
+        let result = try await connection.run(
+            PostgresQuery(lastSequenceStatement, [.id(environmentID), .id(accountID), .instant(instant)]))
+        return try result.first?.int64(0) ?? 0
+    }
+
+    /// Bisects the entries of the account $2 at the instant $3. The last row of `halving` has `low = high`: the sequence
+    /// of the entry.
+    ///
+    /// `middle` is a column because of row-level security: a condition with a division is evaluated after the policy, and
+    /// so for every entry of the account, while a comparison with a column uses the index.
+    private static let halving = """
+        with recursive halving (low, high, middle) as (
+            select 0::bigint, version, (version + 1) / 2
+            from accounts
+            where environment_id = $1 and account_id = $2
             union all
-            select case when m.counts then m.middle else h.low end, case when m.counts then h.high else m.middle - 1 end
+            select n.low, n.high, (n.low + n.high + 1) / 2
             from halving h
+            join entries e on e.environment_id = $1 and e.account_id = $2 and e.sequence = h.middle
             cross join lateral (
-                select e.sequence as middle,
-                    case when e.type = 'use' then e.recorded_at else e.effective_at end <= $3 as counts
-                from entries e
-                where e.environment_id = $1 and e.account_id = $2 and e.sequence = (h.low + h.high + 1) / 2
-            ) m
+                select case when c.counts then h.middle else h.low end as low,
+                    case when c.counts then h.high else h.middle - 1 end as high
+                from (
+                    select case when e.type = 'use' then e.recorded_at else e.effective_at end <= $3::timestamptz as counts
+                ) c
+            ) n
             where h.low < h.high
         )
-        select e.sequence, e.balance_after, e.reserved_after, e.overage_after,
-            (
-                select coalesce(sum(i.amount), 0)::bigint
-                from entries i
-                where i.environment_id = $1 and i.account_id = $2 and i.sequence <= e.sequence
-                    and i.amount > 0 and i.type in ('grant', 'adjust', 'transfer')
-            )
-        from halving h
-        join entries e on e.environment_id = $1 and e.account_id = $2 and e.sequence = h.low
-        where h.low = h.high
         """
+
+    private static let lastSequenceStatement = PostgresStatement(
+        "\(halving) select h.low from halving h where h.low = h.high")
+
+    static let standingStatement = PostgresStatement(
+        """
+        \(halving), place as materialized (
+            select h.low as sequence from halving h where h.low = h.high
+        ), base as materialized (
+            select coalesce(k.sequence, 0) as sequence, coalesce(k.lifetime_granted, 0) as lifetime_granted
+            from place p
+            left join lateral (
+                select c.sequence, c.lifetime_granted
+                from checkpoints c
+                where c.environment_id = $1 and c.account_id = $2 and c.sequence <= p.sequence
+                order by c.sequence desc
+                limit 1
+            ) k on true
+        )
+        select e.sequence, e.balance_after, e.reserved_after, e.overage_after,
+            b.lifetime_granted + \(LedgerSums.granted(after: "b.sequence", upTo: "p.sequence"))
+        from place p
+        cross join base b
+        join entries e on e.environment_id = $1 and e.account_id = $2 and e.sequence = p.sequence
+        """)
 
     // MARK: - Sums per block and per reservation
 
-    /// The sums of the entries up to a sequence, for each block that they touched and each type of entry, by block.
+    /// The sums of the entries up to a sequence, for each block that then had remaining credits and each type of entry,
+    /// by block.
+    ///
+    /// It costs a row for each of these blocks, at most 10,000, and the entries behind a checkpoint.
     package static func blockHistories(
         environmentID: EnvironmentID, accountID: AccountID, version: Int64, on connection: PostgresConnection
     ) async throws -> [BlockHistory] {
         let result = try await connection.run(
-            PostgresQuery(
-                blockHistoriesStatement,
-                [.int32(environmentID.rawValue), .int64(accountID.rawValue), .int64(version)]))
+            PostgresQuery(blockHistoriesStatement, [.id(environmentID), .id(accountID), .int64(version)]))
         var histories: [BlockHistory] = []
         for row in result {
             var fields = RowFields(row)
@@ -82,39 +116,47 @@ package enum LedgerReads {
         return histories
     }
 
-    private static let blockHistoriesStatement = PostgresStatement(
+    /// One row: the nearest checkpoint at or before the sequence $3, or the empty sums.
+    private static let base = """
+        base as materialized (
+            select coalesce(k.sequence, 0) as sequence, coalesce(k.open_blocks, '{}') as open_blocks,
+                coalesce(k.held_reservations, '{}') as held_reservations
+            from (select $3::bigint as sequence) p
+            left join lateral (
+                select c.sequence, c.open_blocks, c.held_reservations
+                from checkpoints c
+                where c.environment_id = $1 and c.account_id = $2 and c.sequence <= p.sequence
+                order by c.sequence desc
+                limit 1
+            ) k on true
+        )
         """
-        select \(GrantedBlockRow.columns(of: "b")), f.type,
-            greatest(-9223372036854775807, least(f.amount, 9223372036854775807))::bigint,
-            greatest(-9223372036854775807, least(f.held, 9223372036854775807))::bigint, f.entries, f.first, f.last
+    private static let baseSequence = "(select sequence from base)"
+
+    static let blockHistoriesStatement = PostgresStatement(
+        """
+        with \(base),
+        \(LedgerSums.blocks(
+            after: baseSequence, upTo: "$3", further: " union select unnest(open_blocks) from base"))
+        select \(GrantedBlockRow.columns(of: "b")), s.type,
+            greatest(-9223372036854775807, least(s.amount, 9223372036854775807))::bigint,
+            greatest(-9223372036854775807, least(s.held, 9223372036854775807))::bigint, s.count, s.first, s.last
         from (
-            select p.block, p.type, sum(p.amount) as amount, sum(p.held) as held, count(distinct p.sequence) as entries,
-                min(p.sequence) as first, max(p.sequence) as last
-            from (
-                select e.sequence, e.type, a.block, a.amount, 0::bigint as held
-                from entries e
-                cross join lateral unnest(e.allocation_blocks, e.allocation_amounts) as a (block, amount)
-                where e.environment_id = $1 and e.account_id = $2 and e.sequence <= $3
-                union all
-                select e.sequence, e.type, h.block, 0, h.held
-                from entries e
-                cross join lateral unnest(e.hold_blocks, e.hold_amounts) as h (block, held)
-                where e.environment_id = $1 and e.account_id = $2 and e.sequence <= $3
-            ) p
-            group by p.block, p.type
-        ) f
-        join blocks b on b.environment_id = $1 and b.account_id = $2 and b.number = f.block
-        order by b.number, f.first
+            select *, sum(amount) over (partition by block) as remaining from block_sums
+        ) s
+        join blocks b on b.environment_id = $1 and b.account_id = $2 and b.number = s.block
+        where s.remaining > 0
+        order by b.number, s.first
         """)
 
     /// The credits that each reservation holds after the entries up to a sequence, by reservation.
+    ///
+    /// It costs a row for each of these reservations, at most 10,000, and the entries behind a checkpoint.
     package static func holdHistories(
         environmentID: EnvironmentID, accountID: AccountID, version: Int64, on connection: PostgresConnection
     ) async throws -> [HoldHistory] {
         let result = try await connection.run(
-            PostgresQuery(
-                holdHistoriesStatement,
-                [.int32(environmentID.rawValue), .int64(accountID.rawValue), .int64(version)]))
+            PostgresQuery(holdHistoriesStatement, [.id(environmentID), .id(accountID), .int64(version)]))
         var histories: [HoldHistory] = []
         for row in result {
             let number = try row.int32(0)
@@ -130,99 +172,66 @@ package enum LedgerReads {
         return histories
     }
 
-    private static let holdHistoriesStatement: PostgresStatement = """
-        select e.reservation, max(e.feature_key), h.block, sum(h.held)::bigint, min(e.sequence), max(e.sequence)
-        from entries e
-        cross join lateral unnest(e.hold_blocks, e.hold_amounts) as h (block, held)
-        where e.environment_id = $1 and e.account_id = $2 and e.sequence <= $3 and e.reservation is not null
-        group by e.reservation, h.block
-        having sum(h.held) > 0
-        order by e.reservation, h.block
+    static let holdHistoriesStatement = PostgresStatement(
         """
+        with \(base),
+        \(LedgerSums.holds(
+            after: baseSequence, upTo: "$3", further: " union select unnest(held_reservations) from base"))
+        select s.reservation, s.feature_key, s.block, s.held, s.first, s.last
+        from hold_sums s
+        where s.held > 0
+        order by s.reservation, s.block
+        """)
 
     // MARK: - Export
 
+    /// The number of entries in a page of an export.
+    static let exportEntries: Int64 = 500
+    /// The bytes of a page's entries as JSON, estimated. A page has at least one entry, and an entry that changes the
+    /// 10,000 blocks that an account can have takes about 1 MiB.
+    static let exportBytes: Int64 = 256 << 10
+
     /// A page of the entries of an environment, or of one account, by account and sequence, beginning after a given
-    /// entry.
+    /// entry. The page after the last one is empty.
+    ///
+    /// It costs the rows of the page, `exportEntries` at most, wherever the page begins. Its entries take about
+    /// `exportBytes` of memory.
     package static func export(
         environmentID: EnvironmentID, accountID: AccountID?, after: (accountID: AccountID, sequence: Int64)?,
-        limit: Int, on connection: PostgresConnection
+        on connection: PostgresConnection, entries: Int64 = exportEntries, bytes: Int64 = exportBytes
     ) async throws -> [NamedEntry] {
         let first = accountID?.rawValue ?? .min
         let result = try await connection.run(
             PostgresQuery(
                 exportStatement,
                 [
-                    .int32(environmentID.rawValue), .int64(first), .int64(accountID?.rawValue ?? .max),
-                    .int64(after?.accountID.rawValue ?? first), .int64(after?.sequence ?? 0), .int64(Int64(limit)),
+                    .id(environmentID), .int64(accountID?.rawValue ?? .max),
+                    .int64(after?.accountID.rawValue ?? first), .int64(after?.sequence ?? 0), .int64(entries),
+                    .int64(bytes),
                 ]))
         return try result.map { try EntryStore.named($0).entry }
     }
 
-    private static let exportStatement = PostgresStatement(
+    static let exportStatement = PostgresStatement(
         """
         select \(EntryRow.columns(of: "e")), a.end_user_id
-        from entries e
-        join accounts a using (environment_id, account_id)
-        where e.environment_id = $1 and e.account_id between $2 and $3 and (e.account_id, e.sequence) > ($4, $5)
-        order by e.account_id, e.sequence
-        limit $6
-        """)
-
-    // MARK: - Totals
-
-    /// The usage of one end user, by the time at which it occurred. The commits of a reservation state its units so
-    /// far, so each counts only the units that it added.
-    package static func usageTotals(
-        environmentID: EnvironmentID, accountID: AccountID, featureKey: FeatureKey?, from: Instant?, to: Instant?,
-        groupBy grouping: UsageGrouping?, on connection: PostgresConnection
-    ) async throws -> [UsageTotal] {
-        let result = try await connection.run(
-            PostgresQuery(
-                usageTotalsStatement,
-                [
-                    .int32(environmentID.rawValue), .int64(accountID.rawValue), .optional(featureKey?.rawValue),
-                    .optionalTimestamp(microseconds: from?.microseconds),
-                    .optionalTimestamp(microseconds: to?.microseconds), .optional(grouping?.rawValue),
-                ]))
-        return try result.map { row in
-            UsageTotal(
-                day: try row.textOrNil(0), featureKey: try row.textOrNil(1).flatMap { FeatureKey($0) },
-                charges: try row.int64(2), units: try row.int64(3), cost: try row.int64(4))
-        }
-    }
-
-    private static let usageTotalsStatement: PostgresStatement = """
-        select t.day, t.feature, count(*), least(coalesce(sum(t.units), 0), 9223372036854775807)::bigint,
-            least(coalesce(sum(t.cost), 0), 9223372036854775807)::bigint
         from (
-            select
-                case when $6::text = 'day' then to_char(
-                    least(
-                        timestamp '9999-12-31',
-                        c.effective_at at time zone 'UTC' + make_interval(
-                            secs => coalesce(z.zone_offsets[width_bucket(c.effective_at, z.zone_starts) + 1], 0))),
-                    'YYYY-MM-DD') end as day,
-                case when $6::text = 'feature' then c.feature_key end as feature, c.cost, c.units
+            select p.*, row_number() over w as place,
+                sum(
+                    500 + 60 * (cardinality(p.allocation_blocks) + coalesce(cardinality(p.hold_blocks), 0))
+                    + coalesce(octet_length(p.metadata), 0) + coalesce(octet_length(p.details), 0)
+                    + coalesce(octet_length(p.reason), 0) + coalesce(octet_length(p.idempotency_key), 0)) over w as bytes
             from (
-                select e.effective_at, e.feature_key, -e.amount as cost,
-                    u.units - case when e.reservation is null then 0 else coalesce(
-                        max(u.units) over (
-                            partition by e.reservation order by e.sequence
-                            rows between unbounded preceding and 1 preceding), 0) end as units
+                select e.*
                 from entries e
-                cross join lateral (
-                    select coalesce(e.units, (
-                        select sum(q.value::numeric) from json_each_text(e.details::json -> 'quantities') q), 0)
-                ) u (units)
-                where e.environment_id = $1 and e.account_id = $2 and e.type in ('use', 'commit')
-                    and ($3::text is null or e.feature_key = $3)
-            ) c
-            join environments z on z.environment_id = $1
-            where ($4::timestamptz is null or c.effective_at >= $4)
-                and ($5::timestamptz is null or c.effective_at < $5)
-        ) t
-        group by t.day, t.feature
-        order by t.day, t.feature
-        """
+                where e.environment_id = $1 and e.account_id <= $2 and (e.account_id, e.sequence) > ($3, $4)
+                order by e.account_id, e.sequence
+                limit $5
+            ) p
+            window w as (order by p.account_id, p.sequence)
+        ) e
+        join accounts a using (environment_id, account_id)
+        where e.place = 1 or e.bytes <= $6
+        order by e.account_id, e.sequence
+        """)
 }

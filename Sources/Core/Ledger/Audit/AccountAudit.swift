@@ -10,6 +10,16 @@ package struct Violation: Hashable, Sendable, CustomStringConvertible {
     package let entry: PublicID?
     package let detail: String
 
+    package init(
+        invariant: String, environmentID: EnvironmentID, endUserID: EndUserID, entry: PublicID?, detail: String
+    ) {
+        self.invariant = invariant
+        self.environmentID = environmentID
+        self.endUserID = endUserID
+        self.entry = entry
+        self.detail = detail
+    }
+
     package var description: String {
         let place = entry.map { ", entry \($0)" } ?? ""
         return

@@ -10,9 +10,6 @@ import Storage
 
 /// The ledger: as a list, as an export, and as an explanation of its sums.
 struct LedgerRoutes: Sendable {
-    /// The number of entries that an export reads at a time.
-    private static let entriesPerRead = 500
-
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
@@ -66,18 +63,17 @@ struct LedgerRoutes: Sendable {
         let body = ResponseBody { writer in
             var last: (accountID: AccountID, sequence: Int64)?
             while true {
-                let found = try await reads.read(of: environmentID) { [last] connection in
+                let page = try await reads.read(of: environmentID) { [last] connection in
                     try await LedgerReads.export(
-                        environmentID: environmentID, accountID: only, after: last, limit: Self.entriesPerRead,
-                        on: connection)
+                        environmentID: environmentID, accountID: only, after: last, on: connection)
                 }
+                guard let end = page.last else { break }
                 var lines = ByteBuffer()
-                for line in found {
+                for line in page {
                     lines.writeBytes(line.entry.json(account: line.account.id, endUserID: line.account.endUserID))
                     lines.writeInteger(UInt8(ascii: "\n"))
                 }
-                if lines.readableBytes > 0 { try await writer.write(lines) }
-                guard found.count == Self.entriesPerRead, let end = found.last else { break }
+                try await writer.write(lines)
                 last = (end.account.id, end.entry.sequence)
             }
             try await writer.finish(nil)

@@ -52,7 +52,7 @@ struct UsageRoutes: Sendable {
         try query.finish()
         let account = try services.admission.account(endUserID, of: caller)
         let totals = try await services.reads.read(of: caller.environmentID) { connection in
-            try await LedgerReads.usageTotals(
+            try await UsageReads.totals(
                 environmentID: caller.environmentID, accountID: account.id, featureKey: feature, from: from, to: to,
                 groupBy: grouping, on: connection)
         }

@@ -1,0 +1,162 @@
+import Credits
+import Ledger
+import Postgres
+
+@testable import Storage
+
+/// The sums of an account from all its entries, in the plainest SQL: what reads with checkpoints must give too.
+enum WholeHistory {
+    /// Block, type, amount, held, number of entries, first and last sequence, of the blocks with remaining credits.
+    static func blocks(_ account: AccountID, upTo version: Int64, on connection: PostgresConnection) async throws
+        -> [String]
+    {
+        try await lines(
+            """
+            with sums as (
+                select p.block, p.type, sum(p.amount) as amount, sum(p.held) as held,
+                    count(distinct p.sequence) as entries, min(p.sequence) as first, max(p.sequence) as last
+                from (
+                    select e.sequence, e.type, a.block, a.amount, 0::bigint as held
+                    from entries e
+                    cross join lateral unnest(e.allocation_blocks, e.allocation_amounts) as a (block, amount)
+                    where e.account_id = $1 and e.sequence <= $2
+                    union all
+                    select e.sequence, e.type, h.block, 0, h.held
+                    from entries e
+                    cross join lateral unnest(e.hold_blocks, e.hold_amounts) as h (block, held)
+                    where e.account_id = $1 and e.sequence <= $2
+                ) p
+                group by p.block, p.type
+            )
+            select concat_ws(' ', block, type, amount, held, entries, first, last)
+            from sums
+            where block in (select block from sums group by block having sum(amount) > 0)
+            order by block, first
+            """, [.int64(account.rawValue), .int64(version)], on: connection)
+    }
+
+    static func text(_ histories: [BlockHistory]) -> [String] {
+        histories.flatMap { history in
+            history.parts.map { part in
+                "\(history.granted.block.number) \(part.type.rawValue) \(part.amount) \(part.held) \(part.count) "
+                    + "\(part.first) \(part.last)"
+            }
+        }
+    }
+
+    /// Reservation, feature, block, held credits, first and last sequence.
+    static func holds(_ account: AccountID, upTo version: Int64, on connection: PostgresConnection) async throws
+        -> [(reservation: Int32, feature: String, allocation: Allocation, first: Int64, last: Int64)]
+    {
+        try await connection.run(
+            PostgresQuery(
+                """
+                select e.reservation, max(e.feature_key), h.block, sum(h.held)::bigint, min(e.sequence), max(e.sequence)
+                from entries e
+                cross join lateral unnest(e.hold_blocks, e.hold_amounts) as h (block, held)
+                where e.account_id = $1 and e.sequence <= $2 and e.reservation is not null
+                group by e.reservation, h.block
+                having sum(h.held) > 0
+                order by e.reservation, h.block
+                """, [.int64(account.rawValue), .int64(version)])
+        ).map { row in
+            (
+                try row.int32(0), try row.text(1), Allocation(block: try row.int32(2), amount: try row.int64(3)),
+                try row.int64(4), try row.int64(5)
+            )
+        }
+    }
+
+    static func lifetimeGranted(
+        _ account: AccountID, upTo version: Int64, on connection: PostgresConnection
+    ) async throws -> Int64 {
+        let found = try await connection.run(
+            PostgresQuery(
+                """
+                select coalesce(sum(amount), 0)::bigint from entries
+                where account_id = $1 and sequence <= $2 and amount > 0 and type in ('grant', 'adjust', 'transfer')
+                """, [.int64(account.rawValue), .int64(version)]))
+        return try found.first?.int64(0) ?? 0
+    }
+
+    /// Day, feature, charges, units, cost.
+    static func usage(
+        _ account: AccountID, featureKey: FeatureKey?, from: Instant?, to: Instant?, groupBy grouping: UsageGrouping?,
+        on connection: PostgresConnection
+    ) async throws -> [String] {
+        try await lines(
+            """
+            select concat_ws(' ', coalesce(t.day, '-'), coalesce(t.feature, '-'), count(*), sum(t.units), sum(t.cost))
+            from (
+                select
+                    case when $5::text = 'day' then to_char(
+                        c.effective_at at time zone 'UTC' + make_interval(
+                            secs => coalesce(z.zone_offsets[width_bucket(c.effective_at, z.zone_starts) + 1], 0)),
+                        'YYYY-MM-DD') end as day,
+                    case when $5::text = 'feature' then c.feature_key end as feature, c.cost, c.units
+                from (
+                    select e.environment_id, e.effective_at, e.feature_key, -e.amount as cost,
+                        case when e.reservation is null then u.units else greatest(0, u.units - coalesce(
+                            max(u.units) over (
+                                partition by e.reservation order by e.sequence
+                                rows between unbounded preceding and 1 preceding), 0)) end as units
+                    from entries e
+                    cross join lateral (
+                        select coalesce(e.units, (
+                            select sum(q.value::numeric) from json_each_text(e.details::json -> 'quantities') q), 0)
+                    ) u (units)
+                    where e.account_id = $1 and e.type in ('use', 'commit')
+                        and ($2::text is null or e.feature_key = $2)
+                ) c
+                join environments z using (environment_id)
+                where ($3::timestamptz is null or c.effective_at >= $3)
+                    and ($4::timestamptz is null or c.effective_at < $4)
+            ) t
+            group by t.day, t.feature
+            order by t.day, t.feature
+            """,
+            [
+                .int64(account.rawValue), .optional(featureKey?.rawValue),
+                .optionalTimestamp(microseconds: from?.microseconds),
+                .optionalTimestamp(microseconds: to?.microseconds), .optional(grouping?.rawValue),
+            ], on: connection)
+    }
+
+    static func text(_ totals: [UsageTotal]) -> [String] {
+        totals.map { total in
+            "\(total.day ?? "-") \(total.featureKey?.rawValue ?? "-") \(total.charges) \(total.units) \(total.cost)"
+        }
+    }
+
+    /// Number and status of every block, in the order of the list.
+    static func blockList(_ account: AccountID, at now: Instant, on connection: PostgresConnection) async throws
+        -> [String]
+    {
+        try await lines(
+            """
+            select concat_ws(' ', number, status)
+            from (
+                select b.*, coalesce(b.expires_at, 'infinity') as sort_expiry, coalesce(b.price_paid, 0) > 0 as paid,
+                    b.open and b.revoked_at is null and coalesce(b.expires_at, 'infinity') > $2 as sort_open,
+                    case
+                        when b.revoked_at is not null then 'revoked'
+                        when b.open and coalesce(b.expires_at, 'infinity') > $2 then 'active'
+                        when b.open then 'expired'
+                        when b.expires_at <= $2 and b.number in (
+                            select e.allocation_blocks[1] from entries e
+                            where e.account_id = $1 and e.type = 'expire') then 'expired'
+                        else 'spent'
+                    end as status
+                from blocks b
+                where b.account_id = $1
+            ) as listed
+            order by not sort_open, priority, sort_expiry, paid, number
+            """, [.int64(account.rawValue), .timestamp(microseconds: now.microseconds)], on: connection)
+    }
+
+    private static func lines(
+        _ sql: String, _ parameters: [PostgresValue], on connection: PostgresConnection
+    ) async throws -> [String] {
+        try await connection.run(PostgresQuery(PostgresStatement(sql), parameters)).map { try $0.text(0) }
+    }
+}
