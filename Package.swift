@@ -216,7 +216,7 @@ let package = Package(
         tests("Metering", ["Catalogue", "Credits", "JSON", "Metering", "SeededRandom"]),
         tests("Catalogue", ["Catalogue", "Credits", "JSON", "Metering"]),
         tests("Ledger", ["Catalogue", "Credits", "Ledger", "LedgerModel", "Metering", "SeededRandom", crypto]),
-        tests("Postgres", ["Postgres", "TLSEndpoint"]),
+        tests("Postgres", ["Postgres", "SeededRandom", "TLSEndpoint"]),
         tests("RabbitMQ", ["RabbitMQ", "TCPProxy", "TLSEndpoint", logging]),
         tests(
             "Messaging", ["Catalogue", "Commands", "Credits", "Ledger", "Messaging", "Metering"],
@@ -246,6 +246,7 @@ let package = Package(
             [
                 "API", "Answers", "Catalogue", "Commands", "Credits", "JSON", "Ledger", "Messaging", "Metering",
                 nioCore,
+                "Postgres",
             ]),
         tests("Doctor", ["Doctor", "JSON", "Storage"]),
         tests("Ingest", ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix]),

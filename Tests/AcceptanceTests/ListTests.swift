@@ -119,6 +119,38 @@ extension Acceptance {
             #expect(try await sequences(("from", third), ("to", fifth), ("feature_key", "b")) == [4])
         }
 
+        @Test("A cursor with any numbers is followed or refused as a cursor, whatever the list")
+        func extremeCursors() async throws {
+            let client = try await makeTenant().test
+            try await client.sell("api", unitCost: 1)
+            try await client.grant("alice", 10).expect(201)
+            let numbers = ["\(Int64.min)", "\(Int64.max)", "-1", "0", "2147483648", "99999999999999999999"]
+            let ids = ["op", "rule", "key", "clk"].map { "\"\($0)_7ZZZZZZZZZZZZZZZZZZZZZZZZZ\"" }
+            let cursors =
+                numbers.map { "[\($0)]" } + ids.map { "[\($0)]" }
+                + numbers.flatMap { number in (ids + [#""api""#]).map { "[\(number),\($0)]" } }
+                + numbers.flatMap { number in
+                    numbers.flatMap { other in
+                        [true, false].map { "[\($0),\(number),\(other),\(!$0),\(number)]" }
+                    }
+                }
+            for path in [
+                "/v1/features", "/v1/metering-rules", "/v1/topup-packages", "/v1/end-users", "/v1/api-keys",
+                "/v1/audit-log", "/v1/credits/blocks?end_user_id=alice", "/v1/ledger?end_user_id=alice",
+                "/v1/ledger?end_user_id=alice&order=asc", "/v1/reservations?end_user_id=alice",
+                "/v1/spend-caps?end_user_id=alice", "/v1/entitlements?end_user_id=alice",
+            ] {
+                for cursor in cursors {
+                    let text = cursor.utf8.map { byte in
+                        String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
+                    }.joined()
+                    let answer = try await client.send(
+                        "GET", "\(path)\(path.contains("?") ? "&" : "?")cursor=\(text)")
+                    if answer.status != 200 { answer.expect(400, "invalid_cursor") }
+                }
+            }
+        }
+
         @Test("Blocks are listed in burn order, spent ones after the others")
         func burnOrder() async throws {
             let client = try await makeTenant().test

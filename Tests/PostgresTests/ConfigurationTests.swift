@@ -62,6 +62,17 @@ struct ConfigurationTests {
         #expect(!PostgresError(.poolExhausted).isSerializationFailure)
     }
 
+    @Test(
+        "An error says whether the server is away, too busy, or has answered",
+        arguments: [
+            ("57014", .busy), ("55P03", .busy), ("53200", .busy), ("57P01", .away), ("57P03", .away), ("08006", .away),
+            ("22P02", .answering), ("42501", .answering), ("22008", .answering),
+        ] as [(String, PostgresError.Condition)])
+    func conditions(sqlState: String, condition: PostgresError.Condition) {
+        let error = PostgresError(.server(sqlState: sqlState, message: "", constraint: nil, table: nil))
+        #expect(error.condition == condition)
+    }
+
     @Test("A wrong database is refused with the server's text")
     func wrongDatabase() async throws {
         let configuration = try testConfiguration().database("no_such_database")

@@ -4,9 +4,9 @@ import Testing
 @Suite("The pool", .timeLimit(.minutes(1)))
 struct PoolTests {
     private func withPool(
-        size: Int, waitLimit: Duration = .seconds(30), _ body: @Sendable (PostgresPool) async throws -> Void
+        size: Int, _ body: @Sendable (PostgresPool) async throws -> Void
     ) async throws {
-        let pool = PostgresPool(configuration: try testConfiguration(), size: size, waitLimit: waitLimit)
+        let pool = PostgresPool(configuration: try testConfiguration(), size: size, longSize: size)
         let result: Result<Void, any Error>
         do {
             result = .success(try await body(pool))
@@ -64,13 +64,37 @@ struct PoolTests {
 
     @Test("A task that waits longer than the limit gets the error that the pool is exhausted")
     func waitLimit() async throws {
-        try await withPool(size: 1, waitLimit: .milliseconds(50)) { pool in
+        try await withPool(size: 1) { pool in
             try await pool.withConnection { _ in
-                let error = try await postgresError { try await pool.withConnection { _ in } }
+                let hasty = PoolClaim(
+                    owner: 1, isLong: false,
+                    share: PoolShare(
+                        atOnce: 1, longAtOnce: 1, waiting: 1, patience: .milliseconds(50), longPatience: .zero))
+                let error = try await postgresError { try await pool.withConnection(hasty) { _ in } }
                 #expect(error.kind == .poolExhausted)
                 #expect(pool.statistics.waiting == 0)
             }
             try await pool.withConnection { _ in }
+        }
+    }
+
+    @Test("A task that finds as many waiting as may wait is refused at once, and its owner's limits bind no other")
+    func full() async throws {
+        try await withPool(size: 2) { pool in
+            let share = PoolShare(
+                atOnce: 1, longAtOnce: 1, waiting: 1, patience: .seconds(30), longPatience: .seconds(30))
+            let (greedy, modest) = (
+                PoolClaim(owner: 1, isLong: false, share: share), PoolClaim(owner: 2, isLong: false, share: share)
+            )
+            let waiting = try await pool.withConnection(greedy) { _ in
+                let waiting = Task { try await pool.withConnection(greedy) { _ in } }
+                try await eventually { pool.statistics.waiting == 1 }
+                let error = try await postgresError { try await pool.withConnection(greedy) { _ in } }
+                #expect(error.kind == .lineFull)
+                #expect(try await pool.withConnection(modest) { try await $0.integer("SELECT 7") } == 7)
+                return waiting
+            }
+            try await waiting.value
         }
     }
 
@@ -152,7 +176,7 @@ struct PoolTests {
     @Test("A server that cannot be reached is reported as such each time, and takes no place in the pool")
     func unreachable() async throws {
         let configuration = try PostgresConfiguration(url: "postgres://anna@127.0.0.1:1/db")
-        let pool = PostgresPool(configuration: configuration, size: 1, waitLimit: .seconds(30))
+        let pool = PostgresPool(configuration: configuration, size: 1, longSize: 1)
         for _ in 0..<3 {
             let error = try await postgresError { try await pool.withConnection { _ in } }
             #expect(error.isConnectionLoss)
@@ -163,7 +187,7 @@ struct PoolTests {
 
     @Test("Closing waits for lent connections, fails waiting tasks and refuses new ones")
     func closing() async throws {
-        let pool = PostgresPool(configuration: try testConfiguration(), size: 1)
+        let pool = PostgresPool(configuration: try testConfiguration(), size: 1, longSize: 1)
         let (closing, waiting) = try await pool.withConnection { connection in
             let waiting = Task { try await pool.withConnection { _ in } }
             try await eventually { pool.statistics.waiting == 1 }

@@ -35,7 +35,7 @@ struct ReplicationTests {
     @Test("Snapshot and stream together miss nothing and repeat nothing under concurrent writers")
     func missesNothing() async throws {
         try await withDatabase { configuration in
-            let pool = PostgresPool(configuration: configuration, size: 4)
+            let pool = PostgresPool(configuration: configuration, size: 4, longSize: 4)
             try await pool.withConnection {
                 try await $0.script("CREATE TABLE t (n bigint PRIMARY KEY); CREATE PUBLICATION p FOR TABLE t")
             }
@@ -46,7 +46,7 @@ struct ReplicationTests {
                     var number = Int64(writer)
                     while !stop.withLock({ $0 }) {
                         let numbers = (0..<5).map { number + Int64($0) * 2 }
-                        try await pool.withTransaction { connection in
+                        try await pool.withConnection { connection in
                             _ = try await connection.run(
                                 PostgresQuery("INSERT INTO t SELECT unnest($1)", [.int64s(numbers)]))
                         }
@@ -63,14 +63,16 @@ struct ReplicationTests {
             let before = written.withLock { $0 }
             try await eventually { written.withLock { $0 } > before + 200 }
             let begin: PostgresStatement = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-            let shown = try await pool.withTransaction(begin) { connection in
-                try await connection.script("SET TRANSACTION SNAPSHOT '\(snapshot)'")
-                let numbers = Shared<[Int64]>([])
-                try await connection.copyRows("COPY (SELECT n FROM t) TO STDOUT (FORMAT binary)") { row in
-                    let number = try row.nextField().int64()
-                    numbers.withLock { $0.append(number) }
+            let shown = try await pool.withConnection { connection in
+                try await connection.withTransaction(begin) { connection in
+                    try await connection.script("SET TRANSACTION SNAPSHOT '\(snapshot)'")
+                    let numbers = Shared<[Int64]>([])
+                    try await connection.copyRows("COPY (SELECT n FROM t) TO STDOUT (FORMAT binary)") { row in
+                        let number = try row.nextField().int64()
+                        numbers.withLock { $0.append(number) }
+                    }
+                    return numbers.withLock { $0 }
                 }
-                return numbers.withLock { $0 }
             }
             let seen = Seen()
             let stream = Task {

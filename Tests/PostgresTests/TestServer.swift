@@ -88,7 +88,7 @@ extension PostgresError {
         switch kind {
         case .connection: true
         case .timeout(let outcomeUnknown): outcomeUnknown
-        case .server, .closed, .poolExhausted, .decoding, .invalidRequest: false
+        case .server, .closed, .poolExhausted, .lineFull, .decoding, .invalidRequest: false
         }
     }
 }
@@ -97,5 +97,16 @@ extension CopyRow {
     /// The next field, which must not be null.
     mutating func nextField() throws -> PostgresField {
         try #require(try nextFieldOrNil())
+    }
+}
+
+extension PostgresPool {
+    /// Lends a connection to a patient caller whose owner may have all.
+    func withConnection<Value: Sendable>(
+        _ body: @Sendable (PostgresConnection) async throws -> Value
+    ) async throws -> Value {
+        let share = PoolShare(
+            atOnce: .max, longAtOnce: .max, waiting: .max, patience: .seconds(30), longPatience: .seconds(30))
+        return try await withConnection(PoolClaim(owner: 0, isLong: false, share: share), body)
     }
 }

@@ -33,7 +33,7 @@ struct TwoEnvironments {
         let reads = TenantReads(postgres: configuration, connections: 1)
         let result: Result<Value, any Error>
         do {
-            result = .success(try await reads.read(of: environmentID, body))
+            result = .success(try await reads.read(of: environmentID, .small, body))
         } catch {
             result = .failure(error)
         }

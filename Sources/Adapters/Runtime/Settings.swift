@@ -82,7 +82,9 @@ package struct Settings: Sendable {
             help: "Milliseconds that a mutation waits for its effect before it is answered with 202."),
         Key(
             name: "QUOTASTACK_READ_CONNECTIONS", defaultValue: "8", isSecret: false,
-            help: "Number of PostgreSQL connections of an API node for lists and past answers."),
+            help:
+                "Number of PostgreSQL connections of an API node for lists and past answers; one environment has at most half of them. Six more serve exports, readiness and mutations."
+        ),
         Key(
             name: "QUOTASTACK_MAX_CONNECTIONS", defaultValue: nil, isSecret: false,
             help:

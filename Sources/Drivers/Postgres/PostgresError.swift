@@ -16,8 +16,10 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         case timeout(outcomeUnknown: Bool)
         /// The connection or the pool was closed by its user before the request was sent.
         case closed
-        /// No connection of the pool became free within the wait limit.
+        /// The caller has waited in vain for a connection of the pool.
         case poolExhausted
+        /// As many callers of the same owner wait for a connection of the pool as may wait.
+        case lineFull
         /// The received bytes do not have the expected form.
         case decoding(String)
         /// The driver cannot carry out the request: a bad URL, too many parameters, a call out of order. Such a request
@@ -54,7 +56,36 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
     package var outcomeIsUnknown: Bool {
         switch kind {
         case .connection(_, let unknown), .timeout(let unknown): unknown
-        case .server, .closed, .poolExhausted, .decoding, .invalidRequest: false
+        case .server, .closed, .poolExhausted, .lineFull, .decoding, .invalidRequest: false
+        }
+    }
+
+    /// What an error says about the server.
+    package enum Condition: Sendable {
+        /// The server cannot be reached, or refuses connections.
+        case away
+        /// The server is there, but the statement ran into its time limit or found no room.
+        case busy
+        /// The request itself failed.
+        case answering
+    }
+
+    /// What the error says about the server. A request whose answer did not come at all counts as `away`.
+    package var condition: Condition {
+        switch kind {
+        case .connection, .timeout, .closed: .away
+        case .poolExhausted, .lineFull: .busy
+        case .decoding, .invalidRequest: .answering
+        case .server(let sqlState, _, _, _):
+            // 57014 is a statement's time limit, 55P03 a lock's; class 53 is a lack of memory, disk space or
+            // connections; 57P01 to 57P05 end sessions.
+            if sqlState == "57014" || sqlState == "55P03" || sqlState.hasPrefix("53") {
+                .busy
+            } else if sqlState.hasPrefix("57P") || sqlState.hasPrefix("08") {
+                .away
+            } else {
+                .answering
+            }
         }
     }
 
@@ -83,6 +114,8 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
             return "The connection to PostgreSQL was closed before the request was sent."
         case .poolExhausted:
             return "No connection of the PostgreSQL pool became free in time."
+        case .lineFull:
+            return "Too many callers wait for a connection of the PostgreSQL pool."
         case .decoding(let message):
             return "The data received from PostgreSQL cannot be decoded: \(message)"
         case .invalidRequest(let message):

@@ -26,14 +26,3 @@ extension PostgresConnection {
         return value
     }
 }
-
-extension PostgresPool {
-    /// Borrows a connection and runs the body in a transaction on it.
-    package func withTransaction<Value: Sendable>(
-        _ begin: PostgresStatement = "BEGIN", _ body: @Sendable (PostgresConnection) async throws -> Value
-    ) async throws -> Value {
-        try await withConnection { connection in
-            try await connection.withTransaction(begin, body)
-        }
-    }
-}

@@ -18,6 +18,12 @@ extension BadRequests {
                 "/v1/credits/blocks?end_user_id=alice&cursor=5b747275652c35302c2d393030303030303030303030303030303030302c66616c73652c315d",
                 400, "invalid_cursor"),
             .get("/v1/features?cursor=5b2d393030303030303030303030303030303030302c22617069225d", 400, "invalid_cursor"),
+            .get(
+                "/v1/audit-log?cursor=5b2d393232333337323033363835343737353030302c226f705f3030303030303030303030303030303030303030303030303030225d",
+                400, "invalid_cursor"),
+            .get(
+                "/v1/audit-log?cursor=5b393232333337323033363835343737353830372c226f705f3030303030303030303030303030303030303030303030303030225d",
+                400, "invalid_cursor"),
             .get("/v1/admin/tenants?limit=0", sender: .root),
             .get("/v1/ledger"), .get("/v1/credits/balance"), .get("/v1/credits/blocks"),
             .get("/v1/ledger?end_user_id="), .get("/v1/credits/balance?end_user_id=%00"),

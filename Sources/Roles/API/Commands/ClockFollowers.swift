@@ -23,7 +23,7 @@ struct ClockFollowers: Sendable {
         var last: AccountID?
         var haveFollowed = true
         while true {
-            let page = try await services.reads.read(of: caller.environmentID) { [last] connection in
+            let page = try await services.reads.lookUp(of: caller.environmentID) { [last] connection in
                 try await TestClockStore.endUsers(
                     on: clock, environmentID: caller.environmentID, after: last, limit: Self.pageSize,
                     connection: connection)

@@ -10,14 +10,17 @@ package struct DecidedAnswers: Sendable {
         self.reads = reads
     }
 
-    /// The decision of a command; nil while it is undecided.
+    /// The decision of a command; nil while it is undecided. It takes a connection of the environment's reads.
     func find(environmentID: EnvironmentID, commandID: Bits128) async throws -> DecidedCommand? {
-        try await find(environmentID: environmentID, commandIDs: [commandID])[commandID]
+        try await reads.read(of: environmentID) { connection in
+            try await CommandStore.find(CommandKey(environmentID: environmentID, id: commandID), on: connection)
+        }
     }
 
-    /// The decisions of the given commands. Commands that are not decided yet are missing from the result.
+    /// The decisions of the given commands, for the gateway. Commands that are not decided yet are missing from the
+    /// result. The connection is the gateway's own, so the look-up never waits for a tenant's read.
     func find(environmentID: EnvironmentID, commandIDs: [Bits128]) async throws -> [Bits128: DecidedCommand] {
-        try await reads.read(of: environmentID) { connection in
+        try await reads.findAnswers(of: environmentID) { connection in
             let keys = commandIDs.map { CommandKey(environmentID: environmentID, id: $0) }
             let decided = try await CommandStore.find(keys, on: connection)
             return Dictionary(uniqueKeysWithValues: decided.map { ($0.key.id, $0.value) })

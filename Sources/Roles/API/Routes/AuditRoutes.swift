@@ -28,11 +28,12 @@ struct AuditRoutes: Sendable {
         try query.finish()
         filter.after = try page.cursorParts { parts in
             guard parts.count == 2, case .integer(let microseconds) = parts[0], case .string(let text) = parts[1],
-                let id = PublicID(.operation, parsing: text)
+                let instant = Instant(cursor: microseconds), let id = PublicID(.operation, parsing: text)
             else { return nil }
-            return (Instant(microseconds: microseconds), id.bits)
+            return (instant, id.bits)
         }
-        let records = try await services.reads.read(of: caller.environmentID) { [filter] connection in
+        let size: ReadSize = filter.actor == nil ? .small : .large
+        let records = try await services.reads.read(of: caller.environmentID, size) { [filter] connection in
             try await AuditLog.list(environmentID: caller.environmentID, filter, on: connection)
         }
         return .json(

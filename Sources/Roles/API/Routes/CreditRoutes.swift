@@ -116,7 +116,7 @@ struct CreditRoutes: Sendable {
     ) async throws -> (AccountID, Int32) {
         if let id, let number = Int32(exactly: id.number), number > 0 { return (id.account, number) }
         guard let paymentID else { throw Problem.unknownBlock }
-        let found = try await services.reads.read(of: caller.environmentID) { connection in
+        let found = try await services.reads.lookUp(of: caller.environmentID) { connection in
             try await PaymentStore.block(
                 of: PaymentKey(environmentID: caller.environmentID, externalID: paymentID), on: connection)
         }
@@ -147,7 +147,7 @@ struct CreditRoutes: Sendable {
     ) async throws -> Response {
         let account = try await services.settledAccount(endUserID, caller, context)
         try services.admission.catalogue(of: caller).requirePast(instant, for: account)
-        let standing = try await services.reads.read(of: caller.environmentID) { connection in
+        let standing = try await services.reads.read(of: caller.environmentID, .large) { connection in
             try await LedgerReads.standing(
                 environmentID: caller.environmentID, accountID: account.id, at: instant, on: connection)
         }
@@ -185,7 +185,8 @@ struct CreditRoutes: Sendable {
         let account = try await services.settledAccount(endUserID, caller, context)
         let now = account.currentInstant(clock: Instant.now, catalogue: try services.admission.catalogue(of: caller))
         let after = try page.cursorParts { AccountReads.BlockCursor($0) }
-        let blocks = try await services.reads.read(of: caller.environmentID) { connection in
+        let size: ReadSize = [nil, .active].contains(status) && after?.open != false ? .small : .large
+        let blocks = try await services.reads.read(of: caller.environmentID, size) { connection in
             try await AccountReads.blocks(
                 environmentID: caller.environmentID, accountID: account.id, status: status, now: now,
                 after: after, limit: page.limit + 1, on: connection)

@@ -36,7 +36,8 @@ struct LedgerRoutes: Sendable {
         }
         try query.finish()
         let account = try await services.settledAccount(endUserID, caller, context)
-        let entries = try await services.reads.read(of: caller.environmentID) { [filter] connection in
+        let size: ReadSize = filter.type == nil && filter.featureKey == nil ? .small : .large
+        let entries = try await services.reads.read(of: caller.environmentID, size) { [filter] connection in
             try await EntryStore.list(
                 environmentID: caller.environmentID, accountID: account.id, filter, on: connection)
         }
@@ -49,8 +50,9 @@ struct LedgerRoutes: Sendable {
     // MARK: - Export
 
     /// Streams one entry per line, in the order of account and sequence: the canonical JSON with its hash. The next
-    /// entries are read when the client has taken the previous ones. When a read fails, the answer ends without its
-    /// last chunk.
+    /// page is read when the client has taken the previous one, and no connection is kept in between: a client that
+    /// reads slowly or has gone away costs one page of memory. When a read fails, the answer ends without its last
+    /// chunk.
     @Sendable private func export(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
         var query = try RequestQuery(request)
@@ -60,10 +62,15 @@ struct LedgerRoutes: Sendable {
         }
         try query.finish()
         let (reads, environmentID, only) = (services.reads, caller.environmentID, account)
+        guard let permit = reads.permitExport(of: environmentID) else {
+            throw Problem(
+                .rateLimited,
+                "As many exports of this environment are under way as may be. Begin another when one has ended.")
+        }
         let body = ResponseBody { writer in
             var last: (accountID: AccountID, sequence: Int64)?
             while true {
-                let page = try await reads.read(of: environmentID) { [last] connection in
+                let page = try await reads.readExport(of: environmentID) { [last] connection in
                     try await LedgerReads.export(
                         environmentID: environmentID, accountID: only, after: last, on: connection)
                 }
@@ -77,6 +84,7 @@ struct LedgerRoutes: Sendable {
                 last = (end.account.id, end.entry.sequence)
             }
             try await writer.finish(nil)
+            withExtendedLifetime(permit) {}
         }
         return Response(status: .ok, headers: [.contentType: "application/x-ndjson"], body: body)
     }
@@ -120,7 +128,7 @@ struct LedgerRoutes: Sendable {
         of account: Account, at instant: Instant?, now: Instant, _ caller: Caller
     ) async throws -> LedgerExplanation {
         let environmentID = caller.environmentID
-        return try await services.reads.read(of: environmentID) { connection in
+        return try await services.reads.read(of: environmentID, .large) { connection in
             let standing = try await LedgerReads.standing(
                 environmentID: environmentID, accountID: account.id, at: instant ?? Instant(microseconds: .max),
                 on: connection)

@@ -108,7 +108,8 @@ struct ReservationRoutes: Sendable {
             return Int32(exactly: number)
         }
         let account = try await services.settledAccount(endUserID, caller, context)
-        let reservations = try await services.reads.read(of: caller.environmentID) { connection in
+        let size: ReadSize = status == nil || status == .active ? .small : .large
+        let reservations = try await services.reads.read(of: caller.environmentID, size) { connection in
             try await ReservationStore.list(
                 environmentID: caller.environmentID, accountID: account.id, status: status, before: before,
                 limit: page.limit + 1, on: connection)

@@ -51,7 +51,7 @@ struct UsageRoutes: Sendable {
         let grouping = try query.optional("group_by", expected: "day or feature") { UsageGrouping(rawValue: $0) }
         try query.finish()
         let account = try services.admission.account(endUserID, of: caller)
-        let totals = try await services.reads.read(of: caller.environmentID) { connection in
+        let totals = try await services.reads.read(of: caller.environmentID, .large) { connection in
             try await UsageReads.totals(
                 environmentID: caller.environmentID, accountID: account.id, featureKey: feature, from: from, to: to,
                 groupBy: grouping, on: connection)

@@ -31,7 +31,7 @@ extension APIServices {
     /// - Throws: `unknown` when the caller's environment has no such account.
     func owner(of account: AccountID, _ caller: Caller, unknown: Problem) async throws -> EndUserID {
         if let known = replica.endUserID(of: account, in: caller.environmentID) { return known }
-        let found = try await reads.read(of: caller.environmentID) { connection in
+        let found = try await reads.lookUp(of: caller.environmentID) { connection in
             try await AccountReads.endUserIDs([account], environmentID: caller.environmentID, on: connection)
         }
         guard let endUserID = found[account] else { throw unknown }

@@ -1,6 +1,7 @@
 package import RabbitMQ
 package import Replica
 package import Storage
+import Synchronization
 
 /// One dependency of a node, as `/readyz` shows it.
 package struct HealthCheck: Sendable {
@@ -9,9 +10,10 @@ package struct HealthCheck: Sendable {
     /// Returns the fault in a few words; nil when there is none.
     let finding: @Sendable () async -> String?
 
-    /// Whether PostgreSQL answers within a second.
+    /// Whether PostgreSQL answers within a second. Callers that ask during a check share its finding, so any number of
+    /// them costs one statement at a time.
     package static func postgres(_ reads: TenantReads) -> HealthCheck {
-        HealthCheck(name: "postgresql") {
+        let check = SharedCheck {
             await within(.seconds(1)) {
                 do {
                     try await reads.reachDatabase(within: .seconds(1))
@@ -21,6 +23,7 @@ package struct HealthCheck: Sendable {
                 }
             }
         }
+        return HealthCheck(name: "postgresql") { await check.finding() }
     }
 
     /// Whether a session that contacts PostgreSQL regularly has heard from it in the last 3 seconds.
@@ -69,5 +72,28 @@ package struct HealthCheck: Sendable {
             defer { group.cancelAll() }
             return await group.next() ?? nil
         }
+    }
+}
+
+/// A check whose finding goes to every caller that asks while it is under way.
+private final class SharedCheck: Sendable {
+    private let check: @Sendable () async -> String?
+    private let underWay = Mutex<Task<String?, Never>?>(nil)
+
+    init(_ check: @escaping @Sendable () async -> String?) {
+        self.check = check
+    }
+
+    func finding() async -> String? {
+        let task = underWay.withLock { underWay in
+            if let task = underWay { return task }
+            let task = Task {
+                defer { self.underWay.withLock { $0 = nil } }
+                return await check()
+            }
+            underWay = task
+            return task
+        }
+        return await task.value
     }
 }

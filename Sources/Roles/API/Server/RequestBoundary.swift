@@ -34,13 +34,16 @@ struct RequestBoundary: RouterMiddleware {
             response = .problem(problem, requestID: context.requestID)
         } catch is HTTPError {
             response = methods.answer(to: request, requestID: context.requestID)
+        } catch let error as PostgresError {
+            // A busy database and a tenant's full line are the regular work of the limits.
+            logger.log(
+                level: error.condition == .busy ? .info : .error, "a request failed in the database: \(error)",
+                metadata: Self.metadata(request, context))
+            response = .problem(Problem(error), requestID: context.requestID)
         } catch {
-            let isOutage = error is PostgresError
             logger.error("a request failed: \(error)", metadata: Self.metadata(request, context))
-            let problem =
-                isOutage
-                ? Problem(.unavailable, "The database cannot be reached at the moment. Try again.")
-                : Problem(.internalError, "The request could not be served. Quote the request id to the operators.")
+            let problem = Problem(
+                .internalError, "The request could not be served. Quote the request id to the operators.")
             response = .problem(problem, requestID: context.requestID)
         }
         response.headers[.requestID] = context.requestID
