@@ -245,8 +245,7 @@ let package = Package(
             "API",
             [
                 "API", "Answers", "Catalogue", "Commands", "Credits", "JSON", "Ledger", "Messaging", "Metering",
-                nioCore,
-                "Postgres",
+                "Postgres", nioCore,
             ]),
         tests("Doctor", ["Doctor", "JSON", "Storage"]),
         tests("Ingest", ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix]),

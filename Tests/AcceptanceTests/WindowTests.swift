@@ -39,14 +39,14 @@ extension Acceptance {
         @Test("A refusal without a window has no Retry-After, and a replay has the one of now")
         func retryAfter() async throws {
             let client = try await clockedClient(
-                at: "2026-01-01T00:00:00Z", zone: "UTC", quota: ["limit": 1, "window": "day"])
+                at: "2030-01-01T00:00:00Z", zone: "UTC", quota: ["limit": 1, "window": "day"])
             try await client.api.sell("api", unitCost: 10)
             #expect(try await client.api.use("alice", "api").expect(402).headers["retry-after"] == nil)
             try await client.api.grant("alice", 100).expect(201)
             try await client.api.cap("alice", 5, window: "PT1H").expect(201)
             let refused = try await client.api.use("alice", "api", key: "k").expect(402, "spend_cap_reached")
             #expect(refused.headers["retry-after"] == "3600")
-            try await client.advance(to: "2026-01-01T00:10:00Z")
+            try await client.advance(to: "2030-01-01T00:10:00Z")
             let replay = try await client.api.use("alice", "api", key: "k").expect(402)
             #expect(replay.isReplay && replay.bytes == refused.bytes && replay.headers["retry-after"] == "3000")
         }

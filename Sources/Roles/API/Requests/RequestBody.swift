@@ -1,6 +1,7 @@
 import Answers
 import Hummingbird
 import JSON
+import Metering
 import NIOCore
 
 /// The maximum size of a request body, once it is inflated.
@@ -14,6 +15,7 @@ struct BodyLimit {
     let values: Int
 
     static let single = BodyLimit(bytes: 1 << 20, values: 100_000)
+    static let rule = BodyLimit(bytes: PriceLimit.bytes, values: 100_000)
     static let batch = BodyLimit(bytes: 8 << 20, values: 400_000)
 }
 
@@ -40,10 +42,10 @@ extension Request {
     }
 
     /// Reads the body as JSON. An empty body is an empty object.
-    func json() async throws -> JSONValue {
-        let buffer = try await bytes(upTo: .single, ["application/json"])
+    func json(upTo limit: BodyLimit = .single) async throws -> JSONValue {
+        let buffer = try await bytes(upTo: limit, ["application/json"])
         guard buffer.readableBytes > 0 else { return .object([:]) }
-        return try Self.parse(buffer, .single)
+        return try Self.parse(buffer, limit)
     }
 
     static func parse(_ buffer: ByteBuffer, _ limit: BodyLimit) throws(Problem) -> JSONValue {

@@ -23,7 +23,7 @@ struct MeteringRuleRoutes: Sendable {
         -> Response
     {
         let headers = try MutationHeaders(request, context, caller)
-        let rule = try read(try await request.json(upTo: PriceLimit.bytes)) { $0.newRule() }
+        let rule = try read(try await request.json(upTo: .rule)) { $0.newRule() }
         try Self.requireSize(of: rule.price)
         return try await services.changeCatalogue(
             .createRule(featureKey: rule.featureKey, price: rule.price, effectiveFrom: rule.effectiveFrom), caller,
