@@ -49,13 +49,13 @@ struct QuotaCodingTests {
             (#"{"limit":9007199254740992,"window":"day"}"#, ["/limit must be between 0 and 9007199254740991"]),
             (#"{"limit":1.0,"window":"day"}"#, ["/limit must be an integer written without fraction or exponent"]),
             (#"{"limit":1,"window":"PT30S"}"#, ["/window must be \(WindowLength.expectation)"]),
-            (#"{"limit":1,"window":7}"#, ["/window must be a string"]),
+            (#"{"limit":1,"window":7}"#, ["/window must be a string, not a number"]),
             (
                 #"{"limit":1,"window":"day","anchor":"subscription"}"#,
                 [#"/anchor must be one of "calendar", "first_use""#]
             ),
             (#"{"limit":1,"window":"day","reset":"never"}"#, ["/reset is not a known field"]),
-            ("[]", [" must be an object"]),
+            ("[]", [" must be an object, not an array"]),
         ])
     func notQuotas(text: String, problems: [String]) {
         let thrown = #expect(throws: JSONProblems.self) { try Quota(json: text) }
@@ -79,9 +79,9 @@ struct QuotaCodingTests {
             ("{}", [" must have exactly one of enabled, limit and quota"]),
             (#"{"enabled":null}"#, [" must have exactly one of enabled, limit and quota"]),
             (#"{"enabled":true,"limit":1}"#, [" must have exactly one of enabled, limit and quota"]),
-            (#"{"enabled":"yes"}"#, ["/enabled must be true or false"]),
+            (#"{"enabled":"yes"}"#, ["/enabled must be true or false, not a string"]),
             (#"{"limit":-1}"#, ["/limit must be between 0 and 9007199254740991"]),
-            (#"{"quota":5}"#, ["/quota must be an object"]),
+            (#"{"quota":5}"#, ["/quota must be an object, not a number"]),
             (#"{"quota":{"limit":5}}"#, ["/quota/window is required"]),
         ])
     func notGrants(text: String, problems: [String]) {

@@ -121,6 +121,34 @@ struct ReadCostTests {
         }
     }
 
+    @Test("the ledger finds each row of a batch by its whole key, with any plan that the server makes")
+    func ledgerBatch() async throws {
+        try await withLongAccount { _, configuration in
+            let ledger = try await PostgresConnection.connect(configuration.acting(as: .ledger))
+            defer { ledger.close() }
+            try await ledger.script(LedgerStore.sessionSettings)
+            let sequences = (1...1_000).map { "\($0 * 10)" }.joined(separator: ", ")
+            let keys = "array_fill(1, array[1000]), array_fill(1::bigint, array[1000]), array[\(sequences)]::bigint[]"
+            let late = "array[1], array[1::bigint], array[15000::bigint]"
+            for plan in ["force_custom_plan", "force_generic_plan"] {
+                try await ledger.script("set plan_cache_mode = \(plan)")
+                for read in [
+                    Read(name: "repeated uses", statement: EntryStore.findStatement, parameters: keys),
+                    Read(name: "charges", statement: LedgerStore.loadCharges, parameters: keys),
+                    Read(name: "refunds of a charge", statement: LedgerStore.loadSettling, parameters: late),
+                    Read(
+                        name: "blocks of charges", statement: LedgerStore.loadNamedBlocks,
+                        parameters: "\(keys), \(late)"),
+                ] {
+                    let rows = try await Self.rowsTaken(by: read, on: ledger)
+                    // A charge is read once itself and once to see whether it belongs to a reservation.
+                    #expect(rows.values.allSatisfy { $0 <= 3_000 }, "\(read.name), \(plan): \(rows)")
+                    #expect(!rows.isEmpty)
+                }
+            }
+        }
+    }
+
     // MARK: - Measuring
 
     /// The rows that the scans of each table have taken, also those that a condition then left out.

@@ -148,7 +148,7 @@ struct TidyTests {
             "makeTimer",
             "destroyCounter", "destroyMeter", "destroyRecorder", "destroyTimer", "underestimatedCount", "handle",
             "createBuildCommands", "handlerAdded", "handlerRemoved", "errorCaught", "channelInactive",
-            "handleScheduledCallback",
+            "handleScheduledCallback", "channelReadComplete", "makeAsyncIterator",
             "NodeProgram", "QuotaStackCommand", "TortureCommand", "EmbedFiles", "EmbedFilesPlugin",
         ]
         var occurrences: [Substring: Int] = [:]

@@ -177,7 +177,7 @@ extension Acceptance {
         @Test("Requests that are sent before their predecessors are answered are answered in order")
         func pipelining() async throws {
             let client = try await makeTenant().test
-            let key = "Host: h\r\nX-API-Key: \(client.key ?? "")\r\n"
+            let key = "Host: h\r\nPrefer: wait=60\r\nX-API-Key: \(client.key ?? "")\r\n"
             func request(_ number: Int) -> String {
                 let id = "X-Request-Id: r\(number)\r\n"
                 let body = #"{"end_user_id":"alice","credits":\#(number + 1)}"#

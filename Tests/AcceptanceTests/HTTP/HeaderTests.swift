@@ -140,7 +140,8 @@ extension Acceptance {
             try await client.grant("alice", 100_000).expect(201)
             let events: JSONValue = ["events": .array((0..<5_000).map { event("alice", "api", key: "k\($0)") })]
             func batch(_ bytes: [UInt8], _ coding: String, path: String = "/v1/usage/batch") async throws -> Answer {
-                try await client.send("POST", path, bytes: bytes, headers: ["Content-Encoding": coding])
+                try await client.send(
+                    "POST", path, bytes: bytes, headers: ["Content-Encoding": coding, "Prefer": "wait=60"])
             }
             let gzip = try Deflation.compressed(events.bytes, .gzip)
             #expect(try await batch(gzip, "gzip").expect(200)["accepted"] == 5_000)

@@ -53,12 +53,14 @@ package enum EntryStore {
         return Dictionary(rows) { first, _ in first }
     }
 
-    private static let findStatement = PostgresStatement(
+    /// The name is read in a subselect: as a join it would let the planner find the entries by their account alone.
+    static let findStatement = PostgresStatement(
         """
-        select \(EntryRow.columns(of: "e")), a.end_user_id
+        select \(EntryRow.columns(of: "e")), (
+            select a.end_user_id from accounts a
+            where a.environment_id = e.environment_id and a.account_id = e.account_id)
         from unnest($1::integer[], $2::bigint[], $3::bigint[]) as k (environment_id, account_id, sequence)
         join entries e using (environment_id, account_id, sequence)
-        join accounts a using (environment_id, account_id)
         """)
 
     /// Reads an entry's row that is followed by the end user's id.

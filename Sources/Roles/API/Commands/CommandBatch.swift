@@ -49,7 +49,7 @@ struct CommandBatch {
     private var outcomes: [ItemOutcome] = []
     private var listedErrors = 0
 
-    /// The errors that are listed in full: those of an event are at most twenty.
+    /// The errors that are listed in full: those of an item are at most twenty.
     private static let mostListedErrors = 1_000
 
     /// The outcome of one item.
@@ -145,7 +145,7 @@ struct CommandBatch {
         outcomes.append(.waiting)
     }
 
-    /// Rejects the next event. A batch lists a bounded number of errors, and after them the first error of an event.
+    /// Rejects the next item. A batch lists a bounded number of errors, and after them the first error of an item.
     private mutating func reject(_ problem: Problem) {
         var problem = problem
         if listedErrors > Self.mostListedErrors { problem.errors = Array(problem.errors.prefix(1)) }

@@ -76,7 +76,7 @@ package struct ConnectionLimits: Sendable, CustomStringConvertible {
     /// The bytes for which a body or an answer gets a second more: the least rate is 64 KiB a second.
     static let leastRate = 64 << 10
     /// How long a connection that this node closes may stay half open, so that its client reads the last answer.
-    static let lingering = TimeAmount.seconds(2)
+    static let lingering = TimeAmount.seconds(5)
     /// How long a request whose body or reader is slow delays the stop of the node.
     static let stopping = TimeAmount.seconds(5)
     /// How long a request waits for its share of memory.

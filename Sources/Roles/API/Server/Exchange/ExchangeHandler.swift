@@ -378,7 +378,8 @@ final class ExchangeHandler: ChannelInboundHandler, NIOScheduledCallbackHandler 
             return
         }
         gate.expect(.rest)
-        context.close(mode: .output, promise: nil)
+        // A client that is still sending its body takes the end of this side for a failure, and misses the answer.
+        if isRead { context.close(mode: .output, promise: nil) }
         wait(for: .end, until: .now() + ConnectionLimits.lingering)
         gate.forward()
     }
