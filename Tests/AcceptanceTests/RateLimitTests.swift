@@ -40,6 +40,40 @@ extension Acceptance {
             for _ in 0..<20 { try await client.check("alice", "api").expect(200) }
         }
 
+        @Test("A tenant can only lower the operator's limit, which holds for both of its environments")
+        func operatorLimit() async throws {
+            let installation = try await SharedInstallation.get()
+            let tenant = try await makeTenant()
+            let path = "/v1/admin/tenants/\(tenant.id)/limits"
+            let root = installation.root
+            #expect(try await root.get(path).expect(200)["rate_limit_per_second"] == .null)
+            try await root.patch(path, ["rate_limit_per_second": 1]).expect(200)
+            for client in [tenant.test, tenant.live] { try await Self.untilLimited(client) }
+            try await waitUntil("the tenant sets a limit of its own") {
+                try await tenant.test.patch("/v1/config", ["rate_limit_per_second": 1_000_000]).status == 200
+            }
+            try await Self.untilLimited(tenant.test)
+            try await root.patch(path, ["rate_limit_per_second": .null]).expect(200)
+            try await waitUntil("the tenant's own limit is in force") {
+                for _ in 0..<20 where try await tenant.test.get("/v1/features").status != 200 { return false }
+                return true
+            }
+            try await root.patch(path, ["rate_limit_per_second": 1_000_000]).expect(200)
+            try await waitUntil("the tenant lowers its limit") {
+                try await tenant.test.patch("/v1/config", ["rate_limit_per_second": 1]).status == 200
+            }
+            try await Self.untilLimited(tenant.test)
+            for _ in 0..<20 { try await tenant.live.get("/v1/features").expect(200) }
+            try await tenant.live.patch(path, ["rate_limit_per_second": 5]).expect(403, "forbidden_scope")
+        }
+
+        /// Sends requests until one is answered 429.
+        private static func untilLimited(_ client: Client) async throws {
+            try await waitUntil("a request is over the limit") {
+                try await client.get("/v1/features").status == 429
+            }
+        }
+
         @Test("Undecided commands of one environment for a queue are bounded, and others still have theirs accepted")
         func undecidedCommands() async throws {
             try await withInstallation(serves: false) { installation in

@@ -82,6 +82,7 @@ struct AccountActionTests {
         let catalogue: Set<AuditAction> = [
             .createFeature, .updateFeature, .createRule, .createPackage, .updatePackage, .createKey, .rollKey,
             .revokeKey, .updateConfig, .createTestClock, .advanceTestClock, .createTenant,
+            .updateTenantLimits,
         ]
         #expect(Set(names) == Set(AuditAction.all).subtracting(catalogue))
         #expect(AuditAction(.advance) == nil)

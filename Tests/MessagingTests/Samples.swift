@@ -160,6 +160,8 @@ enum Samples {
                 .advanceTestClock(id: Bits128(high: 5, low: 6), to: Instant(microseconds: .max)),
                 .revokeKey(id: Bits128(high: 5, low: 6), grantor: [.read(.credits), .write(.admin)]),
                 .createTenantKey(tenantID: Bits128(high: 7, low: 8), .test, name: "rescue", secret, rights),
+                .updateTenantLimits(tenantID: Bits128(high: 7, low: 8), rateLimitPerSecond: .set(50)),
+                .updateTenantLimits(tenantID: Bits128(high: 7, low: 8), rateLimitPerSecond: .set(nil)),
             ]
         }
     }

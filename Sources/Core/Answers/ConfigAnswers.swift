@@ -3,6 +3,13 @@ import Credits
 package import JSON
 
 extension JSONWriter {
+    /// Writes the limits that the operator has set for a tenant. Null stands for "no limit".
+    package mutating func tenantLimits(rateLimitPerSecond: Int32?) {
+        beginObject()
+        member("rate_limit_per_second", rateLimitPerSecond.map { Int64($0) })
+        endObject()
+    }
+
     /// Writes the configuration that is in force in an environment. Null stands for "no limit".
     package mutating func config(_ config: EnvironmentConfig) {
         beginObject()

@@ -1,9 +1,11 @@
 package import Credits
 
-/// The configuration that a tenant has set for one environment. Nil means the default.
+/// The configuration of one environment. Nil means the default.
 package struct EnvironmentConfig: Hashable, Sendable {
     /// Requests that each API node serves per second, 1 to 1,000,000; nil means no limit.
     package var rateLimitPerSecond: Int32?
+    /// The operator's limit, in the same unit. The tenant does not see it.
+    package var operatorRateLimit: Int32?
     /// Milliseconds, 0 to 86,400,000. A node that has been without the database for longer refuses checks; nil means
     /// that it answers from its memory, however old.
     package var failClosedOverMilliseconds: Int32?
@@ -17,16 +19,23 @@ package struct EnvironmentConfig: Hashable, Sendable {
     package var zone: ZoneRules
 
     package init(
-        rateLimitPerSecond: Int32? = nil, failClosedOverMilliseconds: Int32? = nil,
+        rateLimitPerSecond: Int32? = nil, operatorRateLimit: Int32? = nil, failClosedOverMilliseconds: Int32? = nil,
         overagePolicy: OveragePolicy? = nil, overageLimit: Millicredits? = nil, timeZone: String? = nil,
         zone: ZoneRules = .utc
     ) {
         self.rateLimitPerSecond = rateLimitPerSecond
+        self.operatorRateLimit = operatorRateLimit
         self.failClosedOverMilliseconds = failClosedOverMilliseconds
         self.overagePolicy = overagePolicy
         self.overageLimit = overageLimit
         self.timeZone = timeZone
         self.zone = zone
+    }
+
+    /// The limit in force: the lower one of the tenant's and the operator's.
+    package var effectiveRateLimit: Int32? {
+        guard let operatorRateLimit else { return rateLimitPerSecond }
+        return min(rateLimitPerSecond ?? operatorRateLimit, operatorRateLimit)
     }
 
     /// The policy in force for end users that have none of their own.

@@ -22,6 +22,8 @@ package enum CatalogueAction: Hashable, Sendable {
     case createKey(name: String, NewKey, KeyRights, grantor: KeyRights)
     /// Creates a key in an environment of a tenant. Only the root key may do so.
     case createTenantKey(tenantID: Bits128, EnvironmentKind, name: String, NewKey, KeyRights)
+    /// Sets the operator's limits of a tenant, for both of its environments. Only the root key may do so.
+    case updateTenantLimits(tenantID: Bits128, rateLimitPerSecond: FieldChange<Int32>)
     /// - `grantor`: The scopes of the calling key. It cannot revoke a key that has others.
     case revokeKey(id: Bits128, grantor: KeyScopes)
     /// Creates a key with the name and the rights of another key. The other key expires after the overlap.
@@ -49,16 +51,18 @@ extension AuditAction {
     package static let createTestClock = AuditAction("test_clock.create", .admin)
     package static let advanceTestClock = AuditAction("test_clock.advance", .admin)
     package static let createTenant = AuditAction("tenant.create", .admin, secret: .tenantKeys)
+    package static let updateTenantLimits = AuditAction("tenant.update_limits", .admin)
 
     static let catalogueActions: [AuditAction] = [
         createFeature, updateFeature, createRule, createPackage, updatePackage, createKey, rollKey, revokeKey,
-        updateConfig, createTestClock, advanceTestClock, createTenant,
+        updateConfig, createTestClock, advanceTestClock, createTenant, updateTenantLimits,
     ]
 
     package init(_ action: CatalogueAction) {
         switch action {
         case .createTenant: self = .createTenant
         case .createKey, .createTenantKey: self = .createKey
+        case .updateTenantLimits: self = .updateTenantLimits
         case .revokeKey: self = .revokeKey
         case .rollKey: self = .rollKey
         case .createFeature: self = .createFeature

@@ -56,6 +56,9 @@ struct CatalogueChange {
         if case .createTenantKey(let tenantID, let kind, _, _, _) = command.action {
             return try await CatalogueStore.lock(kind, ofTenant: tenantID, on: connection)
         }
+        if case .updateTenantLimits(let tenantID, _) = command.action {
+            return try await CatalogueStore.lock(.live, ofTenant: tenantID, on: connection)
+        }
         guard environmentID != .installation else { return nil }
         return try await CatalogueStore.lock(environmentID, on: connection)
     }
@@ -93,6 +96,11 @@ struct CatalogueChange {
             // A tenant that is locked out gets a key even if it has as many as it may have.
             guard let environment else { return refused(.unknownTenant) }
             return try await createKey(name, key, rights, grantor: .all, in: environment, now: now)
+        case .updateTenantLimits(let tenantID, let rateLimit):
+            guard let environment else { return refused(.unknownTenant) }
+            let limit = rateLimit.applied(to: environment.config.operatorRateLimit)
+            try await TenantStore.setRateLimit(limit, of: tenantID, locked: environment.id, on: connection)
+            return Answer(200) { $0.tenantLimits(rateLimitPerSecond: limit) }
         case .revokeKey(let id, let grantor): return try await revokeKey(id, grantor: grantor, now: now)
         case .rollKey(let id, let key, let overlapSeconds, let grantor):
             return try await rollKey(id, key, overlapSeconds: overlapSeconds, grantor: grantor, now: now)

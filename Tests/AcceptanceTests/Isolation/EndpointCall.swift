@@ -28,6 +28,10 @@ struct EndpointCall: Sendable {
         .open("/healthz"), .open("/readyz"), .open("/metrics"),
         .root("GET", "/v1/admin/tenants"), .root("POST", "/v1/admin/tenants", ["name": "Mallory's"]),
         .root("GET", "/v1/admin/tenants/{id}") { "/v1/admin/tenants/\($0.tenantID)" },
+        .root("GET", "/v1/admin/tenants/{id}/limits") { "/v1/admin/tenants/\($0.tenantID)/limits" },
+        .root("PATCH", "/v1/admin/tenants/{id}/limits", ["rate_limit_per_second": 1]) {
+            "/v1/admin/tenants/\($0.tenantID)/limits"
+        },
         .root("POST", "/v1/admin/tenants/{id}/api-keys", ["environment": "live"]) {
             "/v1/admin/tenants/\($0.tenantID)/api-keys"
         },

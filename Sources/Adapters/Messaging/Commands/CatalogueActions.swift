@@ -35,6 +35,11 @@ extension CatalogueAction: FieldCodable {
                 writer.write(4, key)
                 writer.write(5, rights)
             }
+        case .updateTenantLimits(let tenantID, let rateLimit):
+            writer.write(14, since: 2) { writer in
+                writer.write(1, tenantID)
+                writer.write(2, rateLimit) { $0.write($1, Int64($2)) }
+            }
         case .createFeature(let feature): writer.write(4, feature)
         case .updateFeature(let key, let change):
             writer.write(5) { writer in
@@ -119,6 +124,10 @@ extension CatalogueAction: FieldCodable {
                 tenantID: try reader.value(1, "tenant"),
                 try reader.parsed(2, "environment") { EnvironmentKind(rawValue: $0) },
                 name: try reader.string(3, "name"), try reader.value(4, "key"), try reader.value(5, "rights"))
+        case 14:
+            .updateTenantLimits(
+                tenantID: try reader.value(1, "tenant"),
+                rateLimitPerSecond: try reader.setting(2, in: EnvironmentConfig.rateLimits))
         default: throw .invalid(field: "catalogue action")
         }
     }

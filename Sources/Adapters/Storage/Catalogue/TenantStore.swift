@@ -23,7 +23,30 @@ package enum TenantStore {
     private static let listStatement = TenantRow.select(
         where: "$1::uuid is null or t.tenant_id < $1 order by t.tenant_id desc limit $2")
 
+    /// The operator's limit of the tenant's requests per second; nil for an unknown tenant.
+    package static func rateLimit(of id: Bits128, on connection: PostgresConnection) async throws -> Int32?? {
+        let result = try await connection.run(
+            PostgresQuery(
+                "select operator_rate_limit from environments where tenant_id = $1 and kind = 'live'", [.bits(id)]))
+        return try result.first.map { try $0.int32OrNil(0) }
+    }
+
     // MARK: - Changes, inside the catalogue worker's transaction
+
+    /// Sets the operator's limit in both environments of a tenant.
+    ///
+    /// - Parameter locked: The environment whose catalogue the caller has locked and whose version it raises.
+    package static func setRateLimit(
+        _ limit: Int32?, of id: Bits128, locked: EnvironmentID, on connection: PostgresConnection
+    ) async throws {
+        _ = try await connection.run(
+            PostgresQuery(
+                """
+                update environments set operator_rate_limit = $2::integer,
+                    catalogue_version = catalogue_version + case when environment_id = $3 then 0 else 1 end
+                where tenant_id = $1
+                """, [.bits(id), .optional(limit), .id(locked)]))
+    }
 
     /// Creates a tenant with its two environments and one key for each.
     ///

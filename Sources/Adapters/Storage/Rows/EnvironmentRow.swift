@@ -12,7 +12,7 @@ package struct EnvironmentRow: TableRow, Sendable {
     package static let table = "environments"
     package static let columns = [
         "environment_id", "kind", "catalogue_version", "rate_limit_per_second", "fail_closed_over_ms",
-        "overage_policy", "overage_limit", "timezone", "zone_starts", "zone_offsets",
+        "overage_policy", "overage_limit", "timezone", "zone_starts", "zone_offsets", "operator_rate_limit",
     ]
 
     package init(_ fields: inout RowFields, keeping old: EnvironmentRow?) throws {
@@ -29,8 +29,10 @@ package struct EnvironmentRow: TableRow, Sendable {
         let timeZone = try fields.textOrNil(or: before.map(\.timeZone))
         let starts = try fields.timestamps(or: before?.zone.storedStarts)
         let offsets = try fields.int32s(or: before?.zone.storedOffsets)
+        let operatorRateLimit = try fields.int32OrNil(or: before.map(\.operatorRateLimit))
         config = EnvironmentConfig(
-            rateLimitPerSecond: rateLimit, failClosedOverMilliseconds: failClosed, overagePolicy: policy,
+            rateLimitPerSecond: rateLimit, operatorRateLimit: operatorRateLimit,
+            failClosedOverMilliseconds: failClosed, overagePolicy: policy,
             overageLimit: limit, timeZone: timeZone,
             zone: timeZone == nil ? .utc : try ZoneRules(storedStarts: starts, offsets: offsets))
     }

@@ -19,11 +19,11 @@ struct Admission: Sendable {
     /// Returns the caller of a request, once the replica has reached the request's minimum position.
     func admit(_ request: Request, _ access: Access) async throws -> Caller {
         var caller = try await knownCaller(request, access)
-        if let limit = caller.config.rateLimitPerSecond {
+        if let limit = caller.config.effectiveRateLimit {
             guard limiter.admits(caller.environmentID, rate: Int64(limit), at: .now) else {
                 throw Problem(
                     .rateLimited,
-                    "The environment makes more than \(limit) requests a second (rate_limit_per_second). Try again in a second."
+                    "The environment makes more than \(limit) requests a second (its rate_limit_per_second, or the operator's limit). Try again in a second."
                 )
             }
         }

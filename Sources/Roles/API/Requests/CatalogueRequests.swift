@@ -66,6 +66,11 @@ extension JSONReader {
     }
 
     /// The change of a number: an absent member keeps it, null sets the default.
+    /// The operator's limits of a tenant.
+    mutating func tenantLimits() -> FieldChange<Int32>? {
+        setting("rate_limit_per_second", in: EnvironmentConfig.rateLimits)
+    }
+
     private mutating func setting(_ key: String, in range: ClosedRange<Int64>) -> FieldChange<Int32> {
         fieldChange(key) { $0.optionalInt64(key, .plain, in: range).map { Int32($0) } }
     }

@@ -16,6 +16,8 @@ struct TenantRoutes: Sendable {
         routes.get("/v1/admin/tenants", .root, use: listTenants)
         routes.get("/v1/admin/tenants/{id}", .root, use: showTenant)
         routes.post("/v1/admin/tenants/{id}/api-keys", .root, use: createKey)
+        routes.get("/v1/admin/tenants/{id}/limits", .root, use: showLimits)
+        routes.patch("/v1/admin/tenants/{id}/limits", .root, use: updateLimits)
     }
 
     @Sendable private func createTenant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -71,6 +73,31 @@ struct TenantRoutes: Sendable {
                 .createTenantKey(
                     tenantID: id, kind, name: name, NewKey(keys.key(APIKey.Kind(kind), commandID: commandID)), rights)
             }, headers)
+    }
+
+    @Sendable private func showLimits(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        try RequestQuery(request).finish()
+        let id = try tenantID(context)
+        let found = try await services.reads.read(of: .installation) { connection in
+            try await TenantStore.rateLimit(of: id, on: connection)
+        }
+        guard let found else { throw Problem.unknownTenant }
+        var json = JSONWriter()
+        json.tenantLimits(rateLimitPerSecond: found)
+        return .json(json.bytes)
+    }
+
+    /// Changes the operator's limits of a tenant. The tenant's own `rate_limit_per_second` can only lower them.
+    @Sendable private func updateLimits(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
+        -> Response
+    {
+        let headers = try MutationHeaders(request, context, caller)
+        let id = try tenantID(context)
+        let rateLimit = try read(try await request.json()) { $0.tenantLimits() }
+        return try await services.mutations.catalogue(
+            { _ in .updateTenantLimits(tenantID: id, rateLimitPerSecond: rateLimit) }, headers)
     }
 
     private func tenantID(_ context: APIContext) throws(Problem) -> Bits128 {
