@@ -1,7 +1,7 @@
 import Ingest
 import Testing
 
-@Suite("A failure during a run is repeated or reported", .timeLimit(.minutes(1)))
+@Suite("A failure during a run is repeated or reported", .timeLimit(.minutes(5)))
 struct FailureTests {
     @Test(
         "A batch is sent again when the server is not ready, as soon as Retry-After says",

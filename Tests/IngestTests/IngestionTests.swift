@@ -4,7 +4,7 @@ import NIOCore
 import Synchronization
 import Testing
 
-@Suite("A file is sent", .timeLimit(.minutes(1)))
+@Suite("A file is sent", .timeLimit(.minutes(5)))
 struct IngestionTests {
     @Test("Every row arrives once, in order, as an authorised batch")
     func batches() async throws {

@@ -78,7 +78,7 @@ enum Samples {
     /// A request with two commands, one request for each action on an account, one for each action on the catalogue, and
     /// one with the number of its sending.
     ///
-    /// The bytes of each sample are recorded, so a new sample goes to the end of its list, and none is changed.
+    /// The bytes of each sample are recorded, so a new sample goes to the end, and none is changed.
     static var requests: [CommandRequest] {
         get throws {
             let identity = CommandIdentity(
@@ -94,15 +94,16 @@ enum Samples {
             let installation = RequestOrigin(
                 environmentID: .installation, actor: Actor(keyID: nil, address: nil), requestID: "")
             let unnamed = CommandIdentity(id: Bits128(high: 0, low: 0), idempotencyKey: nil)
+            func request(_ action: CatalogueAction) -> CommandRequest {
+                CommandRequest(
+                    token: 2, origin: installation, wantsBodies: false,
+                    commands: .catalogue(CatalogueCommand(identity: unnamed, action: action)))
+            }
             return
                 ([Array(commands.prefix(2))] + commands.map { [$0] }).map { commands in
                     CommandRequest(token: 1, origin: origin, wantsBodies: true, commands: .account(commands))
                 }
-                + (try catalogueActions.map { action in
-                    CommandRequest(
-                        token: 2, origin: installation, wantsBodies: false,
-                        commands: .catalogue(CatalogueCommand(identity: unnamed, action: action)))
-                })
+                + (try catalogueActions.map(request))
                 + [
                     CommandRequest(
                         token: 3,
@@ -110,7 +111,7 @@ enum Samples {
                             environmentID: EnvironmentID(3), actor: installation.actor, requestID: "req_2",
                             attempt: .max - 1),
                         wantsBodies: true, commands: .account([commands[0]]))
-                ]
+                ] + laterCatalogueActions.map(request)
         }
     }
 
@@ -160,9 +161,13 @@ enum Samples {
                 .advanceTestClock(id: Bits128(high: 5, low: 6), to: Instant(microseconds: .max)),
                 .revokeKey(id: Bits128(high: 5, low: 6), grantor: [.read(.credits), .write(.admin)]),
                 .createTenantKey(tenantID: Bits128(high: 7, low: 8), .test, name: "rescue", secret, rights),
-                .updateTenantLimits(tenantID: Bits128(high: 7, low: 8), rateLimitPerSecond: .set(50)),
-                .updateTenantLimits(tenantID: Bits128(high: 7, low: 8), rateLimitPerSecond: .set(nil)),
             ]
         }
     }
+
+    /// Samples that were added after the last list of `requests`.
+    private static let laterCatalogueActions: [CatalogueAction] = [
+        .updateTenantLimits(tenantID: Bits128(high: 7, low: 8), rateLimitPerSecond: .set(50)),
+        .updateTenantLimits(tenantID: Bits128(high: 7, low: 8), rateLimitPerSecond: .set(nil)),
+    ]
 }

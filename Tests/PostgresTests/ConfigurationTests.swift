@@ -1,7 +1,7 @@
 import Postgres
 import Testing
 
-@Suite("Configuration and errors", .timeLimit(.minutes(1)))
+@Suite("Configuration and errors", .timeLimit(.minutes(5)))
 struct ConfigurationTests {
     @Test("A password never appears in a description, a dump or an error")
     func passwordStaysSecret() async throws {

@@ -2,7 +2,7 @@ import Glibc
 import Postgres
 import Testing
 
-@Suite("A connection", .timeLimit(.minutes(1)))
+@Suite("A connection", .timeLimit(.minutes(5)))
 struct ConnectionTests {
     @Test("A group is all or nothing, and its error names the query that failed")
     func groupIsAtomic() async throws {

@@ -2,7 +2,7 @@ import Postgres
 import Testing
 
 /// Messages as the server sends them, and the errors when bytes are missing or wrong.
-@Suite("pgoutput and binary COPY", .timeLimit(.minutes(1)))
+@Suite("pgoutput and binary COPY", .timeLimit(.minutes(5)))
 struct PGOutputTests {
     private struct Bytes {
         var all: [UInt8] = []

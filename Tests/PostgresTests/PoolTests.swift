@@ -1,7 +1,7 @@
 import Postgres
 import Testing
 
-@Suite("The pool", .timeLimit(.minutes(1)))
+@Suite("The pool", .timeLimit(.minutes(5)))
 struct PoolTests {
     private func withPool(
         size: Int, _ body: @Sendable (PostgresPool) async throws -> Void

@@ -1,7 +1,7 @@
 @testable import Postgres
 import Testing
 
-@Suite("Prepared statements", .timeLimit(.minutes(1)))
+@Suite("Prepared statements", .timeLimit(.minutes(5)))
 struct PreparedStatementTests {
     @Test("A statement is prepared once and used by its name afterwards")
     func preparedOnce() async throws {

@@ -1,7 +1,7 @@
 import Postgres
 import Testing
 
-@Suite("Replication", .timeLimit(.minutes(1)))
+@Suite("Replication", .timeLimit(.minutes(5)))
 struct ReplicationTests {
     /// The part of the stream that a test has seen.
     private final class Seen: Sendable {

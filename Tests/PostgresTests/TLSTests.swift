@@ -4,7 +4,7 @@ import TLSEndpoint
 import Testing
 
 /// The server of the tests has a certificate for localhost from a private authority.
-@Suite("PostgreSQL over TLS", .timeLimit(.minutes(1)))
+@Suite("PostgreSQL over TLS", .timeLimit(.minutes(5)))
 struct TLSTests {
     private let url: String
     private let folder: String

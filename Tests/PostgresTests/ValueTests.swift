@@ -1,7 +1,7 @@
 import Postgres
 import Testing
 
-@Suite("Values", .timeLimit(.minutes(1)))
+@Suite("Values", .timeLimit(.minutes(5)))
 struct ValueTests {
     static let texts: [(PostgresValue, String?)] = [
         (.bool(true), "true"), (.bool(false), "false"),

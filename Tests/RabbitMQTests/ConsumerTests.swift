@@ -2,7 +2,7 @@ import RabbitMQ
 import TCPProxy
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ConsumerTests {
+@Suite(.timeLimit(.minutes(5))) struct ConsumerTests {
     @Test("a delivery carries what was published")
     func properties() async throws {
         try await Broker.withQueue { queue in

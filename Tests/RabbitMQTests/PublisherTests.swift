@@ -2,7 +2,7 @@ import RabbitMQ
 import TCPProxy
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct PublisherTests {
+@Suite(.timeLimit(.minutes(5))) struct PublisherTests {
     @Test("a message to a quorum queue is confirmed")
     func confirmed() async throws {
         try await Broker.withQueue { queue in

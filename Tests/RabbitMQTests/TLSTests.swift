@@ -3,7 +3,7 @@ import TLSEndpoint
 import Testing
 
 /// The broker of the tests has a certificate for localhost from a private authority.
-@Suite(.timeLimit(.minutes(1))) struct TLSTests {
+@Suite(.timeLimit(.minutes(5))) struct TLSTests {
     private struct Missing: Error, CustomStringConvertible {
         let description = "the variables for TLS are not set: ./ops/test starts servers with TLS and sets them"
     }

@@ -1,7 +1,7 @@
 import RabbitMQ
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct TopologyTests {
+@Suite(.timeLimit(.minutes(5))) struct TopologyTests {
     @Test("a queue can be declared again with the same arguments, and not with other arguments")
     func unequalArguments() async throws {
         let configuration = try Broker.configuration()
