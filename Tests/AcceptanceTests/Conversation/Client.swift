@@ -33,25 +33,12 @@ struct Client: Sendable {
             request.body = isChunked ? .bytes(bytes, length: .unknown) : .bytes(ByteBuffer(bytes: bytes))
         }
         for (name, value) in headers { request.headers.replaceOrAdd(name: name, value: value) }
-        let response = try await answered(request, size: bytes?.count ?? 0)
+        let response = try await http.execute(request, timeout: .seconds(120))
         let body = try await response.body.collect(upTo: 64 << 20)
         return Answer(
             status: Int(response.status.code),
             headers: Dictionary(response.headers.map { ($0.name.lowercased(), $0.value) }) { first, _ in first },
             bytes: Array(body.readableBytesView))
-    }
-
-    /// Sends a request. This client gives up when a refusal ends the connection while it still sends a large body: it
-    /// sends that again, as a person would.
-    private func answered(_ request: HTTPClientRequest, size: Int) async throws -> HTTPClientResponse {
-        var attempts = size > 512 << 10 ? 20 : 1
-        while true {
-            do {
-                return try await http.execute(request, timeout: .seconds(120))
-            } catch let error as ChannelError where error == .ioOnClosedChannel && attempts > 1 {
-                attempts -= 1
-            }
-        }
     }
 
     func get(

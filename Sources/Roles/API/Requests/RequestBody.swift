@@ -25,11 +25,16 @@ extension Request {
     ///
     /// - Parameter mediaTypes: The content types that a body may have. An empty body may have any: clients name one for
     ///   a form that has no fields.
-    /// - Throws: `Problem` when the body is larger than the limit or of another type. When its head already says so, it
-    ///   is not read.
+    /// - Throws: `Problem` when the body is larger than the limit or of another type. When its head already says so, the
+    ///   body is not kept.
     func bytes(upTo limit: BodyLimit, _ mediaTypes: [String]) async throws -> ByteBuffer {
         let length = headers[.contentLength].flatMap(Int.init) ?? 0
-        if length > limit.bytes { throw Self.tooLarge(limit) }
+        if length > limit.bytes {
+            // Many clients miss a refusal that comes while they still send. A body that is not much too large is
+            // therefore read and dropped before.
+            if length <= 2 * BodyLimit.batch.bytes, headers[.expect] == nil { for try await _ in body {} }
+            throw Self.tooLarge(limit)
+        }
         if length > 0 { try requireMediaType(mediaTypes) }
         do {
             var buffer = try await body.collect(upTo: limit.bytes)
