@@ -1,4 +1,4 @@
-import Glibc
+package import Glibc
 import Synchronization
 
 /// A child process that is killed when this process ends.
@@ -81,6 +81,9 @@ package final class ChildProcess: Sendable {
         let status = await process.ended()
         return (status, process.log)
     }
+
+    /// The id of the process; nil when it has ended. It belongs to no other process until this one is reaped.
+    package var identifier: pid_t? { state.withLock { $0.status == nil ? $0.identifier : nil } }
 
     package var hasEnded: Bool { state.withLock { $0.status != nil } }
 

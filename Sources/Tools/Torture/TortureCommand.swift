@@ -7,7 +7,9 @@ struct TortureCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "quotastack-torture",
         abstract: "Inject faults and check that no command is lost, doubled or mixed up; ./ops/torture runs it.",
-        subcommands: [StormCommand.self, FailpointsCommand.self, RollingCommand.self, PairsCommand.self],
+        subcommands: [
+            StormCommand.self, FailpointsCommand.self, RollingCommand.self, PairsCommand.self, NeighboursCommand.self,
+        ],
         defaultSubcommand: StormCommand.self)
 }
 
@@ -99,6 +101,36 @@ struct PairsCommand: AsyncParsableCommand {
     }
 }
 
+struct NeighboursCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "neighbours",
+        abstract: "Abuse an installation as a tenant or without a key, and measure another tenant meanwhile.")
+
+    @Option(help: "Seconds of each abuse.") var seconds = 20
+    @Option(help: "An abuse to run in place of all; repeatable.") var only: [String] = []
+    @Flag(help: "Print the abuses and their reasons, and run nothing.") var list = false
+
+    func validate() throws {
+        let unknown = only.filter { name in !Abuse.all.contains { $0.name == name } }
+        guard unknown.isEmpty else { throw ValidationError("no abuse is named \(unknown[0]); see --list") }
+        guard seconds > 0 else { throw ValidationError("--seconds must be above 0") }
+    }
+
+    func run() async throws {
+        guard !list else {
+            for abuse in Abuse.all { writeOut("\(abuse.name): \(abuse.reason)\n") }
+            return
+        }
+        let installation = try await Installation.onPrivateServers(Installation.smallest)
+        let abuses = Abuse.all.filter { only.isEmpty || only.contains($0.name) }
+        let report = try await Neighbours(installation: installation, abuses: abuses, seconds: seconds).run()
+        await installation.http.shutDown()
+        writeOut(report.table + "\n")
+        for sentence in report.broken { writeOut("! \(sentence)\n") }
+        if !report.broken.isEmpty { throw ExitCode(1) }
+    }
+}
+
 extension Storm.Plan {
     /// Runs the plan on the servers that `ops/torture` has started, and prints its table.
     ///
@@ -114,9 +146,9 @@ extension Storm.Plan {
 
 extension Installation {
     /// An installation on the servers that `ops/torture` has started.
-    fileprivate static func onPrivateServers() async throws -> Installation {
+    fileprivate static func onPrivateServers(_ size: Size = redundant) async throws -> Installation {
         try await Installation(
-            home: try needed("QUOTASTACK_TORTURE_HOME"), script: try needed("QUOTASTACK_TORTURE_SERVERS"),
+            size: size, home: try needed("QUOTASTACK_TORTURE_HOME"), script: try needed("QUOTASTACK_TORTURE_SERVERS"),
             programs: try needed("QUOTASTACK_TORTURE_PROGRAMS"),
             programsBefore: environmentVariable("QUOTASTACK_TORTURE_PROGRAMS_BEFORE"),
             databaseURL: try needed("DATABASE_URL"),

@@ -43,6 +43,9 @@ final class Node: Sendable {
 
     var url: String { "http://127.0.0.1:\(port)" }
 
+    /// The id of the process; nil when it does not run.
+    var identifier: pid_t? { state.withLock { $0.process?.identifier } }
+
     /// Whether the process is frozen, and the number of its disturbances so far.
     var disturbance: (isFrozen: Bool, count: Int) { state.withLock { ($0.isFrozen, $0.disturbances) } }
 

@@ -4,15 +4,15 @@ import Glibc
 import JSON
 import LedgerModel
 
-/// A fresh installation on private servers: two API nodes, two entitlement nodes, three ledger workers, two schedulers,
-/// and two tenants.
+/// A fresh installation on private servers: its processes and two tenants.
 final class Installation: Sendable {
     static let queuePrefix = "torture."
     /// The time that a mutation may wait for its effect. It is short, so that outages cause many answers of 202.
     static let commandWaitMilliseconds = 2_000
-    private static let counts: [(role: Node.Role, count: Int)] = [
-        (.ledger, 3), (.api, 2), (.entitlements, 2), (.scheduler, 2),
-    ]
+    /// The number of processes of each role. Nodes that may be killed have another one beside them.
+    typealias Size = [(role: Node.Role, count: Int)]
+    static let redundant: Size = [(.ledger, 3), (.api, 2), (.entitlements, 2), (.scheduler, 2)]
+    static let smallest: Size = [(.ledger, 1), (.api, 1), (.scheduler, 1)]
 
     let fleet: Fleet
     let http = HTTPCaller()
@@ -24,6 +24,8 @@ final class Installation: Sendable {
     let environments: [Environment]
     /// The commands that created the tenants and their catalogues.
     let setUpCommands: Set<Bits128>
+    /// The key that creates tenants.
+    let rootKey: String
     /// The folder of the executables.
     let programs: String
     private let variables: [String: String]
@@ -33,13 +35,14 @@ final class Installation: Sendable {
     /// - Parameter programsBefore: The folder of an earlier release's executables, which the processes start with; nil starts
     ///   them with those of this release.
     init(
-        home: String, script: String, programs: String, programsBefore: String?, databaseURL: String, booksURL: String,
+        size: Size, home: String, script: String, programs: String, programsBefore: String?, databaseURL: String,
+        booksURL: String,
         amqpURL: String
     ) async throws {
         self.booksURL = booksURL
         self.programs = programs
         logFolder = "\(home)/log"
-        let rootKey = try await Self.output([programs + "/quotastack", "key", "root"], [:], logFolder)
+        rootKey = try await Self.output([programs + "/quotastack", "key", "root"], [:], logFolder)
         var variables = [
             "PATH": environmentVariable("PATH") ?? "/usr/bin:/bin", "LANG": "C.UTF-8", "DATABASE_URL": databaseURL,
             "AMQP_URL": amqpURL, "QUOTASTACK_QUEUE_PREFIX": Self.queuePrefix, "QUOTASTACK_SHARDS": "4",
@@ -49,7 +52,7 @@ final class Installation: Sendable {
         let firstPrograms = programsBefore ?? programs
         _ = try await Self.output([firstPrograms + "/quotastack", "migrate"], variables, logFolder)
         var nodes: [Node] = []
-        for (role, count) in Self.counts {
+        for (role, count) in size {
             variables["QUOTASTACK_ROOT_KEY"] = role == .api ? rootKey : nil
             variables["AMQP_URL"] = role == .entitlements ? nil : amqpURL
             for number in 1...count {
