@@ -10,7 +10,7 @@ struct Footprint: Sendable {
     /// Reads `/proc`; zeros when the process has ended.
     init(of identifier: pid_t?) {
         let pages = identifier.flatMap { readFile("/proc/\($0)/statm") }?.split(separator: " ").dropFirst().first
-        memory = (pages.flatMap { Int($0) } ?? 0) * Int(getpagesize()) >> 20
+        memory = ((pages.flatMap { Int($0) } ?? 0) * Int(getpagesize())) >> 20
         descriptors = identifier.map { namesOfFiles(in: "/proc/\($0)/fd").count } ?? 0
     }
 

@@ -28,7 +28,7 @@ struct NeighboursReport {
 
     let undisturbed: Figures
     private var rows: [Row] = []
-    private var stopped: String?
+    private var notes: [String] = []
 
     init(undisturbed: Figures) {
         self.undisturbed = undisturbed
@@ -36,18 +36,15 @@ struct NeighboursReport {
 
     mutating func add(_ row: Row) { rows.append(row) }
 
-    /// Notes the abuses that cannot be run any more.
-    mutating func stop(after abuse: Abuse, of abuses: [Abuse]) {
-        let left = abuses.drop { $0.name != abuse.name }.dropFirst().map(\.name)
-        stopped = "\(abuse.name): tenant B is disturbed after a restart too; not run: \(left.joined(separator: ", "))"
-    }
+    /// Adds a finding that belongs to no measurement.
+    mutating func note(_ finding: String) { notes.append(finding) }
 
     /// The broken bounds, each with its abuse.
     var broken: [String] {
         undisturbedErrors.map { "undisturbed: \($0)" }
             + rows.flatMap { row in
                 (row.broken(beside: undisturbed) + row.reports).map { "\(row.abuse.name): \($0)" }
-            } + (stopped.map { [$0] } ?? [])
+            } + notes
     }
 
     private var undisturbedErrors: [String] { Row.errors(of: undisturbed) }

@@ -74,6 +74,10 @@ final class Node: Sendable {
         }
     }
 
+    /// The command that starts a process with the soft limit of open files that most systems give. This process may
+    /// have a higher one.
+    private static let usualLimits = ["/usr/bin/prlimit", "--nofile=1024:", "--"]
+
     /// Starts the process without waiting until it is ready.
     ///
     /// - Returns: The process, and a function that tells whether its end was wanted; nil when it runs already.
@@ -87,7 +91,8 @@ final class Node: Sendable {
         let (programs, orders) = state.withLock { ($0.programs, $0.orders) }
         defer { state.withLock { $0.isStarting = false } }
         let process = try await ChildProcess.start(
-            ["\(programs)/quotastack-\(role.rawValue)"], environment: environment.merging(orders) { _, new in new },
+            Self.usualLimits + ["\(programs)/quotastack-\(role.rawValue)"],
+            environment: environment.merging(orders) { _, new in new },
             logPath: logPath)
         let start = state.withLock { state in
             state.process = process
