@@ -9,6 +9,7 @@ struct Neighbours {
     let abuses: [Abuse]
     /// The seconds of each measurement.
     let seconds: Int
+    let bounds: NeighboursReport.Bounds
 
     /// The undisturbed measurement lasts this many times longer, so that its p99 is that of a longer time.
     private static let calmTimes = 2
@@ -28,12 +29,13 @@ struct Neighbours {
         try await bystander.prepare()
         _ = await bystander.watch(seconds: 3)
         progress("undisturbed for \(seconds * Self.calmTimes) s")
-        var report = NeighboursReport(undisturbed: await bystander.watch(seconds: seconds * Self.calmTimes))
+        var report = NeighboursReport(
+            bounds: bounds, undisturbed: await bystander.watch(seconds: seconds * Self.calmTimes))
         for abuse in abuses {
             progress("\(abuse.name): preparing")
             let row = try await measure(abuse)
             report.add(row)
-            progress("\(abuse.name): \(row.reports + row.broken(beside: report.undisturbed))")
+            progress("\(abuse.name): \(report.broken(by: row))")
             guard row.hasRecovered else {
                 guard try await restart() else {
                     let left = abuses.drop { $0.name != abuse.name }.dropFirst().map(\.name)

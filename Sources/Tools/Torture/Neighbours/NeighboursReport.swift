@@ -2,12 +2,19 @@
 struct NeighboursReport {
     typealias Figures = [Bystander.Kind: Bystander.Figures]
 
-    /// The bounds of the run. Memory has its own in `Footprints.bound`.
-    enum Bound {
+    /// The bounds of time. Memory has its own bound in `Footprints.bound`.
+    struct Bounds {
         /// The p99 of B's requests during an abuse, as a multiple of the undisturbed one.
-        static let factor = 5
-        static let p99 = Duration.milliseconds(250)
-        static let health = Duration.milliseconds(100)
+        let factor: Int
+        let p99: Duration
+        let health: Duration
+
+        /// - Parameter slack: The factor for the time of debug builds; 1 for a release build.
+        init(slack: Int) {
+            factor = 5 * slack
+            p99 = .milliseconds(250 * slack)
+            health = .milliseconds(100 * slack)
+        }
     }
 
     /// The results of one abuse.
@@ -26,11 +33,13 @@ struct NeighboursReport {
         let reports: [String]
     }
 
-    let undisturbed: Figures
+    private let bounds: Bounds
+    private let undisturbed: Figures
     private var rows: [Row] = []
     private var notes: [String] = []
 
-    init(undisturbed: Figures) {
+    init(bounds: Bounds, undisturbed: Figures) {
+        self.bounds = bounds
         self.undisturbed = undisturbed
     }
 
@@ -42,9 +51,37 @@ struct NeighboursReport {
     /// The broken bounds, each with its abuse.
     var broken: [String] {
         undisturbedErrors.map { "undisturbed: \($0)" }
-            + rows.flatMap { row in
-                (row.broken(beside: undisturbed) + row.reports).map { "\(row.abuse.name): \($0)" }
-            } + notes
+            + rows.flatMap { row in broken(by: row).map { "\(row.abuse.name): \($0)" } } + notes
+    }
+
+    /// The bounds that an abuse broke, in sentences.
+    func broken(by row: Row) -> [String] {
+        var broken = Row.errors(of: row.figures)
+        for kind in [Bystander.Kind.usage, .check] {
+            let p99 = row.figures[kind]?.percentile(0.99) ?? .zero
+            let calm = undisturbed[kind]?.percentile(0.99) ?? .zero
+            if p99 > calm * bounds.factor {
+                broken.append(
+                    "p99 of \(kind.rawValue) is \(p99.inMilliseconds) ms, more than \(bounds.factor) × "
+                        + "\(calm.inMilliseconds) ms undisturbed")
+            }
+            if p99 >= bounds.p99 {
+                broken.append(
+                    "p99 of \(kind.rawValue) is \(p99.inMilliseconds) ms, not below \(bounds.p99.inMilliseconds) ms")
+            }
+        }
+        let health = row.figures[.healthz]?.percentile(1) ?? .zero
+        if health >= bounds.health {
+            broken.append("/healthz took \(health.inMilliseconds) ms, not below \(bounds.health.inMilliseconds) ms")
+        }
+        if !row.isMemoryBack {
+            for (name, footprints) in [("API node", row.node), ("ledger worker", row.worker)] where !footprints.isBack {
+                broken.append(
+                    "memory of the \(name) is \(footprints.after.memory) MiB after, more than "
+                        + "\(Footprints.bound(before: footprints.before.memory)) MiB")
+            }
+        }
+        return broken + row.reports
     }
 
     private var undisturbedErrors: [String] { Row.errors(of: undisturbed) }
@@ -63,12 +100,12 @@ struct NeighboursReport {
             "", "", "",
         ]
         let others = rows.map { row in
-            let isKept = row.broken(beside: undisturbed).isEmpty && row.reports.isEmpty
-            return [
+            [
                 row.abuse.name, counts(row.answers), times(row.figures, .usage), times(row.figures, .check),
                 Row.errors(of: row.figures).joined(separator: "; "), worst(row.figures, .healthz),
                 worst(row.figures, .readyz), three(row.node, \.memory), three(row.node, \.descriptors),
-                three(row.worker, \.memory), three(row.worker, \.descriptors), isKept ? "kept" : "**broken**",
+                three(row.worker, \.memory), three(row.worker, \.descriptors),
+                broken(by: row).isEmpty ? "kept" : "**broken**",
             ]
         }
         let lines = [titles, titles.map { _ in "---" }, first] + others
@@ -94,37 +131,6 @@ struct NeighboursReport {
 }
 
 extension NeighboursReport.Row {
-    /// The bounds that this abuse broke, in sentences.
-    func broken(beside undisturbed: NeighboursReport.Figures) -> [String] {
-        typealias Bound = NeighboursReport.Bound
-        var broken = Self.errors(of: figures)
-        for kind in [Bystander.Kind.usage, .check] {
-            let p99 = figures[kind]?.percentile(0.99) ?? .zero
-            let calm = undisturbed[kind]?.percentile(0.99) ?? .zero
-            if p99 > calm * Bound.factor {
-                broken.append(
-                    "p99 of \(kind.rawValue) is \(p99.inMilliseconds) ms, more than \(Bound.factor) × "
-                        + "\(calm.inMilliseconds) ms undisturbed")
-            }
-            if p99 >= Bound.p99 {
-                broken.append(
-                    "p99 of \(kind.rawValue) is \(p99.inMilliseconds) ms, not below \(Bound.p99.inMilliseconds) ms")
-            }
-        }
-        let health = figures[.healthz]?.percentile(1) ?? .zero
-        if health >= Bound.health {
-            broken.append("/healthz took \(health.inMilliseconds) ms, not below \(Bound.health.inMilliseconds) ms")
-        }
-        if !isMemoryBack {
-            for (name, footprints) in [("API node", node), ("ledger worker", worker)] where !footprints.isBack {
-                broken.append(
-                    "memory of the \(name) is \(footprints.after.memory) MiB after, more than "
-                        + "\(Footprints.bound(before: footprints.before.memory)) MiB")
-            }
-        }
-        return broken
-    }
-
     /// The requests without the expected answer, by kind.
     static func errors(of figures: NeighboursReport.Figures) -> [String] {
         Bystander.Kind.allCases.compactMap { kind in

@@ -44,7 +44,9 @@ extension Abuse {
             let keys = try await abuser.sell(features: 999)
             let overrides = keys.map { #"{"feature_key":"\#($0)","enabled":true}"# }.joined(separator: ",")
             return abuser.flood(64) { turn in
-                abuser.call("PATCH", "/v1/end-users/large-\(turn.member)", #"{"feature_overrides":[\#(overrides)]}"#)
+                abuser.call(
+                    "POST", "/v1/end-users",
+                    #"{"end_user_id":"large-\#(turn.member)","feature_overrides":[\#(overrides)]}"#)
             }
         },
     ]
