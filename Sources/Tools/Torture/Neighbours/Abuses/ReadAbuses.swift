@@ -14,7 +14,7 @@ extension Abuse {
         reading(
             "ledger-flood", "A filter without matches scans the account's entries.",
             "/v1/ledger?end_user_id=deep&type=refund"),
-        reading("audit-flood", "A filter without matches scans the audit log.", "/v1/audit-log?action=key.revoke"),
+        reading("audit-flood", "A filter without matches scans the audit log.", "/v1/audit-log?action=api_key.revoke"),
         Abuse("check-batch-flood", "A batch of 1,000 checks on one heavy account is long work between two awaits.") {
             abuser in
             try await abuser.fillWithBlocks("heavy", features: 100)
