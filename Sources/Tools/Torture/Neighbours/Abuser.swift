@@ -98,8 +98,8 @@ struct Abuser: Sendable {
     }
 
     /// Gives an end user one block.
-    func grant(_ endUser: String, credits: Int = 1_000, _ further: String = "", key: String? = nil) -> [UInt8] {
-        call("POST", "/v1/credits/grant", #"{"end_user_id":"\#(endUser)","credits":\#(credits)\#(further)}"#, key: key)
+    func grant(_ endUser: String, credits: Int = 1_000) -> [UInt8] {
+        call("POST", "/v1/credits/grant", #"{"end_user_id":"\#(endUser)","credits":\#(credits)}"#)
     }
 
     /// A list of equal JSON values in a member.

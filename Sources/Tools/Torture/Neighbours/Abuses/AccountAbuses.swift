@@ -53,9 +53,7 @@ extension Abuse {
             }
             try await abuser.send(
                 abuser.call("POST", "/v1/end-users", #"{"end_user_id":"due","test_clock_id":"\#(clock)"}"#, key: key))
-            await abuser.sendAll(Abuser.blocks) {
-                abuser.grant("due", #","expires_at":"\#(secondOf2040($0 + 1))""#, key: key)
-            }
+            await abuser.grantBlocks("due", key: key) { #","expires_at":"\#(secondOf2040($0 + 1))""# }
             let checks = abuser.call(
                 "POST", "/v1/entitlements/check-batch",
                 Abuser.list("checks", 1_000, of: #"{"end_user_id":"due","feature_key":"calls"}"#), key: key)
@@ -94,8 +92,21 @@ extension Abuser {
     func fillWithBlocks(_ endUser: String, features: Int = 0) async throws {
         let keys = try await sell(features: max(0, features - 1))
         let named = keys.map { #""\#($0)""# }.joined(separator: ",")
-        let request = grant(endUser, features > 0 ? #","feature_keys":[\#(named)]"# : "")
-        await sendAll(Self.blocks) { _ in request }
+        let restriction = features > 0 ? #","feature_keys":[\#(named)]"# : ""
+        await grantBlocks(endUser) { _ in restriction }
+    }
+
+    /// Gives an end user many blocks of 1,000 millicredits.
+    ///
+    /// - Parameter further: The further members of each grant.
+    func grantBlocks(_ endUser: String, key: String? = nil, _ further: @escaping @Sendable (Int) -> String) async {
+        let perBatch = 250
+        await sendAll(Self.blocks / perBatch) { batch in
+            let grants = (0..<perBatch).map { number in
+                #"{"end_user_id":"\#(endUser)","credits":1000\#(further(batch * perBatch + number))}"#
+            }
+            return call("POST", "/v1/credits/grant/batch", #"{"grants":[\#(grants.joined(separator: ","))]}"#, key: key)
+        }
     }
 
     /// Gives an end user credits, and records uses of `calls`, one entry each.
