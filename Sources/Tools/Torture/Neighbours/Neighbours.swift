@@ -33,16 +33,20 @@ struct Neighbours {
             bounds: bounds, undisturbed: await bystander.watch(seconds: seconds * Self.calmTimes))
         for abuse in abuses {
             progress("\(abuse.name): preparing")
-            let row = try await measure(abuse)
-            report.add(row)
-            progress("\(abuse.name): \(report.broken(by: row))")
-            guard row.hasRecovered else {
-                guard try await restart() else {
-                    let left = abuses.drop { $0.name != abuse.name }.dropFirst().map(\.name)
-                    report.note("\(abuse.name): tenant B is disturbed after a restart too; not run: \(left)")
-                    break
-                }
-                continue
+            let hasRecovered: Bool
+            do {
+                let row = try await measure(abuse)
+                report.add(row)
+                progress("\(abuse.name): \(report.broken(by: row))")
+                hasRecovered = row.hasRecovered
+            } catch {
+                report.note("\(abuse.name): it could not be prepared: \(error)")
+                hasRecovered = await bystander.isUndisturbed()
+            }
+            if !hasRecovered, try await !restart() {
+                let left = abuses.drop { $0.name != abuse.name }.dropFirst().map(\.name)
+                report.note("\(abuse.name): tenant B is disturbed after a restart too; not run: \(left)")
+                break
             }
         }
         let reported = installation.fleet.reports.count
@@ -75,6 +79,7 @@ struct Neighbours {
         let isCalm = try await holds(within: Self.recovery) { await bystander.isUndisturbed() }
         var reports = Array(installation.fleet.reports.dropFirst(reported))
         if !wasReady { reports.append("tenant B was disturbed by the preparation already") }
+        if tally.answers.isEmpty { reports.append("the abuser was answered nothing") }
         if !isCalm { reports.append("tenant B is still disturbed \(Self.recovery) s after the end") }
         return NeighboursReport.Row(
             abuse: abuse, answers: tally.answers, figures: figures, node: footprints[0], worker: footprints[1],
