@@ -31,8 +31,6 @@ struct Abuser: Sendable {
 
     /// The number of open blocks that a heavy account gets.
     static let blocks = 5_000
-    /// The connections that prepare an abuse.
-    private static let preparing = 48
 
     let port: Int
     let key: String
@@ -67,10 +65,10 @@ struct Abuser: Sendable {
 
     /// Sends the requests 0 to `count - 1` over several connections. A node may refuse them: the abuse then runs with
     /// less.
-    func sendAll(_ count: Int, _ request: @escaping @Sendable (Int) -> [UInt8]) async {
+    func sendAll(_ count: Int, connections: Int = 48, _ request: @escaping @Sendable (Int) -> [UInt8]) async {
         let tally = AbuseTally()
         let numbers = Numbers(count: count)
-        let works = flood(Self.preparing) { _ in numbers.take().map(request) }
+        let works = flood(connections) { _ in numbers.take().map(request) }
         await onThreads(works.map { work in { @Sendable in work(tally) } })
         let refused = tally.answers.filter { $0.key > "299" }
         if !refused.isEmpty { progress("refused preparations: \(refused)") }
@@ -86,7 +84,8 @@ struct Abuser: Sendable {
             let digits = String(number)
             return String(repeating: "k", count: 64 - digits.count) + digits
         }
-        await sendAll(features) { [keys] in feature(keys[$0], key: key) }
+        // An environment may have few changes of its catalogue under way.
+        await sendAll(features, connections: 8) { [keys] in feature(keys[$0], key: key) }
         try await send(feature("calls", key: key))
         try await send(
             call("POST", "/v1/metering-rules", #"{"feature_key":"calls","model":"per_unit","unit_cost":1}"#, key: key))
