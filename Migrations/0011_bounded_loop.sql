@@ -1,5 +1,5 @@
--- What keeps the work of one transaction of the ledger worker small: catalogues that are loaded by difference, and the
--- size of an account before it is loaded.
+-- Two things keep the work of one transaction of the ledger worker small: catalogues are loaded by difference, and the size
+-- of an account is known before it is loaded.
 
 -- The version of the catalogue that a change of an item belongs to: the next one, whose number the transaction of the
 -- change gives to the catalogue. A trigger sets it, so that the workers of every release do.

@@ -121,30 +121,30 @@ struct ReadCostTests {
         }
     }
 
-    @Test("the ledger finds each row of a batch by its whole key, with any plan that the server makes")
+    @Test("the ledger finds the entry of a repeated use by its whole key, with any plan that the server makes")
     func ledgerBatch() async throws {
-        try await withLongAccount { _, configuration in
+        try await withLongAccount { connection, configuration in
+            // Beside many short accounts the planner takes the long one for a short one too.
+            try await connection.script(
+                """
+                insert into accounts (environment_id, end_user_id, revision, version, balance)
+                select 1, 'short_' || n, 1, 1, 0 from generate_series(1, 20000) n;
+                insert into entries (environment_id, account_id, sequence, type, amount, reserved_delta, overage_delta,
+                    balance_after, reserved_after, allocation_blocks, allocation_amounts, effective_at, recorded_at, hash)
+                select 1, account_id, 1, 'grant', 0, 0, 0, 0, 0, '{1}', '{0}', now(), now(), sha256('')
+                from accounts where end_user_id like 'short%';
+                analyze
+                """)
             let ledger = try await PostgresConnection.connect(configuration.acting(as: .ledger))
             defer { ledger.close() }
             try await ledger.script(LedgerStore.sessionSettings)
             let sequences = (1...1_000).map { "\($0 * 10)" }.joined(separator: ", ")
             let keys = "array_fill(1, array[1000]), array_fill(1::bigint, array[1000]), array[\(sequences)]::bigint[]"
-            let late = "array[1], array[1::bigint], array[15000::bigint]"
+            let read = Read(name: "repeated uses", statement: EntryStore.findStatement, parameters: keys)
             for plan in ["force_custom_plan", "force_generic_plan"] {
                 try await ledger.script("set plan_cache_mode = \(plan)")
-                for read in [
-                    Read(name: "repeated uses", statement: EntryStore.findStatement, parameters: keys),
-                    Read(name: "charges", statement: LedgerStore.loadCharges, parameters: keys),
-                    Read(name: "refunds of a charge", statement: LedgerStore.loadSettling, parameters: late),
-                    Read(
-                        name: "blocks of charges", statement: LedgerStore.loadNamedBlocks,
-                        parameters: "\(keys), \(late)"),
-                ] {
-                    let rows = try await Self.rowsTaken(by: read, on: ledger)
-                    // A charge is read once itself and once to see whether it belongs to a reservation.
-                    #expect(rows.values.allSatisfy { $0 <= 3_000 }, "\(read.name), \(plan): \(rows)")
-                    #expect(!rows.isEmpty)
-                }
+                let rows = try await Self.rowsTaken(by: read, on: ledger)
+                #expect(rows == ["entries": 1_000, "accounts": 1_000], "\(plan)")
             }
         }
     }

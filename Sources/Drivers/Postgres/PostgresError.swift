@@ -60,7 +60,7 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         }
     }
 
-    /// What an error says about the server.
+    /// The state of the server that an error shows.
     package enum Condition: Sendable {
         /// The server cannot be reached, or refuses connections.
         case away
@@ -70,7 +70,7 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         case answering
     }
 
-    /// What the error says about the server. A request whose answer did not come at all counts as `away`.
+    /// The state of the server that the error shows. A request whose answer did not come at all counts as `away`.
     package var condition: Condition {
         switch kind {
         case .connection, .timeout, .closed: .away

@@ -7,7 +7,7 @@ struct AppliedPart: Sendable {
     var pace: BatchPace
 }
 
-/// What a transaction has cost, by environment. It decides how the next commands of these environments are taken.
+/// The cost of a transaction, by environment. It decides how the next commands of these environments are taken.
 ///
 /// Costs are estimated from the time spent deciding and from the rows read and written. The time that the database takes
 /// is not part of them, because it depends on what else the database does.

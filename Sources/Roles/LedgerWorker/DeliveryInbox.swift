@@ -36,7 +36,7 @@ final class DeliveryInbox: Sendable {
         case accounts, catalogues, installation
     }
 
-    /// What a lane has taken.
+    /// The messages that a lane has taken.
     struct Batch: Sendable {
         /// In the order in which they are to be decided.
         var messages: [MessageInHand]
@@ -265,7 +265,7 @@ final class DeliveryInbox: Sendable {
         case groups([GroupKey], slow: EnvironmentID?)
     }
 
-    /// What a lane of the kind may take now.
+    /// The groups that a lane of the kind may take now; nil if there are none.
     private func choice(_ kind: LaneKind, in state: State) -> Choice? {
         guard !state.isExclusive else { return nil }
         let free = state.groups.filter { key, group in

@@ -27,7 +27,7 @@ package struct Finding: Hashable, Sendable {
     package let section: Section
     package let level: Level
     package let text: String
-    /// What to do, as a sentence; nil when there is nothing to do.
+    /// The remedy, as a sentence; nil when there is nothing to do.
     package let remedy: String?
 
     package static func ok(_ section: Section, _ text: String) -> Finding {

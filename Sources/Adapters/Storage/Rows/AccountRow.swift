@@ -41,7 +41,7 @@ package struct AccountRow: TableRow, Sendable {
 
     /// - Parameters:
     ///   - advancedTo: Read by the ledger worker only.
-    ///   - blocks: Those with remaining credits.
+    ///   - blocks: The blocks with remaining credits.
     ///   - reservations: The active ones.
     package func account(
         advancedTo: Instant = Instant(microseconds: .min), blocks: BlockList, reservations: OrderedList<Reservation>

@@ -40,7 +40,7 @@ package struct Account: Hashable, Sendable {
     /// An account from its stored values.
     ///
     /// - Parameters:
-    ///   - blocks: Those with remaining credits.
+    ///   - blocks: The blocks with remaining credits.
     ///   - reservations: The active reservations, by number.
     package init(
         id: AccountID, environmentID: EnvironmentID, endUserID: EndUserID, version: Int64, revision: Int64,

@@ -32,7 +32,8 @@ extension Request {
         if length > limit.bytes {
             // Many clients miss a refusal that comes while they still send. A body that is not much too large is
             // therefore read and dropped before.
-            if length <= 2 * BodyLimit.batch.bytes, headers[.expect] == nil { for try await _ in body {} }
+            let isSent = headers[.expect] == nil && headers[.contentEncoding] == nil
+            if isSent, length <= 2 * BodyLimit.batch.bytes { for try await _ in body {} }
             throw Self.tooLarge(limit)
         }
         if length > 0 { try requireMediaType(mediaTypes) }

@@ -3,7 +3,7 @@ import Logging
 import NIOCore
 import Runtime
 
-/// What the connections of a server share: the routes, the counts of memory, and the records of what happens.
+/// The things that the connections of a server share: the routes, the counts of memory, and the records of what happens.
 struct ExchangeService: Sendable {
     let routes: RouterResponder<APIContext>
     /// How long a connection without a request stays open.

@@ -15,7 +15,7 @@ final class MessageGate: ChannelDuplexHandler {
     typealias InboundOut = ByteBuffer
     typealias OutboundIn = ByteBuffer
 
-    /// What comes next from the client.
+    /// The next thing that the client sends.
     enum Part {
         case head
         /// Nothing that may be passed on now: the request has been read and is being answered.
