@@ -121,7 +121,7 @@ struct ReadCostTests {
         }
     }
 
-    @Test("the ledger finds the entry of a repeated use by its whole key, with any plan that the server makes")
+    @Test("the ledger finds what it needs of a long account by whole keys, with any plan that the server makes")
     func ledgerBatch() async throws {
         try await withLongAccount { connection, configuration in
             // Beside many short accounts the planner takes the long one for a short one too.
@@ -140,11 +140,23 @@ struct ReadCostTests {
             try await ledger.script(LedgerStore.sessionSettings)
             let sequences = (1...1_000).map { "\($0 * 10)" }.joined(separator: ", ")
             let keys = "array_fill(1, array[1000]), array_fill(1::bigint, array[1000]), array[\(sequences)]::bigint[]"
-            let read = Read(name: "repeated uses", statement: EntryStore.findStatement, parameters: keys)
+            // Every fourth entry from the fifth on commits a reservation.
+            let commits = (1...1_000).map { "\($0 * 4 + 1)" }.joined(separator: ", ")
+            let charges = "array_fill(1, array[1000]), array_fill(1::bigint, array[1000]), array[\(commits)]::bigint[]"
+            let none = "array[]::integer[], array[]::bigint[], array[]::bigint[]"
+            let use = Read(name: "repeated uses", statement: EntryStore.findStatement, parameters: keys)
+            // A charge is read as it is named, with the hold as the entries of its reservation, and for the result.
+            let named = Read(name: "refunds of commits", statement: LedgerStore.loadCharges, parameters: charges)
+            let blocks = Read(
+                name: "their blocks", statement: LedgerStore.loadNamedBlocks, parameters: "\(charges), \(none)")
             for plan in ["force_custom_plan", "force_generic_plan"] {
                 try await ledger.script("set plan_cache_mode = \(plan)")
-                let rows = try await Self.rowsTaken(by: read, on: ledger)
-                #expect(rows == ["entries": 1_000, "accounts": 1_000], "\(plan)")
+                let uses = try await Self.rowsTaken(by: use, on: ledger)
+                #expect(uses == ["entries": 1_000, "accounts": 1_000], "\(plan)")
+                let charges = try await Self.rowsTaken(by: named, on: ledger)
+                #expect(charges == ["entries": 4_000], "\(plan)")
+                let takenFrom = try await Self.rowsTaken(by: blocks, on: ledger)
+                #expect(takenFrom == ["entries": 4_000, "blocks": 1], "\(plan)")
             }
         }
     }

@@ -80,6 +80,25 @@ package enum KnownBug: String, Sendable, CaseIterable {
     case noMandatoryFlag = "no_mandatory_flag"
     /// The worker releases a queue with `basic.cancel` while it still holds messages of that queue.
     case releaseByCancel = "release_by_cancel"
+    /// A transaction of the worker takes commands whatever they cost.
+    case unboundedTransactions = "unbounded_transactions"
+    /// The API works on large bodies and long reads on its event loops.
+    case longWorkOnEventLoops = "long_work_on_event_loops"
+    /// An environment may have any number of undecided commands on an API node.
+    case noCommandShares = "no_command_shares"
+    /// The worker loads a changed catalogue whole.
+    case wholeCatalogues = "whole_catalogues"
+    /// The values of a body are counted after it was parsed.
+    case noValueLimit = "no_value_limit"
+
+    /// Whether the bug lets one tenant disturb another, and leaves the books right: `ops/torture neighbours` notices
+    /// it, and a storm does not.
+    package var disturbsNeighbours: Bool {
+        switch self {
+        case .acknowledgeBeforeCommit, .noIdempotencyCheck, .noMandatoryFlag, .releaseByCancel: false
+        case .unboundedTransactions, .longWorkOnEventLoops, .noCommandShares, .wholeCatalogues, .noValueLimit: true
+        }
+    }
 
     /// Whether the bug is active in this process. Always false in a build without failpoints.
     package var isActive: Bool {

@@ -10,6 +10,8 @@ struct FailpointsCommand: ParsableCommand {
     func run() {
         guard Failpoint.areCompiledIn else { return }
         for failpoint in Failpoint.allCases { print("failpoint \(failpoint.rawValue)") }
-        for bug in KnownBug.allCases { print("bug \(bug.rawValue)") }
+        for bug in KnownBug.allCases {
+            print("\(bug.disturbsNeighbours ? "neighbour-bug" : "bug") \(bug.rawValue)")
+        }
     }
 }

@@ -1,5 +1,6 @@
 import Commands
 import Credits
+import Failpoints
 
 /// The results of the first items of a batch, and what they have cost.
 struct AppliedPart: Sendable {
@@ -49,6 +50,7 @@ struct BatchPace: Sendable {
     ///   - slow: The slow environment that the batch belonged to; nil for a batch of others.
     ///   - allowed: The allowance of the batch.
     func allowances(after slow: EnvironmentID?, allowed: Int) -> [EnvironmentID: Int?] {
+        if KnownBug.unboundedTransactions.isActive { return [:] }
         if let slow {
             if wasCut { return [slow: max(2, costs[slow]?.commands ?? 1)] }
             let next = isPartial ? 2 * (costs[slow]?.commands ?? 1) : 2 * allowed

@@ -1,5 +1,6 @@
 import Catalogue
 import Credits
+import Failpoints
 import Postgres
 import Storage
 import Synchronization
@@ -53,7 +54,9 @@ final class CatalogueCache: Sendable {
                 continue
             }
             let loaded = try await CatalogueStore.load(
-                environmentID, changedSince: cached.map { ($0.version, $0.catalogue) }, on: connection)
+                environmentID,
+                changedSince: KnownBug.wholeCatalogues.isActive ? nil : cached.map { ($0.version, $0.catalogue) },
+                on: connection)
             current[environmentID] = loaded.catalogue
             state.withLock { state in
                 // Another lane may have loaded a newer one in the meantime.

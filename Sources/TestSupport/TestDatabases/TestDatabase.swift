@@ -6,6 +6,9 @@ package import Storage
 
 /// Creates and migrates a database for one test, and drops it when the body returns.
 ///
+/// At most four tests of a process have a database at a time. The others wait, in order, before they connect: all at
+/// once they would wait for the machine with their requests' deadlines running.
+///
 /// - Parameter migrations: The migrations to apply.
 package func withDatabase<Value>(
     _ migrations: [Migration] = SchemaMigrations.all,
@@ -14,6 +17,21 @@ package func withDatabase<Value>(
     let url = ProcessInfo.processInfo.environment["QUOTASTACK_TEST_DATABASE_URL"]
     guard let url else { throw NoServer() }
     let server = try PostgresConfiguration(url: url)
+    await places.take()
+    let result: Result<Value, any Error>
+    do {
+        result = .success(try await withOwnDatabase(on: server, migrations, body))
+    } catch {
+        result = .failure(error)
+    }
+    await places.giveBack()
+    return try result.get()
+}
+
+private func withOwnDatabase<Value>(
+    on server: PostgresConfiguration, _ migrations: [Migration],
+    _ body: (PostgresConnection, PostgresConfiguration) async throws -> Value
+) async throws -> Value {
     let name = "test_\(UInt64.random(in: 0...UInt64.max))"
     let administration = try await PostgresConnection.connect(server)
     defer { administration.close() }
@@ -31,6 +49,32 @@ package func withDatabase<Value>(
     }
     try await administration.script("drop database \(name) with (force)")
     return try result.get()
+}
+
+private let places = Places(4)
+
+/// A number of places that are taken in the order in which they are asked for.
+private actor Places {
+    private var free: Int
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+
+    init(_ count: Int) { free = count }
+
+    func take() async {
+        if free > 0 {
+            free -= 1
+        } else {
+            await withCheckedContinuation { waiting.append($0) }
+        }
+    }
+
+    func giveBack() {
+        if waiting.isEmpty {
+            free += 1
+        } else {
+            waiting.removeFirst().resume()
+        }
+    }
 }
 
 /// A logger that shows only critical messages.

@@ -109,6 +109,7 @@ struct NeighboursCommand: AsyncParsableCommand {
     @Option(help: "Seconds of each abuse.") var seconds = 20
     @Option(help: "An abuse to run in place of all; repeatable.") var only: [String] = []
     @Option(help: "Multiply the bounds of time, for debug builds and busy machines.") var slack = 1
+    @Option(help: "A known bug that all processes have; an abuse must show it.") var bug: String?
     @Flag(help: "Print the abuses and their reasons, and run nothing.") var list = false
 
     func validate() throws {
@@ -123,6 +124,7 @@ struct NeighboursCommand: AsyncParsableCommand {
             return
         }
         let installation = try await Installation.onPrivateServers(Installation.smallest)
+        try await installation.give(bug)
         let abuses = Abuse.all.filter { only.isEmpty || only.contains($0.name) }
         let report = try await Neighbours(
             installation: installation, abuses: abuses, seconds: seconds, bounds: NeighboursReport.Bounds(slack: slack)

@@ -225,7 +225,7 @@ package enum CheckpointStore {
                         and r.status = 'active')
                 or exists (
                     select from entries e
-                    where e.environment_id = $1 and e.account_id = $2 and e.reservation = s.reservation
+                    where -e.account_id = -$2::bigint and e.reservation = s.reservation
                         and e.sequence > $4 and e.type in ('reserve', 'commit', 'release')
                     offset 0)
         )

@@ -60,7 +60,8 @@ extension LedgerStore {
         where r.status = 'active'
         """)
 
-    /// The named charges and, for a charge of a reservation, all charges of that reservation. Each is listed once.
+    /// The named charges and, for a charge of a reservation, all charges of that reservation. Each is listed once. The
+    /// negated id is that of the index `entries_reservation`.
     private static let chargeKeys = """
         select k.environment_id, k.account_id, k.sequence
         from unnest($1::integer[], $2::bigint[], $3::bigint[]) as k (environment_id, account_id, sequence)
@@ -68,8 +69,7 @@ extension LedgerStore {
         select o.environment_id, o.account_id, o.sequence
         from unnest($1::integer[], $2::bigint[], $3::bigint[]) as k (environment_id, account_id, sequence)
         join entries c using (environment_id, account_id, sequence)
-        join entries o on o.environment_id = c.environment_id and o.account_id = c.account_id
-            and o.reservation = c.reservation
+        join entries o on -o.account_id = -c.account_id and o.reservation = c.reservation
         where o.type = 'commit'
         """
 

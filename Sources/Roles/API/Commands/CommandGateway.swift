@@ -96,7 +96,8 @@ package final class CommandGateway: Service {
             "quotastack_api_lost_replies_total",
             "Requests whose results were found in the database because no reply came.")
         replyQueue = "\(topology.prefix)reply.\(UInt64.random(in: 0..<1 << 63))"
-        state = Mutex(State(outbox: Outbox(catalogueQueue: topology.catalogueQueue)))
+        let limits = KnownBug.noCommandShares.isActive ? Outbox.Limits.noShares : Outbox.Limits()
+        state = Mutex(State(outbox: Outbox(catalogueQueue: topology.catalogueQueue, limits: limits)))
         messageSize = metrics.histogram(
             "quotastack_api_message_commands", "Commands in one message to a command queue.",
             buckets: [1, 4, 16, 64, 256, 1_024])

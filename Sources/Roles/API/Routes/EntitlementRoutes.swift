@@ -16,7 +16,7 @@ struct EntitlementRoutes: Sendable {
     let admission: Admission
 
     func add(to routes: inout RouteTable) {
-        routes.get("/v1/entitlements/check", .read(.entitlements), use: checkByQuery)
+        routes.get("/v1/entitlements/check", .read(.entitlements), isFromMemory: true, use: checkByQuery)
         routes.post("/v1/entitlements/check", .read(.entitlements), use: checkByBody)
         routes.post("/v1/entitlements/check-batch", .read(.entitlements), use: checkMany)
         routes.get("/v1/entitlements", .read(.entitlements), use: list)

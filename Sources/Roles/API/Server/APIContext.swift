@@ -30,6 +30,16 @@ struct APIContext: RequestContext {
         )
     }
 
+    /// Whether the body is, or may become, too large to be worked on by an event loop.
+    var mayHaveLargeBody: Bool {
+        switch exchange?.head.body {
+        case .chunks: true
+        // Inflated, a body is up to a thousand times as large.
+        case .length(let length): length > LongWork.smallBody || exchange?.head.isCompressed == true
+        case .some(.none), nil: false
+        }
+    }
+
     /// The percent-decoded value of a path parameter.
     func pathParameter(_ name: String) throws(Problem) -> String {
         guard let raw = parameters.get(name), let text = percentDecoded(raw, plusIsSpace: false) else {

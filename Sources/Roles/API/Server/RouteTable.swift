@@ -1,5 +1,6 @@
 package import Catalogue
 import Credits
+import Failpoints
 import HTTPTypes
 import Hummingbird
 
@@ -54,8 +55,12 @@ struct RouteTable {
         self.admission = admission
     }
 
-    mutating func get(_ path: String, _ access: Access, use handler: @escaping Handler) {
-        add(.get, path, access, handler)
+    /// - Parameter isFromMemory: Whether the answer is small and comes from memory. All others are made on the threads
+    ///   for long work.
+    mutating func get(
+        _ path: String, _ access: Access, isFromMemory: Bool = false, use handler: @escaping Handler
+    ) {
+        add(.get, path, access, isLong: !isFromMemory, handler)
     }
 
     mutating func post(_ path: String, _ access: Access, use handler: @escaping Handler) {
@@ -71,7 +76,8 @@ struct RouteTable {
     }
 
     private mutating func add(
-        _ method: HTTPRequest.Method, _ path: String, _ access: Access, _ handler: @escaping Handler
+        _ method: HTTPRequest.Method, _ path: String, _ access: Access, isLong: Bool = false,
+        _ handler: @escaping Handler
     ) {
         accesses["\(method) \(RouterPath(path))"] = access
         router.on(RouterPath(path), method: method) { [admission] request, context in
@@ -80,7 +86,11 @@ struct RouteTable {
             // A GET reads its own parameters. No other method has any, and a mutation with `?dry_run=true` must not
             // take effect.
             if method != .get { try RequestQuery(request).finish() }
-            return try await handler(request, context, caller)
+            let isLong = (isLong || context.mayHaveLargeBody) && !KnownBug.longWorkOnEventLoops.isActive
+            guard isLong else { return try await handler(request, context, caller) }
+            return try await withTaskExecutorPreference(LongWork.threads) {
+                try await handler(request, context, caller)
+            }
         }
     }
 

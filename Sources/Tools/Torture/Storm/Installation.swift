@@ -80,6 +80,17 @@ final class Installation: Sendable {
         _ = try await Self.output([programs + "/quotastack", "migrate"], variables, logFolder)
     }
 
+    /// Starts all processes again with a known bug. Nothing happens without one.
+    func give(_ knownBug: String?) async throws {
+        guard let knownBug else { return }
+        for node in fleet.nodes {
+            node.order("QUOTASTACK_BUG", knownBug)
+            await node.kill()
+            try await fleet.start(node)
+        }
+        try await fleet.waitUntilReady(http)
+    }
+
     /// Checks the books with `quotastack verify`.
     func verify(_ violations: Violations) async throws {
         let result = try await ChildProcess.run(

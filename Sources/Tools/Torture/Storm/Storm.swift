@@ -78,12 +78,12 @@ struct Storm {
         let fleet = installation.fleet
         for node in fleet.nodes {
             let isMeant = plan.failpointOrder.map { FailpointDriver.roles(of: $0).contains(node.role) } ?? false
-            if isMeant { node.order("QUOTASTACK_FAIL", plan.failpointOrder) }
-            node.order("QUOTASTACK_BUG", plan.knownBug)
-            guard isMeant || plan.knownBug != nil else { continue }
+            guard isMeant else { continue }
+            node.order("QUOTASTACK_FAIL", plan.failpointOrder)
             await node.kill()
             try await fleet.start(node)
         }
+        try await installation.give(plan.knownBug)
         try await fleet.waitUntilReady(installation.http)
     }
 

@@ -155,7 +155,10 @@ final class Exchange: Sendable {
             return onEventLoop { $0.send(head, .none(length == nil ? .chunks : .length), of: self) }
         }
         do {
-            try await response.body.write(AnswerWriter(exchange: self, head: head, hasLength: length != nil))
+            let writer = AnswerWriter(exchange: self, head: head, hasLength: length != nil)
+            guard length == nil else { return try await response.body.write(writer) }
+            // A stream is made while it is sent.
+            try await withTaskExecutorPreference(LongWork.threads) { try await response.body.write(writer) }
         } catch {
             service.log.write(.notice, "an answer ended before its end", ": \(error)")
             onEventLoop { $0.abandon(self) }

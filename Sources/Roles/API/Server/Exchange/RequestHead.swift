@@ -18,6 +18,8 @@ struct RequestHead {
     /// Whether the client wants to send another request on this connection.
     let wantsToPersist: Bool
     let isHTTP10: Bool
+    /// Whether the body is compressed, or coded in another way.
+    var isCompressed: Bool { request.headerFields[.contentEncoding] != nil }
 
     /// Reads a head.
     ///
