@@ -1,8 +1,9 @@
+import Answers
+import Catalogue
 import Credits
 import JSON
 import Ledger
 import Metering
-import Answers
 import Testing
 
 /// The answers to clients for the ledger's refusals.
@@ -21,7 +22,7 @@ import Testing
             (.unknownBlock(1), 404, "not_found", nil, [:]), (.unknownCharge(1), 404, "not_found", nil, [:]),
             (.unknownTestClock(clock), 404, "not_found", "/test_clock_id", [:]),
             (.testClockConflict, 409, "conflict", "/test_clock_id", [:]), (.differentClocks, 409, "conflict", nil, [:]),
-            (.tooMany(.spendCaps), 409, "conflict", nil, [:]), (.tooMany(.reservations), 409, "conflict", nil, [:]),
+            (.tooMany(.limits), 409, "conflict", nil, [:]), (.tooMany(.reservations), 409, "conflict", nil, [:]),
             (.tooMany(.overrides), 409, "conflict", "/feature_overrides", [:]),
             (.reservationNotActive(3), 409, "reservation_not_active", nil, [:]),
             (.paymentAlreadyApplied, 409, "payment_already_applied", "/external_payment_id", [:]),
@@ -64,22 +65,37 @@ import Testing
             #expect(sentence.contains("api_calls"))
         }
         let day = WindowLength.day.calendarWindow(containing: Self.at, in: .utc)
-        let quota = UsageCounters.none.state(
-            of: Quota(limit: 9, window: .day), feature: key, zone: .utc, now: Self.at)
-        let exceeded = try problem(.quotaExceeded(key, quota))
+        let cap = SpendCap(
+            number: 2, featureKey: nil, credits: try Millicredits(Int64(50)), window: .day, createdAt: Self.at)
+        let jobs = Limit(unit: .concurrent, amount: 3, window: nil, per: "member")
+        let account = Account(
+            id: Self.account, environmentID: EnvironmentID(1), endUserID: try #require(EndUserID("alice")), version: 0,
+            revision: 0, sums: .zero,
+            settings: AccountSettings(
+                caps: [cap],
+                limits: [try #require(LimitKey("jobs")): OwnLimit(limit: jobs, generation: 1)]))
+        var catalogue = Catalogue()
+        catalogue.features[key] = Feature(key: key, quota: Quota(limit: 9, window: .day))
+        let states = account.limits(catalogue).map { limit in
+            account.state(of: limit, value: limit.limit.per == nil ? nil : "ann", catalogue, now: Self.at)
+        }
+        try #require(states.count == 3)
+        let exceeded = try problem(.limitReached(key, states[0], required: 0))
+        #expect(exceeded["limit_key"] == .string("quota:api_calls"))
         #expect(exceeded["status"] == .integer(402) && exceeded["limit"] == .integer(9))
         #expect(exceeded["used"] == .integer(0) && exceeded["remaining"] == .integer(9))
         #expect(exceeded["resets_at"] == .string(day.end.description))
-        let cap = SpendCap(
-            number: 2, featureKey: nil, credits: try Millicredits(Int64(50)), window: .day, createdAt: Self.at)
-        let reached = try problem(
-            .spendCapReached(UsageCounters.none.state(of: cap, zone: .utc, now: Self.at), required: 51))
+        let reached = try problem(.limitReached(key, states[1], required: 51))
         #expect(reached["status"] == .integer(402) && reached["code"] == .string("spend_cap_reached"))
         #expect(reached["required"] == .integer(51) && reached["remaining"] == .integer(50))
         #expect(reached["resets_at"] == .string(day.end.description))
         #expect(
             reached["spend_cap_id"]
                 == .string(PublicID(.spendCap, account: Self.account, number: 2).description))
+        #expect(reached["limit_key"] == reached["spend_cap_id"])
+        let running = try problem(.limitReached(key, states[2], required: 0))
+        #expect(running["code"] == .string("quota_exceeded") && running["limit_key"] == .string("jobs"))
+        #expect(running["per_value"] == .string("ann") && running["resets_at"] == nil)
     }
 
     private func problem(_ refusal: Refusal) throws -> JSONObject {

@@ -10,12 +10,14 @@ enum CheckAnswer {
     /// features.
     static func asked(by command: ModelCommand, _ catalogue: Catalogue) throws -> EntitlementRequest? {
         let use: ModelCommand.Use
+        var isReservation = false
         switch command {
         case .use(let event) where event.occurredAt == nil: use = event
-        case .reserve(let estimate, _): use = estimate
+        case .reserve(let estimate, _): (use, isReservation) = (estimate, true)
         default: return nil
         }
-        let request = try request(use)
+        var request = try request(use)
+        request.isReservation = isReservation
         guard catalogue.features[request.feature].map({ $0.type == .metered }) ?? true else { return nil }
         return request
     }
@@ -34,7 +36,11 @@ enum CheckAnswer {
         do throws(EntitlementFailure) {
             let entitlement = try Entitlement.decide(
                 account: account.advanced(to: now), catalogue: catalogue, request: request, now: now)
-            return entitlement.denial?.rawValue ?? "allowed for \(entitlement.cost?.rawValue ?? 0)"
+            var denial = entitlement.denial?.rawValue
+            if let limit = entitlement.denyingLimit, case .limit = limit.applied.face {
+                denial = "\(denial ?? "") \(limit.applied.key.rawValue)"
+            }
+            return denial ?? "allowed for \(entitlement.cost?.rawValue ?? 0)"
         } catch {
             return words(error)
         }

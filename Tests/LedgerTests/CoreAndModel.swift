@@ -145,14 +145,9 @@ struct CoreAndModel {
         return isSame ? [] : ["\(endUser): one step of time and many differ"]
     }
 
-    /// The counters without windows that have ended. Such windows count as none, and may be dropped at different times.
-    private static func open(_ counters: UsageCounters, _ now: Instant) -> UsageCounters {
-        UsageCounters(
-            quotas: counters.quotas.filter { $0.value.window.end > now },
-            periods: counters.periods.mapValues { $0.filter { $0.value.window.end > now } }.filter {
-                !$0.value.isEmpty
-            },
-            caps: counters.caps.filter { $0.value.window.end > now })
+    /// The counters whose windows are open. A window that has ended counts as none.
+    private static func open(_ counters: UsageCounters, _ now: Instant) -> [CounterID: WindowCounter] {
+        counters.counters.filter { $0.value.window.end > now }
     }
 
     // MARK: - Comparisons
@@ -246,24 +241,22 @@ private struct Comparison {
 
     mutating func compareWindows(_ account: Account, _ ledger: ModelLedger, _ catalogue: Catalogue) {
         guard ledger.now.microseconds != .min else { return }
-        for (name, feature) in ledger.catalogue.features where feature.kind == .metered {
-            guard let quota = ledger.quota(of: name), let key = FeatureKey(name) else { continue }
-            guard let translated = try? Translation.quota(quota) else { continue }
-            let state = account.counters.state(
-                of: translated, feature: key, zone: catalogue.config.zone, now: account.advancedTo)
-            let (used, start, end) = ledger.used(of: quota, name)
-            expect(
-                [state.used, state.window.start.microseconds, state.window.end.microseconds],
-                [used, start.microseconds, end.microseconds], "quota of \(name)")
+        for (own, expected) in zip(account.limits(catalogue), ledger.applied) {
+            for value in expected.limit.per == nil ? [nil] : [nil, "large", "small"] as [String?] {
+                let state = account.state(of: own, value: value, catalogue, now: account.advancedTo)
+                let standing = ledger.standing(of: expected, value: value)
+                let what = "\(expected.key), \(value ?? "none"): used and window"
+                expect(
+                    [state.used, state.window.start.microseconds, state.window.end.microseconds],
+                    [standing.used, standing.start.microseconds, standing.end.microseconds], what)
+            }
         }
-        for name in ledger.catalogue.features.keys {
+        expect(account.limits(catalogue).count, ledger.applied.count, "limits")
+        for (name, feature) in ledger.catalogue.features {
             guard let key = FeatureKey(name) else { continue }
-            let used = account.counters.periodUsage(of: key, now: account.advancedTo).used
+            let dimensions = Set(feature.prices.flatMap { _ in ledger.filled(name).keys } + [""])
+            let used = account.periodUsage(of: key, dimensions.sorted(), now: account.advancedTo)
             expect(used.filter { $0.value != 0 }, ledger.filled(name), "units of the month of \(name)")
-        }
-        for (cap, expected) in zip(account.settings.caps, ledger.caps) {
-            let state = account.counters.state(of: cap, zone: catalogue.config.zone, now: account.advancedTo)
-            expect(state.spent, ledger.spent(expected), "cap \(expected.number)")
         }
     }
 }

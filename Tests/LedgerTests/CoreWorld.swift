@@ -67,6 +67,30 @@ struct CoreWorld {
             draft = AccountDraft(account: read, book: book, profile: draft.profile)
         }
 
+        /// The usage of before under the terms of a limit, as the ledger reads it.
+        func usage(_ query: UsageQuery) -> [String?: Int64] {
+            var sums: [String?: Int64] = [:]
+            func add(_ feature: FeatureKey, _ attributes: Attributes, _ amount: Int64) {
+                guard amount > 0, query.limit.covers(feature, attributes) else { return }
+                let value = query.limit.per.flatMap { attributes.values[$0]?.text }
+                let (sum, overflow) = sums[value, default: 0].addingReportingOverflow(amount)
+                sums[value] = overflow ? .max : sum
+            }
+            for entry in storedEntries where entry.type == .use && entry.recordedAt >= query.since {
+                guard let feature = entry.cause.featureKey, let demand = entry.demand else { continue }
+                let amount = query.limit.unit == .credits ? -entry.amount : demand.units(query.limit.dimension)
+                add(feature, entry.cause.details.attributes, amount)
+            }
+            for reservation in storedReservations.values
+            where reservation.createdAt >= query.since && reservation.status != .active {
+                let commit = storedEntries.last { $0.type == .commit && $0.cause.reservation == reservation.number }
+                let amount = reservation.counted(
+                    by: query.limit.unit, query.limit.dimension, committed: commit?.demand)
+                add(reservation.featureKey, reservation.estimate.attributes, amount)
+            }
+            return sums
+        }
+
         /// The history before the batch that a refund or a revocation needs, and no more.
         func history(for action: AccountAction) -> AccountHistory {
             switch action {
@@ -119,6 +143,10 @@ struct CoreWorld {
     /// Ends the batch if it contains the commit that the command refunds: a client knows the entry's id only after the
     /// batch is written, and the history is loaded before the batch begins.
     mutating func commit(before command: ModelCommand, of endUser: String) throws {
+        switch command {
+        case .setLimit, .createCap: try commit(endUser)
+        default: break
+        }
         guard case .refund(let charge, _, _) = command else { return }
         let isInBatch = participants[endUser]?.draft.entries.contains { $0.sequence == charge && $0.type == .commit }
         if isInBatch == true { try commit(endUser) }
@@ -139,7 +167,9 @@ struct CoreWorld {
             participants[other] = receiver
             return outcome
         }
+        let needs = participant.draft.needs(of: action, catalogue: catalogue, now: clock)
         participant.draft.history = participant.history(for: action)
+        for query in needs.usage { participant.draft.history.usage[query] = participant.usage(query) }
         let outcome = participant.draft.apply(action, idempotencyKey: key, catalogue: catalogue, now: clock)
         participants[endUser] = participant
         return outcome
@@ -158,5 +188,24 @@ extension AccountDraft {
     /// The reservations that the batch made or changed, by number.
     var changedReservations: [Int32: Reservation] {
         Dictionary(uniqueKeysWithValues: (newReservations + olderChangedReservations).map { ($0.number, $0) })
+    }
+}
+
+extension Entry {
+    /// The measure of the entry; nil when it has none.
+    fileprivate var demand: Demand? {
+        if let units = cause.units { return .measured(.units(units), cause.details.attributes) }
+        let quantities = cause.details.quantities
+        return quantities.isEmpty ? nil : .measured(.quantities(quantities), cause.details.attributes)
+    }
+}
+
+extension Demand {
+    fileprivate func units(_ dimension: String?) -> Int64 {
+        switch (self, dimension) {
+        case (.measured(.quantities(let quantities), _), let dimension?): quantities[dimension] ?? 0
+        case (.measured(.units, _), _?): 0
+        default: units
+        }
     }
 }

@@ -174,15 +174,19 @@ extension LedgerRunner {
             return try compare(account.blocks.first { $0.number == Int32(number) }?.held.rawValue ?? 0, &words)
         case "quota":
             let feature = try words.word("a feature")
-            guard let quota = ledger.quota(of: feature) else { return ["there is none"] }
-            let (used, _, end) = ledger.used(of: quota, feature)
-            var problems = try words.number("a number of units") == used ? [] : ["is \(used)"]
-            if words.take("until"), try words.instant(clock) != end { problems.append("ends at \(end)") }
-            return problems
+            guard let applied = ledger.applied.first(where: { $0.key == "quota:\(feature)" }) else {
+                return ["there is none"]
+            }
+            return try lookAtLimit(ledger.standing(of: applied, value: nil), &words)
+        case "limited":
+            let key = try words.word("a key")
+            guard let applied = ledger.applied.first(where: { $0.key == key }) else { return ["there is none"] }
+            let value = words.take("for") ? try words.word("a value") : nil
+            return try lookAtLimit(ledger.standing(of: applied, value: value), &words)
         case "spent":
             let number = Int(try words.number("a cap"))
-            guard let cap = ledger.caps.first(where: { $0.number == number }) else { return ["there is none"] }
-            return try compare(ledger.spent(cap), &words)
+            guard let cap = ledger.applied.first(where: { $0.cap == number }) else { return ["there is none"] }
+            return try compare(ledger.standing(of: cap, value: nil).used, &words)
         case "blocks":
             let listed = account.blocks.flatMap { [name(of: Int($0.number), endUser), "\($0.remaining.rawValue)"] }
             var expected: [String] = []
@@ -208,6 +212,13 @@ extension LedgerRunner {
     }
 
     /// `block alice first remaining 10 priority 50 expires <instant> source topup paid revoked only a,b`.
+    private func lookAtLimit(_ standing: ModelLedger.Standing, _ words: inout Words) throws -> [String] {
+        let used = standing.used
+        var problems = try words.number("an amount") == used ? [] : ["is \(used)"]
+        if words.take("until"), try words.instant(clock) != standing.end { problems.append("ends at \(standing.end)") }
+        return problems
+    }
+
     private func lookAtBlock(_ endUser: String, _ ledger: ModelLedger, _ words: inout Words) throws -> [String] {
         let number = try number(of: words.word("a block"), endUser)
         guard ledger.blocks.indices.contains(number - 1) else { return ["there is no such block"] }

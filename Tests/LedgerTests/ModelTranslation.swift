@@ -155,6 +155,21 @@ extension Translation {
     }
 }
 
+extension Translation {
+    static func limitKey(_ key: String) throws -> LimitKey {
+        guard let key = LimitKey(key) else { throw ScriptError("\(key) is no key of a limit") }
+        return key
+    }
+
+    static func limit(_ limit: ModelLedger.Limit) throws -> Limit {
+        guard let unit = Limit.Unit(rawValue: limit.unit) else { throw ScriptError("\(limit.unit) is no unit") }
+        return Limit(
+            unit: unit, amount: limit.amount, window: try limit.window.map(window),
+            anchor: limit.opensWithUse ? .firstUse : .calendar, features: Set(try limit.features.map(feature)),
+            match: limit.match.mapValues { Set($0.map { .string($0) }) }, per: limit.per, dimension: limit.dimension)
+    }
+}
+
 // MARK: - Commands
 
 extension ModelCommand {
@@ -208,6 +223,8 @@ extension ModelCommand {
                     featureKey: try feature.map(Translation.feature), credits: try Millicredits(credits),
                     window: try Translation.window(window)))
         case .deleteCap(let number): .deleteSpendCap(Int32(number))
+        case .setLimit(let key, let limit): .setLimit(try Translation.limitKey(key), try limit.map(Translation.limit))
+        case .deleteLimit(let key): .deleteLimit(try Translation.limitKey(key))
         case .create(let settings): .createEndUser(try settings.change())
         case .update(let settings): .updateEndUser(try settings.change())
         case .advance: .advance
@@ -263,7 +280,8 @@ extension Outcome {
         case .reserved(let reservation, _): .done([Int64(reservation.number)])
         case .reservationChanged(_, let change, _): .done([change.charged, change.returned, change.overage])
         case .spendCapCreated(let cap): .done([Int64(cap.number)])
-        case .spendCapDeleted: .done([])
+        case .limitSet(_, _, let isCreated): .done([isCreated ? 1 : 0])
+        case .spendCapDeleted, .limitDeleted: .done([])
         case .endUser(_, _, let isCreated): .done([isCreated ? 1 : 0])
         case .advanced: .done([])
         case .refused(let refusal): .refused(refusal.plain)
@@ -304,8 +322,15 @@ extension Refusal {
         case .wrongMeasure(.unknownDimension(let name)): ModelLedger.Refusal("unknown_dimension \(name)")
         case .wrongMeasure(.creditsExpected): ModelLedger.Refusal("credits_expected")
         case .amountOutOfRange: ModelLedger.Refusal("amount_out_of_range")
-        case .quotaExceeded: ModelLedger.Refusal("quota_exceeded")
-        case .spendCapReached(let state, _): ModelLedger.Refusal("spend_cap_reached", Int64(state.cap.number))
+        case .unknownLimit: ModelLedger.Refusal("unknown_limit")
+        case .wrongQuota: ModelLedger.Refusal("wrong_quota")
+        case .limitReached(_, let state, _):
+            switch (state.applied.face, state.limit.unit) {
+            case (.cap(let cap), _): ModelLedger.Refusal("spend_cap_reached", Int64(cap.number))
+            case (.quota, _): ModelLedger.Refusal("quota_exceeded")
+            case (.limit, .credits): ModelLedger.Refusal("spend_cap_reached \(state.applied.key.rawValue)")
+            case (.limit, _): ModelLedger.Refusal("quota_exceeded \(state.applied.key.rawValue)")
+            }
         case .insufficientCredits(let effective, let spendable, let required):
             .insufficient(effective: effective, spendable: spendable, required: required)
         }

@@ -197,16 +197,4 @@ struct QuotaTests {
             use alice 1 mails -> quota_exceeded
             """)
     }
-
-    @Test("A counter of a past window counts for nothing, even if a longer window began with it")
-    func windowsThatChange() throws {
-        let feature = try #require(FeatureKey("calls"))
-        let noon = try #require(Instant(rfc3339: "2026-03-01T12:00:00Z"))
-        let day = WindowLength.day.calendarWindow(containing: noon, in: .utc)
-        let counters = UsageCounters(quotas: [feature: WindowCounter(window: day, used: 80)])
-        let quota = Quota(limit: 100, window: .month)
-        for (instant, used) in [(noon, Int64(80)), (day.end.adding(seconds: -1), 80), (day.end, 0)] {
-            #expect(counters.state(of: quota, feature: feature, zone: .utc, now: instant).used == used)
-        }
-    }
 }

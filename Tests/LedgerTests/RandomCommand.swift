@@ -84,7 +84,10 @@ struct StepGenerator {
     private mutating func windowEnd(_ ledger: ModelLedger) -> Instant? {
         guard ledger.now.microseconds > 0 else { return nil }
         let feature = random.pick(["mails", "calls", "jobs"])
-        return ledger.quota(of: feature).map { ledger.used(of: $0, feature).end }
+        let applied = ledger.applied.filter { applied in
+            applied.limit.window != nil && (applied.key == "quota:\(feature)" || !applied.key.hasPrefix("quota:"))
+        }
+        return applied.randomElement(using: &random).map { ledger.standing(of: $0, value: nil).end }
     }
 
     private mutating func moveClock(_ world: ModelWorld) -> RandomStep.Act {
@@ -117,8 +120,29 @@ struct StepGenerator {
                 ]))
         case 92: .deleteCap(random.chance(80) ? number(upTo: ledger.capCount) : ledger.capCount + 1)
         case 93..<97: random.chance(30) ? .create(settings(ledger)) : .update(settings(ledger))
+        case 97: .setLimit(random.pick(["five", "week", "member", "quota:mails", "jobs"]), limit())
+        case 98 where random.chance(50):
+            .deleteLimit(random.pick(["five", "week", "member", "quota:mails", "jobs"]))
         default: .advance
         }
+    }
+
+    private mutating func limit() -> ModelLedger.Limit? {
+        if random.chance(20) { return nil }
+        let unit = random.pick(["units", "units", "credits", "credits", "concurrent"])
+        var limit = ModelLedger.Limit(
+            unit: unit,
+            amount: random.chance(10) ? 0 : random.pick([3, 20, 100, 1_000, 10_000, ModelLedger.largestAmount]),
+            window: nil)
+        if unit != "concurrent" {
+            limit.window = random.pick([.day, .week, .month, .duration(months: 0, seconds: 18_000)])
+            limit.opensWithUse = random.chance(30)
+        }
+        if random.chance(40) { limit.features = random.pick([["mails"], ["unit", "mails", "tokens"], ["tokens"]]) }
+        if random.chance(30) { limit.match = ["model": random.pick([["large"], ["large", "small"]])] }
+        if random.chance(30) { limit.per = "model" }
+        if unit == "units", random.chance(20) { limit.dimension = "in" }
+        return limit
     }
 
     private mutating func number(upTo count: Int) -> Int { Int.random(in: 1...max(1, count), using: &random) }

@@ -74,6 +74,7 @@ struct RandomRunTests {
             "commit": ["ok", "insufficient_credits", "reservation_not_active", "unknown_reservation"],
             "progress": ["ok", "insufficient_credits", "reservation_not_active"],
             "release": ["ok", "reservation_not_active"], "extend": ["ok", "reservation_not_active"],
+            "limit": ["ok", "wrong_quota"], "unlimit": ["ok", "unknown_limit"],
             "cap": ["ok"], "uncap": ["ok", "unknown_spend_cap"], "create": ["ok"],
             "set": [
                 "ok", "unknown_end_user", "unknown_test_clock", "test_clock_conflict", "unknown_feature",

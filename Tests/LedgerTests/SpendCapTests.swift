@@ -94,16 +94,21 @@ struct SpendCapTests {
             """)
     }
 
-    @Test("A cap counts from when it is made, and no longer when it is deleted")
+    @Test("A cap counts what was spent in its window before it was made, and no longer when it is deleted")
     func made() throws {
         try ledger(
             """
-            grant alice 100
+            grant alice 200
             use alice 40
-            cap alice 30 per day
-            spent alice 1 0
+            at 2026-04-13T05:00:00Z
+            use alice 40
+            reserve alice 10
+            cap alice 80 per day
+            spent alice 1 50
             use alice 31 -> spend_cap_reached
             use alice 30
+            commit alice r1 4
+            spent alice 1 74
             uncap alice 1
             use alice 30
             uncap alice 1 -> unknown_spend_cap 1

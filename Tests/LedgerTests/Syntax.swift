@@ -44,12 +44,38 @@ enum Syntax {
             guard words.take("per") else { throw ScriptError("per is missing") }
             let window = try window(words.word("a window"))
             return .createCap(feature: words.take("only") ? try words.word("a feature") : nil, credits: credits, window)
+        case "limit": return try limit(&words)
+        case "unlimit": return .deleteLimit(try words.word("a key"))
         case "uncap": return .deleteCap(Int(try words.number("a cap")))
         case "create": return .create(try settings(&words))
         case "set": return .update(try settings(&words))
         case "advance": return .advance
         default: return nil
         }
+    }
+
+    /// `key 100 units per day first_use of calls,mails where model=large|small by member only input`, or `key none`.
+    private static func limit(_ words: inout Words) throws -> ModelCommand {
+        let key = try words.word("a key")
+        if words.take("none") { return .setLimit(key, nil) }
+        let amount = try words.number("an amount")
+        var limit = ModelLedger.Limit(unit: try words.word("a unit"), amount: amount, window: nil)
+        while let word = words.next {
+            _ = try words.word("an option")
+            switch word {
+            case "per": limit.window = try window(words.word("a window"))
+            case "first_use": limit.opensWithUse = true
+            case "of": limit.features = try words.word("features").split(separator: ",").map(String.init)
+            case "where":
+                limit.match = try pairs(words.word("attributes")).mapValues {
+                    $0.split(separator: "|").map(String.init)
+                }
+            case "by": limit.per = try words.word("an attribute")
+            case "only": limit.dimension = try words.word("a dimension")
+            default: throw ScriptError("\(word) is no option of a limit")
+            }
+        }
+        return .setLimit(key, limit)
     }
 
     private static func grant(_ words: inout Words, clock: Instant) throws -> ModelCommand.Grant {
@@ -296,11 +322,23 @@ extension Syntax {
         case .createCap(let feature, let credits, let window):
             parts = ["cap", endUser, "\(credits)", "per", text(window)] + only(feature.map { [$0] } ?? [])
         case .deleteCap(let number): parts = ["uncap", endUser, "\(number)"]
+        case .setLimit(let key, let limit): parts = ["limit", endUser, key] + (limit.map(text) ?? ["none"])
+        case .deleteLimit(let key): parts = ["unlimit", endUser, key]
         case .create(let settings): parts = ["create", endUser] + text(settings)
         case .update(let settings): parts = ["set", endUser] + text(settings)
         case .advance: parts = ["advance", endUser]
         }
         return parts.joined(separator: " ")
+    }
+
+    private static func text(_ limit: ModelLedger.Limit) -> [String] {
+        var parts = ["\(limit.amount)", limit.unit] + (limit.window.map { ["per", text($0)] } ?? [])
+        if limit.opensWithUse { parts.append("first_use") }
+        if !limit.features.isEmpty { parts += ["of", limit.features.joined(separator: ",")] }
+        if !limit.match.isEmpty { parts += ["where", text(limit.match.mapValues { $0.joined(separator: "|") })] }
+        if let per = limit.per { parts += ["by", per] }
+        if let dimension = limit.dimension { parts += ["only", dimension] }
+        return parts
     }
 
     private static func only(_ features: [String]) -> [String] {

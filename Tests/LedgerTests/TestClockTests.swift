@@ -89,9 +89,8 @@ struct TestClockTests {
             return
         }
         #expect(reservation.expiresAt == .latest)
-        let state = draft.account.counters.state(
-            of: Quota(limit: 9, window: .month), feature: feature, zone: .utc, now: now)
-        #expect("\(state.window.end)" == "9999-12-31T23:59:59.999999Z")
+        let window = WindowLength.month.calendarWindow(containing: now, in: .utc)
+        #expect("\(window.end)" == "9999-12-31T23:59:59.999999Z")
         _ = apply(.advance, at: .latest)
         #expect(draft.account.reservations.isEmpty && draft.account.balances.effective == 5)
     }

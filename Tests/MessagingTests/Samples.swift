@@ -112,6 +112,13 @@ enum Samples {
                             attempt: .max - 1),
                         wantsBodies: true, commands: .account([commands[0]]))
                 ] + laterCatalogueActions.map(request)
+                + (try laterActions.map { action in
+                    CommandRequest(
+                        token: 1, origin: origin, wantsBodies: true,
+                        commands: .account([
+                            AccountCommand(identity: identity, endUserID: try alice, action: action)
+                        ]))
+                })
         }
     }
 
@@ -161,6 +168,20 @@ enum Samples {
                 .advanceTestClock(id: Bits128(high: 5, low: 6), to: Instant(microseconds: .max)),
                 .revokeKey(id: Bits128(high: 5, low: 6), grantor: [.read(.credits), .write(.admin)]),
                 .createTenantKey(tenantID: Bits128(high: 7, low: 8), .test, name: "rescue", secret, rights),
+            ]
+        }
+    }
+
+    static var laterActions: [AccountAction] {
+        get throws {
+            let limit = Limit(
+                unit: .units, amount: 5, window: .day, anchor: .firstUse,
+                features: [try #require(FeatureKey("api_calls"))],
+                match: ["model": [.string("large"), .boolean(true)], "size": [.integer(3)]], per: "member",
+                dimension: "input")
+            return [
+                .setLimit(try #require(LimitKey("five")), limit), .setLimit(try #require(LimitKey("jobs")), nil),
+                .deleteLimit(try #require(LimitKey("quota:api_calls"))),
             ]
         }
     }

@@ -1,5 +1,8 @@
+import Catalogue
+import Commands
 import Credits
 import Foundation
+import Ledger
 import Logging
 import Metering
 import Migrations
@@ -79,6 +82,54 @@ struct MigratorTests {
                     Price(.flat(amount: .max)).canonicalJSON,
                     Price(.perUnit(unitCost: try Millicredits(Int64(3)), perUnits: 1_000)).canonicalJSON,
                 ])
+        }
+    }
+
+    @Test("what quotas, caps and tiers of earlier releases have counted counts on, also for active reservations")
+    func countersOfBefore() async throws {
+        try await withDatabase(SchemaMigrations.all.filter { $0.name < "0020" }) { connection, configuration in
+            let id = "00000000-0000-0000-0000-00000000000"
+            let (start, end) = (
+                Instant(microseconds: 1_790_000_000_000_000), Instant(microseconds: 4_000_000_000_000_000)
+            )
+            let window = #"{"end":\#(end.microseconds),"start":\#(start.microseconds),"used":"#
+            try await connection.script(
+                """
+                insert into tenants values ('\(id)1', 'Acme', now());
+                insert into environments (tenant_id, kind) values ('\(id)1', 'live');
+                insert into features (environment_id, feature_key, name, type, quota, created_at, updated_at)
+                    values (1, 'calls', 'Calls', 'metered', '{"anchor":"first_use","limit":9,"window":"PT1H"}', now(), now());
+                insert into accounts (environment_id, end_user_id, revision, settings, counters) values (1, 'alice', 1,
+                    '{"cap_count":2,"caps":[{"created_at":5,"credits":70,"number":2,"window":"day"}]}',
+                    '{"caps":{"2":\(window)31}},"periods":{"calls":{"":\(window)8}}},"quotas":{"calls":\(window)4}}}');
+                insert into reservations (environment_id, account_id, number, feature_key, status, estimate,
+                    estimated_cost, hold_blocks, hold_amounts, held, uncovered, charged, expires_at, created_at, windows)
+                select 1, account_id, 1, 'calls', 'active', '{"units":2}', 20, '{}', '{}', 0, 20, 0, 'infinity', now(),
+                    '{"caps":{"2":\(start.microseconds)},"quota":\(start.microseconds)}' from accounts;
+                update accounts set reservation_count = 1
+                """)
+            let migrator = Migrator(migrations: SchemaMigrations.all, logger: quietLogger)
+            _ = try await migrator.migrate(try await PostgresConnection.connect(configuration))
+            let calls = try #require(FeatureKey("calls"))
+            let hour = try #require(CalendarDuration(iso8601: "PT1H"))
+            var catalogue = Catalogue()
+            catalogue.features[calls] = Feature(
+                key: calls, quota: Quota(limit: 9, window: .duration(hour), anchor: .firstUse))
+            let alice = AccountKey(environmentID: EnvironmentID(1), endUserID: try #require(EndUserID("alice")))
+            var loaded = try await LedgerStore.load([alice], on: connection)
+            let account = loaded.accounts[0].account
+            #expect(account.counters.storedCount == 3 && account.counters.endsAt == end)
+            let limits = account.limits(catalogue)
+            var needs = CounterNeeds()
+            needs.counters = Set(limits.map { account.state(of: $0, value: nil, catalogue, now: start).counter })
+            #expect(Set(account.reservations.first?.counts.map(\.counter) ?? []) == needs.counters)
+            try await CounterStore.load([0: needs], into: &loaded.accounts, on: connection)
+            let states = limits.map {
+                loaded.accounts[0].account.state(of: $0, value: nil, catalogue, now: start)
+            }
+            #expect(states.map(\.used) == [4, 31])
+            #expect(states.allSatisfy { $0.window == TimeWindow(start: start, end: end) })
+            try await connection.script("rollback")
         }
     }
 

@@ -34,13 +34,19 @@ struct QueryPlanTests {
                 (LedgerStore.loadCharges, ids + [.int64s([1])]),
                 (LedgerStore.loadSettling, ids + [.int64s([1])]),
                 (LedgerStore.loadNamedBlocks, ids + [.int64s([1])] + ids + [.int64s([1])]),
+                (CounterStore.find, ids + [.uuids([PostgresUUID(high: 1, low: 2)])]),
+                (CounterStore.reservationsSince, [.int32(1), .int64(1), .timestamp(microseconds: 0)]),
+                (
+                    CounterStore.usesSince,
+                    [.int32(1), .int64(1), .timestamp(microseconds: 0), .int64(2), .text("")]
+                ),
                 (PaymentStore.findStatement, [.int32s([1]), .texts(["pay_1"])]),
                 (
                     BulkStatement.updateReservations.statement,
                     ids + [
                         .int32s([1]), .texts(["released"]), .texts(["{}"]), .texts(["{}"]), .int64s([0]), .int64s([0]),
                         .nullableTexts([nil]), .int64s([0]), .timestamps(microseconds: [0]),
-                        .nullableTimestamps(microseconds: [0]),
+                        .nullableTimestamps(microseconds: [0]), .nullableTexts([nil]),
                     ]
                 ),
             ]

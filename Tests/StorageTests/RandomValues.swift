@@ -94,28 +94,32 @@ extension SeededGenerator {
                     featureKey: try random.maybe { try $0.featureKey() }, credits: try random.amount(),
                     window: try random.windowLength(), createdAt: random.instant())
             }, capCount: pick([0, 1, .max]),
+            limits: try keyed { random in
+                (
+                    try #require(LimitKey(try random.featureKey().rawValue)),
+                    OwnLimit(limit: try random.maybe { try $0.limit() }, generation: random.pick([1, .max]))
+                )
+            }, limitGeneration: pick([0, 7]),
             testClock: maybe { PublicID(.testClock, Bits128(high: $0.next(), low: $0.next())) })
     }
 
-    mutating func counter() -> WindowCounter {
-        WindowCounter(window: TimeWindow(start: instant(), end: instant()), used: magnitude(upTo: .max))
+    mutating func counts() -> [ReservationCount] {
+        (0..<pick([0, 1, 5])).map { _ in
+            ReservationCount(
+                counter: CounterID(bits: Bits128(high: next(), low: next())), unit: pick(Limit.Unit.allCases),
+                dimension: maybe { $0.name() }, window: TimeWindow(start: instant(), end: instant()))
+        }
     }
 
-    mutating func counters() throws -> UsageCounters {
-        UsageCounters(
-            quotas: try keyed { (try $0.featureKey(), $0.counter()) },
-            periods: try keyed { random in
-                (
-                    try random.featureKey(),
-                    [random.pick(["", "input"]): random.counter(), random.name(): random.counter()]
-                )
-            },
-            caps: keyed { (Int32.random(in: 1 ... .max, using: &$0), $0.counter()) })
-    }
-
-    mutating func windows() -> ReservationWindows {
-        ReservationWindows(
-            quota: maybe { $0.instant() }, caps: keyed { (Int32.random(in: 1 ... .max, using: &$0), $0.instant()) })
+    mutating func limit() throws -> Limit {
+        let unit = pick(Limit.Unit.allCases)
+        return Limit(
+            unit: unit, amount: magnitude(upTo: Millicredits.limit),
+            window: unit == .concurrent ? nil : try windowLength(),
+            anchor: unit == .concurrent ? .calendar : pick(WindowAnchor.allCases),
+            features: chance(50) ? [] : [try featureKey(), try featureKey()],
+            match: chance(50) ? [:] : ["model": [.string(name()), .integer(magnitude(upTo: 9)), .boolean(true)]],
+            per: chance(50) ? "member" : nil, dimension: unit == .units && chance(50) ? "input" : nil)
     }
 
     mutating func details() throws -> EntryDetails {

@@ -402,11 +402,13 @@ struct RowLevelSecurityTests {
                 for hidden in ["balance from accounts", "metadata from accounts", "message from parked_commands"] {
                     #expect(try await scheduler.refusal(of: "select \(hidden)") == "42501", "\(hidden)")
                 }
-                for hidden in ["metadata from entries", "hash from entries", "charged from reservations"] {
+                for hidden in [
+                    "metadata from entries", "hash from entries", "charged from reservations", "used from counters",
+                ] {
                     #expect(try await scheduler.refusal(of: "select \(hidden)") == "42501", "\(hidden)")
                 }
                 let read = Set(tables.filter { $0.hasPrefix("checkpoint") })
-                    .union(["accounts", "parked_commands", "entries", "reservations"])
+                    .union(["accounts", "parked_commands", "entries", "reservations", "counters"])
                 for table in Set(tables).subtracting(read) {
                     #expect(try await scheduler.refusal(of: "select from \(table)") == "42501", "\(table)")
                 }

@@ -8,20 +8,16 @@ import Testing
 /// The parts of an account that are stored as text.
 @Suite("Stored state")
 struct StoredStateTests {
-    @Test("settings, counters, demands, windows and details are read back as they were stored")
+    @Test("settings, demands, counts and details are read back as they were stored")
     func roundTrips() throws {
         var random = SeededGenerator(seed: 4)
         for _ in 0..<2_000 {
             let settings = try random.settings()
             #expect(try settings.storedJSON.map { try AccountSettings(storedJSON: $0) } ?? .none == settings)
-            let counters = try random.counters()
-            #expect(try counters.storedJSON.map { try UsageCounters(storedJSON: $0) } ?? .none == counters)
             let demand = try random.demand()
             #expect(try Demand(storedJSON: demand.storedJSON) == demand)
-            let windows = random.windows()
-            #expect(
-                try windows.storedJSON.map { try ReservationWindows(storedJSON: $0) } ?? ReservationWindows()
-                    == windows)
+            let counts = random.counts()
+            #expect(try counts.storedJSON.map { try [ReservationCount](storedJSON: $0) } ?? [] == counts)
             let details = try random.details()
             #expect(try details.storedJSON.map { try EntryDetails(storedJSON: $0) } ?? .none == details)
         }
@@ -30,8 +26,7 @@ struct StoredStateTests {
     @Test("an empty value is stored as null")
     func empty() {
         #expect(AccountSettings.none.storedJSON == nil)
-        #expect(UsageCounters.none.storedJSON == nil)
-        #expect(ReservationWindows().storedJSON == nil)
+        #expect([ReservationCount]().storedJSON == nil)
         #expect(EntryDetails.none.storedJSON == nil)
     }
 
@@ -66,19 +61,14 @@ struct StoredStateTests {
     }
 
     @Test(
-        "the same holds for counters, demands, windows and details",
+        "the same holds for demands, counts and details",
         arguments: [
-            "", "1", #"{"quotas":{"calls":{"start":1,"end":2}}}"#, #"{"caps":{"x":{"start":1,"end":2,"used":3}}}"#,
-            #"{"caps":{"1":2,"2":"x"},"units":"1","counterparty":"","attributes":{"a":null}}"#,
+            "", "1", #"{"units":"1","counterparty":"","attributes":{"a":null}}"#, #"[["0",1,2,3]]"#,
+            #"[["00000000000000000000000000000000","units",1,"x"]]"#,
         ])
     func refusedParts(text: String) {
-        #expect(throws: StoredJSONError.self) { try UsageCounters(storedJSON: text) }
-        if !text.contains("quotas") {
-            #expect(throws: StoredJSONError.self) { try Demand(storedJSON: text) }
-        }
-        if !text.contains("quotas"), !text.contains("start") {
-            #expect(throws: StoredJSONError.self) { try ReservationWindows(storedJSON: text) }
-            #expect(throws: StoredJSONError.self) { try EntryDetails(storedJSON: text) }
-        }
+        #expect(throws: StoredJSONError.self) { try Demand(storedJSON: text) }
+        #expect(throws: StoredJSONError.self) { try [ReservationCount](storedJSON: text) }
+        #expect(throws: StoredJSONError.self) { try EntryDetails(storedJSON: text) }
     }
 }

@@ -77,6 +77,8 @@ struct TwoEnvironments {
             insert into checkpoint_blocks values (\(number), \(number), 1, 1, '{use}', '{5}', '{2}', '{1}', '{1}', '{1}');
             insert into checkpoint_reservations values (\(number), \(number), 1, 1, 'calls', 1, '{1}', '{2}', '{1}', '{1}');
             insert into checkpoint_usage values (\(number), \(number), date_trunc('hour', now()), 'calls', 1, 1, 1, 5);
+            insert into counters (environment_id, account_id, counter_id, window_start, window_end, used)
+                values (\(number), \(number), \(id), now(), 'infinity', 3);
             insert into checkpoint_requests values (\(number), \(number), 1);
             insert into parked_commands (queue, environment_id, command_id, error, message)
                 values ('', \(number), \(id), 'broken', '');

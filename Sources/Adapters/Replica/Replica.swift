@@ -101,8 +101,11 @@ package final class Replica: Service {
 
     /// An account as of the last transaction that the stream brought; nil for an end user without an account, and while
     /// nothing is loaded. The caller must apply what has become due since.
-    package func account(_ key: AccountKey) -> Account? {
-        map?.account(key)
+    ///
+    /// - Parameter counters: Names the counters that the caller needs. It is called under a lock, and only for an account
+    ///   that has counters.
+    package func account(_ key: AccountKey, counters: (Account) -> [CounterID] = { _ in [] }) -> Account? {
+        map?.account(key, counters: counters)
     }
 
     /// The end user who has an account; nil for an account of another environment, and for an unknown one.

@@ -26,8 +26,9 @@ final class ReplicaMap: ReplicaRows, Sendable {
 
     var accountCount: Int { byID.withLock { $0.count } }
 
-    func account(_ key: AccountKey) -> Account? {
-        stripes[Self.stripe(of: key)].accounts.withLock { $0[key]?.account }
+    /// - Parameter counters: The counters that the caller needs of the account, of which nothing else is returned.
+    func account(_ key: AccountKey, counters: (Account) -> [CounterID]) -> Account? {
+        stripes[Self.stripe(of: key)].accounts.withLock { $0[key]?.account(counters) }
     }
 
     func endUserID(of account: AccountID, in environmentID: EnvironmentID) -> EndUserID? {
@@ -97,6 +98,15 @@ final class ReplicaMap: ReplicaRows, Sendable {
         } ?? nil
     }
 
+    func counter(_ accountID: AccountID, _ id: CounterID) -> CounterRow? {
+        read(accountID) { account in
+            account.counters[id].map { counter in
+                CounterRow(
+                    environmentID: account.row.environmentID, accountID: accountID, id: id, counter: counter)
+            }
+        } ?? nil
+    }
+
     // MARK: - Writing
 
     /// Applies the changes of one committed transaction, in order.
@@ -139,6 +149,8 @@ final class ReplicaMap: ReplicaRows, Sendable {
         case .accountRemoved(let id): byID.withLock { $0.removeValue(forKey: id) }
         case .block(let row): byID.withLock { $0[row.accountID] }
         case .reservation(let row): byID.withLock { $0[row.accountID] }
+        case .counter(let row): byID.withLock { $0[row.accountID] }
+        case .counterRemoved(let id, _): byID.withLock { $0[id] }
         case .environment, .catalogue, .key, .partial: nil
         }
     }
@@ -153,6 +165,8 @@ final class ReplicaMap: ReplicaRows, Sendable {
         case .accountRemoved: accounts[account.row.key] = nil
         case .block(let row): account.set(row.block)
         case .reservation(let row): account.set(row.reservation)
+        case .counter(let row): account.counters[row.id] = row.counter
+        case .counterRemoved(_, let id): account.counters[id] = nil
         case .environment, .catalogue, .key, .partial: break
         }
     }
@@ -173,7 +187,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
                 environments[row.environmentID] = environment
             }
         case .key(let row): keys.withLock { $0[KeyHash(row.hash)] = row }
-        case .account, .accountRemoved, .block, .reservation, .partial: break
+        case .account, .accountRemoved, .block, .reservation, .counter, .counterRemoved, .partial: break
         }
     }
 
@@ -206,13 +220,24 @@ private final class ReplicaAccount: @unchecked Sendable {
     private(set) var blocks = BlockList()
     /// The active reservations, by number.
     private(set) var reservations = OrderedList<Reservation>()
+    var counters: [CounterID: WindowCounter] = [:]
 
     init(_ row: AccountRow, stripe: Int) {
         self.row = row
         self.stripe = stripe
     }
 
-    var account: Account { row.account(blocks: blocks, reservations: reservations) }
+    /// The account with those of its counters that the closure names.
+    func account(_ needed: (Account) -> [CounterID]) -> Account {
+        var account = row.account(
+            blocks: blocks, reservations: reservations, counters: UsageCounters(storedCount: counters.count))
+        if !counters.isEmpty {
+            for id in needed(account) {
+                if let counter = counters[id] { account.counters.load(id, counter) }
+            }
+        }
+        return account
+    }
 
     /// Replaces a reservation, and removes one that has ended.
     func set(_ reservation: Reservation) {

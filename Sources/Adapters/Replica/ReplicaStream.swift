@@ -76,12 +76,11 @@ final class ReplicaStream: Sendable {
         case .update(let relation, let old, let new):
             state.changes.append(try change(state, relation, new: new, key: old))
         case .delete(let relation, let old):
-            guard let (table, order) = state.tables[relation], case .accounts = table else {
-                throw ReplicaError.unexpectedChange(table: state.tables[relation]?.table.name ?? "?")
+            guard let (table, order) = state.tables[relation] else {
+                throw ReplicaError.unexpectedChange(table: "?")
             }
             var fields = RowFields(old, order: order)
-            try fields.skip()
-            state.changes.append(.accountRemoved(AccountID(try fields.int64())))
+            state.changes.append(try table.removal(&fields))
         case .truncate: throw ReplicaError.unexpectedChange(table: "a whole table")
         case .commit(_, let endPosition, let commitTime):
             let changes = state.changes

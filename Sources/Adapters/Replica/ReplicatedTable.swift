@@ -13,10 +13,13 @@ enum ReplicatedTable: Sendable {
     case accounts
     case blocks
     case reservations
+    case counters
 
     /// All tables, in the order in which a snapshot loads them.
     static let all: [ReplicatedTable] =
-        [.environments] + CatalogueTables.all.map { .catalogue($0) } + [.keys, .accounts, .blocks, .reservations]
+        [.environments] + CatalogueTables.all.map { .catalogue($0) } + [
+            .keys, .accounts, .blocks, .reservations, .counters,
+        ]
 
     private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
 
@@ -36,6 +39,7 @@ enum ReplicatedTable: Sendable {
         case .accounts: AccountRow.self
         case .blocks: BlockRow.self
         case .reservations: ReservationRow.self
+        case .counters: CounterRow.self
         }
     }
 
@@ -89,6 +93,22 @@ enum ReplicatedTable: Sendable {
             _ = try key.environmentID()
             let old = try rows.flatMap { $0.reservation(try key.accountID(), try key.int32()) }
             return .reservation(try ReservationRow(&fields, keeping: old))
+        case .counters:
+            _ = try key.environmentID()
+            let old = try rows.flatMap { $0.counter(try key.accountID(), CounterID(bits: try key.bits())) }
+            return .counter(try CounterRow(&fields, keeping: old))
+        }
+    }
+
+    /// Reads the key of a deleted row.
+    ///
+    /// - Throws: `ReplicaError` for a table from which nothing is ever deleted.
+    func removal(_ key: inout RowFields) throws -> ReplicaChange {
+        try key.skip()
+        switch self {
+        case .accounts: return .accountRemoved(try key.accountID())
+        case .counters: return .counterRemoved(try key.accountID(), CounterID(bits: try key.bits()))
+        default: throw ReplicaError.unexpectedChange(table: name)
         }
     }
 
@@ -113,6 +133,7 @@ protocol ReplicaRows {
     func account(_ id: AccountID) -> AccountRow?
     func block(_ accountID: AccountID, _ number: Int32) -> BlockRow?
     func reservation(_ accountID: AccountID, _ number: Int32) -> ReservationRow?
+    func counter(_ accountID: AccountID, _ id: CounterID) -> CounterRow?
 }
 
 /// One change of a replicated row.
@@ -124,6 +145,8 @@ enum ReplicaChange {
     case accountRemoved(AccountID)
     case block(BlockRow)
     case reservation(ReservationRow)
+    case counter(CounterRow)
+    case counterRemoved(AccountID, CounterID)
     /// An update that leaves out unchanged values. It is read when the previous row is known.
     case partial(ReplicatedTable, order: [Int?]?, new: TupleCopy, key: TupleCopy?)
 

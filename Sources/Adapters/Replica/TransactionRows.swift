@@ -76,6 +76,12 @@ struct TransactionRows: ReplicaRows {
         } ?? map.block(accountID, number)
     }
 
+    func counter(_ accountID: AccountID, _ id: CounterID) -> CounterRow? {
+        last { change in
+            if case .counter(let row) = change, row.accountID == accountID, row.id == id { row } else { nil }
+        } ?? map.counter(accountID, id)
+    }
+
     func reservation(_ accountID: AccountID, _ number: Int32) -> ReservationRow? {
         last { change in
             if case .reservation(let row) = change, row.accountID == accountID, row.reservation.number == number {

@@ -79,11 +79,11 @@ extension JSONWriter {
     /// Writes a spend cap.
     ///
     /// - Parameter state: The credits spent and left in the current window; nil leaves these members out.
-    package mutating func spendCap(_ cap: SpendCap, state: SpendCapState? = nil, of account: AccountName) {
+    package mutating func spendCap(_ cap: SpendCap, state: LimitState? = nil, of account: AccountName) {
         beginObject()
         members(cap, of: account)
         member("end_user_id", account.endUserID.rawValue)
-        if let state { members(state) }
+        if let state { spent(state) }
         member("created_at", cap.createdAt as Instant?)
         endObject()
     }
@@ -95,9 +95,10 @@ extension JSONWriter {
         member("window", cap.window.text)
     }
 
-    mutating func members(_ state: SpendCapState) {
-        member("spent", state.spent)
+    /// Writes `spent`, `remaining` and `resets_at` of a spend cap.
+    mutating func spent(_ state: LimitState) {
+        member("spent", state.used)
         member("remaining", state.remaining)
-        member("resets_at", state.window.end as Instant?)
+        member("resets_at", state.resetsAt)
     }
 }

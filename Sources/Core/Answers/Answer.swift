@@ -41,7 +41,8 @@ package struct Answer: Hashable, Sendable {
         case .reservationChanged(let reservation, let change, let balances):
             self.init(200) { $0.reservation(reservation, change, balances, of: account) }
         case .spendCapCreated(let cap): self.init(201) { $0.spendCap(cap, of: account) }
-        case .spendCapDeleted: self.init(204) { _ in }
+        case .spendCapDeleted, .limitDeleted: self.init(204) { _ in }
+        case .limitSet(let key, let state, let created): self.init(created ? 201 : 200) { $0.limit(key, state) }
         case .endUser(let profile, let settings, let created):
             self.init(created ? 201 : 200) { $0.endUser(profile, settings, id: account.endUserID) }
         case .advanced: self.init(200) { $0.raw(Array("{}".utf8)) }

@@ -48,24 +48,30 @@ extension JSONWriter {
         member("overage_policy", entitlement.overage.policy.rawValue)
         member("overage_limit", entitlement.overage.limit?.rawValue)
         member("limit", entitlement.limit)
-        key("quota")
-        if let quota = entitlement.quota { self.quota(quota) } else { null() }
-        array("spend_caps", entitlement.caps) { json, state in
-            json.beginObject()
-            json.members(state.cap, of: answer.account)
-            json.members(state)
-            json.endObject()
-        }
+        limits(entitlement.quota, entitlement.caps, of: answer.account)
+        array("limits", entitlement.limits) { json, state in json.limitState(state) }
     }
 
-    mutating func quota(_ state: QuotaState) {
-        beginObject()
-        member("limit", state.quota.limit)
-        member("used", state.used)
-        member("remaining", state.remaining)
-        member("resets_at", state.window.end as Instant?)
-        member("window", state.quota.window.text)
-        member("anchor", state.quota.anchor.rawValue)
-        endObject()
+    /// Writes `quota` and `spend_caps`, which are views of the limits.
+    mutating func limits(_ quota: LimitState?, _ caps: [(cap: SpendCap, state: LimitState)], of account: AccountName) {
+        key("quota")
+        if let quota {
+            beginObject()
+            member("limit", quota.limit.amount)
+            member("used", quota.used)
+            member("remaining", quota.remaining)
+            member("resets_at", quota.resetsAt)
+            member("window", quota.limit.window?.text)
+            member("anchor", quota.limit.anchor.rawValue)
+            endObject()
+        } else {
+            null()
+        }
+        array("spend_caps", caps) { json, cap in
+            json.beginObject()
+            json.members(cap.cap, of: account)
+            json.spent(cap.state)
+            json.endObject()
+        }
     }
 }

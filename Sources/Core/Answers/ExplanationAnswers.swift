@@ -134,21 +134,19 @@ extension JSONWriter {
         member("overage_policy", entitlement?.overage.policy.rawValue)
         member("overage_limit", entitlement?.overage.limit?.rawValue)
         member("limit", entitlement?.limit)
-        key("quota")
-        if let quota = entitlement?.quota { self.quota(quota) } else { null() }
-        array("spend_caps", entitlement?.caps ?? []) { json, state in
-            json.beginObject()
-            json.members(state.cap, of: account)
-            json.members(state)
-            json.endObject()
-        }
+        limits(entitlement?.quota, entitlement?.caps ?? [], of: account)
         array("comparisons", explained.comparisons) { json, comparison in
             json.beginObject()
             json.member("reason", comparison.reason.rawValue)
             json.member("holds", comparison.holds)
             json.member("required", comparison.required)
             json.member("available", comparison.available)
-            if let cap = comparison.cap { json.member("spend_cap_id", account.id(.spendCap, cap.number)) }
+            if let limit = comparison.limit {
+                if case .cap(let cap) = limit.applied.face {
+                    json.member("spend_cap_id", account.id(.spendCap, cap.number))
+                }
+                json.member("limit_key", limit.applied.key.rawValue)
+            }
             json.endObject()
         }
         member("note", explained.note)

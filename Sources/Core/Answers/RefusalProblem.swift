@@ -49,10 +49,24 @@ extension Problem {
             self.init(
                 .conflict,
                 "The sender and the receiver are on different clocks. Both must be on the same clock for a transfer.")
-        case .tooMany(.spendCaps):
+        case .unknownLimit(let key):
+            self.init(
+                .notFound,
+                "The end user has no limit of its own with the key \(key.rawValue). GET the limits for those that apply."
+            )
+        case .wrongQuota(let key):
+            self.init(
+                at: "/unit", "must be \"units\" for a quota",
+                "A limit with the key \(key.rawValue) replaces a quota: it is in units and of that feature.")
+        case .tooMany(.limits):
             self.init(
                 .conflict,
-                "An end user can have at most \(SpendCap.maximumCount) spend caps. Delete one first."
+                "At most \(Limit.maximumCount) limits can apply to an end user, quotas and spend caps included. Delete one first."
+            )
+        case .tooMany(.counters):
+            self.init(
+                .conflict,
+                "The end user has \(UsageCounters.maximumOpen) open counters. Another value of a limit's attribute can be used when a window has ended."
             )
         case .tooMany(.reservations):
             self.init(
@@ -99,21 +113,7 @@ extension Problem {
             )
         case .wrongMeasure(let wrong): self.init(wrong)
         case .amountOutOfRange(let field): self.init(amountOutOfRange: "/\(field)")
-        case .quotaExceeded(let key, let state):
-            self.init(
-                .quotaExceeded,
-                "\(state.used) of \(state.quota.limit) units of \(key.rawValue) are used. The quota resets at \(state.window.end).",
-                numbers: ["limit": state.quota.limit, "remaining": state.remaining, "used": state.used],
-                texts: ["resets_at": state.window.end.description])
-        case .spendCapReached(let state, let required):
-            self.init(
-                .spendCapReached,
-                "The request costs \(required) mc, but the spend cap leaves \(state.remaining) mc until \(state.window.end).",
-                numbers: ["remaining": state.remaining, "required": required],
-                texts: [
-                    "resets_at": state.window.end.description,
-                    "spend_cap_id": PublicID(.spendCap, account: account, number: Int64(state.cap.number)).description,
-                ])
+        case .limitReached(let feature, let state, let required): self.init(feature, state, required: required)
         case .insufficientCredits(let effectiveBalance, let spendable, let required):
             self.init(
                 .insufficientCredits, "It takes \(required) mc, and \(spendable) mc can be spent on it.",
@@ -129,6 +129,39 @@ extension Problem {
         case .outOfRange: self.init(amountOutOfRange: "/units")
         case .wrongMeasure(let wrong): self.init(wrong)
         }
+    }
+
+    /// The problem of a use that does not fit a limit.
+    private init(_ feature: FeatureKey, _ state: LimitState, required: Int64) {
+        let key = state.applied.key
+        var numbers = ["limit": state.limit.amount, "remaining": state.remaining, "used": state.used]
+        var texts = ["limit_key": key.rawValue]
+        if let resetsAt = state.resetsAt { texts["resets_at"] = resetsAt.description }
+        if let value = state.value { texts["per_value"] = value }
+        let until = state.resetsAt.map { " until \($0)" } ?? ""
+        let (code, sentence): (ProblemCode, String) =
+            switch (state.applied.face, state.limit.unit) {
+            case (.quota, _):
+                (
+                    .quotaExceeded,
+                    "\(state.used) of \(state.limit.amount) units of \(feature.rawValue) are used. The quota resets at \(state.window.end)."
+                )
+            case (_, .credits):
+                (
+                    .spendCapReached,
+                    "The request costs \(required) mc, but the limit \(key.rawValue) leaves \(state.remaining) mc\(until)."
+                )
+            case (_, .units):
+                (.quotaExceeded, "The limit \(key.rawValue) leaves \(state.remaining) units\(until).")
+            case (_, .concurrent):
+                (
+                    .quotaExceeded,
+                    "\(state.used) of \(state.limit.amount) jobs that the limit \(key.rawValue) allows at once are running."
+                )
+            }
+        if code == .spendCapReached { numbers["required"] = required }
+        if case .cap = state.applied.face { texts["spend_cap_id"] = key.rawValue }
+        self.init(code, sentence, numbers: numbers, texts: texts)
     }
 
     private init(amountOutOfRange pointer: String) {

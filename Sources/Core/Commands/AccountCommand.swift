@@ -30,13 +30,15 @@ extension AuditAction {
     package static let progressReservation = AuditAction("reservation.progress", .reservations)
     package static let createSpendCap = AuditAction("spend_cap.create", .entitlements)
     package static let deleteSpendCap = AuditAction("spend_cap.delete", .entitlements)
+    package static let setLimit = AuditAction("limit.set", .entitlements)
+    package static let deleteLimit = AuditAction("limit.delete", .entitlements)
     package static let createEndUser = AuditAction("end_user.create", .credits)
     package static let updateEndUser = AuditAction("end_user.update", .credits)
 
     static let accountActions: [AuditAction] = [
         createUsage, grantCredits, createTopUp, refundCredits, revokeCredits, adjustCredits, transferCredits,
         createReservation, commitReservation, releaseReservation, extendReservation, progressReservation,
-        createSpendCap, deleteSpendCap, createEndUser, updateEndUser,
+        createSpendCap, deleteSpendCap, createEndUser, updateEndUser, setLimit, deleteLimit,
     ]
 
     /// Nil for `advance`, which the scheduler issues and not a client.
@@ -56,6 +58,8 @@ extension AuditAction {
         case .reservation(_, .progress): self = .progressReservation
         case .createSpendCap: self = .createSpendCap
         case .deleteSpendCap: self = .deleteSpendCap
+        case .setLimit: self = .setLimit
+        case .deleteLimit: self = .deleteLimit
         case .createEndUser: self = .createEndUser
         case .updateEndUser: self = .updateEndUser
         case .advance: return nil

@@ -67,6 +67,8 @@ package struct EndUserID: Hashable, Comparable, Sendable {
 /// A feature's key: 1 to 64 ASCII letters, digits, `_`, `-`, `.` or `:`.
 package struct FeatureKey: Hashable, Comparable, Sendable {
     package static let maximumBytes = 64
+    /// The valid texts, in the form that completes "must be …".
+    package static let expectation = "1 to 64 letters, digits or any of _ - . :"
     package let rawValue: String
 
     package init?(_ rawValue: String) {

@@ -51,6 +51,16 @@ package struct Price: Hashable, Sendable {
         terms(for: attributes)?.isPeriodScoped ?? false
     }
 
+    /// The dimensions of an event with these attributes whose cost depends on the period's earlier units. The dimension
+    /// of a price without dimensions is "".
+    package func periodDimensions(for attributes: Attributes) -> [String] {
+        switch terms(for: attributes) {
+        case .model(let model)?: model.isPeriodScoped ? [""] : []
+        case .dimensions(let models)?: models.filter(\.value.isPeriodScoped).keys.sorted()
+        case nil: []
+        }
+    }
+
     /// The terms for an event with these attributes; nil when no row matches.
     package func terms(for attributes: Attributes) -> Terms? {
         switch choice {

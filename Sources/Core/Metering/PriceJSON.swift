@@ -11,6 +11,8 @@ package enum PriceLimit {
     package static let bytes = 256 << 10
     /// Attributes of an event, and attributes that a row matches.
     package static let attributes = 16
+    /// Values of one attribute that a limit matches.
+    package static let attributeValues = 32
     /// Bytes of UTF-8 in a string attribute.
     package static let attributeBytes = 256
 }

@@ -116,8 +116,31 @@ extension JSONReader {
         }
     }
 
+    /// Reads an object of attributes, each with one value or an array of values; nil if it is absent or has a problem.
+    package mutating func optionalAttributeMatch(_ key: String, atMost count: Int) -> [String: Set<AttributeValue>]? {
+        guard presence(of: key) == .present else { return nil }
+        return named(key, count: 0...count) { reader in
+            var match: [String: Set<AttributeValue>] = [:]
+            for name in reader.names {
+                guard case .array(let elements)? = reader.value(name) else {
+                    match[name] = reader.attributeValue(name).map { [$0] }
+                    continue
+                }
+                guard 1...PriceLimit.attributeValues ~= elements.count else {
+                    reader.report(name, "must have 1 to \(PriceLimit.attributeValues) values")
+                    continue
+                }
+                match[name] = Set(elements.compactMap { reader.attributeValue($0, of: name) })
+            }
+            return match
+        }
+    }
+
     private mutating func attributeValue(_ key: String) -> AttributeValue? {
-        let value = value(key)
+        attributeValue(value(key), of: key)
+    }
+
+    private mutating func attributeValue(_ value: JSONValue?, of key: String) -> AttributeValue? {
         if let integer = value?.integer { return .integer(integer) }
         switch value {
         case .string(let text)? where text.utf8.count <= PriceLimit.attributeBytes: return .string(text)

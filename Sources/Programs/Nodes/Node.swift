@@ -85,7 +85,10 @@ package struct Node {
         if roles.contains(.scheduler) {
             let scheduler = try Scheduler(
                 postgres: postgres, amqp: try settings.amqp(), topology: topology, metrics: metrics, logger: logger)
-            services += [scheduler, Checkpointer(postgres: postgres, metrics: metrics, logger: logger)]
+            services += [
+                scheduler, Checkpointer(postgres: postgres, metrics: metrics, logger: logger),
+                CounterSweeper(postgres: postgres, metrics: metrics, logger: logger),
+            ]
             checks += [.session { scheduler.lastSeen }, .broker { scheduler.brokerState }]
         }
         guard roles.contains(.api) || roles.contains(.entitlements) else {

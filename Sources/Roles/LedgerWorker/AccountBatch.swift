@@ -106,6 +106,7 @@ struct AccountBatch {
             // A catalogue that has changed once more meanwhile lacks a few items, which are read at once.
             current = try await catalogues.refresh(to: batch.catalogueVersions, on: connection)
         }
+        try await batch.loadCounters(current ?? [:])
         let loaded = ContinuousClock.now
         Failpoint.workerAfterLoad.hit()
         let results = await batch.decideInOrder(current ?? [:])
@@ -157,6 +158,35 @@ struct AccountBatch {
         now = loaded.now
     }
 
+    /// Loads the counters that the items need, by the settings that the accounts have now.
+    private mutating func loadCounters(_ catalogues: [EnvironmentID: Catalogue]) async throws {
+        var needs: [Int: CounterNeeds] = [:]
+        for item in items {
+            for (index, need) in self.needs(of: item, catalogues) {
+                needs[index, default: CounterNeeds()].formUnion(need)
+            }
+        }
+        try await CounterStore.load(needs, into: &drafts, on: connection)
+    }
+
+    /// The counters that an item needs, by the index of the account.
+    private func needs(of item: AccountItem, _ catalogues: [EnvironmentID: Catalogue]) -> [(Int, CounterNeeds)] {
+        let catalogue = catalogues[item.origin.environmentID] ?? Catalogue()
+        return [item.accountKey, item.receiverKey].compactMap { key in
+            guard let key, let index = draftIndex[key], index < drafts.count else { return nil }
+            let action = key == item.accountKey ? item.command.action : .advance
+            return (index, drafts[index].needs(of: action, catalogue: catalogue, now: now))
+        }
+    }
+
+    /// Whether the item can be decided with what was loaded. A change of limits by an earlier item may ask for more, and
+    /// past usage is read only before the account is changed.
+    private func isLoaded(_ item: AccountItem, _ catalogues: [EnvironmentID: Catalogue]) -> Bool {
+        needs(of: item, catalogues).allSatisfy { index, needs in
+            drafts[index].has(needs) && (needs.usage.isEmpty || !drafts[index].isChanged)
+        }
+    }
+
     // MARK: - Decide
 
     /// Decides the items whose accounts were loaded, until the batch has reached its limit of cost.
@@ -168,7 +198,7 @@ struct AccountBatch {
             let receiver = item.receiverKey.flatMap { draftIndex[$0] }
             guard receiver ?? 0 < drafts.count else { break }
             let isFull = pace.total >= BatchPace.limit && !KnownBug.unboundedTransactions.isActive
-            guard results.isEmpty || !isFull else { break }
+            guard results.isEmpty || !isFull && isLoaded(item, catalogues) else { break }
             let environmentID = item.origin.environmentID
             let rows = drafts[index].changedRows + (receiver.map { drafts[$0].changedRows } ?? 0)
             let start = ContinuousClock.now

@@ -106,6 +106,7 @@ extension ModelLedger {
         package let feature: String?
         package let credits: Int64
         package let window: ModelWindow
+        let defined: ModelLedger.Definition
 
         package func counts(_ key: String) -> Bool { feature == nil || feature == key }
     }

@@ -16,6 +16,8 @@ package enum ModelCommand: Hashable, Sendable {
     case progress(Int, ModelDemand)
     case createCap(feature: String?, credits: Int64, ModelWindow)
     case deleteCap(Int)
+    case setLimit(String, ModelLedger.Limit?)
+    case deleteLimit(String)
     case create(Settings)
     case update(Settings)
     case advance
@@ -269,6 +271,11 @@ extension ModelLedger {
             return [Int64(capCount)]
         case .deleteCap(let number):
             try deleteCap(number)
+            return []
+        case .setLimit(let key, let limit):
+            return [try setLimit(key, limit) ? 1 : 0]
+        case .deleteLimit(let key):
+            try deleteLimit(key)
             return []
         case .advance: return []
         case .transfer, .create, .update: return []

@@ -121,7 +121,7 @@ extension ModelLedger {
         }
         let decision = try decide(feature, demand, attributes: attributes, pricedAt: instant)
         let taken = portions(decision.cost - decision.short, of: eligible(feature))
-        count(feature, units: demand.total, credits: decision.cost)
+        count(feature, demand, attributes, credits: decision.cost)
         if !decision.filled.isEmpty {
             fillings.append(Filling(feature: feature, at: now, units: decision.filled))
         }
@@ -193,10 +193,10 @@ extension ModelLedger {
     // MARK: - Settings
 
     package mutating func createCap(feature: String?, credits: Int64, window: ModelWindow) throws(Refusal) {
-        if caps.count >= 50 { throw Refusal("too_many") }
+        if applied.count >= 50 { throw Refusal("too_many") }
         if let feature { try requireFeatures([feature]) }
         capCount += 1
-        caps.append(Cap(number: capCount, feature: feature, credits: credits, window: window))
+        caps.append(Cap(number: capCount, feature: feature, credits: credits, window: window, defined: definition))
         exists = true
     }
 

@@ -32,36 +32,38 @@ extension ModelLedger {
         let price: ModelPrice?
         let version: Int?
         let filled: [String: Int64]
-        /// The units left of the quota; nil without a quota.
-        let quota: Int64?
-        let caps: [(number: Int, left: Int64)]
+        let limits: [Standing]
         let spendable: Int64
         let effective: Int64
     }
 
     /// Decides a use or a reservation, at the account's instant.
     package func decide(
-        _ feature: String, _ demand: ModelDemand, attributes: [String: String] = [:], pricedAt: Instant? = nil
+        _ feature: String, _ demand: ModelDemand, attributes: [String: String] = [:], pricedAt: Instant? = nil,
+        isReservation: Bool = false
     ) throws(Refusal) -> Decision {
-        try decide(situation(feature, pricedAt: pricedAt), demand, attributes)
+        let asked = demand.isCredits ? [:] : attributes
+        return try decide(situation(feature, asked, pricedAt: pricedAt), demand, attributes, isReservation)
     }
 
-    func situation(_ feature: String, pricedAt: Instant? = nil) throws(Refusal) -> Situation {
+    func situation(
+        _ feature: String, _ attributes: [String: String], pricedAt: Instant? = nil
+    ) throws(Refusal) -> Situation {
         guard let known = catalogue.features[feature], !known.isArchived else { throw Refusal("unknown_feature") }
         if overrides[feature] == .enabled(false) { throw Refusal("feature_not_in_plan") }
-        let quota = quota(of: feature)
         let version = known.version(at: pricedAt ?? now)
-        guard known.kind == .metered, version != nil || quota != nil else { throw Refusal("feature_not_priced") }
+        guard known.kind == .metered, version != nil || quotaLimit(of: feature) != nil else {
+            throw Refusal("feature_not_priced")
+        }
         return Situation(
             price: version.map { known.prices[$0 - 1].price }, version: version,
             filled: filled(feature),
-            quota: quota.map { max(0, $0.limit - used(of: $0, feature).used) },
-            caps: caps.filter { $0.counts(feature) }.map { ($0.number, max(0, $0.credits - spent($0))) },
+            limits: standings(feature, attributes),
             spendable: spendable(feature), effective: effective)
     }
 
     func decide(
-        _ situation: Situation, _ demand: ModelDemand, _ attributes: [String: String]
+        _ situation: Situation, _ demand: ModelDemand, _ attributes: [String: String], _ isReservation: Bool = false
     ) throws(Refusal) -> Decision {
         var decision = Decision()
         if case .credits(let credits) = demand {
@@ -76,11 +78,17 @@ extension ModelLedger {
         } else if case .quantities = demand {
             throw Refusal("units_expected")
         }
-        if let quota = situation.quota, demand.total > quota { throw Refusal("quota_exceeded") }
-        // The cap with the least remaining is reported.
-        if let cap = situation.caps.min(by: { ($0.left, $0.number) < ($1.left, $1.number) }), decision.cost > cap.left {
-            throw Refusal("spend_cap_reached", Int64(cap.number))
+        let failing = situation.limits.filter { standing in
+            (standing.applied.limit.unit != "concurrent" || isReservation)
+                && standing.applied.limit.amount(demand, cost: decision.cost) > standing.left
         }
+        // Units and jobs come before credits; then the limit that resets last; then the smaller key.
+        let named = failing.min { left, right in
+            let credits = [left, right].map { $0.applied.limit.unit == "credits" }
+            if credits[0] != credits[1] { return credits[1] }
+            return left.end != right.end ? left.end > right.end : left.applied.order < right.applied.order
+        }
+        if let named { throw named.applied.refusal }
         decision.short = max(0, decision.cost - situation.spendable)
         if decision.short > 0 {
             let insufficient = Refusal.insufficient(
@@ -123,9 +131,10 @@ extension ModelLedger {
                 "unknown_feature", "feature_not_in_plan", "feature_not_priced", "quota_exceeded", "spend_cap_reached",
                 "insufficient_credits",
             ]
-            guard reasons.contains(error.code) else { throw error }
-            answer.reason = error.code
-            if reasons[3...].contains(error.code) { answer.cost = try cost(feature, demand, attributes) }
+            let code = String(error.code.prefix { $0 != " " })
+            guard reasons.contains(code) else { throw error }
+            answer.reason = code
+            if reasons[3...].contains(code) { answer.cost = try cost(feature, demand, attributes) }
         }
         return answer
     }
@@ -143,7 +152,7 @@ extension ModelLedger {
     /// The largest number of units that would be allowed now; nil if the demand is in credits or the price has
     /// dimensions.
     func affordable(_ feature: String, _ demand: ModelDemand, attributes: [String: String]) -> Int64? {
-        guard let situation = try? situation(feature) else { return 0 }
+        guard let situation = try? situation(feature, demand.isCredits ? [:] : attributes) else { return 0 }
         func isAllowed(_ units: Int64) -> Bool {
             (try? decide(situation, .units(units), attributes)) != nil
         }
@@ -180,31 +189,6 @@ extension ModelLedger {
         return known.quota
     }
 
-    /// The usage in the open window of a quota, or in the window that a use would open, and the bounds of that window.
-    package func used(of quota: Quota, _ feature: String) -> (used: Int64, start: Instant, end: Instant) {
-        let uses = counted.filter { $0.feature == feature && $0.isLimited }
-        if !quota.opensWithUse {
-            let (start, end) = quota.window.around(now, in: catalogue.zone)
-            return (Self.sum(uses.filter { start <= $0.at && $0.at < end }.map(\.units)), start, end)
-        }
-        // A use that is in no window opens one.
-        var window: (start: Instant, end: Instant)?
-        for use in uses {
-            if let open = window, open.start <= use.at && use.at < open.end { continue }
-            window = (use.at, quota.window.end(openedAt: use.at, in: catalogue.zone))
-        }
-        guard let (start, end) = window, start <= now && now < end else {
-            return (0, now, quota.window.end(openedAt: now, in: catalogue.zone))
-        }
-        return (Self.sum(uses.filter { start <= $0.at && $0.at < end }.map(\.units)), start, end)
-    }
-
-    package func spent(_ cap: Cap) -> Int64 {
-        let (start, end) = cap.window.around(now, in: catalogue.zone)
-        let uses = counted.filter { $0.caps.contains(cap.number) && start <= $0.at && $0.at < end }
-        return Self.sum(uses.map(\.credits))
-    }
-
     /// The units of a feature in this UTC month that fill the tiers of period-scoped prices.
     package func filled(_ feature: String) -> [String: Int64] {
         let (start, end) = ModelWindow.month.around(now, in: .utc)
@@ -220,18 +204,37 @@ extension ModelLedger {
         return Int64(min(exact, Int128(Int64.max)))
     }
 
-    mutating func count(_ feature: String, units: Int64, credits: Int64, reservation: Int? = nil) {
+    mutating func count(
+        _ feature: String, _ demand: ModelDemand, _ attributes: [String: String], credits: Int64,
+        reservation: Int? = nil
+    ) {
         counted.append(
             Counted(
-                feature: feature, at: now, units: units, credits: credits, isLimited: quota(of: feature) != nil,
-                caps: caps.filter { $0.counts(feature) }.map(\.number), reservation: reservation))
+                feature: feature, attributes: demand.isCredits ? [:] : attributes, at: now, usages: [demand],
+                credits: credits, quota: limits["quota:\(feature)"] == nil ? quota(of: feature) : nil,
+                reservation: reservation, isActive: true,
+                zone: catalogue.zone, most: [demand], mostCredits: credits))
     }
 
-    /// Replaces the estimate of a reservation in the counts with its actual usage.
-    mutating func recount(_ reservation: Int, units: Int64, credits: Int64) {
+    /// Replaces the estimate of a reservation in the counts with its usage.
+    mutating func recount(_ reservation: Int, _ usages: [ModelDemand], credits: Int64, isActive: Bool) {
         for index in counted.indices where counted[index].reservation == reservation {
-            counted[index].units = units
+            counted[index].usages = usages
             counted[index].credits = credits
+            counted[index].isActive = isActive
+            counted[index].most += usages
+            counted[index].mostCredits = max(counted[index].mostCredits, credits)
         }
+    }
+}
+
+extension ModelLedger.Applied {
+    /// The key as the server orders it. The ids of caps rise with their numbers and begin with `cap_`.
+    fileprivate var order: String { cap.map { number in "cap_\(1_000 + number)" } ?? key }
+
+    fileprivate var refusal: ModelLedger.Refusal {
+        if let cap { return ModelLedger.Refusal("spend_cap_reached", Int64(cap)) }
+        let code = limit.unit == "credits" ? "spend_cap_reached" : "quota_exceeded"
+        return ModelLedger.Refusal(isQuota ? code : "\(code) \(key)")
     }
 }

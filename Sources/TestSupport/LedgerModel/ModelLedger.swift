@@ -138,17 +138,23 @@ package struct ModelLedger: Sendable {
         }
     }
 
-    /// A use or a reservation that quotas and spend caps count.
+    /// A use or a reservation that limits count.
     struct Counted: Sendable {
         let feature: String
+        let attributes: [String: String]
         let at: Instant
-        var units: Int64
+        /// The usages of which the largest counts: that of a use, or the estimate and the progress of a reservation.
+        var usages: [ModelDemand]
         var credits: Int64
-        /// Whether the feature had a quota at that time.
-        let isLimited: Bool
-        /// The spend caps that counted the feature at that time.
-        let caps: [Int]
+        /// The quota that the feature had at that time, with any limit.
+        let quota: Quota?
         let reservation: Int?
+        var isActive: Bool
+        /// The zone of that time.
+        let zone: ModelZone
+        /// The largest amounts so far, which decide whether a window was opened.
+        var most: [ModelDemand]
+        var mostCredits: Int64
     }
 
     /// Units that fill the tiers of a month.
@@ -182,6 +188,7 @@ package struct ModelLedger: Sendable {
     package var debts: [Debt] = []
     package var caps: [Cap] = []
     package var capCount = 0
+    package var limits: [String: OwnLimit] = [:]
     package var policy: ModelCatalogue.Policy?
     package var overageLimit: Int64?
     package var overrides: [String: Override] = [:]
@@ -386,7 +393,7 @@ extension ModelLedger {
         reservations[number - 1].holds = []
         reservations[number - 1].status = status
         reservations[number - 1].finishedAt = instant
-        recount(number, units: reservation.watermark?.total ?? 0, credits: reservation.charged)
+        recount(number, reservation.watermark.map { [$0] } ?? [], credits: reservation.charged, isActive: false)
         return write("release", [], holds: Self.negative(reservation.holds), at: instant) { entry in
             entry.feature = reservation.feature
             entry.reservation = number

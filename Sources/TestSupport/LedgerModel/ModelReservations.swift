@@ -13,10 +13,10 @@ extension ModelLedger {
     ) throws(Refusal) -> Int {
         var attributes = attributes
         if case .credits = demand { attributes = [:] }
-        let decision = try decide(feature, demand, attributes: attributes)
+        let decision = try decide(feature, demand, attributes: attributes, isReservation: true)
         let holds = portions(decision.cost - decision.short, of: eligible(feature))
         let number = reservations.count + 1
-        count(feature, units: demand.total, credits: decision.cost, reservation: number)
+        count(feature, demand, attributes, credits: decision.cost, reservation: number)
         write("reserve", [], holds: holds) { entry in
             entry.feature = feature
             entry.measure(demand)
@@ -99,9 +99,9 @@ extension ModelLedger {
         reservations[number - 1].watermark = reservation.watermark == nil ? nil : total
         reservations[number - 1].charged += charge
         fill(reservation, growth.filled, growth.ofPeriod)
-        var units = total.total
-        if case .credits = total { units = max(reservation.estimate.total, reservation.watermark?.total ?? 0) }
-        recount(number, units: units, credits: reservation.charged + charge)
+        var usages = [total]
+        if case .credits = total { usages = [reservation.estimate] + (reservation.watermark.map { [$0] } ?? []) }
+        recount(number, usages, credits: reservation.charged + charge, isActive: false)
         writeCommit(reservation, total, taken, short: short, holds: Self.negative(reservation.holds))
         sweep(at: now)
         return Change(
@@ -145,8 +145,8 @@ extension ModelLedger {
         reservations[number - 1].watermark = total
         fill(reservation, growth.filled, growth.ofPeriod)
         recount(
-            number, units: max(reservation.estimate.total, total.total),
-            credits: max(reservation.estimatedCost, reservation.charged + charge))
+            number, [reservation.estimate, total],
+            credits: max(reservation.estimatedCost, reservation.charged + charge), isActive: true)
         if charge == 0 { return Change() }
         let taken = taking(charge - short, of: reservation)
         reservations[number - 1].charged += charge

@@ -39,8 +39,12 @@ package struct TestBooks {
     @discardableResult
     package func apply(_ actions: [AccountAction], to name: String) async throws -> [Outcome] {
         var loaded = try await LedgerStore.load([try key(name)], on: connection)
-        let outcomes = actions.map { action in
-            loaded.accounts[0].apply(action, idempotencyKey: nil, catalogue: catalogue, now: loaded.now)
+        var outcomes: [Outcome] = []
+        for action in actions {
+            let needs = loaded.accounts[0].needs(of: action, catalogue: catalogue, now: loaded.now)
+            try await CounterStore.load([0: needs], into: &loaded.accounts, on: connection)
+            outcomes.append(
+                loaded.accounts[0].apply(action, idempotencyKey: nil, catalogue: catalogue, now: loaded.now))
         }
         try await LedgerStore.write(BatchPlan(accounts: loaded.accounts), on: connection)
         return outcomes

@@ -45,6 +45,17 @@ extension EndpointCall {
         .call("GET", "/v1/spend-caps", .read(.entitlements), 404) { _ in "/v1/spend-caps?end_user_id=alice" },
         .call("GET", "/v1/spend-caps/{id}", .read(.entitlements), 404) { "/v1/spend-caps/\($0.capID)" },
         .call("DELETE", "/v1/spend-caps/{id}", .write(.entitlements), 404) { "/v1/spend-caps/\($0.capID)" },
+        .call("GET", "/v1/end-users/{id}/limits", .read(.entitlements), 404) { _ in "/v1/end-users/alice/limits" },
+        .call("GET", "/v1/end-users/{id}/limits/{key}", .read(.entitlements), 404) { _ in
+            "/v1/end-users/alice/limits/five"
+        },
+        .call(
+            "PUT", "/v1/end-users/{id}/limits/{key}", .write(.entitlements),
+            ["unit": "units", "limit": 1, "window": "day", "feature_keys": ["secret-other"]], 404
+        ) { _ in "/v1/end-users/alice/limits/five" },
+        .call("DELETE", "/v1/end-users/{id}/limits/{key}", .write(.entitlements), 404) { _ in
+            "/v1/end-users/alice/limits/five"
+        },
         .call("GET", "/v1/entitlements", .read(.entitlements), 200) { _ in "/v1/entitlements?end_user_id=alice" },
         .call(
             "POST", "/v1/entitlements/check-batch", .read(.entitlements),

@@ -77,9 +77,9 @@ extension Acceptance {
             try await client.get("/v1/spend-caps/\(id)").expect(404, "not_found")
             try await client.send("DELETE", "/v1/spend-caps/\(id)").expect(404, "not_found")
             try await client.use("alice", "api", 3).expect(201)
-            // A cap counts from its creation on.
-            try await client.use("alice", "api", 5).expect(402, "spend_cap_reached")
-            try await client.use("alice", "api", 4).expect(201)
+            // The cap of 70 counts the 30 that its day held before it was made.
+            try await client.use("alice", "api", 2).expect(402, "spend_cap_reached")
+            try await client.use("alice", "api", 1).expect(201)
         }
 
         @Test("A deletion that is repeated with its key, or asked for later, is answered again")

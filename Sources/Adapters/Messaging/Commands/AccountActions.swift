@@ -27,6 +27,13 @@ extension AccountAction: FieldCodable {
             }
         case .createSpendCap(let cap): writer.write(13, cap)
         case .deleteSpendCap(let number): writer.write(14, Int64(number))
+        case .setLimit(let key, let limit):
+            writer.write(15, since: 3) { writer in
+                writer.write(1, key.rawValue)
+                writer.write(2, limit?.canonicalJSON)
+            }
+        case .deleteLimit(let key):
+            writer.write(16, since: 3) { writer in writer.write(1, key.rawValue) }
         }
     }
 
@@ -49,6 +56,16 @@ extension AccountAction: FieldCodable {
             }
         case 13: self = .createSpendCap(try reader.value(13, "action"))
         case 14: self = .deleteSpendCap(try reader.int32(14, "spend cap"))
+        case 15:
+            self = try reader.message(15, "action") { (reader) throws(CodingError) in
+                .setLimit(
+                    try reader.parsed(1, "limit key") { LimitKey($0) },
+                    try reader.optional(2, "limit") { try? Limit(json: $0) })
+            }
+        case 16:
+            self = try reader.message(16, "action") { (reader) throws(CodingError) in
+                .deleteLimit(try reader.parsed(1, "limit key") { LimitKey($0) })
+            }
         default: throw .missing(field: "action")
         }
     }

@@ -145,7 +145,9 @@ package enum LedgerStore {
             let state = account.row.account(
                 advancedTo: account.book.advancedTo,
                 blocks: BlockList(blocks[account.row.id] ?? []),
-                reservations: OrderedList(past?.reservations ?? []))
+                reservations: OrderedList(past?.reservations ?? []),
+                counters: UsageCounters(
+                    storedCount: Int(account.book.counterCount), endsAt: account.book.countersEndAt))
             var draft = AccountDraft(
                 account: state, book: account.book.book, profile: state.revision == 0 ? nil : account.book.profile)
             if let past { draft.history = past.history }

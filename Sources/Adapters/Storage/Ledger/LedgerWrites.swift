@@ -53,6 +53,15 @@ extension LedgerStore {
             changed.flatMap { draft in draft.olderChangedBlocks.map { (account: draft.account, block: $0) } })
         add(.insertReservations, changed.flatMap { draft in draft.newReservations.map { draft.row(of: $0) } })
         add(.updateReservations, changed.flatMap { draft in draft.olderChangedReservations.map { draft.row(of: $0) } })
+        add(
+            .upsertCounters,
+            changed.flatMap { draft in
+                draft.changedCounters.map {
+                    CounterToWrite(account: draft.account, id: $0.id, counter: $0.counter)
+                }
+            })
+        let removed = changed.flatMap { draft in draft.removedCounters.map { (draft.account, $0) } }
+        if !removed.isEmpty { queries.append(deleteCounters(removed)) }
         add(.updateAccounts, changed)
         add(.insertCheckpointRequests, changed.filter { CheckpointSpacing.standard.isPassed(by: $0) })
         // Every writer inserts rows in the order of their keys. Of two batches with a common key, one then waits for
@@ -68,6 +77,20 @@ extension LedgerStore {
         if !unused.isEmpty { queries.append(deleteUnused(unused)) }
         queries.append(PostgresQuery("commit"))
         _ = try await connection.run(queries)
+    }
+
+    private static func deleteCounters(_ counters: [(account: Account, id: CounterID)]) -> PostgresQuery {
+        PostgresQuery(
+            """
+            delete from counters c
+            using unnest($1::integer[], $2::bigint[], $3::uuid[]) as k (environment_id, account_id, counter_id)
+            where c.environment_id = k.environment_id and c.account_id = k.account_id and c.counter_id = k.counter_id
+            """,
+            [
+                .int32s(counters.map(\.account.environmentID.rawValue)),
+                .int64s(counters.map(\.account.id.rawValue)),
+                .uuids(counters.map { PostgresUUID($0.id.bits) }),
+            ])
     }
 
     private static func deleteUnused(_ accounts: [AccountKeyByNumber]) -> PostgresQuery {

@@ -92,7 +92,7 @@ package struct BookVerifier {
             StoredAccount(
                 account: row.account(
                     advancedTo: book.advancedTo, blocks: BlockList(),
-                    reservations: OrderedList(reservations[row.id] ?? [])),
+                    reservations: OrderedList(reservations[row.id] ?? []), counters: .none),
                 book: book.book)
         }
     }

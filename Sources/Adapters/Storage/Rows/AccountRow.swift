@@ -11,12 +11,11 @@ package struct AccountRow: TableRow, Sendable {
     package let revision: Int64
     package let sums: AccountSums
     package let settings: AccountSettings
-    package let counters: UsageCounters
 
     package static let table = "accounts"
     package static let columns = [
         "environment_id", "account_id", "end_user_id", "version", "revision", "balance", "reserved", "overage",
-        "lifetime_granted", "settings", "counters",
+        "lifetime_granted", "settings",
     ]
 
     package init(_ fields: inout RowFields, keeping old: AccountRow?) throws {
@@ -33,18 +32,16 @@ package struct AccountRow: TableRow, Sendable {
             try fields.parsedOrNil("settings", or: old.map { .some($0.settings) }) {
                 try AccountSettings(storedJSON: $0)
             } ?? .none
-        counters =
-            try fields.parsedOrNil("counters", or: old.map { .some($0.counters) }) {
-                try UsageCounters(storedJSON: $0)
-            } ?? .none
     }
 
     /// - Parameters:
     ///   - advancedTo: Read by the ledger worker only.
     ///   - blocks: The blocks with remaining credits.
     ///   - reservations: The active ones.
+    ///   - counters: Those that the caller needs.
     package func account(
-        advancedTo: Instant = Instant(microseconds: .min), blocks: BlockList, reservations: OrderedList<Reservation>
+        advancedTo: Instant = Instant(microseconds: .min), blocks: BlockList, reservations: OrderedList<Reservation>,
+        counters: UsageCounters
     ) -> Account {
         Account(
             id: id, environmentID: environmentID, endUserID: endUserID, version: version, revision: revision,
@@ -57,13 +54,18 @@ package struct AccountRow: TableRow, Sendable {
 struct AccountBookRow {
     let book: AccountBook
     let advancedTo: Instant
+    /// The number of counters, or more: those that were deleted after the end of their window are still counted.
+    let counterCount: Int32
+    /// The earliest end of a window among the counters; nil when none has an end.
+    let countersEndAt: Instant?
     /// The number of open blocks and active reservations. An older release does not keep it up to date, so it only
     /// bounds what is loaded at once.
     let openRows: Int32
     let profile: EndUserProfile
 
     static let columns = [
-        "block_count", "reservation_count", "last_hash", "advanced_to", "open_rows", "name", "metadata", "created_at",
+        "block_count", "reservation_count", "last_hash", "advanced_to", "counter_count", "counters_end_at",
+        "open_rows", "name", "metadata", "created_at",
         "updated_at",
     ]
 
@@ -74,6 +76,8 @@ struct AccountBookRow {
         }
         book = AccountBook(blockCount: blockCount, reservationCount: reservationCount, lastHash: hash)
         advancedTo = try fields.instant()
+        counterCount = try fields.int32()
+        countersEndAt = try fields.instantOrNil()
         openRows = try fields.int32()
         profile = try EndUserProfile(&fields)
     }
@@ -116,7 +120,8 @@ extension BulkStatement<AccountDraft> {
             .text("metadata") { $0.profile?.metadata?.canonicalJSON },
             .instant("created_at") { $0.profile?.createdAt },
             .instant("updated_at") { $0.profile?.updatedAt },
-            .text("counters") { $0.account.counters.storedJSON },
+            .int32("counter_count") { Int32(clamping: $0.account.counters.storedCount) as Int32 },
+            .instant("counters_end_at") { $0.account.counters.endsAt },
             .bool("has_new_settings") { $0.hasNewSettings }.assigned(""),
             .text("settings") { $0.hasNewSettings ? $0.account.settings.storedJSON : nil }
                 .assigned("case when n.has_new_settings then n.settings else t.settings end"),

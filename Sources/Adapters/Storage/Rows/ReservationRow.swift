@@ -12,7 +12,7 @@ package struct ReservationRow: TableRow, Sendable {
     package static let columns = [
         "environment_id", "account_id", "number", "feature_key", "status", "rule_id", "estimate", "estimated_cost",
         "hold_blocks", "hold_amounts", "uncovered", "watermark", "charged", "expires_at", "created_at", "finished_at",
-        "windows", "metadata",
+        "counts", "metadata",
     ]
 
     package static let unreplicatedColumns: Set = ["finished_at", "metadata"]
@@ -37,15 +37,15 @@ package struct ReservationRow: TableRow, Sendable {
         let expiresAt = try fields.instant(or: before?.expiresAt)
         let createdAt = try fields.instant(or: before?.createdAt)
         let finishedAt = try fields.instantOrNil(or: before.map(\.finishedAt))
-        let windows =
-            try fields.parsedOrNil("windows", or: before.map { .some($0.windows) }) {
-                try ReservationWindows(storedJSON: $0)
-            } ?? ReservationWindows()
+        let counts =
+            try fields.parsedOrNil("counts", or: before.map { .some($0.counts) }) {
+                try [ReservationCount](storedJSON: $0)
+            } ?? []
         reservation = Reservation(
             number: number, featureKey: featureKey, estimate: estimate, ruleID: ruleID, estimatedCost: estimatedCost,
             status: status, holds: zip(holdBlocks, holdAmounts).map { Allocation(block: $0, amount: $1) },
             uncovered: uncovered, watermark: watermark, charged: charged, expiresAt: expiresAt, createdAt: createdAt,
-            finishedAt: finishedAt, windows: windows, metadata: try fields.metadata(or: before.map(\.metadata)))
+            finishedAt: finishedAt, counts: counts, metadata: try fields.metadata(or: before.map(\.metadata)))
     }
 
     package init(environmentID: EnvironmentID, accountID: AccountID, reservation: Reservation) {
@@ -70,6 +70,7 @@ extension BulkStatement<ReservationRow> {
         .amount("charged") { $0.reservation.charged },
         .instant("expires_at") { $0.reservation.expiresAt as Instant },
         .instant("finished_at") { $0.reservation.finishedAt },
+        .text("counts") { $0.reservation.counts.storedJSON },
     ]
 
     static let updateReservations = BulkStatement.update(
@@ -83,7 +84,6 @@ extension BulkStatement<ReservationRow> {
             .text("estimate") { $0.reservation.estimate.storedJSON as String },
             .amount("estimated_cost") { $0.reservation.estimatedCost },
             .instant("created_at") { $0.reservation.createdAt as Instant },
-            .text("windows") { $0.reservation.windows.storedJSON },
             .text("metadata") { $0.reservation.metadata?.canonicalJSON },
         ])
 }

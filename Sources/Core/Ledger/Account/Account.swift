@@ -30,7 +30,8 @@ package struct Account: Hashable, Sendable {
     /// The active reservations, by number.
     package internal(set) var reservations: OrderedList<Reservation>
     package internal(set) var settings: AccountSettings
-    package internal(set) var counters: UsageCounters
+    /// The counters that the reader of the account needs. The ledger loads those that its commands name.
+    package var counters: UsageCounters
 
     /// An account without history, which every end user has before the first mutation.
     package init(id: AccountID, environmentID: EnvironmentID, endUserID: EndUserID) {

@@ -7,8 +7,7 @@ package import Credits
 /// Pure: the same account, history, catalogue, actions and clock give the same draft. A refused action has no effect of
 /// its own; expiries and lapses due before `now` are still recorded. Each action is in a file of `Actions` that is
 /// named after its noun. Actions change the account through `post`, `open` and `set`, which record the change. `apply`
-/// then closes the action: it creates the end user if necessary, drops counters of ended windows, and raises the
-/// revision if anything changed.
+/// then closes the action: it creates the end user if necessary, and raises the revision if anything changed.
 package struct AccountDraft: Hashable, Sendable {
     package internal(set) var account: Account
     package internal(set) var profile: EndUserProfile?
@@ -18,6 +17,9 @@ package struct AccountDraft: Hashable, Sendable {
     private let revisionBefore: Int64
     private let settingsBefore: AccountSettings
     private let bookBefore: AccountBook
+    private var countersBefore: [CounterID: WindowCounter] = [:]
+    /// The counters that were loaded, or looked for in vain.
+    package private(set) var loadedCounters: Set<CounterID> = []
 
     /// - Parameter profile: Nil if the end user does not exist yet.
     package init(account: Account, book: AccountBook = .new, profile: EndUserProfile?) {
@@ -66,6 +68,8 @@ package struct AccountDraft: Hashable, Sendable {
         case .reservation(let number, let action): return try apply(action, to: number, context)
         case .createSpendCap(let cap): return try apply(cap, context)
         case .deleteSpendCap(let number): return try deleteSpendCap(number)
+        case .setLimit(let key, let limit): return try setLimit(key, limit, context)
+        case .deleteLimit(let key): return try deleteLimit(key)
         case .createEndUser(let change): return try apply(change, isCreated: profile == nil, context)
         case .updateEndUser(let change):
             guard profile != nil else { throw .unknownEndUser }
@@ -101,8 +105,19 @@ package struct AccountDraft: Hashable, Sendable {
             recorder.effectCount > mark.effectCount || account.settings != mark.settings || profile != mark.profile
         else { return }
         if profile == nil { profile = EndUserProfile(name: nil, metadata: nil, createdAt: now, updatedAt: now) }
-        account.counters.forgetEnded(by: now)
         account.revision += 1
+    }
+
+    /// Whether the account has no place for another counter, and may have one when those of ended windows are deleted.
+    package var mayForgetCounters: Bool {
+        account.counters.storedCount >= UsageCounters.maximumOpen
+            && account.counters.endsAt.map { $0 <= account.advancedTo } ?? false
+    }
+
+    /// Takes note of the counters that are left after those of ended windows were deleted.
+    package mutating func forgetCounters(leaving count: Int, endingAt end: Instant?) {
+        account.counters.storedCount = count
+        account.counters.endsAt = end
     }
 
     // MARK: - Changes that actions make
@@ -146,6 +161,26 @@ package struct AccountDraft: Hashable, Sendable {
 
     package var book: AccountBook { recorder.book }
 
+    /// The counters that the batch has changed, in the order of their ids.
+    package var changedCounters: [(id: CounterID, counter: WindowCounter)] {
+        account.counters.counters.filter { countersBefore[$0.key] != $0.value }.sorted { $0.key < $1.key }
+            .map { (id: $0.key, counter: $0.value) }
+    }
+
+    /// The counters that the batch has removed.
+    package var removedCounters: [CounterID] {
+        countersBefore.keys.filter { account.counters[$0] == nil }.sorted()
+    }
+
+    /// Adds stored counters to those that the account has. The other ones that were looked for are not stored.
+    package mutating func load(_ counters: [CounterID: WindowCounter], lookedFor ids: Set<CounterID>) {
+        loadedCounters.formUnion(ids)
+        for (id, counter) in counters where account.counters[id] == nil && countersBefore[id] == nil {
+            account.counters.load(id, counter)
+            countersBefore[id] = counter
+        }
+    }
+
     /// The entries of the batch, in order of sequence.
     package var entries: [Entry] { recorder.entries }
 
@@ -180,6 +215,8 @@ package struct AccountHistory: Hashable, Sendable {
     package var entries: [Entry]
     /// The blocks to revoke and the blocks that the charges took from, by number; closed blocks included.
     package var blocks: [Int32: GrantedBlock]
+    /// What was used in the open windows of limits that are set in the batch.
+    package var usage: [UsageQuery: [String?: Int64]] = [:]
 
     package init(entries: [Entry] = [], blocks: [Int32: GrantedBlock] = [:]) {
         self.entries = entries

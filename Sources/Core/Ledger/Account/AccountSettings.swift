@@ -16,19 +16,25 @@ package struct AccountSettings: Hashable, Sendable {
     package var caps: [SpendCap]
     /// The number of the latest spend cap.
     package var capCount: Int32
+    /// The end user's own limits by key.
+    package var limits: [LimitKey: OwnLimit]
+    /// The number of definitions of limits so far.
+    package var limitGeneration: Int32
     /// The clock that the end user is attached to; nil means real time.
     package var testClock: PublicID?
 
     package init(
         overagePolicy: OveragePolicy? = nil, overageLimit: Millicredits? = nil,
         overrides: [FeatureKey: FeatureGrant] = [:], caps: [SpendCap] = [], capCount: Int32 = 0,
-        testClock: PublicID? = nil
+        limits: [LimitKey: OwnLimit] = [:], limitGeneration: Int32 = 0, testClock: PublicID? = nil
     ) {
         self.overagePolicy = overagePolicy
         self.overageLimit = overageLimit
         self.overrides = overrides
         self.caps = caps
         self.capCount = capCount
+        self.limits = limits
+        self.limitGeneration = limitGeneration
         self.testClock = testClock
     }
 
@@ -38,9 +44,6 @@ package struct AccountSettings: Hashable, Sendable {
 
 /// A limit on the credits spent per window, whatever the balance.
 package struct SpendCap: Hashable, Sendable {
-    /// The maximum number of spend caps of an end user.
-    package static let maximumCount = 50
-
     /// 1, 2, 3, … in the order in which the account's caps were created.
     package let number: Int32
     /// The only feature that the cap counts; nil means all features.
@@ -58,9 +61,5 @@ package struct SpendCap: Hashable, Sendable {
         self.credits = credits
         self.window = window
         self.createdAt = createdAt
-    }
-
-    package func counts(_ feature: FeatureKey) -> Bool {
-        featureKey == nil || featureKey == feature
     }
 }

@@ -140,7 +140,11 @@ extension Account {
                     featureKey: before.featureKey, reservation: before.number, idempotencyKey: key,
                     details: EntryDetails(isDeadline: status == .expired)), effectiveAt: instant),
             now: now, into: &recorder)
-        recount(before, units: before.watermark?.units ?? 0, credits: before.charged.rawValue, [:], now: now)
+        recount(
+            before,
+            to: CountedUsage(
+                demands: before.watermark.map { [$0] } ?? [], credits: before.charged.rawValue, isActive: false),
+            [:], now: now)
         set(reservation, into: &recorder)
         sweep(before.holds.map(\.block) + expiring, at: instant, now: now, into: &recorder)
     }

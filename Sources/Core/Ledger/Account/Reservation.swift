@@ -8,11 +8,24 @@ package enum Demand: Hashable, Sendable {
     /// Credits, independent of the rule.
     case credits(Millicredits)
 
-    /// The units that count against a quota: the total of all dimensions; 0 for credits.
-    package var units: Int64 {
+    /// The attributes of an event; none for credits.
+    package var attributes: Attributes {
         switch self {
-        case .measured(let measure, _): measure.total
-        case .credits: 0
+        case .measured(_, let attributes): attributes
+        case .credits: .none
+        }
+    }
+
+    /// The total of all dimensions; 0 for credits.
+    package var units: Int64 { units(in: nil) }
+
+    /// The units that a limit counts: those of a dimension, which an event of units does not have, or the total of all;
+    /// 0 for credits.
+    func units(in dimension: String?) -> Int64 {
+        switch (self, dimension) {
+        case (.measured(.quantities(let quantities), _), let dimension?): quantities[dimension] ?? 0
+        case (.measured(let measure, _), nil): measure.total
+        default: 0
         }
     }
 }
@@ -49,15 +62,15 @@ package struct Reservation: Hashable, Sendable {
     package internal(set) var expiresAt: Instant
     package let createdAt: Instant
     package internal(set) var finishedAt: Instant?
-    /// The windows in which the reservation counts against quota and spend caps: those that were open when it was made.
-    package let windows: ReservationWindows
+    /// The counters in which the reservation counts.
+    package internal(set) var counts: [ReservationCount]
     package let metadata: Metadata?
 
     package init(
         number: Int32, featureKey: FeatureKey, estimate: Demand, ruleID: PublicID?, estimatedCost: Millicredits,
         status: ReservationStatus, holds: [Allocation], uncovered: Millicredits, watermark: Demand?,
         charged: Millicredits, expiresAt: Instant, createdAt: Instant, finishedAt: Instant?,
-        windows: ReservationWindows, metadata: Metadata?
+        counts: [ReservationCount], metadata: Metadata?
     ) {
         self.number = number
         self.featureKey = featureKey
@@ -72,7 +85,7 @@ package struct Reservation: Hashable, Sendable {
         self.expiresAt = expiresAt
         self.createdAt = createdAt
         self.finishedAt = finishedAt
-        self.windows = windows
+        self.counts = counts
         self.metadata = metadata
     }
 
@@ -80,16 +93,58 @@ package struct Reservation: Hashable, Sendable {
     package var held: Int64 { holds.reduce(0) { $0 + $1.amount } }
 }
 
-/// The starts of the windows that were open when a reservation was made.
-package struct ReservationWindows: Hashable, Sendable {
-    /// The window of the feature's quota.
-    package var quota: Instant?
-    /// The window of each spend cap that counts the reservation, by the cap's number.
-    package var caps: [Int32: Instant]
+/// A counter in which a reservation counts, in the window that was open when it was made.
+package struct ReservationCount: Hashable, Sendable {
+    package let counter: CounterID
+    package let unit: Limit.Unit
+    /// The dimension that counts; nil means the sum of all.
+    package let dimension: String?
+    package let window: TimeWindow
 
-    package init(quota: Instant? = nil, caps: [Int32: Instant] = [:]) {
-        self.quota = quota
-        self.caps = caps
+    package init(counter: CounterID, unit: Limit.Unit, dimension: String?, window: TimeWindow) {
+        self.counter = counter
+        self.unit = unit
+        self.dimension = dimension
+        self.window = window
+    }
+
+    /// The amount by which a usage counts.
+    func amount(_ usage: CountedUsage) -> Int64 { usage.amount(unit, dimension) }
+}
+
+extension Reservation {
+    /// The amount for which the reservation counts in a limit that is set after it was made.
+    ///
+    /// - Parameter committed: The measure of its commit; nil when it was not committed, or in credits.
+    package func counted(by unit: Limit.Unit, _ dimension: String?, committed: Demand?) -> Int64 {
+        let usage: CountedUsage
+        switch status {
+        case .active: usage = counted
+        case .committed:
+            usage = CountedUsage(
+                demands: committed.map { [$0] } ?? counted.demands, credits: charged.rawValue, isActive: false)
+        case .released, .expired:
+            usage = CountedUsage(
+                demands: watermark.map { [$0] } ?? [], credits: charged.rawValue, isActive: false)
+        }
+        return usage.amount(unit, dimension)
+    }
+}
+
+/// The usage for which a reservation counts in its limits.
+struct CountedUsage {
+    /// The largest of these counts.
+    var demands: [Demand]
+    /// In millicredits.
+    var credits: Int64
+    var isActive: Bool
+
+    func amount(_ unit: Limit.Unit, _ dimension: String?) -> Int64 {
+        switch unit {
+        case .credits: credits
+        case .concurrent: isActive ? 1 : 0
+        case .units: demands.map { $0.units(in: dimension) }.max() ?? 0
+        }
     }
 }
 

@@ -17,6 +17,9 @@ package enum AccountAction: Hashable, Sendable {
     case createSpendCap(NewSpendCap)
     /// Deletes the spend cap with this number.
     case deleteSpendCap(Int32)
+    /// Sets the limit with this key, or lifts it when the limit is nil.
+    case setLimit(LimitKey, Limit?)
+    case deleteLimit(LimitKey)
     case createEndUser(EndUserChange)
     case updateEndUser(EndUserChange)
     /// Only records what is due.
@@ -60,8 +63,8 @@ extension AccountAction {
             needs.payment = topUp.payment.externalID.map {
                 PaymentClaim(externalID: $0, fingerprint: topUp.fingerprint)
             }
-        case .grant, .use, .adjust, .reserve, .reservation, .createSpendCap, .deleteSpendCap, .createEndUser,
-            .updateEndUser, .advance:
+        case .grant, .use, .adjust, .reserve, .reservation, .createSpendCap, .deleteSpendCap, .setLimit,
+            .deleteLimit, .createEndUser, .updateEndUser, .advance:
             break
         }
         return needs

@@ -17,6 +17,9 @@ package enum Outcome: Hashable, Sendable {
     case reservationChanged(Reservation, ReservationChange, Balances)
     case spendCapCreated(SpendCap)
     case spendCapDeleted
+    /// The state is nil for a limit that was lifted. `created` is false if the end user had a limit with the key before.
+    case limitSet(LimitKey, LimitState?, created: Bool)
+    case limitDeleted
     /// `created` is false if the end user existed before.
     case endUser(EndUserProfile, AccountSettings, created: Bool)
     case advanced
@@ -70,6 +73,9 @@ package enum Refusal: Error, Hashable, Sendable {
     case unknownPackage(PackageKey)
     case unknownReservation(Int32)
     case unknownSpendCap(Int32)
+    case unknownLimit(LimitKey)
+    /// The limit has a quota's key and is not a limit of units of that feature.
+    case wrongQuota(LimitKey)
     case unknownBlock(Int32)
     /// The end user has no use or commit with this sequence.
     case unknownCharge(Int64)
@@ -93,12 +99,12 @@ package enum Refusal: Error, Hashable, Sendable {
     case wrongMeasure(WrongMeasure)
     /// A cost, a balance or a total would leave ±(2^53 − 1).
     case amountOutOfRange(field: String)
-    case quotaExceeded(FeatureKey, QuotaState)
-    case spendCapReached(SpendCapState, required: Int64)
+    /// The use does not fit a limit. `required` is the cost in millicredits.
+    case limitReached(FeatureKey, LimitState, required: Int64)
     case insufficientCredits(effectiveBalance: Int64, spendable: Int64, required: Int64)
 
     /// The objects of which an account can have only a limited number.
     package enum TooMany: String, Hashable, Sendable {
-        case spendCaps, reservations, overrides, blocks
+        case limits, reservations, overrides, blocks, counters
     }
 }

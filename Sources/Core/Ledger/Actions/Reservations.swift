@@ -47,7 +47,7 @@ extension AccountDraft {
         let now = context.now
         guard account.reservations.count < Reservation.maximumActive else { throw .tooMany(.reservations) }
         let entitlement = try admit(
-            EntitlementRequest(feature: request.featureKey, demand: request.estimate), context)
+            EntitlementRequest(feature: request.featureKey, demand: request.estimate, isReservation: true), context)
         let cost = entitlement.cost ?? .zero
         let (allocations, uncovered) = account.burn(cost.rawValue) { $0.isOpen(to: request.featureKey) }
         guard account.canHold(partsOf: allocations.count) else { throw .tooMany(.reservations) }
@@ -56,10 +56,11 @@ extension AccountDraft {
             ruleID: entitlement.ruleID, estimatedCost: cost, status: .active, holds: allocations.negated,
             uncovered: Millicredits.zero.changed(by: uncovered), watermark: nil, charged: .zero,
             expiresAt: min(.latest, now.adding(seconds: request.ttlSeconds)), createdAt: now, finishedAt: nil,
-            windows: ReservationWindows(
-                quota: entitlement.quota?.window.start,
-                caps: Dictionary(uniqueKeysWithValues: entitlement.caps.map { ($0.cap.number, $0.window.start) })),
-            metadata: request.metadata)
+            counts: entitlement.limits.map { state in
+                ReservationCount(
+                    counter: state.counter, unit: state.limit.unit, dimension: state.limit.dimension,
+                    window: state.window)
+            }, metadata: request.metadata)
         var cause = EntryCause(
             feature: request.featureKey, demand: request.estimate, ruleID: reservation.ruleID,
             reservation: reservation.number)
@@ -69,7 +70,10 @@ extension AccountDraft {
             Posting(
                 .reserve, reservedDelta: reservation.held, holds: reservation.holds, cause: cause, effectiveAt: now),
             now: now)
-        count(request.estimate.units, credits: cost.rawValue, entitlement, feature: request.featureKey)
+        for state in entitlement.limits {
+            let amount = state.limit.counted(request.estimate, cost: cost.rawValue)
+            account.counters.count(amount, state.counter, used: state.used, in: state.window)
+        }
         account.set(reservation, into: &recorder)
         return .reserved(reservation, account.balances)
     }
@@ -128,9 +132,11 @@ extension AccountDraft {
                 .commit, amount: -charge.amount, reservedDelta: -held, overageDelta: charge.overage,
                 allocations: charge.allocations, holds: before.holds.negated,
                 cause: cause(of: before, total, context), effectiveAt: context.now), now: context.now)
-        let units = total.isMeasured ? total.units : before.countedUnits
         account.recount(
-            before, units: units, credits: reservation.charged.rawValue, growth.periodUnits, now: context.now)
+            before,
+            to: CountedUsage(
+                demands: total.isMeasured ? [total] : before.counted.demands,
+                credits: reservation.charged.rawValue, isActive: false), growth.periodUnits, now: context.now)
         account.set(reservation, into: &recorder)
         account.sweep(before.holds.map(\.block), at: context.now, now: context.now, into: &recorder)
         return (
@@ -164,9 +170,7 @@ extension AccountDraft {
                     cause: cause(of: before, watermark, context), effectiveAt: context.now), now: context.now)
             if reservation.holds.isEmpty { growHold(of: &reservation, context) }
         }
-        account.recount(
-            before, units: reservation.countedUnits, credits: reservation.countedCredits, growth.periodUnits,
-            now: context.now)
+        account.recount(before, to: reservation.counted, growth.periodUnits, now: context.now)
         account.set(reservation, into: &recorder)
         return (
             reservation,
@@ -205,7 +209,7 @@ extension AccountDraft {
         guard let rule = context.catalogue.rule(id: ruleID, of: reservation.featureKey) else {
             throw .featureNotPriced(reservation.featureKey)
         }
-        let used = account.counters.periodUsage(of: reservation.featureKey, now: context.now)
+        let used = account.periodUsage(of: reservation.featureKey, rule, attributes, now: context.now)
         do throws(PricingFailure) {
             // With volume pricing more units may cost less. Amounts that were charged by progress stay charged and
             // count.
@@ -302,14 +306,14 @@ extension Account {
         recorder.changed(reservation)
     }
 
-    /// Corrects the usage that the reservation counts against quota and spend caps, and counts units of its
-    /// period-scoped tiers.
+    /// Corrects the usage that the reservation counts in its limits, and counts units of its period-scoped tiers.
     mutating func recount(
-        _ before: Reservation, units: Int64, credits: Int64, _ periodUnits: [String: Int64], now: Instant
+        _ before: Reservation, to usage: CountedUsage, _ periodUnits: [String: Int64], now: Instant
     ) {
-        counters.correct(
-            before.windows, feature: before.featureKey, units: units - before.countedUnits,
-            credits: credits - before.countedCredits)
+        for count in before.counts {
+            let growth = count.amount(usage) - count.amount(before.counted)
+            counters.correct(count.counter, in: count.window, by: growth, now: now)
+        }
         counters.count(periodUnits, feature: before.featureKey, now: now)
     }
 }
@@ -325,11 +329,13 @@ extension Reservation {
     /// each reservation.
     package static let maximumHeldParts = 100_000
 
-    /// The units that the active reservation counts against a quota.
-    var countedUnits: Int64 { max(estimate.units, watermark?.units ?? 0) }
-
-    /// The millicredits that the active reservation counts against spend caps.
-    var countedCredits: Int64 { max(estimatedCost.rawValue, charged.rawValue) }
+    /// The usage for which the active reservation counts: its estimate, or what it has used beyond that.
+    var counted: CountedUsage {
+        CountedUsage(
+            demands: [estimate] + (watermark.map { [$0] } ?? []),
+            credits: max(estimatedCost.rawValue, charged.rawValue),
+            isActive: true)
+    }
 
     /// The total progress after a report. It is never behind the watermark, and has the attributes of the estimate.
     fileprivate func total(_ report: Demand) -> Demand {

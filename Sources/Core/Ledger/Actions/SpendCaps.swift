@@ -16,9 +16,25 @@ package struct NewSpendCap: Hashable, Sendable {
     }
 }
 
+extension SpendCap {
+    /// The cap as the limit that counts and decides it.
+    var limit: Limit { Limit(spending: credits, of: featureKey, in: window) }
+}
+
+extension NewSpendCap {
+    var limit: Limit { Limit(spending: credits, of: featureKey, in: window) }
+}
+
+extension Limit {
+    fileprivate init(spending credits: Millicredits, of feature: FeatureKey?, in window: WindowLength) {
+        self.init(
+            unit: .credits, amount: credits.rawValue, window: window, features: feature.map { [$0] } ?? [])
+    }
+}
+
 extension AccountDraft {
     mutating func apply(_ new: NewSpendCap, _ context: ActionContext) throws(Refusal) -> Outcome {
-        guard account.settings.caps.count < SpendCap.maximumCount else { throw .tooMany(.spendCaps) }
+        guard account.limits(context.catalogue).count < Limit.maximumCount else { throw .tooMany(.limits) }
         if let feature = new.featureKey, context.catalogue.activeFeature(feature) == nil {
             throw .unknownFeature(feature)
         }
@@ -27,6 +43,7 @@ extension AccountDraft {
             window: new.window, createdAt: context.now)
         account.settings.capCount = cap.number
         account.settings.caps.append(cap)
+        if let applied = account.applied(cap: cap.number) { count(usageBefore: applied, context) }
         return .spendCapCreated(cap)
     }
 
@@ -34,8 +51,8 @@ extension AccountDraft {
         guard let index = account.settings.caps.firstIndex(where: { $0.number == number }) else {
             throw .unknownSpendCap(number)
         }
+        if let applied = account.applied(cap: number) { account.counters.remove(applied.counterID(value: nil)) }
         account.settings.caps.remove(at: index)
-        account.counters.caps[number] = nil
         return .spendCapDeleted
     }
 }

@@ -55,7 +55,7 @@ extension AccountDraft {
             Posting(
                 .use, amount: -cost, overageDelta: shortfall, allocations: allocations, cause: cause,
                 effectiveAt: occurredAt), now: now)
-        count(demand.units, credits: cost, entitlement, feature: event.featureKey)
+        count(demand, cost: cost, against: entitlement.limits)
         account.counters.count(entitlement.priced?.periodUnits ?? [:], feature: event.featureKey, now: now)
         return .used(entry, account.balances)
     }
@@ -82,10 +82,12 @@ extension AccountDraft {
         return entitlement
     }
 
-    /// Counts an admitted use against the quota and the spend caps, in the windows that the decision read.
-    mutating func count(_ units: Int64, credits: Int64, _ entitlement: Entitlement, feature: FeatureKey) {
-        if let quota = entitlement.quota { account.counters.count(units, against: quota, feature: feature) }
-        for cap in entitlement.caps { account.counters.count(credits, against: cap) }
+    /// Counts an admitted use, in the windows that the decision read. Uses count in no limit of reservations.
+    private mutating func count(_ demand: Demand, cost: Int64, against limits: [LimitState]) {
+        for state in limits where state.limit.unit != .concurrent {
+            let amount = state.limit.counted(demand, cost: cost)
+            account.counters.count(amount, state.counter, used: state.used, in: state.window)
+        }
     }
 }
 
@@ -100,8 +102,12 @@ extension Entitlement {
         case .unknownFeature: return .unknownFeature(request.feature)
         case .featureNotInPlan: return .featureNotInPlan(request.feature)
         case .featureNotPriced: return .featureNotPriced(request.feature)
-        case .quotaExceeded: return quota.map { .quotaExceeded(request.feature, $0) } ?? insufficient
-        case .spendCapReached: return tightestCap.map { .spendCapReached($0, required: required) } ?? insufficient
+        case .quotaExceeded, .spendCapReached:
+            guard let denyingLimit else { return insufficient }
+            let amount = denyingLimit.limit.counted(request.demand, cost: required)
+            // The account has no place for another counter.
+            guard amount > denyingLimit.remaining else { return .tooMany(.counters) }
+            return .limitReached(request.feature, denyingLimit, required: required)
         case .insufficientCredits: return insufficient
         }
     }

@@ -1,6 +1,6 @@
 package import Catalogue
 package import Credits
-package import Metering
+import Metering
 
 extension Entitlement {
     /// Decides a use by an account that was advanced to `now`. Costs a walk over the account's blocks, unless the
@@ -14,7 +14,7 @@ extension Entitlement {
         let feature = request.feature
         var entitlement = Entitlement(
             spendable: spendable ?? account.spendable(for: feature),
-            overage: OverageTerms(account: account.settings, config: catalogue.config), affordableUnits: 0, caps: [])
+            overage: OverageTerms(account: account.settings, config: catalogue.config), affordableUnits: 0, limits: [])
         guard let known = catalogue.activeFeature(feature) else {
             entitlement.denial = .unknownFeature
             return entitlement
@@ -32,23 +32,17 @@ extension Entitlement {
             entitlement.affordableUnits = entitlement.limit ?? Millicredits.limit
             if let limit = entitlement.limit, request.demand.units > limit { entitlement.denial = .quotaExceeded }
         case .metered:
-            try entitlement.meter(request, quota: known.quota(override), account, catalogue, now: now)
+            try entitlement.meter(request, known, account, catalogue, now: now)
         }
         return entitlement
     }
 
     private mutating func meter(
-        _ request: EntitlementRequest, quota: Quota?, _ account: Account, _ catalogue: Catalogue, now: Instant
+        _ request: EntitlementRequest, _ known: Feature, _ account: Account, _ catalogue: Catalogue, now: Instant
     ) throws(EntitlementFailure) {
-        let feature = request.feature
-        let rule = catalogue.rule(for: feature, at: request.occurredAt ?? now)
-        if let quota {
-            self.quota = account.counters.state(of: quota, feature: feature, zone: catalogue.config.zone, now: now)
-        }
-        caps = account.settings.caps.filter { $0.counts(feature) }.map { cap in
-            account.counters.state(of: cap, zone: catalogue.config.zone, now: now)
-        }
-        let used = account.counters.periodUsage(of: feature, now: now)
+        let rule = catalogue.rule(for: known.key, at: request.occurredAt ?? now)
+        limits = account.limitStates(known, request.attributes, catalogue, now: now)
+        let used = account.periodUsage(of: known.key, rule, request.attributes, now: now)
         guard rule != nil || quota != nil else {
             denial = .featureNotPriced
             return
@@ -79,17 +73,16 @@ extension Entitlement {
                 }
             }
         }
-        affordableUnits = affordable(request.demand, rule: rule, used: used, account)
-        try judge(request.demand, account)
+        affordableUnits = affordable(request, rule: rule, used: used, account)
+        try judge(request, account)
     }
 
-    /// Compares the demand with quota, spend caps and credits; the first that does not suffice becomes the denial.
-    private mutating func judge(_ demand: Demand, _ account: Account) throws(EntitlementFailure) {
+    /// Compares the demand with the limits and the credits; the first that does not suffice becomes the denial.
+    private mutating func judge(_ request: EntitlementRequest, _ account: Account) throws(EntitlementFailure) {
         let cost = cost?.rawValue ?? 0
-        if let quota, demand.units > quota.remaining {
-            denial = .quotaExceeded
-        } else if let tightestCap, cost > tightestCap.remaining {
-            denial = .spendCapReached
+        if let limit = limits.failing(request, cost: cost, storedCounters: account.counters.storedCount) {
+            denyingLimit = limit
+            denial = limit.limit.unit == .credits ? .spendCapReached : .quotaExceeded
         } else if cost > spendable {
             let shortfall = cost - spendable
             if !overage.isAllowed || shortfall > overage.room(beyond: account.overage.rawValue) ?? .max {
@@ -103,9 +96,9 @@ extension Entitlement {
     }
 
     private func affordable(
-        _ demand: Demand, rule: MeteringRule?, used: PeriodUsage, _ account: Account
+        _ request: EntitlementRequest, rule: MeteringRule?, used: PeriodUsage, _ account: Account
     ) -> Int64? {
-        guard case .measured(_, let attributes) = demand else { return nil }
+        guard case .measured(_, let attributes) = request.demand else { return nil }
         var funds = min(spendable, Millicredits.limit)
         if overage.isAllowed {
             // The overage is also limited by the range of amounts.
@@ -114,17 +107,17 @@ extension Entitlement {
                 Millicredits.limit - account.overage.rawValue)
             funds = min(funds + room, account.balance.rawValue + Millicredits.limit)
         }
-        if let tightestCap { funds = min(funds, tightestCap.remaining) }
-        let ceiling = min(quota?.remaining ?? Millicredits.limit, Millicredits.limit)
+        var ceiling = Millicredits.limit
+        for state in limits {
+            switch state.limit.unit {
+            case .credits: funds = min(funds, state.remaining)
+            // An event of units counts 0 in a limit of one dimension.
+            case .units where state.limit.dimension == nil: ceiling = min(ceiling, state.remaining)
+            case .units: break
+            case .concurrent: if request.isReservation, state.remaining == 0 { ceiling = 0 }
+            }
+        }
         guard let rule else { return ceiling }
         return rule.price.affordableUnits(funds: funds, ceiling: ceiling, attributes: attributes, used: used)
-    }
-}
-
-extension Feature {
-    /// The quota of an end user: the override's, or the feature's if there is none.
-    package func quota(_ override: FeatureGrant?) -> Quota? {
-        if case .quota(let quota) = override { return quota }
-        return quota
     }
 }

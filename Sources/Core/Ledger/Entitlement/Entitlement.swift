@@ -18,32 +18,18 @@ package struct EntitlementRequest: Hashable, Sendable {
     package var demand: Demand
     /// The instant whose prices apply; nil means now.
     package var occurredAt: Instant?
+    /// Whether the use is a reservation, which limits of `concurrent` count.
+    package var isReservation: Bool
 
-    package init(feature: FeatureKey, demand: Demand, occurredAt: Instant? = nil) {
+    package init(feature: FeatureKey, demand: Demand, occurredAt: Instant? = nil, isReservation: Bool = false) {
         self.feature = feature
         self.demand = demand
         self.occurredAt = occurredAt
+        self.isReservation = isReservation
     }
-}
 
-/// The state of a quota.
-package struct QuotaState: Hashable, Sendable {
-    package let quota: Quota
-    package let used: Int64
-    /// The open window, or the window that a first use would open now.
-    package let window: TimeWindow
-
-    /// Never negative, even if a job used more than it was admitted for.
-    package var remaining: Int64 { max(0, quota.limit - used) }
-}
-
-/// The state of a spend cap.
-package struct SpendCapState: Hashable, Sendable {
-    package let cap: SpendCap
-    package let spent: Int64
-    package let window: TimeWindow
-
-    package var remaining: Int64 { max(0, cap.credits.rawValue - spent) }
+    /// The attributes of the use; none for a demand in credits.
+    var attributes: Attributes { demand.attributes }
 }
 
 /// The overage policy and limit that apply to an account.
@@ -82,18 +68,23 @@ package struct Entitlement: Hashable, Sendable {
     /// The largest number of units of one event that would be allowed; at most 2^53 − 1, which also stands for "no
     /// limit". Nil for rules with dimensions and for demands in credits.
     package var affordableUnits: Int64?
-    /// The state of the feature's quota; nil without a quota.
-    package var quota: QuotaState?
-    /// The spend caps that count the use, in order of creation.
-    package var caps: [SpendCapState]
+    /// The limits that cover the use: the quota, then spend caps in the order of their creation, then others by key.
+    package var limits: [LimitState]
+    /// The limit that denies the use; nil when another reason does.
+    package var denyingLimit: LimitState?
     /// The number of a feature of type limit; nil means no limit.
     package var limit: Int64?
 
     package var isAllowed: Bool { denial == nil }
 
-    /// The spend cap with the least remaining.
-    package var tightestCap: SpendCapState? {
-        caps.min { ($0.remaining, $0.cap.number) < ($1.remaining, $1.cap.number) }
+    /// The state of the feature's quota; nil without a quota.
+    package var quota: LimitState? {
+        limits.first { if case .quota = $0.applied.face { true } else { false } }
+    }
+
+    /// The spend caps that count the use, in the order of their creation.
+    package var caps: [(cap: SpendCap, state: LimitState)] {
+        limits.compactMap { state in if case .cap(let cap) = state.applied.face { (cap, state) } else { nil } }
     }
 }
 

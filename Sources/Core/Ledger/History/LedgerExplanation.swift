@@ -54,7 +54,7 @@ package struct ExplainedEntitlement: Sendable {
         package let holds: Bool
         package fileprivate(set) var required: Int64?
         package fileprivate(set) var available: Int64?
-        package fileprivate(set) var cap: SpendCap?
+        package fileprivate(set) var limit: LimitState?
     }
 
     package let feature: FeatureKey
@@ -80,8 +80,7 @@ package struct ExplainedEntitlement: Sendable {
             account: account, catalogue: catalogue,
             request: EntitlementRequest(feature: feature, demand: .measured(.units(units), .none)), now: instant)
         if isPast {
-            decided?.quota = nil
-            decided?.caps = []
+            decided?.limits = []
         }
         entitlement = decided
     }
@@ -97,15 +96,23 @@ package struct ExplainedEntitlement: Sendable {
             switch reason {
             case .unknownFeature, .featureNotInPlan, .featureNotPriced: made.append(comparison)
             case .quotaExceeded:
-                guard let available = entitlement.quota?.remaining ?? entitlement.limit else { continue }
-                (comparison.required, comparison.available) = (units, available)
-                made.append(comparison)
-            case .spendCapReached:
-                for cap in entitlement.caps {
+                if let number = entitlement.limit {
+                    (comparison.required, comparison.available) = (units, number)
+                    made.append(comparison)
+                }
+                for state in entitlement.limits where state.limit.unit == .units {
+                    let required = Demand.measured(.units(units), .none).units(in: state.limit.dimension)
                     made.append(
                         Comparison(
-                            reason: reason, holds: cost ?? 0 <= cap.remaining, required: cost,
-                            available: cap.remaining, cap: cap.cap))
+                            reason: reason, holds: required <= state.remaining, required: required,
+                            available: state.remaining, limit: state))
+                }
+            case .spendCapReached:
+                for state in entitlement.limits where state.limit.unit == .credits {
+                    made.append(
+                        Comparison(
+                            reason: reason, holds: cost ?? 0 <= state.remaining, required: cost,
+                            available: state.remaining, limit: state))
                 }
             case .insufficientCredits:
                 guard let cost else { continue }

@@ -12,6 +12,8 @@ extension AccountSettings {
         var members: [(key: String, value: JSONValue)] = []
         if capCount != 0 { members.append(("cap_count", .integer(Int64(capCount)))) }
         if !caps.isEmpty { members.append(("caps", .array(caps.map(\.stored)))) }
+        if limitGeneration != 0 { members.append(("limit_generation", .integer(Int64(limitGeneration)))) }
+        if !limits.isEmpty { members.append(("limits", .keyed(limits.map { ($0.key.rawValue, $0.value.stored) }))) }
         if let overageLimit { members.append(("overage_limit", .integer(overageLimit.rawValue))) }
         if let overagePolicy { members.append(("overage_policy", .string(overagePolicy.rawValue))) }
         if !overrides.isEmpty {
@@ -26,14 +28,36 @@ extension AccountSettings {
         self.init(
             overagePolicy: try stored.parsed("overage_policy") { OveragePolicy(rawValue: $0) },
             overageLimit: try stored.amount("overage_limit"), capCount: try stored.number("cap_count") ?? 0,
+            limitGeneration: try stored.number("limit_generation") ?? 0,
             testClock: try stored.parsed("test_clock") { PublicID(.testClock, parsing: $0) })
         for element in try stored.elements(of: "caps") { caps.append(try SpendCap(stored: StoredObject(element))) }
+        for (name, value) in try stored.members(of: "limits") {
+            guard let key = LimitKey(name) else { throw stored.invalid("limits") }
+            limits[key] = try OwnLimit(stored: StoredObject(value))
+        }
         for (name, value) in try stored.members(of: "overrides") {
             guard let key = FeatureKey(name), let grant = try? JSONReader.read(value, { $0.featureGrant() }) else {
                 throw stored.invalid("overrides")
             }
             overrides[key] = grant
         }
+    }
+}
+
+extension OwnLimit {
+    fileprivate var stored: JSONValue {
+        var members: [(key: String, value: JSONValue)] = [("generation", .integer(Int64(generation)))]
+        if let limit { members.append(("limit", limit.json)) }
+        return .object(JSONObject(members: members))
+    }
+
+    fileprivate init(stored: StoredObject) throws(StoredJSONError) {
+        var limit: Limit?
+        if let value = stored.object["limit"] {
+            guard let read = try? JSONReader.read(value, { $0.limit() }) else { throw stored.invalid("limit") }
+            limit = read
+        }
+        self.init(limit: limit, generation: try stored.required("generation", try stored.number("generation")))
     }
 }
 
@@ -55,62 +79,6 @@ extension SpendCap {
             credits: try stored.required("credits", try stored.amount("credits")),
             window: try stored.required("window", try stored.parsed("window") { WindowLength(text: $0) }),
             createdAt: try stored.required("created_at", try stored.instant("created_at")))
-    }
-}
-
-extension UsageCounters {
-    package var storedJSON: String? {
-        guard !isEmpty else { return nil }
-        var members: [(key: String, value: JSONValue)] = []
-        if !caps.isEmpty { members.append(("caps", .keyed(caps.map { ("\($0.key)", $0.value.stored) }))) }
-        if !periods.isEmpty {
-            members.append(
-                (
-                    "periods",
-                    .keyed(
-                        periods.map { feature, dimensions in
-                            (feature.rawValue, .keyed(dimensions.map { ($0.key, $0.value.stored) }))
-                        })
-                ))
-        }
-        if !quotas.isEmpty { members.append(("quotas", .keyed(quotas.map { ($0.key.rawValue, $0.value.stored) }))) }
-        return JSONValue.object(JSONObject(members: members)).text
-    }
-
-    package init(storedJSON text: String) throws(StoredJSONError) {
-        self.init()
-        let stored = try StoredObject(parsing: text)
-        for (name, value) in try stored.members(of: "caps") {
-            guard let number = Int32(name) else { throw stored.invalid("caps") }
-            caps[number] = try WindowCounter(stored: StoredObject(value))
-        }
-        for (name, value) in try stored.members(of: "periods") {
-            guard let feature = FeatureKey(name) else { throw stored.invalid("periods") }
-            for (dimension, value) in try StoredObject(value).object.members {
-                periods[feature, default: [:]][dimension] = try WindowCounter(stored: StoredObject(value))
-            }
-        }
-        for (name, value) in try stored.members(of: "quotas") {
-            guard let feature = FeatureKey(name) else { throw stored.invalid("quotas") }
-            quotas[feature] = try WindowCounter(stored: StoredObject(value))
-        }
-    }
-}
-
-extension WindowCounter {
-    fileprivate var stored: JSONValue {
-        .object([
-            "end": .integer(window.end.microseconds), "start": .integer(window.start.microseconds),
-            "used": .integer(used),
-        ])
-    }
-
-    fileprivate init(stored: StoredObject) throws(StoredJSONError) {
-        self.init(
-            window: TimeWindow(
-                start: try stored.required("start", try stored.instant("start")),
-                end: try stored.required("end", try stored.instant("end"))),
-            used: try stored.required("used", try stored.integer("used")))
     }
 }
 
@@ -145,23 +113,43 @@ extension Demand {
     }
 }
 
-extension ReservationWindows {
+extension [ReservationCount] {
+    /// An array of arrays: the counter, the unit, the bounds of the window, and the dimension if there is one.
     package var storedJSON: String? {
-        guard self != ReservationWindows() else { return nil }
-        var members: [(key: String, value: JSONValue)] = []
-        if !caps.isEmpty {
-            members.append(("caps", .keyed(caps.map { ("\($0.key)", .integer($0.value.microseconds)) })))
+        guard !isEmpty else { return nil }
+        let elements = map { count -> JSONValue in
+            var parts: [JSONValue] = [
+                .string(count.counter.text), .string(count.unit.rawValue),
+                .integer(count.window.start.microseconds), .integer(count.window.end.microseconds),
+            ]
+            if let dimension = count.dimension { parts.append(.string(dimension)) }
+            return .array(parts)
         }
-        if let quota { members.append(("quota", .integer(quota.microseconds))) }
-        return JSONValue.object(JSONObject(members: members)).text
+        return JSONValue.array(elements).text
     }
 
     package init(storedJSON text: String) throws(StoredJSONError) {
-        let stored = try StoredObject(parsing: text)
-        self.init(quota: try stored.instant("quota"))
-        for (name, value) in try stored.members(of: "caps") {
-            guard let number = Int32(name), case .integer(let start) = value else { throw stored.invalid("caps") }
-            caps[number] = Instant(microseconds: start)
+        guard case .array(let elements)? = try? JSONParser.parse(Array<UInt8>(text.utf8)) else {
+            throw StoredJSONError(detail: "the counts of a reservation are not an array")
+        }
+        self = []
+        for element in elements {
+            guard case .array(let parts) = element, 4...5 ~= parts.count, case .string(let id) = parts[0],
+                let counter = CounterID(text: id), case .string(let name) = parts[1],
+                let unit = Limit.Unit(rawValue: name), case .integer(let start) = parts[2],
+                case .integer(let end) = parts[3]
+            else { throw StoredJSONError(detail: "a count of a reservation has an invalid value") }
+            var dimension: String?
+            if parts.count == 5 {
+                guard case .string(let name) = parts[4] else {
+                    throw StoredJSONError(detail: "the dimension of a count is not a string")
+                }
+                dimension = name
+            }
+            append(
+                ReservationCount(
+                    counter: counter, unit: unit, dimension: dimension,
+                    window: TimeWindow(start: Instant(microseconds: start), end: Instant(microseconds: end))))
         }
     }
 }

@@ -20,10 +20,13 @@ struct EntitlementChecks {
     private let catalogue: Catalogue
     private let replica: Replica
     private let environmentID: EnvironmentID
+    private let requests: [EndUserID: [EntitlementRequest]]
     private var accounts: [EndUserID: Known] = [:]
 
+    /// - Parameter checks: All checks that will be written.
     /// - Throws: A problem when this node's memory is not fresh enough for the environment.
-    init(_ admission: Admission, _ caller: Caller) throws(Problem) {
+    init(_ checks: [CheckRequest], _ admission: Admission, _ caller: Caller) throws(Problem) {
+        requests = Dictionary(grouping: checks, by: \.endUserID).mapValues { $0.map(\.request) }
         try admission.requireFreshMemory(for: caller)
         catalogue = try admission.catalogue(of: caller)
         replica = admission.replica
@@ -54,9 +57,12 @@ struct EntitlementChecks {
     }
 
     private func read(_ endUserID: EndUserID) -> Known {
-        let held = replica.account(AccountKey(environmentID: environmentID, endUserID: endUserID))
+        let clock = Instant.now
+        let held = replica.account(AccountKey(environmentID: environmentID, endUserID: endUserID)) { account in
+            account.counterIDs(for: requests[endUserID] ?? [], catalogue, clock: clock)
+        }
         let stored = held ?? Account(id: AccountID(0), environmentID: environmentID, endUserID: endUserID)
-        let now = stored.currentInstant(clock: Instant.now, catalogue: catalogue)
+        let now = stored.currentInstant(clock: clock, catalogue: catalogue)
         return Known(
             position: held.map { .account($0.id, revision: $0.revision) } ?? .none, account: stored.advanced(to: now),
             now: now)

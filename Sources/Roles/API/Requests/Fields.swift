@@ -96,7 +96,3 @@ extension JSONReader {
         return Metadata(canonicalJSON: String(decoding: text, as: UTF8.self))
     }
 }
-
-extension FeatureKey {
-    static let expectation = "1 to 64 letters, digits or any of _ - . :"
-}

@@ -43,9 +43,11 @@ struct CheckRequest {
         let feature = reader.featureKey()
         let measure = reader.measure()
         let attributes = reader.attributes()
-        guard let endUserID, let feature, let measure, let attributes else { return nil }
+        let isReservation = reader.bool("reservation", default: false)
+        guard let endUserID, let feature, let measure, let attributes, let isReservation else { return nil }
         self.init(
             endUserID: endUserID,
-            request: EntitlementRequest(feature: feature, demand: .measured(measure, attributes)))
+            request: EntitlementRequest(
+                feature: feature, demand: .measured(measure, attributes), isReservation: isReservation))
     }
 }

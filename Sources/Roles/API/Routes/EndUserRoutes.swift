@@ -35,7 +35,7 @@ struct EndUserRoutes: Sendable {
     @Sendable private func update(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
         let headers = try MutationHeaders(request, context, caller)
-        let endUserID = try endUserID(context)
+        let endUserID = try context.endUserID()
         let body = try await request.json()
         let change = try read(body) { reader -> EndUserChange? in reader.endUserChange() }
         try requireTestMode(change, caller)
@@ -49,7 +49,7 @@ struct EndUserRoutes: Sendable {
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         try RequestQuery(request).finish()
-        let key = AccountKey(environmentID: caller.environmentID, endUserID: try endUserID(context))
+        let key = AccountKey(environmentID: caller.environmentID, endUserID: try context.endUserID())
         let found = try await services.reads.read(of: caller.environmentID) { connection in
             try await AccountReads.endUser(key, on: connection)
         }
@@ -75,10 +75,5 @@ struct EndUserRoutes: Sendable {
             page.json(endUsers, cursor: { [.integer($0.accountID.rawValue)] }) { json, endUser in
                 json.endUser(endUser.profile, endUser.settings, id: endUser.endUserID)
             })
-    }
-
-    private func endUserID(_ context: APIContext) throws(Problem) -> EndUserID {
-        guard let id = EndUserID(try context.pathParameter("id")) else { throw .unknownEndUser }
-        return id
     }
 }

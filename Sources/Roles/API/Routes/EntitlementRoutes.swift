@@ -31,11 +31,13 @@ struct EntitlementRoutes: Sendable {
             throw Problem(.invalidRequest, "The query parameter feature_key must be \(FeatureKey.expectation).")
         }
         let units = try query.units()
+        let isReservation = try query.optional("reservation", expected: "true or false") { Bool($0) } ?? false
         try query.finish()
         return try answer(
             CheckRequest(
                 endUserID: endUserID,
-                request: EntitlementRequest(feature: feature, demand: .measured(.units(units), .none))), caller)
+                request: EntitlementRequest(
+                    feature: feature, demand: .measured(.units(units), .none), isReservation: isReservation)), caller)
     }
 
     @Sendable private func checkByBody(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -45,7 +47,7 @@ struct EntitlementRoutes: Sendable {
     }
 
     private func answer(_ check: CheckRequest, _ caller: Caller) throws(Problem) -> Response {
-        var checks = try EntitlementChecks(admission, caller)
+        var checks = try EntitlementChecks([check], admission, caller)
         var json = JSONWriter()
         json.beginObject()
         try checks.write(check, into: &json)
@@ -61,7 +63,7 @@ struct EntitlementRoutes: Sendable {
         let requests = try read(try await request.json()) { reader in
             reader.objects("checks", count: 1...Self.maximumChecks) { CheckRequest(&$0) }
         }
-        var checks = try EntitlementChecks(admission, caller)
+        var checks = try EntitlementChecks(requests, admission, caller)
         var pauses = WorkPauses()
         var json = JSONWriter(capacity: 512 * requests.count)
         json.beginObject()
@@ -94,12 +96,18 @@ struct EntitlementRoutes: Sendable {
             guard parts.count == 1, case .string(let text) = parts[0] else { return nil }
             return FeatureKey(text)
         }
-        var checks = try EntitlementChecks(admission, caller)
         let features = try admission.catalogue(of: caller).features.values
             .filter { feature in !feature.isArchived && after.map { $0 < feature.key } ?? true }
             .sorted { $0.key < $1.key }
+            .prefix(page.limit + 1)
+        let units = features.map { feature in
+            CheckRequest(
+                endUserID: endUserID,
+                request: EntitlementRequest(feature: feature.key, demand: .measured(.units(1), .none)))
+        }
+        var checks = try EntitlementChecks(units, admission, caller)
         return .json(
-            page.json(Array(features.prefix(page.limit + 1)), cursor: { [.string($0.key.rawValue)] }) { json, feature in
+            page.json(Array(features), cursor: { [.string($0.key.rawValue)] }) { json, feature in
                 json.raw(Self.entitlement(of: feature, endUserID, &checks))
             })
     }

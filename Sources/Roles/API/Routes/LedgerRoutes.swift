@@ -4,6 +4,7 @@ import Credits
 import Hummingbird
 import JSON
 import Ledger
+import Metering
 import NIOCore
 import Runtime
 import Storage
@@ -101,8 +102,12 @@ struct LedgerRoutes: Sendable {
         let featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
         let units = try query.units()
         try query.finish()
-        let account = try await services.settledAccount(endUserID, caller, context)
         let catalogue = try services.admission.catalogue(of: caller)
+        let clock = Instant.now
+        let account = try await services.settledAccount(endUserID, caller, context) { account in
+            let requests = featureKey.map { [EntitlementRequest(feature: $0, demand: .measured(.units(units), .none))] }
+            return account.counterIDs(for: requests ?? [], catalogue, clock: clock)
+        }
         if let instant { try catalogue.requirePast(instant, for: account) }
         let now = account.currentInstant(clock: Instant.now, catalogue: catalogue)
         let explanation = try await explanation(of: account, at: instant, now: now, caller)

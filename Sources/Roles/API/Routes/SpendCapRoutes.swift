@@ -47,12 +47,10 @@ struct SpendCapRoutes: Sendable {
         try RequestQuery(request).finish()
         let (accountID, number) = try cap(context)
         let owner = try await services.owner(of: accountID, caller, unknown: .unknownSpendCap)
-        let account = try services.admission.account(owner, of: caller)
-        guard let state = try states(of: account, caller).first(where: { $0.cap.number == number }) else {
-            throw Problem.unknownSpendCap
-        }
+        let (name, caps) = try caps(of: owner, caller)
+        guard let found = caps.first(where: { $0.cap.number == number }) else { throw Problem.unknownSpendCap }
         var json = JSONWriter()
-        json.spendCap(state.cap, state: state, of: AccountName(id: account.id, endUserID: owner))
+        json.spendCap(found.cap, state: found.state, of: name)
         return .json(json.bytes)
     }
 
@@ -65,23 +63,24 @@ struct SpendCapRoutes: Sendable {
             guard parts.count == 1, case .integer(let number) = parts[0] else { return nil }
             return Int32(exactly: number)
         }
-        let account = try services.admission.account(endUserID, of: caller)
-        let states = try states(of: account, caller).reversed().filter { $0.cap.number < before ?? .max }
-        let name = AccountName(id: account.id, endUserID: endUserID)
+        let (name, caps) = try caps(of: endUserID, caller)
+        let older = caps.reversed().filter { $0.cap.number < before ?? .max }
         return .json(
-            page.json(Array(states.prefix(page.limit + 1)), cursor: { [.integer(Int64($0.cap.number))] }) {
-                $0.spendCap($1.cap, state: $1, of: name)
+            page.json(Array(older.prefix(page.limit + 1)), cursor: { [.integer(Int64($0.cap.number))] }) {
+                $0.spendCap($1.cap, state: $1.state, of: name)
             })
     }
 
-    /// The current states of the account's caps, oldest first. They come from memory, like checks.
-    private func states(of account: Account, _ caller: Caller) throws(Problem) -> [SpendCapState] {
-        let catalogue = try services.admission.catalogue(of: caller)
-        let now = account.currentInstant(clock: Instant.now, catalogue: catalogue)
-        let current = account.advanced(to: now)
-        return current.settings.caps.map { cap in
-            current.counters.state(of: cap, zone: catalogue.config.zone, now: now)
+    /// The account's caps with their current states, oldest first. They come from memory, like checks.
+    private func caps(
+        of endUserID: EndUserID, _ caller: Caller
+    ) throws(Problem) -> (name: AccountName, caps: [(cap: SpendCap, state: LimitState)]) {
+        let (account, catalogue, now) = try services.admission.limitedAccount(endUserID, of: caller)
+        let caps = account.limits(catalogue).compactMap { applied -> (cap: SpendCap, state: LimitState)? in
+            guard case .cap(let cap) = applied.face else { return nil }
+            return (cap, account.state(of: applied, value: nil, catalogue, now: now))
         }
+        return (account.name, caps)
     }
 
     /// The account and the number of the cap, from the id in the path.

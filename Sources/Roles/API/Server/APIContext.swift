@@ -30,6 +30,12 @@ struct APIContext: RequestContext {
         )
     }
 
+    /// The end user in the path.
+    func endUserID() throws(Problem) -> EndUserID {
+        guard let id = EndUserID(try pathParameter("id")) else { throw .unknownEndUser }
+        return id
+    }
+
     /// Whether the body is, or may become, too large to be worked on by an event loop.
     var mayHaveLargeBody: Bool {
         switch exchange?.head.body {

@@ -62,6 +62,7 @@ package struct APIServer: Service {
             LedgerRoutes(services: services).add(to: &routes)
             ReservationRoutes(services: services).add(to: &routes)
             SpendCapRoutes(services: services).add(to: &routes)
+            LimitRoutes(services: services).add(to: &routes)
             EntitlementRoutes(admission: admission).add(to: &routes)
             UsageRoutes(services: services).add(to: &routes)
             AuditRoutes(services: services).add(to: &routes)

@@ -10,10 +10,29 @@ import Storage
 
 extension Admission {
     /// The account of an end user in the caller's environment, as of the last change that this node has seen.
-    func account(_ endUserID: EndUserID, of caller: Caller) throws(Problem) -> Account {
+    ///
+    /// - Parameter counters: Names the counters that the caller needs.
+    func account(
+        _ endUserID: EndUserID, of caller: Caller, counters: (Account) -> [CounterID] = { _ in [] }
+    ) throws(Problem) -> Account {
         let key = AccountKey(environmentID: caller.environmentID, endUserID: endUserID)
-        guard let account = replica.account(key) else { throw .unknownEndUser }
+        guard let account = replica.account(key, counters: counters) else { throw .unknownEndUser }
         return account
+    }
+
+    /// The account advanced to now, with the counters of all its limits.
+    ///
+    /// - Parameter value: The value of `per` whose counters are wanted.
+    func limitedAccount(
+        _ endUserID: EndUserID, perValue value: String? = nil, of caller: Caller
+    ) throws(Problem) -> (account: Account, catalogue: Catalogue, now: Instant) {
+        let catalogue = try catalogue(of: caller)
+        let clock = Instant.now
+        let account = try account(endUserID, of: caller) { account in
+            account.counterIDs(ofAllLimitsFor: value, catalogue, clock: clock)
+        }
+        let now = account.currentInstant(clock: clock, catalogue: catalogue)
+        return (account.advanced(to: now), catalogue, now)
     }
 
     /// The catalogue of the caller's environment, as of the last change that this node has seen.
@@ -42,9 +61,10 @@ extension APIServices {
     /// written it, so that a list of entries or blocks shows an expiry from its due instant on. The returned account is
     /// the one from before the wait. When the queue cannot be reached, the list shows the rows as they are.
     func settledAccount(
-        _ endUserID: EndUserID, _ caller: Caller, _ context: APIContext
+        _ endUserID: EndUserID, _ caller: Caller, _ context: APIContext,
+        counters: (Account) -> [CounterID] = { _ in [] }
     ) async throws -> Account {
-        let account = try admission.account(endUserID, of: caller)
+        let account = try admission.account(endUserID, of: caller, counters: counters)
         let now = account.currentInstant(clock: Instant.now, catalogue: try admission.catalogue(of: caller))
         guard account.hasDue(at: now) else { return account }
         let origin = RequestOrigin(

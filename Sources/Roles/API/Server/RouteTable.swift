@@ -67,6 +67,10 @@ struct RouteTable {
         add(.post, path, access, handler)
     }
 
+    mutating func put(_ path: String, _ access: Access, use handler: @escaping Handler) {
+        add(.put, path, access, handler)
+    }
+
     mutating func patch(_ path: String, _ access: Access, use handler: @escaping Handler) {
         add(.patch, path, access, handler)
     }

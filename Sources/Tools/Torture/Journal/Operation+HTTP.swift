@@ -7,7 +7,8 @@ extension Operation {
     var method: String {
         switch action {
         case .account(.update, _), .nameFeature: "PATCH"
-        case .account(.deleteCap, _): "DELETE"
+        case .account(.deleteCap, _), .account(.deleteLimit, _): "DELETE"
+        case .account(.setLimit, _): "PUT"
         case .account: "POST"
         }
     }
@@ -35,6 +36,7 @@ extension Operation {
         case .progress: "/v1/reservations/\(subject)/progress"
         case .createCap: "/v1/spend-caps"
         case .deleteCap: "/v1/spend-caps/\(subject)"
+        case .setLimit(let key, _), .deleteLimit(let key): "/v1/end-users/\(endUser.id)/limits/\(key)"
         case .create: "/v1/end-users"
         case .update: "/v1/end-users/\(endUser.id)"
         }
@@ -62,6 +64,8 @@ extension Operation {
         case .progress: "progress"
         case .createCap: "spend cap set"
         case .deleteCap: "spend cap deleted"
+        case .setLimit: "limit set"
+        case .deleteLimit: "limit deleted"
         case .create, .update: "end user set"
         case .advance: "advance"
         }
@@ -119,9 +123,10 @@ extension Operation {
                 owner, ("feature_key", feature.map { .string($0) }), ("credits", .integer(credits)),
                 ("window", .string(window.text)),
             ]
+        case .setLimit(_, let limit): return limit.map(Self.limit) ?? [("limit", .null)]
         case .create(let settings): return [owner] + Self.settings(settings)
         case .update(let settings): return Self.settings(settings)
-        case .release, .deleteCap, .advance: return []
+        case .release, .deleteCap, .deleteLimit, .advance: return []
         }
     }
 
@@ -156,6 +161,20 @@ extension Operation {
         case .quantities(let quantities):
             [("quantities", .members(quantities.sorted { $0.key < $1.key }.map { ($0.key, .integer($0.value)) }))]
         }
+    }
+
+    private static func limit(_ limit: ModelLedger.Limit) -> [(String, JSONValue?)] {
+        let match = limit.match.sorted { $0.key < $1.key }.map { name, values in
+            (name, JSONValue?.some(.array(values.map { .string($0) })))
+        }
+        return [
+            ("unit", .string(limit.unit)), ("limit", .integer(limit.amount)),
+            ("window", limit.window.map { .string($0.text) }),
+            ("anchor", limit.opensWithUse ? .string("first_use") : nil),
+            ("feature_keys", limit.features.isEmpty ? nil : .array(limit.features.map { .string($0) })),
+            ("match", match.isEmpty ? nil : .members(match)), ("per", limit.per.map { .string($0) }),
+            ("dimension", limit.dimension.map { .string($0) }),
+        ]
     }
 
     private static func settings(_ settings: ModelCommand.Settings) -> [(String, JSONValue?)] {

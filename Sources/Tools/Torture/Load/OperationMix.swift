@@ -283,6 +283,7 @@ struct OperationMix {
     // MARK: - Settings
 
     private mutating func cap(_ endUser: EndUser) -> Operation {
+        if random.chance(50) { return limit(endUser) }
         let caps = objects.caps(endUser)
         if !caps.isEmpty, random.chance(50) {
             let cap = random.pick(caps)
@@ -295,6 +296,25 @@ struct OperationMix {
                 credits: Int64.random(in: 300...3_000, using: &random),
                 random.pick([.duration(months: 0, seconds: 60), .duration(months: 0, seconds: 90), .day])),
             key: key(endUser))
+    }
+
+    /// A limit of units, credits or jobs. Some are lifted or deleted.
+    private mutating func limit(_ endUser: EndUser) -> Operation {
+        let key = random.pick(["minute", "models", "jobs-at-once", "quota:calls"])
+        if random.chance(20) {
+            return Operation(endUser, .deleteLimit(key), key: self.key(endUser))
+        }
+        let unit =
+            key == "quota:calls" ? "units" : key == "jobs-at-once" ? "concurrent" : random.pick(["units", "credits"])
+        var limit = ModelLedger.Limit(
+            unit: unit, amount: Int64.random(in: 0...(unit == "concurrent" ? 5 : 3_000), using: &random), window: nil)
+        if unit != "concurrent" {
+            limit.window = random.pick([.duration(months: 0, seconds: 60), .duration(months: 0, seconds: 90), .day])
+            limit.opensWithUse = random.chance(30)
+        }
+        if key == "models" { limit.per = "model" }
+        if key == "minute", random.chance(50) { limit.features = ["calls", "jobs"] }
+        return Operation(endUser, .setLimit(key, random.chance(10) ? nil : limit), key: self.key(endUser))
     }
 
     /// Every fourth end user gets its own overage policy.

@@ -1,0 +1,179 @@
+import Credits
+package import Ledger
+import Metering
+package import Postgres
+
+/// The counters of accounts, and the usage of before a limit was set, as the ledger worker reads them. The accounts are
+/// locked, so nobody else changes their counters.
+package enum CounterStore {
+    /// Loads what the actions of a batch need beside their accounts. Makes no round trip when nothing is needed, and one
+    /// otherwise; one more for an account that is full of counters, and one for each limit that is set.
+    package static func load(
+        _ needs: [Int: CounterNeeds], into drafts: inout [AccountDraft], on connection: PostgresConnection
+    ) async throws {
+        for (index, need) in needs.sorted(by: { $0.key < $1.key }) {
+            for query in need.usage where drafts[index].history.usage[query] == nil {
+                drafts[index].history.usage[query] = try await usage(query, of: drafts[index], on: connection)
+            }
+        }
+        let wanted = needs.mapValues { $0.counters }.filter { !$0.value.isEmpty }
+        guard !wanted.isEmpty else { return }
+        var keys: [(account: Account, id: CounterID)] = []
+        for (index, ids) in wanted { keys += ids.sorted().map { (drafts[index].account, $0) } }
+        let rows = try await connection.run(
+            PostgresQuery(
+                find,
+                [
+                    .int32s(keys.map(\.account.environmentID.rawValue)), .int64s(keys.map(\.account.id.rawValue)),
+                    .uuids(keys.map { PostgresUUID($0.id.bits) }),
+                ]))
+        let found = Dictionary(grouping: try CounterRow.all(rows), by: \.accountID)
+        for (index, ids) in wanted {
+            let own = found[drafts[index].account.id] ?? []
+            drafts[index].load(
+                Dictionary(uniqueKeysWithValues: own.map { ($0.id, $0.counter) }), lookedFor: ids)
+            if drafts[index].mayForgetCounters { try await forget(&drafts[index], on: connection) }
+        }
+    }
+
+    static let find = PostgresStatement(
+        """
+        select \(CounterRow.columns(of: "c"))
+        from unnest($1::integer[], $2::bigint[], $3::uuid[]) as k (environment_id, account_id, counter_id)
+        join counters c using (environment_id, account_id, counter_id)
+        """)
+
+    /// Deletes the counters of windows that have ended. Costs a walk over the account's counters, at most 10,000, and
+    /// happens at most once for each end of a window.
+    private static func forget(_ draft: inout AccountDraft, on connection: PostgresConnection) async throws {
+        let account = draft.account
+        let key: [PostgresValue] = [.int32(account.environmentID.rawValue), .int64(account.id.rawValue)]
+        let kept = account.counters.counters.keys.map { PostgresUUID($0.bits) }
+        let results = try await connection.run([
+            PostgresQuery(
+                """
+                delete from counters
+                where environment_id = $1 and account_id = $2 and window_end <= $3 and counter_id <> all ($4::uuid[])
+                """, key + [.timestamp(microseconds: account.advancedTo.microseconds), .uuids(kept)]),
+            PostgresQuery(
+                """
+                select count(*), min(window_end) filter (where window_end > $3)
+                from counters where environment_id = $1 and account_id = $2
+                """, key + [.timestamp(microseconds: account.advancedTo.microseconds)]),
+        ])
+        guard let row = results.last?.first else { throw StorageError.missingRow("the number of counters") }
+        var fields = RowFields(row)
+        draft.forgetCounters(leaving: Int(try fields.int64()), endingAt: try fields.instantOrNil())
+    }
+
+    /// The usage of an end user since an instant under the terms of a limit, by the value of its `per`.
+    ///
+    /// Uses count as they were recorded, and reservations that have ended count with their usage in the window in which
+    /// they were made. Active ones are left to the account. Costs the account's entries and reservations since then.
+    static func usage(
+        _ query: UsageQuery, of draft: AccountDraft, on connection: PostgresConnection
+    ) async throws -> [String?: Int64] {
+        var sums = UsageSums(query.limit)
+        let key: [PostgresValue] = [
+            .int32(draft.account.environmentID.rawValue), .int64(draft.account.id.rawValue),
+            .timestamp(microseconds: query.since.microseconds),
+        ]
+        let results = try await connection.run([
+            PostgresQuery(usesSince, key + [.int64(draft.account.version), .text(query.limit.dimension ?? "")]),
+            PostgresQuery(reservationsSince, key),
+        ])
+        for row in results[0] {
+            var fields = RowFields(row)
+            guard let feature = try fields.textOrNil().flatMap({ FeatureKey($0) }) else { continue }
+            let details = try EntryDetails(storedJSON: "{\"attributes\":\(try fields.text())}")
+            sums.count(
+                feature, details.attributes, units: try fields.int64(), quantity: try fields.int64(),
+                credits: try fields.int64())
+        }
+        for row in results[1] {
+            var fields = RowFields(row)
+            let reservation = try ReservationRow(&fields, keeping: nil).reservation
+            let units = try fields.int64OrNil()
+            let details = try fields.textOrNil().map { try EntryDetails(storedJSON: $0) }
+            var measure: Measure?
+            if let quantities = details?.quantities, !quantities.isEmpty { measure = .quantities(quantities) }
+            if let units { measure = .units(units) }
+            sums.count(reservation, measure.map { .measured($0, reservation.estimate.attributes) })
+        }
+        return sums.byValue
+    }
+
+    /// The uses from an instant on, added up by feature and attributes. The first of them is found by bisection, because
+    /// entries were recorded in their order.
+    static let usesSince = PostgresStatement(
+        """
+        with recursive bounds (before, after) as (
+            select 0::bigint, $4::bigint + 1
+            union all
+            select case when e.recorded_at < $3 then e.sequence else before end,
+                case when e.recorded_at < $3 then after else e.sequence end
+            from bounds
+            join entries e on e.environment_id = $1 and e.account_id = $2 and e.sequence = (before + after) / 2
+            where after - before > 1
+        )
+        select e.feature_key, coalesce((e.details::jsonb -> 'attributes')::text, '{}'),
+            least(sum(coalesce(e.units, (
+                select sum(q.value::numeric) from jsonb_each_text(e.details::jsonb -> 'quantities') q), 0)),
+                9223372036854775807)::bigint,
+            least(sum(coalesce((e.details::jsonb -> 'quantities' ->> $5)::numeric, 0)), 9223372036854775807)::bigint,
+            least(sum(-e.amount), 9223372036854775807)::bigint
+        from entries e
+        where e.environment_id = $1 and e.account_id = $2 and e.type = 'use'
+            and e.sequence > (select max(before) from bounds)
+        group by 1, 2
+        """)
+
+    /// The ended reservations that were made from an instant on, with the measure of their commit.
+    static let reservationsSince = PostgresStatement(
+        """
+        select \(ReservationRow.columns(of: "r")), c.units, c.details
+        from reservations r
+        left join lateral (
+            select e.units, e.details from entries e
+            where -e.account_id = -r.account_id and e.reservation = r.number and e.type = 'commit'
+                and r.status = 'committed'
+            order by e.sequence desc
+            limit 1
+        ) c on true
+        where r.environment_id = $1 and r.account_id = $2 and r.created_at >= $3 and r.status <> 'active'
+        """)
+}
+
+/// The usage under the terms of a limit, by the value of its `per`.
+private struct UsageSums {
+    let limit: Limit
+    var byValue: [String?: Int64] = [:]
+
+    init(_ limit: Limit) {
+        self.limit = limit
+    }
+
+    mutating func count(
+        _ feature: FeatureKey, _ attributes: Attributes, units: Int64, quantity: Int64, credits: Int64
+    ) {
+        switch limit.unit {
+        case .credits: add(feature, attributes, credits)
+        case .units: add(feature, attributes, limit.dimension == nil ? units : quantity)
+        case .concurrent: break
+        }
+    }
+
+    /// - Parameter committed: The measure of the commit; nil when there is none.
+    mutating func count(_ reservation: Reservation, _ committed: Demand?) {
+        add(
+            reservation.featureKey, reservation.estimate.attributes,
+            reservation.counted(by: limit.unit, limit.dimension, committed: committed))
+    }
+
+    private mutating func add(_ feature: FeatureKey, _ attributes: Attributes, _ amount: Int64) {
+        guard amount > 0, limit.covers(feature, attributes) else { return }
+        let value = limit.per.flatMap { attributes.values[$0]?.text }
+        let (sum, overflow) = byValue[value, default: 0].addingReportingOverflow(amount)
+        byValue[value] = overflow ? .max : sum
+    }
+}

@@ -1,0 +1,215 @@
+package import Catalogue
+package import Credits
+
+package import Metering
+
+/// A limit that applies to an end user.
+package struct AppliedLimit: Hashable, Sendable {
+    /// The thing that the limit was set on.
+    package enum Source: String, Sendable {
+        case feature
+        case endUser = "end_user"
+    }
+
+    /// The endpoint that the limit was set with.
+    package enum Face: Hashable, Sendable {
+        case quota(FeatureKey)
+        case cap(SpendCap)
+        case limit
+    }
+
+    package let key: LimitKey
+    package let limit: Limit
+    package let source: Source
+    package let face: Face
+    /// Rises whenever the limit of an end user is defined anew, so that its counters begin anew.
+    let generation: Int32
+
+    /// The value of the attribute that the limit counts apart, in the form in which answers show it; nil when the limit
+    /// counts all together or the attributes have none.
+    func value(in attributes: Attributes) -> String? {
+        guard let per = limit.per, let value = attributes.values[per] else { return nil }
+        return value.text
+    }
+
+    /// The counter of a value of `per`.
+    func counterID(value: String?) -> CounterID {
+        var name = key.rawValue
+        if case .cap(let cap) = face { name = "cap:\(cap.number)" }
+        var parts = [name, limit.unit.rawValue, limit.window?.text ?? "", limit.anchor.rawValue, "\(generation)"]
+        if let value { parts.append(value) }
+        return CounterID(parts)
+    }
+}
+
+extension AttributeValue {
+    /// A string as it is, another value as its JSON text.
+    package var text: String {
+        switch self {
+        case .string(let text): text
+        case .integer(let integer): "\(integer)"
+        case .boolean(let boolean): boolean ? "true" : "false"
+        }
+    }
+}
+
+/// A limit that covers an event, with the state of its counter.
+package struct LimitState: Hashable, Sendable {
+    package let applied: AppliedLimit
+    /// The value of `per` that the counter belongs to; nil for null and for a limit without `per`.
+    package let value: String?
+    package let counter: CounterID
+    /// The open window, or the one that a first use would open now.
+    package let window: TimeWindow
+    /// In units, millicredits or reservations.
+    package let used: Int64
+    /// Whether the counter would be one more in the account.
+    let isNew: Bool
+
+    package var limit: Limit { applied.limit }
+
+    /// Never negative, even if a job used more than it was admitted for.
+    package var remaining: Int64 { max(0, limit.amount - used) }
+
+    /// The end of the window; nil for a limit without windows.
+    package var resetsAt: Instant? { limit.window == nil ? nil : window.end }
+}
+
+extension Account {
+    /// The limits that apply to the end user, for whatever feature: quotas by feature, spend caps, and limits by key.
+    /// Costs a walk over the features of the catalogue.
+    package func limits(_ catalogue: Catalogue) -> [AppliedLimit] {
+        let metered = catalogue.features.values.filter { $0.type == .metered && !$0.isArchived }
+        return metered.sorted { $0.key < $1.key }.compactMap { quotaLimit(of: $0) } + ownLimits
+    }
+
+    /// The limits that may cover an event of a feature.
+    private func limits(covering feature: Feature) -> [AppliedLimit] {
+        (quotaLimit(of: feature).map { [$0] } ?? []) + ownLimits
+    }
+
+    /// The end user's spend caps, in the order of their creation, and limits, by key.
+    var ownLimits: [AppliedLimit] {
+        let caps = settings.caps.map { cap in
+            AppliedLimit(
+                key: LimitKey(cap: cap.number, of: id), limit: cap.limit, source: .endUser, face: .cap(cap),
+                generation: 0)
+        }
+        let limits = settings.limits.sorted { $0.key < $1.key }.compactMap { key, own -> AppliedLimit? in
+            guard let limit = own.limit, key.quotaFeature == nil else { return nil }
+            return AppliedLimit(
+                key: key, limit: limit, source: .endUser, face: .limit, generation: own.generation)
+        }
+        return caps + limits
+    }
+
+    /// The quota of a metered feature: the end user's own limit with its key, else the override's, else the feature's.
+    private func quotaLimit(of feature: Feature) -> AppliedLimit? {
+        let key = LimitKey(quotaOf: feature.key)
+        func applied(_ limit: Limit, _ source: AppliedLimit.Source, _ generation: Int32 = 0) -> AppliedLimit {
+            AppliedLimit(key: key, limit: limit, source: source, face: .quota(feature.key), generation: generation)
+        }
+        if let own = settings.limits[key] { return own.limit.map { applied($0, .endUser, own.generation) } }
+        if case .quota(let quota)? = settings.overrides[feature.key] {
+            return applied(Limit(quota, of: feature.key), .endUser)
+        }
+        return feature.quota.map { applied(Limit($0, of: feature.key), .feature) }
+    }
+
+    /// The states of the limits that cover an event: the quota first, then spend caps, then limits by key.
+    ///
+    /// - Precondition: The counters that `counterIDs` names were loaded.
+    func limitStates(
+        _ feature: Feature, _ attributes: Attributes, _ catalogue: Catalogue, now: Instant
+    ) -> [LimitState] {
+        limits(covering: feature).filter { $0.limit.covers(feature.key, attributes) }.map { applied in
+            state(of: applied, value: applied.value(in: attributes), catalogue, now: now)
+        }
+    }
+
+    /// The state of a limit's counter.
+    package func state(
+        of applied: AppliedLimit, value: String?, _ catalogue: Catalogue, now: Instant
+    ) -> LimitState {
+        let id = applied.counterID(value: value)
+        let counter = counters[id]
+        var window = applied.limit.newWindow(at: now, in: catalogue.config.zone)
+        var used: Int64 = 0
+        if let counter {
+            if counter.window.contains(now) {
+                // An open window ends when it would have ended, also when the zone has changed since.
+                (window, used) = (counter.window, counter.used)
+            } else if applied.limit.anchor == .calendar, window.contains(counter.window.end) {
+                window = TimeWindow(start: counter.window.end, end: window.end)
+            }
+        }
+        return LimitState(
+            applied: applied, value: value, counter: id, window: window, used: used, isNew: counter == nil)
+    }
+
+    /// The counters that a decision on an event needs: those of the limits that cover it, and those of period tiers.
+    package func counterIDs(
+        for feature: FeatureKey, _ attributes: Attributes, _ rule: MeteringRule?, _ catalogue: Catalogue
+    ) -> [CounterID] {
+        guard let known = catalogue.activeFeature(feature), known.type == .metered else { return [] }
+        let limits = limits(covering: known).filter { $0.limit.covers(feature, attributes) }
+        let dimensions = rule?.price.periodDimensions(for: attributes) ?? []
+        return limits.map { $0.counterID(value: $0.value(in: attributes)) }
+            + dimensions.map { UsageCounters.period(feature, $0) }
+    }
+}
+
+extension Limit {
+    init(_ quota: Quota, of feature: FeatureKey) {
+        self.init(
+            unit: .units, amount: quota.limit, window: quota.window, anchor: quota.anchor, features: [feature])
+    }
+}
+
+extension [LimitState] {
+    /// The limit that a use does not fit; nil when it fits all.
+    ///
+    /// Limits of units and of reservations come before those of credits. Of several, the one that resets last is
+    /// named, and one without windows before all; of those that reset at one instant, the one with the smaller key.
+    ///
+    /// - Parameter storedCounters: The number of counters that the account has.
+    func failing(_ request: EntitlementRequest, cost: Int64, storedCounters: Int) -> LimitState? {
+        var new = 0
+        var failing: LimitState?
+        for state in self {
+            guard state.limit.unit != .concurrent || request.isReservation else { continue }
+            let amount = state.limit.counted(request.demand, cost: cost)
+            if state.isNew, amount > 0 { new += 1 }
+            let isFull = state.isNew && amount > 0 && storedCounters + new > UsageCounters.maximumOpen
+            guard amount > state.remaining || isFull else { continue }
+            if failing.map({ state.isNamed(before: $0) }) ?? true { failing = state }
+        }
+        return failing
+    }
+}
+
+extension LimitState {
+    fileprivate func isNamed(before other: LimitState) -> Bool {
+        let (isCredits, isOtherCredits) = (limit.unit == .credits, other.limit.unit == .credits)
+        if isCredits != isOtherCredits { return isOtherCredits }
+        if window.end != other.window.end { return window.end > other.window.end }
+        return applied.key < other.applied.key
+    }
+}
+
+extension Account {
+    /// The units of a feature in this month, by dimension.
+    package func periodUsage(of feature: FeatureKey, _ dimensions: [String], now: Instant) -> [String: Int64] {
+        counters.periodUsage(of: feature, dimensions: dimensions, now: now).used
+    }
+
+    /// The usage of a feature in this month, for the tiers of a rule that fill over it.
+    func periodUsage(of feature: FeatureKey, _ rule: MeteringRule?, _ attributes: Attributes, now: Instant)
+        -> PeriodUsage
+    {
+        guard let dimensions = rule?.price.periodDimensions(for: attributes), !dimensions.isEmpty else {
+            return PeriodUsage()
+        }
+        return counters.periodUsage(of: feature, dimensions: dimensions, now: now)
+    }
+}

@@ -1,0 +1,107 @@
+package import Catalogue
+package import Credits
+import Metering
+
+/// The rows that an action reads beside its account and its history. They follow from the account's settings and the
+/// catalogue, so they are known only when both were loaded.
+package struct CounterNeeds: Hashable, Sendable {
+    package var counters: Set<CounterID> = []
+    package var usage: Set<UsageQuery> = []
+
+    package init() {}
+
+    package mutating func formUnion(_ other: CounterNeeds) {
+        counters.formUnion(other.counters)
+        usage.formUnion(other.usage)
+    }
+}
+
+extension AccountDraft {
+    /// The counters and the past usage that an action needs at `clock`, by the account's present state.
+    package func needs(of action: AccountAction, catalogue: Catalogue, now clock: Instant) -> CounterNeeds {
+        var needs = CounterNeeds()
+        var now = account.currentInstant(clock: clock, catalogue: catalogue)
+        if case .createEndUser(let change) = action, let shown = change.testClock.flatMap({ catalogue.testClocks[$0] })
+        {
+            now = max(now, shown)
+        }
+        needs.counters.formUnion(account.counterIDs(toAdvanceTo: now, catalogue))
+        switch action {
+        case .use(let event):
+            let rule = catalogue.rule(for: event.featureKey, at: event.occurredAt ?? now)
+            needs.counters.formUnion(
+                account.counterIDs(for: event.featureKey, event.attributes, rule, catalogue))
+        case .reserve(let request):
+            let rule = catalogue.rule(for: request.featureKey, at: now)
+            needs.counters.formUnion(
+                account.counterIDs(for: request.featureKey, request.estimate.attributes, rule, catalogue))
+        case .reservation(let number, let action):
+            guard let reservation = account.reservations[at: number] else { break }
+            needs.counters.formUnion(account.counterIDs(of: reservation, action.demand, catalogue))
+        case .setLimit(let key, let limit):
+            guard let limit else { break }
+            if let applied = account.applied(key, catalogue) { needs.counters.insert(applied.counterID(value: nil)) }
+            if let query = limit.of(key).usageQuery(catalogue, now: now) { needs.usage.insert(query) }
+        case .createSpendCap(let cap):
+            if let query = cap.limit.usageQuery(catalogue, now: now) { needs.usage.insert(query) }
+        case .deleteSpendCap(let number):
+            if let applied = account.applied(cap: number) { needs.counters.insert(applied.counterID(value: nil)) }
+        case .grant, .topUp, .refund, .revoke, .adjust, .transfer, .deleteLimit, .createEndUser, .updateEndUser,
+            .advance:
+            break
+        }
+        return needs
+    }
+
+    /// Whether all that an action needs was loaded.
+    package func has(_ needs: CounterNeeds) -> Bool {
+        needs.counters.isSubset(of: loadedCounters) && needs.usage.allSatisfy { history.usage[$0] != nil }
+    }
+}
+
+extension Account {
+    /// The counters that decisions on these requests need, once the account was advanced to its instant at `clock`.
+    package func counterIDs(
+        for requests: [EntitlementRequest], _ catalogue: Catalogue, clock: Instant
+    ) -> [CounterID] {
+        let now = currentInstant(clock: clock, catalogue: catalogue)
+        return requests.reduce(into: counterIDs(toAdvanceTo: now, catalogue)) { ids, request in
+            let rule = catalogue.rule(for: request.feature, at: request.occurredAt ?? now)
+            ids += counterIDs(for: request.feature, request.attributes, rule, catalogue)
+        }
+    }
+
+    /// The counters of all limits that apply, for a value of `per`.
+    package func counterIDs(ofAllLimitsFor value: String?, _ catalogue: Catalogue, clock: Instant) -> [CounterID] {
+        let now = currentInstant(clock: clock, catalogue: catalogue)
+        return counterIDs(toAdvanceTo: now, catalogue)
+            + limits(catalogue).map { $0.counterID(value: $0.limit.per == nil ? nil : value) }
+    }
+
+    /// The counters that change when the account is advanced: those of the reservations that lapse.
+    fileprivate func counterIDs(toAdvanceTo now: Instant, _ catalogue: Catalogue) -> [CounterID] {
+        reservations.filter { $0.expiresAt <= now }.flatMap { counterIDs(of: $0, nil, catalogue) }
+    }
+
+    /// The counters that an action on a reservation needs: those in which it counts, those that its report names, and
+    /// those of its period tiers.
+    fileprivate func counterIDs(
+        of reservation: Reservation, _ report: Demand?, _ catalogue: Catalogue
+    ) -> [CounterID] {
+        let rule = reservation.ruleID.flatMap { catalogue.rule(id: $0, of: reservation.featureKey) }
+        var ids = reservation.counts.map(\.counter)
+        for attributes in [reservation.estimate.attributes, report?.attributes].compactMap({ $0 }) {
+            ids += counterIDs(for: reservation.featureKey, attributes, rule, catalogue)
+        }
+        return ids
+    }
+}
+
+extension ReservationAction {
+    fileprivate var demand: Demand? {
+        switch self {
+        case .commit(let demand, _), .progress(let demand): demand
+        case .release, .extend: nil
+        }
+    }
+}

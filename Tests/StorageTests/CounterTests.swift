@@ -1,0 +1,123 @@
+import Catalogue
+import Commands
+import Credits
+import Ledger
+import Metering
+import Postgres
+import TestBooks
+import TestDatabases
+import Testing
+
+@testable import Storage
+
+@Suite("Counters")
+struct CounterTests {
+    private func use(by member: String, _ books: TestBooks) -> AccountAction {
+        .use(
+            UsageEvent(
+                featureKey: books.feature, measure: .units(1), attributes: Attributes(["member": .string(member)])))
+    }
+
+    @Test("an account has at most 10,000 counters; those of ended windows make place for others")
+    func most() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await TestBooks(connection)
+            let limit = Limit(unit: .units, amount: 2, window: .day, per: "member")
+            let key = try #require(LimitKey("member"))
+            try await books.apply([try books.grant(1_000), .setLimit(key, limit)], to: "alice")
+            try await books.apply([use(by: "ann", books)], to: "alice")
+            try await connection.script(
+                """
+                insert into counters (environment_id, account_id, counter_id, window_start, window_end, used)
+                select 1, account_id, gen_random_uuid(), now(), now() + interval '1 hour', 1
+                from accounts, generate_series(1, 9999);
+                update accounts set counter_count = 10000, counters_end_at = now() + interval '1 hour'
+                """)
+            let full = try await books.apply([use(by: "ben", books), use(by: "ann", books)], to: "alice")
+            #expect(full.first == .refused(.tooMany(.counters)))
+            guard case .used? = full.last else {
+                Issue.record("a counter that is there cannot be used: \(full)")
+                return
+            }
+            try await connection.script(
+                """
+                update counters set window_end = now() - interval '1 second', window_start = now() - interval '1 day'
+                where counter_id in (select counter_id from counters where window_end < now() + interval '1 hour' limit 4000);
+                update accounts set counters_end_at = now() - interval '1 second'
+                """)
+            let outcomes = try await books.apply([use(by: "ben", books)], to: "alice")
+            guard case .used? = outcomes.first else {
+                Issue.record("\(outcomes)")
+                return
+            }
+            let rows = try await connection.texts("select count(*)::text from counters")
+            #expect(rows == ["6001"])
+            #expect(try await connection.texts("select counter_count::text from accounts") == rows)
+        }
+    }
+
+    @Test("a limit counts what its window held before it was set, as the database and as the account say it")
+    func before() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await TestBooks(connection)
+            func job(_ number: Int64) -> AccountAction {
+                .reserve(
+                    ReservationRequest(
+                        featureKey: books.feature,
+                        estimate: .measured(.units(number), Attributes(["member": .string("ben")]))))
+            }
+            try await books.apply([try books.grant(10_000)], to: "alice")
+            try await books.apply(
+                (0..<40).map { _ in use(by: "ann", books) } + [books.use, job(3), job(5), job(7)], to: "alice")
+            try await books.apply(
+                [.reservation(1, .commit(.measured(.units(2), .none), shortfall: nil)), .reservation(2, .release)],
+                to: "alice")
+            try await connection.script("alter table entries disable trigger all")
+            try await connection.script(
+                "update entries set recorded_at = recorded_at - interval '2 days' where sequence <= 21")
+            let key = try #require(LimitKey("member"))
+            let limit = Limit(unit: .units, amount: 100, window: .day, per: "member")
+            try await books.apply([.setLimit(key, limit)], to: "alice")
+            let alice = try books.key("alice")
+            var loaded = try await LedgerStore.load([alice], on: connection)
+            let applied = try #require(loaded.accounts[0].account.applied(key, books.catalogue))
+            let values: [String?] = ["ann", "ben", nil, "eve"]
+            var needs = CounterNeeds()
+            for value in values {
+                needs.counters.insert(
+                    loaded.accounts[0].account.state(of: applied, value: value, books.catalogue, now: loaded.now)
+                        .counter)
+            }
+            try await CounterStore.load([0: needs], into: &loaded.accounts, on: connection)
+            let used = values.map { value in
+                loaded.accounts[0].account.state(of: applied, value: value, books.catalogue, now: loaded.now).used
+            }
+            // 20 of the 40 uses are of another day. The reservations came to 2 units and 0, and one is active with 7.
+            #expect(used == [20, 9, 1, 0])
+            try await connection.script("rollback")
+        }
+    }
+
+    @Test("counters of ended windows are deleted, except those of accounts on a test clock")
+    func sweep() async throws {
+        try await withDatabase { connection, configuration in
+            let books = try await TestBooks(connection)
+            try await books.apply([try books.grant(1)], to: "alice")
+            try await connection.script(
+                """
+                insert into counters (environment_id, account_id, counter_id, window_start, window_end, used,
+                    is_on_test_clock)
+                select 1, account_id, gen_random_uuid(), '-infinity', now() + n * interval '1 minute' + interval '30 seconds', 1,
+                    n = -5
+                from accounts, generate_series(-5, 2) n
+                """)
+            let scheduler = try await PostgresConnection.connect(configuration.acting(as: .scheduler))
+            defer { scheduler.close() }
+            try await scheduler.script(EndedCounters.sessionSettings)
+            #expect(try await EndedCounters.delete(upTo: 2, on: scheduler) == 2)
+            #expect(try await EndedCounters.delete(upTo: 2, on: scheduler) == 1)
+            #expect(try await EndedCounters.delete(upTo: 2, on: scheduler) == 0)
+            #expect(try await connection.texts("select count(*)::text from counters") == ["5"])
+        }
+    }
+}
