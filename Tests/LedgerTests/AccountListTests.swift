@@ -11,7 +11,8 @@ struct AccountListTests {
             remaining: try Millicredits(Int64.random(in: 0...9, using: &random)), held: .zero,
             priority: .random(in: 0...2, using: &random),
             expiresAt: Bool.random(using: &random) ? nil : Instant(microseconds: .random(in: 0...3, using: &random)),
-            isPaid: Bool.random(using: &random))
+            isPaid: Bool.random(using: &random), since: Instant(microseconds: .random(in: 0...3, using: &random)),
+            startsLater: Bool.random(using: &random))
     }
 
     @Test("blocks stay in burn order, and each is found by its number, whatever is set", arguments: 0..<40)

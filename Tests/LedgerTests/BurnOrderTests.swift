@@ -92,6 +92,10 @@ struct BurnOrderTests {
         #expect(free.place < paid.place)
         #expect(paid.place > free.place)
         #expect(try block(1, isPaid: true).place < block(2, isPaid: true).place)
+        #expect(try block(2, isPaid: true, since: 5).place < block(1, isPaid: true, since: 6).place)
+        #expect(try block(2, since: 5, startsLater: true).place < block(1, since: 5).place)
+        #expect(try block(1, since: 5, startsLater: true).place < block(2, since: 5, startsLater: true).place)
+        #expect(try block(2, since: 9).place < block(1, isPaid: true, since: 5).place)
         #expect(try block(9, priority: 49, isPaid: true).place < free.place)
         #expect(try block(9, expiresAt: 5, isPaid: true).place < block(2, expiresAt: 6).place)
         #expect(try block(9, expiresAt: 5, isPaid: true).place < free.place)
@@ -178,11 +182,13 @@ struct BurnOrderTests {
     }
 
     private func block(
-        _ number: Int32, priority: Int16 = 50, expiresAt: Int64? = nil, isPaid: Bool = false
+        _ number: Int32, priority: Int16 = 50, expiresAt: Int64? = nil, isPaid: Bool = false, since: Int64 = 0,
+        startsLater: Bool = false
     ) throws -> Block {
         let credits = try Millicredits(Int64(10))
         return Block(
             number: number, original: credits, remaining: credits, held: .zero, priority: priority,
-            expiresAt: expiresAt.map { Instant(microseconds: $0) }, isPaid: isPaid)
+            expiresAt: expiresAt.map { Instant(microseconds: $0) }, isPaid: isPaid,
+            since: Instant(microseconds: since), startsLater: startsLater)
     }
 }

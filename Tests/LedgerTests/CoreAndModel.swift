@@ -136,6 +136,7 @@ struct CoreAndModel {
         }
         let isSame =
             stripped[0] == stripped[1] && once.account.blocks == often.account.blocks
+            && once.account.scheduled == often.account.scheduled
             && once.account.balances == often.account.balances
             && Self.open(once.account.counters, end) == Self.open(often.account.counters, end)
             && once.account.reservations == often.account.reservations
@@ -176,6 +177,10 @@ struct CoreAndModel {
         comparison.expect(draft.profile != nil, ledger.exists, "existence")
         comparison.expect(account.dueAt, ledger.due, "next instant")
         comparison.expect(account.blocks.map { Int($0.number) }, ledger.burnOrder.map(\.number), "burn order")
+        comparison.expect(
+            account.scheduled.map { Int($0.number) }, ledger.awaited.map(\.number), "scheduled blocks")
+        comparison.expect(
+            account.scheduled.credits, ledger.awaited.reduce(0) { $0 + $1.original }, "scheduled credits")
         for reservation in draft.changedReservations.values {
             let expected = ledger.reservations.first { $0.number == Int(reservation.number) }
             comparison.expect(reservation.plain, expected, "reservation \(reservation.number)")

@@ -44,11 +44,13 @@ struct CoreWorld {
             storedBlocks = blocksByNumber
             storedEntries += draft.entries
             let account = draft.account
+            defer { draft.history = history(for: .advance) }
             guard draft.isChanged else {
                 draft = AccountDraft(account: account, book: draft.book, profile: draft.profile)
                 return
             }
             let open = storedBlocks.values.map(\.block).filter { $0.remaining > .zero }
+            let scheduled = storedBlocks.values.map(\.block).filter(\.isScheduled)
             let active = storedReservations.values.filter { $0.status == .active }
             let read = Account(
                 id: account.id, environmentID: account.environmentID, endUserID: account.endUserID,
@@ -56,8 +58,9 @@ struct CoreWorld {
                 sums: AccountSums(
                     balance: account.balance, reserved: account.reserved, overage: account.overage,
                     lifetimeGranted: account.lifetimeGranted),
-                advancedTo: account.advancedTo, blocks: BlockList(open), reservations: OrderedList(active),
-                settings: account.settings, counters: account.counters)
+                advancedTo: account.advancedTo, blocks: BlockList(open),
+                scheduled: ScheduledBlocks(scheduled), reservations: OrderedList(active), settings: account.settings,
+                counters: account.counters)
             let book = AccountBook(
                 blockCount: Int32(storedBlocks.count), reservationCount: Int32(storedReservations.count),
                 lastHash: storedEntries.last?.hash ?? .zero)
@@ -91,8 +94,14 @@ struct CoreWorld {
             return sums
         }
 
-        /// The history before the batch that a refund or a revocation needs, and no more.
+        /// The history before the batch that an action and the scheduled blocks need, and no more.
         func history(for action: AccountAction) -> AccountHistory {
+            var history = historyNeeded(by: action)
+            history.blocks.merge(storedBlocks.filter { $0.value.block.isScheduled }) { first, _ in first }
+            return history
+        }
+
+        private func historyNeeded(by action: AccountAction) -> AccountHistory {
             switch action {
             case .refund(let refund):
                 guard let charge = storedEntries.first(where: { $0.sequence == refund.charge }) else {
@@ -180,7 +189,8 @@ extension GrantedBlock {
     /// The same grant with its block in another state.
     fileprivate func with(_ block: Block) -> GrantedBlock {
         GrantedBlock(
-            block: block, source: source, payment: payment, reason: reason, metadata: metadata, createdAt: createdAt)
+            block: block, source: source, payment: payment, reason: reason, metadata: metadata, createdAt: createdAt,
+            startsAt: startsAt)
     }
 }
 

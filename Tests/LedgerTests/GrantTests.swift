@@ -132,15 +132,16 @@ struct GrantTests {
                 granted.block
                     == Block(
                         number: number, original: credits, remaining: credits, held: .zero, priority: 7,
-                        expiresAt: Instant(microseconds: 2_000), isPaid: false, featureSet: FeatureSet([feature])))
+                        expiresAt: Instant(microseconds: 2_000), isPaid: false, featureSet: FeatureSet([feature]),
+                        since: now))
             #expect(granted.source == .compensation)
             #expect(granted.reason == "sorry")
             #expect(granted.metadata == metadata)
             #expect(granted.createdAt == now)
-            #expect(entry.cause == EntryCause(idempotencyKey: "k\(number)", reason: "sorry", metadata: metadata))
-            #expect(entry.allocations == [Allocation(block: number, amount: 25)])
+            #expect(entry?.cause == EntryCause(idempotencyKey: "k\(number)", reason: "sorry", metadata: metadata))
+            #expect(entry?.allocations == [Allocation(block: number, amount: 25)])
             #expect(balances.balance == 25 * Int64(number))
-            #expect(balances == entry.balancesAfter)
+            #expect(balances == entry?.balancesAfter)
         }
         #expect(draft.grantedBlocks.map(\.block.number) == [1, 2, 3])
     }

@@ -164,6 +164,12 @@ extension LedgerRunner {
         case "reserved": return try compare(account.balances.reserved, &words)
         case "effective": return try compare(account.balances.effective, &words)
         case "overage": return try compare(account.overage.rawValue, &words)
+        case "due": return try words.instant(clock) == account.dueAt ? [] : ["is \(account.dueAt as Any)"]
+        case "scheduled":
+            let listed = account.scheduled.map { name(of: Int($0.number), endUser) }
+            var expected: [String] = []
+            while !words.isEmpty { expected.append(try words.word("a block")) }
+            return listed == expected ? [] : ["are \(listed.joined(separator: " "))"]
         case "lifetime": return try compare(account.lifetimeGranted.rawValue, &words)
         case "entries": return try compare(account.version, &words)
         case "spendable":
@@ -238,6 +244,8 @@ extension LedgerRunner {
                         && isSame
             case "paid": isSame = block.isPaid && isSame
             case "free": isSame = !block.isPaid && isSame
+            case "scheduled": isSame = block.isAwaited && isSame
+            case "arrives": isSame = try words.instant(clock) == block.arrivesAt && isSame
             case "revoked": isSame = block.revokedAt != nil && isSame
             case "only": isSame = try words.word("features") == block.features.joined(separator: ",") && isSame
             case let word: throw ScriptError("\(word) is not understood")

@@ -179,7 +179,8 @@ extension ModelCommand {
             .grant(
                 Ledger.Grant(
                     credits: try Millicredits(grant.credits), source: BlockSource(rawValue: grant.source) ?? .topup,
-                    priority: grant.priority.map { Int16($0) }, expiry: try Translation.expiry(grant.expiry),
+                    priority: grant.priority.map { Int16($0) }, startsAt: grant.startsAt,
+                    expiry: try Translation.expiry(grant.expiry),
                     featureKeys: try grant.features.map(Translation.feature),
                     payment: grant.price.map { Payment(price: $0) }))
         case .topUp(let topUp):
@@ -274,7 +275,7 @@ extension Outcome {
             .done(
                 [result.refunded, result.overageReduced, result.forfeited]
                     + result.compensation.map { Int64($0.block.number) })
-        case .revoked(_, let entry, _): .done([-(entry?.amount ?? 0)])
+        case .revoked(_, let revoked, _, _): .done([revoked])
         case .adjusted(_, let entry, _): .done([entry.amount])
         case .transferred(let result, _): .done([-result.sent.amount])
         case .reserved(let reservation, _): .done([Int64(reservation.number)])
@@ -299,6 +300,11 @@ extension Refusal {
             ModelLedger.Refusal("occurs_in_the_future", instant.microseconds, now.microseconds)
         case .expiresInThePast(let instant, let now):
             ModelLedger.Refusal("expires_in_the_past", instant.microseconds, now.microseconds)
+        case .endsInThePast(let instant, let now):
+            ModelLedger.Refusal("ends_in_the_past", instant.microseconds, now.microseconds)
+        case .expiresBeforeStart(let instant, let start):
+            ModelLedger.Refusal("expires_before_start", instant.microseconds, start.microseconds)
+        case .startsTooLate: ModelLedger.Refusal("starts_too_late")
         case .expiresTooLate: ModelLedger.Refusal("expires_too_late")
         case .unknownEndUser: ModelLedger.Refusal("unknown_end_user")
         case .unknownPackage: ModelLedger.Refusal("unknown_package")
@@ -400,6 +406,9 @@ extension GrantedBlock {
         plain.isPaid = block.isPaid
         plain.source = source.rawValue
         plain.revokedAt = block.revokedAt
+        plain.arrivesAt = block.since
+        plain.isPlanned = block.startsLater
+        plain.isAwaited = block.isScheduled
         return plain
     }
 }

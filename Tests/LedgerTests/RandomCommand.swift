@@ -164,8 +164,24 @@ extension StepGenerator {
         }
     }
 
-    private mutating func expiry(_ ledger: ModelLedger) -> ModelLedger.Expiry {
+    /// A start around now, and often at an instant at which something else is due.
+    private mutating func start(_ ledger: ModelLedger) -> Instant? {
         let now = ledger.now
+        switch Int.random(in: 0..<12, using: &random) {
+        case 0: return now
+        case 1: return Instant(microseconds: now.microseconds + random.pick([-1, 1]))
+        case 2: return now.adding(seconds: -Int64.random(in: 0...100_000, using: &random))
+        case 3, 4: return ledger.awaited.randomElement(using: &random)?.arrivesAt
+        case 5: return ledger.blocks.randomElement(using: &random)?.expiresAt
+        case 6: return ledger.reservations.last { $0.status == "active" }?.expiresAt
+        case 7: return now.adding(seconds: Int64.random(in: 0...3_000_000, using: &random))
+        default: return now.adding(seconds: Int64.random(in: 0...7_200, using: &random))
+        }
+    }
+
+    private mutating func expiry(_ ledger: ModelLedger, start: Instant? = nil) -> ModelLedger.Expiry {
+        let now = ledger.now
+        if let start, random.chance(20) { return .at(Instant(microseconds: start.microseconds + random.pick([0, 1]))) }
         switch Int.random(in: 0..<14, using: &random) {
         case 0: return .at(now)
         case 1: return .at(Instant(microseconds: now.microseconds + 1))
@@ -194,7 +210,8 @@ extension StepGenerator {
         var grant = ModelCommand.Grant(credits: credits(ledger))
         grant.source = random.pick(Syntax.sources.sorted())
         grant.priority = random.chance(50) ? nil : random.pick([0, 9, 10, 11, 50, 51, 100])
-        grant.expiry = expiry(ledger)
+        if random.chance(30) { grant.startsAt = start(ledger) }
+        grant.expiry = expiry(ledger, start: grant.startsAt)
         grant.features = features()
         grant.price = random.chance(70) ? nil : random.pick([0, 1, 500])
         return grant
@@ -215,6 +232,9 @@ extension StepGenerator {
 
     private mutating func revocation(_ ledger: ModelLedger) -> ModelCommand {
         if random.chance(10) { return .revoke(block: ledger.blocks.count + 1) }
+        if let awaited = ledger.awaited.randomElement(using: &random), random.chance(30) {
+            return .revoke(block: awaited.number)
+        }
         let held = ledger.held.filter { $0.value > 0 }.keys.sorted()
         if !held.isEmpty && random.chance(40) { return .revoke(block: random.pick(held)) }
         return .revoke(block: number(upTo: ledger.blocks.count))

@@ -56,6 +56,15 @@ struct RandomRun {
         }
         if last.forfeited > 0 { met.insert("refund to a revoked block") }
         if last.isDeadline { met.insert("lapse") }
+        let recent = ledger.entries.suffix(2)
+        if recent.contains(where: { $0.type == "grant" && $0.effectiveAt != $0.recordedAt }) { met.insert("landing") }
+        if recent.map(\.type) == ["grant", "settle"], last.effectiveAt != last.recordedAt {
+            met.insert("landing that settles")
+        }
+        if ledger.blocks.contains(where: { $0.isPlanned && !$0.isAwaited && $0.remaining == 0 && $0.revokedAt != nil })
+        {
+            met.insert("revocation before the landing")
+        }
         if ledger.testClock != nil { met.insert("on a test clock") }
     }
 

@@ -46,13 +46,16 @@ struct RandomRunTests {
     @Test("The runs reach every outcome, so that their agreement is meaningful")
     func coverage() throws {
         var met: Set<String> = []
-        for seed in UInt64(1)...60 {
+        for seed in UInt64(1)...100 {
             var run = try RandomRun(seed: seed)
             for _ in 0..<Self.stepsPerRun { _ = try run.step() }
             met.formUnion(run.met)
         }
         let expected: [String: [String]] = [
-            "grant": ["ok", "amount_out_of_range", "expires_in_the_past", "unknown_feature"],
+            "grant": [
+                "ok", "amount_out_of_range", "expires_in_the_past", "ends_in_the_past", "expires_before_start",
+                "unknown_feature",
+            ],
             "topup": ["ok", "amount_out_of_range", "expires_in_the_past", "unknown_feature", "unknown_package"],
             "use": [
                 "ok", "occurred_too_long_ago", "occurs_in_the_future", "unknown_feature", "feature_not_in_plan",
@@ -88,7 +91,7 @@ struct RandomRunTests {
         for type in EntryType.allCases { #expect(met.contains("entry \(type)")) }
         let rest = [
             "lapse", "compensation", "expiry of a hold", "revocation of a hold", "on a test clock",
-            "entry of several blocks",
+            "entry of several blocks", "landing", "landing that settles", "revocation before the landing",
         ]
         for name in rest { #expect(met.contains(name)) }
     }

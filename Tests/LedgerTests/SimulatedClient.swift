@@ -1,3 +1,4 @@
+import Credits
 import Ledger
 import LedgerModel
 import SeededRandom
@@ -24,12 +25,12 @@ struct SimulatedClient {
     var isDone: Bool { wish == nil && keys.count == commandCount }
 
     /// The command that is not answered yet, or a new one; nil when there are no more.
-    mutating func next(using random: inout SeededGenerator) -> Simulation.Message? {
+    mutating func next(at clock: Instant, using random: inout SeededGenerator) -> Simulation.Message? {
         if let wish { return wish }
         guard keys.count < commandCount else { return nil }
         let key = "\(endUser)-\(keys.count + 1)"
         keys.append(key)
-        let message = Simulation.Message(endUser: endUser, command: command(using: &random), key: key)
+        let message = Simulation.Message(endUser: endUser, command: command(at: clock, using: &random), key: key)
         wish = message
         return message
     }
@@ -52,9 +53,9 @@ struct SimulatedClient {
         return true
     }
 
-    private func command(using random: inout SeededGenerator) -> ModelCommand {
+    private func command(at clock: Instant, using random: inout SeededGenerator) -> ModelCommand {
         switch Int.random(in: 0..<20, using: &random) {
-        case 0..<5: return grant(using: &random)
+        case 0..<5: return grant(at: clock, using: &random)
         case 5..<10: return .use(use(using: &random))
         case 10, 11:
             let charge = charges.randomElement(using: &random) ?? 1
@@ -82,9 +83,10 @@ struct SimulatedClient {
         }
     }
 
-    private func grant(using random: inout SeededGenerator) -> ModelCommand {
+    private func grant(at clock: Instant, using random: inout SeededGenerator) -> ModelCommand {
         var grant = ModelCommand.Grant(credits: Int64.random(in: 1...200, using: &random))
         grant.expiry = random.pick([.never, .after(months: 0, seconds: Int64.random(in: 1...600, using: &random))])
+        if random.chance(20) { grant.startsAt = clock.adding(seconds: Int64.random(in: 0...400, using: &random)) }
         grant.features = random.chance(20) ? ["unit"] : []
         return .grant(grant)
     }

@@ -143,7 +143,9 @@ struct Simulation {
 
     /// Sends the end user's next command, or repeats the present one with the same key while there is no answer.
     private mutating func ask(_ endUser: String) {
-        guard let client = clients[endUser], let message = clients[endUser]?.next(using: &random) else { return }
+        guard let client = clients[endUser], let message = clients[endUser]?.next(at: clock, using: &random) else {
+            return
+        }
         if client.isWaiting { counts["retries", default: 0] += 1 }
         send(message)
         after(.request(endUser), seconds: 5...120)

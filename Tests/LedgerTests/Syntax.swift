@@ -86,6 +86,8 @@ enum Syntax {
                 grant.features = try words.word("features").split(separator: ",").map(String.init)
             } else if word == "price" {
                 grant.price = try words.number("a price")
+            } else if word == "starts" {
+                grant.startsAt = try words.instant(clock)
             } else if let priority = priority(word) {
                 grant.priority = priority
             } else if sources.contains(word) {
@@ -294,7 +296,8 @@ extension Syntax {
         case .grant(let grant):
             parts =
                 ["grant", endUser, "\(grant.credits)", grant.source] + (grant.priority.map { ["p\($0)"] } ?? [])
-                + [text(grant.expiry)] + only(grant.features) + (grant.price.map { ["price", "\($0)"] } ?? [])
+                + (grant.startsAt.map { ["starts", "\($0)"] } ?? []) + [text(grant.expiry)] + only(grant.features)
+                + (grant.price.map { ["price", "\($0)"] } ?? [])
         case .topUp(let topUp):
             parts =
                 ["topup", endUser, topUp.package ?? "\(topUp.credits ?? 0)"]

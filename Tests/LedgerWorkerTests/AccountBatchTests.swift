@@ -3,6 +3,7 @@ import Credits
 import Ledger
 import Messaging
 import Metering
+import Postgres
 import Runtime
 import SeededRandom
 import Storage
@@ -83,6 +84,51 @@ struct AccountBatchTests {
             #expect(Set(again.prefix(5).map(\.json)) == [first[0].json])
             #expect(try await shop.number("select balance from accounts") == 10)
             #expect(try await shop.number("select attempt from commands where attempt is not null") == 7)
+        }
+    }
+
+    @Test(
+        "a scheduled grant lands in a later batch as it was granted, also when the batch puts its end user on a clock")
+    func landing() async throws {
+        try await withShop { shop, loop in
+            func later(_ endUser: String, _ reason: String) throws -> AccountItem {
+                try shop.item(
+                    endUser,
+                    .grant(
+                        Grant(
+                            credits: try Millicredits(Int64(50)), startsAt: .latest, reason: reason,
+                            metadata: Metadata(canonicalJSON: #"{"a":1}"#))))
+            }
+            let use = UsageEvent(featureKey: shop.calls, units: 1)
+            let first = try await apply(
+                [try later("alice", "a"), try later("bob", "b"), try shop.item("alice", .use(use))], loop)
+            #expect(first.map(\.status) == [201, 201, 402])
+            #expect(try await shop.number("select count(*) from blocks where open and scheduled") == 2)
+            #expect(try await shop.number("select sum(open_rows)::bigint from accounts where due_at is not null") == 2)
+
+            let clock = PublicID(.testClock, Bits128(high: 1, low: 1))
+            try await shop.connection.script(
+                """
+                update blocks set starts_at = created_at + interval '1 us' where reason = 'a';
+                insert into test_clocks values (1, '00000000-0000-0001-0000-000000000001',
+                    '9999-12-31T23:59:59.999999Z', now(), now());
+                update environments set catalogue_version = 2
+                """)
+            let second = try await apply(
+                [
+                    try shop.item("alice", .use(use)),
+                    try shop.item("bob", .updateEndUser(EndUserChange(testClock: clock))),
+                ], loop)
+            #expect(second.map(\.status) == [201, 200])
+            #expect(
+                try await shop.connection.texts(
+                    """
+                    select concat_ws(' ', sequence, type, amount, reason, metadata, effective_at = b.starts_at)
+                    from entries e join blocks b using (environment_id, account_id, reason, metadata)
+                    order by reason
+                    """) == [#"1 grant 50 a {"a":1} t"#, #"1 grant 50 b {"a":1} t"#])
+            #expect(try await shop.number("select sum(balance)::bigint from accounts") == 90)
+            #expect(try await shop.number("select count(*) from blocks where scheduled") == 0)
         }
     }
 

@@ -172,6 +172,7 @@ enum Samples {
         }
     }
 
+    /// Actions on accounts that were added after `laterCatalogueActions`.
     static var laterActions: [AccountAction] {
         get throws {
             let limit = Limit(
@@ -182,6 +183,10 @@ enum Samples {
             return [
                 .setLimit(try #require(LimitKey("five")), limit), .setLimit(try #require(LimitKey("jobs")), nil),
                 .deleteLimit(try #require(LimitKey("quota:api_calls"))),
+                .grant(
+                    Grant(
+                        credits: .max, startsAt: Instant(microseconds: -1), expiry: .at(Instant(microseconds: 5)),
+                        reason: "later")),
             ]
         }
     }

@@ -184,6 +184,7 @@ struct ReplicaTests {
                 sums: AccountSums(
                     balance: account.balance, reserved: account.reserved, overage: account.overage,
                     lifetimeGranted: account.lifetimeGranted), blocks: account.blocks,
+                scheduled: account.scheduled,
                 reservations: OrderedList(account.reservations.map(\.withoutMetadata)), settings: account.settings,
                 counters: held.counters)
             #expect(held == expected)

@@ -89,6 +89,43 @@ struct BookVerifierTests {
         #expect(report.findings.contains { $0.contains(finding) }, "\(report.findings)")
     }
 
+    @Test(
+        "a scheduled block that is over, has landed too early or has an entry, and an account that would not be woken for it, are found",
+        arguments: [
+            ("update accounts set advanced_to = advanced_to + interval '2 days'", "is scheduled for an instant"),
+            ("update blocks set scheduled = false, open = false where scheduled", "is scheduled for an instant"),
+            (
+                "update blocks set starts_at = created_at - interval '1 us', scheduled = false, open = false where number = 1;"
+                    + " update blocks set starts_at = created_at + interval '1 us' where number = 2",
+                "before its credits have landed"
+            ),
+            (
+                "update blocks set scheduled = false, open = false where scheduled;"
+                    + " update accounts set advanced_to = advanced_to + interval '2 days'",
+                "has landed without its entry"
+            ),
+            ("update accounts set due_at = null", "due later than the first of them"),
+        ])
+    func tamperedSchedules(statement: String, finding: String) async throws {
+        try await withDatabase { connection, _ in
+            let books = try await TestBooks(connection)
+            var loaded = try await LedgerStore.load([try books.key("alice")], on: connection)
+            let later = Grant(
+                credits: try Millicredits(Int64(7)), startsAt: loaded.now.adding(seconds: 86_400))
+            for action in [.grant(later), try books.grant(5), .grant(later), .revoke(Revocation(block: 3))] {
+                _ = loaded.accounts[0].apply(
+                    action, idempotencyKey: nil, catalogue: books.catalogue, now: loaded.now)
+            }
+            try await LedgerStore.write(BatchPlan(accounts: loaded.accounts), on: connection)
+            let clean = try await BookVerifier.verify(on: connection) { _ in }
+            #expect(clean.isClean, "\(clean.violations) \(clean.findings)")
+            try await connection.script("set session_replication_role = replica; \(statement)")
+            let report = try await BookVerifier.verify(on: connection) { _ in }
+            let found = report.violations.map(\.description) + report.findings
+            #expect(found.count == 1 && found[0].hasPrefix("I26") && found[0].contains(finding), "\(found)")
+        }
+    }
+
     /// The verifier's report on an account with an active reservation and a payment, after a statement that breaks
     /// something.
     private func verifiedJob(after statement: String) async throws -> BookVerifier.Report {

@@ -121,7 +121,8 @@ struct CheckpointTests {
             guard let last = page.last else { return found }
             after = AccountReads.BlockCursor(
                 open: last.status == .active, priority: last.block.priority, expiresAt: last.block.expiresAt,
-                isPaid: last.block.isPaid, number: last.block.number)
+                isPaid: last.block.isPaid, since: last.block.since, startsLater: last.block.startsLater,
+                number: last.block.number)
         }
     }
 

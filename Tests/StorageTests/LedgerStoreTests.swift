@@ -108,6 +108,8 @@ struct LedgerStoreTests {
             ("update blocks set remaining = original + 1", "blocks_amounts_ordered"),
             ("update blocks set held = remaining + 1", "blocks_amounts_ordered"),
             ("update blocks set open = false", "blocks_open_while_remaining"),
+            ("update blocks set scheduled = true", "blocks_scheduled_before_start"),
+            ("update blocks set starts_at = now(), expires_at = now()", "blocks_expire_after_start"),
             ("update accounts set balance = -1", "accounts_balance_covered"),
             ("update accounts set balance = 9007199254740992", "accounts_amounts_in_range"),
         ])

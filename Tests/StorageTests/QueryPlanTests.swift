@@ -28,11 +28,15 @@ struct QueryPlanTests {
                 (CommandStore.findStatement, [.int32s([1]), .uuids([PostgresUUID(high: 1, low: 2)])]),
                 (
                     BulkStatement.updateBlocks.statement,
-                    ids + [.int32s([1]), .int64s([900]), .int64s([0]), .nullableTimestamps(microseconds: [nil])]
+                    ids + [
+                        .int32s([1]), .int64s([900]), .int64s([0]), .nullableTimestamps(microseconds: [nil]),
+                        .bools([false]),
+                    ]
                 ),
                 (LedgerStore.loadActiveReservations, ids),
                 (LedgerStore.loadCharges, ids + [.int64s([1])]),
                 (LedgerStore.loadSettling, ids + [.int64s([1])]),
+                (LedgerStore.loadLandingBlocks, ids + [.timestamp(microseconds: 0)]),
                 (LedgerStore.loadNamedBlocks, ids + [.int64s([1])] + ids + [.int64s([1])]),
                 (CounterStore.find, ids + [.uuids([PostgresUUID(high: 1, low: 2)])]),
                 (CounterStore.reservationsSince, [.int32(1), .int64(1), .timestamp(microseconds: 0)]),

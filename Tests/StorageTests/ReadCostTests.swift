@@ -67,7 +67,7 @@ struct ReadCostTests {
             parameters: "1, 1, null, null, null, null, 0, 15000, 101"),
         Read(
             name: "a page of blocks", statement: AccountReads.listBlocks,
-            parameters: "1, 1, now(), null, null, null, null, null, null, 101"),
+            parameters: "1, 1, now(), null, null, null, null, null, null, 101, null, null"),
         Read(
             name: "active reservations", statement: ReservationStore.listActive,
             parameters: "1, 1, 'active', 2147483647, 101"),

@@ -137,8 +137,10 @@ enum WholeHistory {
             select concat_ws(' ', number, status)
             from (
                 select b.*, coalesce(b.expires_at, 'infinity') as sort_expiry, coalesce(b.price_paid, 0) > 0 as paid,
-                    b.open and b.revoked_at is null and coalesce(b.expires_at, 'infinity') > $2 as sort_open,
+                    greatest(b.created_at, b.starts_at) as since, b.starts_at > b.created_at as later,
+                    b.remaining > 0 and b.revoked_at is null and coalesce(b.expires_at, 'infinity') > $2 as sort_open,
                     case
+                        when b.scheduled then 'scheduled'
                         when b.revoked_at is not null then 'revoked'
                         when b.open and coalesce(b.expires_at, 'infinity') > $2 then 'active'
                         when b.open then 'expired'
@@ -150,7 +152,7 @@ enum WholeHistory {
                 from blocks b
                 where b.account_id = $1
             ) as listed
-            order by not sort_open, priority, sort_expiry, paid, number
+            order by not sort_open, priority, sort_expiry, paid, since, not coalesce(later, false), number
             """, [.int64(account.rawValue), .timestamp(microseconds: now.microseconds)], on: connection)
     }
 

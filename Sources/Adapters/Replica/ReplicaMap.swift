@@ -83,7 +83,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
 
     func block(_ accountID: AccountID, _ number: Int32) -> BlockRow? {
         read(accountID) { account in
-            account.blocks.block(number).map { block in
+            account.block(number).map { block in
                 BlockRow(environmentID: account.row.environmentID, accountID: accountID, block: block)
             }
         } ?? nil
@@ -218,6 +218,8 @@ private final class ReplicaAccount: @unchecked Sendable {
     var reached: Int64 = 0
     /// The blocks with remaining credits, in burn order.
     private(set) var blocks = BlockList()
+    /// The blocks whose grants start later.
+    private(set) var scheduled = ScheduledBlocks()
     /// The active reservations, by number.
     private(set) var reservations = OrderedList<Reservation>()
     var counters: [CounterID: WindowCounter] = [:]
@@ -230,7 +232,8 @@ private final class ReplicaAccount: @unchecked Sendable {
     /// The account with those of its counters that the closure names.
     func account(_ needed: (Account) -> [CounterID]) -> Account {
         var account = row.account(
-            blocks: blocks, reservations: reservations, counters: UsageCounters(storedCount: counters.count))
+            blocks: blocks, scheduled: scheduled, reservations: reservations,
+            counters: UsageCounters(storedCount: counters.count))
         if !counters.isEmpty {
             for id in needed(account) {
                 if let counter = counters[id] { account.counters.load(id, counter) }
@@ -244,8 +247,14 @@ private final class ReplicaAccount: @unchecked Sendable {
         reservations[at: reservation.number] = reservation.status == .active ? reservation : nil
     }
 
-    /// Replaces a block, and removes one of which nothing remains.
-    func set(_ block: Block) { blocks.set(block) }
+    /// The open or scheduled block with a number.
+    func block(_ number: Int32) -> Block? { blocks.block(number) ?? scheduled.block(number) }
+
+    /// Replaces a block, and removes one of which nothing remains and that is not scheduled.
+    func set(_ block: Block) {
+        scheduled.set(block)
+        blocks.set(block)
+    }
 }
 
 extension AccountRow {

@@ -43,8 +43,8 @@ enum ReplicatedTable: Sendable {
         }
     }
 
-    /// The COPY statement of the snapshot. Blocks of which nothing remains and reservations that have ended are left
-    /// out.
+    /// The COPY statement of the snapshot. Blocks that are neither scheduled nor have remaining credits and reservations
+    /// that have ended are left out.
     var snapshotSQL: String {
         let columns = row.columns.map { row.unreplicatedColumns.contains($0) ? "null" : $0 }
         let condition =

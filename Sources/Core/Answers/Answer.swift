@@ -31,8 +31,8 @@ package struct Answer: Hashable, Sendable {
         case .granted(let block, let entry, let balances):
             self.init(201) { $0.grant(block, entry, balances, of: account) }
         case .refunded(let refund, let balances): self.init(201) { $0.refund(refund, balances, of: account) }
-        case .revoked(let block, let entry, let balances):
-            self.init(200) { $0.revocation(block, entry, balances, of: account) }
+        case .revoked(let block, let revoked, let entry, let balances):
+            self.init(200) { $0.revocation(block, revoked, entry, balances, of: account) }
         case .adjusted(let block, let entry, let balances):
             self.init(201) { $0.adjustment(block, entry, balances, of: account) }
         case .transferred(let transfer, let balances): self.init(201) { $0.transfer(transfer, balances, of: account) }

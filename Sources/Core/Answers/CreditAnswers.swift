@@ -23,13 +23,15 @@ extension JSONWriter {
         endObject()
     }
 
-    /// Writes the answer to a grant or a top-up (201).
-    package mutating func grant(_ granted: GrantedBlock, _ entry: Entry, _ balances: Balances, of account: AccountName)
-    {
+    /// Writes the answer to a grant or a top-up (201). The entry of a grant that starts later is null.
+    package mutating func grant(
+        _ granted: GrantedBlock, _ entry: Entry?, _ balances: Balances, of account: AccountName
+    ) {
         beginObject()
         key("block")
-        block(granted, remaining: granted.block, status: .active, of: account)
-        member("entry", entry, of: account)
+        let status: BlockStatus = granted.block.isScheduled ? .scheduled : .active
+        block(granted, remaining: granted.block, status: status, of: account)
+        if let entry { member("entry", entry, of: account) } else { member("entry", nil as String?) }
         members(balances)
         endObject()
     }
@@ -52,10 +54,10 @@ extension JSONWriter {
 
     /// Writes the answer to a revocation (200). Held credits of the block are revoked later, when their hold ends.
     package mutating func revocation(
-        _ granted: GrantedBlock, _ entry: Entry?, _ balances: Balances, of account: AccountName
+        _ granted: GrantedBlock, _ revoked: Int64, _ entry: Entry?, _ balances: Balances, of account: AccountName
     ) {
         beginObject()
-        member("revoked", entry.map { -$0.amount } ?? 0)
+        member("revoked", revoked)
         key("block")
         block(granted, remaining: granted.block, status: .revoked, of: account)
         if let entry { member("entry", entry, of: account) } else { member("entry", nil as String?) }
@@ -113,6 +115,7 @@ extension JSONWriter {
         member("remaining", remaining.remaining.rawValue)
         member("held", remaining.held.rawValue)
         member("priority", Int64(granted.block.priority))
+        member("starts_at", granted.startsAt)
         member("expires_at", granted.block.expiresAt)
         array("feature_keys", granted.block.featureKeys) { json, key in json.value(key.rawValue) }
         member("price_paid", granted.payment?.price)

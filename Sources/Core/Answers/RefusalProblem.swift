@@ -20,10 +20,24 @@ extension Problem {
             self.init(
                 at: "/expires_at", "must be in the future",
                 "expires_at is \(instant), which is not after now (\(now)). Send a later instant.")
+        case .endsInThePast(let instant, let now):
+            self.init(
+                at: "/expires_after", "must end in the future",
+                "expires_after counted from starts_at ends at \(instant), which is not after now (\(now)). Send a longer duration or a later start."
+            )
+        case .expiresBeforeStart(let instant, let start):
+            self.init(
+                at: "/expires_at", "must be after starts_at",
+                "expires_at is \(instant), which is not after starts_at (\(start)). Send a later instant.")
         case .expiresTooLate(let now):
             self.init(
                 at: "/expires_after", "must end by \(Instant.latest)",
-                "expires_after counted from now (\(now)) ends after \(Instant.latest), the last instant that can be written. Send a shorter duration."
+                "expires_after counted from starts_at, or from now (\(now)), ends after \(Instant.latest), the last instant that can be written. Send a shorter duration."
+            )
+        case .startsTooLate(let now):
+            self.init(
+                at: "/starts_at", "must not be after \(Instant.latest)",
+                "starts_at is after \(Instant.latest), the last instant that can be written (now is \(now)). Send an earlier instant."
             )
         case .unknownEndUser: self = .unknownEndUser
         case .unknownPackage(let key):

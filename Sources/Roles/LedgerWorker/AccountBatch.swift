@@ -142,9 +142,8 @@ struct AccountBatch {
             }
             if let payment = item.payment { needs.payments.insert(payment.key) }
             let own = item.command.action.needs
-            if !own.charges.isEmpty || !own.blocks.isEmpty {
-                needs.accounts[item.accountKey, default: AccountNeeds()].charges.formUnion(own.charges)
-                needs.accounts[item.accountKey, default: AccountNeeds()].blocks.formUnion(own.blocks)
+            if !own.charges.isEmpty || !own.blocks.isEmpty || own.testClock != nil {
+                needs.accounts[item.accountKey, default: AccountNeeds()].formUnion(own)
             }
         }
         needs.commands = items.map(\.commandKey)

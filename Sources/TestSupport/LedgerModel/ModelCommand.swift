@@ -26,6 +26,7 @@ package enum ModelCommand: Hashable, Sendable {
         package var credits: Int64
         package var source = "promotional"
         package var priority: Int64?
+        package var startsAt: Instant?
         package var expiry = ModelLedger.Expiry.never
         package var features: [String] = []
         /// In the currency's minor unit; nil if unknown.
@@ -222,11 +223,20 @@ extension ModelLedger {
     package mutating func apply(_ command: ModelCommand) throws(Refusal) -> [Int64] {
         switch command {
         case .grant(let grant):
+            let end = grant.expiry.instant(grant.startsAt ?? now)
+            if case .after = grant.expiry, let end, end <= now {
+                throw Refusal("ends_in_the_past", end.microseconds, now.microseconds)
+            }
+            try requireFuture(end)
+            if let end, let start = grant.startsAt, end <= start {
+                throw Refusal("expires_before_start", end.microseconds, start.microseconds)
+            }
             try self.grant(
                 grant.credits,
                 Terms(
                     source: grant.source, priority: grant.priority ?? (grant.source == "plan" ? 10 : 50),
-                    expiresAt: grant.expiry.instant(now), isPaid: (grant.price ?? 0) > 0, features: grant.features))
+                    startsAt: grant.startsAt, expiresAt: end, isPaid: (grant.price ?? 0) > 0,
+                    features: grant.features))
             return [Int64(blocks.count)]
         case .topUp(let topUp):
             if let package = topUp.package {

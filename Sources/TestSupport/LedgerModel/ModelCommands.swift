@@ -5,16 +5,18 @@ extension ModelLedger {
     package struct Terms: Sendable {
         package var source: String
         package var priority: Int64
+        package var startsAt: Instant?
         package var expiresAt: Instant?
         package var isPaid = false
         package var features: [String] = []
 
         package init(
-            source: String, priority: Int64 = 50, expiresAt: Instant? = nil, isPaid: Bool = false,
-            features: [String] = []
+            source: String, priority: Int64 = 50, startsAt: Instant? = nil, expiresAt: Instant? = nil,
+            isPaid: Bool = false, features: [String] = []
         ) {
             self.source = source
             self.priority = priority
+            self.startsAt = startsAt
             self.expiresAt = expiresAt
             self.isPaid = isPaid
             self.features = features
@@ -28,12 +30,18 @@ extension ModelLedger {
             expiresAt: terms.expiresAt, features: terms.features)
         block.isPaid = terms.isPaid
         block.source = terms.source
+        block.arrivesAt = now
+        if let start = terms.startsAt, start > now {
+            block.arrivesAt = start
+            block.isPlanned = true
+            block.isAwaited = true
+        }
         blocks.append(block)
         return Share(block: block.number, amount: credits)
     }
 
     /// Pays overage from new unrestricted credits, the oldest debt first.
-    mutating func settle(_ incoming: [Share]) {
+    mutating func settle(_ incoming: [Share], at instant: Instant? = nil) {
         let new = available.filter { block, _ in
             block.features.isEmpty && incoming.contains { $0.block == block.number }
         }
@@ -46,11 +54,12 @@ extension ModelLedger {
             debts[index].amount -= part
             rest -= part
         }
-        write("settle", Self.negative(paying), overage: -paid) { $0.key = nil }
+        write("settle", Self.negative(paying), overage: -paid, at: instant) { $0.key = nil }
     }
 
     func requireRoom(_ credits: Int64, ofLifetime: Bool = true) throws(Refusal) {
-        if balance > Self.largestAmount - credits || (ofLifetime && lifetime > Self.largestAmount - credits) {
+        let coming = awaited.reduce(0) { $0 + $1.original }
+        if balance > Self.largestAmount - credits || (ofLifetime && lifetime > Self.largestAmount - credits - coming) {
             throw Refusal("amount_out_of_range")
         }
     }
@@ -82,10 +91,11 @@ extension ModelLedger {
         try requireFeatures(terms.features)
         try requireRoom(credits)
         let share = newBlock(credits, terms)
+        exists = true
+        if blocks[share.block - 1].isAwaited { return }
         lifetime += credits
         write("grant", [share]) { $0.payment = payment }
         settle([share])
-        exists = true
     }
 
     /// Grants the credits of a top-up package. A nil argument means the package's value.
@@ -140,6 +150,10 @@ extension ModelLedger {
         guard blocks.indices.contains(number - 1) else { throw Refusal("unknown_block", Int64(number)) }
         if blocks[number - 1].revokedAt != nil { return 0 }
         blocks[number - 1].revokedAt = now
+        if blocks[number - 1].isAwaited {
+            blocks[number - 1].isAwaited = false
+            return blocks[number - 1].original
+        }
         let rest = blocks[number - 1].remaining - (held[number] ?? 0)
         if rest > 0 { write("revoke", [Share(block: number, amount: -rest)]) }
         return rest

@@ -19,6 +19,12 @@ package struct ModelLedger: Sendable {
         /// Empty means all features.
         package let features: [String]
         package var hasExpired = false
+        /// When the credits arrive: at the grant, or at its later start.
+        package var arrivesAt = Instant(microseconds: 0)
+        /// Whether the grant was made before its start.
+        package var isPlanned = false
+        /// Whether the credits are still to arrive.
+        package var isAwaited = false
         package var revokedAt: Instant?
         /// The id that the server gave the block.
         package var id = ""
@@ -35,7 +41,9 @@ package struct ModelLedger: Sendable {
         }
 
         package var status: String {
-            revokedAt != nil ? "revoked" : hasExpired ? "expired" : remaining == 0 ? "spent" : "active"
+            isAwaited
+                ? "scheduled"
+                : revokedAt != nil ? "revoked" : hasExpired ? "expired" : remaining == 0 ? "spent" : "active"
         }
 
         package func isOver(at now: Instant) -> Bool { expiresAt.map { $0 <= now } ?? false }
@@ -253,6 +261,11 @@ extension ModelLedger {
     /// The blocks with remaining credits, in burn order.
     package var burnOrder: [Block] { blocks.filter { $0.remaining > 0 }.sorted(by: Self.burnsBefore) }
 
+    /// The blocks whose credits are still to arrive, in the order in which they do.
+    package var awaited: [Block] {
+        blocks.filter(\.isAwaited).sorted { ($0.arrivesAt, $0.number) < ($1.arrivesAt, $1.number) }
+    }
+
     package static func burnsBefore(_ left: Block, _ right: Block) -> Bool {
         if left.priority != right.priority { return left.priority < right.priority }
         switch (left.expiresAt, right.expiresAt) {
@@ -262,6 +275,8 @@ extension ModelLedger {
         default: break
         }
         if left.isPaid != right.isPaid { return right.isPaid }
+        if left.arrivesAt != right.arrivesAt { return left.arrivesAt < right.arrivesAt }
+        if left.isPlanned != right.isPlanned { return left.isPlanned }
         return left.number < right.number
     }
 
@@ -295,7 +310,7 @@ extension ModelLedger {
     package func expiries(after start: Instant, upTo end: Instant) -> [Instant] {
         let instants =
             available.compactMap(\.block.expiresAt)
-            + reservations.filter { $0.status == "active" }.map(\.expiresAt)
+            + reservations.filter { $0.status == "active" }.map(\.expiresAt) + awaited.map(\.arrivesAt)
         return instants.filter { start < $0 && $0 <= end }.sorted()
     }
 
@@ -367,7 +382,16 @@ extension ModelLedger {
                 sweep(at: due)
             }
             sweep(at: due)
+            for block in awaited where block.arrivesAt <= due { arrive(block) }
         }
+    }
+
+    private mutating func arrive(_ block: Block) {
+        blocks[block.number - 1].isAwaited = false
+        lifetime += block.original
+        let share = Share(block: block.number, amount: block.original)
+        write("grant", [share], at: block.arrivesAt)
+        settle([share], at: block.arrivesAt)
     }
 
     /// Takes the available credits of revoked and expired blocks.

@@ -54,7 +54,8 @@ package struct RandomBooks {
     /// The kinds of outcomes that occurred.
     package private(set) var outcomes: Set<String> = []
     private var random: SeededGenerator
-    private var now = Instant(microseconds: 1_780_000_000_000_000)
+    /// Far enough in the past that all commands come before the database's clock, by which it loads what is due.
+    private var now = Instant(microseconds: 1_580_000_000_000_000)
     private var payments = 0
     private let clock = PublicID(.testClock, Bits128(high: 1, low: 1))
 
@@ -117,9 +118,7 @@ package struct RandomBooks {
                 if !keys.contains(transfer.receiver) { keys.append(transfer.receiver) }
             default: break
             }
-            let own = command.action.needs
-            needs.accounts[key(command.endUser), default: AccountNeeds()].charges.formUnion(own.charges)
-            needs.accounts[key(command.endUser), default: AccountNeeds()].blocks.formUnion(own.blocks)
+            needs.accounts[key(command.endUser), default: AccountNeeds()].formUnion(command.action.needs)
         }
         let loaded = try await LedgerStore.load(keys.map(key), needs: needs, on: connection)
         var stored: [EndUserID: AccountDraft] = [:]
@@ -298,6 +297,7 @@ package struct RandomBooks {
         Grant(
             credits: try amount(1...400), source: random.pick([.promotional, .compensation]),
             priority: random.pick([nil, 0, 50, 100]),
+            startsAt: random.chance(35) ? now.adding(seconds: random.pick([-60, 0, 1, 60, 3_700, 400_000])) : nil,
             expiry: random.pick([
                 .never, .after(try required(CalendarDuration(iso8601: "PT1H"), "a duration")),
                 .after(try required(CalendarDuration(iso8601: "P3D"), "a duration")),
@@ -326,6 +326,7 @@ package struct RandomBooks {
 extension GrantedBlock {
     func with(_ block: Block) -> GrantedBlock {
         GrantedBlock(
-            block: block, source: source, payment: payment, reason: reason, metadata: metadata, createdAt: createdAt)
+            block: block, source: source, payment: payment, reason: reason, metadata: metadata, createdAt: createdAt,
+            startsAt: startsAt)
     }
 }

@@ -28,6 +28,7 @@ enum ClientCommand {
 
         var credits: Int64
         let priority: Int64?
+        let startsAt: Instant?
         let expiry: Expiry
         let features: [String]
 
@@ -40,17 +41,24 @@ enum ClientCommand {
             }
             return .members([
                 ("end_user_id", .string(endUser)), ("credits", .integer(credits)),
-                ("priority", priority.map { .integer($0) }), ("expires_at", expiresAt), ("expires_after", expiresAfter),
+                ("priority", priority.map { .integer($0) }), ("starts_at", startsAt.map { .string($0.description) }),
+                ("expires_at", expiresAt), ("expires_after", expiresAfter),
                 ("feature_keys", features.isEmpty ? nil : .array(features.map { .string($0) })),
             ])
         }
 
-        func expiresAt(now: Instant) -> Instant? {
-            switch expiry {
-            case .never: nil
-            case .at(let instant): instant
-            case .after(let seconds): now.adding(seconds: seconds)
-            }
+        var command: ModelCommand {
+            var grant = ModelCommand.Grant(credits: credits)
+            grant.priority = priority
+            grant.startsAt = startsAt
+            grant.expiry =
+                switch expiry {
+                case .never: .never
+                case .at(let instant): .at(instant)
+                case .after(let seconds): .after(months: 0, seconds: seconds)
+                }
+            grant.features = features
+            return .grant(grant)
         }
     }
 
@@ -102,11 +110,14 @@ enum ClientCommand {
             // Some of these instants have passed before the server reads them.
             expiry = .at(Instant(microseconds: now.microseconds + Int64.random(in: -2_000...2_000_000, using: &random)))
         }
+        // Some starts have passed, and hasty grants land while the run goes on.
+        let later = Int64.random(in: isHasty ? -1_000...3_000 : 4_000_000...4_010_000, using: &random)
+        let startsAt = random.chance(20) ? Instant(microseconds: now.microseconds + 1_000 * later) : nil
         let restrictions: [[String]] = [[], [], [], ["calls"], ["calls", "tokens"], ["flat", "dated"], ["nothing"]]
         return Grant(
             credits: random.chance(2) ? ModelLedger.largestAmount : Int64.random(in: 1...3_000, using: &random),
-            priority: random.chance(60) ? nil : Int64.random(in: 0...100, using: &random) / 20 * 20, expiry: expiry,
-            features: random.pick(restrictions))
+            priority: random.chance(60) ? nil : Int64.random(in: 0...100, using: &random) / 20 * 20, startsAt: startsAt,
+            expiry: expiry, features: random.pick(restrictions))
     }
 
     private static func event(_ random: inout SeededGenerator, now: Instant) -> Event {

@@ -24,7 +24,9 @@ extension ModelLedger.Refusal {
     /// The code of the API: an unacceptable instant makes the request invalid.
     var shownCode: String {
         switch code {
-        case "occurred_too_long_ago", "occurs_in_the_future", "expires_in_the_past": "invalid_request"
+        case "occurred_too_long_ago", "occurs_in_the_future", "expires_in_the_past", "ends_in_the_past",
+            "expires_before_start":
+            "invalid_request"
         default: code
         }
     }
@@ -55,6 +57,15 @@ extension ModelLedger {
         guard let entry = entries.last, let shown = answer["entry"] else { throw Disagreement("there is no entry") }
         if entry.type == "use" { try same("cost", answer["cost"], .integer(-entry.amount)) }
         try compare(shown, entry)
+    }
+
+    /// Compares the answer to a grant that starts later.
+    func compareScheduled(_ answer: AcceptanceTests.Answer) throws {
+        try same("status", .integer(Int64(answer.status)), 201)
+        try same("entry", answer["entry"], .null)
+        try same("status of the block", answer["block.status"], "scheduled")
+        try same("remaining of the block", answer["block.remaining"], 0)
+        for member in ["balance", "effective_balance"] { try same(member, answer[member], .integer(balance)) }
     }
 
     private func compare(_ shown: JSONValue, _ entry: Entry) throws {

@@ -84,12 +84,15 @@ struct ModelRun {
         history.append("  -> \(answer.testDescription)")
         try settle(answer, since: start) { model, now in
             do throws(ModelLedger.Refusal) {
-                try model.grant(
-                    grant.credits, priority: grant.priority ?? 50, expiresAt: grant.expiresAt(now: now),
-                    features: grant.features, now: now)
+                model.advance(to: now)
+                _ = try model.apply(grant.command)
             } catch { return try model.compare(answer, refused: error) }
             model.blocks[model.blocks.count - 1].id = answer["block.id"]?.text ?? ""
-            try model.compare(answer, accepted: 201)
+            if model.blocks[model.blocks.count - 1].isAwaited {
+                try model.compareScheduled(answer)
+            } else {
+                try model.compare(answer, accepted: 201)
+            }
         }
         remember(.grant(grant), key, answer)
     }
@@ -246,7 +249,8 @@ struct ModelRun {
         _ answer: Answer, since start: Instant, _ decide: (inout ModelLedger, Instant) throws -> Void
     ) throws {
         var candidates: [Instant] = []
-        if let recordedAt = answer["entry.recorded_at"]?.text.flatMap({ Instant(rfc3339: $0) }) {
+        let decidedAt = answer["entry.recorded_at"] ?? answer["block.created_at"]
+        if let recordedAt = decidedAt?.text.flatMap({ Instant(rfc3339: $0) }) {
             candidates = [recordedAt]
         } else {
             let now = Instant.now

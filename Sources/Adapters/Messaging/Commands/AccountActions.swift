@@ -98,6 +98,7 @@ extension Grant: FieldCodable {
         writer.write(6, payment)
         writer.write(7, reason)
         writer.write(8, metadata)
+        writer.write(9, since: 3, startsAt)
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
@@ -107,6 +108,7 @@ extension Grant: FieldCodable {
             priority: try reader.optionalPriority(3), expiry: try reader.value(4, "expiry"),
             featureKeys: try reader.featureKeys(5), payment: try reader.optional(6),
             reason: try reader.optionalString(7, "reason"), metadata: try reader.metadata(8))
+        startsAt = try reader.optionalInstant(9)
     }
 }
 

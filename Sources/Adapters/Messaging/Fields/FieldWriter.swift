@@ -48,11 +48,16 @@ struct FieldWriter {
         bytes.append(contentsOf: value)
     }
 
+    /// Demands a revision of the reader, for a field that an older reader must not skip.
+    mutating func demand(revision since: Int) {
+        revision = max(revision, since)
+    }
+
     // MARK: - Nested messages
 
     /// - Parameter since: The revision that a reader must have, for a field that an older reader must not skip.
     mutating func write(_ number: Int, since: Int = MessageRevision.first, _ body: (inout FieldWriter) -> Void) {
-        revision = max(revision, since)
+        demand(revision: since)
         writeTag(number, .bytes)
         let start = bytes.count
         // Nearly all messages are shorter than 128 bytes, so one byte is reserved for the length.

@@ -12,6 +12,13 @@ extension FieldWriter {
         if let instant { write(number, fixed: UInt64(bitPattern: instant.microseconds)) }
     }
 
+    /// - Parameter since: The revision that a reader of the instant must have.
+    mutating func write(_ number: Int, since: Int, _ instant: Instant?) {
+        guard let instant else { return }
+        demand(revision: since)
+        write(number, instant)
+    }
+
     mutating func write(_ number: Int, _ amount: Millicredits?) {
         write(number, amount?.rawValue)
     }

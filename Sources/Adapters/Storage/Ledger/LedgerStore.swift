@@ -77,12 +77,12 @@ package enum LedgerStore {
     ///
     /// The transaction stays open. Rows of end users that do not exist yet are inserted, so that two first commands of
     /// one end user wait for each other. `write` deletes the rows that stayed unused. Takes one round trip, one more
-    /// for new end users, one more when a use is repeated, and one more when an account has had a reservation or needs
-    /// history.
+    /// for new end users, one more when a use is repeated, and one more when an account has had a reservation, needs
+    /// history, or may have a grant that lands.
     ///
     /// - Parameters:
     ///   - keys: Without repetitions.
-    ///   - limit: The number of open blocks and active reservations to load. The accounts from the first one on that
+    ///   - limit: The number of open and scheduled blocks and of active reservations to load. The accounts from the first one on that
     ///     would exceed it are locked and not loaded; the first two accounts are always loaded.
     package static func load(
         _ keys: [AccountKey], needs: BatchNeeds = BatchNeeds(), upTo limit: Int = .max,
@@ -121,7 +121,7 @@ package enum LedgerStore {
         let loaded = inOrder.prefix(LockedAccount.loadedCount(of: inOrder, upTo: limit))
         return LoadedBatch(
             accounts: try await drafts(
-                Array(loaded), blocks: results[blocks], needs: needs.accounts, on: connection),
+                Array(loaded), blocks: results[blocks], needs: needs.accounts, now: results[clock], on: connection),
             unusedAccounts: inOrder.dropFirst(loaded.count).filter { $0.row.revision == 0 }.map {
                 AccountKeyByNumber(environmentID: $0.row.environmentID, id: $0.row.id)
             },
@@ -136,15 +136,17 @@ package enum LedgerStore {
     }
 
     private static func drafts(
-        _ locked: [LockedAccount], blocks: [AccountID: [Block]], needs: [AccountKey: AccountNeeds],
+        _ locked: [LockedAccount], blocks: [AccountID: [Block]], needs: [AccountKey: AccountNeeds], now: Instant,
         on connection: PostgresConnection
     ) async throws -> [AccountDraft] {
-        let histories = try await histories(of: locked, needs, on: connection)
+        let histories = try await histories(of: locked, needs, blocks: blocks, now: now, on: connection)
         return locked.map { account in
             let past = histories[account.row.id]
+            let blocks = blocks[account.row.id] ?? []
             let state = account.row.account(
                 advancedTo: account.book.advancedTo,
-                blocks: BlockList(blocks[account.row.id] ?? []),
+                blocks: BlockList(blocks.filter { !$0.isScheduled }),
+                scheduled: ScheduledBlocks(blocks.filter(\.isScheduled)),
                 reservations: OrderedList(past?.reservations ?? []),
                 counters: UsageCounters(
                     storedCount: Int(account.book.counterCount), endsAt: account.book.countersEndAt))
@@ -172,7 +174,7 @@ package enum LedgerStore {
         on conflict (environment_id, end_user_id) do nothing
         """
 
-    /// The open blocks of the accounts that `LockedAccount.loadedCount` counts.
+    /// The open and the scheduled blocks of the accounts that `LockedAccount.loadedCount` counts.
     static let loadBlocks = PostgresStatement(
         """
         select \(BlockRow.columns(of: "b"))

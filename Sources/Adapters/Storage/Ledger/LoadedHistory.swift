@@ -4,7 +4,7 @@ import Ledger
 import Postgres
 
 /// The rows of an account that a batch needs beside its own row and its open blocks: the active reservations of an
-/// account that has had any, and the history for refunds and revocations.
+/// account that has had any, and the history for refunds, revocations and landings.
 struct LoadedHistory {
     var reservations: [Reservation] = []
     var history = AccountHistory()
@@ -12,14 +12,24 @@ struct LoadedHistory {
 
 extension LedgerStore {
     /// Loads these rows in one round trip, and makes none when no account needs any.
+    ///
+    /// - Parameters:
+    ///   - blocks: The open and the scheduled blocks.
+    ///   - now: The database's clock. No account on real time is advanced further in the batch.
     static func histories(
-        of accounts: [LockedAccount], _ needs: [AccountKey: AccountNeeds], on connection: PostgresConnection
+        of accounts: [LockedAccount], _ needs: [AccountKey: AccountNeeds], blocks: [AccountID: [Block]], now: Instant,
+        on connection: PostgresConnection
     ) async throws -> [AccountID: LoadedHistory] {
+        // An account on a test clock, or one that this batch puts on a clock, can be advanced beyond `now`.
+        let landing = accounts.filter { account in
+            let mayLeaveRealTime = account.row.settings.testClock != nil || needs[account.key]?.testClock != nil
+            return (blocks[account.row.id] ?? []).contains { $0.isScheduled && ($0.since <= now || mayLeaveRealTime) }
+        }.map(\.row)
         let reserving = accounts.filter { $0.book.book.reservationCount > 0 }.map(\.row)
         let asked = accounts.compactMap { account in needs[account.key].map { (account.row, $0) } }
         let charges = asked.flatMap { row, needs in needs.charges.sorted().map { (row, $0) } }
-        let blocks = asked.flatMap { row, needs in needs.blocks.sorted().map { (row, Int64($0)) } }
-        guard !reserving.isEmpty || !charges.isEmpty || !blocks.isEmpty else { return [:] }
+        let revoked = asked.flatMap { row, needs in needs.blocks.sorted().map { (row, Int64($0)) } }
+        guard !reserving.isEmpty || !charges.isEmpty || !revoked.isEmpty || !landing.isEmpty else { return [:] }
         var group = QueryGroup()
         let reservations = group.add(
             PostgresQuery(
@@ -29,7 +39,15 @@ extension LedgerStore {
         let chargeEntries = group.add(PostgresQuery(loadCharges, numbered(charges)), EntryRow.all)
         let settlingEntries = group.add(PostgresQuery(loadSettling, numbered(charges)), EntryRow.all)
         let namedBlocks = group.add(
-            PostgresQuery(loadNamedBlocks, numbered(charges) + numbered(blocks)), GrantedBlockRow.all)
+            PostgresQuery(loadNamedBlocks, numbered(charges) + numbered(revoked)), GrantedBlockRow.all)
+        let landingBlocks = group.add(
+            PostgresQuery(
+                loadLandingBlocks,
+                [
+                    .int32s(landing.map(\.environmentID.rawValue)), .int64s(landing.map(\.id.rawValue)),
+                    .instant(now),
+                ]),
+            GrantedBlockRow.all)
         let results = try await group.run(on: connection)
 
         var histories: [AccountID: LoadedHistory] = [:]
@@ -40,7 +58,7 @@ extension LedgerStore {
         for row in Set(results[chargeEntries] + results[settlingEntries]) {
             histories[row.accountID, default: LoadedHistory()].history.entries.append(row.entry)
         }
-        for row in results[namedBlocks] {
+        for row in results[namedBlocks] + results[landingBlocks] {
             histories[row.accountID, default: LoadedHistory()].history.blocks[row.granted.block.number] = row.granted
         }
         return histories
@@ -107,5 +125,17 @@ extension LedgerStore {
             from unnest($4::integer[], $5::bigint[], $6::bigint[]) as k (environment_id, account_id, number)
         ) as n
         join blocks b using (environment_id, account_id, number)
+        """)
+
+    /// The scheduled blocks that land by `now`, or by the latest instant that a test clock of the environment shows. The
+    /// clocks of the batch's catalogue show no later one, because a clock never goes back.
+    static let loadLandingBlocks = PostgresStatement(
+        """
+        select \(GrantedBlockRow.columns(of: "b"))
+        from unnest($1::integer[], $2::bigint[]) as k (environment_id, account_id)
+        join blocks b using (environment_id, account_id)
+        where b.open and b.scheduled and b.starts_at <= greatest(
+            $3::timestamptz,
+            (select max(c.shows) from test_clocks c where c.environment_id = k.environment_id))
         """)
 }

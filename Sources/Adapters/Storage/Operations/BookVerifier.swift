@@ -91,7 +91,7 @@ package struct BookVerifier {
         return rows.map { row, book in
             StoredAccount(
                 account: row.account(
-                    advancedTo: book.advancedTo, blocks: BlockList(),
+                    advancedTo: book.advancedTo, blocks: BlockList(), scheduled: ScheduledBlocks(),
                     reservations: OrderedList(reservations[row.id] ?? []), counters: .none),
                 book: book.book)
         }
@@ -237,6 +237,15 @@ package struct BookVerifier {
                 """
                 select count(*) from reservations r
                 where r.held <> coalesce((select sum(amount) from unnest(r.hold_amounts) as amount), 0)
+                """
+            ),
+            (
+                "I26: accounts with scheduled grants that are due later than the first of them",
+                """
+                select count(*) from accounts a
+                where a.test_clock_id is null and coalesce(a.due_at, 'infinity') > (
+                    select min(b.starts_at) from blocks b
+                    where b.environment_id = a.environment_id and b.account_id = a.account_id and b.open and b.scheduled)
                 """
             ),
             (

@@ -82,20 +82,27 @@ package enum AccountReads {
         package let priority: Int16
         package let expiresAt: Instant?
         package let isPaid: Bool
+        package let since: Instant
+        package let startsLater: Bool
         package let number: Int32
 
-        package init(open: Bool, priority: Int16, expiresAt: Instant?, isPaid: Bool, number: Int32) {
+        package init(
+            open: Bool, priority: Int16, expiresAt: Instant?, isPaid: Bool, since: Instant, startsLater: Bool,
+            number: Int32
+        ) {
             self.open = open
             self.priority = priority
             self.expiresAt = expiresAt
             self.isPaid = isPaid
+            self.since = since
+            self.startsLater = startsLater
             self.number = number
         }
     }
 
     /// A page of an account's blocks: the spendable ones first, in burn order, then the others in the same order.
     ///
-    /// It costs the account's blocks with remaining credits, at most 10,000, the entries behind the last checkpoint, the
+    /// It costs the account's blocks with remaining credits and its scheduled blocks, at most 10,000, the entries behind the last checkpoint, the
     /// rows of the page, and for a closed block past its expiry a look at its sums. A page that begins behind a closed
     /// block costs the closed blocks before it too, and the status `spent`, `expired` or `revoked` those with other
     /// statuses in between.
@@ -112,6 +119,7 @@ package enum AccountReads {
                     .optional(after?.priority),
                     .timestamp(microseconds: after?.expiresAt?.microseconds ?? Int64.max),
                     .optional(after?.isPaid), .optional(after?.number), .int64(Int64(limit)),
+                    .optionalTimestamp(microseconds: after?.since.microseconds), .optional(after?.startsLater),
                 ]))
         return try result.map { row in
             var fields = RowFields(row)
@@ -124,8 +132,11 @@ package enum AccountReads {
     /// `expire` entry took its rest, and every other closed block is spent. Checkpoints and the entries behind the last
     /// one know which types of entries changed a block.
     ///
-    /// 1. `open_blocks` are the blocks with remaining credits, in any order.
+    /// 1. `open_blocks` are the blocks with remaining credits and the scheduled blocks, in any order.
     /// 2. `closed_blocks` are read in the order of their index.
+    ///
+    /// A block whose grant starts later counts from its start, and comes before those that were granted at that instant.
+    /// `promptly` is true for all other blocks.
     static let listBlocks = PostgresStatement(
         """
         with base as materialized (
@@ -139,8 +150,11 @@ package enum AccountReads {
             where e.type = 'expire'
         ), open_blocks as materialized (
             select b.*, coalesce(b.expires_at, 'infinity') as sort_expiry, coalesce(b.price_paid, 0) > 0 as paid,
-                b.revoked_at is null and coalesce(b.expires_at, 'infinity') > $3 as sort_open,
+                greatest(b.created_at, b.starts_at) as since,
+                coalesce(b.starts_at <= b.created_at, true) as promptly,
+                not b.scheduled and b.revoked_at is null and coalesce(b.expires_at, 'infinity') > $3 as sort_open,
                 case
+                    when b.scheduled then 'scheduled'
                     when b.revoked_at is not null then 'revoked'
                     when coalesce(b.expires_at, 'infinity') > $3 then 'active'
                     else 'expired'
@@ -149,7 +163,8 @@ package enum AccountReads {
             where b.environment_id = $1 and b.account_id = $2 and b.open
         ), closed_blocks as materialized (
             select b.*, coalesce(b.expires_at, 'infinity') as sort_expiry, coalesce(b.price_paid, 0) > 0 as paid,
-                false as sort_open, s.status
+                greatest(b.created_at, b.starts_at) as since,
+                coalesce(b.starts_at <= b.created_at, true) as promptly, false as sort_open, s.status
             from blocks b
             cross join lateral (
                 select case
@@ -165,22 +180,28 @@ package enum AccountReads {
                     else 'spent'
                 end as status
             ) s
-            where b.environment_id = $1 and b.account_id = $2 and not b.open and $4::text is distinct from 'active'
-                and (b.priority, coalesce(b.expires_at, 'infinity'), coalesce(b.price_paid, 0) > 0, b.number) > (
+            where b.environment_id = $1 and b.account_id = $2 and not b.open
+                and ($4::text is null or $4 not in ('active', 'scheduled'))
+                and (b.priority, coalesce(b.expires_at, 'infinity'), coalesce(b.price_paid, 0) > 0,
+                    greatest(b.created_at, b.starts_at), coalesce(b.starts_at <= b.created_at, true), b.number) > (
                     case when not $5::boolean then $6::smallint else '-32768'::smallint end,
                     case when not $5 then $7::timestamptz else '-infinity' end,
                     case when not $5 then $8::boolean else false end,
+                    case when not $5 then $11::timestamptz else '-infinity' end,
+                    case when not $5 then not $12::boolean else false end,
                     case when not $5 then $9::integer else '-2147483648'::integer end)
                 and ($4 is null or s.status = $4)
-            order by b.priority, coalesce(b.expires_at, 'infinity'), coalesce(b.price_paid, 0) > 0, b.number
+            order by b.priority, coalesce(b.expires_at, 'infinity'), coalesce(b.price_paid, 0) > 0,
+                greatest(b.created_at, b.starts_at), coalesce(b.starts_at <= b.created_at, true), b.number
             limit $10
         )
         select status, \(GrantedBlockRow.columns(of: "listed"))
         from (select * from open_blocks union all select * from closed_blocks) as listed
         where ($4 is null or status = $4)
             and ($5 is null
-                or (not sort_open, priority, sort_expiry, paid, number) > (not $5, $6, $7, $8, $9))
-        order by not sort_open, priority, sort_expiry, paid, number
+                or (not sort_open, priority, sort_expiry, paid, since, promptly, number)
+                    > (not $5, $6, $7, $8, $11, not $12, $9))
+        order by not sort_open, priority, sort_expiry, paid, since, promptly, number
         limit $10
         """)
 }

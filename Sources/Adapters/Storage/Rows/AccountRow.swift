@@ -37,16 +37,17 @@ package struct AccountRow: TableRow, Sendable {
     /// - Parameters:
     ///   - advancedTo: Read by the ledger worker only.
     ///   - blocks: The blocks with remaining credits.
+    ///   - scheduled: The blocks whose grants start later.
     ///   - reservations: The active ones.
     ///   - counters: Those that the caller needs.
     package func account(
-        advancedTo: Instant = Instant(microseconds: .min), blocks: BlockList, reservations: OrderedList<Reservation>,
-        counters: UsageCounters
+        advancedTo: Instant = Instant(microseconds: .min), blocks: BlockList, scheduled: ScheduledBlocks,
+        reservations: OrderedList<Reservation>, counters: UsageCounters
     ) -> Account {
         Account(
             id: id, environmentID: environmentID, endUserID: endUserID, version: version, revision: revision,
-            sums: sums, advancedTo: advancedTo, blocks: blocks, reservations: reservations, settings: settings,
-            counters: counters)
+            sums: sums, advancedTo: advancedTo, blocks: blocks, scheduled: scheduled, reservations: reservations,
+            settings: settings, counters: counters)
     }
 }
 
@@ -58,8 +59,8 @@ struct AccountBookRow {
     let counterCount: Int32
     /// The earliest end of a window among the counters; nil when none has an end.
     let countersEndAt: Instant?
-    /// The number of open blocks and active reservations. An older release does not keep it up to date, so it only
-    /// bounds what is loaded at once.
+    /// The number of open and scheduled blocks and of active reservations. An older release does not keep it up to date,
+    /// so it only bounds what is loaded at once.
     let openRows: Int32
     let profile: EndUserProfile
 

@@ -9,11 +9,14 @@ package struct BlockRow: TableRow, Sendable {
     package let block: Block
     /// Kept beside the block, which stores only whether a price was paid.
     private let pricePaid: Int64?
+    let createdAt: Instant
+    /// The start that the grant stated.
+    let startsAt: Instant?
 
     package static let table = "blocks"
     package static let columns = [
         "environment_id", "account_id", "number", "original", "remaining", "held", "priority", "expires_at",
-        "price_paid", "feature_keys", "revoked_at",
+        "price_paid", "feature_keys", "revoked_at", "created_at", "starts_at", "scheduled",
     ]
 
     package init(_ fields: inout RowFields, keeping old: BlockRow?) throws {
@@ -31,18 +34,26 @@ package struct BlockRow: TableRow, Sendable {
             guard let key = FeatureKey(text) else { throw StorageError.unknownValue(column: "feature_keys") }
             return key
         }
+        let revokedAt = try fields.instantOrNil(or: before.map(\.revokedAt))
+        createdAt = try fields.instant(or: old?.createdAt)
+        startsAt = try fields.instantOrNil(or: old.map(\.startsAt))
+        let since = max(createdAt, startsAt ?? createdAt)
         block = Block(
             number: number, original: original, remaining: remaining, held: held, priority: priority,
-            expiresAt: expiresAt, isPaid: (pricePaid ?? 0) > 0, featureSet: FeatureSet(featureKeys),
-            revokedAt: try fields.instantOrNil(or: before.map(\.revokedAt)))
+            expiresAt: expiresAt, isPaid: (pricePaid ?? 0) > 0, featureSet: FeatureSet(featureKeys), since: since,
+            startsLater: since > createdAt, isScheduled: try fields.bool(or: before?.isScheduled),
+            revokedAt: revokedAt)
     }
 
-    /// Makes a row from a block in memory, whose price is not known. It serves to take unchanged values from.
+    /// Makes a row from a block in memory, whose price and creation are not known. It serves to take unchanged values
+    /// from, and every update has the values that are not known.
     package init(environmentID: EnvironmentID, accountID: AccountID, block: Block) {
         self.environmentID = environmentID
         self.accountID = accountID
         self.block = block
         pricePaid = block.isPaid ? 1 : nil
+        createdAt = block.since
+        startsAt = nil
     }
 }
 
@@ -54,7 +65,7 @@ struct GrantedBlockRow: TableRow {
     static let table = "blocks"
     static let columns =
         BlockRow.columns + [
-            "price_paid", "currency", "external_payment_id", "source", "reason", "metadata", "created_at",
+            "price_paid", "currency", "external_payment_id", "source", "reason", "metadata",
         ]
 
     init(_ fields: inout RowFields, keeping old: GrantedBlockRow?) throws {
@@ -65,7 +76,7 @@ struct GrantedBlockRow: TableRow {
         granted = GrantedBlock(
             block: row.block, source: try fields.parsed("source") { BlockSource(rawValue: $0) },
             payment: payment.isEmpty ? nil : payment, reason: try fields.textOrNil(),
-            metadata: try fields.metadata(), createdAt: try fields.instant())
+            metadata: try fields.metadata(), createdAt: row.createdAt, startsAt: row.startsAt)
     }
 }
 
@@ -94,11 +105,13 @@ extension BulkStatement<BlockToWrite> {
             .text("reason") { $0.granted.reason },
             .text("metadata") { $0.granted.metadata?.canonicalJSON },
             .instant("created_at") { $0.granted.createdAt as Instant },
+            .instant("starts_at") { $0.granted.startsAt },
+            .bool("scheduled") { $0.state.isScheduled },
             .instant("revoked_at") { $0.state.revokedAt },
             .int64("price_paid") { $0.granted.payment?.price },
             .text("currency") { $0.granted.payment?.currency },
             .text("external_payment_id") { $0.granted.payment?.externalID },
-        ], computed: [(name: "open", expression: "n.remaining > 0")])
+        ], computed: [(name: "open", expression: "n.remaining > 0 or n.scheduled")])
 }
 
 extension BulkStatement<(account: Account, block: Block)> {
@@ -111,5 +124,6 @@ extension BulkStatement<(account: Account, block: Block)> {
             .amount("remaining") { $0.block.remaining },
             .amount("held") { $0.block.held },
             .instant("revoked_at") { $0.block.revokedAt },
-        ], computed: [(name: "open", expression: "n.remaining > 0")])
+            .bool("scheduled") { $0.block.isScheduled },
+        ], computed: [(name: "open", expression: "n.remaining > 0 or n.scheduled")])
 }

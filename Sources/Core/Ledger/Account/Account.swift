@@ -27,6 +27,8 @@ package struct Account: Hashable, Sendable {
     package internal(set) var advancedTo: Instant
     /// The blocks with remaining credits, in burn order.
     package internal(set) var blocks: BlockList
+    /// The blocks whose grants start later. They count in no sum.
+    package internal(set) var scheduled: ScheduledBlocks
     /// The active reservations, by number.
     package internal(set) var reservations: OrderedList<Reservation>
     package internal(set) var settings: AccountSettings
@@ -42,12 +44,13 @@ package struct Account: Hashable, Sendable {
     ///
     /// - Parameters:
     ///   - blocks: The blocks with remaining credits.
+    ///   - scheduled: The blocks whose grants start later.
     ///   - reservations: The active reservations, by number.
     package init(
         id: AccountID, environmentID: EnvironmentID, endUserID: EndUserID, version: Int64, revision: Int64,
         sums: AccountSums, advancedTo: Instant = Instant(microseconds: .min), blocks: BlockList = BlockList(),
-        reservations: OrderedList<Reservation> = OrderedList(), settings: AccountSettings = .none,
-        counters: UsageCounters = .none
+        scheduled: ScheduledBlocks = ScheduledBlocks(), reservations: OrderedList<Reservation> = OrderedList(),
+        settings: AccountSettings = .none, counters: UsageCounters = .none
     ) {
         self.id = id
         self.environmentID = environmentID
@@ -60,6 +63,7 @@ package struct Account: Hashable, Sendable {
         lifetimeGranted = sums.lifetimeGranted
         self.advancedTo = advancedTo
         self.blocks = blocks
+        self.scheduled = scheduled
         self.reservations = reservations
         self.settings = settings
         self.counters = counters
@@ -79,6 +83,13 @@ package struct Account: Hashable, Sendable {
     /// Costs a walk over the blocks.
     package func spendable(for feature: FeatureKey) -> Int64 {
         blocks.reduce(0) { $0 + ($1.isOpen(to: feature) ? $1.available : 0) }
+    }
+
+    /// Whether the sum of all credits ever granted stays in the range of an amount when further credits come in now. The
+    /// scheduled credits count, so that they have room when they land. The balance is at most that sum.
+    func hasRoom(for credits: Millicredits) -> Bool {
+        guard let lifetime = try? lifetimeGranted + credits else { return false }
+        return lifetime.rawValue <= Millicredits.limit - scheduled.credits
     }
 
     /// The debits by which the eligible blocks pay a cost, in burn order, and the rest of the cost that no block pays.

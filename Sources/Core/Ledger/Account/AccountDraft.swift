@@ -11,8 +11,11 @@ package import Credits
 package struct AccountDraft: Hashable, Sendable {
     package internal(set) var account: Account
     package internal(set) var profile: EndUserProfile?
-    /// The older entries and blocks that the batch's refunds and revocations need.
-    package var history = AccountHistory()
+    /// The older entries and blocks that the batch's refunds, revocations and landings need.
+    package var history: AccountHistory {
+        get { recorder.history }
+        set { recorder.history = newValue }
+    }
     var recorder: BatchRecorder
     private let revisionBefore: Int64
     private let settingsBefore: AccountSettings
@@ -143,8 +146,12 @@ package struct AccountDraft: Hashable, Sendable {
             ?? history.blocks[number]?.block
     }
 
-    /// The open blocks and the active reservations, which are rows that the next batch of the account loads.
-    package var openRows: Int { account.blocks.count + account.reservations.count }
+    /// The open and the scheduled blocks and the active reservations, which are rows that the next batch of the account
+    /// loads.
+    package var openRows: Int { openBlocks + account.reservations.count }
+
+    /// The open and the scheduled blocks, of which an account has at most `Block.maximumOpen`.
+    var openBlocks: Int { account.blocks.count + account.scheduled.count }
 
     // MARK: - Changes to write
 
@@ -208,12 +215,13 @@ package struct AccountDraft: Hashable, Sendable {
     }
 }
 
-/// The older entries and blocks of an account that a batch needs. Only refunds and revocations need any.
+/// The older entries and blocks of an account that a batch needs. Only refunds, revocations and landings need any.
 package struct AccountHistory: Hashable, Sendable {
     /// The charges to refund (for a reservation all its commits), and every later entry that reduced overage or
     /// refunded one of these charges; in any order.
     package var entries: [Entry]
-    /// The blocks to revoke and the blocks that the charges took from, by number; closed blocks included.
+    /// The blocks to revoke, the blocks that the charges took from, and the scheduled blocks that may land, by number;
+    /// closed blocks included.
     package var blocks: [Int32: GrantedBlock]
     /// What was used in the open windows of limits that are set in the batch.
     package var usage: [UsageQuery: [String?: Int64]] = [:]

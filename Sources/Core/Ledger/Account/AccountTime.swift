@@ -13,6 +13,8 @@ struct DueEvent: Comparable {
         case reservationLapses
         /// The expiry of a block: its available credits are taken.
         case blockExpires
+        /// The start of a grant that was made before: its credits come in.
+        case grantLands
     }
 
     let at: Instant
@@ -29,13 +31,19 @@ extension Account {
     /// Calls the body with every effect that is due at some instant, in no particular order.
     ///
     /// - Parameter heldBlocks: Whether to include blocks that have no available credits now. Their expiry has an effect
-    ///   only if a hold ends before it.
+    ///   only if a hold ends before it, or if their credits land before it.
     private func forEachDueEvent(heldBlocks: Bool, _ body: (DueEvent) -> Void) {
         for reservation in reservations {
             body(DueEvent(at: reservation.expiresAt, kind: .reservationLapses, number: reservation.number))
         }
         for block in blocks where heldBlocks || block.available > 0 {
             guard let expiresAt = block.expiresAt else { continue }
+            body(DueEvent(at: expiresAt, kind: .blockExpires, number: block.number))
+        }
+        for block in scheduled {
+            body(DueEvent(at: block.since, kind: .grantLands, number: block.number))
+            // A block expires after it lands, so its expiry is never the next event.
+            guard heldBlocks, let expiresAt = block.expiresAt else { continue }
             body(DueEvent(at: expiresAt, kind: .blockExpires, number: block.number))
         }
     }
@@ -97,8 +105,41 @@ extension Account {
                 expiring = []
             }
             sweep(expiring, at: instant, now: now, into: &recorder)
+            for event in events where event.kind == .grantLands { land(event.number, now: now, into: &recorder) }
         }
         advancedTo = max(advancedTo, now)
+    }
+
+    /// Brings the credits of a scheduled block in at the instant of its start, and pays outstanding overage from them.
+    private mutating func land(_ number: Int32, now: Instant, into recorder: inout some EffectRecorder) {
+        guard var block = scheduled.block(number) else { return }
+        block.isScheduled = false
+        scheduled.set(block)
+        blocks.insert(block)
+        lifetimeGranted = lifetimeGranted.changed(by: block.original.rawValue)
+        post(
+            Posting(
+                .grant, amount: block.original.rawValue,
+                allocations: [Allocation(block: number, amount: block.original.rawValue)],
+                cause: recorder.causeOfLanding(number), effectiveAt: block.since),
+            now: now, into: &recorder)
+        settle(from: [number], at: block.since, now: now, into: &recorder)
+    }
+
+    /// Pays overage from the given blocks, which have just received credits. Only unrestricted blocks pay.
+    mutating func settle(
+        from numbers: [Int32], at instant: Instant, now: Instant, into recorder: inout some EffectRecorder
+    ) {
+        guard overage > .zero else { return }
+        let payers = Set(numbers)
+        let (allocations, rest) = burn(overage.rawValue) { block in
+            block.featureSet == nil && payers.contains(block.number)
+        }
+        let paid = overage.rawValue - rest
+        guard paid > 0 else { return }
+        post(
+            Posting(.settle, overageDelta: -paid, allocations: allocations, effectiveAt: instant), now: now,
+            into: &recorder)
     }
 
     /// Takes the available credits of those of the given blocks that were revoked or have expired at `instant`.

@@ -15,7 +15,7 @@ package enum BlockSource: String, Sendable, CaseIterable {
 ///
 /// Decisions read this type. The grant's source, reason and metadata are in `GrantedBlock`.
 package struct Block: Hashable, Sendable {
-    /// The maximum number of an account's blocks with remaining credits.
+    /// The maximum number of an account's blocks with remaining credits and scheduled blocks together.
     package static let maximumOpen = 10_000
 
     /// 1, 2, 3, … in the order in which the account received its blocks.
@@ -32,12 +32,20 @@ package struct Block: Hashable, Sendable {
     package let isPaid: Bool
     /// The features that the block is restricted to; nil means that it may be spent on all features.
     package let featureSet: FeatureSet?
+    /// The instant from which the block's age counts in the burn order: its creation, or the landing of a grant that
+    /// starts later.
+    package let since: Instant
+    /// True if the block was granted before `since`, to land at that instant by itself.
+    package let startsLater: Bool
+    /// True until a block that starts later lands or is revoked. Nothing remains of it meanwhile.
+    package internal(set) var isScheduled: Bool
     /// When the block was revoked; nil if it was not. Credits that come back to a revoked block are taken at once.
     package internal(set) var revokedAt: Instant?
 
     package init(
         number: Int32, original: Millicredits, remaining: Millicredits, held: Millicredits, priority: Int16,
-        expiresAt: Instant?, isPaid: Bool, featureSet: FeatureSet? = nil, revokedAt: Instant? = nil
+        expiresAt: Instant?, isPaid: Bool, featureSet: FeatureSet? = nil, since: Instant, startsLater: Bool = false,
+        isScheduled: Bool = false, revokedAt: Instant? = nil
     ) {
         self.number = number
         self.original = original
@@ -47,6 +55,9 @@ package struct Block: Hashable, Sendable {
         self.expiresAt = expiresAt
         self.isPaid = isPaid
         self.featureSet = featureSet
+        self.since = since
+        self.startsLater = startsLater
+        self.isScheduled = isScheduled
         self.revokedAt = revokedAt
     }
 
@@ -69,6 +80,8 @@ package struct Block: Hashable, Sendable {
 package enum BlockStatus: String, Sendable, CaseIterable {
     /// Credits remain and may be spent.
     case active
+    /// The grant starts later, and its credits have not landed yet.
+    case scheduled
     /// Nothing remains, because everything was used.
     case spent
     /// The expiry took the remaining credits.
@@ -86,10 +99,12 @@ package struct GrantedBlock: Hashable, Sendable {
     package let reason: String?
     package let metadata: Metadata?
     package let createdAt: Instant
+    /// The start that the grant stated, which may be before its creation; nil if it stated none.
+    package let startsAt: Instant?
 
     package init(
         block: Block, source: BlockSource, payment: Payment? = nil, reason: String?, metadata: Metadata?,
-        createdAt: Instant
+        createdAt: Instant, startsAt: Instant? = nil
     ) {
         self.block = block
         self.source = source
@@ -97,6 +112,7 @@ package struct GrantedBlock: Hashable, Sendable {
         self.reason = reason
         self.metadata = metadata
         self.createdAt = createdAt
+        self.startsAt = startsAt
     }
 }
 
@@ -104,7 +120,19 @@ extension GrantedBlock {
     /// The same grant with its block in another state.
     package func with(_ block: Block) -> GrantedBlock {
         GrantedBlock(
-            block: block, source: source, payment: payment, reason: reason, metadata: metadata, createdAt: createdAt)
+            block: block, source: source, payment: payment, reason: reason, metadata: metadata, createdAt: createdAt,
+            startsAt: startsAt)
+    }
+}
+
+extension GrantedBlock {
+    /// The cause of the entry that brings the credits of a grant.
+    ///
+    /// - Parameter idempotencyKey: Nil for a grant that lands by itself.
+    func cause(idempotencyKey: String?) -> EntryCause {
+        EntryCause(
+            idempotencyKey: idempotencyKey, reason: reason, metadata: metadata,
+            details: EntryDetails(externalPaymentID: payment?.externalID))
     }
 }
 

@@ -90,17 +90,22 @@ extension BlockList: BidirectionalCollection {
 }
 
 /// The place of a block in the burn order: lower priority first, then earlier expiry (no expiry is last), then free before
-/// paid, then older.
+/// paid, then older. Of blocks of one instant those that landed by themselves are older than those that a command made,
+/// because due things happen before commands.
 package struct BurnPlace: Comparable, Sendable {
     private let priority: Int16
     private let isPaid: Bool
+    private let startsLater: Bool
     private let number: Int32
     private let expiresAt: Int64
+    private let since: Instant
 
     fileprivate init(_ block: Block) {
         priority = block.priority
         isPaid = block.isPaid
+        startsLater = block.startsLater
         number = block.number
+        since = block.since
         expiresAt = block.expiresAt?.microseconds ?? .max
     }
 
@@ -108,6 +113,8 @@ package struct BurnPlace: Comparable, Sendable {
         if left.priority != right.priority { return left.priority < right.priority }
         if left.expiresAt != right.expiresAt { return left.expiresAt < right.expiresAt }
         if left.isPaid != right.isPaid { return right.isPaid }
+        if left.since != right.since { return left.since < right.since }
+        if left.startsLater != right.startsLater { return left.startsLater }
         return left.number < right.number
     }
 }

@@ -12,6 +12,8 @@ protocol EffectRecorder {
     mutating func changed(_ block: Block)
     /// A reservation was made, changed or ended.
     mutating func changed(_ reservation: Reservation)
+    /// The cause of the entry by which the credits of a scheduled block land.
+    func causeOfLanding(_ number: Int32) -> EntryCause
 }
 
 /// The recorder of a reader: it ignores everything.
@@ -20,11 +22,14 @@ struct NoRecorder: EffectRecorder {
     mutating func opened(_ granted: GrantedBlock) {}
     mutating func changed(_ block: Block) {}
     mutating func changed(_ reservation: Reservation) {}
+    func causeOfLanding(_ number: Int32) -> EntryCause { EntryCause() }
 }
 
 /// The recorder of a batch: it collects the entries and the rows that must be written.
 struct BatchRecorder: EffectRecorder, Hashable {
     var book: AccountBook
+    /// The older entries and blocks that the batch needs.
+    var history = AccountHistory()
     /// In order of sequence.
     var entries: [Entry] = []
     var grantedBlocks: [GrantedBlock] = []
@@ -75,5 +80,12 @@ struct BatchRecorder: EffectRecorder, Hashable {
         effectCount += 1
         book.reservationCount = max(book.reservationCount, reservation.number)
         changedReservations[reservation.number] = reservation
+    }
+
+    func causeOfLanding(_ number: Int32) -> EntryCause {
+        guard let granted = granted(number) ?? history.blocks[number] else {
+            preconditionFailure("a scheduled block must be loaded before it lands")
+        }
+        return granted.cause(idempotencyKey: nil)
     }
 }

@@ -36,8 +36,17 @@ package struct AccountNeeds: Hashable, Sendable {
     package var receiver: EndUserID?
     /// The payment of a top-up.
     package var payment: PaymentClaim?
+    /// The test clock that the end user is attached to, which may show an instant at which scheduled blocks have landed.
+    package var testClock: PublicID?
 
     package init() {}
+
+    /// Adds the older rows that another action of the account needs.
+    package mutating func formUnion(_ other: AccountNeeds) {
+        charges.formUnion(other.charges)
+        blocks.formUnion(other.blocks)
+        testClock = testClock ?? other.testClock
+    }
 }
 
 /// The payment of a top-up and the fingerprint of the request. Another request with the same payment id is a conflict.
@@ -63,8 +72,9 @@ extension AccountAction {
             needs.payment = topUp.payment.externalID.map {
                 PaymentClaim(externalID: $0, fingerprint: topUp.fingerprint)
             }
-        case .grant, .use, .adjust, .reserve, .reservation, .createSpendCap, .deleteSpendCap, .setLimit,
-            .deleteLimit, .createEndUser, .updateEndUser, .advance:
+        case .createEndUser(let change), .updateEndUser(let change): needs.testClock = change.testClock
+        case .grant, .use, .adjust, .reserve, .reservation, .createSpendCap, .deleteSpendCap, .setLimit, .deleteLimit,
+            .advance:
             break
         }
         return needs

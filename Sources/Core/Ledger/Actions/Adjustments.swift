@@ -21,7 +21,8 @@ extension AccountDraft {
             let grant = Grant(
                 credits: adjustment.amount, source: .adjustment, reason: adjustment.reason,
                 metadata: adjustment.metadata)
-            let (granted, entry) = try receive(.adjust, grant, cause: cause, field: "amount", context)
+            let granted = try newBlock(of: grant, field: "amount", context)
+            let entry = fill(granted, by: .adjust, cause: cause, context)
             return .adjusted(granted, entry, account.balances)
         }
         let taken = -adjustment.amount.rawValue

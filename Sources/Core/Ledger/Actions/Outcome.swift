@@ -3,12 +3,13 @@ package import Metering
 
 /// The outcome of an action.
 package enum Outcome: Hashable, Sendable {
-    /// A grant or a top-up.
-    case granted(GrantedBlock, Entry, Balances)
+    /// A grant or a top-up. The entry is nil if the grant starts later.
+    case granted(GrantedBlock, Entry?, Balances)
     case used(Entry, Balances)
     case refunded(RefundResult, Balances)
-    /// The entry is nil if nothing was left to take back.
-    case revoked(GrantedBlock, Entry?, Balances)
+    /// The credits that were taken back, in millicredits. The entry is nil if nothing was left, and for a block whose
+    /// credits had not landed.
+    case revoked(GrantedBlock, Int64, Entry?, Balances)
     /// The block of an upward adjustment; nil for a downward one.
     case adjusted(GrantedBlock?, Entry, Balances)
     /// The balances are the sender's.
@@ -67,8 +68,13 @@ package enum Refusal: Error, Hashable, Sendable {
     case occurredTooLongAgo(Instant, now: Instant)
     case occursInTheFuture(Instant, now: Instant)
     case expiresInThePast(Instant, now: Instant)
-    /// A duration from now ends after `Instant.latest`.
+    /// A duration from a start in the past ends by now.
+    case endsInThePast(Instant, now: Instant)
+    case expiresBeforeStart(Instant, start: Instant)
+    /// A duration ends after `Instant.latest`.
     case expiresTooLate(now: Instant)
+    /// The start is after `Instant.latest`.
+    case startsTooLate(now: Instant)
     case unknownEndUser
     case unknownPackage(PackageKey)
     case unknownReservation(Int32)

@@ -44,7 +44,7 @@ extension AccountDraft {
         let now = context.now
         let compensationExpiry =
             refund.compensationExpiry ?? .at(min(.latest, now.adding(seconds: Refund.compensationSeconds)))
-        let expiresAt = try compensationExpiry.instant(from: now)
+        let expiresAt = try compensationExpiry.instant(now: now)
         let known = known()
         guard refund.account == account.id, let named = known.first(where: { $0.sequence == refund.charge }),
             named.type == .use || named.type == .commit

@@ -18,8 +18,9 @@ extension AccountDraft {
         guard let block = block(revocation.block), let granted = recorded(revocation.block) else {
             throw .unknownBlock(revocation.block)
         }
-        guard block.revokedAt == nil else { return .revoked(granted, nil, account.balances) }
-        let taken = block.available
+        guard block.revokedAt == nil else { return .revoked(granted, 0, nil, account.balances) }
+        // Credits that have not landed are in no sum, so their revocation has no entry.
+        let taken = block.isScheduled ? 0 : block.available
         mark(revocation.block, revokedAt: context.now)
         var entry: Entry?
         if taken > 0 {
@@ -30,13 +31,17 @@ extension AccountDraft {
                         idempotencyKey: context.idempotencyKey, reason: revocation.reason,
                         metadata: revocation.metadata), effectiveAt: context.now), now: context.now)
         }
-        return .revoked(recorded(revocation.block) ?? granted, entry, account.balances)
+        return .revoked(
+            recorded(revocation.block) ?? granted, block.isScheduled ? block.original.rawValue : taken, entry,
+            account.balances)
     }
 
-    /// Marks an open or closed block as revoked.
+    /// Marks an open, scheduled or closed block as revoked. A scheduled one never lands.
     private mutating func mark(_ number: Int32, revokedAt: Instant) {
         guard var block = block(number) else { return }
         block.revokedAt = revokedAt
+        block.isScheduled = false
+        account.scheduled.set(block)
         if account.blocks.block(number) != nil { account.blocks.set(block) }
         recorder.changed(block)
     }

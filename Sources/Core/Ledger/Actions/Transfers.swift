@@ -36,9 +36,9 @@ extension AccountDraft {
         guard sameClock else { return .refused(.differentClocks) }
         receiver.advance(to: now)
         let credits = transfer.credits.rawValue
-        guard (try? receiver.account.balance + transfer.credits) != nil,
-            let lifetime = try? receiver.account.lifetimeGranted + transfer.credits
-        else { return .refused(.amountOutOfRange(field: "credits")) }
+        guard receiver.account.hasRoom(for: transfer.credits) else {
+            return .refused(.amountOutOfRange(field: "credits"))
+        }
         let (taken, missing) = sender.account.burn(credits) { $0.featureKeys.isEmpty }
         guard missing == 0 else {
             return .refused(
@@ -46,7 +46,7 @@ extension AccountDraft {
                     effectiveBalance: sender.account.balances.effective, spendable: credits - missing,
                     required: credits))
         }
-        guard receiver.account.blocks.count + taken.count <= Block.maximumOpen else {
+        guard receiver.openBlocks + taken.count <= Block.maximumOpen else {
             return .refused(.tooMany(.blocks))
         }
 
@@ -69,7 +69,7 @@ extension AccountDraft {
             Posting(
                 .transfer, amount: -credits, allocations: taken, cause: cause(receiver.account.endUserID),
                 effectiveAt: now), now: now)
-        receiver.account.lifetimeGranted = lifetime
+        receiver.account.lifetimeGranted = receiver.account.lifetimeGranted.changed(by: credits)
         let received = receiver.post(
             Posting(
                 .transfer, amount: credits,

@@ -47,6 +47,8 @@ package struct AccountAudit {
     private var held: [Int32: Int64] = [:]
     /// The amount that each reservation holds of each block. Reservations without holds are removed.
     private var holds: [Int32: [Int32: Int64]] = [:]
+    /// The blocks that start later and have an entry.
+    private var landed: Set<Int32> = []
     /// The terms of the blocks by number; empty if they are unknown.
     private let terms: [Int32: Block]
 
@@ -132,6 +134,7 @@ package struct AccountAudit {
                 blame("I3", entry, "the held credits of a block are below zero or exceed its remaining credits")
             }
             guard let block = terms[number] else { continue }
+            checkLanding(entry, block)
             if left > block.original.rawValue { blame("I3", entry, "a block has more credits than it was granted") }
             checkSpending(entry, block)
         }
@@ -143,11 +146,22 @@ package struct AccountAudit {
         let spent = -entry.allocations.reduce(0) { $0 + ($1.block == block.number ? $1.amount : 0) }
         let freed = -entry.holds.reduce(0) { $0 + ($1.block == block.number ? $1.amount : 0) }
         guard spent > max(0, freed) else { return }
-        if block.hasExpired(at: entry.recordedAt) {
+        // A landing may pay overage from a block that has expired before the entries of both are written.
+        let instant = entry.type == .settle ? entry.effectiveAt : entry.recordedAt
+        if block.hasExpired(at: instant) {
             blame("I19", entry, "the entry spends from a block at or after its expiry")
         }
-        if let revokedAt = block.revokedAt, entry.recordedAt > revokedAt {
+        if let revokedAt = block.revokedAt, instant > revokedAt {
             blame("I19", entry, "the entry spends from a revoked block")
+        }
+    }
+
+    /// Checks that the first entry of a block that starts later brings its credits at its start.
+    private mutating func checkLanding(_ entry: Entry, _ block: Block) {
+        guard block.startsLater, landed.insert(block.number).inserted else { return }
+        let brought = Allocation(block: block.number, amount: block.original.rawValue)
+        if entry.type != .grant || entry.effectiveAt != block.since || entry.allocations != [brought] {
+            blame("I26", entry, "the entry changes a scheduled block before its credits have landed")
         }
     }
 
@@ -171,6 +185,7 @@ package struct AccountAudit {
             if block.held < .zero || block.held > block.remaining || block.remaining > block.original {
                 blame("I3", nil, "block \(id) violates 0 ≤ held ≤ remaining ≤ original")
             }
+            checkSchedule(of: block, id, account)
         }
         if !remaining.isEmpty || held.values.contains(where: { $0 != 0 }) {
             blame("I1", nil, "the entries name a block that does not exist")
@@ -187,6 +202,20 @@ package struct AccountAudit {
         let inBlocks = blocks.reduce(0) { $0 + $1.remaining.rawValue }
         compare("I2", "the sum of the blocks minus overage", inBlocks - account.overage.rawValue, balance)
         compare("I2", "the held sum of the blocks", blocks.reduce(0) { $0 + $1.held.rawValue }, reserved)
+    }
+
+    /// Checks that a block that starts later has landed exactly if the account has reached its start and the block was
+    /// not revoked before.
+    private mutating func checkSchedule(of block: Block, _ id: PublicID, _ account: Account) {
+        guard block.startsLater else { return }
+        let wasDropped = block.revokedAt.map { $0 < block.since } ?? false
+        let isDue = block.since <= account.advancedTo
+        if block.isScheduled ? isDue : !isDue && !wasDropped {
+            blame("I26", nil, "block \(id) is scheduled for an instant that is over, or landed before it")
+        }
+        if landed.contains(block.number) != !(block.isScheduled || wasDropped) {
+            blame("I26", nil, "block \(id) has landed without its entry, or has an entry and has not landed")
+        }
     }
 
     private mutating func compare(_ invariant: String, _ what: String, _ stored: Int64, _ derived: Int64) {

@@ -56,9 +56,9 @@ extension Account {
         recorder.posted(posting, changed: changed, account: self, now: now)
     }
 
-    /// Inserts a new block among the open blocks. Its credits come with the entry that grants it.
+    /// Inserts a new block among the open or the scheduled blocks. Its credits come with the entry that grants it.
     mutating func open(_ granted: GrantedBlock, into recorder: inout some EffectRecorder) {
-        blocks.insert(granted.block)
+        if granted.block.isScheduled { scheduled.set(granted.block) } else { blocks.insert(granted.block) }
         recorder.opened(granted)
     }
 }

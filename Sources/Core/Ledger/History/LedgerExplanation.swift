@@ -32,7 +32,8 @@ package struct LedgerExplanation: Sendable {
                 Block(
                     number: block.number, original: block.original, remaining: try Millicredits(history.remaining),
                     held: try Millicredits(history.held), priority: block.priority, expiresAt: block.expiresAt,
-                    isPaid: block.isPaid, featureSet: block.featureSet))
+                    isPaid: block.isPaid, featureSet: block.featureSet, since: block.since,
+                    startsLater: block.startsLater))
         }
         return Account(
             id: account.id, environmentID: environmentID, endUserID: account.endUserID, version: standing.version,

@@ -9,11 +9,12 @@ extension JSONReader {
     mutating func grant() -> Grant? {
         let credits = credits()
         let source = optionalChoice("source", of: BlockSource.self)
+        let startsAt = optionalInstant("starts_at")
         let terms = terms()
         let payment = payment()
         guard let credits else { return nil }
         return Grant(
-            credits: credits, source: source ?? .promotional, priority: terms.priority,
+            credits: credits, source: source ?? .promotional, priority: terms.priority, startsAt: startsAt,
             expiry: terms.expiry ?? .never, featureKeys: terms.featureKeys, payment: payment.isEmpty ? nil : payment,
             reason: terms.reason, metadata: terms.metadata)
     }

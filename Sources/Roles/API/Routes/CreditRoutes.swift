@@ -177,7 +177,7 @@ struct CreditRoutes: Sendable {
     {
         var query = try RequestQuery(request)
         let endUserID = try query.endUserID()
-        let status = try query.optional("status", expected: "active, spent, expired or revoked") {
+        let status = try query.optional("status", expected: "active, scheduled, spent, expired or revoked") {
             BlockStatus(rawValue: $0)
         }
         let page = try query.page()
@@ -185,7 +185,7 @@ struct CreditRoutes: Sendable {
         let account = try await services.settledAccount(endUserID, caller, context)
         let now = account.currentInstant(clock: Instant.now, catalogue: try services.admission.catalogue(of: caller))
         let after = try page.cursorParts { AccountReads.BlockCursor($0) }
-        let size: ReadSize = [nil, .active].contains(status) && after?.open != false ? .small : .large
+        let size: ReadSize = [nil, .active, .scheduled].contains(status) && after?.open != false ? .small : .large
         let blocks = try await services.reads.read(of: caller.environmentID, size) { connection in
             try await AccountReads.blocks(
                 environmentID: caller.environmentID, accountID: account.id, status: status, now: now,
@@ -203,12 +203,15 @@ extension AccountReads.BlockCursor {
     init(_ stored: AccountReads.StoredBlock) {
         self.init(
             open: stored.status == .active, priority: stored.block.priority, expiresAt: stored.block.expiresAt,
-            isPaid: stored.block.isPaid, number: stored.block.number)
+            isPaid: stored.block.isPaid, since: stored.block.since, startsLater: stored.block.startsLater,
+            number: stored.block.number)
     }
 
     init?(_ parts: [JSONValue]) {
-        guard parts.count == 5, case .bool(let open) = parts[0], case .integer(let priority) = parts[1],
-            case .bool(let isPaid) = parts[3], case .integer(let number) = parts[4]
+        guard parts.count == 7, case .bool(let open) = parts[0], case .integer(let priority) = parts[1],
+            case .bool(let isPaid) = parts[3], case .integer(let instant) = parts[4],
+            let since = Instant(cursor: instant), case .bool(let startsLater) = parts[5],
+            case .integer(let number) = parts[6]
         else { return nil }
         var expiresAt: Instant?
         if case .integer(let microseconds) = parts[2] {
@@ -216,13 +219,15 @@ extension AccountReads.BlockCursor {
             expiresAt = instant
         }
         guard let priority = Int16(exactly: priority), let number = Int32(exactly: number) else { return nil }
-        self.init(open: open, priority: priority, expiresAt: expiresAt, isPaid: isPaid, number: number)
+        self.init(
+            open: open, priority: priority, expiresAt: expiresAt, isPaid: isPaid, since: since,
+            startsLater: startsLater, number: number)
     }
 
     var parts: [JSONValue] {
         [
             .bool(open), .integer(Int64(priority)), expiresAt.map { .integer($0.microseconds) } ?? .null, .bool(isPaid),
-            .integer(Int64(number)),
+            .integer(since.microseconds), .bool(startsLater), .integer(Int64(number)),
         ]
     }
 }

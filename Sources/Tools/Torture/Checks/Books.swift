@@ -46,6 +46,8 @@ struct Books {
         let features: [String]
         let source: String
         let revokedAt: Instant?
+        let arrivesAt: Instant
+        let isAwaited: Bool
     }
 
     struct Reservation {
@@ -163,7 +165,7 @@ struct Books {
         let result = try await connection.run(
             """
             select account_id, number, original, remaining, held, priority, expires_at, price_paid, feature_keys, source,
-                revoked_at
+                revoked_at, greatest(created_at, starts_at), scheduled
             from blocks order by account_id, number
             """)
         for row in result {
@@ -172,7 +174,7 @@ struct Books {
                     number: Int(try row.int32(1)), original: try row.int64(2), remaining: try row.int64(3),
                     held: try row.int64(4), priority: Int64(try row.int16(5)), expiresAt: try row.instantOrNil(6),
                     isPaid: (try row.int64OrNil(7) ?? 0) > 0, features: try row.texts(8), source: try row.text(9),
-                    revokedAt: try row.instantOrNil(10)))
+                    revokedAt: try row.instantOrNil(10), arrivesAt: try row.instant(11), isAwaited: try row.bool(12)))
         }
     }
 

@@ -161,6 +161,7 @@ struct AccountComparison {
                 && block.priority == expected.priority && block.expiresAt == expected.expiresAt
                 && block.isPaid == expected.isPaid && block.features == expected.features
                 && block.source == expected.source && block.revokedAt == expected.revokedAt
+                && block.arrivesAt == expected.arrivesAt && block.isAwaited == expected.isAwaited
             guard isSame else { throw Difference("the model has \(expected), the books \(block)") }
         }
         let reservations = books.reservations[account.number] ?? []

@@ -87,8 +87,10 @@ extension Operation {
         let owner: (String, JSONValue?) = ("end_user_id", .string(endUser.id))
         switch command {
         case .grant(let grant):
-            return [owner, ("credits", .integer(grant.credits)), ("source", .string(grant.source))]
-                + terms(grant.priority, grant.expiry, grant.features, price: grant.price)
+            return [
+                owner, ("credits", .integer(grant.credits)), ("source", .string(grant.source)),
+                ("starts_at", grant.startsAt.map { .string($0.description) }),
+            ] + terms(grant.priority, grant.expiry, grant.features, price: grant.price)
         case .topUp(let topUp):
             return [
                 owner, ("credits", topUp.credits.map { .integer($0) }),

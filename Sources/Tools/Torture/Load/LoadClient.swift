@@ -197,7 +197,7 @@ struct LoadClient {
             violations.add("\(operation.key) was answered \(decision.status) \(decision.mark)")
         case .decided(let decision) where decision.status == 400:
             // An expiry can pass before the command is decided, which is not the client's fault.
-            if operation.hasAnExpiryAt, decision.mark == "invalid_request" { return }
+            if operation.mayHaveExpired, decision.mark == "invalid_request" { return }
             violations.add("\(operation.key) was answered 400 \(decision.mark)")
         case .unknown(let reason) where ["401", "403", "404", "500"].contains(String(reason.prefix(3))):
             violations.add("\(operation.key) was answered \(reason)")
@@ -285,14 +285,15 @@ struct LoadClient {
 }
 
 extension Operation {
-    /// Whether the operation names the instant at which its credits expire.
-    fileprivate var hasAnExpiryAt: Bool {
+    /// Whether the operation names the instant at which its credits expire, or a start from which a duration counts.
+    fileprivate var mayHaveExpired: Bool {
         let expiry: ModelLedger.Expiry? =
             switch command {
             case .grant(let grant): grant.expiry
             case .topUp(let topUp): topUp.expiry
             default: nil
             }
+        if case .grant(let grant) = command, grant.startsAt != nil { return expiry != .never }
         return if case .at = expiry { true } else { false }
     }
 }

@@ -135,6 +135,7 @@ struct OperationMix {
     private mutating func grant(_ endUser: EndUser) -> Operation {
         var grant = ModelCommand.Grant(credits: Int64.random(in: 1...1_200, using: &random))
         grant.priority = random.chance(60) ? nil : Int64.random(in: 0...5, using: &random) * 20
+        if random.chance(20) { grant.startsAt = Instant.now.adding(seconds: Int64.random(in: -1...10, using: &random)) }
         grant.expiry = expiry()
         grant.features = random.pick([[], [], [], [], ["calls"], ["tokens", "flat"], ["calls", "flat"]])
         grant.price = random.chance(30) ? Int64.random(in: 0...900, using: &random) : nil
