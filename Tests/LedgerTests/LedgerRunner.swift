@@ -113,6 +113,9 @@ extension LedgerRunner {
                 case "limit":
                     let limit = words.take("none") ? nil : try words.number("an amount")
                     try both.change { $0.overageLimit = limit }
+                case "users":
+                    let creates = try words.word("a way") == "implicit"
+                    try both.change { $0.createsEndUsers = creates }
                 case "zone":
                     let zone: ModelZone = try words.word("a zone") == "berlin" ? Market.berlin : .utc
                     try both.change { $0.zone = zone }

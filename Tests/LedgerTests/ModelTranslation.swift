@@ -146,6 +146,7 @@ extension Translation {
         }
         catalogue.config.overagePolicy = model.policy.flatMap { OveragePolicy(rawValue: $0.rawValue) }
         catalogue.config.overageLimit = try model.overageLimit.map(millicredits)
+        catalogue.config.createEndUsers = model.createsEndUsers ? nil : .explicit
         catalogue.config.zone = ZoneRules(
             transitions: model.zone.changes.map {
                 (at: Instant(microseconds: $0.at * 1_000_000), offsetSeconds: Int32($0.offset))

@@ -7,7 +7,7 @@ struct RandomStep {
     enum Act {
         case command(ModelCommand, by: String)
         case check(ModelCommand.Use, by: String)
-        case config(policy: ModelCatalogue.Policy?, limit: Int64?)
+        case config(policy: ModelCatalogue.Policy?, limit: Int64?, createsEndUsers: Bool)
         case moveClock(Int, to: Instant)
     }
 
@@ -23,8 +23,9 @@ struct RandomStep {
         switch act {
         case .command(let command, let endUser): Syntax.text(command, of: endUser)
         case .check(let use, let endUser): (["check", endUser] + Syntax.text(use)).joined(separator: " ")
-        case .config(let policy, let limit):
-            "config policy \(policy?.rawValue ?? "none") limit \(limit.map { "\($0)" } ?? "none")"
+        case .config(let policy, let limit, let createsEndUsers):
+            "config policy \(policy?.rawValue ?? "none") limit \(limit.map { "\($0)" } ?? "none") users "
+                + (createsEndUsers ? "implicit" : "explicit")
         case .moveClock(let number, let instant): "clock \(number) \(instant)"
         }
     }
@@ -52,7 +53,9 @@ struct StepGenerator {
         let act: RandomStep.Act =
             switch Int.random(in: 0..<100, using: &random) {
             case 0:
-                .config(policy: random.pick([nil, .block, .allow, .notify]), limit: random.pick([nil, 0, 50, 500]))
+                .config(
+                    policy: random.pick([nil, .block, .allow, .notify]), limit: random.pick([nil, 0, 50, 500]),
+                    createsEndUsers: random.chance(60))
             case 1, 2: moveClock(world)
             case 3..<9: .check(use(world.advanced(endUser, clock), isNow: true), by: endUser)
             default: .command(command(world.advanced(endUser, clock)), by: endUser)

@@ -191,8 +191,9 @@ struct StepPlayer {
     /// Plays a step. Returns the model's reply and the differences.
     mutating func play(_ step: RandomStep) throws -> (said: [String], problems: [String]) {
         switch step.act {
-        case .config(let policy, let limit):
+        case .config(let policy, let limit, let createsEndUsers):
             try both.change { catalogue in
+                catalogue.createsEndUsers = createsEndUsers
                 catalogue.policy = policy
                 catalogue.overageLimit = limit
             }

@@ -54,7 +54,7 @@ struct RandomRunTests {
         let expected: [String: [String]] = [
             "grant": [
                 "ok", "amount_out_of_range", "expires_in_the_past", "ends_in_the_past", "expires_before_start",
-                "unknown_feature",
+                "unknown_feature", "unknown_end_user",
             ],
             "topup": ["ok", "amount_out_of_range", "expires_in_the_past", "unknown_feature", "unknown_package"],
             "use": [
@@ -72,7 +72,7 @@ struct RandomRunTests {
             ],
             "revoke": ["ok", "unknown_block"],
             "adjust": ["ok", "insufficient_credits", "amount_out_of_range"],
-            "transfer": ["ok", "insufficient_credits", "amount_out_of_range", "different_clocks"],
+            "transfer": ["ok", "insufficient_credits", "amount_out_of_range", "different_clocks", "unknown_end_user"],
             "reserve": ["ok", "quota_exceeded", "spend_cap_reached", "insufficient_credits", "feature_not_priced"],
             "commit": ["ok", "insufficient_credits", "reservation_not_active", "unknown_reservation"],
             "progress": ["ok", "insufficient_credits", "reservation_not_active"],

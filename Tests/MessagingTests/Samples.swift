@@ -119,6 +119,7 @@ enum Samples {
                             AccountCommand(identity: identity, endUserID: try alice, action: action)
                         ]))
                 })
+                + latestCatalogueActions.map(request)
         }
     }
 
@@ -190,6 +191,12 @@ enum Samples {
             ]
         }
     }
+
+    /// Actions on the catalogue that were added after `laterActions`.
+    private static let latestCatalogueActions: [CatalogueAction] = [
+        .updateConfig(ConfigChange(createEndUsers: .set(.explicit))),
+        .updateConfig(ConfigChange(createEndUsers: .set(nil))),
+    ]
 
     /// Samples that were added after the last list of `requests`.
     private static let laterCatalogueActions: [CatalogueAction] = [

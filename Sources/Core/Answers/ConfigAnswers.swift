@@ -18,6 +18,7 @@ extension JSONWriter {
         member("timezone", config.effectiveTimeZone)
         member("rate_limit_per_second", config.rateLimitPerSecond.map { Int64($0) })
         member("fail_closed_over_ms", config.failClosedOverMilliseconds.map { Int64($0) })
+        member("create_end_users", config.effectiveEndUserCreation.rawValue)
         endObject()
     }
 }

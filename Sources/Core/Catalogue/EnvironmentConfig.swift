@@ -13,6 +13,8 @@ package struct EnvironmentConfig: Hashable, Sendable {
     package var overagePolicy: OveragePolicy?
     /// The largest overage of an end user that has no limit of its own; nil means no limit.
     package var overageLimit: Millicredits?
+    /// The way in which end users come into being; nil means `implicit`.
+    package var createEndUsers: EndUserCreation?
     /// The IANA name of the time zone that the days, weeks and months of windows follow; nil means UTC.
     package var timeZone: String?
     /// The rules of `timeZone`.
@@ -20,14 +22,15 @@ package struct EnvironmentConfig: Hashable, Sendable {
 
     package init(
         rateLimitPerSecond: Int32? = nil, operatorRateLimit: Int32? = nil, failClosedOverMilliseconds: Int32? = nil,
-        overagePolicy: OveragePolicy? = nil, overageLimit: Millicredits? = nil, timeZone: String? = nil,
-        zone: ZoneRules = .utc
+        overagePolicy: OveragePolicy? = nil, overageLimit: Millicredits? = nil,
+        createEndUsers: EndUserCreation? = nil, timeZone: String? = nil, zone: ZoneRules = .utc
     ) {
         self.rateLimitPerSecond = rateLimitPerSecond
         self.operatorRateLimit = operatorRateLimit
         self.failClosedOverMilliseconds = failClosedOverMilliseconds
         self.overagePolicy = overagePolicy
         self.overageLimit = overageLimit
+        self.createEndUsers = createEndUsers
         self.timeZone = timeZone
         self.zone = zone
     }
@@ -41,11 +44,22 @@ package struct EnvironmentConfig: Hashable, Sendable {
     /// The policy in force for end users that have none of their own.
     package var effectiveOveragePolicy: OveragePolicy { overagePolicy ?? .block }
 
+    /// The way in force in which end users come into being.
+    package var effectiveEndUserCreation: EndUserCreation { createEndUsers ?? .implicit }
+
     /// The time zone in force.
     package var effectiveTimeZone: String { timeZone ?? "UTC" }
 
     package static let rateLimits: ClosedRange<Int64> = 1...1_000_000
     package static let failClosedLimits: ClosedRange<Int64> = 0...86_400_000
+}
+
+/// The way in which the end users of an environment come into being.
+package enum EndUserCreation: String, Sendable, CaseIterable {
+    /// The first mutation that names an end user creates it.
+    case implicit
+    /// Only `POST /v1/end-users` creates an end user, and every other mutation of an unknown one is refused.
+    case explicit
 }
 
 /// A change of an environment's configuration.
@@ -54,18 +68,20 @@ package struct ConfigChange: Hashable, Sendable {
     package var failClosedOverMilliseconds: FieldChange<Int32>
     package var overagePolicy: FieldChange<OveragePolicy>
     package var overageLimit: FieldChange<Millicredits>
+    package var createEndUsers: FieldChange<EndUserCreation>
     /// The name of a time zone. The database decides whether it exists.
     package var timeZone: FieldChange<String>
 
     package init(
         rateLimitPerSecond: FieldChange<Int32> = .keep, failClosedOverMilliseconds: FieldChange<Int32> = .keep,
         overagePolicy: FieldChange<OveragePolicy> = .keep, overageLimit: FieldChange<Millicredits> = .keep,
-        timeZone: FieldChange<String> = .keep
+        createEndUsers: FieldChange<EndUserCreation> = .keep, timeZone: FieldChange<String> = .keep
     ) {
         self.rateLimitPerSecond = rateLimitPerSecond
         self.failClosedOverMilliseconds = failClosedOverMilliseconds
         self.overagePolicy = overagePolicy
         self.overageLimit = overageLimit
+        self.createEndUsers = createEndUsers
         self.timeZone = timeZone
     }
 }

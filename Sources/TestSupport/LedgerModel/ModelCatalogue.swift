@@ -6,6 +6,8 @@ package struct ModelCatalogue: Sendable {
     package var packages: [String: Package] = [:]
     package var policy: Policy?
     package var overageLimit: Int64?
+    /// Whether the first mutation of an end user creates it.
+    package var createsEndUsers = true
     package var zone = ModelZone.utc
     /// The instant of each test clock, by number.
     package var clocks: [Int: Instant] = [:]

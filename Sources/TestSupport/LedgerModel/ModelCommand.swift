@@ -131,6 +131,7 @@ package struct ModelWorld: Sendable {
             ledgers[endUser] = ledger
         }
         do throws(ModelLedger.Refusal) {
+            if command != .advance { try ledger.requireExistence() }
             return .done(try ledger.apply(command))
         } catch {
             return .refused(error)
@@ -154,6 +155,12 @@ package struct ModelWorld: Sendable {
         var sender = take(endUser)
         sender.advance(to: now)
         defer { ledgers[endUser] = sender }
+        do throws(ModelLedger.Refusal) {
+            try sender.requireExistence()
+            try self.ledger(other).requireExistence()
+        } catch {
+            return .refused(error)
+        }
         guard isOneClock else { return .refused(ModelLedger.Refusal("different_clocks")) }
         var receiver = take(other)
         receiver.advance(to: now)
@@ -219,6 +226,10 @@ package struct ModelWorld: Sendable {
 }
 
 extension ModelLedger {
+    func requireExistence() throws(Refusal) {
+        if !exists && !catalogue.createsEndUsers { throw Refusal("unknown_end_user") }
+    }
+
     /// Applies a command that concerns only this account and returns the figures of the answer.
     package mutating func apply(_ command: ModelCommand) throws(Refusal) -> [Int64] {
         switch command {

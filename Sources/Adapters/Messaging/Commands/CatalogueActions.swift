@@ -224,6 +224,7 @@ extension ConfigChange: FieldCodable {
         writer.write(3, overagePolicy) { $0.write($1, $2.rawValue) }
         writer.write(4, overageLimit) { $0.write($1, $2 as Millicredits?) }
         writer.write(5, timeZone) { $0.write($1, $2 as String?) }
+        writer.write(6, since: 3, createEndUsers) { $0.write($1, $2.rawValue) }
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
@@ -239,6 +240,9 @@ extension ConfigChange: FieldCodable {
             timeZone: try reader.change(5) { (reader) throws(CodingError) in
                 try reader.optionalString(1, "time zone")
             })
+        createEndUsers = try reader.change(6) { (reader) throws(CodingError) in
+            try reader.optional(1, "creation of end users") { EndUserCreation(rawValue: $0) }
+        }
     }
 }
 

@@ -33,11 +33,14 @@ extension FieldWriter {
 
     /// Writes nothing when the field is kept. Otherwise writes a nested message, which is empty when the field is
     /// cleared.
+    ///
+    /// - Parameter since: The revision that a reader of the change must have.
     mutating func write<Value>(
-        _ number: Int, _ change: FieldChange<Value>, _ body: (inout FieldWriter, Int, Value) -> Void
+        _ number: Int, since: Int = MessageRevision.first, _ change: FieldChange<Value>,
+        _ body: (inout FieldWriter, Int, Value) -> Void
     ) {
         guard case .set(let value) = change else { return }
-        write(number) { writer in
+        write(number, since: since) { writer in
             if let value { body(&writer, 1, value) }
         }
     }

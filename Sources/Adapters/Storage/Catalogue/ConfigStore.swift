@@ -33,17 +33,19 @@ extension CatalogueStore {
             to: config.failClosedOverMilliseconds)
         config.overagePolicy = change.overagePolicy.applied(to: config.overagePolicy)
         config.overageLimit = change.overageLimit.applied(to: config.overageLimit)
+        config.createEndUsers = change.createEndUsers.applied(to: config.createEndUsers)
         var queries = [
             PostgresQuery(
                 """
                 update environments
                 set rate_limit_per_second = $2::integer, fail_closed_over_ms = $3::integer, overage_policy = $4::text,
-                    overage_limit = $5::bigint
+                    overage_limit = $5::bigint, create_end_users = $6::text
                 where environment_id = $1
                 """,
                 [
                     environment, .optional(config.rateLimitPerSecond), .optional(config.failClosedOverMilliseconds),
                     .optional(config.overagePolicy?.rawValue), .optional(config.overageLimit?.rawValue),
+                    .optional(config.createEndUsers?.rawValue),
                 ])
         ]
         if case .set(let name) = change.timeZone {

@@ -13,6 +13,7 @@ package struct EnvironmentRow: TableRow, Sendable {
     package static let columns = [
         "environment_id", "kind", "catalogue_version", "rate_limit_per_second", "fail_closed_over_ms",
         "overage_policy", "overage_limit", "timezone", "zone_starts", "zone_offsets", "operator_rate_limit",
+        "create_end_users",
     ]
 
     package init(_ fields: inout RowFields, keeping old: EnvironmentRow?) throws {
@@ -30,10 +31,13 @@ package struct EnvironmentRow: TableRow, Sendable {
         let starts = try fields.timestamps(or: before?.zone.storedStarts)
         let offsets = try fields.int32s(or: before?.zone.storedOffsets)
         let operatorRateLimit = try fields.int32OrNil(or: before.map(\.operatorRateLimit))
+        let createEndUsers = try fields.parsedOrNil("create_end_users", or: before.map(\.createEndUsers)) {
+            EndUserCreation(rawValue: $0)
+        }
         config = EnvironmentConfig(
             rateLimitPerSecond: rateLimit, operatorRateLimit: operatorRateLimit,
             failClosedOverMilliseconds: failClosed, overagePolicy: policy,
-            overageLimit: limit, timeZone: timeZone,
+            overageLimit: limit, createEndUsers: createEndUsers, timeZone: timeZone,
             zone: timeZone == nil ? .utc : try ZoneRules(storedStarts: starts, offsets: offsets))
     }
 }

@@ -60,6 +60,10 @@ package struct AccountDraft: Hashable, Sendable {
 
     private mutating func perform(_ action: AccountAction, _ context: ActionContext) throws(Refusal) -> Outcome {
         switch action {
+        case .createEndUser, .advance: break
+        default: try requireEndUser(context.catalogue)
+        }
+        switch action {
         case .grant(let grant): return try apply(grant, context)
         case .topUp(let topUp): return try apply(topUp, context)
         case .use(let event): return try apply(event, context)
@@ -79,6 +83,11 @@ package struct AccountDraft: Hashable, Sendable {
             return try apply(change, isCreated: false, context)
         case .advance: return .advanced
         }
+    }
+
+    /// Refuses an action of an end user that does not exist, unless actions create end users.
+    func requireEndUser(_ catalogue: Catalogue) throws(Refusal) {
+        guard profile != nil || catalogue.config.effectiveEndUserCreation == .implicit else { throw .unknownEndUser }
     }
 
     /// Records everything that was due by `now`. All of it together raises the revision by one.

@@ -33,6 +33,12 @@ extension AccountDraft {
             receiver.account.currentInstant(clock: clock, catalogue: catalogue))
         let sameClock = sender.account.settings.testClock == receiver.account.settings.testClock
         sender.advance(to: sameClock ? now : sender.account.currentInstant(clock: clock, catalogue: catalogue))
+        do throws(Refusal) {
+            try sender.requireEndUser(catalogue)
+            try receiver.requireEndUser(catalogue)
+        } catch {
+            return .refused(error)
+        }
         guard sameClock else { return .refused(.differentClocks) }
         receiver.advance(to: now)
         let credits = transfer.credits.rawValue

@@ -62,6 +62,7 @@ extension JSONReader {
             failClosedOverMilliseconds: setting("fail_closed_over_ms", in: EnvironmentConfig.failClosedLimits),
             overagePolicy: fieldChange("overage_policy") { $0.optionalChoice("overage_policy") },
             overageLimit: fieldChange("overage_limit") { $0.optionalAmount("overage_limit") },
+            createEndUsers: fieldChange("create_end_users") { $0.optionalChoice("create_end_users") },
             timeZone: fieldChange("timezone") { $0.optionalString("timezone", length: 1...64) })
     }
 
