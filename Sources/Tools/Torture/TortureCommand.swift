@@ -9,6 +9,7 @@ struct TortureCommand: AsyncParsableCommand {
         abstract: "Inject faults and check that no command is lost, doubled or mixed up; ./ops/torture runs it.",
         subcommands: [
             StormCommand.self, FailpointsCommand.self, RollingCommand.self, PairsCommand.self, NeighboursCommand.self,
+            FuzzCommand.self,
         ],
         defaultSubcommand: StormCommand.self)
 }
@@ -133,6 +134,34 @@ struct NeighboursCommand: AsyncParsableCommand {
         writeOut(report.table + "\n")
         for sentence in report.broken { writeOut("! \(sentence)\n") }
         if !report.broken.isEmpty { throw ExitCode(1) }
+    }
+}
+
+struct FuzzCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fuzz",
+        abstract: "Send mutated requests to an API node, and check the answers, the node and the books.")
+
+    @Option(help: "Repeat the requests of an earlier run with as many threads.") var seed: UInt64?
+    @Option(help: "Number of requests.") var requests = 1_000_000
+    @Option(help: "Number of threads, each with one connection.") var threads = 8
+
+    func validate() throws {
+        guard requests > 0, (1...200).contains(threads) else {
+            throw ValidationError("--requests must be above 0, and --threads 1 to 200")
+        }
+    }
+
+    func run() async throws {
+        let installation = try await Installation.onPrivateServers(Installation.smallest)
+        let report = try await Fuzzing(
+            installation: installation, seed: seed ?? UInt64.random(in: 0...UInt64.max), requests: requests,
+            threads: threads
+        ).run()
+        await installation.http.shutDown()
+        writeOut(report.table + "\n")
+        for sentence in report.violations.sentences.prefix(20) { writeOut("! \(sentence)\n") }
+        if report.violations.count > 0 { throw ExitCode(1) }
     }
 }
 

@@ -21,9 +21,25 @@ final class Wire {
 
     /// The last byte of the loopback address 127.0.0.x that a connection comes from. A limit per address counts the
     /// connections of tenant B apart from those of its neighbours.
-    enum Origin: UInt32 {
-        case bystander = 1
-        case abuser = 2
+    struct Origin: Sendable {
+        static let bystander = Origin(lastByte: 1)
+        static let abuser = Origin(lastByte: 2)
+
+        fileprivate let lastByte: UInt32
+
+        /// The address of a thread that sends mutated requests. Every address has ports of its own, and a closed
+        /// connection keeps its port for a minute.
+        static func fuzzer(_ number: Int) -> Origin { Origin(lastByte: 10 + UInt32(number)) }
+    }
+
+    /// The outcome of a wait for bytes.
+    enum Arrival {
+        case bytes(ArraySlice<UInt8>)
+        /// The node has closed its sending side.
+        case end
+        /// The connection is broken, and bytes of the node may be lost.
+        case reset
+        case nothing
     }
 
     /// The time after which a blocked call asks whether to give up.
@@ -99,6 +115,11 @@ final class Wire {
         shutdown(descriptor, Int32(SHUT_WR))
     }
 
+    /// Makes the end of this object reset the connection in place of closing it.
+    func resetAtEnd() {
+        set(SOL_SOCKET, SO_LINGER, linger(l_onoff: 1, l_linger: 0))
+    }
+
     /// Whether the node has closed the connection.
     var isClosed: Bool {
         var state = pollfd(fd: descriptor, events: Self.peerHasClosed, revents: 0)
@@ -118,6 +139,20 @@ final class Wire {
             case (_, EAGAIN): continue
             default: throw .closed
             }
+        }
+    }
+
+    /// Waits for bytes as they come. No response takes them, so a connection is read either in this way or response by
+    /// response.
+    func arrival(within milliseconds: Int32) -> Arrival {
+        var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        guard poll(&waiting, 1, milliseconds) > 0 else { return .nothing }
+        let count = recv(descriptor, &piece, piece.count, 0)
+        switch (count, errno) {
+        case (1..., _): return .bytes(piece[..<count])
+        case (0, _): return .end
+        case (_, EINTR), (_, EAGAIN): return .nothing
+        default: return .reset
         }
     }
 
@@ -181,7 +216,7 @@ final class Wire {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = in_port_t(UInt16(port).bigEndian)
-        address.sin_addr.s_addr = (UInt32(0x7F00_0000) | origin.rawValue).bigEndian
+        address.sin_addr.s_addr = (UInt32(0x7F00_0000) | origin.lastByte).bigEndian
         return withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0) }
         }
