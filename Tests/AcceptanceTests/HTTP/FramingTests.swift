@@ -99,6 +99,37 @@ extension Acceptance {
             #expect(rest == [])
         }
 
+        @Test("A HEAD that is refused for its head is answered without a body")
+        func refusedHead() async throws {
+            let client = try await SharedInstallation.get().client(nil)
+            for (request, status) in [
+                ("HEAD /\(String(repeating: "x", count: 9_000)) HTTP/1.1\r\nHost: h\r\n\r\n", 414),
+                ("HEAD /healthz HTTP/1.1\r\nHost: h\r\nX: \(String(repeating: "x", count: 20_000))\r\n\r\n", 431),
+                ("HEAD /healthz HTTP/1.1\r\nHost : h\r\n\r\n", 400), ("HEAD /healthz HTTP/1.1\r\n\r\n", 400),
+            ] {
+                let (answer, rest) = try await client.raw { connection in
+                    connection.send(request)
+                    return (try connection.answer(hasBody: false), try connection.rest())
+                }
+                #expect(answer.status == status && rest == [], "\(request.prefix(80))")
+            }
+        }
+
+        @Test("A request behind another one is refused also when the client has ended its side")
+        func refusedBehindAnother() async throws {
+            let client = try await SharedInstallation.get().client(nil)
+            for bad in ["Host: h\r\nHost: h\r\n\r\n", "Host: user@h\r\n\r\n", "Host : h\r\n\r\n", "\r\n"] {
+                for _ in 0..<50 {
+                    let (answers, rest) = try await client.raw { connection in
+                        connection.send("\(Self.get)\r\nGET /healthz HTTP/1.1\r\n\(bad)")
+                        connection.endInput()
+                        return ([try connection.answer(), try connection.answer()], try connection.rest())
+                    }
+                    #expect(answers.map(\.status) == [200, 400] && rest == [], "\(bad)")
+                }
+            }
+        }
+
         @Test(
             "A body that ends early or has bad chunks is the client's fault: 400, and no failure of the server is counted",
             arguments: [

@@ -89,6 +89,8 @@ struct AnswerCheck: Sendable {
     }
 
     private static func isJSON(_ text: some Collection<UInt8>) -> Bool {
-        (try? JSONParser.parse(text, maximumDepth: depth)) != nil
+        // The parser refuses the character NUL, which an answer may quote.
+        let withoutNUL = String(decoding: text, as: UTF8.self).split(separator: "\\u0000").joined(separator: "\\u0001")
+        return (try? JSONParser.parse(Array(withoutNUL.utf8), maximumDepth: depth)) != nil
     }
 }

@@ -117,6 +117,8 @@ final class ExchangeHandler: ChannelInboundHandler, NIOScheduledCallbackHandler 
         case ChannelEvent.inputClosed:
             inputIsClosed = true
             if isEnding {
+                // An answer that is still being written ends the connection itself.
+                if case .answer? = awaited?.0 { return }
                 context.close(promise: nil)
             } else if exchange == nil {
                 if gate.hasPartOfHead { refuse(Self.malformed) } else { context.close(promise: nil) }
@@ -302,7 +304,8 @@ final class ExchangeHandler: ChannelInboundHandler, NIOScheduledCallbackHandler 
         isEnding = true
         let (head, body) = AnswerHead.problem(
             problem, requestID: RequestID.text(request?.headers.first(name: "x-request-id")))
-        write(head, .length, request?.method == .HEAD ? nil : body) { handler in handler?.end() }
+        let isHead = request.map { $0.method == .HEAD } ?? gate.beginsWithHead
+        write(head, .length, isHead ? nil : body) { handler in handler?.end() }
     }
 
     private var fate: AnswerHead.Connection {

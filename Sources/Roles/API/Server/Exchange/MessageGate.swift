@@ -32,6 +32,8 @@ final class MessageGate: ChannelDuplexHandler {
     var isOpen = false
     /// The header names, in lower case, whose values in the current head are not UTF-8; empty for the request line.
     private(set) var undecodableNames: Set<String> = []
+    /// Whether the current request line begins with `HEAD`, also where the rest of the head cannot be read.
+    private(set) var beginsWithHead = false
     /// Whether bytes of a head have come, and not all.
     var hasPartOfHead: Bool {
         if case .head = part { held.readableBytes > 0 } else { false }
@@ -164,6 +166,7 @@ final class MessageGate: ChannelDuplexHandler {
 
     private func nextHead() -> ByteBuffer? {
         held.moveReaderIndex(forwardBy: held.withUnsafeReadableBytes { head.emptyLines(in: $0) })
+        beginsWithHead = held.readableBytesView.starts(with: "HEAD ".utf8)
         switch held.withUnsafeReadableBytes({ head.advance(over: $0) }) {
         case .isIncomplete: return nil
         case .isRefused(let error):
