@@ -181,6 +181,105 @@ extension Acceptance {
             try await client.post("/v1/features", ["key": "ab", "name": "F", "type": "metered"], key: "f").expect(201)
         }
 
+        @Test("A keyed grant is the same request alone or in a batch, with the key in the header or in the body")
+        func grantKey() async throws {
+            let client = try await makeTenant().test
+            let bare: JSONValue = ["end_user_id": "alice", "credits": 7, "expires_after": "P1Y"]
+            let first = try await client.post("/v1/credits/grant", bare, key: "g").expect(201)
+            let batch = try await client.post(
+                "/v1/credits/grant/batch", ["grants": [bare.with("idempotency_key", "g")]]
+            ).expect(200)
+            #expect(batch["replayed"] == 1 && batch["results.0.id"] == first["block.id"])
+            #expect(batch["results.0.entry_id"] == first["entry.id"])
+            let other = try await client.post(
+                "/v1/credits/grant/batch", ["grants": [bare.with("idempotency_key", "h")]]
+            ).expect(200)
+            let alone = try await client.post("/v1/credits/grant", bare, key: "h").expect(201)
+            #expect(alone.isReplay && alone["block.id"] == other["results.0.id"])
+            #expect(try await client.balance("alice")["balance"] == 14)
+        }
+
+        @Test("A quoted string in the header is the key inside the quotes; a key in a body is taken as it is")
+        func quotedKey() async throws {
+            let client = try await makeTenant().test
+            try await client.sell("api", unitCost: 1)
+            try await client.grant("alice", 100).expect(201)
+            let use: JSONValue = ["end_user_id": "alice", "feature_key": "api"]
+            for (header, key) in [
+                (#""abc""#, "abc"), (#""a\"b""#, #"a"b"#), (#""a\\b""#, #"a\b"#), (#""é x""#, "é x"),
+                (#"a"b\c"#, #"a"b\c"#),
+                ("\"\(String(repeating: "k", count: 255))\"", String(repeating: "k", count: 255)),
+            ] {
+                let first = try await client.post("/v1/usage", use, key: header).expect(201)
+                #expect(first["idempotency_key"]?.text == key)
+                let again = try await client.post("/v1/usage", use.with("idempotency_key", .string(key))).expect(201)
+                #expect(again.isReplay && again.bytes == first.bytes, "\(header)")
+            }
+            let literal = try await client.post("/v1/usage", use.with("idempotency_key", #""abc""#)).expect(201)
+            #expect(!literal.isReplay && literal["idempotency_key"] == #""abc""#)
+            let lone = try await client.post("/v1/usage", use.with("idempotency_key", "\"")).expect(201)
+            #expect(!lone.isReplay)
+            try await client.post("/v1/usage", use.with("idempotency_key", #""abc""#), key: #""abc""#).expect(400)
+            let before = try await client.balance("alice")["balance"]
+            for header in [
+                "\"", "\"\"", "\"\(String(repeating: "k", count: 256))\"", "\"\(String(repeating: "k", count: 255))",
+            ] {
+                try await client.post("/v1/usage", use, key: header).expect(400, "invalid_request", header)
+            }
+            #expect(try await client.balance("alice")["balance"] == before)
+        }
+
+        @Test("A refusal by a window is remembered until the window ends; then the request is decided anew")
+        func untilTheReset() async throws {
+            let client = try await makeTenant().test
+            try await client.post(
+                "/v1/features",
+                ["key": "api", "name": "A", "type": "metered", "quota": ["limit": 1, "window": "day"]]
+            ).expect(201)
+            let clock = try await client.post("/v1/test-clocks", ["now": "2034-01-01T12:00:00Z"]).expect(201)
+            let id = try clock.text("id")
+            func advance(_ to: String) async throws {
+                try await client.post("/v1/test-clocks/\(id)/advance", ["to": .string(to)]).expect(200)
+            }
+            try await client.post("/v1/end-users", ["end_user_id": "alice", "test_clock_id": .string(id)]).expect(201)
+            try await client.use("alice", "api").expect(201)
+            let first = try await client.use("alice", "api", key: "k").expect(402, "quota_exceeded")
+            #expect(first["resets_at"] == "2034-01-02T00:00:00.000Z" && first.headers["retry-after"] == "43200")
+            try await client.use("alice", "api", key: "batch").expect(402)
+            try await advance("2034-01-01T23:59:59.5Z")
+            let again = try await client.use("alice", "api", key: "k").expect(402)
+            #expect(again.isReplay && again.bytes == first.bytes && again.headers["retry-after"] == "1")
+            try await client.use("alice", "api", 2, key: "k").expect(422, "idempotency_key_reuse")
+
+            try await advance("2034-01-02T00:00:00Z")
+            let anew = try await client.use("alice", "api", key: "k").expect(201)
+            #expect(!anew.isReplay)
+            let replay = try await client.use("alice", "api", key: "k").expect(201)
+            #expect(replay.isReplay && replay.bytes == anew.bytes)
+            try await client.use("alice", "api", 2, key: "k").expect(422, "idempotency_key_reuse")
+            // A forgotten key is free for another request too.
+            let refused = try await client.post(
+                "/v1/usage/batch", ["events": [event("alice", "api", 3, key: "batch")]]
+            ).expect(200)
+            #expect(refused["results.0.error.code"] == "quota_exceeded")
+            #expect(refused["results.0.error.resets_at"] == "2034-01-03T00:00:00.000Z")
+            #expect(try await client.ledger("alice").count == 2)
+
+            // A refusal that names no instant is remembered for ever.
+            try await client.sell("paid", unitCost: 10)
+            let poor = try await client.use("alice", "paid", key: "poor").expect(402, "insufficient_credits")
+            try await client.grant("alice", 100).expect(201)
+            try await advance("2035-01-01T00:00:00Z")
+            let still = try await client.use("alice", "paid", key: "poor").expect(402)
+            #expect(still.isReplay && still.bytes == poor.bytes)
+
+            try await client.post("/v1/spend-caps", ["end_user_id": "alice", "credits": 5, "window": "day"]).expect(201)
+            try await client.use("alice", "paid", key: "cap").expect(402, "spend_cap_reached")
+            #expect(try await client.use("alice", "paid", key: "cap").expect(402).isReplay)
+            try await advance("2035-01-02T00:00:00Z")
+            #expect(!(try await client.use("alice", "paid", key: "cap").expect(402, "spend_cap_reached").isReplay))
+        }
+
         @Test("64 requests at once with one key have one effect and one answer")
         func concurrent() async throws {
             let client = try await makeTenant().test

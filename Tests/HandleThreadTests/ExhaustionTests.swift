@@ -19,9 +19,13 @@ struct ExhaustionTests {
         await #expect(processExitsWith: .exitCode(42)) {
             var limit = rlimit(rlim_cur: 64, rlim_max: 64)
             setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-            while dup(0) >= 0 {}
+            var threads: [HandleThread<Owner>] = []
             do throws(HandleThreadError) {
-                _ = try HandleThread(name: "test") { Owner() }
+                // Another thread of the process may close a descriptor that this one has not taken yet.
+                for _ in 0..<64 {
+                    while dup(0) >= 0 {}
+                    threads.append(try HandleThread(name: "test") { Owner() })
+                }
             } catch {
                 guard case .noDescriptor(EMFILE) = error else { exit(1) }
                 exit(42)

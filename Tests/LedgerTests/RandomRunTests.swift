@@ -10,7 +10,7 @@ struct RandomRunTests {
     private static let seeds: [UInt64] = {
         if let seed = number("QUOTASTACK_TEST_SEED") { return [seed] }
         let first = number("QUOTASTACK_TEST_FIRST_SEED") ?? 1
-        let runs = (number("QUOTASTACK_TEST_COMMANDS") ?? 60_000) / UInt64(stepsPerRun)
+        let runs = (number("QUOTASTACK_TEST_COMMANDS") ?? 40_000) / UInt64(stepsPerRun)
         return Array(first..<first + max(1, runs))
     }()
 

@@ -132,6 +132,34 @@ struct AccountBatchTests {
         }
     }
 
+    @Test("a message that is delivered again after the window's end gets the refusal that its client may have")
+    func redeliveredRefusal() async throws {
+        try await withShop { shop, loop in
+            let cap = NewSpendCap(credits: try Millicredits(Int64(15)), window: .day)
+            func use(_ attempt: UInt64?) throws -> AccountItem {
+                try shop.item(
+                    "alice", .use(UsageEvent(featureKey: shop.calls, units: 1)), id: 1, attempt: attempt)
+            }
+            let first = try await apply(
+                [
+                    try shop.item("alice", try shop.grant(1_000)), try shop.item("alice", .createSpendCap(cap)),
+                    try shop.item("alice", .use(UsageEvent(featureKey: shop.calls, units: 1))), try use(7),
+                ], loop)
+            #expect(first.map(\.status) == [201, 201, 201, 402])
+            #expect(try await shop.number("select count(*) from commands where remembered_until > now()") == 1)
+            // The window has ended: the counter and the decision are of yesterday.
+            try await shop.connection.script(
+                "delete from counters; update commands set remembered_until = now() - interval '1 us'"
+                    + " where remembered_until is not null")
+            let again = try await apply([try use(7), try use(8), try use(7), try use(9)], loop)
+            #expect(again.map(\.status) == [402, 201, 201, 201])
+            #expect(again.map(\.isReplay) == [false, false, true, true])
+            #expect(again[0].json == first[3].json)
+            #expect(try await shop.number("select count(*) from entries where type = 'use'") == 2)
+            #expect(try await shop.number("select count(*) from commands where status = 402") == 0)
+        }
+    }
+
     @Test("a refused top-up leaves its payment free for a corrected one")
     func refusedPayment() async throws {
         try await withShop { shop, loop in

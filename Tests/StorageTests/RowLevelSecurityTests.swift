@@ -383,9 +383,16 @@ struct RowLevelSecurityTests {
     func decidedCommandsStay() async throws {
         try await withDatabase { connection, configuration in
             let environments = try await TwoEnvironments(connection, configuration)
-            try await connection.script("update commands set status = 400 where environment_id = 2")
-            try await environments.acting(as: .ledger) { try await $0.script("delete from commands") }
-            #expect(try await connection.texts("select environment_id::text from commands") == ["1"])
+            for forgotten in ["status = 400", "status = 402, remembered_until = now() + interval '1 day'"] {
+                try await connection.script(
+                    """
+                    create temporary table kept as select * from commands where environment_id = 2;
+                    update commands set \(forgotten) where environment_id = 2
+                    """)
+                try await environments.acting(as: .ledger) { try await $0.script("delete from commands") }
+                #expect(try await connection.texts("select environment_id::text from commands") == ["1"])
+                try await connection.script("insert into commands select * from kept; drop table kept")
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 package import Credits
 package import Ledger
 
-/// A decided command. It is stored for ever, and every repetition of the command is answered from it.
+/// A decided command. It is stored, and every repetition of the command is answered from it: for ever, or until the
+/// window ends that refused it.
 package struct DecidedCommand: Hashable, Sendable {
     package enum Content: Hashable, Sendable {
         /// A successful use. Its answer is made again from its entry.
@@ -25,10 +26,14 @@ package struct DecidedCommand: Hashable, Sendable {
     /// The number of the sending that decided the command; nil when it is not known.
     package let attempt: UInt64?
     package let decidedAt: Instant
+    /// The end of the window that refused the command, by the end user's clock. The decision is remembered until then;
+    /// nil means for ever.
+    package let rememberedUntil: Instant?
 
     package init(
         key: CommandKey, fingerprint: Bits128?, status: UInt16, position: Position, content: Content,
-        action: AuditAction?, actor: Actor, requestID: String, attempt: UInt64?, decidedAt: Instant
+        action: AuditAction?, actor: Actor, requestID: String, attempt: UInt64?, decidedAt: Instant,
+        rememberedUntil: Instant? = nil
     ) {
         self.key = key
         self.fingerprint = fingerprint
@@ -40,6 +45,7 @@ package struct DecidedCommand: Hashable, Sendable {
         self.requestID = requestID
         self.attempt = attempt
         self.decidedAt = decidedAt
+        self.rememberedUntil = rememberedUntil
     }
 
     /// The same decision in the log of another environment, for a command of the installation that changes it.
@@ -47,7 +53,7 @@ package struct DecidedCommand: Hashable, Sendable {
         DecidedCommand(
             key: CommandKey(environmentID: environmentID, id: key.id), fingerprint: fingerprint, status: status,
             position: position, content: content, action: action, actor: actor, requestID: requestID,
-            attempt: attempt, decidedAt: decidedAt)
+            attempt: attempt, decidedAt: decidedAt, rememberedUntil: rememberedUntil)
     }
 
     /// Whether the answer to a sending with the same command id is a replay: another sending decided the command.
@@ -56,7 +62,14 @@ package struct DecidedCommand: Hashable, Sendable {
     }
 
     /// Compares the command with a request that has the same command id.
-    package func verdict(for fingerprint: Bits128?) -> IdempotencyVerdict {
+    ///
+    /// - Parameter now: The end user's instant. Nil means that it is not known: a decision that may be forgotten by then
+    ///   is no answer.
+    package func verdict(
+        for fingerprint: Bits128?, from origin: RequestOrigin, now: Instant?
+    ) -> IdempotencyVerdict {
+        // A message that is delivered again is the same sending, whose client may have the answer already.
+        if let rememberedUntil, attempt != origin.attempt, now.map({ $0 >= rememberedUntil }) ?? true { return .free }
         if self.fingerprint == fingerprint { return .replay }
         // A request rejected with 400 does not use up its idempotency key: the corrected request may use the key again.
         return status == 400 ? .free : .conflict
@@ -70,6 +83,6 @@ package enum IdempotencyVerdict: Hashable, Sendable {
     case replay
     /// Another request under a used key: the answer is 422 and nothing changes.
     case conflict
-    /// The key may be used again: the request is decided, and its decision replaces the earlier one.
+    /// The earlier decision is forgotten: the request is decided, and its decision replaces the earlier one.
     case free
 }

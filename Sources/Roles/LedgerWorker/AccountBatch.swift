@@ -53,7 +53,7 @@ struct AccountItem: Sendable {
 ///   it is idempotent and is never stored.
 /// - A payment is applied once. The same request under another command id gets the payment's first answer, and any
 ///   other request for the payment is refused.
-/// - Only a decision with status 400 is ever replaced.
+/// - Only a decision with status 400, or one whose window has ended, is ever replaced.
 /// - All commands of the batch have the same `now`, which is read after the locks.
 ///
 /// On failure `apply` throws and nothing is stored, unless the connection was lost during the commit: then the outcome
@@ -71,7 +71,7 @@ struct AccountBatch {
     private var newDecisions: [CommandKey] = []
     /// The commands that have a result that is not a replay. A request can contain the same command twice.
     private var answered: Set<CommandKey> = []
-    /// The commands in `newDecisions` that replace a stored decision with status 400.
+    /// The commands in `newDecisions` that replace a stored decision, which is forgotten.
     private var replaced: Set<CommandKey> = []
     /// The payments of the batch that were applied earlier or in this batch.
     private var payments: [PaymentKey: AppliedPayment] = [:]
@@ -212,7 +212,8 @@ struct AccountBatch {
 
     private mutating func decide(_ item: AccountItem, _ index: Int, catalogue: Catalogue) -> CommandResult {
         if let earlier = decided[item.commandKey] {
-            switch earlier.verdict(for: item.fingerprint) {
+            let now = drafts[index].account.currentInstant(clock: now, catalogue: catalogue)
+            switch earlier.verdict(for: item.fingerprint, from: item.origin, now: now) {
             case .replay:
                 let isReplay = earlier.isReplay(for: item.origin) || !answered.insert(item.commandKey).inserted
                 return CommandResult(earlier, isReplay: isReplay, wantsBody: item.wantsBody)
@@ -269,19 +270,24 @@ struct AccountBatch {
                     key: payment.key, accountID: account.id, block: granted.block.number, applied: applied,
                     commandID: item.command.identity.id, createdAt: now))
         }
-        return decision(of: item, status: answer.status, content: .body(answer.body), account: account)
+        var resetsAt: Instant?
+        if case .refused(let refusal) = outcome { resetsAt = refusal.resetsAt }
+        return decision(
+            of: item, status: answer.status, content: .body(answer.body), account: account, until: resetsAt)
     }
 
     private func decision(
-        of item: AccountItem, status: UInt16, content: DecidedCommand.Content, account: Account
+        of item: AccountItem, status: UInt16, content: DecidedCommand.Content, account: Account,
+        until rememberedUntil: Instant? = nil
     ) -> DecidedCommand {
         DecidedCommand(
             key: item.commandKey, fingerprint: item.fingerprint, status: status, position: account.position,
             content: content, action: AuditAction(item.command.action), actor: item.origin.actor,
-            requestID: item.origin.requestID, attempt: item.origin.attempt, decidedAt: now)
+            requestID: item.origin.requestID, attempt: item.origin.attempt, decidedAt: now,
+            rememberedUntil: rememberedUntil)
     }
 
-    /// Adds a decision to the batch. It replaces an earlier decision of the same command with status 400.
+    /// Adds a decision to the batch. It replaces an earlier decision of the same command that is forgotten.
     private mutating func remember(_ decision: DecidedCommand) {
         answered.insert(decision.key)
         if decided.updateValue(decision, forKey: decision.key) != nil {

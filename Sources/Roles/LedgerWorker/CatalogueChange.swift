@@ -26,11 +26,14 @@ struct CatalogueChange {
         let environment = try await lockEnvironment()
         let key = CommandKey(environmentID: environmentID, id: command.identity.id)
         let earlier = try await CommandStore.find(key, on: connection)
-        switch earlier?.verdict(for: command.identity.fingerprint) {
-        case .replay?, .conflict?: return try await repeated(earlier)
+        let now = try await CatalogueStore.now(on: connection)
+        // The key may have named a refusal of an end user. Its end is judged by real time here, whatever the end user's
+        // clock shows: a refusal had no effect.
+        switch earlier?.verdict(for: command.identity.fingerprint, from: origin, now: now) {
+        case .replay?: return try await repeated(earlier)
+        case .conflict?: return try await repeated(nil)
         case .free?, nil: break
         }
-        let now = try await CatalogueStore.now(on: connection)
         var created: EnvironmentID?
         let answer = try await decide(environment, created: &created, now: now)
         let isChange = (200..<300).contains(answer.status)
@@ -47,7 +50,7 @@ struct CatalogueChange {
         // A command of the installation that changes an environment is in the logs of both.
         if let environment, environment.id != environmentID { decisions.append(decision.recorded(in: environment.id)) }
         try await CatalogueStore.finish(
-            decisions, replacesMalformed: earlier != nil, raising: isChange ? environment?.id : nil, on: connection)
+            decisions, replacesForgotten: earlier != nil, raising: isChange ? environment?.id : nil, on: connection)
         return CommandResult(decision, isReplay: false, wantsBody: true)
     }
 
@@ -63,13 +66,12 @@ struct CatalogueChange {
         return try await CatalogueStore.lock(environmentID, on: connection)
     }
 
-    /// Commits the unchanged transaction and returns the result of a command that was decided before, or 422 when the
-    /// request is a different one.
+    /// Commits the unchanged transaction and returns the result of a command that was decided before.
+    ///
+    /// - Parameter earlier: Nil when the request is a different one, which is answered 422.
     private func repeated(_ earlier: DecidedCommand?) async throws -> CommandResult {
         try await CatalogueStore.finish([], raising: nil, on: connection)
-        guard let earlier, earlier.verdict(for: command.identity.fingerprint) == .replay else {
-            return CommandResult(.keyReuse, requestID: origin.requestID)
-        }
+        guard let earlier else { return CommandResult(.keyReuse, requestID: origin.requestID) }
         return CommandResult(earlier, isReplay: earlier.isReplay(for: origin), wantsBody: true)
     }
 

@@ -83,9 +83,9 @@ package enum CatalogueStore {
     ///
     /// - Parameters:
     ///   - decisions: The decision in every log that shows it; empty when there is nothing to store.
-    ///   - replacesMalformed: Whether an earlier rejection of the command as malformed is deleted.
+    ///   - replacesForgotten: Whether an earlier decision of the command, which is forgotten, is deleted.
     package static func finish(
-        _ decisions: [DecidedCommand], replacesMalformed: Bool = false, raising environmentID: EnvironmentID?,
+        _ decisions: [DecidedCommand], replacesForgotten: Bool = false, raising environmentID: EnvironmentID?,
         on connection: PostgresConnection
     ) async throws {
         var queries: [PostgresQuery] = []
@@ -96,7 +96,7 @@ package enum CatalogueStore {
                     [.id(environmentID)]))
         }
         if !decisions.isEmpty {
-            if replacesMalformed { queries.append(CommandStore.deleteMalformed(Set(decisions.map(\.key)))) }
+            if replacesForgotten { queries.append(CommandStore.deleteForgotten(Set(decisions.map(\.key)))) }
             queries.append(BulkStatement.insertCommands.query(decisions))
         }
         queries.append(PostgresQuery("commit"))

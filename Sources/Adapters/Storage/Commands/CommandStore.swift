@@ -34,10 +34,11 @@ package enum CommandStore {
         let requestID: String
         let attempt: UInt64?
         let decidedAt: Instant
+        let rememberedUntil: Instant?
 
         static let columns = [
             "environment_id", "command_id", "fingerprint", "account_id", "revision", "status", "sequence", "response",
-            "key_id", "client_address", "action", "request_id", "attempt", "decided_at",
+            "key_id", "client_address", "action", "request_id", "attempt", "decided_at", "remembered_until",
         ]
 
         init(_ row: PostgresRow) throws {
@@ -54,6 +55,7 @@ package enum CommandStore {
             requestID = try fields.text()
             attempt = try fields.int64OrNil().map { UInt64(bitPattern: $0) }
             decidedAt = try fields.instant()
+            rememberedUntil = try fields.instantOrNil()
         }
 
         var position: Position {
@@ -104,20 +106,23 @@ package enum CommandStore {
             decided[row.key] = DecidedCommand(
                 key: row.key, fingerprint: row.fingerprint, status: row.status, position: row.position,
                 content: content, action: row.action, actor: row.actor, requestID: row.requestID,
-                attempt: row.attempt, decidedAt: row.decidedAt)
+                attempt: row.attempt, decidedAt: row.decidedAt, rememberedUntil: row.rememberedUntil)
         }
         return decided
     }
 
     // MARK: - Writing
 
-    static func deleteMalformed(_ keys: Set<CommandKey>) -> PostgresQuery {
+    /// Deletes decisions of malformed requests and decisions that are remembered until the end of a window. The caller
+    /// knows that the window has ended.
+    static func deleteForgotten(_ keys: Set<CommandKey>) -> PostgresQuery {
         let sorted = keys.sorted()
         return PostgresQuery(
             """
             delete from commands c
             using unnest($1::integer[], $2::uuid[]) as k (environment_id, command_id)
-            where c.environment_id = k.environment_id and c.command_id = k.command_id and c.status = 400
+            where c.environment_id = k.environment_id and c.command_id = k.command_id
+                and (c.status = 400 or c.remembered_until is not null)
             """,
             [.int32s(sorted.map(\.environmentID.rawValue)), .uuids(sorted.map { PostgresUUID($0.id) })])
     }
@@ -167,6 +172,7 @@ extension BulkStatement<DecidedCommand> {
             if case .body(let body) = command.content { body } else { nil }
         },
         .instant("decided_at") { $0.decidedAt as Instant },
+        .instant("remembered_until") { $0.rememberedUntil },
         .bits("key_id") { $0.actor.keyID },
         .text("client_address") { $0.actor.address },
         .text("request_id") { $0.requestID as String },

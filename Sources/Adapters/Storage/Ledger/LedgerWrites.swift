@@ -10,7 +10,7 @@ package struct BatchPlan: Sendable {
     package var unusedAccounts: [AccountKeyByNumber]
     package var payments: [NewPayment]
     package var decided: [DecidedCommand]
-    /// The commands that were rejected as malformed before and are now in `decided`. Their earlier rows are deleted.
+    /// The commands in `decided` that have an earlier decision, which is forgotten. Their earlier rows are deleted.
     package var replaced: Set<CommandKey>
 
     package init(
@@ -67,7 +67,7 @@ extension LedgerStore {
         // Every writer inserts rows in the order of their keys. Of two batches with a common key, one then waits for
         // the other, and never both for each other.
         add(.insertPayments, plan.payments.sorted { $0.key < $1.key })
-        if !plan.replaced.isEmpty { queries.append(CommandStore.deleteMalformed(plan.replaced)) }
+        if !plan.replaced.isEmpty { queries.append(CommandStore.deleteForgotten(plan.replaced)) }
         add(.insertCommands, plan.decided.sorted { $0.key < $1.key })
         let unused =
             plan.unusedAccounts

@@ -109,6 +109,12 @@ package enum Refusal: Error, Hashable, Sendable {
     case limitReached(FeatureKey, LimitState, required: Int64)
     case insufficientCredits(effectiveBalance: Int64, spendable: Int64, required: Int64)
 
+    /// The end of the window of the limit that refused the action; nil for every other reason.
+    package var resetsAt: Instant? {
+        guard case .limitReached(_, let state, _) = self else { return nil }
+        return state.resetsAt.map { min($0, .latest) }
+    }
+
     /// The objects of which an account can have only a limited number.
     package enum TooMany: String, Hashable, Sendable {
         case limits, reservations, overrides, blocks, counters

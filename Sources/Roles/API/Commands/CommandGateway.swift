@@ -267,14 +267,14 @@ package final class CommandGateway: Service {
         var seen: Set<Bits128> = []
         return request.identities.compactMap { identity in
             guard let decided = found[identity.id] else { return nil }
-            switch decided.verdict(for: identity.fingerprint) {
+            switch decided.verdict(for: identity.fingerprint, from: request.origin, now: nil) {
             case .replay:
                 var result = CommandResult(
                     decided, isReplay: decided.isReplay(for: request.origin), wantsBody: request.wantsBodies)
                 if !seen.insert(identity.id).inserted, result.isSuccess { result.isReplay = true }
                 return result
             case .conflict: return CommandResult(.keyReuse, requestID: request.origin.requestID)
-            // The decision is that of an earlier malformed request; this request is not decided yet.
+            // The decision is that of an earlier request, and it is or may be forgotten; this request is not decided yet.
             case .free: return nil
             }
         }

@@ -14,9 +14,7 @@ struct MutationHeaders: Sendable {
             environmentID: caller.environmentID, actor: Actor(keyID: caller.keyID, address: context.clientAddress),
             requestID: context.requestID,
             traceParent: request.headers[.traceParent].flatMap { Self.isTraceParent($0) ? $0 : nil })
-        idempotencyKey = try request.headers[.idempotencyKey].map { text throws(Problem) in
-            try Self.checked(Self.unquoted(text) ?? text)
-        }
+        idempotencyKey = try request.headers[.idempotencyKey].map { text throws(Problem) in try Self.key(text) }
         preferences = Preferences(request.headers[.prefer])
     }
 
@@ -34,19 +32,31 @@ struct MutationHeaders: Sendable {
             && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) || $0 == UInt8(ascii: "-") }
     }
 
-    /// The text inside a quoted string of RFC 9110 (section 5.6.4), which is the form that the draft of the header
-    /// gives to a key; nil when the text is not exactly one quoted string.
-    static func unquoted(_ text: String) -> String? {
-        var bytes = text.utf8[...]
-        guard bytes.count >= 2, bytes.popFirst() == UInt8(ascii: "\""), bytes.popLast() == UInt8(ascii: "\"") else {
-            return nil
+    /// The key that a header states: the text inside a quoted string, which is the form that the draft of the header
+    /// gives to a key, or the whole text. A quote alone is refused, because it is the rest of a quoted string.
+    static func key(_ text: String) throws(Problem) -> String {
+        guard text != "\"" else {
+            throw Problem(
+                .invalidRequest,
+                "The Idempotency-Key header is a quote alone. Send the key, or the key in a pair of quotes.")
         }
+        return try checked(unquoted(text) ?? text)
+    }
+
+    /// The text inside a string of RFC 8941, section 3.3.3, where a backslash stands before a quote or a backslash and
+    /// nowhere else; nil when the text is not exactly one such string. Unlike there, the text may have characters beyond
+    /// ASCII.
+    private static func unquoted(_ text: String) -> String? {
+        var bytes = text.utf8[...]
+        guard bytes.popFirst() == UInt8(ascii: "\""), bytes.popLast() == UInt8(ascii: "\"") else { return nil }
         var inside: [UInt8] = []
         while var byte = bytes.popFirst() {
             switch byte {
-            case UInt8(ascii: "\""): return nil
+            case UInt8(ascii: "\""), 0..<0x20, 0x7F: return nil
             case UInt8(ascii: "\\"):
-                guard let escaped = bytes.popFirst() else { return nil }
+                guard let escaped = bytes.popFirst(), [UInt8(ascii: "\""), UInt8(ascii: "\\")].contains(escaped) else {
+                    return nil
+                }
                 byte = escaped
             default: break
             }

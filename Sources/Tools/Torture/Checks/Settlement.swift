@@ -140,13 +140,16 @@ struct Settlement {
 
     // MARK: - Replays and replicas
 
-    /// Repeats decided operations on every API node. Each must answer the same bytes as the first time, as a replay.
+    /// Repeats decided operations on every API node. Each must answer the same bytes as the first time, as a replay. A
+    /// refusal by a window is left out, because it is forgotten at the window's end.
     ///
     /// - Returns: The number of repeated operations.
     func repeatDecided(_ journals: [ClientJournal], about count: Int) async -> Int {
         var decided: [Record] = []
         for journal in journals {
-            decided += journal.records.filter { if case .decided = $0.outcome { true } else { false } }
+            decided += journal.records.filter { record in
+                if case .decided(let decision) = record.outcome { !decision.mayBeForgotten } else { false }
+            }
         }
         let step = max(1, decided.count / count)
         let sample = decided.enumerated().filter {

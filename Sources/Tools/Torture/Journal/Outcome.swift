@@ -15,6 +15,9 @@ enum Outcome: Equatable, Sendable {
     struct Decision: Equatable, Sendable {
         let status: Int
         let mark: String
+
+        /// Whether the ledger forgets the decision when a window ends. The operation is then decided anew.
+        var mayBeForgotten: Bool { status == 402 && ["quota_exceeded", "spend_cap_reached"].contains(mark) }
     }
 
     /// The outcome in the answer to one operation.
@@ -75,7 +78,10 @@ enum Outcome: Equatable, Sendable {
     /// - Returns: Nil when the two contradict each other.
     static func joined(_ first: Outcome, _ second: Outcome) -> Outcome? {
         switch (first, second) {
-        case (.decided(let left), .decided(let right)): left == right ? first : nil
+        case (.decided(let left), .decided(let right)) where left == right: first
+        case (.decided(let left), .decided) where left.mayBeForgotten: second
+        case (.decided, .decided(let right)) where right.mayBeForgotten: first
+        case (.decided, .decided): nil
         case (.decided, _): first
         case (_, .decided): second
         case (.accepted(let left), .accepted(let right)): left == right ? first : nil
