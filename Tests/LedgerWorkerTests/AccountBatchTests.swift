@@ -132,6 +132,29 @@ struct AccountBatchTests {
         }
     }
 
+    @Test("after a step back of the clock a transfer lands what the receiver has by the sender's latest instant")
+    func landingByTransfer() async throws {
+        try await withShop { shop, loop in
+            let later = Grant(credits: try Millicredits(Int64(50)), startsAt: .latest, reason: "later")
+            let first = try await apply(
+                [try shop.item("alice", try shop.grant(100)), try shop.item("bob", .grant(later))], loop)
+            #expect(first.map(\.status) == [201, 201])
+            try await shop.connection.script(
+                """
+                update accounts set advanced_to = now() + interval '1 hour' where end_user_id = 'alice';
+                update blocks set starts_at = now() + interval '30 minutes' where reason = 'later'
+                """)
+            let moved = try await apply([try shop.item("alice", try shop.transfer(10, to: "bob"))], loop)
+            #expect(moved.map(\.status) == [201])
+            #expect(
+                try await shop.connection.texts(
+                    """
+                    select concat_ws(' ', type, amount, reason) from entries join accounts using (environment_id, account_id)
+                    where end_user_id = 'bob' order by sequence
+                    """) == ["grant 50 later", "transfer 10"])
+        }
+    }
+
     @Test("a message that is delivered again after the window's end gets the refusal that its client may have")
     func redeliveredRefusal() async throws {
         try await withShop { shop, loop in

@@ -15,12 +15,15 @@ extension LedgerStore {
     ///
     /// - Parameters:
     ///   - blocks: The open and the scheduled blocks.
-    ///   - now: The database's clock. No account on real time is advanced further in the batch.
+    ///   - now: The database's clock.
     static func histories(
         of accounts: [LockedAccount], _ needs: [AccountKey: AccountNeeds], blocks: [AccountID: [Block]], now: Instant,
         on connection: PostgresConnection
     ) async throws -> [AccountID: LoadedHistory] {
-        // An account on a test clock, or one that this batch puts on a clock, can be advanced beyond `now`.
+        // After a step back of the clock a transfer advances the receiver to the latest instant that the sender has seen.
+        let seen = accounts.filter { $0.row.settings.testClock == nil }.map(\.book.advancedTo)
+        let now = seen.reduce(now, max)
+        // An account on a test clock, or one that this batch puts on a clock, can be advanced beyond that.
         let landing = accounts.filter { account in
             let mayLeaveRealTime = account.row.settings.testClock != nil || needs[account.key]?.testClock != nil
             return (blocks[account.row.id] ?? []).contains { $0.isScheduled && ($0.since <= now || mayLeaveRealTime) }
