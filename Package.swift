@@ -207,7 +207,8 @@ let package = Package(
         module(
             .testSupport, "TestBooks",
             ["Catalogue", "Commands", "Credits", "Ledger", "Metering", "Postgres", "SeededRandom", "Storage"]),
-        module(.testSupport, "TestDatabases", ["Migrations", "Postgres", "Storage", logging]),
+        module(.testSupport, "TestDatabases", ["Migrations", "Postgres", "Storage", "Turns", logging]),
+        module(.testSupport, "Turns"),
 
         tests("Compression", ["Compression", "Deflation"]),
         tests("Credits", ["Credits"]),
@@ -256,7 +257,7 @@ let package = Package(
             [
                 "API", "Catalogue", "ChildProcesses", "Commands", "Credits", "Deflation", "JSON", "LedgerModel",
                 "Messaging", "NodeProgram", "Postgres",
-                "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage", "TCPProxy",
+                "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage", "TCPProxy", "Turns",
                 asyncHTTPClient, logging, nioCore, nioHTTP1, nioSSL,
             ], exclude: ["Recorded/answers.txt", "Recorded/requests.txt"]),
         tests("Tidy"),

@@ -3,6 +3,7 @@ package import Logging
 import Migrations
 package import Postgres
 package import Storage
+import Turns
 
 /// Creates and migrates a database for one test, and drops it when the body returns.
 ///
@@ -17,15 +18,7 @@ package func withDatabase<Value>(
     let url = ProcessInfo.processInfo.environment["QUOTASTACK_TEST_DATABASE_URL"]
     guard let url else { throw NoServer() }
     let server = try PostgresConfiguration(url: url)
-    await places.take()
-    let result: Result<Value, any Error>
-    do {
-        result = .success(try await withOwnDatabase(on: server, migrations, body))
-    } catch {
-        result = .failure(error)
-    }
-    await places.giveBack()
-    return try result.get()
+    return try await turns.take { try await withOwnDatabase(on: server, migrations, body) }
 }
 
 private func withOwnDatabase<Value>(
@@ -51,31 +44,7 @@ private func withOwnDatabase<Value>(
     return try result.get()
 }
 
-private let places = Places(4)
-
-/// A number of places that are taken in the order in which they are asked for.
-private actor Places {
-    private var free: Int
-    private var waiting: [CheckedContinuation<Void, Never>] = []
-
-    init(_ count: Int) { free = count }
-
-    func take() async {
-        if free > 0 {
-            free -= 1
-        } else {
-            await withCheckedContinuation { waiting.append($0) }
-        }
-    }
-
-    func giveBack() {
-        if waiting.isEmpty {
-            free += 1
-        } else {
-            waiting.removeFirst().resume()
-        }
-    }
-}
+private let turns = Turns(places: 4)
 
 /// A logger that shows only critical messages.
 package var quietLogger: Logger {

@@ -1,7 +1,8 @@
 import Testing
+import Turns
 
 /// All acceptance tests. They drive the real program over HTTP, with the real servers behind it.
-@Suite(.sharedInstallation, .timeLimit(.minutes(10)))
+@Suite(.sharedInstallation, .inTurns, .timeLimit(.minutes(10)))
 enum Acceptance {
     /// Tests that start many processes run one at a time: all at once they would compete for the machine.
     @Suite(.serialized) enum Processes {}
@@ -11,6 +12,23 @@ extension Trait where Self == SharedInstallation {
     /// One installation for all tests that do not damage it. The first test starts it, and it is removed after the
     /// last.
     static var sharedInstallation: SharedInstallation { SharedInstallation() }
+}
+
+extension Trait where Self == TestTurns {
+    /// At most eight tests at once: all of them together need longer than a request waits.
+    static var inTurns: TestTurns { TestTurns() }
+}
+
+struct TestTurns: SuiteTrait, TestTrait, TestScoping {
+    private static let turns = Turns(places: 8)
+
+    var isRecursive: Bool { true }
+
+    func provideScope(
+        for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+    ) async throws {
+        try await Self.turns.take(function)
+    }
 }
 
 struct SharedInstallation: SuiteTrait, TestScoping {
