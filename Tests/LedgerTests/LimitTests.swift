@@ -185,6 +185,28 @@ struct LimitTests {
             """)
     }
 
+    @Test(
+        "A quota that is lifted leaves the feature free, and a job under a window of first use counts in the open one")
+    func lifted() throws {
+        try ledger(
+            """
+            feature free quota 5/day
+            limit alice quota:free none
+            use alice 50 free
+            unlimit alice quota:free
+            use alice 6 free -> quota_exceeded
+            grant alice 100000
+            limit alice five 1000 units per PT5H first_use
+            reserve alice 500cr ttl 86400
+            at 2026-04-12T01:00:00Z
+            reserve alice 500cr ttl 86400
+            at 2026-04-12T02:00:00Z
+            commit alice r1 300
+            commit alice r2 300
+            limited alice five 600
+            """)
+    }
+
     @Test("At most fifty limits apply to an end user, quotas and spend caps included")
     func count() throws {
         let many = (1...48).map { "limit alice l\($0) 5 units per day -> ok 1" }.joined(separator: "\n")
@@ -198,6 +220,10 @@ struct LimitTests {
             limit alice l48 6 units per day -> ok 0
             limit alice l48 none -> ok 0
             limit alice l49 5 units per day -> ok 1
+            feature more quota 5/day
+            limit alice l50 5 units per day -> too_many
+            limit alice quota:more 4 units per day -> ok 1
+            limit alice quota:more none -> ok 0
             """)
     }
 }

@@ -56,6 +56,60 @@ struct CounterTests {
         }
     }
 
+    @Test(
+        "counters that the sweeper has deleted make place, and the new count is written also when nothing else changes")
+    func swept() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await TestBooks(connection)
+            for key in ["a", "b"] {
+                let limit = Limit(unit: .units, amount: 1, window: .day, per: "member")
+                try await books.apply([.setLimit(try #require(LimitKey(key)), limit)], to: "alice")
+            }
+            try await connection.script(
+                "update accounts set counter_count = 9999, counters_end_at = now() - interval '1 hour'")
+            // The use is refused for its credits, and the account is recounted all the same.
+            let poor = try await books.apply([use(by: "ann", books)], to: "alice")
+            guard case .refused(.insufficientCredits)? = poor.first else {
+                Issue.record("\(poor)")
+                return
+            }
+            #expect(try await connection.texts("select counter_count::text from accounts") == ["0"])
+            try await books.apply([try books.grant(1_000), use(by: "ann", books)], to: "alice")
+            #expect(try await connection.texts("select counter_count::text from accounts") == ["2"])
+        }
+    }
+
+    @Test("a counter of jobs is gone when no job counts in it, and a text with NUL does not stop a limit")
+    func jobs() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await TestBooks(connection)
+            let limit = Limit(unit: .concurrent, amount: 1, window: nil, per: "member")
+            let job = ReservationRequest(
+                featureKey: books.feature, estimate: .measured(.units(1), Attributes(["member": .string("ann")])))
+            try await books.apply(
+                [try books.grant(1_000), .setLimit(try #require(LimitKey("jobs")), limit), .reserve(job)], to: "alice")
+            #expect(try await connection.texts("select used::text from counters") == ["1"])
+            let outcomes = try await books.apply(
+                [.reserve(job), .reservation(1, .release), .reserve(job), .reservation(2, .release)], to: "alice")
+            guard case .refused(.limitReached)? = outcomes.first else {
+                Issue.record("\(outcomes)")
+                return
+            }
+            #expect(try await connection.texts("select count(*)::text from counters") == ["0"])
+            #expect(try await connection.texts("select counter_count::text from accounts") == ["0"])
+            try await books.apply([use(by: "a\u{0}b", books)], to: "alice")
+            let units = Limit(unit: .units, amount: 5, window: .day, per: "member")
+            guard
+                case .limitSet? = try await books.apply(
+                    [.setLimit(try #require(LimitKey("units")), units)], to: "alice"
+                ).first
+            else {
+                Issue.record("the limit is refused")
+                return
+            }
+        }
+    }
+
     @Test("a limit counts what its window held before it was set, as the database and as the account say it")
     func before() async throws {
         try await withDatabase { connection, _ in
@@ -88,7 +142,7 @@ struct CounterTests {
                     loaded.accounts[0].account.state(of: applied, value: value, books.catalogue, now: loaded.now)
                         .counter)
             }
-            try await CounterStore.load([0: needs], into: &loaded.accounts, on: connection)
+            try await CounterStore.load([0: needs], into: &loaded.accounts, now: loaded.now, on: connection)
             let used = values.map { value in
                 loaded.accounts[0].account.state(of: applied, value: value, books.catalogue, now: loaded.now).used
             }

@@ -123,7 +123,7 @@ struct MigratorTests {
             var needs = CounterNeeds()
             needs.counters = Set(limits.map { account.state(of: $0, value: nil, catalogue, now: start).counter })
             #expect(Set(account.reservations.first?.counts.map(\.counter) ?? []) == needs.counters)
-            try await CounterStore.load([0: needs], into: &loaded.accounts, on: connection)
+            try await CounterStore.load([0: needs], into: &loaded.accounts, now: loaded.now, on: connection)
             let states = limits.map {
                 loaded.accounts[0].account.state(of: $0, value: nil, catalogue, now: start)
             }

@@ -39,7 +39,7 @@ struct QueryPlanTests {
                 (LedgerStore.loadLandingBlocks, ids + [.timestamp(microseconds: 0)]),
                 (LedgerStore.loadNamedBlocks, ids + [.int64s([1])] + ids + [.int64s([1])]),
                 (CounterStore.find, ids + [.uuids([PostgresUUID(high: 1, low: 2)])]),
-                (CounterStore.reservationsSince, [.int32(1), .int64(1), .timestamp(microseconds: 0)]),
+                (CounterStore.reservationsSince, [.int32(1), .int64(1), .timestamp(microseconds: 0), .int32(1)]),
                 (
                     CounterStore.usesSince,
                     [.int32(1), .int64(1), .timestamp(microseconds: 0), .int64(2), .text("")]

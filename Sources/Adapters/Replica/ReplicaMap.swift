@@ -2,6 +2,7 @@ import Catalogue
 import Commands
 import Credits
 import Ledger
+import Runtime
 import Storage
 import Synchronization
 
@@ -229,11 +230,20 @@ private final class ReplicaAccount: @unchecked Sendable {
         self.stripe = stripe
     }
 
+    /// The number of counters whose windows are open. Only an account that has nearly as many as it may counts them.
+    private var openCounters: Int {
+        guard counters.count >= UsageCounters.maximumOpen - Limit.maximumCount, row.settings.testClock == nil else {
+            return counters.count
+        }
+        let now = Instant.now
+        return counters.count { $0.value.window.end > now }
+    }
+
     /// The account with those of its counters that the closure names.
     func account(_ needed: (Account) -> [CounterID]) -> Account {
         var account = row.account(
             blocks: blocks, scheduled: scheduled, reservations: reservations,
-            counters: UsageCounters(storedCount: counters.count))
+            counters: UsageCounters(storedCount: openCounters))
         if !counters.isEmpty {
             for id in needed(account) {
                 if let counter = counters[id] { account.counters.load(id, counter) }

@@ -25,6 +25,7 @@ extension JSONWriter {
         let charged = entitlement.isAllowed ? entitlement.cost?.rawValue ?? 0 : 0
         member("allowed", entitlement.isAllowed)
         member("reason", entitlement.denial?.rawValue)
+        member("limit_key", entitlement.denyingLimit?.applied.key.rawValue)
         members(answer.balances)
         member("spendable_balance", entitlement.spendable)
         member("estimated_cost", entitlement.cost?.rawValue)

@@ -161,20 +161,25 @@ struct AccountBatch {
     private mutating func loadCounters(_ catalogues: [EnvironmentID: Catalogue]) async throws {
         var needs: [Int: CounterNeeds] = [:]
         for item in items {
-            for (index, need) in self.needs(of: item, catalogues) {
+            for (index, var need) in self.needs(of: item, catalogues) {
+                // Past usage is read for the first command of an account that asks for it; a later one has to wait.
+                if needs[index]?.usage.isEmpty == false { need.usage = [] }
                 needs[index, default: CounterNeeds()].formUnion(need)
             }
         }
-        try await CounterStore.load(needs, into: &drafts, on: connection)
+        try await CounterStore.load(needs, into: &drafts, now: now, on: connection)
     }
 
     /// The counters that an item needs, by the index of the account.
     private func needs(of item: AccountItem, _ catalogues: [EnvironmentID: Catalogue]) -> [(Int, CounterNeeds)] {
         let catalogue = catalogues[item.origin.environmentID] ?? Catalogue()
-        return [item.accountKey, item.receiverKey].compactMap { key in
-            guard let key, let index = draftIndex[key], index < drafts.count else { return nil }
-            let action = key == item.accountKey ? item.command.action : .advance
-            return (index, drafts[index].needs(of: action, catalogue: catalogue, now: now))
+        let keys = [item.accountKey, item.receiverKey].compactMap { $0 }
+        let indices = keys.compactMap { draftIndex[$0] }.filter { $0 < drafts.count }
+        // A transfer advances both accounts to the later of their instants.
+        let instant = indices.count > 1 ? indices.map { drafts[$0].account.advancedTo }.reduce(now, max) : now
+        return indices.map { index in
+            let action = index == indices.first ? item.command.action : .advance
+            return (index, drafts[index].needs(of: action, catalogue: catalogue, now: instant))
         }
     }
 

@@ -52,7 +52,8 @@ extension ModelLedger {
         guard let known = catalogue.features[feature], !known.isArchived else { throw Refusal("unknown_feature") }
         if overrides[feature] == .enabled(false) { throw Refusal("feature_not_in_plan") }
         let version = known.version(at: pricedAt ?? now)
-        guard known.kind == .metered, version != nil || quotaLimit(of: feature) != nil else {
+        guard known.kind == .metered, version != nil || quota(of: feature) != nil || limits["quota:\(feature)"] != nil
+        else {
             throw Refusal("feature_not_priced")
         }
         return Situation(

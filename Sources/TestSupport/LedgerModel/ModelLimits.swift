@@ -175,12 +175,12 @@ extension ModelLedger {
             }
             limit?.features = [feature]
         }
-        let before = limits
+        let (before, countBefore) = (limits, applied.count)
         var same = limits[key]?.limit
         if let limit { same?.amount = limit.amount }
         let keeps = limit != nil && same == limit
         limits[key] = OwnLimit(limit: limit, defined: keeps ? before[key]?.defined ?? definition : definition)
-        if applied.count > 50 {
+        if applied.count > max(50, countBefore) || limits.count > 100 {
             limits = before
             throw Refusal("too_many")
         }

@@ -171,7 +171,7 @@ package struct RandomBooks {
             var draft = [try required(stored[name], "an account")]
             let needs = draft[0].needs(of: action, catalogue: catalogue, now: now)
             guard needs.usage.isEmpty || !draft[0].isChanged else { return false }
-            try await CounterStore.load([0: needs], into: &draft, on: connection)
+            try await CounterStore.load([0: needs], into: &draft, now: now, on: connection)
             for id in needs.counters where draft[0].account.counters[id] != whole[name]?.account.counters[id] {
                 throw TestBooksError("the counter \(id) differs from the one that was written")
             }

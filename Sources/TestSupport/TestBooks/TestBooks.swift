@@ -42,7 +42,7 @@ package struct TestBooks {
         var outcomes: [Outcome] = []
         for action in actions {
             let needs = loaded.accounts[0].needs(of: action, catalogue: catalogue, now: loaded.now)
-            try await CounterStore.load([0: needs], into: &loaded.accounts, on: connection)
+            try await CounterStore.load([0: needs], into: &loaded.accounts, now: loaded.now, on: connection)
             outcomes.append(
                 loaded.accounts[0].apply(action, idempotencyKey: nil, catalogue: catalogue, now: loaded.now))
         }

@@ -1,4 +1,4 @@
-import Credits
+package import Credits
 package import Ledger
 import Metering
 package import Postgres
@@ -9,7 +9,8 @@ package enum CounterStore {
     /// Loads what the actions of a batch need beside their accounts. Makes no round trip when nothing is needed, and one
     /// otherwise; one more for an account that is full of counters, and one for each limit that is set.
     package static func load(
-        _ needs: [Int: CounterNeeds], into drafts: inout [AccountDraft], on connection: PostgresConnection
+        _ needs: [Int: CounterNeeds], into drafts: inout [AccountDraft], now: Instant,
+        on connection: PostgresConnection
     ) async throws {
         for (index, need) in needs.sorted(by: { $0.key < $1.key }) {
             for query in need.usage where drafts[index].history.usage[query] == nil {
@@ -32,7 +33,10 @@ package enum CounterStore {
             let own = found[drafts[index].account.id] ?? []
             drafts[index].load(
                 Dictionary(uniqueKeysWithValues: own.map { ($0.id, $0.counter) }), lookedFor: ids)
-            if drafts[index].mayForgetCounters { try await forget(&drafts[index], on: connection) }
+            let missing = ids.count - own.count
+            if drafts[index].mayForgetCounters(toAdd: missing, at: max(now, drafts[index].account.advancedTo)) {
+                try await forget(&drafts[index], now: now, on: connection)
+            }
         }
     }
 
@@ -43,10 +47,13 @@ package enum CounterStore {
         join counters c using (environment_id, account_id, counter_id)
         """)
 
-    /// Deletes the counters of windows that have ended. Costs a walk over the account's counters, at most 10,000, and
-    /// happens at most once for each end of a window.
-    private static func forget(_ draft: inout AccountDraft, on connection: PostgresConnection) async throws {
+    /// Deletes the counters of windows that have ended, and counts the others. Costs a walk over the account's counters,
+    /// at most 10,000, and happens at most once for each end of a window, because the new count is written.
+    private static func forget(
+        _ draft: inout AccountDraft, now: Instant, on connection: PostgresConnection
+    ) async throws {
         let account = draft.account
+        let now = max(now, account.advancedTo)
         let key: [PostgresValue] = [.int32(account.environmentID.rawValue), .int64(account.id.rawValue)]
         let kept = account.counters.counters.keys.map { PostgresUUID($0.bits) }
         let results = try await connection.run([
@@ -54,12 +61,12 @@ package enum CounterStore {
                 """
                 delete from counters
                 where environment_id = $1 and account_id = $2 and window_end <= $3 and counter_id <> all ($4::uuid[])
-                """, key + [.timestamp(microseconds: account.advancedTo.microseconds), .uuids(kept)]),
+                """, key + [.timestamp(microseconds: now.microseconds), .uuids(kept)]),
             PostgresQuery(
                 """
                 select count(*), min(window_end) filter (where window_end > $3)
                 from counters where environment_id = $1 and account_id = $2
-                """, key + [.timestamp(microseconds: account.advancedTo.microseconds)]),
+                """, key + [.timestamp(microseconds: now.microseconds)]),
         ])
         guard let row = results.last?.first else { throw StorageError.missingRow("the number of counters") }
         var fields = RowFields(row)
@@ -80,7 +87,7 @@ package enum CounterStore {
         ]
         let results = try await connection.run([
             PostgresQuery(usesSince, key + [.int64(draft.account.version), .text(query.limit.dimension ?? "")]),
-            PostgresQuery(reservationsSince, key),
+            PostgresQuery(reservationsSince, key + [.int32(draft.book.reservationCount)]),
         ])
         for row in results[0] {
             var fields = RowFields(row)
@@ -116,21 +123,33 @@ package enum CounterStore {
             join entries e on e.environment_id = $1 and e.account_id = $2 and e.sequence = (before + after) / 2
             where after - before > 1
         )
-        select e.feature_key, coalesce((e.details::jsonb -> 'attributes')::text, '{}'),
+        select e.feature_key, coalesce((d.details -> 'attributes')::text, '{}'),
             least(sum(coalesce(e.units, (
-                select sum(q.value::numeric) from jsonb_each_text(e.details::jsonb -> 'quantities') q), 0)),
+                select sum(q.value::numeric) from jsonb_each_text(d.details -> 'quantities') q), 0)),
                 9223372036854775807)::bigint,
-            least(sum(coalesce((e.details::jsonb -> 'quantities' ->> $5)::numeric, 0)), 9223372036854775807)::bigint,
+            least(sum(coalesce((d.details -> 'quantities' ->> $5)::numeric, 0)), 9223372036854775807)::bigint,
             least(sum(-e.amount), 9223372036854775807)::bigint
         from entries e
+        -- No jsonb has the character NUL, which an attribute may have.
+        cross join lateral (select replace(e.details, '\\u0000', '\\ufffd')::jsonb as details) d
         where e.environment_id = $1 and e.account_id = $2 and e.type = 'use'
             and e.sequence > (select max(before) from bounds)
         group by 1, 2
         """)
 
-    /// The ended reservations that were made from an instant on, with the measure of their commit.
+    /// The ended reservations that were made from an instant on, with the measure of their commit. The first of them is
+    /// found by bisection, because they are numbered as they were made.
     static let reservationsSince = PostgresStatement(
         """
+        with recursive bounds (before, after) as (
+            select 0, $4::integer + 1
+            union all
+            select case when r.created_at < $3 then r.number else before end,
+                case when r.created_at < $3 then after else r.number end
+            from bounds
+            join reservations r on r.environment_id = $1 and r.account_id = $2 and r.number = (before + after) / 2
+            where after - before > 1
+        )
         select \(ReservationRow.columns(of: "r")), c.units, c.details
         from reservations r
         left join lateral (
@@ -140,7 +159,8 @@ package enum CounterStore {
             order by e.sequence desc
             limit 1
         ) c on true
-        where r.environment_id = $1 and r.account_id = $2 and r.created_at >= $3 and r.status <> 'active'
+        where r.environment_id = $1 and r.account_id = $2 and r.number > (select max(before) from bounds)
+            and r.status <> 'active'
         """)
 }
 

@@ -33,7 +33,7 @@ extension LedgerStore {
     /// After an error the caller must roll back. After a lost connection the outcome is unknown, and loading the
     /// commands again shows it.
     package static func write(_ plan: BatchPlan, on connection: PostgresConnection) async throws {
-        let changed = plan.accounts.filter(\.isChanged)
+        let changed = plan.accounts.filter(\.hasWrites)
         var queries: [PostgresQuery] = []
         func add<Row>(_ statement: BulkStatement<Row>, _ rows: [Row]) {
             if !rows.isEmpty { queries.append(statement.query(rows)) }
@@ -60,6 +60,8 @@ extension LedgerStore {
                     CounterToWrite(account: draft.account, id: $0.id, counter: $0.counter)
                 }
             })
+        let moved = changed.filter(\.hasNewClock).map(\.account)
+        if !moved.isEmpty { queries.append(keepCounters(of: moved)) }
         let removed = changed.flatMap { draft in draft.removedCounters.map { (draft.account, $0) } }
         if !removed.isEmpty { queries.append(deleteCounters(removed)) }
         add(.updateAccounts, changed)
@@ -77,6 +79,17 @@ extension LedgerStore {
         if !unused.isEmpty { queries.append(deleteUnused(unused)) }
         queries.append(PostgresQuery("commit"))
         _ = try await connection.run(queries)
+    }
+
+    /// Keeps the counters of accounts that were attached to a test clock: their windows end by another time now.
+    private static func keepCounters(of accounts: [Account]) -> PostgresQuery {
+        PostgresQuery(
+            """
+            update counters c set is_on_test_clock = true
+            from unnest($1::integer[], $2::bigint[]) as k (environment_id, account_id)
+            where c.environment_id = k.environment_id and c.account_id = k.account_id
+            """,
+            [.int32s(accounts.map(\.environmentID.rawValue)), .int64s(accounts.map(\.id.rawValue))])
     }
 
     private static func deleteCounters(_ counters: [(account: Account, id: CounterID)]) -> PostgresQuery {

@@ -21,6 +21,7 @@ package struct AccountDraft: Hashable, Sendable {
     private let settingsBefore: AccountSettings
     private let bookBefore: AccountBook
     private var countersBefore: [CounterID: WindowCounter] = [:]
+    private var hasForgottenCounters = false
     /// The counters that were loaded, or looked for in vain.
     package private(set) var loadedCounters: Set<CounterID> = []
 
@@ -76,7 +77,7 @@ package struct AccountDraft: Hashable, Sendable {
         case .createSpendCap(let cap): return try apply(cap, context)
         case .deleteSpendCap(let number): return try deleteSpendCap(number)
         case .setLimit(let key, let limit): return try setLimit(key, limit, context)
-        case .deleteLimit(let key): return try deleteLimit(key)
+        case .deleteLimit(let key): return try deleteLimit(key, context)
         case .createEndUser(let change): return try apply(change, isCreated: profile == nil, context)
         case .updateEndUser(let change):
             guard profile != nil else { throw .unknownEndUser }
@@ -120,16 +121,18 @@ package struct AccountDraft: Hashable, Sendable {
         account.revision += 1
     }
 
-    /// Whether the account has no place for another counter, and may have one when those of ended windows are deleted.
-    package var mayForgetCounters: Bool {
-        account.counters.storedCount >= UsageCounters.maximumOpen
-            && account.counters.endsAt.map { $0 <= account.advancedTo } ?? false
+    /// Whether the account may have no place for some more counters at an instant, and may have more when those of ended
+    /// windows are deleted.
+    package func mayForgetCounters(toAdd count: Int, at now: Instant) -> Bool {
+        account.counters.storedCount + count > UsageCounters.maximumOpen
+            && account.counters.endsAt.map { $0 <= now } ?? false
     }
 
     /// Takes note of the counters that are left after those of ended windows were deleted.
     package mutating func forgetCounters(leaving count: Int, endingAt end: Instant?) {
         account.counters.storedCount = count
         account.counters.endsAt = end
+        hasForgottenCounters = true
     }
 
     // MARK: - Changes that actions make
@@ -169,8 +172,14 @@ package struct AccountDraft: Hashable, Sendable {
         recorder.entries.count + recorder.changedBlocks.count + recorder.changedReservations.count
     }
 
-    /// Whether there is anything to write.
+    /// Whether the batch has changed the account.
     package var isChanged: Bool { account.revision != revisionBefore }
+
+    /// Whether there is anything to write.
+    package var hasWrites: Bool { isChanged || hasForgottenCounters }
+
+    /// Whether the batch has attached the end user to a test clock.
+    package var hasNewClock: Bool { account.settings.testClock != settingsBefore.testClock }
 
     /// Whether the settings changed.
     package var hasNewSettings: Bool { account.settings != settingsBefore }

@@ -36,24 +36,51 @@ extension AccountDraft {
         let limit = limit?.of(key)
         let settings = account.settings
         let before = settings.limits[key]
+        let countBefore = account.limits(context.catalogue).count
+        let appliedBefore = account.applied(key, context.catalogue)
         let keepsCounters = before?.limit != nil && before?.limit == limit?.with(amount: before?.limit?.amount ?? 0)
         if !keepsCounters { account.settings.limitGeneration += 1 }
         let generation = keepsCounters ? before?.generation ?? 0 : account.settings.limitGeneration
         let own = OwnLimit(limit: limit, generation: generation)
         account.settings.limits[key] = own
-        guard account.limits(context.catalogue).count <= Limit.maximumCount else {
-            account.settings = settings
-            throw .tooMany(.limits)
-        }
+        let count = account.limits(context.catalogue).count
         let applied = account.applied(key, context.catalogue)
-        if let applied, !keepsCounters { count(usageBefore: applied, context) }
+        let isTooMany =
+            count > max(Limit.maximumCount, countBefore) || account.settings.limits.count > 2 * Limit.maximumCount
+        guard !isTooMany, keepsCounters || applied.map({ hasRoomForUsage(before: $0, context) }) ?? true else {
+            account.settings = settings
+            throw isTooMany ? .tooMany(.limits) : .tooMany(.counters)
+        }
+        if !keepsCounters, let appliedBefore { stopCounting(appliedBefore) }
+        if let applied, !keepsCounters { self.count(usageBefore: applied, context) }
         let state = applied.map { account.state(of: $0, value: nil, context.catalogue, now: context.now) }
         return .limitSet(key, state, created: before == nil)
     }
 
-    mutating func deleteLimit(_ key: LimitKey) throws(Refusal) -> Outcome {
-        guard account.settings.limits.removeValue(forKey: key) != nil else { throw .unknownLimit(key) }
+    mutating func deleteLimit(_ key: LimitKey, _ context: ActionContext) throws(Refusal) -> Outcome {
+        guard account.settings.limits[key] != nil else { throw .unknownLimit(key) }
+        if let applied = account.applied(key, context.catalogue) { stopCounting(applied) }
+        account.settings.limits[key] = nil
         return .limitDeleted
+    }
+
+    /// Takes a limit that ends out of the counts of the active reservations, so that these do not grow with every
+    /// definition.
+    mutating func stopCounting(_ applied: AppliedLimit) {
+        for var reservation in account.reservations {
+            let id = applied.counterID(value: applied.value(in: reservation.estimate.attributes))
+            guard reservation.counts.contains(where: { $0.counter == id }) else { continue }
+            reservation.counts.removeAll { $0.counter == id }
+            account.set(reservation, into: &recorder)
+        }
+    }
+
+    /// Whether the account has place for the counters of what was used before a limit was set.
+    func hasRoomForUsage(before applied: AppliedLimit, _ context: ActionContext) -> Bool {
+        guard let query = applied.limit.usageQuery(context.catalogue, now: context.now) else { return true }
+        let values = history.usage[query]?.count ?? 0
+        return values + account.reservations.count <= UsageCounters.maximumOpen - account.counters.storedCount
+            || values <= 1
     }
 
     /// Counts what was used in the open window of a limit before it was set. Active reservations of that window count on

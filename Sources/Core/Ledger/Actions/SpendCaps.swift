@@ -51,7 +51,10 @@ extension AccountDraft {
         guard let index = account.settings.caps.firstIndex(where: { $0.number == number }) else {
             throw .unknownSpendCap(number)
         }
-        if let applied = account.applied(cap: number) { account.counters.remove(applied.counterID(value: nil)) }
+        if let applied = account.applied(cap: number) {
+            stopCounting(applied)
+            account.counters.remove(applied.counterID(value: nil))
+        }
         account.settings.caps.remove(at: index)
         return .spendCapDeleted
     }

@@ -43,7 +43,7 @@ extension Entitlement {
         let rule = catalogue.rule(for: known.key, at: request.occurredAt ?? now)
         limits = account.limitStates(known, request.attributes, catalogue, now: now)
         let used = account.periodUsage(of: known.key, rule, request.attributes, now: now)
-        guard rule != nil || quota != nil else {
+        guard rule != nil || account.hasQuota(known) else {
             denial = .featureNotPriced
             return
         }
@@ -82,7 +82,9 @@ extension Entitlement {
         let cost = cost?.rawValue ?? 0
         if let limit = limits.failing(request, cost: cost, storedCounters: account.counters.storedCount) {
             denyingLimit = limit
-            denial = limit.limit.unit == .credits ? .spendCapReached : .quotaExceeded
+            // A limit in credits that has room denies because the account has no place for its counter.
+            let isReached = limit.limit.counted(request.demand, cost: cost) > limit.remaining
+            denial = limit.limit.unit == .credits && isReached ? .spendCapReached : .quotaExceeded
         } else if cost > spendable {
             let shortfall = cost - spendable
             if !overage.isAllowed || shortfall > overage.room(beyond: account.overage.rawValue) ?? .max {

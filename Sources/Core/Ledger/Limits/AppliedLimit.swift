@@ -116,6 +116,12 @@ extension Account {
         return feature.quota.map { applied(Limit($0, of: feature.key), .feature) }
     }
 
+    /// Whether a feature has a quota, also one that the end user's own limit has lifted: it may be used without a price.
+    func hasQuota(_ feature: Feature) -> Bool {
+        if case .quota? = settings.overrides[feature.key] { return true }
+        return feature.quota != nil || settings.limits[LimitKey(quotaOf: feature.key)] != nil
+    }
+
     /// The states of the limits that cover an event: the quota first, then spend caps, then limits by key.
     ///
     /// - Precondition: The counters that `counterIDs` names were loaded.

@@ -21,11 +21,12 @@ extension AccountDraft {
     package func needs(of action: AccountAction, catalogue: Catalogue, now clock: Instant) -> CounterNeeds {
         var needs = CounterNeeds()
         var now = account.currentInstant(clock: clock, catalogue: catalogue)
-        if case .createEndUser(let change) = action, let shown = change.testClock.flatMap({ catalogue.testClocks[$0] })
-        {
-            now = max(now, shown)
+        switch action {
+        case .createEndUser(let change), .updateEndUser(let change):
+            if let shown = change.testClock.flatMap({ catalogue.testClocks[$0] }) { now = max(now, shown) }
+        default: break
         }
-        needs.counters.formUnion(account.counterIDs(toAdvanceTo: now, catalogue))
+        needs.counters.formUnion(account.counterIDs(toAdvanceTo: now))
         switch action {
         case .use(let event):
             let rule = catalogue.rule(for: event.featureKey, at: event.occurredAt ?? now)
@@ -65,7 +66,7 @@ extension Account {
         for requests: [EntitlementRequest], _ catalogue: Catalogue, clock: Instant
     ) -> [CounterID] {
         let now = currentInstant(clock: clock, catalogue: catalogue)
-        return requests.reduce(into: counterIDs(toAdvanceTo: now, catalogue)) { ids, request in
+        return requests.reduce(into: counterIDs(toAdvanceTo: now)) { ids, request in
             let rule = catalogue.rule(for: request.feature, at: request.occurredAt ?? now)
             ids += counterIDs(for: request.feature, request.attributes, rule, catalogue)
         }
@@ -74,13 +75,13 @@ extension Account {
     /// The counters of all limits that apply, for a value of `per`.
     package func counterIDs(ofAllLimitsFor value: String?, _ catalogue: Catalogue, clock: Instant) -> [CounterID] {
         let now = currentInstant(clock: clock, catalogue: catalogue)
-        return counterIDs(toAdvanceTo: now, catalogue)
+        return counterIDs(toAdvanceTo: now)
             + limits(catalogue).map { $0.counterID(value: $0.limit.per == nil ? nil : value) }
     }
 
     /// The counters that change when the account is advanced: those of the reservations that lapse.
-    fileprivate func counterIDs(toAdvanceTo now: Instant, _ catalogue: Catalogue) -> [CounterID] {
-        reservations.filter { $0.expiresAt <= now }.flatMap { counterIDs(of: $0, nil, catalogue) }
+    fileprivate func counterIDs(toAdvanceTo now: Instant) -> [CounterID] {
+        reservations.filter { $0.expiresAt <= now }.flatMap { $0.counts.map(\.counter) }
     }
 
     /// The counters that an action on a reservation needs: those in which it counts, those that its report names, and
@@ -91,7 +92,11 @@ extension Account {
         let rule = reservation.ruleID.flatMap { catalogue.rule(id: $0, of: reservation.featureKey) }
         var ids = reservation.counts.map(\.counter)
         for attributes in [reservation.estimate.attributes, report?.attributes].compactMap({ $0 }) {
-            ids += counterIDs(for: reservation.featureKey, attributes, rule, catalogue)
+            // The tiers of its rule count on when the feature is archived.
+            ids += (rule?.price.periodDimensions(for: attributes) ?? []).map {
+                UsageCounters.period(reservation.featureKey, $0)
+            }
+            ids += counterIDs(for: reservation.featureKey, attributes, nil, catalogue)
         }
         return ids
     }

@@ -98,8 +98,15 @@ extension UsageCounters {
     /// counter of a window that is over is not made again.
     mutating func correct(_ id: CounterID, in window: TimeWindow, by amount: Int64, now: Instant) {
         guard amount != 0 else { return }
-        if let counter = counters[id], counter.window.start == window.start {
-            counters[id]?.used = max(0, Self.sum(counter.used, amount))
+        // A window that nothing had opened yet may have been opened since, from another instant on.
+        let counter = counters[id].flatMap { counter in
+            counter.window.start == window.start || amount > 0 && counter.window.contains(window.start) ? counter : nil
+        }
+        if let counter {
+            let used = max(0, Self.sum(counter.used, amount))
+            counters[id]?.used = used
+            // A counter without an end would stay for ever.
+            if used == 0, counter.window == .always { remove(id) }
         } else if amount > 0, now < window.end, counters[id].map({ $0.window.end <= window.start }) ?? true {
             set(id, WindowCounter(window: window, used: amount))
         }

@@ -21,7 +21,7 @@ struct LimitRoutes: Sendable {
     @Sendable private func set(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         let headers = try MutationHeaders(request, context, caller)
         let endUserID = try context.endUserID()
-        let key = try key(context)
+        let key = try ownKey(context)
         let limit = try read(try await request.json()) { reader -> Limit?? in
             if let stated = reader.optionalString("key"), stated != key.rawValue {
                 reader.report("key", "must be the key in the path, \(key.rawValue)")
@@ -38,7 +38,7 @@ struct LimitRoutes: Sendable {
     {
         let headers = try MutationHeaders(request, context, caller)
         let endUserID = try context.endUserID()
-        let key = try key(context)
+        let key = try ownKey(context)
         _ = try read(try await request.json()) { _ in true }
         return try await services.mutations.account(
             .deleteLimit(key), of: endUserID, key: headers.idempotencyKey, headers)
@@ -84,6 +84,16 @@ struct LimitRoutes: Sendable {
     private func key(_ context: APIContext) throws(Problem) -> LimitKey {
         guard let key = LimitKey(try context.pathParameter("key")) else {
             throw Problem(.invalidRequest, "The key of a limit must be \(FeatureKey.expectation).")
+        }
+        return key
+    }
+
+    /// A key that may be set. The ids of spend caps are the keys of those.
+    private func ownKey(_ context: APIContext) throws(Problem) -> LimitKey {
+        let key = try key(context)
+        guard PublicID(.spendCap, parsing: key.rawValue) == nil else {
+            throw Problem(
+                .invalidRequest, "\(key.rawValue) is the id of a spend cap. Change those with /v1/spend-caps.")
         }
         return key
     }

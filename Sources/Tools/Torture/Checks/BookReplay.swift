@@ -1,4 +1,5 @@
 import Credits
+import JSON
 import LedgerModel
 
 /// Replays every decided operation in the model, environment by environment and in the ledger's own order, and compares
@@ -97,6 +98,9 @@ struct ReplayCounts {
 struct DecidedOperation {
     let command: Books.Command
     let operation: Operation
+
+    /// Whether the operation is a revocation that took credits back.
+    var hasRevoked: Bool { command.json["revoked"]?.integer ?? 0 > 0 }
 
     /// Whether the operation is a transfer that changed both accounts.
     var isTransferDone: Bool { operation.receiver != nil && !command.isRefusal }

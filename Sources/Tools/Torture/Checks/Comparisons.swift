@@ -72,6 +72,11 @@ struct ReplyComparison {
         guard self.status == status, response["code"]?.text == code else {
             throw Difference("the books have \(self.status) \(response), the model says \(status) \(refusal)")
         }
+        if let key = refusal.code.split(separator: " ").dropFirst().first, status == 402,
+            response["limit_key"]?.text != String(key)
+        {
+            throw Difference("the answer names another limit than \(key): \(response)")
+        }
         var named: [Int64?] = []
         switch refusal.code {
         case "insufficient_credits":
@@ -83,15 +88,17 @@ struct ReplyComparison {
         guard named == refusal.figures else { throw Difference("the answer names \(named), the model \(refusal)") }
     }
 
+    /// The status and the code of a refusal. The model names a limit behind the code.
     private static func answer(to refusal: ModelLedger.Refusal) -> (Int, String) {
-        switch refusal.code {
-        case "insufficient_credits", "quota_exceeded", "spend_cap_reached": (402, refusal.code)
-        case "feature_not_in_plan": (403, refusal.code)
-        case "unknown_feature", "unknown_end_user": (404, refusal.code)
-        case let code where code.hasPrefix("unknown_") && !code.hasPrefix("unknown_dimension"): (404, "not_found")
-        case "feature_not_priced", "reservation_not_active", "already_refunded": (409, refusal.code)
+        let code = String(refusal.code.prefix { $0 != " " })
+        return switch code {
+        case "insufficient_credits", "quota_exceeded", "spend_cap_reached": (402, code)
+        case "feature_not_in_plan": (403, code)
+        case "unknown_feature", "unknown_end_user": (404, code)
+        case _ where code.hasPrefix("unknown_") && code != "unknown_dimension": (404, "not_found")
+        case "feature_not_priced", "reservation_not_active", "already_refunded": (409, code)
         case "different_clocks", "too_many", "test_clock_conflict": (409, "conflict")
-        case "amount_out_of_range": (400, refusal.code)
+        case "amount_out_of_range": (400, code)
         default: (400, "invalid_request")
         }
     }

@@ -100,13 +100,15 @@ struct EnvironmentReplay {
     // MARK: - Order
 
     /// Sorts the commands by revision and then by instant, the next one last. At the same revision and instant,
-    /// accepted commands are replayed before refusals, and commands with an entry before commands without one.
+    /// accepted commands are replayed before refusals, and commands that changed something before others: commands with an
+    /// entry, and revocations of credits that had not landed.
     private mutating func sort(_ endUser: String) {
         guard var traveller = travellers[endUser] else { return }
         let writing = Set(traveller.entries.compactMap(\.key))
         traveller.commands.sort { left, right in
             let (leftWrites, rightWrites) = (
-                writing.contains(left.operation.key), writing.contains(right.operation.key)
+                writing.contains(left.operation.key) || left.hasRevoked,
+                writing.contains(right.operation.key) || right.hasRevoked
             )
             let (left, right) = (left.command, right.command)
             if left.revision != right.revision { return left.revision > right.revision }
