@@ -3,8 +3,8 @@ import NIOPosix
 /// Threads for work that may take long: large bodies, and reads from the database with their answers. The event loops
 /// stay free for what is answered from memory, and the operating system divides the cores between both.
 ///
-/// Two cores that work on bodies of 180 KB made a neighbour's single use wait for seconds when both did it on the event
-/// loops; Sources/decisions/0032-long-work-off-the-event-loops.md has the figures.
+/// A neighbour's single use waited for seconds while two cores worked on bodies of 180 KB on the event loops; see
+/// Sources/decisions/0032-long-work-off-the-event-loops.md.
 final class LongWork: TaskExecutor {
     static let threads = LongWork()
 
