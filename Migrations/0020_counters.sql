@@ -15,7 +15,7 @@ create table counters (
     constraint counters_window_not_empty check (window_start < window_end)
 ) with (fillfactor = 80);
 
--- Which counters have ended, so that they are deleted without a walk over the accounts.
+-- The ends of windows, so that the scheduler deletes ended counters without a walk over the accounts.
 create index counters_ended on counters (window_end) where not is_on_test_clock;
 
 select protect_table('counters');

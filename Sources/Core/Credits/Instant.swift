@@ -23,8 +23,7 @@ package struct Instant: Hashable, Comparable, Sendable {
     package func adding(seconds: Int64) -> Instant {
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000)
         guard !overflow else { return Instant(microseconds: seconds < 0 ? .min : .max) }
-        let (sum, overflowed) = microseconds.addingReportingOverflow(product)
-        return Instant(microseconds: overflowed ? (seconds < 0 ? .min : .max) : sum)
+        return Instant(microseconds: microseconds.addingSaturated(product))
     }
 }
 

@@ -91,10 +91,7 @@ package enum Measure: Hashable, Sendable {
         switch self {
         case .units(let units): units
         case .quantities(let quantities):
-            quantities.values.reduce(0) { sum, units in
-                let (next, overflow) = sum.addingReportingOverflow(units)
-                return overflow ? .max : next
-            }
+            quantities.values.reduce(0) { $0.addingSaturated($1) }
         }
     }
 }

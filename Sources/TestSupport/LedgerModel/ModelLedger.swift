@@ -19,7 +19,7 @@ package struct ModelLedger: Sendable {
         /// Empty means all features.
         package let features: [String]
         package var hasExpired = false
-        /// When the credits arrive: at the grant, or at its later start.
+        /// The instant at which the credits arrive: that of the grant, or its later start.
         package var arrivesAt = Instant(microseconds: 0)
         /// Whether the grant was made before its start.
         package var isPlanned = false

@@ -15,7 +15,7 @@ struct EmbedFilesPlugin: BuildToolPlugin {
         let root = context.package.directoryURL.appending(path: folder)
         let names = try FileManager.default.subpathsOfDirectory(atPath: root.path).filter { name in
             var isDirectory: ObjCBool = false
-            FileManager.default.fileExists(atPath: root.appending(path: name).path, isDirectory: &isDirectory)
+            _ = FileManager.default.fileExists(atPath: root.appending(path: name).path, isDirectory: &isDirectory)
             return !isDirectory.boolValue && !name.hasPrefix(".")
         }.sorted()
         let output = context.pluginWorkDirectoryURL.appending(path: "EmbeddedFiles.swift")

@@ -87,7 +87,7 @@ package enum CounterStore {
         ]
         let results = try await connection.run([
             PostgresQuery(usesSince, key + [.int64(draft.account.version), .text(query.limit.dimension ?? "")]),
-            PostgresQuery(reservationsSince, key + [.int32(draft.book.reservationCount)]),
+            PostgresQuery(reservationsSince, key + [.int64(Int64(draft.book.reservationCount))]),
         ])
         for row in results[0] {
             var fields = RowFields(row)
@@ -110,19 +110,26 @@ package enum CounterStore {
         return sums.byValue
     }
 
-    /// The uses from an instant on, added up by feature and attributes. The first of them is found by bisection, because
-    /// entries were recorded in their order.
-    static let usesSince = PostgresStatement(
+    /// The start of a statement that finds, by bisection, the last of an account's rows that is older than the instant
+    /// `$3`: the largest `before` of `bounds`. The rows are numbered without gaps from 1 to `$4`, in the order of time.
+    private static func bisection(of table: String, by number: String, at instant: String) -> String {
         """
         with recursive bounds (before, after) as (
             select 0::bigint, $4::bigint + 1
             union all
-            select case when e.recorded_at < $3 then e.sequence else before end,
-                case when e.recorded_at < $3 then after else e.sequence end
+            select case when t.\(instant) < $3 then t.\(number) else before end,
+                case when t.\(instant) < $3 then after else t.\(number) end
             from bounds
-            join entries e on e.environment_id = $1 and e.account_id = $2 and e.sequence = (before + after) / 2
+            join \(table) t on t.environment_id = $1 and t.account_id = $2 and t.\(number) = (before + after) / 2
             where after - before > 1
         )
+        """
+    }
+
+    /// The uses from an instant on, added up by feature and attributes.
+    static let usesSince = PostgresStatement(
+        """
+        \(bisection(of: "entries", by: "sequence", at: "recorded_at"))
         select e.feature_key, coalesce((d.details -> 'attributes')::text, '{}'),
             least(sum(coalesce(e.units, (
                 select sum(q.value::numeric) from jsonb_each_text(d.details -> 'quantities') q), 0)),
@@ -137,22 +144,14 @@ package enum CounterStore {
         group by 1, 2
         """)
 
-    /// The ended reservations that were made from an instant on, with the measure of their commit. The first of them is
-    /// found by bisection, because they are numbered as they were made.
+    /// The ended reservations that were made from an instant on, with the measure of their commit.
     static let reservationsSince = PostgresStatement(
         """
-        with recursive bounds (before, after) as (
-            select 0, $4::integer + 1
-            union all
-            select case when r.created_at < $3 then r.number else before end,
-                case when r.created_at < $3 then after else r.number end
-            from bounds
-            join reservations r on r.environment_id = $1 and r.account_id = $2 and r.number = (before + after) / 2
-            where after - before > 1
-        )
+        \(bisection(of: "reservations", by: "number", at: "created_at"))
         select \(ReservationRow.columns(of: "r")), c.units, c.details
         from reservations r
         left join lateral (
+            -- The negative number is the key of `entries_reservation`.
             select e.units, e.details from entries e
             where -e.account_id = -r.account_id and e.reservation = r.number and e.type = 'commit'
                 and r.status = 'committed'
@@ -193,7 +192,6 @@ private struct UsageSums {
     private mutating func add(_ feature: FeatureKey, _ attributes: Attributes, _ amount: Int64) {
         guard amount > 0, limit.covers(feature, attributes) else { return }
         let value = limit.per.flatMap { attributes.values[$0]?.text }
-        let (sum, overflow) = byValue[value, default: 0].addingReportingOverflow(amount)
-        byValue[value] = overflow ? .max : sum
+        byValue[value] = byValue[value, default: 0].addingSaturated(amount)
     }
 }

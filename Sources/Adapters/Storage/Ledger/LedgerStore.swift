@@ -82,8 +82,8 @@ package enum LedgerStore {
     ///
     /// - Parameters:
     ///   - keys: Without repetitions.
-    ///   - limit: The number of open and scheduled blocks and of active reservations to load. The accounts from the first one on that
-    ///     would exceed it are locked and not loaded; the first two accounts are always loaded.
+    ///   - limit: The number of open and scheduled blocks and of active reservations to load. The accounts from the first
+    ///     one on that would exceed it are locked and not loaded; the first two accounts are always loaded.
     package static func load(
         _ keys: [AccountKey], needs: BatchNeeds = BatchNeeds(), upTo limit: Int = .max,
         on connection: PostgresConnection

@@ -241,7 +241,7 @@ package struct AccountHistory: Hashable, Sendable {
     /// The blocks to revoke, the blocks that the charges took from, and the scheduled blocks that may land, by number;
     /// closed blocks included.
     package var blocks: [Int32: GrantedBlock]
-    /// What was used in the open windows of limits that are set in the batch.
+    /// The usage in the open windows of the limits that the batch sets, from before they are set.
     package var usage: [UsageQuery: [String?: Int64]] = [:]
 
     package init(entries: [Entry] = [], blocks: [Int32: GrantedBlock] = [:]) {

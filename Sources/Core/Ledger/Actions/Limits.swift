@@ -75,7 +75,7 @@ extension AccountDraft {
         }
     }
 
-    /// Whether the account has place for the counters of what was used before a limit was set.
+    /// Whether the account has place for the counters of the usage before a limit was set.
     func hasRoomForUsage(before applied: AppliedLimit, _ context: ActionContext) -> Bool {
         guard let query = applied.limit.usageQuery(context.catalogue, now: context.now) else { return true }
         let values = history.usage[query]?.count ?? 0
@@ -83,7 +83,7 @@ extension AccountDraft {
             || values <= 1
     }
 
-    /// Counts what was used in the open window of a limit before it was set. Active reservations of that window count on
+    /// Counts the usage in the open window of a limit before it was set. Active reservations of that window count on
     /// as if the limit had been there when they were made.
     mutating func count(usageBefore applied: AppliedLimit, _ context: ActionContext) {
         let limit = applied.limit
@@ -100,8 +100,7 @@ extension AccountDraft {
             }
             let value = applied.value(in: attributes)
             let amount = reservation.counted(by: limit.unit, limit.dimension, committed: nil)
-            let (sum, overflow) = usage[value, default: 0].addingReportingOverflow(amount)
-            usage[value] = overflow ? .max : sum
+            usage[value] = usage[value, default: 0].addingSaturated(amount)
             guard reservation.status == .active else { continue }
             reservation.counts.append(
                 ReservationCount(

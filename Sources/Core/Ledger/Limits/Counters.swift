@@ -91,7 +91,7 @@ extension UsageCounters {
     /// Adds to a counter in the window that a decision has read. Does nothing for an amount of 0.
     mutating func count(_ amount: Int64, _ id: CounterID, used: Int64, in window: TimeWindow) {
         guard amount > 0 else { return }
-        set(id, WindowCounter(window: window, used: Self.sum(used, amount)))
+        set(id, WindowCounter(window: window, used: used.addingSaturated(amount)))
     }
 
     /// Corrects the count of a window in which an amount was counted before. A later window is not changed, and the
@@ -103,20 +103,14 @@ extension UsageCounters {
             counter.window.start == window.start || amount > 0 && counter.window.contains(window.start) ? counter : nil
         }
         if let counter {
-            let used = max(0, Self.sum(counter.used, amount))
+            // A counter may exceed every limit, because a job that gives units back must bring it down again.
+            let used = max(0, counter.used.addingSaturated(amount))
             counters[id]?.used = used
             // A counter without an end would stay for ever.
             if used == 0, counter.window == .always { remove(id) }
         } else if amount > 0, now < window.end, counters[id].map({ $0.window.end <= window.start }) ?? true {
             set(id, WindowCounter(window: window, used: amount))
         }
-    }
-
-    /// Adds and saturates at the largest `Int64` only. A counter may exceed every limit, because a job that gives units
-    /// back must bring it down again.
-    private static func sum(_ left: Int64, _ right: Int64) -> Int64 {
-        let (sum, overflow) = left.addingReportingOverflow(right)
-        return overflow ? .max : sum
     }
 }
 
@@ -160,7 +154,7 @@ extension TimeWindow {
 }
 
 extension Instant {
-    /// After every instant.
+    /// The instant after every other.
     static let never = Instant(microseconds: .max)
 }
 
