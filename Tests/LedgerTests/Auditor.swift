@@ -156,6 +156,7 @@ extension Auditor {
         if entry.overageAfter != 0 { members["overage_after"] = "\(entry.overageAfter)" }
         let details = entry.cause.details
         if details.isDeadline { members["trigger"] = quoted("deadline") }
+        if details.isSettlement { members["trigger"] = quoted("settlement") }
         if details.forfeited != 0 { members["forfeited"] = "\(details.forfeited)" }
         members["counterparty"] = details.counterparty.map { quoted($0.rawValue) }
         members["external_payment_id"] = details.externalPaymentID.map { quoted($0) }

@@ -261,7 +261,8 @@ private struct Comparison {
         for (name, feature) in ledger.catalogue.features {
             guard let key = FeatureKey(name) else { continue }
             let dimensions = Set(feature.prices.flatMap { _ in ledger.filled(name).keys } + [""])
-            let used = account.periodUsage(of: key, dimensions.sorted(), now: account.advancedTo)
+            let used = account.counters.periodUsage(
+                of: key, dimensions: dimensions.sorted(), now: account.advancedTo)
             expect(used.filter { $0.value != 0 }, ledger.filled(name), "units of the month of \(name)")
         }
     }

@@ -87,9 +87,10 @@ struct CoreWorld {
             for reservation in storedReservations.values
             where reservation.createdAt >= query.since && reservation.status != .active {
                 let commit = storedEntries.last { $0.type == .commit && $0.cause.reservation == reservation.number }
+                let committed = reservation.status == .committed ? commit?.demand : nil
                 let amount = reservation.counted(
-                    by: query.limit.unit, query.limit.dimension, committed: commit?.demand)
-                add(reservation.featureKey, reservation.estimate.attributes, amount)
+                    by: query.limit.unit, query.limit.dimension, committed: committed)
+                add(reservation.featureKey, (committed ?? reservation.estimate).attributes, amount)
             }
             return sums
         }
@@ -99,6 +100,26 @@ struct CoreWorld {
             var history = historyNeeded(by: action)
             history.blocks.merge(storedBlocks.filter { $0.value.block.isScheduled }) { first, _ in first }
             return history
+        }
+
+        /// The history before the batch that giving back charges of a reservation needs.
+        func history(ofReservation number: Int32) -> AccountHistory {
+            var history = history(
+                of: storedEntries.filter { $0.type == .commit && $0.cause.reservation == number })
+            history.reservations = [number]
+            return history
+        }
+
+        private func history(of charges: [Entry]) -> AccountHistory {
+            let sequences = Set(charges.map(\.sequence))
+            let first = sequences.min() ?? 0
+            let later = storedEntries.filter { entry in
+                entry.sequence > first && !sequences.contains(entry.sequence)
+                    && (entry.overageDelta < 0 || entry.cause.refunds.map(sequences.contains) ?? false)
+            }
+            let blocks = Set(charges.flatMap { $0.allocations.map(\.block) })
+            return AccountHistory(
+                entries: later + charges, blocks: storedBlocks.filter { blocks.contains($0.key) })
         }
 
         private func historyNeeded(by action: AccountAction) -> AccountHistory {
@@ -112,15 +133,7 @@ struct CoreWorld {
                         || (charge.type == .commit && entry.type == .commit
                             && entry.cause.reservation == charge.cause.reservation)
                 }
-                let sequences = Set(charges.map(\.sequence))
-                let first = sequences.min() ?? 0
-                let later = storedEntries.filter { entry in
-                    entry.sequence > first && !sequences.contains(entry.sequence)
-                        && (entry.overageDelta < 0 || entry.cause.refunds.map(sequences.contains) ?? false)
-                }
-                let blocks = Set(charges.flatMap { $0.allocations.map(\.block) })
-                return AccountHistory(
-                    entries: later + charges, blocks: storedBlocks.filter { blocks.contains($0.key) })
+                return history(of: charges)
             case .revoke(let revocation):
                 return AccountHistory(blocks: storedBlocks.filter { $0.key == revocation.block })
             default: return AccountHistory()
@@ -178,6 +191,12 @@ struct CoreWorld {
         }
         let needs = participant.draft.needs(of: action, catalogue: catalogue, now: clock)
         participant.draft.history = participant.history(for: action)
+        for number in needs.charged {
+            let charges = participant.history(ofReservation: number)
+            participant.draft.history.entries += charges.entries
+            participant.draft.history.blocks.merge(charges.blocks) { first, _ in first }
+            participant.draft.history.reservations.insert(number)
+        }
         for query in needs.usage { participant.draft.history.usage[query] = participant.usage(query) }
         let outcome = participant.draft.apply(action, idempotencyKey: key, catalogue: catalogue, now: clock)
         participants[endUser] = participant

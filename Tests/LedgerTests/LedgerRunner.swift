@@ -306,6 +306,7 @@ extension LedgerRunner {
                 expect(try entry.plain.reservation == Syntax.numbered("r", words.word("a reservation")))
             case "counterparty": expect(try entry.plain.counterparty == words.word("an end user"))
             case "deadline": expect(entry.cause.details.isDeadline)
+            case "settlement": expect(entry.cause.details.isSettlement)
             case "effective": expect(try entry.effectiveAt == words.instant(clock))
             case "recorded": expect(try entry.recordedAt == words.instant(clock))
             case "from":

@@ -35,8 +35,8 @@ enum Market {
         let model = ModelPrice.rows([
             ModelRow(
                 match: ["model": "large"],
-                price: .dimensions(["in": .perUnit(3, per: 10), "out": .perUnit(5, per: 3)])),
-            ModelRow(match: ["model": "small", "tier": "a"], price: .perUnit(2, per: 7)),
+                price: .dimensions(["in": .perUnit(3, per: 10, carries: true), "out": .perUnit(5, per: 3)])),
+            ModelRow(match: ["model": "small", "tier": "a"], price: .perUnit(2, per: 7, carries: true)),
             ModelRow(match: ["model": "small"], price: .volume(steps)),
         ])
         var catalogue = ModelCatalogue(features: [
@@ -44,6 +44,17 @@ enum Market {
             "tokens": metered([
                 (-10_000, .perUnit(3, per: 1_000)), (-100, .perUnit(7, per: 1_000)), (50, .perUnit(11, per: 3)),
                 (50, .perUnit(5, per: 7)), (400, .perUnit(13, per: 1_000_000)),
+            ]),
+            "bits": metered([
+                (-10_000, .perUnit(3, per: 1_000, carries: true)), (60, .perUnit(7, per: 9, carries: true)),
+                (
+                    300,
+                    .rows([
+                        ModelRow(match: ["model": "small"], price: .perUnit(5, per: 7, carries: true)),
+                        ModelRow(match: ["model": "large"], price: .graduated(steps, perPeriod: true)),
+                        ModelRow(match: [:], price: .volume(steps)),
+                    ])
+                ),
             ]),
             "report": metered([(-10_000, .flat(25)), (200, .flat(40)), (600, .perUnit(2, per: 1))]),
             "free": metered([(-10_000, .perUnit(0, per: 1)), (300, .flat(0))]),

@@ -89,7 +89,8 @@ extension Translation {
     static func model(_ price: ModelPrice) throws -> PricingModel {
         switch price {
         case .flat(let amount): .flat(amount: try Millicredits(amount))
-        case .perUnit(let cost, let per): .perUnit(unitCost: try Millicredits(cost), perUnits: per)
+        case .perUnit(let cost, let per, let carries):
+            .perUnit(unitCost: try Millicredits(cost), perUnits: per, rounding: carries ? .carry : .event)
         case .package(let size, let cost): .package(size: size, cost: try Millicredits(cost))
         case .graduated(let tiers, let perPeriod):
             .graduated(try self.tiers(tiers), scope: perPeriod ? .period : .event)
@@ -211,10 +212,12 @@ extension ModelCommand {
                 ReservationRequest(
                     featureKey: try Translation.feature(use.feature),
                     estimate: try Translation.demand(use.demand, use.attributes), ttlSeconds: ttl))
-        case .commit(let number, let demand, let shortfall):
+        case .commit(let number, let demand, let attributes, let shortfall):
             .reservation(
                 Int32(number),
-                .commit(try Translation.demand(demand, [:]), shortfall: shortfall.flatMap(Shortfall.init(rawValue:))))
+                .commit(
+                    try Translation.demand(demand, attributes), shortfall: shortfall.flatMap(Shortfall.init(rawValue:)))
+            )
         case .release(let number): .reservation(Int32(number), .release)
         case .extend(let number, let ttl): .reservation(Int32(number), .extend(ttlSeconds: ttl))
         case .progress(let number, let demand):
@@ -280,7 +283,8 @@ extension Outcome {
         case .adjusted(_, let entry, _): .done([entry.amount])
         case .transferred(let result, _): .done([-result.sent.amount])
         case .reserved(let reservation, _): .done([Int64(reservation.number)])
-        case .reservationChanged(_, let change, _): .done([change.charged, change.returned, change.overage])
+        case .reservationChanged(_, let change, _):
+            .done([change.charged, change.returned, change.overage, change.refunded])
         case .spendCapCreated(let cap): .done([Int64(cap.number)])
         case .limitSet(_, _, let isCreated): .done([isCreated ? 1 : 0])
         case .spendCapDeleted, .limitDeleted: .done([])
@@ -392,6 +396,7 @@ extension Entry {
         plain.payment = cause.details.externalPaymentID
         plain.forfeited = cause.details.forfeited
         plain.isDeadline = cause.details.isDeadline
+        plain.isSettlement = cause.details.isSettlement
         plain.key = cause.idempotencyKey
         plain.effectiveAt = effectiveAt
         plain.recordedAt = recordedAt

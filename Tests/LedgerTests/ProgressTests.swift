@@ -104,7 +104,7 @@ struct ProgressTests {
             """)
     }
 
-    @Test("Where more units cost less, interim charges stay charged and count")
+    @Test("Where more units cost less, the difference is given back, so that a job costs the price of its total")
     func volume() throws {
         try ledger(
             """
@@ -112,10 +112,47 @@ struct ProgressTests {
             grant alice 1000
             reserve alice 10 tokens
             progress alice r1 10 -> ok 90
-            progress alice r1 11 -> ok 0
-            progress alice r1 46 -> ok 2
+            progress alice r1 11 -> ok 0 0 0 68
+            log alice commit refund
+            last alice refund 68 settlement reservation r1
+            balance alice 978
+            progress alice r1 46 -> ok 70
             commit alice r1 50 -> ok 8
             balance alice 900
+            refund alice e3 units 25 -> ok 50
+            """)
+    }
+
+    @Test("A job that ends by itself after its price fell has paid the price of its watermark")
+    func fallen() throws {
+        try ledger(
+            """
+            price tokens volume 10@9 *@2
+            grant alice 100
+            reserve alice 10 tokens ttl 60
+            progress alice r1 10 -> ok 90
+            progress alice r1 11 -> ok 0 0 0 68
+            at +60s
+            reservation alice r1 expired charged 22
+            balance alice 78
+            """)
+    }
+
+    @Test(
+        "The difference goes back first to what is owed, then to the blocks, the last one first; expired ones are made good"
+    )
+    func givenBack() throws {
+        try ledger(
+            """
+            price tokens volume 10@9 *@2
+            grant alice 30 +60s
+            grant alice 50
+            set alice policy allow
+            reserve alice 0 tokens
+            progress alice r1 10 -> ok 90 0 10
+            at +61s
+            progress alice r1 11 -> ok 0 0 0 68
+            overage alice 0
             """)
     }
 

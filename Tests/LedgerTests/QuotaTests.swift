@@ -163,7 +163,7 @@ struct QuotaTests {
             """)
     }
 
-    @Test("A job beyond its estimate is counted and not refused")
+    @Test("A job beyond its estimate is counted, and refused where the quota has no room for it")
     func beyondEstimate() throws {
         try ledger(
             """
@@ -173,7 +173,8 @@ struct QuotaTests {
             reserve alice 5 mails
             progress alice r1 9
             quota alice mails 9
-            commit alice r1 12 -> ok 3
+            commit alice r1 12 -> quota_exceeded
+            commit alice r1 12 overage -> ok 3
             quota alice mails 12
             use alice 0 mails
             use alice 1 mails -> quota_exceeded

@@ -282,7 +282,8 @@ extension StepGenerator {
     /// The features of the steps; `plain` has no price, `old` is archived, `none` does not exist.
     static let features = [
         "unit", "unit", "unit", "tokens", "tokens", "report", "free", "late", "dear", "packs", "steps", "month",
-        "month", "bulk", "chat", "chat", "model", "model", "mails", "mails", "calls", "jobs", "plain", "sso", "seats",
+        "month", "bulk", "chat", "chat", "model", "model", "bits", "bits", "mails", "mails", "calls", "jobs", "plain",
+        "sso", "seats",
         "old", "none",
     ]
 
@@ -310,13 +311,15 @@ extension StepGenerator {
     }
 
     private mutating func attributes(_ use: inout ModelCommand.Use) {
-        if use.feature == "model" || random.chance(3) {
-            use.attributes = random.pick([
-                ["model": "large"], ["model": "small"], ["model": "small", "tier": "a"], ["model": "other"], [:],
-                ["model": "large", "extra": "x"],
-            ])
+        if use.feature == "model" || use.feature == "bits" || random.chance(3) {
+            use.attributes = random.pick(Self.attributes)
         }
     }
+
+    private static let attributes = [
+        ["model": "large"], ["model": "small"], ["model": "small", "tier": "a"], ["model": "other"], [:],
+        ["model": "large", "extra": "x"],
+    ]
 
     private mutating func demand(_ use: ModelCommand.Use, _ ledger: ModelLedger) -> ModelDemand {
         let isChat = use.feature == "chat" || (use.feature == "model" && use.attributes["model"] == "large")
@@ -354,7 +357,7 @@ extension StepGenerator {
         var use = use(ledger, isNow: true)
         if random.chance(40) {
             use = ModelCommand.Use(
-                feature: random.pick(["mails", "calls", "jobs", "month", "chat"]), demand: use.demand)
+                feature: random.pick(["mails", "calls", "jobs", "month", "chat", "bits", "bulk"]), demand: use.demand)
             use.demand = demand(use, ledger)
         }
         if random.chance(15) {
@@ -373,7 +376,10 @@ extension StepGenerator {
         let number = random.chance(98) ? reservation.number : ledger.reservations.count + 1
         switch Int.random(in: 0..<20, using: &random) {
         case 0..<7:
-            return .commit(number, report(reservation), shortfall: random.pick([nil, nil, "reject", "cap", "overage"]))
+            let isOther = random.chance(["model", "bits"].contains(reservation.feature) ? 40 : 5)
+            return .commit(
+                number, report(reservation), attributes: isOther ? random.pick(Self.attributes) : [:],
+                shortfall: random.pick([nil, nil, "reject", "cap", "overage"]))
         case 7..<9: return .release(number)
         case 9..<11: return .extend(number, ttl: random.pick([1, 300, 3_600, 604_800]))
         default: return .progress(number, report(reservation))

@@ -163,8 +163,9 @@ private struct Replay {
         case .refund(let charge, let extent, let expiry):
             renumbered = .refund(charge: Int64(number(Int(charge), \.entries)), extent, expiry: expiry)
         case .revoke(let block): renumbered = .revoke(block: number(block, \.blocks))
-        case .commit(let old, let demand, let shortfall):
-            renumbered = .commit(number(old, \.reservations), demand, shortfall: shortfall)
+        case .commit(let old, let demand, let attributes, let shortfall):
+            renumbered = .commit(
+                number(old, \.reservations), demand, attributes: attributes, shortfall: shortfall)
         case .release(let old): renumbered = .release(number(old, \.reservations))
         case .extend(let old, let ttl): renumbered = .extend(number(old, \.reservations), ttl: ttl)
         case .progress(let old, let demand): renumbered = .progress(number(old, \.reservations), demand)

@@ -81,7 +81,8 @@ struct SpendCapTests {
             release alice r2
             spent alice 1 30
             reserve alice 20
-            commit alice r3 45 -> ok 45
+            commit alice r3 45 -> spend_cap_reached
+            commit alice r3 45 overage -> ok 45
             spent alice 1 75
             use alice 0
             use alice 1 -> spend_cap_reached

@@ -31,7 +31,9 @@ enum Syntax {
         case "commit":
             let number = try numbered("r", words.word("a reservation"))
             let demand = try demand(words.word("a demand"))
-            return .commit(number, demand, shortfall: words.isEmpty ? nil : try words.word("a shortfall"))
+            let attributes = words.take("with") ? try pairs(words.word("attributes")) : [:]
+            return .commit(
+                number, demand, attributes: attributes, shortfall: words.isEmpty ? nil : try words.word("a shortfall"))
         case "release": return .release(try numbered("r", words.word("a reservation")))
         case "extend":
             let number = try numbered("r", words.word("a reservation"))
@@ -256,7 +258,8 @@ extension Syntax {
         default:
             let cost = first == "max" ? Millicredits.limit : Int64(first)
             guard let cost else { throw ScriptError("\(first) is no price") }
-            return .perUnit(cost, per: words.take("per") ? try words.number("a number of units") : 1)
+            let per = words.take("per") ? try words.number("a number of units") : 1
+            return .perUnit(cost, per: per, carries: words.take("carry"))
         }
     }
 
@@ -269,6 +272,11 @@ extension Syntax {
             guard numbers.count == 2 else { throw unreadable }
             return parts.count == 1
                 ? .perUnit(numbers[0], per: numbers[1]) : .package(size: numbers[0], cost: numbers[1])
+        }
+        if parts[0] == "carry" {
+            let numbers = last.split(separator: "/").map { Int64($0) ?? 0 }
+            guard numbers.count == 2 else { throw unreadable }
+            return .perUnit(numbers[0], per: numbers[1], carries: true)
         }
         if parts[0] == "flat" { return .flat(Int64(last) ?? 0) }
         let tiers = try last.split(separator: ",").map { text in
@@ -317,8 +325,10 @@ extension Syntax {
         case .adjust(let amount): parts = ["adjust", endUser, "\(amount)"]
         case .transfer(let receiver, let credits): parts = ["transfer", endUser, receiver, "\(credits)"]
         case .reserve(let use, let ttl): parts = ["reserve", endUser] + text(use) + ["ttl", "\(ttl)"]
-        case .commit(let number, let demand, let shortfall):
-            parts = ["commit", endUser, "r\(number)", text(demand)] + (shortfall.map { [$0] } ?? [])
+        case .commit(let number, let demand, let attributes, let shortfall):
+            parts =
+                ["commit", endUser, "r\(number)", text(demand)]
+                + (attributes.isEmpty ? [] : ["with", text(attributes)]) + (shortfall.map { [$0] } ?? [])
         case .release(let number): parts = ["release", endUser, "r\(number)"]
         case .extend(let number, let ttl): parts = ["extend", endUser, "r\(number)", "\(ttl)"]
         case .progress(let number, let demand): parts = ["progress", endUser, "r\(number)", text(demand)]

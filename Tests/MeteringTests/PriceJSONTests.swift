@@ -106,6 +106,13 @@ struct PriceJSONTests {
             (#"{"model":"volume","scope":"period","tiers":[\#(tier)]}"#, "/scope"),
             (#"{"model":"volume","scope":"event","tiers":[\#(tier)]}"#, "/scope"),
             (#"{"model":"graduated","scope":"month","tiers":[\#(tier)]}"#, "/scope"),
+            (#"{"model":"per_unit","unit_cost":1,"rounding":"up"}"#, "/rounding"),
+            (#"{"model":"flat","amount":1,"rounding":"carry"}"#, "/rounding"),
+            (#"{"model":"package","package_size":1,"package_cost":1,"rounding":"event"}"#, "/rounding"),
+            (
+                #"{"dimensions":{"a":{"model":"volume","rounding":"carry","tiers":[\#(tier)]}}}"#,
+                "/dimensions/a/rounding"
+            ),
             // Dimensions.
             (#"{"dimensions":{}}"#, "/dimensions"), (#"{"dimensions":[]}"#, "/dimensions"),
             (#"{"dimensions":{"a b":{"model":"flat","amount":1}}}"#, "/dimensions/a b"),
@@ -136,7 +143,7 @@ struct PriceJSONTests {
             ),
             (#"{"price_rows":[{"match":{"a b":1},"model":"flat","amount":1}]}"#, "/price_rows/0/match/a b"),
             (
-                #"{"price_rows":[{"match":{\#((0...16).map { "\"a\($0)\":1" }.joined(separator: ","))},"model":"flat","amount":1}]}"#,
+                #"{"price_rows":[{"match":{\#((0...32).map { "\"a\($0)\":1" }.joined(separator: ","))},"model":"flat","amount":1}]}"#,
                 "/price_rows/0/match"
             ),
             (#"{"price_rows":[{"match":{},"model":"flat"}]}"#, "/price_rows/0/amount"),
@@ -158,6 +165,7 @@ struct PriceJSONTests {
             ]
             let models: [PricingModel] = [
                 .flat(amount: .max), .perUnit(unitCost: .max, perUnits: Millicredits.limit),
+                .perUnit(unitCost: .max, perUnits: 7, rounding: .carry),
                 .package(size: Millicredits.limit, cost: .zero), .graduated(tiers, scope: .event),
                 .graduated(tiers, scope: .period), .volume(tiers),
             ]

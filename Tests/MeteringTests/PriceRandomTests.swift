@@ -1,4 +1,5 @@
 import Credits
+import Glibc
 import Metering
 import SeededRandom
 import Testing
@@ -14,7 +15,7 @@ struct PriceRandomTests {
         for _ in 0..<150 {
             let model = try random.smallModel()
             let used = Int64.random(in: 0...40, using: &random)
-            let usage = PeriodUsage(used: ["": used])
+            let usage = PriorUsage(used: ["": used])
             let price = Price(model)
             let counted = Self.costs(of: model, after: used)
             for (units, cost) in counted.enumerated() {
@@ -49,7 +50,7 @@ struct PriceRandomTests {
         for _ in 0..<2_000 {
             let model = try random.anyModel()
             let price = Price(model)
-            let usage = PeriodUsage(used: ["": random.extreme()])
+            let usage = PriorUsage(used: ["": random.extreme()])
             let funds = min(random.extreme(), 2 * Self.limit)
             let units = try #require(price.affordableUnits(funds: funds, attributes: .none, used: usage))
             try #require(units >= 0 && units <= Self.limit)
@@ -70,7 +71,7 @@ struct PriceRandomTests {
         var random = SeededGenerator(seed: seed)
         for _ in 0..<500 {
             let price = Price(.graduated(try random.smallTiers(), scope: .period))
-            var usage = PeriodUsage()
+            var usage = PriorUsage()
             var total: Int64 = 0
             for _ in 0..<10 {
                 let units = Int64.random(in: 0...12, using: &random)
@@ -78,7 +79,7 @@ struct PriceRandomTests {
                 usage.used[""] = (usage.used[""] ?? 0) + (event.periodUnits[""] ?? 0)
                 total += event.cost.rawValue
             }
-            let whole = try price.priced(.units(usage.used[""] ?? 0), attributes: .none, used: PeriodUsage())
+            let whole = try price.priced(.units(usage.used[""] ?? 0), attributes: .none, used: PriorUsage())
             try #require(whole.cost.rawValue == total, "seed \(seed)")
         }
     }
@@ -89,7 +90,7 @@ struct PriceRandomTests {
         for _ in 0..<500 {
             let models = [try random.smallModel(), try random.smallModel()]
             let price = Price(dimensions: ["a": models[0], "b": models[1]])
-            let start = PeriodUsage(used: ["a": Int64.random(in: 0...20, using: &random), "b": 3])
+            let start = PriorUsage(used: ["a": Int64.random(in: 0...20, using: &random), "b": 3])
             var usage = start
             var reached: [String: Int64] = [:]
             var before: Measure?
@@ -100,6 +101,7 @@ struct PriceRandomTests {
                     from: before, to: .quantities(reached), attributes: .none, used: usage)
                 total += growth.cost.rawValue
                 usage.used.merge(growth.periodUnits) { $0 + $1 }
+                usage.remainders.merge(growth.remainders) { $1 }
                 before = .quantities(reached)
             }
             let whole = try price.priced(.quantities(reached), attributes: .none, used: start)
@@ -109,6 +111,33 @@ struct PriceRandomTests {
             }
         }
     }
+
+    @Test(
+        "A price that carries fractions costs the exact sum of its events rounded up once",
+        arguments: [21, 22, 23] as [UInt64])
+    func carriedSum(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        for _ in 0..<20 {
+            let (unitCost, perUnits) = (
+                Int64.random(in: 0...20, using: &random), Int64.random(in: 1...1_500, using: &random)
+            )
+            let price = Price(.perUnit(unitCost: try Millicredits(unitCost), perUnits: perUnits, rounding: .carry))
+            var usage = PriorUsage()
+            var (units, cost): (Int64, Int64) = (0, 0)
+            for _ in 0..<Self.eventsPerRule {
+                let event = Int64.random(in: 0...9, using: &random)
+                let priced = try price.priced(.units(event), attributes: .none, used: usage)
+                usage.remainders.merge(priced.remainders) { $1 }
+                units += event
+                cost += priced.cost.rawValue
+                try #require(cost == (units * unitCost + perUnits - 1) / perUnits, "seed \(seed): \(units) of \(price)")
+            }
+        }
+    }
+
+    /// The number of events of each price that carries fractions.
+    private static let eventsPerRule =
+        getenv("QUOTASTACK_TEST_COMMANDS").flatMap { Int(String(cString: $0)) } ?? 2_000
 
     @Test("A price per units is the exact quotient rounded up", arguments: [11, 12, 13, 14] as [UInt64])
     func exactQuotient(seed: UInt64) throws {
@@ -150,7 +179,7 @@ struct PriceRandomTests {
         for unit in 1...Int64(most) {
             switch model {
             case .flat(let amount): cost = amount.rawValue
-            case .perUnit(let unitCost, let perUnits):
+            case .perUnit(let unitCost, let perUnits, _):
                 numerator += unitCost.rawValue
                 cost = numerator / perUnits + (numerator % perUnits > 0 ? 1 : 0)
             case .package(let size, let packageCost):
@@ -215,7 +244,10 @@ extension SeededGenerator {
     fileprivate mutating func smallModel() throws -> PricingModel {
         switch Int.random(in: 0..<6, using: &self) {
         case 0: .flat(amount: try small())
-        case 1: .perUnit(unitCost: try small(), perUnits: Int64.random(in: 1...7, using: &self))
+        case 1:
+            .perUnit(
+                unitCost: try small(), perUnits: Int64.random(in: 1...7, using: &self),
+                rounding: chance(50) ? .carry : .event)
         case 2: .package(size: Int64.random(in: 1...9, using: &self), cost: try small())
         case 3: .graduated(try smallTiers(), scope: .event)
         case 4: .graduated(try smallTiers(), scope: .period)

@@ -8,7 +8,7 @@ struct PriceTests {
     func dimensions() throws {
         let price = Price(dimensions: ["input": try perThousand(3), "output": try perThousand(15)])
         let event = try price.priced(
-            .quantities(["output": 1, "input": 1_001]), attributes: .none, used: PeriodUsage())
+            .quantities(["output": 1, "input": 1_001]), attributes: .none, used: PriorUsage())
         #expect(event.cost.rawValue == 4 + 1)
         #expect(event.lines.map(\.dimension) == ["input", "output"])
         #expect(event.lines.map(\.amount.rawValue) == [4, 1])
@@ -26,10 +26,10 @@ struct PriceTests {
         ])
         let event = try price.priced(
             .quantities(["input": 5, "output": 5, "calls": 5]), attributes: .none,
-            used: PeriodUsage(used: ["input": 8, "calls": 1_000, "": 1_000]))
+            used: PriorUsage(used: ["input": 8, "calls": 1_000, "": 1_000]))
         #expect(event.cost.rawValue == 6)
         #expect(event.periodUnits == ["input": 5, "output": 5])
-        #expect(price.isPeriodScoped(for: .none))
+        #expect(!price.periodDimensions(for: .none).isEmpty)
     }
 
     @Test("An event that does not fit the price is refused with the part that does not fit")
@@ -41,7 +41,7 @@ struct PriceTests {
         #expect(throws: PricingFailure.wrongMeasure(.unknownDimension("a"))) {
             try cost(dimensional, ["z": 1, "a": 0, "input": 1])
         }
-        #expect(dimensional.affordableUnits(funds: 10, attributes: .none, used: PeriodUsage()) == nil)
+        #expect(dimensional.affordableUnits(funds: 10, attributes: .none, used: PriorUsage()) == nil)
     }
 
     @Test("The sum over dimensions that leaves the range is refused")
@@ -68,15 +68,15 @@ struct PriceTests {
         for (attributes, expected) in table {
             #expect(try cost(price, units: 1, Attributes(attributes)) == expected, "\(attributes)")
             #expect(
-                price.affordableUnits(funds: expected - 1, attributes: Attributes(attributes), used: PeriodUsage())
+                price.affordableUnits(funds: expected - 1, attributes: Attributes(attributes), used: PriorUsage())
                     == 0)
         }
         for attributes in [["size": AttributeValue.string("3")], ["model": .string("Large")], [:]] {
             let event = try price.priced(
-                .quantities(["input": 7]), attributes: Attributes(attributes), used: PeriodUsage())
+                .quantities(["input": 7]), attributes: Attributes(attributes), used: PriorUsage())
             #expect(event.cost.rawValue == 2, "\(attributes)")
             #expect(
-                price.affordableUnits(funds: 9, attributes: Attributes(attributes), used: PeriodUsage()) == nil)
+                price.affordableUnits(funds: 9, attributes: Attributes(attributes), used: PriorUsage()) == nil)
         }
     }
 
@@ -84,7 +84,7 @@ struct PriceTests {
     func noRow() throws {
         let price = Price(rows: [row(["model": .string("large")], try flat(10))])
         #expect(throws: PricingFailure.noMatchingRow) { try cost(price, units: 0) }
-        #expect(price.affordableUnits(funds: 100, attributes: .none, used: PeriodUsage()) == 0)
+        #expect(price.affordableUnits(funds: 100, attributes: .none, used: PriorUsage()) == 0)
     }
 
     @Test("Strings match by their bytes: a combining accent differs from the accented letter")
@@ -123,10 +123,10 @@ struct PriceTests {
     }
 
     private func cost(_ price: Price, units: Int64, _ attributes: Attributes = .none) throws -> Int64 {
-        try price.priced(.units(units), attributes: attributes, used: PeriodUsage()).cost.rawValue
+        try price.priced(.units(units), attributes: attributes, used: PriorUsage()).cost.rawValue
     }
 
     private func cost(_ price: Price, _ quantities: [String: Int64]) throws -> Int64 {
-        try price.priced(.quantities(quantities), attributes: .none, used: PeriodUsage()).cost.rawValue
+        try price.priced(.quantities(quantities), attributes: .none, used: PriorUsage()).cost.rawValue
     }
 }

@@ -86,10 +86,10 @@ struct PricingModelTests {
         ] as [(Int64, Int64, Int64)])
     func period(used: Int64, units: Int64, cost: Int64) throws {
         let price = Price(.graduated(try twoTiers(), scope: .period))
-        let event = try price.priced(.units(units), attributes: .none, used: PeriodUsage(used: ["": used]))
+        let event = try price.priced(.units(units), attributes: .none, used: PriorUsage(used: ["": used]))
         #expect(event.cost.rawValue == cost)
         #expect(event.periodUnits == ["": units])
-        #expect(price.isPeriodScoped(for: .none))
+        #expect(!price.periodDimensions(for: .none).isEmpty)
     }
 
     @Test("The flat fee of a tier is charged to the event of the period that enters it")
@@ -101,7 +101,7 @@ struct PricingModelTests {
                     try Tier(upTo: nil, unitCost: amount(1), flatFee: amount(30)),
                 ], scope: .period))
         for (used, units, cost) in [(0, 1, 102), (1, 4, 8), (5, 1, 31), (6, 1, 1), (4, 2, 33), (0, 6, 141)] {
-            let usage = PeriodUsage(used: ["": Int64(used)])
+            let usage = PriorUsage(used: ["": Int64(used)])
             let event = try price.priced(.units(Int64(units)), attributes: .none, used: usage)
             #expect(event.cost.rawValue == Int64(cost), "\(units) after \(used)")
         }
@@ -114,10 +114,10 @@ struct PricingModelTests {
         ] {
             let price = Price(model)
             let event = try price.priced(
-                .units(12_000), attributes: .none, used: PeriodUsage(used: ["": 1_000_000]))
+                .units(12_000), attributes: .none, used: PriorUsage(used: ["": 1_000_000]))
             #expect(event.cost.rawValue == (try model.cost(12_000)))
             #expect(event.periodUnits.isEmpty)
-            #expect(!price.isPeriodScoped(for: .none))
+            #expect(price.periodDimensions(for: .none).isEmpty)
         }
     }
 
@@ -127,14 +127,14 @@ struct PricingModelTests {
             try Tier(upTo: 5, unitCost: amount(2), flatFee: amount(100)), try Tier(upTo: nil, unitCost: amount(1)),
         ]
         let event = try Price(.graduated(tiers, scope: .event)).priced(
-            .units(8), attributes: .none, used: PeriodUsage())
+            .units(8), attributes: .none, used: PriorUsage())
         #expect(event.lines.map(\.kind) == [.tier, .flatFee, .tier])
         #expect(event.lines.map(\.tier) == [1, 1, 2])
         #expect(event.lines.map(\.units) == [5, 0, 3])
         #expect(event.lines.map(\.amount.rawValue) == [10, 100, 3])
         #expect(event.cost.rawValue == 113)
         let package = try Price(.package(size: 10, cost: amount(4))).priced(
-            .units(11), attributes: .none, used: PeriodUsage())
+            .units(11), attributes: .none, used: PriorUsage())
         #expect(package.lines.map(\.kind) == [.package])
         #expect(package.lines.map(\.perUnits) == [10])
         #expect(package.lines.map(\.unitCost?.rawValue) == [4])
@@ -164,7 +164,7 @@ struct PricingModelTests {
         ]
         for model in models {
             #expect(throws: PricingFailure.outOfRange, "\(model)") { try model.cost(.max) }
-            let used = PeriodUsage(used: ["": .max])
+            let used = PriorUsage(used: ["": .max])
             #expect((try? Price(model).priced(.units(.max), attributes: .none, used: used)) == nil, "\(model)")
         }
         let fees = [Tier(upTo: 1, unitCost: .zero, flatFee: .max), try Tier(upTo: nil, unitCost: amount(1))]
@@ -175,11 +175,11 @@ struct PricingModelTests {
     @Test("A period counts no more than 2^53 − 1 units, even where they are free")
     func largestPeriod() throws {
         let price = Price(.graduated([Tier(upTo: nil, unitCost: .zero)], scope: .period))
-        let used = PeriodUsage(used: ["": Self.limit - 5])
+        let used = PriorUsage(used: ["": Self.limit - 5])
         #expect(try price.priced(.units(5), attributes: .none, used: used).cost == .zero)
         #expect(throws: PricingFailure.outOfRange) { try price.priced(.units(6), attributes: .none, used: used) }
         #expect(price.affordableUnits(funds: 0, attributes: .none, used: used) == 5)
-        let beyond = PeriodUsage(used: ["": .max])
+        let beyond = PriorUsage(used: ["": .max])
         #expect(price.affordableUnits(funds: 0, attributes: .none, used: beyond) == 0)
     }
 
@@ -262,10 +262,10 @@ struct AffordableUnitsTests {
 extension PricingModel {
     /// The cost of one event without attributes, at the beginning of a period.
     func cost(_ units: Int64) throws -> Int64 {
-        try Price(self).priced(.units(units), attributes: .none, used: PeriodUsage()).cost.rawValue
+        try Price(self).priced(.units(units), attributes: .none, used: PriorUsage()).cost.rawValue
     }
 
     func affords(_ funds: Int64) -> Int64? {
-        Price(self).affordableUnits(funds: funds, attributes: .none, used: PeriodUsage())
+        Price(self).affordableUnits(funds: funds, attributes: .none, used: PriorUsage())
     }
 }

@@ -44,12 +44,13 @@ struct QueryPlanTests {
                     CounterStore.usesSince,
                     [.int32(1), .int64(1), .timestamp(microseconds: 0), .int64(2), .text("")]
                 ),
+                (LedgerStore.findCharges, [.int32s([1]), .int64s([1]), .int32s([1])]),
                 (PaymentStore.findStatement, [.int32s([1]), .texts(["pay_1"])]),
                 (
                     BulkStatement.updateReservations.statement,
                     ids + [
                         .int32s([1]), .texts(["released"]), .texts(["{}"]), .texts(["{}"]), .int64s([0]), .int64s([0]),
-                        .nullableTexts([nil]), .int64s([0]), .timestamps(microseconds: [0]),
+                        .nullableTexts([nil]), .int64s([0]), .nullableTexts([nil]), .timestamps(microseconds: [0]),
                         .nullableTimestamps(microseconds: [0]), .nullableTexts([nil]),
                     ]
                 ),

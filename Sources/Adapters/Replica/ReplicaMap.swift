@@ -232,11 +232,9 @@ private final class ReplicaAccount: @unchecked Sendable {
 
     /// The number of counters whose windows are open. Only an account that has nearly as many as it may counts them.
     private var openCounters: Int {
-        guard counters.count >= UsageCounters.maximumOpen - Limit.maximumCount, row.settings.testClock == nil else {
-            return counters.count
-        }
-        let now = Instant.now
-        return counters.count { $0.value.window.end > now }
+        guard counters.count >= UsageCounters.maximumOpen - Limit.maximumCount else { return counters.count }
+        let now = row.settings.testClock == nil ? Instant.now : Instant(microseconds: .min)
+        return counters.values.count { !$0.isRemainder && $0.window.end > now }
     }
 
     /// The account with those of its counters that the closure names.

@@ -116,12 +116,12 @@ package struct Problem: Error, Hashable, Sendable {
     package var errors: [FieldError]
     /// Further integer members, such as `required`.
     package var numbers: [String: Int64]
-    /// Further text members, such as `outcome`.
-    package var texts: [String: String]
+    /// Further text members, such as `outcome`; nil is written as null.
+    package var texts: [String: String?]
 
     package init(
         _ code: ProblemCode, _ detail: String, errors: [FieldError] = [], numbers: [String: Int64] = [:],
-        texts: [String: String] = [:]
+        texts: [String: String?] = [:]
     ) {
         self.code = code
         self.detail = detail
@@ -187,7 +187,7 @@ package struct Problem: Error, Hashable, Sendable {
         }
         for (name, value) in texts.sorted(by: { $0.key < $1.key }) {
             json.key(name)
-            json.value(value)
+            if let value { json.value(value) } else { json.null() }
         }
         json.key("errors")
         json.beginArray()

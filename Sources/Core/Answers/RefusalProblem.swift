@@ -149,9 +149,9 @@ extension Problem {
     private init(_ feature: FeatureKey, _ state: LimitState, required: Int64) {
         let key = state.applied.key
         var numbers = ["limit": state.limit.amount, "remaining": state.remaining, "used": state.used]
-        var texts = ["limit_key": key.rawValue]
+        var texts: [String: String?] = ["limit_key": key.rawValue]
         if let resetsAt = state.resetsAt { texts["resets_at"] = resetsAt.description }
-        if let value = state.value { texts["per_value"] = value }
+        if state.limit.per != nil { texts["per_value"] = .some(state.value) }
         let until = state.resetsAt.map { " until \($0)" } ?? ""
         let (code, sentence): (ProblemCode, String) =
             switch (state.applied.face, state.limit.unit) {

@@ -26,6 +26,7 @@ extension JSONWriter {
         beginObject()
         members(reservation, of: account)
         member("charged", change.charged)
+        member("refunded", change.refunded)
         member("returned", change.returned)
         member("overage", change.overage)
         if let entry = change.entry { member("entry", entry, of: account) } else { member("entry", nil as String?) }

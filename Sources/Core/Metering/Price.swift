@@ -46,18 +46,23 @@ package struct Price: Hashable, Sendable {
         choice = .rows(PriceRows(rows))
     }
 
-    /// Whether the cost of an event with these attributes depends on the period's earlier units.
-    package func isPeriodScoped(for attributes: Attributes) -> Bool {
-        terms(for: attributes)?.isPeriodScoped ?? false
-    }
-
     /// The dimensions of an event with these attributes whose cost depends on the period's earlier units. The dimension
     /// of a price without dimensions is "".
     package func periodDimensions(for attributes: Attributes) -> [String] {
-        switch terms(for: attributes) {
-        case .model(let model)?: model.isPeriodScoped ? [""] : []
-        case .dimensions(let models)?: models.filter(\.value.isPeriodScoped).keys.sorted()
-        case nil: []
+        terms(for: attributes)?.dimensions(where: \.isPeriodScoped) ?? []
+    }
+
+    /// The dimensions of an event with these attributes that carry fractions.
+    package func carriedDimensions(for attributes: Attributes) -> [String] {
+        terms(for: attributes)?.dimensions(where: \.carries) ?? []
+    }
+
+    /// The place of the row that prices an event with these attributes: 0 for a price without rows, nil when no row
+    /// matches.
+    package func row(for attributes: Attributes) -> Int? {
+        switch choice {
+        case .always: 0
+        case .rows(let rows): rows.firstIndex(matching: attributes)
         }
     }
 
@@ -65,18 +70,33 @@ package struct Price: Hashable, Sendable {
     package func terms(for attributes: Attributes) -> Terms? {
         switch choice {
         case .always(let terms): terms
-        case .rows(let rows): rows.first(matching: attributes)?.terms
+        case .rows(let rows): rows.firstIndex(matching: attributes).map { rows.rows[$0].terms }
         }
     }
 }
 
 extension Price.Terms {
-    fileprivate var isPeriodScoped: Bool {
+    /// The dimensions whose model has a property, in the order of their names. A price without dimensions has "".
+    func dimensions(where condition: (PricingModel) -> Bool) -> [String] {
         switch self {
-        case .model(let model): model.isPeriodScoped
-        case .dimensions(let models): models.values.contains(where: \.isPeriodScoped)
+        case .model(let model): condition(model) ? [""] : []
+        case .dimensions(let models): models.filter { condition($0.value) }.keys.sorted()
         }
     }
+
+    /// The model of a dimension; "" for a price without dimensions.
+    package func model(of dimension: String) -> PricingModel? {
+        switch self {
+        case .model(let model): dimension.isEmpty ? model : nil
+        case .dimensions(let models): models[dimension]
+        }
+    }
+
+    /// Whether the cost depends on earlier events. The growth of a job is then priced as an event of its own.
+    package var isCumulative: Bool { !dimensions(where: \.isCumulative).isEmpty }
+
+    /// Whether more units may cost less.
+    package var mayFall: Bool { !dimensions(where: \.isVolume).isEmpty }
 }
 
 /// The amount of a feature that an event uses.
@@ -94,15 +114,27 @@ package enum Measure: Hashable, Sendable {
             quantities.values.reduce(0) { $0.addingSaturated($1) }
         }
     }
+
+    /// The units of a dimension; "" stands for a measure without dimensions.
+    package func units(of dimension: String) -> Int64 {
+        switch self {
+        case .units(let units): dimension.isEmpty ? units : 0
+        case .quantities(let quantities): quantities[dimension] ?? 0
+        }
+    }
 }
 
-/// The units used so far in a period, for prices whose tiers fill over the period.
-package struct PeriodUsage: Hashable, Sendable {
-    /// Units by dimension; "" stands for a price without dimensions. A missing dimension counts as 0.
+/// What the earlier events of an account leave to the price of the next one, by dimension; "" stands for a price without
+/// dimensions, and a missing dimension counts as 0.
+package struct PriorUsage: Hashable, Sendable {
+    /// The units so far in the period, for tiers that fill over it.
     package var used: [String: Int64]
+    /// What was charged beyond the exact sum, in parts of `perUnits` of a millicredit, for models that carry fractions.
+    package var remainders: [String: Int64]
 
-    package init(used: [String: Int64] = [:]) {
+    package init(used: [String: Int64] = [:], remainders: [String: Int64] = [:]) {
         self.used = used
+        self.remainders = remainders
     }
 }
 
@@ -111,8 +143,20 @@ package struct PricedEvent: Hashable, Sendable {
     package let cost: Millicredits
     /// The units that the event adds to the period's usage. Only period-scoped models have an entry.
     package let periodUnits: [String: Int64]
+    /// The remainders after the event. Only models that carry fractions have an entry.
+    package let remainders: [String: Int64]
     /// The addends of the cost: dimensions in order of name, tiers from the first on. Empty if there are no units.
     package let lines: [PriceLine]
+
+    /// The part of the cost that each model which carries fractions has charged.
+    package var carriedCosts: [String: Int64] {
+        var costs: [String: Int64] = [:]
+        for line in lines {
+            let name = line.dimension ?? ""
+            if remainders[name] != nil { costs[name, default: 0] += line.amount.rawValue }
+        }
+        return costs
+    }
 }
 
 /// The reasons why an event has no cost.
@@ -140,7 +184,7 @@ extension Price {
     ///
     /// - Parameter used: The period's units before the event.
     package func priced(
-        _ measure: Measure, attributes: Attributes, used: PeriodUsage
+        _ measure: Measure, attributes: Attributes, used: PriorUsage
     ) throws(PricingFailure) -> PricedEvent {
         guard let terms = terms(for: attributes) else { throw .noMatchingRow }
         var event = EventPricing(used: used)
@@ -159,7 +203,9 @@ extension Price {
         case (.model, .quantities): throw .wrongMeasure(.unitsExpected)
         case (.dimensions, .units): throw .wrongMeasure(.quantitiesExpected)
         }
-        return PricedEvent(cost: try inRange(event.cost), periodUnits: event.periodUnits, lines: event.lines)
+        return PricedEvent(
+            cost: try inRange(event.cost), periodUnits: event.periodUnits, remainders: event.remainders,
+            lines: event.lines)
     }
 
     /// The largest number of units of one event, at most `ceiling`, whose cost is at most `funds`; 0 when no row
@@ -168,12 +214,13 @@ extension Price {
     /// - Parameter funds: Millicredits, not negative. No cost exceeds 2^53 − 1, so larger funds buy nothing more.
     /// - Returns: Nil for a price with dimensions, because no single number is the answer.
     package func affordableUnits(
-        funds: Int64, ceiling: Int64 = Millicredits.limit, attributes: Attributes, used: PeriodUsage
+        funds: Int64, ceiling: Int64 = Millicredits.limit, attributes: Attributes, used: PriorUsage
     ) -> Int64? {
         switch terms(for: attributes) {
         case .model(let model):
             model.affordableUnits(
-                funds: min(funds, Millicredits.limit), ceiling: ceiling, used: used.used[""] ?? 0)
+                funds: min(funds, Millicredits.limit), ceiling: ceiling, used: used.used[""] ?? 0,
+                remainder: used.remainders[""] ?? 0)
         case .dimensions: nil
         case nil: 0
         }
@@ -182,29 +229,20 @@ extension Price {
 
 extension Price {
     /// The additional cost of an event that has grown: the price of `to` minus the price of `from`, per dimension.
-    /// Tiers that fill over the period price only the growth, after `used`, which includes the counted units of `from`.
+    /// Models that depend on earlier events price only the growth, after `used`, which includes `from`.
     ///
     /// - Returns: The cost may be negative, because with volume pricing more units may cost less.
     package func growth(
-        from: Measure?, to: Measure, attributes: Attributes, used: PeriodUsage
+        from: Measure?, to: Measure, attributes: Attributes, used: PriorUsage
     ) throws(PricingFailure) -> PricedEvent {
         guard let from else { return try priced(to, attributes: attributes, used: used) }
         guard let terms = terms(for: attributes) else { throw .noMatchingRow }
-        let before = try priced(from.keeping { !terms.isPeriodScoped($0) }, attributes: attributes, used: used)
-        let after = try priced(
-            to.growing(from: from) { terms.isPeriodScoped($0) }, attributes: attributes, used: used)
+        func isCumulative(_ dimension: String) -> Bool { terms.model(of: dimension)?.isCumulative ?? false }
+        let before = try priced(from.keeping { !isCumulative($0) }, attributes: attributes, used: used)
+        let after = try priced(to.growing(from: from, where: isCumulative), attributes: attributes, used: used)
         let cost = try inRange(Int128(after.cost.rawValue) - Int128(before.cost.rawValue))
-        return PricedEvent(cost: cost, periodUnits: after.periodUnits, lines: after.lines)
-    }
-}
-
-extension Price.Terms {
-    /// - Parameter dimension: "" for a price without dimensions.
-    fileprivate func isPeriodScoped(_ dimension: String) -> Bool {
-        switch self {
-        case .model(let model): model.isPeriodScoped
-        case .dimensions(let models): models[dimension]?.isPeriodScoped ?? false
-        }
+        return PricedEvent(
+            cost: cost, periodUnits: after.periodUnits, remainders: after.remainders, lines: after.lines)
     }
 }
 
@@ -219,7 +257,8 @@ extension Measure {
         }
     }
 
-    fileprivate func keeping(_ isKept: (String) -> Bool) -> Measure {
+    /// The measure without the dimensions for which the closure is false; "" stands for a measure without dimensions.
+    package func keeping(_ isKept: (String) -> Bool) -> Measure {
         switch self {
         case .units(let units): .units(isKept("") ? units : 0)
         case .quantities(let quantities): .quantities(quantities.filter { isKept($0.key) })
@@ -244,12 +283,13 @@ extension Measure {
 
 /// The sum of an event's cost while it is computed.
 private struct EventPricing {
-    let used: PeriodUsage
+    let used: PriorUsage
     var cost: Int128 = 0
     var periodUnits: [String: Int64] = [:]
+    var remainders: [String: Int64] = [:]
     var lines: [PriceLine] = []
 
-    init(used: PeriodUsage) {
+    init(used: PriorUsage) {
         self.used = used
     }
 
@@ -261,8 +301,16 @@ private struct EventPricing {
             guard Int128(before) + Int128(units) <= Int128(Millicredits.limit) else { throw .outOfRange }
             periodUnits[name] = units
         }
-        let added = try model.lines(units: units, dimension: dimension, used: before)
-        for line in added { cost += Int128(line.amount.rawValue) }
+        let remainder = used.remainders[name] ?? 0
+        let added = try model.lines(units: units, dimension: dimension, used: before, remainder: remainder)
+        let amount = added.reduce(Int128(0)) { $0 + Int128($1.amount.rawValue) }
+        if model.carries, let charged = Int64(exactly: amount) {
+            guard let after = model.remainder(after: units, costing: charged, before: remainder) else {
+                throw .outOfRange
+            }
+            remainders[name] = after
+        }
+        cost += amount
         lines += added
     }
 }

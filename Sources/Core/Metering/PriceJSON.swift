@@ -10,7 +10,7 @@ package enum PriceLimit {
     /// request left out.
     package static let bytes = 256 << 10
     /// Attributes of an event, and attributes that a row matches.
-    package static let attributes = 16
+    package static let attributes = 32
     /// Values of one attribute that a limit matches.
     package static let attributeValues = 32
     /// Bytes of UTF-8 in a string attribute.
@@ -73,8 +73,14 @@ extension PricingModel {
     fileprivate var json: JSONObject {
         switch self {
         case .flat(let amount): Self.object(.flat, ["amount": .integer(amount.rawValue)])
-        case .perUnit(let unitCost, let perUnits):
-            Self.object(.perUnit, ["unit_cost": .integer(unitCost.rawValue), "per_units": .integer(perUnits)])
+        case .perUnit(let unitCost, let perUnits, let rounding):
+            Self.object(
+                .perUnit,
+                JSONObject(
+                    members: [
+                        (key: "unit_cost", value: .integer(unitCost.rawValue)),
+                        (key: "per_units", value: .integer(perUnits)),
+                    ] + (rounding == .event ? [] : [(key: "rounding", value: .string(rounding.rawValue))])))
         case .package(let size, let cost):
             Self.object(.package, ["package_size": .integer(size), "package_cost": .integer(cost.rawValue)])
         case .graduated(let tiers, let scope):

@@ -38,13 +38,18 @@ extension JSONReader {
 
     /// Reads `model` and the members that belong to it.
     private mutating func pricingModel() -> PricingModel? {
-        switch choice("model", of: ModelName.self) {
+        let model = choice("model", of: ModelName.self)
+        if let model, model != .perUnit, value("rounding") != nil {
+            report("rounding", "is only for the model per_unit")
+        }
+        switch model {
         case .flat: return price("amount").map { .flat(amount: $0) }
         case .perUnit:
             let unitCost = price("unit_cost")
             let perUnits = int64("per_units", default: 1, .plain, in: 1...Millicredits.limit)
+            let rounding = optionalChoice("rounding", of: Rounding.self) ?? .event
             guard let unitCost, let perUnits else { return nil }
-            return .perUnit(unitCost: unitCost, perUnits: perUnits)
+            return .perUnit(unitCost: unitCost, perUnits: perUnits, rounding: rounding)
         case .package:
             let size = int64("package_size", .plain, in: 1...Millicredits.limit)
             let cost = price("package_cost")

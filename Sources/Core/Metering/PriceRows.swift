@@ -26,8 +26,8 @@ package struct PriceRows: Hashable, Sendable {
         fallback = rows.firstIndex { $0.match.values.isEmpty } ?? rows.count
     }
 
-    /// The first row whose attributes the event has; nil when there is none.
-    func first(matching attributes: Attributes) -> Price.Row? {
+    /// The index of the first row whose attributes the event has; nil when there is none.
+    func firstIndex(matching attributes: Attributes) -> Int? {
         var first = fallback
         for (name, byValue) in numbers {
             guard let value = attributes.values[name], let candidates = byValue[value] else { continue }
@@ -36,7 +36,7 @@ package struct PriceRows: Hashable, Sendable {
                 if rows[number].match.isSubset(of: attributes) { first = number }
             }
         }
-        return first < rows.count ? rows[first] : nil
+        return first < rows.count ? first : nil
     }
 
     package static func == (left: PriceRows, right: PriceRows) -> Bool {

@@ -24,12 +24,21 @@ package enum TierScope: String, Hashable, Sendable, CaseIterable {
     case period
 }
 
+/// The rounding of a `per_unit` price.
+package enum Rounding: String, Hashable, Sendable, CaseIterable {
+    /// Each event is rounded up by itself.
+    case event
+    /// The account keeps what was charged beyond the exact sum, so that all its events together are rounded up once.
+    case carry
+}
+
 /// The formula that turns units into a cost. Zero units cost nothing in every model. Amounts are not negative.
 package enum PricingModel: Hashable, Sendable {
     /// `amount` per event, whatever the number of units.
     case flat(amount: Millicredits)
-    /// `ceil(units × unitCost / perUnits)`; `perUnits` is at least 1.
-    case perUnit(unitCost: Millicredits, perUnits: Int64)
+    /// `ceil(units × unitCost / perUnits)`; `perUnits` is at least 1. With `carry` an event costs `ceil(S + x) − ceil(S)`
+    /// for its exact cost `x` and the exact sum `S` of the events before it.
+    case perUnit(unitCost: Millicredits, perUnits: Int64, rounding: Rounding = .event)
     /// `ceil(units / size) × cost`; `size` is at least 1.
     case package(size: Int64, cost: Millicredits)
     /// The units of each tier at the tier's unit cost, plus the flat fee of each tier that is entered.
@@ -47,6 +56,14 @@ package enum PricingModel: Hashable, Sendable {
         if case .graduated(_, .period) = self { return true }
         return false
     }
+
+    /// Whether the account keeps a remainder between events.
+    package var carries: Bool {
+        if case .perUnit(_, _, .carry) = self { true } else { false }
+    }
+
+    /// Whether the cost of an event depends on events before it. A job's growth is then priced like an event of its own.
+    package var isCumulative: Bool { isPeriodScoped || carries }
 }
 
 /// The kinds of lines in a price's breakdown.
@@ -84,8 +101,12 @@ extension PricingModel {
     /// - Parameters:
     ///   - dimension: The dimension of the lines.
     ///   - used: The period's units before the event. Only models of scope `period` use it.
+    ///   - remainder: What was charged beyond the exact sum before the event, in parts of `perUnits` of a millicredit.
+    ///     Only a model that carries fractions uses it.
     /// - Throws: `outOfRange` if a line is outside the range of `Millicredits`.
-    func lines(units: Int64, dimension: String?, used: Int64) throws(PricingFailure) -> [PriceLine] {
+    func lines(
+        units: Int64, dimension: String?, used: Int64, remainder: Int64
+    ) throws(PricingFailure) -> [PriceLine] {
         guard units > 0 else { return [] }
         switch self {
         case .flat(let amount):
@@ -94,8 +115,9 @@ extension PricingModel {
                     kind: .flat, dimension: dimension, tier: nil, units: units, unitCost: nil, perUnits: nil,
                     amount: amount)
             ]
-        case .perUnit(let unitCost, let perUnits):
-            let cost = (Int128(units) * Int128(unitCost.rawValue)).dividedRoundingUp(by: perUnits)
+        case .perUnit(let unitCost, let perUnits, let rounding):
+            let owed = Int128(units) * Int128(unitCost.rawValue) - (rounding == .carry ? Int128(remainder) : 0)
+            let cost = max(0, owed).dividedRoundingUp(by: perUnits)
             return [
                 PriceLine(
                     kind: .perUnit, dimension: dimension, tier: nil, units: units, unitCost: unitCost,
@@ -128,17 +150,18 @@ extension PricingModel {
 
     /// The largest number of units of one event, at most `ceiling`, that cost at most `funds`, which is not negative.
     ///
-    /// - Parameter used: As in `lines`.
-    func affordableUnits(funds: Int64, ceiling: Int64, used: Int64) -> Int64 {
+    /// The parameters `used` and `remainder` are those of `lines`.
+    func affordableUnits(funds: Int64, ceiling: Int64, used: Int64, remainder: Int64) -> Int64 {
         let most = Int128(ceiling)
         let funds = Int128(max(funds, 0))
         let units: Int128
         switch self {
         case .flat(let amount):
             units = Int128(amount.rawValue) <= funds ? most : 0
-        case .perUnit(let unitCost, let perUnits):
-            // ceil(u × c / p) ≤ f holds exactly when u × c ≤ f × p.
-            units = unitCost > .zero ? funds * Int128(perUnits) / Int128(unitCost.rawValue) : most
+        case .perUnit(let unitCost, let perUnits, let rounding):
+            // ceil((u × c − r) / p) ≤ f holds exactly when u × c ≤ f × p + r.
+            let paid = funds * Int128(perUnits) + (rounding == .carry ? Int128(remainder) : 0)
+            units = unitCost > .zero ? max(0, paid) / Int128(unitCost.rawValue) : most
         case .package(let size, let cost):
             units = cost > .zero ? funds / Int128(cost.rawValue) * Int128(size) : most
         case .graduated(let tiers, .event):
@@ -179,6 +202,20 @@ extension PricingModel {
             if units > span.start { return units }
         }
         return 0
+    }
+}
+
+extension PricingModel {
+    /// The remainder after some units: what was charged beyond the exact sum. Nil if it is out of range, and for a model
+    /// that carries no fractions.
+    ///
+    /// - Parameters:
+    ///   - before: The remainder before them.
+    ///   - cost: The millicredits that they cost; negative, as are the units, when a charge is taken back.
+    package func remainder(after units: Int64, costing cost: Int64, before: Int64) -> Int64? {
+        guard case .perUnit(let unitCost, let perUnits, .carry) = self else { return nil }
+        let exact = Int128(units) * Int128(unitCost.rawValue)
+        return Int64(exactly: Int128(before) + Int128(cost) * Int128(perUnits) - exact)
     }
 }
 

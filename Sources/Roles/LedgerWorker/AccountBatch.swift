@@ -167,6 +167,7 @@ struct AccountBatch {
                 needs[index, default: CounterNeeds()].formUnion(need)
             }
         }
+        try await LedgerStore.loadCharges(of: needs.mapValues(\.charged), into: &drafts, on: connection)
         try await CounterStore.load(needs, into: &drafts, now: now, on: connection)
     }
 

@@ -10,7 +10,8 @@ package enum ModelCommand: Hashable, Sendable {
     case adjust(Int64)
     case transfer(to: String, Int64)
     case reserve(Use, ttl: Int64)
-    case commit(Int, ModelDemand, shortfall: String?)
+    /// Without attributes the commit has those of its reservation.
+    case commit(Int, ModelDemand, attributes: [String: String] = [:], shortfall: String?)
     case release(Int)
     case extend(Int, ttl: Int64)
     case progress(Int, ModelDemand)
@@ -275,18 +276,16 @@ extension ModelLedger {
         case .reserve(let use, let ttl):
             let number = try reserve(use.feature, use.demand, attributes: use.attributes, ttl: ttl)
             return [Int64(number)]
-        case .commit(let number, let demand, let shortfall):
-            let change = try commit(number, demand, shortfall: shortfall)
-            return [change.charged, change.returned, change.overage]
+        case .commit(let number, let demand, let attributes, let shortfall):
+            let change = try commit(number, demand, attributes: attributes, shortfall: shortfall)
+            return change.figures
         case .release(let number):
-            let change = try release(number)
-            return [change.charged, change.returned, change.overage]
+            return try release(number).figures
         case .extend(let number, let ttl):
             try extend(number, ttl: ttl)
-            return [0, 0, 0]
+            return Change().figures
         case .progress(let number, let demand):
-            let change = try progress(number, demand)
-            return [change.charged, change.returned, change.overage]
+            return try progress(number, demand).figures
         case .createCap(let feature, let credits, let window):
             try createCap(feature: feature, credits: credits, window: window)
             return [Int64(capCount)]

@@ -132,6 +132,7 @@ extension ModelLedger {
         let decision = try decide(feature, demand, attributes: attributes, pricedAt: instant)
         let taken = portions(decision.cost - decision.short, of: eligible(feature))
         count(feature, demand, attributes, credits: decision.cost)
+        keep(decision.sums, feature, decision.version)
         if !decision.filled.isEmpty {
             fillings.append(Filling(feature: feature, at: now, units: decision.filled))
         }

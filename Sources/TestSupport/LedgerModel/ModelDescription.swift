@@ -27,6 +27,7 @@ extension ModelLedger.Entry: CustomStringConvertible {
         add("payment", payment)
         addNumber("forfeited", forfeited)
         if isDeadline { parts.append("deadline") }
+        if isSettlement { parts.append("settlement") }
         add("key", key)
         add("effective", effectiveAt)
         if recordedAt != effectiveAt { add("recorded", recordedAt) }

@@ -7,6 +7,7 @@ extension ModelLedger {
         /// The version of the price; nil without a price.
         package var version: Int?
         var filled: [String: Int64] = [:]
+        var sums: [ModelSumKey: ModelSum] = [:]
         /// The part of the cost that no credits cover.
         package var short: Int64 = 0
     }
@@ -32,6 +33,7 @@ extension ModelLedger {
         let price: ModelPrice?
         let version: Int?
         let filled: [String: Int64]
+        let sums: [ModelSumKey: ModelSum]
         let limits: [Standing]
         let spendable: Int64
         let effective: Int64
@@ -58,7 +60,7 @@ extension ModelLedger {
         }
         return Situation(
             price: version.map { known.prices[$0 - 1].price }, version: version,
-            filled: filled(feature),
+            filled: filled(feature), sums: sums(feature, version),
             limits: standings(feature, attributes),
             spendable: spendable(feature), effective: effective)
     }
@@ -72,24 +74,20 @@ extension ModelLedger {
             // A reservation in credits may be committed in units, by the price in force now.
             decision.version = situation.version
         } else if let price = situation.price {
-            let charge = try price.charge(demand, attributes: attributes, used: situation.filled)
+            let charge = try price.charge(
+                demand, attributes: attributes, used: situation.filled, sums: situation.sums)
             decision.version = situation.version
             decision.cost = charge.cost
             decision.filled = charge.filled
+            decision.sums = charge.sums
         } else if case .quantities = demand {
             throw Refusal("units_expected")
         }
-        let failing = situation.limits.filter { standing in
-            (standing.applied.limit.unit != "concurrent" || isReservation)
-                && standing.applied.limit.amount(demand, cost: decision.cost) > standing.left
-        }
-        // Units and jobs come before credits; then the limit that resets last; then the smaller key.
-        let named = failing.min { left, right in
-            let credits = [left, right].map { $0.applied.limit.unit == "credits" }
-            if credits[0] != credits[1] { return credits[1] }
-            return left.end != right.end ? left.end > right.end : left.applied.order < right.applied.order
-        }
-        if let named { throw named.applied.refusal }
+        try refuse(
+            situation.limits.filter { standing in
+                (standing.applied.limit.unit != "concurrent" || isReservation)
+                    && standing.applied.limit.amount(demand, cost: decision.cost) > standing.left
+            })
         decision.short = max(0, decision.cost - situation.spendable)
         if decision.short > 0 {
             let insufficient = Refusal.insufficient(
@@ -99,6 +97,17 @@ extension ModelLedger {
             try requireOwing(decision.short, charging: decision.cost)
         }
         return decision
+    }
+
+    /// Throws the refusal of the limit that is named of several that fail.
+    func refuse(_ failing: [Standing]) throws(Refusal) {
+        // Units and jobs come before credits; then the limit that resets last; then the smaller key.
+        let named = failing.min { left, right in
+            let credits = [left, right].map { $0.applied.limit.unit == "credits" }
+            if credits[0] != credits[1] { return credits[1] }
+            return left.end != right.end ? left.end > right.end : left.applied.order < right.applied.order
+        }
+        if let named { throw named.applied.refusal }
     }
 
     func requireOwing(_ short: Int64, charging cost: Int64) throws(Refusal) {
@@ -146,7 +155,7 @@ extension ModelLedger {
         if case .credits(let credits) = demand { return credits }
         guard let known = catalogue.features[feature], let version = known.version(at: now) else { return 0 }
         return try known.prices[version - 1].price.charge(
-            demand, attributes: attributes, used: filled(feature)
+            demand, attributes: attributes, used: filled(feature), sums: sums(feature, version)
         ).cost
     }
 
@@ -200,6 +209,15 @@ extension ModelLedger {
         return sums
     }
 
+    /// The sums of prices of a version of a feature that carry fractions.
+    package func sums(_ feature: String, _ version: Int?) -> [ModelSumKey: ModelSum] {
+        sums["\(feature) \(version ?? 0)"] ?? [:]
+    }
+
+    mutating func keep(_ changed: [ModelSumKey: ModelSum], _ feature: String, _ version: Int?) {
+        sums["\(feature) \(version ?? 0)", default: [:]].merge(changed) { $1 }
+    }
+
     static func sum(_ numbers: [Int64]) -> Int64 {
         let exact = numbers.reduce(Int128(0)) { $0 + Int128($1) }
         return Int64(min(exact, Int128(Int64.max)))
@@ -209,12 +227,17 @@ extension ModelLedger {
         _ feature: String, _ demand: ModelDemand, _ attributes: [String: String], credits: Int64,
         reservation: Int? = nil
     ) {
+        let attributes = demand.isCredits ? [:] : attributes
+        var ends: [String: Instant] = [:]
+        if reservation != nil {
+            for standing in standings(feature, attributes) { ends[standing.applied.name] = standing.end }
+        }
         counted.append(
             Counted(
-                feature: feature, attributes: demand.isCredits ? [:] : attributes, at: now, usages: [demand],
+                feature: feature, attributes: attributes, at: now, usages: [demand],
                 credits: credits, quota: limits["quota:\(feature)"] == nil ? quota(of: feature) : nil,
                 reservation: reservation, isActive: true,
-                zone: catalogue.zone, most: [demand], mostCredits: credits))
+                zone: catalogue.zone, most: [demand], mostCredits: credits, ends: ends))
     }
 
     /// Replaces the estimate of a reservation in the counts with its usage.

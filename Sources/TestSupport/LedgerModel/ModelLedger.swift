@@ -84,6 +84,7 @@ package struct ModelLedger: Sendable {
         package var payment: String?
         package var forfeited: Int64 = 0
         package var isDeadline = false
+        package var isSettlement = false
         package var key: String?
         package var effectiveAt: Instant?
         package var recordedAt: Instant?
@@ -163,6 +164,14 @@ package struct ModelLedger: Sendable {
         /// The largest amounts so far, which decide whether a window was opened.
         var most: [ModelDemand]
         var mostCredits: Int64
+        /// The ends of the windows in which a reservation was made, by limit.
+        var ends: [String: Instant] = [:]
+        /// The limits that do not count the growth of a reservation, because others opened their window after it was made.
+        var missed: Set<String> = []
+        /// The attributes of the commit of a reservation.
+        var final: [String: String]?
+        /// For a commit with other attributes: those of its reservation, and the instant at which that was made.
+        var reserved: (attributes: [String: String], at: Instant)?
     }
 
     /// Units that fill the tiers of a month.
@@ -186,6 +195,7 @@ package struct ModelLedger: Sendable {
         let overage: Int64
         let settled: Int64
         let blocks: [Int: Int64]
+        var isSettlement = false
     }
 
     package var catalogue: ModelCatalogue
@@ -209,8 +219,12 @@ package struct ModelLedger: Sendable {
     package var key: String?
     var counted: [Counted] = []
     var fillings: [Filling] = []
-    /// The millicredits that each reservation was charged for period-scoped tiers.
-    var periodCosts: [Int: Int64] = [:]
+    /// The sums of prices that carry fractions, by feature and version.
+    var sums: [String: [ModelSumKey: ModelSum]] = [:]
+    /// The millicredits that each reservation was charged for growth by prices that depend on earlier events.
+    var growthCosts: [Int: Int64] = [:]
+    /// The millicredits that each reservation was charged by prices that carry fractions, by dimension.
+    var carriedCosts: [Int: [String: Int64]] = [:]
     var refundRecords: [RefundRecord] = []
 
     /// An account without history.

@@ -16,6 +16,15 @@ package enum ModelDemand: Hashable, Sendable {
         }
     }
 
+    /// The units of a dimension; "" for units without dimensions.
+    func units(of dimension: String) -> Int64 {
+        switch self {
+        case .units(let units): dimension.isEmpty ? units : 0
+        case .quantities(let quantities): quantities[dimension] ?? 0
+        case .credits: 0
+        }
+    }
+
     var isCredits: Bool {
         if case .credits = self { true } else { false }
     }
@@ -57,10 +66,25 @@ package struct ModelRow: Hashable, Sendable {
     }
 }
 
+/// A price that carries fractions: a row and a dimension of a rule.
+package struct ModelSumKey: Hashable, Sendable {
+    let row: Int
+    let dimension: String
+}
+
+/// All events of a price that carries fractions.
+package struct ModelSum: Hashable, Sendable {
+    /// The exact cost, in parts of a millicredit.
+    var exact: Int128 = 0
+    /// The millicredits charged.
+    var charged: Int128 = 0
+}
+
 /// The price of a feature's units.
 package indirect enum ModelPrice: Hashable, Sendable {
     case flat(Int64)
-    case perUnit(Int64, per: Int64)
+    /// With `carries` the account is charged the exact sum of all its events, rounded up once.
+    case perUnit(Int64, per: Int64, carries: Bool = false)
     case package(size: Int64, cost: Int64)
     case graduated([ModelTier], perPeriod: Bool)
     case volume([ModelTier])
@@ -71,6 +95,10 @@ package indirect enum ModelPrice: Hashable, Sendable {
     package struct Charge: Equatable, Sendable {
         package var cost: Int64
         package var filled: [String: Int64] = [:]
+        /// The sums of prices that carry fractions after the event, by row and dimension.
+        package var sums: [ModelSumKey: ModelSum] = [:]
+        /// The parts of the cost that prices which carry fractions have charged, by dimension.
+        package var carried: [String: Int64] = [:]
     }
 
     /// The cost of a number of units without earlier usage; nil if it is beyond the range of amounts.
@@ -79,14 +107,19 @@ package indirect enum ModelPrice: Hashable, Sendable {
         return exact <= Int128(ModelLedger.largestAmount) ? Int64(exact) : nil
     }
 
-    /// - Parameter used: The period's earlier units, by dimension; "" for prices without dimensions.
+    /// - Parameters:
+    ///   - used: The period's earlier units, by dimension; "" for prices without dimensions.
+    ///   - sums: The sums of earlier events of prices that carry fractions.
+    ///   - row: The place of the row that this is the price of.
     package func charge(
-        _ demand: ModelDemand, attributes: [String: String], used: [String: Int64]
+        _ demand: ModelDemand, attributes: [String: String], used: [String: Int64],
+        sums: [ModelSumKey: ModelSum] = [:], row: Int = 0
     ) throws(ModelLedger.Refusal) -> Charge {
         switch self {
         case .rows(let rows):
-            for row in rows where row.match.allSatisfy({ attributes[$0.key] == $0.value }) {
-                return try row.price.charge(demand, attributes: attributes, used: used)
+            for (place, row) in rows.enumerated()
+            where row.match.allSatisfy({ attributes[$0.key] == $0.value }) {
+                return try row.price.charge(demand, attributes: attributes, used: used, sums: sums, row: place)
             }
             throw ModelLedger.Refusal("feature_not_priced")
         case .dimensions(let prices):
@@ -95,29 +128,49 @@ package indirect enum ModelPrice: Hashable, Sendable {
                 throw ModelLedger.Refusal("unknown_dimension \(unknown)")
             }
             var sum: Int128 = 0
-            var filled: [String: Int64] = [:]
+            var charge = Charge(cost: 0)
             for (name, price) in prices {
-                sum += try price.add(quantities[name] ?? 0, name, used[name] ?? 0, to: &filled)
+                let key = ModelSumKey(row: row, dimension: name)
+                sum += try price.add(quantities[name] ?? 0, key, used[name] ?? 0, sums[key], to: &charge)
             }
-            return Charge(cost: try Self.inRange(sum), filled: filled)
+            charge.cost = try Self.inRange(sum)
+            return charge
         default:
             guard case .units(let units) = demand else { throw ModelLedger.Refusal("units_expected") }
-            var filled: [String: Int64] = [:]
-            let cost = try Self.inRange(try add(units, "", used[""] ?? 0, to: &filled))
-            return Charge(cost: cost, filled: filled)
+            var charge = Charge(cost: 0)
+            let key = ModelSumKey(row: row, dimension: "")
+            charge.cost = try Self.inRange(try add(units, key, used[""] ?? 0, sums[key], to: &charge))
+            return charge
         }
     }
 
     /// The price that applies to an event with these attributes; nil if no row matches.
     package func chosen(by attributes: [String: String]) -> ModelPrice? {
-        guard case .rows(let rows) = self else { return self }
-        return rows.first { $0.match.allSatisfy { attributes[$0.key] == $0.value } }?.price
+        row(for: attributes)?.price
     }
 
-    /// The growth of a demand beyond an earlier one, restricted to dimensions that are period-scoped or to the others.
+    /// The place of the row that applies to an event with these attributes, and its price; nil if no row matches.
+    func row(for attributes: [String: String]) -> (place: Int, price: ModelPrice)? {
+        guard case .rows(let rows) = self else { return (0, self) }
+        return rows.enumerated().first { $0.element.match.allSatisfy { attributes[$0.key] == $0.value } }.map {
+            ($0.offset, $0.element.price)
+        }
+    }
+
+    /// The price of a dimension; "" for a price without dimensions.
+    func price(of dimension: String) -> ModelPrice? {
+        guard case .dimensions(let prices) = self else { return dimension.isEmpty ? self : nil }
+        return prices[dimension]
+    }
+
+    /// The growth of a demand beyond an earlier one, restricted to dimensions that depend on earlier events, or to the
+    /// others.
     func part(_ demand: ModelDemand, ofPeriod: Bool, beyond earlier: ModelDemand? = nil) -> ModelDemand {
         func isOfPeriod(_ price: ModelPrice?) -> Bool {
-            if case .graduated(_, perPeriod: true) = price { true } else { false }
+            switch price {
+            case .graduated(_, perPeriod: true), .perUnit(_, per: _, carries: true): true
+            default: false
+            }
         }
         switch (self, demand) {
         case (.dimensions(let prices), .quantities(let quantities)):
@@ -135,11 +188,21 @@ package indirect enum ModelPrice: Hashable, Sendable {
     }
 
     private func add(
-        _ units: Int64, _ name: String, _ used: Int64, to filled: inout [String: Int64]
+        _ units: Int64, _ key: ModelSumKey, _ used: Int64, _ sum: ModelSum?, to charge: inout Charge
     ) throws(ModelLedger.Refusal) -> Int128 {
         if case .graduated(_, perPeriod: true) = self, units > 0 {
             _ = try Self.inRange(Int128(used) + Int128(units))
-            filled[name] = units
+            charge.filled[key.dimension] = units
+        }
+        if case .perUnit(let cost, let per, carries: true) = self {
+            if units == 0 { return 0 }
+            var sum = sum ?? ModelSum()
+            sum.exact += Int128(units) * Int128(cost)
+            let due = max(0, (sum.exact + Int128(per) - 1) / Int128(per) - sum.charged)
+            charge.carried[key.dimension] = try Self.inRange(due)
+            sum.charged += due
+            charge.sums[key] = sum
+            return due
         }
         let cost = exactCost(units, used: used)
         _ = try Self.inRange(cost)
@@ -156,7 +219,7 @@ package indirect enum ModelPrice: Hashable, Sendable {
         let count = Int128(units)
         switch self {
         case .flat(let amount): return Int128(amount)
-        case .perUnit(let cost, let per): return (count * Int128(cost) + Int128(per) - 1) / Int128(per)
+        case .perUnit(let cost, let per, _): return (count * Int128(cost) + Int128(per) - 1) / Int128(per)
         case .package(let size, let cost): return (count + Int128(size) - 1) / Int128(size) * Int128(cost)
         case .graduated(let tiers, let perPeriod):
             if !perPeriod { return Self.filling(tiers, count) }

@@ -37,8 +37,29 @@ extension ModelLedger {
         let earlier = refundRecords.filter { record in charge.contains { $0.sequence == record.charge } }
         let taken = charge.reduce(0) { $0 - $1.amount }
         let left = taken - earlier.reduce(0) { $0 + $1.credits }
-        let credits = try credits(of: extent, taken: taken, left: left, charge: charge, earlier: earlier)
+        let cost = taken - earlier.filter(\.isSettlement).reduce(0) { $0 + $1.credits }
+        let credits = try credits(of: extent, taken: cost, left: left, charge: charge, earlier: earlier)
+        var units: Int64?
+        if case .units(let count) = extent { units = count }
+        return try giveBack(credits, of: charge, earlier, expiresAt: expiresAt, units: units)
+    }
 
+    /// Gives back a part of what a reservation was charged, because the price of its total is lower.
+    mutating func settle(reservation number: Int, givingBack amount: Int64) throws(Refusal) -> Int64 {
+        let charge = entries.filter { $0.type == "commit" && $0.reservation == number }
+        let earlier = refundRecords.filter { record in charge.contains { $0.sequence == record.charge } }
+        let left = charge.reduce(0) { $0 - $1.amount } - earlier.reduce(0) { $0 + $1.credits }
+        if min(amount, left) == 0 { return 0 }
+        return try giveBack(
+            min(amount, left), of: charge, earlier, expiresAt: now.adding(seconds: 30 * 86_400), isSettlement: true
+        ).credits
+    }
+
+    private mutating func giveBack(
+        _ credits: Int64, of charge: [Entry], _ earlier: [RefundRecord], expiresAt: Instant?, units: Int64? = nil,
+        isSettlement: Bool = false
+    ) throws(Refusal) -> Refunded {
+        var units = units
         var reversals = charge.map { reversal(of: $0, earlier) }
         var rest = credits
         // The order is: outstanding overage, then the blocks that paid, beginning with the last block, then overage
@@ -63,8 +84,6 @@ extension ModelLedger {
         }
         var result = Refunded(credits: credits, forfeited: forfeited)
         result.compensation = compensation.values.map(\.block).sorted()
-        var units: Int64?
-        if case .units(let count) = extent { units = count }
         let isNothing = latest.allSatisfy { $0.amount == 0 }
         for (index, reversal) in latest.enumerated() where reversal.amount > 0 || (isNothing && index == 0) {
             result.overage += reversal.overageTaken
@@ -86,6 +105,7 @@ extension ModelLedger {
                 entry.refunds = reversal.entry.sequence
                 entry.forfeited = forfeited
                 entry.units = units
+                entry.isSettlement = isSettlement
             }
             refundRecords.append(
                 RefundRecord(
@@ -93,7 +113,7 @@ extension ModelLedger {
                     overage: reversal.overageTaken, settled: reversal.settledTaken,
                     blocks: Dictionary(
                         reversal.taken.compactMap { part in part.block.map { ($0, part.amount) } },
-                        uniquingKeysWith: +)))
+                        uniquingKeysWith: +), isSettlement: isSettlement))
             units = nil
         }
         settle(compensation.values.sorted { $0.block < $1.block })

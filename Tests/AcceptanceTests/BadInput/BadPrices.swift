@@ -55,7 +55,7 @@ extension BadRequests {
             (#""attributes":{"a":1.5}"#, "/attributes/a"), (#""attributes":{"a":null}"#, "/attributes/a"),
             (#""attributes":{"":1}"#, "/attributes/"), (#""attributes":{"a":\#(text(257))}"#, "/attributes/a"),
             (
-                #""attributes":{\#((0...16).map { "\"a\($0)\":1" }.joined(separator: ","))}"#, "/attributes"
+                #""attributes":{\#((0...32).map { "\"a\($0)\":1" }.joined(separator: ","))}"#, "/attributes"
             ),
             (#""used_before":-1"#, "/used_before"), (#""used_before":"1""#, "/used_before"),
             (#""used_before":9007199254740992"#, "/used_before"), (#""used_before":{"a":-1}"#, "/used_before/a"),

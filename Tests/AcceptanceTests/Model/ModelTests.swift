@@ -51,7 +51,7 @@ extension Acceptance {
                     let model: [(String, JSONValue?)] =
                         switch price {
                         case .flat(let amount): [("model", "flat"), ("amount", .integer(amount))]
-                        case .perUnit(let cost, let per):
+                        case .perUnit(let cost, let per, _):
                             [("model", "per_unit"), ("unit_cost", .integer(cost)), ("per_units", .integer(per))]
                         default: []
                         }

@@ -64,7 +64,8 @@ package enum CounterStore {
                 """, key + [.timestamp(microseconds: now.microseconds), .uuids(kept)]),
             PostgresQuery(
                 """
-                select count(*), min(window_end) filter (where window_end > $3)
+                select count(*) filter (where not (window_end = 'infinity' and window_start = 'epoch')),
+                    min(window_end) filter (where window_end > $3)
                 from counters where environment_id = $1 and account_id = $2
                 """, key + [.timestamp(microseconds: now.microseconds)]),
         ])
@@ -105,7 +106,9 @@ package enum CounterStore {
             var measure: Measure?
             if let quantities = details?.quantities, !quantities.isEmpty { measure = .quantities(quantities) }
             if let units { measure = .units(units) }
-            sums.count(reservation, measure.map { .measured($0, reservation.estimate.attributes) })
+            // A commit counts by its own attributes. One in credits has none, and counts by those of the reservation.
+            let attributes = measure == nil ? reservation.estimate.attributes : details?.attributes ?? .none
+            sums.count(reservation, attributes, measure.map { .measured($0, attributes) })
         }
         return sums.byValue
     }
@@ -182,10 +185,10 @@ private struct UsageSums {
         }
     }
 
-    /// - Parameter committed: The measure of the commit; nil when there is none.
-    mutating func count(_ reservation: Reservation, _ committed: Demand?) {
+    /// - Parameter committed: The total of the commit; nil when there is none.
+    mutating func count(_ reservation: Reservation, _ attributes: Attributes, _ committed: Demand?) {
         add(
-            reservation.featureKey, reservation.estimate.attributes,
+            reservation.featureKey, attributes,
             reservation.counted(by: limit.unit, limit.dimension, committed: committed))
     }
 

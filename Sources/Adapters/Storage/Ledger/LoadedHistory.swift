@@ -1,7 +1,7 @@
 import Commands
 import Credits
-import Ledger
-import Postgres
+package import Ledger
+package import Postgres
 
 /// The rows of an account that a batch needs beside its own row and its open blocks: the active reservations of an
 /// account that has had any, and the history for refunds, revocations and landings.
@@ -66,6 +66,65 @@ extension LedgerStore {
         }
         return histories
     }
+
+    /// Loads the charges of reservations whose total may cost less than they do, by the numbers of the reservations, with
+    /// the entries and the blocks that giving them back needs. Makes no round trip when there are none, and two otherwise.
+    package static func loadCharges(
+        of reservations: [Int: Set<Int32>], into drafts: inout [AccountDraft], on connection: PostgresConnection
+    ) async throws {
+        let missing = reservations.compactMapValues { $0.isEmpty ? nil : $0.sorted() }
+        guard !missing.isEmpty else { return }
+        var keys: [(account: Account, number: Int32)] = []
+        for (index, numbers) in missing { keys += numbers.map { (drafts[index].account, $0) } }
+        let found = try await connection.run(
+            PostgresQuery(
+                findCharges,
+                [
+                    .int32s(keys.map(\.account.environmentID.rawValue)), .int64s(keys.map(\.account.id.rawValue)),
+                    .int32s(keys.map(\.number)),
+                ]))
+        var charges: [[Int64]] = [[], [], []]
+        for row in found {
+            charges[0].append(Int64(try row.int32(0)))
+            charges[1].append(try row.int64(1))
+            charges[2].append(try row.int64(2))
+        }
+        let named: [PostgresValue] = [.int32s(charges[0].map { Int32($0) }), .int64s(charges[1]), .int64s(charges[2])]
+        var group = QueryGroup()
+        let chargeEntries = group.add(PostgresQuery(loadCharges, named), EntryRow.all)
+        let settlingEntries = group.add(PostgresQuery(loadSettling, named), EntryRow.all)
+        let blocks = group.add(
+            PostgresQuery(loadNamedBlocks, named + [.int32s([]), .int64s([]), .int64s([])]), GrantedBlockRow.all)
+        let results = try await group.run(on: connection)
+        let indices = Dictionary(uniqueKeysWithValues: missing.keys.map { (drafts[$0].account.id, $0) })
+        let loaded = missing.keys.reduce(into: [:]) { known, index in
+            known[index] = Set(drafts[index].history.entries.map(\.sequence))
+        }
+        for row in Set(results[chargeEntries] + results[settlingEntries]) {
+            guard let index = indices[row.accountID], loaded[index]?.contains(row.entry.sequence) == false else {
+                continue
+            }
+            drafts[index].history.entries.append(row.entry)
+        }
+        for row in results[blocks] {
+            guard let index = indices[row.accountID] else { continue }
+            drafts[index].history.blocks[row.granted.block.number] = row.granted
+        }
+        for (index, numbers) in missing { drafts[index].history.reservations.formUnion(numbers) }
+    }
+
+    /// One charge of each reservation. The negated id is that of the index `entries_reservation`.
+    static let findCharges = PostgresStatement(
+        """
+        select k.environment_id, k.account_id, c.sequence
+        from unnest($1::integer[], $2::bigint[], $3::integer[]) as k (environment_id, account_id, number)
+        cross join lateral (
+            select e.sequence from entries e
+            where -e.account_id = -k.account_id and e.reservation = k.number and e.type = 'commit'
+            order by e.sequence desc
+            limit 1
+        ) c
+        """)
 
     private static func numbered(_ rows: [(AccountRow, Int64)]) -> [PostgresValue] {
         [

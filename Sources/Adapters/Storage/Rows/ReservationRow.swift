@@ -11,11 +11,11 @@ package struct ReservationRow: TableRow, Sendable {
     package static let table = "reservations"
     package static let columns = [
         "environment_id", "account_id", "number", "feature_key", "status", "rule_id", "estimate", "estimated_cost",
-        "hold_blocks", "hold_amounts", "uncovered", "watermark", "charged", "expires_at", "created_at", "finished_at",
-        "counts", "metadata",
+        "hold_blocks", "hold_amounts", "uncovered", "watermark", "charged", "carried", "expires_at", "created_at",
+        "finished_at", "counts", "metadata",
     ]
 
-    package static let unreplicatedColumns: Set = ["finished_at", "metadata"]
+    package static let unreplicatedColumns: Set = ["carried", "finished_at", "metadata"]
 
     package init(_ fields: inout RowFields, keeping old: ReservationRow?) throws {
         environmentID = try fields.environmentID(or: old?.environmentID)
@@ -34,6 +34,10 @@ package struct ReservationRow: TableRow, Sendable {
             try Demand(storedJSON: $0)
         }
         let charged = try fields.amount(or: before?.charged)
+        let carried =
+            try fields.parsedOrNil("carried", or: before.map { .some($0.carried) }) {
+                try [String: Int64](storedJSON: $0)
+            } ?? [:]
         let expiresAt = try fields.instant(or: before?.expiresAt)
         let createdAt = try fields.instant(or: before?.createdAt)
         let finishedAt = try fields.instantOrNil(or: before.map(\.finishedAt))
@@ -44,8 +48,9 @@ package struct ReservationRow: TableRow, Sendable {
         reservation = Reservation(
             number: number, featureKey: featureKey, estimate: estimate, ruleID: ruleID, estimatedCost: estimatedCost,
             status: status, holds: zip(holdBlocks, holdAmounts).map { Allocation(block: $0, amount: $1) },
-            uncovered: uncovered, watermark: watermark, charged: charged, expiresAt: expiresAt, createdAt: createdAt,
-            finishedAt: finishedAt, counts: counts, metadata: try fields.metadata(or: before.map(\.metadata)))
+            uncovered: uncovered, watermark: watermark, charged: charged, carried: carried, expiresAt: expiresAt,
+            createdAt: createdAt, finishedAt: finishedAt, counts: counts,
+            metadata: try fields.metadata(or: before.map(\.metadata)))
     }
 
     package init(environmentID: EnvironmentID, accountID: AccountID, reservation: Reservation) {
@@ -68,6 +73,7 @@ extension BulkStatement<ReservationRow> {
         .amount("uncovered") { $0.reservation.uncovered },
         .text("watermark") { $0.reservation.watermark?.storedJSON },
         .amount("charged") { $0.reservation.charged },
+        .text("carried") { $0.reservation.carried.storedJSON },
         .instant("expires_at") { $0.reservation.expiresAt as Instant },
         .instant("finished_at") { $0.reservation.finishedAt },
         .text("counts") { $0.reservation.counts.storedJSON },

@@ -243,6 +243,8 @@ package struct AccountHistory: Hashable, Sendable {
     package var blocks: [Int32: GrantedBlock]
     /// The usage in the open windows of the limits that the batch sets, from before they are set.
     package var usage: [UsageQuery: [String?: Int64]] = [:]
+    /// The numbers of the reservations whose charges were loaded.
+    package var reservations: Set<Int32> = []
 
     package init(entries: [Entry] = [], blocks: [Int32: GrantedBlock] = [:]) {
         self.entries = entries

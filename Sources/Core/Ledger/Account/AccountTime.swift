@@ -185,7 +185,7 @@ extension Account {
             before,
             to: CountedUsage(
                 demands: before.watermark.map { [$0] } ?? [], credits: before.charged.rawValue, isActive: false),
-            [:], now: now)
+            now: now)
         set(reservation, into: &recorder)
         sweep(before.holds.map(\.block) + expiring, at: instant, now: now, into: &recorder)
     }

@@ -56,8 +56,10 @@ package struct Reservation: Hashable, Sendable {
     package let uncovered: Millicredits
     /// The highest reported progress; nil before the first report.
     package internal(set) var watermark: Demand?
-    /// The amount charged so far.
+    /// The amount charged so far, less what was given back because a larger total costs less.
     package internal(set) var charged: Millicredits
+    /// The part of it that progress has charged by models that carry fractions, by dimension, in millicredits.
+    package internal(set) var carried: [String: Int64]
     /// The deadline, at which the hold lapses.
     package internal(set) var expiresAt: Instant
     package let createdAt: Instant
@@ -69,8 +71,8 @@ package struct Reservation: Hashable, Sendable {
     package init(
         number: Int32, featureKey: FeatureKey, estimate: Demand, ruleID: PublicID?, estimatedCost: Millicredits,
         status: ReservationStatus, holds: [Allocation], uncovered: Millicredits, watermark: Demand?,
-        charged: Millicredits, expiresAt: Instant, createdAt: Instant, finishedAt: Instant?,
-        counts: [ReservationCount], metadata: Metadata?
+        charged: Millicredits, carried: [String: Int64] = [:], expiresAt: Instant, createdAt: Instant,
+        finishedAt: Instant?, counts: [ReservationCount], metadata: Metadata?
     ) {
         self.number = number
         self.featureKey = featureKey
@@ -82,6 +84,7 @@ package struct Reservation: Hashable, Sendable {
         self.uncovered = uncovered
         self.watermark = watermark
         self.charged = charged
+        self.carried = carried
         self.expiresAt = expiresAt
         self.createdAt = createdAt
         self.finishedAt = finishedAt
@@ -115,7 +118,7 @@ package struct ReservationCount: Hashable, Sendable {
 extension Reservation {
     /// The amount for which the reservation counts in a limit that is set after it was made.
     ///
-    /// - Parameter committed: The measure of its commit; nil when it was not committed, or in credits.
+    /// - Parameter committed: The total of its commit; nil when it was not committed, or in credits.
     package func counted(by unit: Limit.Unit, _ dimension: String?, committed: Demand?) -> Int64 {
         let usage: CountedUsage
         switch status {

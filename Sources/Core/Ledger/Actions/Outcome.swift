@@ -54,6 +54,8 @@ package struct TransferResult: Hashable, Sendable {
 package struct ReservationChange: Hashable, Sendable {
     /// The amount that this action charged, in millicredits.
     package let charged: Int64
+    /// The part of earlier charges that was given back, because a larger total costs less, in millicredits.
+    package let refunded: Int64
     /// The part of the hold that was given back, in millicredits.
     package let returned: Int64
     /// The part of the charge that became overage, in millicredits.

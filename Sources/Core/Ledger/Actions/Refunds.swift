@@ -49,26 +49,66 @@ extension AccountDraft {
         guard refund.account == account.id, let named = known.first(where: { $0.sequence == refund.charge }),
             named.type == .use || named.type == .commit
         else { throw .unknownCharge(refund.charge) }
-        var charges = ChargeState.all(of: named, among: known)
+        let charges = ChargeState.all(of: named, among: known)
         let refundable = charges.reduce(0) { $0 + $1.refundable }
         let amount = try refund.extent.amount(of: charges, refundable: refundable)
         guard let credits = try? Millicredits(amount), (try? account.balance + credits) != nil else {
             throw .amountOutOfRange(field: refund.extent.field)
         }
 
+        let cause = EntryCause(
+            units: refund.extent.units, idempotencyKey: context.idempotencyKey, reason: refund.reason,
+            metadata: refund.metadata)
+        return .refunded(
+            giveBack(amount, of: charges, compensationExpiry: expiresAt, cause: cause, now: now), account.balances)
+    }
+
+    /// Gives back a part of what a reservation was charged, because the price of its total is below that.
+    ///
+    /// - Parameter amount: What of it was refunded before is not given back again.
+    /// - Returns: The credits given back.
+    /// - Precondition: The charges of the reservation were loaded.
+    mutating func settle(_ reservation: Int32, givingBack amount: Int64, _ context: ActionContext) -> Int64 {
+        let known = known()
+        guard let last = known.last(where: { $0.type == .commit && $0.cause.reservation == reservation }) else {
+            preconditionFailure("the charges of a reservation must be loaded before a part is given back")
+        }
+        let charges = ChargeState.all(of: last, among: known)
+        let left = min(amount, charges.reduce(0) { $0 + $1.refundable })
+        guard left > 0 else { return 0 }
+        return giveBack(
+            left, of: charges,
+            compensationExpiry: min(.latest, context.now.adding(seconds: Refund.compensationSeconds)),
+            cause: EntryCause(
+                idempotencyKey: context.idempotencyKey, details: EntryDetails(isSettlement: true)),
+            now: context.now
+        ).refunded
+    }
+
+    /// Reverses a part of some charges.
+    ///
+    /// - Parameters:
+    ///   - charges: The charges in their order, which were all loaded with the blocks that they took from.
+    ///   - template: The members of the cause that do not follow from the charge. The units are those of the first entry.
+    private mutating func giveBack(
+        _ amount: Int64, of charges: [ChargeState], compensationExpiry expiresAt: Instant?, cause template: EntryCause,
+        now: Instant
+    ) -> RefundResult {
+        var charges = charges
         var rest = amount
         for index in charges.indices.reversed() { charges[index].refundOverage(&rest) }
         for index in charges.indices.reversed() { charges[index].refundBlocks(&rest) }
         for index in charges.indices.reversed() { charges[index].refundSettled(&rest) }
-        let compensation = compensate(charges, expiresAt: expiresAt, reason: refund.reason, now: now)
+        let compensation = compensate(charges, expiresAt: expiresAt, reason: template.reason, now: now)
 
         var entries: [Entry] = []
         for charge in charges.reversed() where charge.refunded > 0 || charge.standsForAll(of: charges) {
-            var cause = EntryCause(
-                featureKey: charge.entry.cause.featureKey,
-                units: entries.isEmpty ? refund.extent.units : nil, ruleID: charge.entry.cause.ruleID,
-                reservation: charge.entry.cause.reservation, refunds: charge.entry.sequence,
-                idempotencyKey: context.idempotencyKey, reason: refund.reason, metadata: refund.metadata)
+            var cause = template
+            if !entries.isEmpty { cause.units = nil }
+            cause.featureKey = charge.entry.cause.featureKey
+            cause.ruleID = charge.entry.cause.ruleID
+            cause.reservation = charge.entry.cause.reservation
+            cause.refunds = charge.entry.sequence
             var shares: [Allocation] = []
             for portion in charge.portions {
                 switch destination(of: portion, at: now) {
@@ -89,12 +129,9 @@ extension AccountDraft {
         }
         let blocks = compensation.values.sorted { $0.block.number < $1.block.number }
         settle(from: blocks.map(\.block.number), now: now)
-        return .refunded(
-            RefundResult(
-                entries: entries, refunded: amount,
-                overageReduced: charges.reduce(0) { $0 + $1.overageRefunded },
-                forfeited: entries.reduce(0) { $0 + $1.cause.details.forfeited }, compensation: blocks),
-            account.balances)
+        return RefundResult(
+            entries: entries, refunded: amount, overageReduced: charges.reduce(0) { $0 + $1.overageRefunded },
+            forfeited: entries.reduce(0) { $0 + $1.cause.details.forfeited }, compensation: blocks)
     }
 
     /// Every entry that was loaded or made in the batch, without duplicates, in order.
@@ -164,7 +201,7 @@ extension Refund.Extent {
             guard units <= all - before else { throw .alreadyRefunded(refundable: refundable) }
             // The last units take the rest, so that partial refunds of all units add up to all credits.
             if before + units == all { return refundable }
-            let taken = charges.reduce(Int128(0)) { $0 + Int128($1.taken) }
+            let taken = charges.reduce(Int128(0)) { $0 + Int128($1.cost) }
             let share = taken * Int128(before + units) / Int128(all) - taken * Int128(before) / Int128(all)
             guard share <= Int128(refundable) else { throw .alreadyRefunded(refundable: refundable) }
             return Int64(share)
@@ -188,7 +225,9 @@ private struct ChargeState {
     private(set) var overageRefunded: Int64 = 0
     private(set) var portions: [Portion] = []
 
-    var taken: Int64 { -entry.amount }
+    /// The credits that the charge cost: those that it took, less what its reservation got back as a part of the price.
+    var cost: Int64 { -entry.amount - settlement }
+    private let settlement: Int64
     /// All units of the charge. For a commit of a reservation, all units up to that commit.
     var units: Int64 {
         entry.cause.units ?? Measure.quantities(entry.cause.details.quantities).total
@@ -219,12 +258,15 @@ private struct ChargeState {
         var outstanding = charge.overageDelta
         var overageBack: Int64 = 0
         var back: Int64 = 0
+        var settlement: Int64 = 0
         var unitsRefunded: Int64 = 0
         for later in known where later.sequence > charge.sequence {
             let paid = -later.overageDelta
             if let refunds = later.cause.refunds {
                 if refunds == charge.sequence {
-                    back += later.amount + later.cause.details.forfeited
+                    let amount = later.amount + later.cause.details.forfeited
+                    back += amount
+                    if later.cause.details.isSettlement { settlement += amount }
                     unitsRefunded += later.cause.units ?? 0
                     outstanding -= paid
                     overageBack += paid
@@ -238,6 +280,7 @@ private struct ChargeState {
             }
         }
         self.unitsRefunded = unitsRefunded
+        self.settlement = settlement
         self.outstanding = outstanding
         refundable = -charge.amount - back
         // Earlier refunds went back to blocks after the overage, beginning with the last block.

@@ -56,7 +56,13 @@ extension AccountDraft {
                 .use, amount: -cost, overageDelta: shortfall, allocations: allocations, cause: cause,
                 effectiveAt: occurredAt), now: now)
         count(demand, cost: cost, against: entitlement.limits)
-        account.counters.count(entitlement.priced?.periodUnits ?? [:], feature: event.featureKey, now: now)
+        if let priced = entitlement.priced, let ruleID = entitlement.ruleID {
+            account.counters.count(priced.periodUnits, feature: event.featureKey, now: now)
+            for (dimension, remainder) in priced.remainders {
+                account.counters.carry(
+                    remainder, UsageCounters.remainder(ruleID, row: entitlement.row, dimension))
+            }
+        }
         return .used(entry, account.balances)
     }
 

@@ -144,8 +144,11 @@ extension JSONReader {
         cause.details.externalPaymentID = optionalString("external_payment_id")
         cause.details.counterparty = optionalString("counterparty", expected: "an end user's id") { EndUserID($0) }
         cause.details.forfeited = optionalInt64("forfeited") ?? 0
-        cause.details.isDeadline =
-            optionalString("trigger", expected: "\"deadline\"") { $0 == "deadline" ? true : nil } ?? false
+        let trigger = optionalString("trigger", expected: "\"deadline\" or \"settlement\"") { text in
+            text == "deadline" || text == "settlement" ? text : nil
+        }
+        cause.details.isDeadline = trigger == "deadline"
+        cause.details.isSettlement = trigger == "settlement"
         return cause
     }
 }

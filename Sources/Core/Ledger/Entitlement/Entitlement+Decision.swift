@@ -42,7 +42,7 @@ extension Entitlement {
     ) throws(EntitlementFailure) {
         let rule = catalogue.rule(for: known.key, at: request.occurredAt ?? now)
         limits = account.limitStates(known, request.attributes, catalogue, now: now)
-        let used = account.periodUsage(of: known.key, rule, request.attributes, now: now)
+        let used = account.priorUsage(of: known.key, rule, request.attributes, now: now)
         guard rule != nil || account.hasQuota(known) else {
             denial = .featureNotPriced
             return
@@ -61,6 +61,7 @@ extension Entitlement {
             do throws(PricingFailure) {
                 let priced = try rule.price.priced(measure, attributes: attributes, used: used)
                 self.priced = priced
+                row = rule.price.row(for: attributes) ?? 0
                 cost = priced.cost
                 ruleID = rule.id
             } catch {
@@ -98,7 +99,7 @@ extension Entitlement {
     }
 
     private func affordable(
-        _ request: EntitlementRequest, rule: MeteringRule?, used: PeriodUsage, _ account: Account
+        _ request: EntitlementRequest, rule: MeteringRule?, used: PriorUsage, _ account: Account
     ) -> Int64? {
         guard case .measured(_, let attributes) = request.demand else { return nil }
         var funds = min(spendable, Millicredits.limit)

@@ -62,6 +62,8 @@ package struct Entitlement: Hashable, Sendable {
     package var cost: Millicredits?
     /// The rule version that priced the use.
     package var ruleID: PublicID?
+    /// The row of the rule that priced the use; 0 for a rule without rows.
+    var row = 0
     /// The millicredits that a charge of the feature can take.
     package var spendable: Int64
     package var overage: OverageTerms

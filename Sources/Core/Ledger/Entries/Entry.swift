@@ -64,10 +64,12 @@ package struct EntryDetails: Hashable, Sendable {
     package var forfeited: Int64
     /// True if a deadline, not a request, caused the entry.
     package var isDeadline: Bool
+    /// True if the refund is part of the price of a job whose larger total costs less.
+    package var isSettlement: Bool
 
     package init(
         attributes: Attributes = .none, quantities: [String: Int64] = [:], externalPaymentID: String? = nil,
-        counterparty: EndUserID? = nil, forfeited: Int64 = 0, isDeadline: Bool = false
+        counterparty: EndUserID? = nil, forfeited: Int64 = 0, isDeadline: Bool = false, isSettlement: Bool = false
     ) {
         self.attributes = attributes
         self.quantities = quantities
@@ -75,9 +77,13 @@ package struct EntryDetails: Hashable, Sendable {
         self.counterparty = counterparty
         self.forfeited = forfeited
         self.isDeadline = isDeadline
+        self.isSettlement = isSettlement
     }
 
     package static let none = EntryDetails()
+
+    /// The name of the cause, if it is not a request of its own.
+    package var trigger: String? { isDeadline ? "deadline" : isSettlement ? "settlement" : nil }
 }
 
 /// One line of an account's ledger. Entries are numbered 1, 2, 3, … without gaps and never change.
@@ -184,7 +190,7 @@ extension Entry {
             json.id(ruleID)
         }
         json.member("sequence", sequence)
-        if details.isDeadline { json.member("trigger", "deadline") }
+        if let trigger = details.trigger { json.member("trigger", trigger) }
         json.member("type", type.rawValue)
         if let units = cause.units { json.member("units", units) }
         json.endObject()

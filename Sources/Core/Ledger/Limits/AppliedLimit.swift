@@ -84,7 +84,7 @@ extension Account {
     }
 
     /// The limits that may cover an event of a feature.
-    private func limits(covering feature: Feature) -> [AppliedLimit] {
+    func limits(covering feature: Feature) -> [AppliedLimit] {
         (quotaLimit(of: feature).map { [$0] } ?? []) + ownLimits
     }
 
@@ -153,15 +153,14 @@ extension Account {
             applied: applied, value: value, counter: id, window: window, used: used, isNew: counter == nil)
     }
 
-    /// The counters that a decision on an event needs: those of the limits that cover it, and those of period tiers.
+    /// The counters that a decision on an event needs: those of the limits that cover it, and those of its price.
     package func counterIDs(
         for feature: FeatureKey, _ attributes: Attributes, _ rule: MeteringRule?, _ catalogue: Catalogue
     ) -> [CounterID] {
         guard let known = catalogue.activeFeature(feature), known.type == .metered else { return [] }
         let limits = limits(covering: known).filter { $0.limit.covers(feature, attributes) }
-        let dimensions = rule?.price.periodDimensions(for: attributes) ?? []
         return limits.map { $0.counterID(value: $0.value(in: attributes)) }
-            + dimensions.map { UsageCounters.period(feature, $0) }
+            + (rule.map { UsageCounters.priced(by: $0, feature, attributes) } ?? [])
     }
 }
 
@@ -175,23 +174,23 @@ extension Limit {
 extension [LimitState] {
     /// The limit that a use does not fit; nil when it fits all.
     ///
-    /// Limits of units and of reservations come before those of credits. Of several, the one that resets last is
-    /// named, and one without windows before all; of those that reset at one instant, the one with the smaller key.
-    ///
     /// - Parameter storedCounters: The number of counters that the account has.
     func failing(_ request: EntitlementRequest, cost: Int64, storedCounters: Int) -> LimitState? {
         var new = 0
-        var failing: LimitState?
-        for state in self {
-            guard state.limit.unit != .concurrent || request.isReservation else { continue }
+        return filter { state in
+            guard state.limit.unit != .concurrent || request.isReservation else { return false }
             let amount = state.limit.counted(request.demand, cost: cost)
             if state.isNew, amount > 0 { new += 1 }
             let isFull = state.isNew && amount > 0 && storedCounters + new > UsageCounters.maximumOpen
-            guard amount > state.remaining || isFull else { continue }
-            if failing.map({ state.isNamed(before: $0) }) ?? true { failing = state }
-        }
-        return failing
+            return amount > state.remaining || isFull
+        }.named
     }
+
+    /// The one of several failing limits that a denial names; nil when there is none.
+    ///
+    /// Limits of units and of reservations come before those of credits. Of several, the one that resets last is
+    /// named, and one without windows before all; of those that reset at one instant, the one with the smaller key.
+    var named: LimitState? { self.min { $0.isNamed(before: $1) } }
 }
 
 extension LimitState {
@@ -200,22 +199,5 @@ extension LimitState {
         if isCredits != isOtherCredits { return isOtherCredits }
         if window.end != other.window.end { return window.end > other.window.end }
         return applied.key < other.applied.key
-    }
-}
-
-extension Account {
-    /// The units of a feature in this month, by dimension.
-    package func periodUsage(of feature: FeatureKey, _ dimensions: [String], now: Instant) -> [String: Int64] {
-        counters.periodUsage(of: feature, dimensions: dimensions, now: now).used
-    }
-
-    /// The usage of a feature in this month, for the tiers of a rule that fill over it.
-    func periodUsage(of feature: FeatureKey, _ rule: MeteringRule?, _ attributes: Attributes, now: Instant)
-        -> PeriodUsage
-    {
-        guard let dimensions = rule?.price.periodDimensions(for: attributes), !dimensions.isEmpty else {
-            return PeriodUsage()
-        }
-        return counters.periodUsage(of: feature, dimensions: dimensions, now: now)
     }
 }

@@ -7,12 +7,15 @@ import Metering
 package struct CounterNeeds: Hashable, Sendable {
     package var counters: Set<CounterID> = []
     package var usage: Set<UsageQuery> = []
+    /// The numbers of the reservations whose charges may be given back.
+    package var charged: Set<Int32> = []
 
     package init() {}
 
     package mutating func formUnion(_ other: CounterNeeds) {
         counters.formUnion(other.counters)
         usage.formUnion(other.usage)
+        charged.formUnion(other.charged)
     }
 }
 
@@ -38,7 +41,11 @@ extension AccountDraft {
                 account.counterIDs(for: request.featureKey, request.estimate.attributes, rule, catalogue))
         case .reservation(let number, let action):
             guard let reservation = account.reservations[at: number] else { break }
-            needs.counters.formUnion(account.counterIDs(of: reservation, action.demand, catalogue))
+            let report = action.report
+            needs.counters.formUnion(account.counterIDs(of: reservation, report?.demand, catalogue))
+            if let report, reservation.mayGiveBack(at: report.demand, isFinal: report.isFinal, catalogue) {
+                needs.charged.insert(number)
+            }
         case .setLimit(let key, let limit):
             guard let limit else { break }
             if let applied = account.applied(key, catalogue) { needs.counters.insert(applied.counterID(value: nil)) }
@@ -57,6 +64,7 @@ extension AccountDraft {
     /// Whether all that an action needs was loaded.
     package func has(_ needs: CounterNeeds) -> Bool {
         needs.counters.isSubset(of: loadedCounters) && needs.usage.allSatisfy { history.usage[$0] != nil }
+            && needs.charged.isSubset(of: history.reservations)
     }
 }
 
@@ -85,17 +93,15 @@ extension Account {
     }
 
     /// The counters that an action on a reservation needs: those in which it counts, those that its report names, and
-    /// those of its period tiers.
+    /// those of its price.
     fileprivate func counterIDs(
         of reservation: Reservation, _ report: Demand?, _ catalogue: Catalogue
     ) -> [CounterID] {
         let rule = reservation.ruleID.flatMap { catalogue.rule(id: $0, of: reservation.featureKey) }
         var ids = reservation.counts.map(\.counter)
         for attributes in [reservation.estimate.attributes, report?.attributes].compactMap({ $0 }) {
-            // The tiers of its rule count on when the feature is archived.
-            ids += (rule?.price.periodDimensions(for: attributes) ?? []).map {
-                UsageCounters.period(reservation.featureKey, $0)
-            }
+            // Tiers and remainders of its rule count on when the feature is archived.
+            ids += rule.map { UsageCounters.priced(by: $0, reservation.featureKey, attributes) } ?? []
             ids += counterIDs(for: reservation.featureKey, attributes, nil, catalogue)
         }
         return ids
@@ -103,9 +109,11 @@ extension Account {
 }
 
 extension ReservationAction {
-    fileprivate var demand: Demand? {
+    /// The report of a job, and whether it is the last one.
+    fileprivate var report: (demand: Demand, isFinal: Bool)? {
         switch self {
-        case .commit(let demand, _), .progress(let demand): demand
+        case .commit(let demand, _): (demand, true)
+        case .progress(let demand): (demand, false)
         case .release, .extend: nil
         }
     }

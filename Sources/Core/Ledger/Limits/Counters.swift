@@ -1,16 +1,22 @@
 internal import Crypto
+package import Catalogue
 package import Credits
-import Metering
+package import Metering
 
-/// The usage counted in one window of time.
+/// The usage counted in one window of time, or the remainder that a price carries.
 package struct WindowCounter: Hashable, Sendable {
     package let window: TimeWindow
+    /// Not negative, except for a remainder.
     package var used: Int64
 
     package init(window: TimeWindow, used: Int64) {
         self.window = window
         self.used = used
     }
+
+    /// Whether this is the remainder of a price. An account keeps remainders for ever, and they do not count among its
+    /// open counters: there are at most as many as the rule versions of its environment have rows and dimensions.
+    package var isRemainder: Bool { window == .remainder }
 }
 
 /// The key of a counter inside its account: a digest of all that a counter belongs to. A counter of another window,
@@ -50,7 +56,7 @@ package struct CounterID: Hashable, Comparable, Sendable {
 }
 
 /// The counters of an account, or those of them that a decision needs: the usage under its limits and in its period
-/// tiers. A window that has ended counts as unused. A reset therefore needs no job, and none can be missed.
+/// tiers, and the remainders of its prices. A window that has ended counts as unused. A reset therefore needs no job, and none can be missed.
 ///
 /// A batch of commands loads the counters that its commands name (`Account.counterIDs`). A replica has all of them.
 package struct UsageCounters: Hashable, Sendable {
@@ -75,7 +81,7 @@ package struct UsageCounters: Hashable, Sendable {
 
     /// Puts a counter in the place of the one with the same id.
     package mutating func set(_ id: CounterID, _ counter: WindowCounter) {
-        if counters.updateValue(counter, forKey: id) == nil { storedCount += 1 }
+        if counters.updateValue(counter, forKey: id) == nil, !counter.isRemainder { storedCount += 1 }
         if counter.window.end < endsAt ?? .never { endsAt = counter.window.end }
     }
 
@@ -83,7 +89,7 @@ package struct UsageCounters: Hashable, Sendable {
     package mutating func load(_ id: CounterID, _ counter: WindowCounter) { counters[id] = counter }
 
     package mutating func remove(_ id: CounterID) {
-        if counters.removeValue(forKey: id) != nil { storedCount -= 1 }
+        if let removed = counters.removeValue(forKey: id), !removed.isRemainder { storedCount -= 1 }
     }
 }
 
@@ -98,11 +104,7 @@ extension UsageCounters {
     /// counter of a window that is over is not made again.
     mutating func correct(_ id: CounterID, in window: TimeWindow, by amount: Int64, now: Instant) {
         guard amount != 0 else { return }
-        // A window that nothing had opened yet may have been opened since, from another instant on.
-        let counter = counters[id].flatMap { counter in
-            counter.window.start == window.start || amount > 0 && counter.window.contains(window.start) ? counter : nil
-        }
-        if let counter {
+        if let counter = counter(id, countedIn: window, isGrowth: amount > 0) {
             // A counter may exceed every limit, because a job that gives units back must bring it down again.
             let used = max(0, counter.used.addingSaturated(amount))
             counters[id]?.used = used
@@ -114,9 +116,64 @@ extension UsageCounters {
     }
 }
 
-// MARK: - Tiers that fill over a period
+extension UsageCounters {
+    /// The counter in which a job has counted. For growth, a window that nothing had opened yet may have been opened since,
+    /// from another instant on.
+    private func counter(_ id: CounterID, countedIn window: TimeWindow, isGrowth: Bool) -> WindowCounter? {
+        counters[id].flatMap { counter in
+            counter.window.start == window.start || isGrowth && counter.window.contains(window.start) ? counter : nil
+        }
+    }
+
+    /// Whether growth of a job is counted: not in a window that is over.
+    func takesGrowth(of count: ReservationCount, now: Instant) -> Bool {
+        if let counter = counter(count.counter, countedIn: count.window, isGrowth: true) {
+            return now < counter.window.end
+        }
+        return now < count.window.end && counters[count.counter].map { $0.window.end <= count.window.start } ?? true
+    }
+}
+
+// MARK: - What earlier events leave to prices
+
+extension Account {
+    /// What earlier events leave to the price of an event by a rule.
+    package func priorUsage(
+        of feature: FeatureKey, _ rule: MeteringRule?, _ attributes: Attributes, now: Instant
+    ) -> PriorUsage {
+        guard let price = rule?.price, let ruleID = rule?.id, let row = price.row(for: attributes) else {
+            return PriorUsage()
+        }
+        let periods = price.periodDimensions(for: attributes)
+        let carried = price.carriedDimensions(for: attributes)
+        guard !periods.isEmpty || !carried.isEmpty else { return PriorUsage() }
+        var prior = PriorUsage(used: counters.periodUsage(of: feature, dimensions: periods, now: now))
+        for dimension in carried {
+            prior.remainders[dimension] = counters[UsageCounters.remainder(ruleID, row: row, dimension)]?.used
+        }
+        return prior
+    }
+}
 
 extension UsageCounters {
+    /// The counters that the price of an event by a rule depends on.
+    static func priced(by rule: MeteringRule, _ feature: FeatureKey, _ attributes: Attributes) -> [CounterID] {
+        guard let row = rule.price.row(for: attributes) else { return [] }
+        return rule.price.periodDimensions(for: attributes).map { period(feature, $0) }
+            + rule.price.carriedDimensions(for: attributes).map { remainder(rule.id, row: row, $0) }
+    }
+
+    /// The counter of the remainder that a rule version carries in a row and a dimension; "" for a rule without
+    /// dimensions.
+    static func remainder(_ rule: PublicID, row: Int, _ dimension: String) -> CounterID {
+        CounterID(["remainder", rule.description, "\(row)", dimension])
+    }
+
+    /// Keeps the remainder of a price. One of 0 needs no counter.
+    mutating func carry(_ remainder: Int64, _ id: CounterID) {
+        if remainder == 0 { remove(id) } else { set(id, WindowCounter(window: .remainder, used: remainder)) }
+    }
+
     /// The counter of a dimension of a feature in the calendar month, UTC.
     ///
     /// - Parameter dimension: "" for a rule without dimensions.
@@ -125,7 +182,7 @@ extension UsageCounters {
     }
 
     /// The usage of a feature in the period that contains an instant: the calendar month in UTC.
-    func periodUsage(of feature: FeatureKey, dimensions: [String], now: Instant) -> PeriodUsage {
+    package func periodUsage(of feature: FeatureKey, dimensions: [String], now: Instant) -> [String: Int64] {
         var used: [String: Int64] = [:]
         for dimension in dimensions {
             guard let counter = counters[Self.period(feature, dimension)], counter.window.contains(now) else {
@@ -133,7 +190,7 @@ extension UsageCounters {
             }
             used[dimension] = counter.used
         }
-        return PeriodUsage(used: used)
+        return used
     }
 
     /// Counts units of period-scoped dimensions, in the month that contains an instant.
@@ -151,6 +208,9 @@ extension UsageCounters {
 extension TimeWindow {
     /// The window of a counter that is never reset.
     static let always = TimeWindow(start: Instant(microseconds: .min), end: .never)
+
+    /// The window of a counter that is the remainder of a price. It begins at the epoch, like no other without an end.
+    static let remainder = TimeWindow(start: .epoch, end: .never)
 }
 
 extension Instant {

@@ -154,6 +154,19 @@ extension [ReservationCount] {
     }
 }
 
+extension [String: Int64] {
+    /// An object of numbers by name.
+    package var storedJSON: String? { isEmpty ? nil : JSONValue.quantities(self).text }
+
+    package init(storedJSON text: String) throws(StoredJSONError) {
+        self.init()
+        for (name, value) in try StoredObject(parsing: text).object.members {
+            guard case .integer(let number) = value else { throw StoredJSONError(detail: "\(name) is not a number") }
+            self[name] = number
+        }
+    }
+}
+
 extension EntryDetails {
     package var storedJSON: String? {
         guard self != .none else { return nil }
@@ -163,17 +176,19 @@ extension EntryDetails {
         if let externalPaymentID { members.append(("external_payment_id", .string(externalPaymentID))) }
         if forfeited != 0 { members.append(("forfeited", .integer(forfeited))) }
         if !quantities.isEmpty { members.append(("quantities", .quantities(quantities))) }
-        if isDeadline { members.append(("trigger", .string("deadline"))) }
+        if let trigger { members.append(("trigger", .string(trigger))) }
         return JSONValue.object(JSONObject(members: members)).text
     }
 
     package init(storedJSON text: String) throws(StoredJSONError) {
         let stored = try StoredObject(parsing: text)
+        let trigger = try stored.string("trigger")
         self.init(
             attributes: try Attributes(stored: stored), quantities: try stored.quantities(),
             externalPaymentID: try stored.string("external_payment_id"),
             counterparty: try stored.parsed("counterparty") { EndUserID($0) },
-            forfeited: try stored.integer("forfeited") ?? 0, isDeadline: try stored.string("trigger") == "deadline")
+            forfeited: try stored.integer("forfeited") ?? 0, isDeadline: trigger == "deadline",
+            isSettlement: trigger == "settlement")
     }
 }
 

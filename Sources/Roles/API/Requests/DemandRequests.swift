@@ -51,7 +51,7 @@ extension JSONReader {
     }
 
     mutating func commit() -> ReservationAction? {
-        let actual = demand(creditsFrom: 0, hasAttributes: false)
+        let actual = demand(creditsFrom: 0, hasAttributes: true)
         let shortfall = optionalChoice("shortfall", of: Shortfall.self)
         return actual.map { .commit($0, shortfall: shortfall) }
     }

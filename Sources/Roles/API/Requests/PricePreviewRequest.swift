@@ -48,15 +48,15 @@ struct PricePreviewRequest {
         }
     }
 
-    private func used(by price: Price) throws(Problem) -> PeriodUsage {
+    private func used(by price: Price) throws(Problem) -> PriorUsage {
         switch (usedBefore, price.terms(for: attributes)) {
-        case (nil, _), (_, nil): return PeriodUsage()
-        case (.units(let units)?, .model?): return PeriodUsage(used: ["": units])
+        case (nil, _), (_, nil): return PriorUsage()
+        case (.units(let units)?, .model?): return PriorUsage(used: ["": units])
         case (.quantities(let quantities)?, .dimensions(let models)?):
             if let unknown = quantities.keys.sorted().first(where: { models[$0] == nil }) {
                 throw Self.refused("/used_before".appendingPointerToken(unknown), "is not a dimension of the price")
             }
-            return PeriodUsage(used: quantities)
+            return PriorUsage(used: quantities)
         case (.units?, .dimensions?):
             throw Self.refused("/used_before", "must be an object of units by dimension: the price has dimensions")
         case (.quantities?, .model?):

@@ -43,7 +43,7 @@ struct ReplyComparison {
         case .adjust: return (201, ["amount"])
         case .transfer: return (201, ["credits"])
         case .reserve, .createCap: return (201, ["id"])
-        case .commit, .release, .extend, .progress: return (200, ["charged", "returned", "overage"])
+        case .commit, .release, .extend, .progress: return (200, ["charged", "returned", "overage", "refunded"])
         case .deleteCap, .deleteLimit: return (204, [])
         case .create, .setLimit: return (figures == [1] ? 201 : 200, [])
         case .update: return (200, [])

@@ -58,7 +58,7 @@ extension Operation {
         case .adjust: "adjust"
         case .transfer: "transfer"
         case .reserve: "reserve"
-        case .commit(_, _, let shortfall): "commit" + (shortfall.map { ", shortfall \($0)" } ?? "")
+        case .commit(_, _, _, let shortfall): "commit" + (shortfall.map { ", shortfall \($0)" } ?? "")
         case .release: "release"
         case .extend: "extend"
         case .progress: "progress"
@@ -116,8 +116,8 @@ extension Operation {
                 ("credits", .integer(credits)),
             ]
         case .reserve(let use, let ttl): return [owner] + Self.use(use) + [("ttl_seconds", .integer(ttl))]
-        case .commit(_, let demand, let shortfall):
-            return Self.demand(demand) + [("shortfall", shortfall.map { .string($0) })]
+        case .commit(_, let demand, let attributes, let shortfall):
+            return Self.demand(demand) + Self.attributes(attributes) + [("shortfall", shortfall.map { .string($0) })]
         case .progress(_, let demand): return Self.demand(demand)
         case .extend(_, let ttl): return [("ttl_seconds", .integer(ttl))]
         case .createCap(let feature, let credits, let window):
@@ -151,9 +151,12 @@ extension Operation {
     }
 
     private static func use(_ use: ModelCommand.Use) -> [(String, JSONValue?)] {
-        let attributes = use.attributes.sorted { $0.key < $1.key }.map { ($0.key, JSONValue?.some(.string($0.value))) }
-        return [("feature_key", .string(use.feature))] + demand(use.demand)
-            + [("attributes", attributes.isEmpty ? nil : .members(attributes))]
+        [("feature_key", .string(use.feature))] + demand(use.demand) + attributes(use.attributes)
+    }
+
+    private static func attributes(_ attributes: [String: String]) -> [(String, JSONValue?)] {
+        let members = attributes.sorted { $0.key < $1.key }.map { ($0.key, JSONValue?.some(.string($0.value))) }
+        return [("attributes", members.isEmpty ? nil : .members(members))]
     }
 
     private static func demand(_ demand: ModelDemand) -> [(String, JSONValue?)] {

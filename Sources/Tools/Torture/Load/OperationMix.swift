@@ -257,7 +257,10 @@ struct OperationMix {
         let operations = (0..<(random.chance(15) ? 2 : 1)).map { _ in
             let command: ModelCommand =
                 switch Int.random(in: 0..<10, using: &random) {
-                case ..<4: .commit(number, part(of: reservation.estimate), shortfall: shortfall())
+                case ..<4:
+                    .commit(
+                        number, part(of: reservation.estimate), attributes: served(reservation.estimate),
+                        shortfall: shortfall())
                 case ..<7: .progress(number, part(of: reservation.estimate))
                 case 7: .release(number)
                 default: .extend(number, ttl: Int64.random(in: 1...10, using: &random))
@@ -269,6 +272,12 @@ struct OperationMix {
 
     private mutating func shortfall() -> String? {
         random.pick([nil, nil, "reject", "cap", "overage"])
+    }
+
+    /// The attributes of a commit, now and then others than those of the reservation.
+    private mutating func served(_ estimate: ModelDemand) -> [String: String] {
+        guard case .quantities = estimate, random.chance(30) else { return [:] }
+        return ["quality": random.pick(["studio", "phone"])]
     }
 
     /// From 0 to 200 % of the estimate.

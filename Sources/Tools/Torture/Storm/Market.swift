@@ -11,7 +11,7 @@ enum Market {
         let minute = ModelWindow.duration(months: 0, seconds: 60)
         var catalogue = ModelCatalogue(features: [
             "calls": feature(.perUnit(unitCost, per: 1)),
-            "tokens": feature(.perUnit(unitCost, per: 1_000)),
+            "tokens": feature(.perUnit(unitCost, per: 1_000, carries: true)),
             "flat": feature(.flat(20 + unitCost)),
             "images": feature(
                 .package(size: 4, cost: 3 * unitCost),
@@ -52,7 +52,7 @@ enum Market {
     }
 
     private static func voice(_ unitCost: Int64, per units: Int64) -> ModelPrice {
-        .dimensions(["seconds": .perUnit(unitCost, per: units), "words": .perUnit(1, per: units)])
+        .dimensions(["seconds": .perUnit(unitCost, per: units), "words": .perUnit(1, per: units, carries: true)])
     }
 }
 
@@ -61,8 +61,11 @@ extension ModelPrice {
     var members: [(String, JSONValue?)] {
         switch self {
         case .flat(let amount): [("model", .string("flat")), ("amount", .integer(amount))]
-        case .perUnit(let cost, let per):
-            [("model", .string("per_unit")), ("unit_cost", .integer(cost)), ("per_units", .integer(per))]
+        case .perUnit(let cost, let per, let carries):
+            [
+                ("model", .string("per_unit")), ("unit_cost", .integer(cost)), ("per_units", .integer(per)),
+                ("rounding", carries ? .string("carry") : nil),
+            ]
         case .package(let size, let cost):
             [("model", .string("package")), ("package_size", .integer(size)), ("package_cost", .integer(cost))]
         case .graduated(let tiers, let perPeriod):

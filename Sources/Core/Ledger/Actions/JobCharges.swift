@@ -1,0 +1,354 @@
+import Catalogue
+import Credits
+import Metering
+
+// The charges of a job: a commit charges it for its total, and a report of progress for its total so far.
+
+/// The growth of a job to a total, by the rule version that it was reserved with.
+private struct JobGrowth {
+    /// The amount still to be charged, in millicredits. It is negative when the total costs less than what was charged.
+    var due: Int64
+    /// The units by which period tiers fill.
+    var periodUnits: [String: Int64] = [:]
+    /// The remainders of prices that carry fractions.
+    var remainders: [CounterID: Int64] = [:]
+    /// The part of all charges of the job so far that prices which carry fractions have charged, by dimension.
+    var carried: [String: Int64] = [:]
+}
+
+/// The amount of one charge of a reservation and the credits that pay it.
+private struct Charge {
+    /// The total of hold, other blocks and overage, in millicredits.
+    var amount: Int64
+    /// The part that the hold pays, by block.
+    var fromHold: [Allocation]
+    /// The part that the hold and other blocks pay, by block.
+    var allocations: [Allocation]
+    var overage: Int64
+}
+
+extension AccountDraft {
+    /// Charges a reservation for its total and ends it.
+    mutating func commit(
+        _ before: Reservation, _ actual: Demand, shortfall: Shortfall?, _ context: ActionContext
+    ) throws(Refusal) -> (Reservation, ReservationChange) {
+        var reservation = before
+        var total = before.total(actual, isFinal: true)
+        let mode = shortfall ?? account.defaultShortfall(context)
+        let limits = account.limits(of: before, at: total.attributes(of: before), context)
+        if mode == .cap { total = limits.fitting(total, of: before) }
+        var growth = try growth(of: before, to: total, context)
+        func usage(charging amount: Int64) -> CountedUsage {
+            CountedUsage(
+                demands: total.isMeasured ? [total] : before.counted.demands,
+                credits: before.charged.rawValue + amount, isActive: false)
+        }
+        if mode != .overage, let failing = limits.failing(usage(charging: growth.due), isCapped: mode == .cap) {
+            throw .limitReached(before.featureKey, failing, required: growth.due)
+        }
+        if mode == .cap { growth.due = limits.fitting(growth.due, of: before) }
+        let charge = try charge(max(0, growth.due), of: before, mode, field: actual.field, context)
+        let held = before.held
+        let change = charge.amount + min(0, growth.due)
+        reservation.watermark = before.watermark == nil ? nil : total
+        reservation.charged = before.charged.changed(by: change)
+        reservation.carried = growth.carried
+        reservation.status = .committed
+        reservation.finishedAt = context.now
+        reservation.holds = []
+        let entry = post(
+            Posting(
+                .commit, amount: -charge.amount, reservedDelta: -held, overageDelta: charge.overage,
+                allocations: charge.allocations, holds: before.holds.negated,
+                cause: cause(of: before, total, context), effectiveAt: context.now), now: context.now)
+        account.count(growth, of: before, now: context.now)
+        account.recount(before, limits, to: usage(charging: change), now: context.now)
+        account.set(reservation, into: &recorder)
+        let refunded = growth.due < 0 ? settle(before.number, givingBack: -growth.due, context) : 0
+        account.sweep(before.holds.map(\.block), at: context.now, now: context.now, into: &recorder)
+        return (
+            reservation,
+            ReservationChange(
+                charged: charge.amount, refunded: refunded, returned: held + charge.fromHold.total,
+                overage: charge.overage, entry: entry)
+        )
+    }
+
+    /// Charges a reservation up to a watermark, which never falls. Grows the hold by one step when it is used up.
+    mutating func advance(
+        _ before: Reservation, to progress: Demand, _ context: ActionContext
+    ) throws(Refusal) -> (Reservation, ReservationChange) {
+        var reservation = before
+        let watermark = before.total(progress, isFinal: false)
+        guard watermark != before.watermark else { return (before, .none) }
+        if let last = before.watermark, last.isMeasured != progress.isMeasured {
+            throw .wrongMeasure(last.expectation)
+        }
+        let mode = account.defaultShortfall(context)
+        let growth = try growth(of: before, to: watermark, context)
+        reservation.watermark = watermark
+        reservation.carried = growth.carried
+        let limits = account.limits(of: before, at: before.estimate.attributes, context)
+        var grown = reservation.counted
+        grown.credits = max(before.estimatedCost.rawValue, before.charged.rawValue + growth.due)
+        if mode != .overage, let failing = limits.failing(grown, isCapped: false) {
+            throw .limitReached(before.featureKey, failing, required: growth.due)
+        }
+        let charge = try charge(max(0, growth.due), of: before, mode, field: progress.field, context)
+        reservation.charged = before.charged.changed(by: growth.due)
+        reservation.holds = before.holds.taking(charge.fromHold)
+        var entry: Entry?
+        if growth.due != 0 {
+            entry = post(
+                Posting(
+                    .commit, amount: -charge.amount, reservedDelta: charge.fromHold.total,
+                    overageDelta: charge.overage, allocations: charge.allocations, holds: charge.fromHold,
+                    cause: cause(of: before, watermark, context), effectiveAt: context.now), now: context.now)
+            if growth.due > 0, reservation.holds.isEmpty { growHold(of: &reservation, context) }
+        }
+        account.count(growth, of: before, now: context.now)
+        account.recount(before, limits, to: reservation.counted, now: context.now)
+        account.set(reservation, into: &recorder)
+        let refunded = growth.due < 0 ? settle(before.number, givingBack: -growth.due, context) : 0
+        return (
+            reservation,
+            ReservationChange(
+                charged: charge.amount, refunded: refunded, returned: 0, overage: charge.overage, entry: entry)
+        )
+    }
+
+    /// Holds another step, as far as the spendable credits suffice.
+    private mutating func growHold(of reservation: inout Reservation, _ context: ActionContext) {
+        let (allocations, _) = account.burn(reservation.estimatedCost.rawValue) {
+            $0.isOpen(to: reservation.featureKey)
+        }
+        guard !allocations.isEmpty, account.canHold(partsOf: allocations.count) else { return }
+        reservation.holds = allocations.negated
+        let cause = EntryCause(
+            featureKey: reservation.featureKey, ruleID: reservation.ruleID, reservation: reservation.number,
+            idempotencyKey: context.idempotencyKey)
+        post(
+            Posting(
+                .reserve, reservedDelta: reservation.held, holds: reservation.holds, cause: cause,
+                effectiveAt: context.now), now: context.now)
+    }
+
+    /// The growth of a reservation to a total, which is not behind its watermark.
+    private func growth(
+        of reservation: Reservation, to total: Demand, _ context: ActionContext
+    ) throws(Refusal) -> JobGrowth {
+        let charged = reservation.charged.rawValue
+        guard case .measured(let measure, let attributes) = total else {
+            guard case .credits(let credits) = total else { return JobGrowth(due: 0) }
+            return JobGrowth(due: max(0, credits.rawValue - charged), carried: reservation.carried)
+        }
+        guard let ruleID = reservation.ruleID else {
+            guard case .units = measure else { throw .wrongMeasure(.unitsExpected) }
+            return JobGrowth(due: -charged)
+        }
+        guard let rule = context.catalogue.rule(id: ruleID, of: reservation.featureKey) else {
+            throw .featureNotPriced(reservation.featureKey)
+        }
+        do throws(PricingFailure) {
+            let growth = try account.growth(of: reservation, to: measure, attributes, rule, now: context.now)
+            // The growth of a job is priced by itself, so its total must be in the range of amounts too.
+            guard charged + growth.due <= Millicredits.limit else { throw .outOfRange }
+            return growth
+        } catch {
+            switch error {
+            case .outOfRange: throw .amountOutOfRange(field: total.field)
+            case .noMatchingRow: throw .featureNotPriced(reservation.featureKey)
+            case .wrongMeasure(let wrong): throw .wrongMeasure(wrong)
+            }
+        }
+    }
+
+    /// Takes the due amount from the hold, then from spendable credits, then according to the shortfall mode.
+    private func charge(
+        _ due: Int64, of reservation: Reservation, _ mode: Shortfall, field: String, _ context: ActionContext
+    ) throws(Refusal) -> Charge {
+        let fromHold = reservation.holds.burned(due)
+        let excess = due + fromHold.total
+        let (others, missing) = account.burn(excess) { $0.isOpen(to: reservation.featureKey) }
+        var charge = Charge(
+            amount: due, fromHold: fromHold, allocations: fromHold.adding(others), overage: 0)
+        guard missing > 0 else { return charge }
+        let terms = OverageTerms(account: account.settings, config: context.catalogue.config)
+        switch mode {
+        case .reject: break
+        case .cap:
+            charge.amount -= missing
+            return charge
+        case .overage:
+            guard missing <= terms.room(beyond: account.overage.rawValue) ?? .max else { break }
+            guard account.balance.rawValue - due >= -Millicredits.limit,
+                account.overage.rawValue + missing <= Millicredits.limit
+            else { throw .amountOutOfRange(field: field) }
+            charge.overage = missing
+            return charge
+        }
+        throw .insufficientCredits(
+            effectiveBalance: account.balances.effective, spendable: account.spendable(for: reservation.featureKey),
+            required: excess)
+    }
+
+    private func cause(of reservation: Reservation, _ total: Demand, _ context: ActionContext) -> EntryCause {
+        var cause = EntryCause(
+            feature: reservation.featureKey, demand: total, ruleID: reservation.ruleID,
+            reservation: reservation.number)
+        cause.idempotencyKey = context.idempotencyKey
+        return cause
+    }
+}
+
+// MARK: - Pricing
+
+extension Account {
+    /// The growth of a reservation to a total by a rule.
+    ///
+    /// While the row of the rule stays the same, models that depend on earlier events price the growth alone, and all
+    /// others the total. A commit whose attributes choose another row is priced as a whole: the charges on the way are
+    /// given back, and the remainders of their row with them.
+    fileprivate func growth(
+        of reservation: Reservation, to measure: Measure, _ attributes: Attributes, _ rule: MeteringRule, now: Instant
+    ) throws(PricingFailure) -> JobGrowth {
+        let (price, feature) = (rule.price, reservation.featureKey)
+        guard let row = price.row(for: attributes), let terms = price.terms(for: attributes) else {
+            throw .noMatchingRow
+        }
+        func ids(_ remainders: [String: Int64]) -> [CounterID: Int64] {
+            Dictionary(
+                uniqueKeysWithValues: remainders.map { name, remainder in
+                    (UsageCounters.remainder(rule.id, row: row, name), remainder)
+                })
+        }
+        let prior = priorUsage(of: feature, rule, attributes, now: now)
+        let charged = reservation.charged.rawValue
+        guard case .measured(let earlier, let own)? = reservation.watermark, let oldRow = price.row(for: own) else {
+            let priced = try price.priced(measure, attributes: attributes, used: prior)
+            return JobGrowth(
+                due: priced.cost.rawValue - charged, periodUnits: priced.periodUnits,
+                remainders: ids(priced.remainders), carried: priced.carriedCosts)
+        }
+        if oldRow == row {
+            guard terms.isCumulative else {
+                let priced = try price.priced(measure, attributes: attributes, used: prior)
+                return JobGrowth(due: priced.cost.rawValue - charged)
+            }
+            let growth = try price.growth(from: earlier, to: measure, attributes: attributes, used: prior)
+            return JobGrowth(
+                due: growth.cost.rawValue, periodUnits: growth.periodUnits, remainders: ids(growth.remainders),
+                carried: reservation.carried.merging(growth.carriedCosts) { $0 + $1 })
+        }
+        // The units that were counted in the tiers of a period are counted there once.
+        var before = prior
+        let counted = price.periodDimensions(for: own)
+        for name in counted { before.used[name] = max(0, (prior.used[name] ?? 0) - earlier.units(of: name)) }
+        let priced = try price.priced(measure, attributes: attributes, used: before)
+        var growth = JobGrowth(
+            due: priced.cost.rawValue - charged, periodUnits: priced.periodUnits, remainders: ids(priced.remainders),
+            carried: priced.carriedCosts)
+        for name in counted {
+            growth.periodUnits[name] = growth.periodUnits[name].map { max(0, $0 - earlier.units(of: name)) }
+        }
+        let kept = priorUsage(of: feature, rule, own, now: now).remainders
+        for name in price.carriedDimensions(for: own) where earlier.units(of: name) > 0 {
+            let remainder = price.terms(for: own)?.model(of: name)?.remainder(
+                after: -earlier.units(of: name), costing: -(reservation.carried[name] ?? 0), before: kept[name] ?? 0)
+            guard let remainder else { throw .outOfRange }
+            growth.remainders[UsageCounters.remainder(rule.id, row: oldRow, name)] = remainder
+        }
+        return growth
+    }
+
+    /// Keeps what a job's growth leaves to later prices.
+    fileprivate mutating func count(_ growth: JobGrowth, of reservation: Reservation, now: Instant) {
+        counters.count(growth.periodUnits, feature: reservation.featureKey, now: now)
+        for (id, remainder) in growth.remainders { counters.carry(remainder, id) }
+    }
+
+    /// The shortfall mode of a charge that names none.
+    fileprivate func defaultShortfall(_ context: ActionContext) -> Shortfall {
+        OverageTerms(account: settings, config: context.catalogue.config).isAllowed ? .overage : .reject
+    }
+}
+
+extension Reservation {
+    /// Whether a part of what was charged may have to be given back when the job reaches a total. Its charges are loaded
+    /// only then.
+    func mayGiveBack(at report: Demand, isFinal: Bool, _ catalogue: Catalogue) -> Bool {
+        guard charged > .zero, let watermark,
+            case .measured(let measure, let attributes) = total(report, isFinal: isFinal)
+        else { return false }
+        guard case .measured(let earlier, let own) = watermark, let ruleID,
+            let price = catalogue.rule(id: ruleID, of: featureKey)?.price,
+            let terms = price.terms(for: attributes), price.row(for: own) == price.row(for: attributes)
+        else { return true }
+        guard terms.mayFall else { return false }
+        // The growth of the other dimensions, which depend on earlier events, costs at least nothing.
+        func cost(_ measure: Measure) -> Int64? {
+            let fixed = measure.keeping { terms.model(of: $0)?.isCumulative == false }
+            return try? price.priced(fixed, attributes: attributes, used: PriorUsage()).cost.rawValue
+        }
+        guard let before = cost(earlier), let after = cost(measure) else { return false }
+        return after < before || !terms.isCumulative && after < charged.rawValue
+    }
+
+    /// The total of a job after a report. It is never behind the watermark. It has the attributes of the estimate, unless
+    /// the final report names others.
+    fileprivate func total(_ report: Demand, isFinal: Bool) -> Demand {
+        switch (report, watermark) {
+        case (.credits(let credits), .credits(let watermark)?):
+            return .credits(max(credits, watermark))
+        case (.credits, _): return report
+        case (.measured(let measure, let own), _):
+            var attributes = own
+            if !isFinal || own.values.isEmpty, case .measured(_, let estimated) = estimate { attributes = estimated }
+            guard case .measured(let earlier, _)? = watermark else { return .measured(measure, attributes) }
+            return .measured(earlier.larger(measure), attributes)
+        }
+    }
+}
+
+extension Demand {
+    /// The attributes by which a total of a reservation counts: its own, or those of the estimate for credits.
+    fileprivate func attributes(of reservation: Reservation) -> Attributes {
+        isMeasured ? attributes : reservation.estimate.attributes
+    }
+
+    /// The measure that the next report must have.
+    fileprivate var expectation: WrongMeasure {
+        switch self {
+        case .credits: .creditsExpected
+        case .measured(.units, _): .unitsExpected
+        case .measured(.quantities, _): .quantitiesExpected
+        }
+    }
+
+    fileprivate var isMeasured: Bool {
+        if case .measured = self { true } else { false }
+    }
+}
+
+extension [Allocation] {
+    /// The debits by which each hold pays a charge, in order.
+    fileprivate func burned(_ due: Int64) -> [Allocation] {
+        var owed = due
+        var burned: [Allocation] = []
+        for hold in self where owed > 0 {
+            let share = Swift.min(owed, hold.amount)
+            burned.append(Allocation(block: hold.block, amount: -share))
+            owed -= share
+        }
+        return burned
+    }
+
+    /// The holds after the given debits.
+    fileprivate func taking(_ burned: [Allocation]) -> [Allocation] {
+        let places = AllocationPlaces(burned)
+        return compactMap { hold in
+            let left = hold.amount + (places[hold.block].map { burned[$0].amount } ?? 0)
+            return left > 0 ? Allocation(block: hold.block, amount: left) : nil
+        }
+    }
+}
