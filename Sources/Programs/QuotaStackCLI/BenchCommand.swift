@@ -36,7 +36,7 @@ struct BenchCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try await Settings.load()
         try LogSetup.start(level: settings.logLevel)
-        let target = try await target()
+        let target = try await tenant().target
         progress("preparing \(endUsers) end users with 3 blocks each")
         let preparation = try await Preparation(target: target, endUsers: endUsers).run()
         progress("granted \(Int(preparation.throughput)) blocks/s")
@@ -47,7 +47,7 @@ struct BenchCommand: AsyncParsableCommand {
     }
 
     /// Creates a tenant and returns its live environment, so that runs do not share data.
-    private func target() async throws -> LoadTarget {
+    func tenant() async throws -> (target: LoadTarget, key: String) {
         let url = try apiURL(nil)
         guard let port = url.split(separator: ":").last.flatMap({ Int($0) }), url.hasPrefix("http://127.0.0.1:") else {
             throw ValidationError("The benchmark loads an installation on 127.0.0.1 only, not \(url).")
@@ -57,7 +57,7 @@ struct BenchCommand: AsyncParsableCommand {
         guard let key = tenant["api_keys"]?["live"]?.text else {
             throw CallError("The answer to POST /v1/admin/tenants has no live key.")
         }
-        return LoadTarget(port: port, apiKey: key)
+        return (LoadTarget(port: port, apiKey: key), key)
     }
 
     private func measure(_ name: Name, _ target: LoadTarget, _ settings: Settings) async throws -> BenchmarkRow {

@@ -13,6 +13,6 @@ struct QuotaStackCommand: AsyncParsableCommand {
         subcommands: [
             UpCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self, VerifyCommand.self,
             DoctorCommand.self, IngestCommand.self,
-            BenchCommand.self, ConfigCommand.self, FailpointsCommand.self,
+            BenchCommand.self, BenchCountersCommand.self, ConfigCommand.self, FailpointsCommand.self,
         ])
 }

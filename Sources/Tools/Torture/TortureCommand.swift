@@ -9,7 +9,7 @@ struct TortureCommand: AsyncParsableCommand {
         abstract: "Inject faults and check that no command is lost, doubled or mixed up; ./ops/torture runs it.",
         subcommands: [
             StormCommand.self, FailpointsCommand.self, RollingCommand.self, PairsCommand.self, NeighboursCommand.self,
-            FuzzCommand.self,
+            FuzzCommand.self, LimitsCommand.self,
         ],
         defaultSubcommand: StormCommand.self)
 }
@@ -162,6 +162,29 @@ struct FuzzCommand: AsyncParsableCommand {
         writeOut(report.table + "\n")
         for sentence in report.violations.sentences.prefix(20) { writeOut("! \(sentence)\n") }
         if report.violations.count > 0 { throw ExitCode(1) }
+    }
+}
+
+struct LimitsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "limits",
+        abstract: "Race many callers on two nodes against the limits of one end user, while workers are killed.")
+
+    @Option(help: "Seconds of races.") var seconds = 60
+    @Option(help: "Number of concurrent callers.") var callers = 64
+
+    func run() async throws {
+        let installation = try await Installation.onPrivateServers()
+        let begin = ContinuousClock.now
+        var result = try await LimitRace(installation: installation, callers: callers, seconds: seconds).run()
+        let violations = Violations()
+        try await installation.verify(violations)
+        result.violations += violations.sentences
+        await installation.fleet.stop()
+        await installation.http.shutDown()
+        writeOut(result.table(took: ContinuousClock.now - begin) + "\n")
+        for sentence in result.violations.prefix(20) { writeOut("! \(sentence)\n") }
+        if !result.violations.isEmpty { throw ExitCode(1) }
     }
 }
 

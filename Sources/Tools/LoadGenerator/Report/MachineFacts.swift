@@ -7,8 +7,15 @@ package enum MachineFacts {
         readFile("/proc/\(identifier)/status").flatMap(peakMemory(inStatus:))
     }
 
-    static func peakMemory(inStatus status: String) -> Int? {
-        for line in status.split(separator: "\n") where line.hasPrefix("VmHWM:") {
+    /// The memory that a process uses now, in bytes (`VmRSS`); nil when there is no such process.
+    package static func residentMemory(ofProcess identifier: Int32) -> Int? {
+        readFile("/proc/\(identifier)/status").flatMap { memory("VmRSS:", inStatus: $0) }
+    }
+
+    static func peakMemory(inStatus status: String) -> Int? { memory("VmHWM:", inStatus: status) }
+
+    private static func memory(_ name: String, inStatus status: String) -> Int? {
+        for line in status.split(separator: "\n") where line.hasPrefix(name) {
             return line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first
                 .flatMap { Int($0) }.map { $0 * 1_024 }
         }

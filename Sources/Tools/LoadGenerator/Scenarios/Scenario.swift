@@ -122,6 +122,44 @@ package struct Scenario: Sendable {
             operationsPerRequest: events)
     }
 
+    /// `POST /v1/usage` with one unit of a random member of an end user.
+    package static func memberUsage(
+        _ target: LoadTarget, endUser: String, members: Int, featureKey: String = "api_calls"
+    ) -> Scenario {
+        Scenario(
+            name: "usage of \(members) members",
+            script: LoadScript(
+                request: memberRequest(target, "/v1/usage", endUser: endUser, members: members, featureKey),
+                check: { expect($0, status: 201) { $0["cost"] != nil } }))
+    }
+
+    /// `POST /v1/entitlements/check` for a random member of an end user.
+    package static func memberCheck(
+        _ target: LoadTarget, endUser: String, members: Int, featureKey: String = "api_calls"
+    ) -> Scenario {
+        Scenario(
+            name: "checks of \(members) members",
+            script: LoadScript(
+                request: memberRequest(
+                    target, "/v1/entitlements/check", endUser: endUser, members: members, featureKey),
+                check: { expect($0, status: 200) { $0["allowed"] == .bool(true) } }))
+    }
+
+    private static func memberRequest(
+        _ target: LoadTarget, _ path: String, endUser: String, members: Int, _ featureKey: String
+    ) -> LoadScript.Request {
+        let head = target.postHead(path)
+        let before = ByteBuffer(
+            string: #"{"end_user_id":"\#(endUser)","feature_key":"\#(featureKey)","units":1,"attributes":{"member":"m"#)
+        return { connection, sequence in
+            var body = ByteBufferAllocator().buffer(capacity: before.readableBytes + 20)
+            body.writeImmutableBuffer(before)
+            body.writeDecimal(randomEndUser(connection, sequence, of: members))
+            body.writeStaticString(#""}}"#)
+            return joined(head, body)
+        }
+    }
+
     /// A random name that no other run has.
     package static func randomRunName() -> String {
         String(UInt64.random(in: .min ... .max), radix: 36)
