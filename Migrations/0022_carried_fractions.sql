@@ -1,5 +1,5 @@
--- A counter can be the remainder of a price that carries fractions: it begins at the epoch and has no end. What a commit
--- with other attributes takes back can leave a remainder below zero.
+-- A counter can be the remainder of a price that carries fractions: it begins at the epoch and has no end. A commit with
+-- other attributes takes its progress out of a remainder. The remainder can then be negative.
 alter table counters
     drop constraint counters_used_not_negative,
     add constraint counters_used_not_negative check (

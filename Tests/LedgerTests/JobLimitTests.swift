@@ -104,8 +104,68 @@ struct JobLimitTests {
             reserve alice 40 ttl 604800
             at 2026-04-13
             use alice 50
-            commit alice r1 60 -> ok 60
+            commit alice r1 60 -> quota_exceeded day
+            commit alice r1 45 -> ok 45
             limited alice day 50
+            """)
+    }
+
+    @Test("A quota that a feature gets after a reservation neither counts nor judges it")
+    func later() throws {
+        try ledger(
+            """
+            price mails 1
+            grant alice 1000
+            reserve alice 5 mails
+            feature mails quota 10/day
+            commit alice r1 20 -> ok 20
+            quota alice mails 0
+            reserve alice 5 mails
+            commit alice r2 11 -> quota_exceeded
+            """)
+    }
+
+    @Test("Growth of a job that has counted nothing in a window of first use counts in the one that is open now")
+    func firstUse() throws {
+        try ledger(
+            """
+            grant alice 1000
+            limit alice five 50 units per PT5H first_use
+            limit alice member 10 units per PT5H first_use by member
+            reserve alice 0
+            at +60s
+            use alice 1
+            progress alice r1 51 -> quota_exceeded five
+            progress alice r1 9 -> ok 9
+            limited alice five 10
+            reserve alice 1 with member=ann
+            at +60s
+            use alice 10 with member=ben
+            commit alice r2 1 with member=ben -> quota_exceeded member
+            commit alice r2 1 with member=cat -> ok 1
+            at +18000s
+            progress alice r1 30 -> reservation_not_active 1
+            """)
+    }
+
+    @Test("A commit that is cut to fit gets back what its progress was charged beyond that")
+    func capGivesBack() throws {
+        try ledger(
+            """
+            price tokens volume 10@9 *@2
+            price bits rows model=small:2/1 model=large:5/1
+            grant alice 1000
+            limit alice month 20 units per month of tokens
+            reserve alice 10 tokens
+            progress alice r1 10 -> ok 90
+            commit alice r1 50 cap -> ok 0 90 0 50
+            reservation alice r1 committed charged 40
+            limit alice large 5 credits per day where model=large
+            reserve alice 10 bits with model=small
+            progress alice r2 4 -> ok 8
+            commit alice r2 10 with model=large cap -> ok 0 12 0 3
+            limited alice large 5
+            balance alice 955
             """)
     }
 

@@ -112,8 +112,8 @@ struct StepGenerator {
         case 57..<60: revocation(ledger)
         case 60..<63: .adjust(adjustment(ledger))
         case 63..<67: transfer(ledger)
-        case 67..<77: .reserve(reservation(ledger), ttl: random.pick([1, 60, 300, 3_600, 604_800]))
-        case 77..<90: reservationAction(ledger)
+        case 67..<75: .reserve(reservation(ledger), ttl: random.pick([1, 60, 300, 3_600, 604_800]))
+        case 75..<90: reservationAction(ledger)
         case 90, 91:
             .createCap(
                 feature: random.chance(50) ? random.pick(["unit", "mails", "tokens", "month"]) : nil,
@@ -355,11 +355,18 @@ extension StepGenerator {
 extension StepGenerator {
     private mutating func reservation(_ ledger: ModelLedger) -> ModelCommand.Use {
         var use = use(ledger, isNow: true)
-        if random.chance(40) {
+        if random.chance(60) {
             use = ModelCommand.Use(
-                feature: random.pick(["mails", "calls", "jobs", "month", "chat", "bits", "bulk"]), demand: use.demand)
+                feature: random.pick([
+                    "mails", "calls", "jobs", "month", "chat", "bits", "bits", "model", "bulk", "bulk",
+                ]),
+                demand: use.demand)
+            attributes(&use)
             use.demand = demand(use, ledger)
+            // Around the edges of its tiers more units cost less.
+            if use.feature == "bulk" { use.demand = .units(Int64.random(in: 1...20, using: &random)) }
         }
+        if random.chance(10) { use.demand = .units(0) }
         if random.chance(15) {
             let spendable = min(ledger.spendable(use.feature), ModelLedger.largestAmount - 1)
             use.demand = .credits(
@@ -370,13 +377,14 @@ extension StepGenerator {
 
     private mutating func reservationAction(_ ledger: ModelLedger) -> ModelCommand {
         let active = ledger.reservations.filter { $0.status == "active" }
-        let found =
-            random.chance(85) ? active.randomElement(using: &random) : ledger.reservations.randomElement(using: &random)
+        // Several actions on one reservation are more likely than one on each.
+        let recent = random.chance(60) ? active.last : active.randomElement(using: &random)
+        let found = random.chance(85) ? recent : ledger.reservations.randomElement(using: &random)
         guard let reservation = found else { return .release(ledger.reservations.count + 1) }
         let number = random.chance(98) ? reservation.number : ledger.reservations.count + 1
         switch Int.random(in: 0..<20, using: &random) {
         case 0..<7:
-            let isOther = random.chance(["model", "bits"].contains(reservation.feature) ? 40 : 5)
+            let isOther = random.chance(["model", "bits"].contains(reservation.feature) ? 60 : 10)
             return .commit(
                 number, report(reservation), attributes: isOther ? random.pick(Self.attributes) : [:],
                 shortfall: random.pick([nil, nil, "reject", "cap", "overage"]))
@@ -397,7 +405,7 @@ extension StepGenerator {
             case 1: return number
             case 2: return min(number, Int64.max - 1) + 1
             case 3: return max(0, number - 1)
-            case 4: return min(number, Int64.max / 3) * 2
+            case 4, 6: return min(number, Int64.max / 3) * 2
             case 5: return Int64.random(in: 0...max(1, number), using: &random)
             default: return min(number, Int64.max / 3) + Int64.random(in: 0...step, using: &random)
             }

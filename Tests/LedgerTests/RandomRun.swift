@@ -56,6 +56,12 @@ struct RandomRun {
         }
         if last.forfeited > 0 { met.insert("refund to a revoked block") }
         if last.isDeadline { met.insert("lapse") }
+        if last.isSettlement { met.insert("settlement") }
+        if last.type == "commit", let made = last.reservation.map({ ledger.reservations[$0 - 1] }),
+            !last.attributes.isEmpty, last.attributes != made.attributes
+        {
+            met.insert("commit as another")
+        }
         let recent = ledger.entries.suffix(2)
         if recent.contains(where: { $0.type == "grant" && $0.effectiveAt != $0.recordedAt }) { met.insert("landing") }
         if recent.map(\.type) == ["grant", "settle"], last.effectiveAt != last.recordedAt {

@@ -46,7 +46,7 @@ struct RandomRunTests {
     @Test("The runs reach every outcome, so that their agreement is meaningful")
     func coverage() throws {
         var met: Set<String> = []
-        for seed in UInt64(1)...100 {
+        for seed in UInt64(1)...200 {
             var run = try RandomRun(seed: seed)
             for _ in 0..<Self.stepsPerRun { _ = try run.step() }
             met.formUnion(run.met)
@@ -74,8 +74,13 @@ struct RandomRunTests {
             "adjust": ["ok", "insufficient_credits", "amount_out_of_range"],
             "transfer": ["ok", "insufficient_credits", "amount_out_of_range", "different_clocks", "unknown_end_user"],
             "reserve": ["ok", "quota_exceeded", "spend_cap_reached", "insufficient_credits", "feature_not_priced"],
-            "commit": ["ok", "insufficient_credits", "reservation_not_active", "unknown_reservation"],
-            "progress": ["ok", "insufficient_credits", "reservation_not_active"],
+            "commit": [
+                "ok", "insufficient_credits", "reservation_not_active", "unknown_reservation", "quota_exceeded",
+                "spend_cap_reached",
+            ],
+            "progress": [
+                "ok", "insufficient_credits", "reservation_not_active", "quota_exceeded", "spend_cap_reached",
+            ],
             "release": ["ok", "reservation_not_active"], "extend": ["ok", "reservation_not_active"],
             "limit": ["ok", "wrong_quota"], "unlimit": ["ok", "unknown_limit"],
             "cap": ["ok"], "uncap": ["ok", "unknown_spend_cap"], "create": ["ok"],
@@ -92,6 +97,7 @@ struct RandomRunTests {
         let rest = [
             "lapse", "compensation", "expiry of a hold", "revocation of a hold", "on a test clock",
             "entry of several blocks", "landing", "landing that settles", "revocation before the landing",
+            "settlement", "commit as another",
         ]
         for name in rest { #expect(met.contains(name)) }
     }

@@ -166,8 +166,8 @@ final class ReplicaMap: ReplicaRows, Sendable {
         case .accountRemoved: accounts[account.row.key] = nil
         case .block(let row): account.set(row.block)
         case .reservation(let row): account.set(row.reservation)
-        case .counter(let row): account.counters[row.id] = row.counter
-        case .counterRemoved(_, let id): account.counters[id] = nil
+        case .counter(let row): account.set(row.id, row.counter)
+        case .counterRemoved(_, let id): account.set(id, nil)
         case .environment, .catalogue, .key, .partial: break
         }
     }
@@ -223,7 +223,9 @@ private final class ReplicaAccount: @unchecked Sendable {
     private(set) var scheduled = ScheduledBlocks()
     /// The active reservations, by number.
     private(set) var reservations = OrderedList<Reservation>()
-    var counters: [CounterID: WindowCounter] = [:]
+    private(set) var counters: [CounterID: WindowCounter] = [:]
+    /// The number of counters that are remainders of prices.
+    private var remainders = 0
 
     init(_ row: AccountRow, stripe: Int) {
         self.row = row
@@ -232,7 +234,8 @@ private final class ReplicaAccount: @unchecked Sendable {
 
     /// The number of counters whose windows are open. Only an account that has nearly as many as it may counts them.
     private var openCounters: Int {
-        guard counters.count >= UsageCounters.maximumOpen - Limit.maximumCount else { return counters.count }
+        let count = counters.count - remainders
+        guard count >= UsageCounters.maximumOpen - Limit.maximumCount else { return count }
         let now = row.settings.testClock == nil ? Instant.now : Instant(microseconds: .min)
         return counters.values.count { !$0.isRemainder && $0.window.end > now }
     }
@@ -248,6 +251,13 @@ private final class ReplicaAccount: @unchecked Sendable {
             }
         }
         return account
+    }
+
+    /// Replaces a counter; removes it with nil.
+    func set(_ id: CounterID, _ counter: WindowCounter?) {
+        if counters[id]?.isRemainder == true { remainders -= 1 }
+        counters[id] = counter
+        if counter?.isRemainder == true { remainders += 1 }
     }
 
     /// Replaces a reservation, and removes one that has ended.

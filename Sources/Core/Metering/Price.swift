@@ -182,7 +182,7 @@ package enum WrongMeasure: Hashable, Sendable {
 extension Price {
     /// The cost of one event. Each dimension is rounded up to a whole millicredit once.
     ///
-    /// - Parameter used: The period's units before the event.
+    /// - Parameter used: What earlier events leave to the price.
     package func priced(
         _ measure: Measure, attributes: Attributes, used: PriorUsage
     ) throws(PricingFailure) -> PricedEvent {

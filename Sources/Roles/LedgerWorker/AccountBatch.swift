@@ -157,17 +157,26 @@ struct AccountBatch {
         now = loaded.now
     }
 
-    /// Loads the counters that the items need, by the settings that the accounts have now.
+    /// Loads the counters that the items need, by the settings that the accounts have now, and the charges of jobs that
+    /// get something back.
     private mutating func loadCounters(_ catalogues: [EnvironmentID: Catalogue]) async throws {
         var needs: [Int: CounterNeeds] = [:]
+        var jobs = 0
         for item in items {
             for (index, var need) in self.needs(of: item, catalogues) {
                 // Past usage is read for the first command of an account that asks for it; a later one has to wait.
                 if needs[index]?.usage.isEmpty == false { need.usage = [] }
+                // So have jobs that get something back, of which each may have many charges.
+                jobs += need.charged.count
+                if jobs > BatchPace.jobsGivingBack { need.charged = [] }
                 needs[index, default: CounterNeeds()].formUnion(need)
             }
         }
+        let rows = needs.keys.reduce(into: [:]) { rows, index in rows[index] = drafts[index].history.rows }
         try await LedgerStore.loadCharges(of: needs.mapValues(\.charged), into: &drafts, on: connection)
+        for (index, before) in rows {
+            pace.add(drafts[index].account.environmentID, loadedRows: drafts[index].history.rows - before)
+        }
         try await CounterStore.load(needs, into: &drafts, now: now, on: connection)
     }
 

@@ -17,6 +17,8 @@ struct BatchPace: Sendable {
     static let limit = Duration.milliseconds(100)
     /// The number of rows that a transaction loads before it takes its last account.
     static let loadedRows = 20_000
+    /// The number of jobs in a transaction whose charges are loaded because a part of them is given back.
+    static let jobsGivingBack = 16
     /// A command that costs this much or more is expensive: 20 times as much as a usual use.
     private static let expensive = Duration.milliseconds(1)
 

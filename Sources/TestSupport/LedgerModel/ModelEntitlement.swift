@@ -206,7 +206,7 @@ extension ModelLedger {
         for filling in fillings where filling.feature == feature && start <= filling.at && filling.at < end {
             for (name, units) in filling.units { sums[name] = Self.sum([sums[name] ?? 0, units]) }
         }
-        return sums
+        return sums.filter { $0.value != 0 }
     }
 
     /// The sums of prices of a version of a feature that carry fractions.

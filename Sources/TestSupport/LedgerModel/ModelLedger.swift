@@ -166,8 +166,11 @@ package struct ModelLedger: Sendable {
         var mostCredits: Int64
         /// The ends of the windows in which a reservation was made, by limit.
         var ends: [String: Instant] = [:]
-        /// The limits that do not count the growth of a reservation, because others opened their window after it was made.
+        /// The limits in which the growth of a reservation counts as an event of its own, because its estimate counted
+        /// nothing and its window is over or was opened by others.
         var missed: Set<String> = []
+        /// The one limit that counts the event.
+        var only: String?
         /// The attributes of the commit of a reservation.
         var final: [String: String]?
         /// For a commit with other attributes: those of its reservation, and the instant at which that was made.

@@ -92,6 +92,22 @@ extension ModelLedger {
         var members: Set<Int> = []
 
         var left: Int64 { max(0, applied.limit.amount - used) }
+
+        init(
+            applied: Applied, used: Int64, start: Instant, end: Instant, isOpen: Bool = false, members: Set<Int> = []
+        ) {
+            self.applied = applied
+            self.used = used
+            self.start = start
+            self.end = end
+            self.isOpen = isOpen
+            self.members = members
+        }
+
+        /// The limit for a job whose window is over, which is compared by itself.
+        init(alone applied: Applied, used: Int64, end: Instant) {
+            self.init(applied: applied, used: used, start: Instant(microseconds: .min), end: end)
+        }
     }
 
     var definition: Definition { Definition(count: counted.count, at: now, zone: catalogue.zone) }
@@ -137,6 +153,7 @@ extension ModelLedger {
             guard limit.covers(event.feature, event.attributes), !event.missed.contains(applied.name) else {
                 return false
             }
+            if let only = event.only, only != applied.name { return false }
             if let per = limit.per, event.attributes[per] != value { return false }
             // A commit that stays in the counter of its reservation is counted there.
             if let reserved = event.reserved,
@@ -178,8 +195,8 @@ extension ModelLedger {
         for (place, event) in rest {
             let isOpen = open.map { $0.start <= event.at && event.at < $0.end } ?? false
             let window = isOpen ? open ?? next(event.at, event.zone) : next(event.at, event.zone)
-            // A commit enters the window in which its reservation was made, or opens one.
-            if let reserved = event.reserved, isOpen || !limit.opensWithUse, reserved.at < window.start { continue }
+            // A commit enters the window in which its reservation was made, and that of a first use in any case.
+            if let reserved = event.reserved, !limit.opensWithUse, reserved.at < window.start { continue }
             if !isOpen {
                 guard limit.amount(event, event.most, credits: event.mostCredits) > 0 else { continue }
                 open = window
@@ -210,43 +227,59 @@ extension ModelLedger {
 
     /// The limits that judge the growth of a reservation whose total has these attributes.
     func places(of number: Int, _ attributes: [String: String]) -> [Place] {
-        guard let index = counted.firstIndex(where: { $0.reservation == number && $0.reserved == nil }) else {
-            return []
-        }
-        let event = counted[index]
+        guard let made = counted.firstIndex(where: { $0.reservation == number }) else { return [] }
+        let event = counted[made]
         let covering = applied.filter { $0.limit.covers(event.feature, attributes) && $0.limit.unit != "concurrent" }
         return covering.compactMap { applied -> Place? in
             let limit = applied.limit
             let standing = standing(of: applied, value: limit.per.flatMap { attributes[$0] })
+            let isOfWindow = standing.start <= event.at && event.at < standing.end
             guard limit.counts(event.feature, event.attributes, like: attributes) else {
-                let isEntered =
-                    limit.opensWithUse && !standing.isOpen || standing.start <= event.at && event.at < standing.end
-                return isEntered ? Place(standing: standing, counted: 0) : nil
+                if limit.opensWithUse || isOfWindow { return Place(standing: standing, counted: 0) }
+                return Place(standing: Standing(alone: applied, used: 0, end: event.at), counted: 0)
             }
-            if event.missed.contains(applied.name) { return nil }
-            let amount = limit.amount(event, event.usages, credits: event.credits)
+            let index = counted.firstIndex { $0.reservation == number && $0.only == applied.name } ?? made
+            let amount = limit.amount(counted[index], counted[index].usages, credits: counted[index].credits)
             if standing.members.contains(index) { return Place(standing: standing, counted: amount) }
-            // A job that counted nothing so far has opened no window.
-            guard amount == 0 else { return nil }
-            let isCounted = event.ends[applied.name] != nil || !limit.opensWithUse && standing.start <= event.at
-            guard isCounted else { return nil }
-            let isInWindow =
-                standing.isOpen
-                ? standing.start <= event.at
-                : now < event.ends[applied.name] ?? standing.end && (limit.opensWithUse || standing.start <= event.at)
-            return isInWindow ? Place(standing: standing, counted: 0) : nil
+            guard isCounted(made, in: applied) else { return nil }
+            if amount == 0, limit.opensWithUse || isOfWindow { return Place(standing: standing, counted: 0) }
+            return Place(standing: Standing(alone: applied, used: amount, end: event.at), counted: amount)
         }
     }
 
-    /// Notes the limits whose window others have opened after a job was made that has counted nothing in it.
-    mutating func missWindows(of number: Int) {
-        guard let index = counted.firstIndex(where: { $0.reservation == number && $0.reserved == nil }) else { return }
-        let event = counted[index]
-        for applied in applied where applied.limit.opensWithUse && applied.limit.covers(event.feature, event.attributes)
+    /// Whether a reservation counts in a limit: it was made after the limit was set, or in the window in which it was set.
+    private func isCounted(_ made: Int, in applied: Applied) -> Bool {
+        if counted[made].ends[applied.name] != nil { return true }
+        guard let defined = applied.defined, let window = applied.limit.window, !applied.limit.opensWithUse,
+            made < defined.count
+        else { return false }
+        return window.around(defined.at, in: defined.zone).start <= counted[made].at
+    }
+
+    /// Counts growth as an event of its own in the limits in which the job has counted nothing so far, if it has not opened
+    /// a window that is still open.
+    mutating func openWindows(for number: Int, _ usages: [ModelDemand], credits: Int64, _ attributes: [String: String])
+    {
+        guard let made = counted.firstIndex(where: { $0.reservation == number }) else { return }
+        let event = counted[made]
+        for applied in applied
+        where applied.limit.opensWithUse && isCounted(made, in: applied) && !event.missed.contains(applied.name)
+            && applied.limit.counts(event.feature, event.attributes, like: attributes)
         {
-            let standing = standing(of: applied, value: applied.limit.per.flatMap { event.attributes[$0] })
-            let amount = applied.limit.amount(event, event.most, credits: event.mostCredits)
-            if amount == 0, standing.isOpen, event.at < standing.start { counted[index].missed.insert(applied.name) }
+            let limit = applied.limit
+            let standing = standing(of: applied, value: limit.per.flatMap { event.attributes[$0] })
+            let before = limit.amount(event, event.usages, credits: event.credits)
+            let isOwn =
+                standing.isOpen
+                ? standing.start <= event.at : event.ends[applied.name].map { now < $0 } ?? false
+            guard before == 0, !isOwn, limit.amount(event, usages, credits: credits) > 0 else { continue }
+            counted[made].missed.insert(applied.name)
+            var opening = Counted(
+                feature: event.feature, attributes: event.attributes, at: now, usages: usages, credits: credits,
+                quota: event.quota, reservation: number, isActive: true, zone: catalogue.zone, most: usages,
+                mostCredits: credits)
+            opening.only = applied.name
+            counted.append(opening)
         }
     }
 

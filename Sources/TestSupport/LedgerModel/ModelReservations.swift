@@ -102,15 +102,16 @@ extension ModelLedger {
     ) throws(Refusal) -> Growth {
         var used = used
         let names = ["", "in", "out", "steps"]
+        // The units of an earlier month are not known.
+        let isOfMonth = ModelWindow.month.around(now, in: .utc).start <= reservations[number - 1].createdAt
         func fills(_ name: String) -> Bool {
-            if case .graduated(_, perPeriod: true) = old.price(of: name) { true } else { false }
+            guard isOfMonth, case .graduated(_, perPeriod: true) = old.price(of: name) else { return false }
+            return true
         }
         for name in names where fills(name) { used[name] = max(0, (used[name] ?? 0) - before.units(of: name)) }
         let charge = try price.charge(total, attributes: [:], used: used, sums: sums, row: row)
         var growth = Growth(due: charge.cost, filled: charge.filled, sums: charge.sums, carried: charge.carried)
-        for name in names where fills(name) {
-            growth.filled[name] = growth.filled[name].map { max(0, $0 - before.units(of: name)) }
-        }
+        for name in names where fills(name) { growth.filled[name, default: 0] -= before.units(of: name) }
         growth.filled = growth.filled.filter { $0.value != 0 }
         for name in names where before.units(of: name) > 0 {
             guard case .perUnit(let cost, _, carries: true) = old.price(of: name) else { continue }
@@ -169,33 +170,33 @@ extension ModelLedger {
         let held = reservation.holds.reduce(0) { $0 + $1.amount }
         var usages = [total]
         if case .credits = total { usages = [reservation.estimate] + (reservation.watermark.map { [$0] } ?? []) }
-        var charge = max(0, growth.due)
         if mode != "overage" {
             try judge(places, usages, credits: reservation.charged + growth.due, isCapped: mode == "cap")
         }
+        var due = growth.due
         if mode == "cap" {
             for place in places where place.standing.applied.limit.unit == "credits" {
-                let most = Self.sum([place.counted, place.standing.left]) - reservation.charged
-                charge = min(charge, max(0, most))
+                due = min(due, Self.sum([place.counted, place.standing.left]) - reservation.charged)
             }
         }
+        var charge = max(0, due)
         var short = try short(charge, of: reservation, mode)
         if mode == "cap" {
             charge -= short
             short = 0
         }
         let taken = taking(charge - short, of: reservation)
-        let change = charge + min(0, growth.due)
+        let change = charge + min(0, due)
         reservations[number - 1].holds = []
         reservations[number - 1].status = "committed"
         reservations[number - 1].finishedAt = now
         reservations[number - 1].watermark = reservation.watermark == nil ? nil : total
         reservations[number - 1].charged += change
         keep(growth, of: reservation)
-        missWindows(of: number)
+        openWindows(for: number, usages, credits: reservation.charged + change, attributes)
         finish(number, usages, credits: reservation.charged + change, attributes)
         writeCommit(reservation, total, attributes, taken, short: short, holds: Self.negative(reservation.holds))
-        let refunded = growth.due < 0 ? try settle(reservation: number, givingBack: -growth.due) : 0
+        let refunded = due < 0 ? try settle(reservation: number, givingBack: -due) : 0
         sweep(at: now)
         return Change(
             charged: charge, refunded: refunded, returned: held - taken.held.reduce(0) { $0 + $1.amount },
@@ -211,7 +212,7 @@ extension ModelLedger {
         guard let index = counted.firstIndex(where: { $0.reservation == number }),
             attributes != counted[index].attributes
         else { return }
-        counted[index].final = attributes
+        for place in counted.indices where counted[place].reservation == number { counted[place].final = attributes }
         let made = counted[index]
         var entered = Counted(
             feature: made.feature, attributes: attributes, at: now, usages: usages, credits: credits, quota: made.quota,
@@ -254,7 +255,7 @@ extension ModelLedger {
         let short = try short(charge, of: reservation, mode(nil))
         reservations[number - 1].watermark = total
         keep(growth, of: reservation)
-        missWindows(of: number)
+        openWindows(for: number, [reservation.estimate, total], credits: credits, reservation.attributes)
         recount(number, [reservation.estimate, total], credits: credits, isActive: true)
         if growth.due == 0 { return Change() }
         let taken = taking(charge - short, of: reservation)

@@ -233,6 +233,8 @@ extension ReservationAction: FieldCodable {
     func write(to writer: inout FieldWriter) {
         switch self {
         case .commit(let actual, let shortfall):
+            // An older worker would price the commit by the attributes of its reservation.
+            if !actual.attributes.values.isEmpty { writer.demand(revision: 3) }
             writer.write(1) { writer in
                 writer.write(1, actual)
                 writer.write(2, shortfall?.rawValue)

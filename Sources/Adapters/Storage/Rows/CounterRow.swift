@@ -2,7 +2,7 @@ package import Credits
 package import Ledger
 package import Postgres
 
-/// A row of `counters`: the usage of an account in one window of a limit or of a period tier.
+/// A row of `counters`: the usage of an account in one window of a limit or of a period tier, or the remainder of a price.
 package struct CounterRow: TableRow, Sendable {
     package let environmentID: EnvironmentID
     package let accountID: AccountID

@@ -233,7 +233,8 @@ package struct AccountDraft: Hashable, Sendable {
     }
 }
 
-/// The older entries and blocks of an account that a batch needs. Only refunds, revocations and landings need any.
+/// The older entries and blocks of an account that a batch needs. Only refunds, revocations, landings, and jobs that get
+/// something back need any.
 package struct AccountHistory: Hashable, Sendable {
     /// The charges to refund (for a reservation all its commits), and every later entry that reduced overage or
     /// refunded one of these charges; in any order.

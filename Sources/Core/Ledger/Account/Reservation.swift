@@ -58,7 +58,7 @@ package struct Reservation: Hashable, Sendable {
     package internal(set) var watermark: Demand?
     /// The amount charged so far, less what was given back because a larger total costs less.
     package internal(set) var charged: Millicredits
-    /// The part of it that progress has charged by models that carry fractions, by dimension, in millicredits.
+    /// The part of it that models which carry fractions have charged, by dimension, in millicredits.
     package internal(set) var carried: [String: Int64]
     /// The deadline, at which the hold lapses.
     package internal(set) var expiresAt: Instant

@@ -8,7 +8,7 @@ import Metering
 private struct JobGrowth {
     /// The amount still to be charged, in millicredits. It is negative when the total costs less than what was charged.
     var due: Int64
-    /// The units by which period tiers fill.
+    /// The units by which period tiers fill. They are negative where a commit takes units of its progress out.
     var periodUnits: [String: Int64] = [:]
     /// The remainders of prices that carry fractions.
     var remainders: [CounterID: Int64] = [:]
@@ -44,9 +44,10 @@ extension AccountDraft {
                 credits: before.charged.rawValue + amount, isActive: false)
         }
         if mode != .overage, let failing = limits.failing(usage(charging: growth.due), isCapped: mode == .cap) {
-            throw .limitReached(before.featureKey, failing, required: growth.due)
+            throw .limitReached(before.featureKey, failing.limit, required: failing.growth)
         }
         if mode == .cap { growth.due = limits.fitting(growth.due, of: before) }
+        try account.requireCounters(limits.newCounters(usage(charging: growth.due)))
         let charge = try charge(max(0, growth.due), of: before, mode, field: actual.field, context)
         let held = before.held
         let change = charge.amount + min(0, growth.due)
@@ -64,7 +65,7 @@ extension AccountDraft {
         account.count(growth, of: before, now: context.now)
         account.recount(before, limits, to: usage(charging: change), now: context.now)
         account.set(reservation, into: &recorder)
-        let refunded = growth.due < 0 ? settle(before.number, givingBack: -growth.due, context) : 0
+        let refunded = growth.due < 0 ? settle(before, givingBack: -growth.due, context) : 0
         account.sweep(before.holds.map(\.block), at: context.now, now: context.now, into: &recorder)
         return (
             reservation,
@@ -92,8 +93,9 @@ extension AccountDraft {
         var grown = reservation.counted
         grown.credits = max(before.estimatedCost.rawValue, before.charged.rawValue + growth.due)
         if mode != .overage, let failing = limits.failing(grown, isCapped: false) {
-            throw .limitReached(before.featureKey, failing, required: growth.due)
+            throw .limitReached(before.featureKey, failing.limit, required: failing.growth)
         }
+        try account.requireCounters(limits.newCounters(grown))
         let charge = try charge(max(0, growth.due), of: before, mode, field: progress.field, context)
         reservation.charged = before.charged.changed(by: growth.due)
         reservation.holds = before.holds.taking(charge.fromHold)
@@ -107,9 +109,9 @@ extension AccountDraft {
             if growth.due > 0, reservation.holds.isEmpty { growHold(of: &reservation, context) }
         }
         account.count(growth, of: before, now: context.now)
-        account.recount(before, limits, to: reservation.counted, now: context.now)
+        reservation.counts = account.recount(before, limits, to: reservation.counted, now: context.now)
         account.set(reservation, into: &recorder)
-        let refunded = growth.due < 0 ? settle(before.number, givingBack: -growth.due, context) : 0
+        let refunded = growth.due < 0 ? settle(before, givingBack: -growth.due, context) : 0
         return (
             reservation,
             ReservationChange(
@@ -240,17 +242,17 @@ extension Account {
                 due: growth.cost.rawValue, periodUnits: growth.periodUnits, remainders: ids(growth.remainders),
                 carried: reservation.carried.merging(growth.carriedCosts) { $0 + $1 })
         }
-        // The units that were counted in the tiers of a period are counted there once.
+        // A job of this month has filled the tiers of this month. For an earlier one that is not known, and nothing is
+        // taken out.
+        let month = WindowLength.month.calendarWindow(containing: now, in: .utc)
+        let counted = month.contains(reservation.createdAt) ? price.periodDimensions(for: own) : []
         var before = prior
-        let counted = price.periodDimensions(for: own)
         for name in counted { before.used[name] = max(0, (prior.used[name] ?? 0) - earlier.units(of: name)) }
         let priced = try price.priced(measure, attributes: attributes, used: before)
         var growth = JobGrowth(
             due: priced.cost.rawValue - charged, periodUnits: priced.periodUnits, remainders: ids(priced.remainders),
             carried: priced.carriedCosts)
-        for name in counted {
-            growth.periodUnits[name] = growth.periodUnits[name].map { max(0, $0 - earlier.units(of: name)) }
-        }
+        for name in counted { growth.periodUnits[name, default: 0] -= earlier.units(of: name) }
         let kept = priorUsage(of: feature, rule, own, now: now).remainders
         for name in price.carriedDimensions(for: own) where earlier.units(of: name) > 0 {
             let remainder = price.terms(for: own)?.model(of: name)?.remainder(
@@ -267,6 +269,13 @@ extension Account {
         for (id, remainder) in growth.remainders { counters.carry(remainder, id) }
     }
 
+    /// Refuses counters for which the account has no place.
+    fileprivate func requireCounters(_ count: Int) throws(Refusal) {
+        guard count == 0 || counters.storedCount + count <= UsageCounters.maximumOpen else {
+            throw .tooMany(.counters)
+        }
+    }
+
     /// The shortfall mode of a charge that names none.
     fileprivate func defaultShortfall(_ context: ActionContext) -> Shortfall {
         OverageTerms(account: settings, config: context.catalogue.config).isAllowed ? .overage : .reject
@@ -276,10 +285,11 @@ extension Account {
 extension Reservation {
     /// Whether a part of what was charged may have to be given back when the job reaches a total. Its charges are loaded
     /// only then.
-    func mayGiveBack(at report: Demand, isFinal: Bool, _ catalogue: Catalogue) -> Bool {
-        guard charged > .zero, let watermark,
-            case .measured(let measure, let attributes) = total(report, isFinal: isFinal)
-        else { return false }
+    func mayGiveBack(at report: Demand, isFinal: Bool, _ shortfall: Shortfall?, _ catalogue: Catalogue) -> Bool {
+        guard charged > .zero, let watermark else { return false }
+        // A commit that is cut to fit can cost less than its total.
+        if shortfall == .cap { return true }
+        guard case .measured(let measure, let attributes) = total(report, isFinal: isFinal) else { return false }
         guard case .measured(let earlier, let own) = watermark, let ruleID,
             let price = catalogue.rule(id: ruleID, of: featureKey)?.price,
             let terms = price.terms(for: attributes), price.row(for: own) == price.row(for: attributes)
@@ -290,7 +300,7 @@ extension Reservation {
             let fixed = measure.keeping { terms.model(of: $0)?.isCumulative == false }
             return try? price.priced(fixed, attributes: attributes, used: PriorUsage()).cost.rawValue
         }
-        guard let before = cost(earlier), let after = cost(measure) else { return false }
+        guard let before = cost(earlier), let after = cost(measure) else { return true }
         return after < before || !terms.isCumulative && after < charged.rawValue
     }
 

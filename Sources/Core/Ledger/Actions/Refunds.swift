@@ -65,15 +65,18 @@ extension AccountDraft {
 
     /// Gives back a part of what a reservation was charged, because the price of its total is below that.
     ///
-    /// - Parameter amount: What of it was refunded before is not given back again.
+    /// A part that a refund has given back before is not given back again.
+    ///
+    /// - Parameter reservation: The reservation as it was before, whose charges were loaded. Without them the credits
+    ///   would be lost, so their sum is checked.
     /// - Returns: The credits given back.
-    /// - Precondition: The charges of the reservation were loaded.
-    mutating func settle(_ reservation: Int32, givingBack amount: Int64, _ context: ActionContext) -> Int64 {
+    mutating func settle(_ reservation: Reservation, givingBack amount: Int64, _ context: ActionContext) -> Int64 {
         let known = known()
-        guard let last = known.last(where: { $0.type == .commit && $0.cause.reservation == reservation }) else {
-            preconditionFailure("the charges of a reservation must be loaded before a part is given back")
-        }
-        let charges = ChargeState.all(of: last, among: known)
+        let last = known.last { $0.type == .commit && $0.cause.reservation == reservation.number }
+        let charges = last.map { ChargeState.all(of: $0, among: known) } ?? []
+        precondition(
+            charges.reduce(0) { $0 + $1.cost } == reservation.charged.rawValue,
+            "the charges of a reservation must be loaded before a part is given back")
         let left = min(amount, charges.reduce(0) { $0 + $1.refundable })
         guard left > 0 else { return 0 }
         return giveBack(
@@ -243,14 +246,16 @@ private struct ChargeState {
 
     /// The charges that a refund of `named` covers: the use alone, or every commit of the reservation.
     static func all(of named: Entry, among known: [Entry]) -> [ChargeState] {
+        let settling = known.filter { $0.overageDelta < 0 || $0.cause.refunds != nil }
         guard named.type == .commit, let reservation = named.cause.reservation else {
-            return [ChargeState(named, among: known)]
+            return [ChargeState(named, before: settling)]
         }
         return known.filter { $0.type == .commit && $0.cause.reservation == reservation }
-            .map { ChargeState($0, among: known) }
+            .map { ChargeState($0, before: settling) }
     }
 
-    private init(_ charge: Entry, among known: [Entry]) {
+    /// - Parameter settling: The entries that reduce overage or refund a charge, of which the later ones count.
+    private init(_ charge: Entry, before settling: [Entry]) {
         entry = charge
         // Debts are paid oldest first, so overage from before the charge is settled first. A refund reduces only the
         // overage of its own charge.
@@ -260,7 +265,7 @@ private struct ChargeState {
         var back: Int64 = 0
         var settlement: Int64 = 0
         var unitsRefunded: Int64 = 0
-        for later in known where later.sequence > charge.sequence {
+        for later in settling where later.sequence > charge.sequence {
             let paid = -later.overageDelta
             if let refunds = later.cause.refunds {
                 if refunds == charge.sequence {

@@ -65,14 +65,16 @@ package struct LimitState: Hashable, Sendable {
     package let used: Int64
     /// Whether the counter would be one more in the account.
     let isNew: Bool
+    /// Whether a job is compared whose window is over.
+    var isOver = false
 
     package var limit: Limit { applied.limit }
 
     /// Never negative, even if a job used more than it was admitted for.
     package var remaining: Int64 { max(0, limit.amount - used) }
 
-    /// The end of the window; nil for a limit without windows.
-    package var resetsAt: Instant? { limit.window == nil ? nil : window.end }
+    /// The end of the window; nil for a limit without windows, and for a window that is over.
+    package var resetsAt: Instant? { limit.window == nil || isOver ? nil : window.end }
 }
 
 extension Account {
@@ -158,8 +160,7 @@ extension Account {
         for feature: FeatureKey, _ attributes: Attributes, _ rule: MeteringRule?, _ catalogue: Catalogue
     ) -> [CounterID] {
         guard let known = catalogue.activeFeature(feature), known.type == .metered else { return [] }
-        let limits = limits(covering: known).filter { $0.limit.covers(feature, attributes) }
-        return limits.map { $0.counterID(value: $0.value(in: attributes)) }
+        return limits(covering: known).compactMap { $0.counterID(of: feature, attributes) }
             + (rule.map { UsageCounters.priced(by: $0, feature, attributes) } ?? [])
     }
 }

@@ -43,7 +43,9 @@ extension AccountDraft {
             guard let reservation = account.reservations[at: number] else { break }
             let report = action.report
             needs.counters.formUnion(account.counterIDs(of: reservation, report?.demand, catalogue))
-            if let report, reservation.mayGiveBack(at: report.demand, isFinal: report.isFinal, catalogue) {
+            if let report,
+                reservation.mayGiveBack(at: report.demand, isFinal: report.isFinal, report.shortfall, catalogue)
+            {
                 needs.charged.insert(number)
             }
         case .setLimit(let key, let limit):
@@ -102,18 +104,20 @@ extension Account {
         for attributes in [reservation.estimate.attributes, report?.attributes].compactMap({ $0 }) {
             // Tiers and remainders of its rule count on when the feature is archived.
             ids += rule.map { UsageCounters.priced(by: $0, reservation.featureKey, attributes) } ?? []
-            ids += counterIDs(for: reservation.featureKey, attributes, nil, catalogue)
+            // So do the limits that cover the feature.
+            guard let known = catalogue.features[reservation.featureKey] else { continue }
+            ids += limits(covering: known).compactMap { $0.counterID(of: known.key, attributes) }
         }
         return ids
     }
 }
 
 extension ReservationAction {
-    /// The report of a job, and whether it is the last one.
-    fileprivate var report: (demand: Demand, isFinal: Bool)? {
+    /// The report of a job, whether it is the last one, and the shortfall mode that it names.
+    fileprivate var report: (demand: Demand, isFinal: Bool, shortfall: Shortfall?)? {
         switch self {
-        case .commit(let demand, _): (demand, true)
-        case .progress(let demand): (demand, false)
+        case .commit(let demand, let shortfall): (demand, true, shortfall)
+        case .progress(let demand): (demand, false, nil)
         case .release, .extend: nil
         }
     }

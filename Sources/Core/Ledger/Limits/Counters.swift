@@ -117,8 +117,8 @@ extension UsageCounters {
 }
 
 extension UsageCounters {
-    /// The counter in which a job has counted. For growth, a window that nothing had opened yet may have been opened since,
-    /// from another instant on.
+    /// The counter in which a job has counted. For growth, others may have opened the window since, from an instant before
+    /// the one from which the job would have opened it.
     private func counter(_ id: CounterID, countedIn window: TimeWindow, isGrowth: Bool) -> WindowCounter? {
         counters[id].flatMap { counter in
             counter.window.start == window.start || isGrowth && counter.window.contains(window.start) ? counter : nil
@@ -193,13 +193,15 @@ extension UsageCounters {
         return used
     }
 
-    /// Counts units of period-scoped dimensions, in the month that contains an instant.
+    /// Counts units of period-scoped dimensions, in the month that contains an instant. A negative number takes units out
+    /// that were counted in this month.
     mutating func count(_ units: [String: Int64], feature: FeatureKey, now: Instant) {
         let month = WindowLength.month.calendarWindow(containing: now, in: .utc)
         for (dimension, count) in units {
             let id = Self.period(feature, dimension)
             let counter = counters[id]
             let isOpen = counter?.window.contains(now) ?? false
+            if count < 0, isOpen { counters[id]?.used = max(0, (counter?.used ?? 0) + count) }
             self.count(count, id, used: isOpen ? counter?.used ?? 0 : 0, in: month)
         }
     }

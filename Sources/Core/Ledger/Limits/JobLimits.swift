@@ -5,7 +5,8 @@ import Metering
 /// The limits in which a job counts when it reaches a total.
 ///
 /// A job counts with its estimate from its reservation on, in the windows that were open then. Its growth, and a total that
-/// a commit moves to the counters of other attributes, must fit these limits.
+/// a commit moves to the counters of other attributes, must fit these limits. The counter of a window that is over may be
+/// gone, so a job is compared with the limit by itself there, and counted nowhere.
 struct JobLimits {
     /// One limit, in the counter of the total's attributes.
     fileprivate struct Place {
@@ -13,7 +14,9 @@ struct JobLimits {
         /// The amount for which the job counts in this counter already.
         let counted: Int64
 
-        func amount(_ usage: CountedUsage) -> Int64 { usage.amount(state.limit.unit, state.limit.dimension) }
+        func growth(_ usage: CountedUsage) -> Int64 {
+            usage.amount(state.limit.unit, state.limit.dimension) - counted
+        }
     }
 
     fileprivate var places: [Place] = []
@@ -30,48 +33,67 @@ struct JobLimits {
 }
 
 extension Account {
-    /// The limits of a reservation whose total has these attributes. A window that is over takes nothing more.
+    /// The limits of a reservation whose total has these attributes. Costs the limits of the end user and the counts of
+    /// the reservation.
     func limits(of reservation: Reservation, at attributes: Attributes, _ context: ActionContext) -> JobLimits {
-        let (feature, own) = (reservation.featureKey, reservation.estimate.attributes)
+        let feature = reservation.featureKey
         var limits = JobLimits(staying: reservation.counts)
         guard let known = context.catalogue.features[feature] else { return limits }
-        let all = self.limits(covering: known)
-        if attributes != own {
-            // A count without a limit is that of a quota whose windows have changed, which covers all attributes.
-            limits.left = reservation.counts.filter { count in
-                guard let applied = all.first(where: { $0.counterID(value: $0.value(in: own)) == count.counter }) else {
-                    return false
-                }
-                return !applied.limit.covers(feature, attributes)
-                    || applied.counterID(value: applied.value(in: attributes)) != count.counter
-            }
-            limits.staying.removeAll(where: limits.left.contains)
+        let all = self.limits(covering: known).map { applied in
+            let own = applied.counterID(of: feature, reservation.estimate.attributes)
+            return (applied: applied, own: own, final: applied.counterID(of: feature, attributes))
         }
+        // A count without a limit is that of a quota whose windows have changed, which covers all attributes.
+        let leaving = Set(all.compactMap { $0.own == $0.final ? nil : $0.own })
+        limits.left = reservation.counts.filter { leaving.contains($0.counter) }
+        limits.staying.removeAll { leaving.contains($0.counter) }
         let usage = reservation.counted
-        for applied in all where applied.limit.covers(feature, attributes) && applied.limit.unit != .concurrent {
-            let value = applied.value(in: attributes)
-            let state = state(of: applied, value: value, context.catalogue, now: context.now)
-            if let count = limits.staying.first(where: { $0.counter == state.counter }) {
-                guard counters.takesGrowth(of: count, now: context.now) else { continue }
-                limits.places.append(JobLimits.Place(state: state, counted: count.amount(usage)))
-                continue
+        for (applied, own, final) in all where applied.limit.unit != .concurrent {
+            guard let final else { continue }
+            let state = state(
+                of: applied, value: applied.value(in: attributes), context.catalogue, now: context.now)
+            let opensWithUse = applied.limit.anchor == .firstUse
+            if let index = limits.staying.firstIndex(where: { $0.counter == final }) {
+                let counted = limits.staying[index].amount(usage)
+                if counters.takesGrowth(of: limits.staying[index], now: context.now) {
+                    limits.places.append(JobLimits.Place(state: state, counted: counted))
+                } else if opensWithUse, counted == 0 {
+                    // Nothing of the job has opened a window so far, so its growth counts like a use of now.
+                    limits.entered.append(state)
+                    limits.places.append(JobLimits.Place(state: state, counted: 0))
+                } else {
+                    limits.places.append(
+                        JobLimits.Place(state: state.over(for: reservation, counted: counted), counted: counted))
+                }
+            } else if own != final {
+                let isOpen = opensWithUse || state.window.contains(reservation.createdAt)
+                if isOpen { limits.entered.append(state) }
+                limits.places.append(
+                    JobLimits.Place(state: isOpen ? state : state.over(for: reservation, counted: 0), counted: 0))
             }
-            let wasCovered =
-                applied.limit.covers(feature, own) && applied.counterID(value: applied.value(in: own)) == state.counter
-            let isOpen = state.window.contains(reservation.createdAt)
-            let isOpening = applied.limit.anchor == .firstUse && state.window.start == context.now
-            guard !wasCovered, isOpen || isOpening else { continue }
-            limits.entered.append(state)
-            limits.places.append(JobLimits.Place(state: state, counted: 0))
         }
         return limits
     }
 
     /// Corrects the usage that a reservation counts in its limits.
-    mutating func recount(_ before: Reservation, _ limits: JobLimits, to usage: CountedUsage, now: Instant) {
+    ///
+    /// - Returns: The counts of the reservation from now on.
+    @discardableResult
+    mutating func recount(
+        _ before: Reservation, _ limits: JobLimits, to usage: CountedUsage, now: Instant
+    ) -> [ReservationCount] {
+        var counts: [ReservationCount] = []
+        let entered = Dictionary(uniqueKeysWithValues: limits.entered.map { ($0.counter, $0) })
         for count in limits.staying {
-            let growth = count.amount(usage) - count.amount(before.counted)
-            counters.correct(count.counter, in: count.window, by: growth, now: now)
+            if let state = entered[count.counter], count.amount(usage) > 0 {
+                counts.append(
+                    ReservationCount(
+                        counter: count.counter, unit: count.unit, dimension: count.dimension, window: state.window))
+            } else {
+                let growth = count.amount(usage) - count.amount(before.counted)
+                counters.correct(count.counter, in: count.window, by: growth, now: now)
+                counts.append(count)
+            }
         }
         for count in limits.left {
             counters.correct(count.counter, in: count.window, by: -count.amount(before.counted), now: now)
@@ -80,24 +102,52 @@ extension Account {
             let amount = usage.amount(state.limit.unit, state.limit.dimension)
             counters.count(amount, state.counter, used: state.used, in: state.window)
         }
+        return counts
     }
 
-    /// Corrects the usage that a reservation counts in its limits, when it keeps its attributes.
+    /// Corrects the usage that a reservation counts in its limits, when it ends without a total.
     mutating func recount(_ before: Reservation, to usage: CountedUsage, now: Instant) {
         recount(before, JobLimits(staying: before.counts), to: usage, now: now)
     }
 }
 
+extension AppliedLimit {
+    /// The counter in which an event counts; nil when the limit does not cover it.
+    func counterID(of feature: FeatureKey, _ attributes: Attributes) -> CounterID? {
+        limit.covers(feature, attributes) ? counterID(value: value(in: attributes)) : nil
+    }
+}
+
+extension LimitState {
+    /// The state for a job whose window is over: the limit alone.
+    fileprivate func over(for reservation: Reservation, counted: Int64) -> LimitState {
+        LimitState(
+            applied: applied, value: value, counter: counter,
+            window: TimeWindow(start: Instant(microseconds: .min), end: reservation.createdAt), used: counted,
+            isNew: false, isOver: true)
+    }
+}
+
 extension JobLimits {
-    /// The limit that a job does not fit with a usage; nil when it fits all. What adds nothing fits a full limit.
+    /// The limit that a job does not fit with a usage, and the growth that does not fit; nil when it fits all. What adds
+    /// nothing fits a full limit.
     ///
     /// - Parameter isCapped: Whether the credits are cut to fit, so that only units are compared.
-    func failing(_ usage: CountedUsage, isCapped: Bool) -> LimitState? {
-        places.filter { place in
+    func failing(_ usage: CountedUsage, isCapped: Bool) -> (limit: LimitState, growth: Int64)? {
+        let failing = places.filter { place in
             guard !isCapped || place.state.limit.unit == .units else { return false }
-            let growth = place.amount(usage) - place.counted
+            let growth = place.growth(usage)
             return growth > 0 && growth > place.state.remaining
-        }.map(\.state).named
+        }
+        guard let named = failing.map(\.state).named, let place = failing.first(where: { $0.state == named }) else {
+            return nil
+        }
+        return (named, place.growth(usage))
+    }
+
+    /// The number of counters that a usage would add to the account.
+    func newCounters(_ usage: CountedUsage) -> Int {
+        places.count { $0.state.isNew && $0.growth(usage) > 0 }
     }
 
     /// The most units of a job that fit, and not fewer than it has reported. Other totals stay as they are.
@@ -110,13 +160,12 @@ extension JobLimits {
         return .measured(.units(max(most, reservation.watermark?.units ?? 0)), attributes)
     }
 
-    /// The most credits of a due amount that fit.
+    /// The most of a due amount that fits. It is below zero where what was charged on the way does not fit.
     func fitting(_ due: Int64, of reservation: Reservation) -> Int64 {
-        guard due > 0 else { return due }
         var most = due
         for place in places where place.state.limit.unit == .credits {
             let total = place.counted.addingSaturated(place.state.remaining)
-            most = min(most, max(0, total - reservation.charged.rawValue))
+            most = min(most, total - reservation.charged.rawValue)
         }
         return most
     }

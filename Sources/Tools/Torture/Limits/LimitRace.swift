@@ -271,7 +271,7 @@ private final class Scores: Sendable {
         /// The keys of limits that have refused one unit, with the member of a budget.
         var full: Set<String> = []
         /// The most units to ask for, which falls when a limit is nearly reached.
-        var most: Int64 = 40
+        var most: Int64 = 12
         var accepted = 0
         var refused = 0
         var repeated = 0
@@ -315,7 +315,7 @@ private final class Scores: Sendable {
             }
             if remaining == 0 {
                 state.full.insert(key == "member" ? "member \(wish.member ?? "")" : key)
-                state.most = 40
+                state.most = 12
             } else {
                 // Requests under way may take what remains. The next ones ask for less.
                 state.most = max(1, min(state.most, wish.units / 2))
