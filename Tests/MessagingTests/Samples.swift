@@ -120,6 +120,7 @@ enum Samples {
                         ]))
                 })
                 + latestCatalogueActions.map(request)
+                + (try reportActions.map(request))
         }
     }
 
@@ -188,6 +189,19 @@ enum Samples {
                     Grant(
                         credits: .max, startsAt: Instant(microseconds: -1), expiry: .at(Instant(microseconds: 5)),
                         reason: "later")),
+            ]
+        }
+    }
+
+    /// Samples that were added after `latestCatalogueActions`.
+    private static var reportActions: [CatalogueAction] {
+        get throws {
+            let key = try #require(FeatureKey("api_calls"))
+            let attributes = try #require(ReportAttributes(["model", "member"]))
+            return [
+                .createFeature(NewFeature(key: key, name: "Calls", type: .metered, reportBy: attributes)),
+                .updateFeature(key: key, FeatureChange(reportBy: .set(attributes))),
+                .updateFeature(key: key, FeatureChange(reportBy: .set(nil))),
             ]
         }
     }

@@ -18,9 +18,10 @@ struct CheckpointTests {
     func sameSums(seed: UInt64) async throws {
         try await withDatabase { connection, configuration in
             var random = SeededGenerator(seed: seed &* 7_919)
-            let zone = random.pick([nil, "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Africa/Monrovia"])
+            let zone = random.pick([nil, "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "odd", "odd"])
             var books = try await RandomBooks(try await TestBooks(connection), seed: seed)
             if let zone { try await setZone(zone, on: connection) }
+            try await declare([], by: ["calls", "tokens", "tiers", "export"], on: connection)
             let scheduler = try await PostgresConnection.connect(configuration.acting(as: .scheduler))
             defer { scheduler.close() }
             try await scheduler.script(CheckpointStore.sessionSettings)
@@ -28,6 +29,11 @@ struct CheckpointTests {
                 entries: random.pick([1, 3, 8, 20]), weight: random.pick([1, 12, 1_000]))
             for _ in 0..<80 {
                 try await books.batch()
+                // Checkpoints know only the attributes that are declared when they are made.
+                if random.chance(10) {
+                    let attributes = random.pick([[], ["model"], ["member", "model"], ["none", "model"]])
+                    try await declare(attributes, by: [random.pick(["calls", "tokens", "tiers"])], on: connection)
+                }
                 // Some accounts get their checkpoints early and some late.
                 for known in books.remembered.values where random.chance(15) {
                     try await add(spacing, upTo: known.account.version, of: known.account, on: scheduler)
@@ -94,15 +100,19 @@ struct CheckpointTests {
         }
         for _ in 0..<25 {
             let (from, to) = (instant(), instant())
-            let feature = random.chance(30) ? FeatureKey(random.pick(["calls", "tokens", "tiers"])) : nil
-            for grouping in [nil, UsageGrouping.day, .feature] {
+            let reported = try #require(FeatureKey(random.pick(["calls", "tokens", "tiers"])))
+            let filter = random.chance(30) ? reported : nil
+            let attribute = random.pick(["model", "member", "none"])
+            for grouping in [nil, UsageGrouping.hour, .day, .month, .feature, .attribute(attribute)] {
+                let feature = grouping == .attribute(attribute) ? reported : filter
                 let totals = try await UsageReads.totals(
                     environmentID: books.environmentID, accountID: known.account.id, featureKey: feature, from: from,
                     to: to, groupBy: grouping, on: books.connection)
                 let plain = try await WholeHistory.usage(
                     known.account.id, featureKey: feature, from: from, to: to, groupBy: grouping, on: books.connection)
                 #expect(
-                    WholeHistory.text(totals) == plain, "from \(String(describing: from)) to \(String(describing: to))")
+                    WholeHistory.text(totals) == plain,
+                    "\(String(describing: grouping)) from \(String(describing: from)) to \(String(describing: to))")
             }
         }
     }
@@ -245,6 +255,7 @@ struct CheckpointTests {
     func deletion() async throws {
         try await withDatabase { connection, _ in
             var books = try await RandomBooks(try await TestBooks(connection), seed: 9)
+            try await declare(["none"], by: ["calls", "tokens", "tiers"], on: connection)
             for _ in 0..<60 { try await books.batch() }
             var random = SeededGenerator(seed: 9)
             for known in books.remembered.values {
@@ -257,6 +268,8 @@ struct CheckpointTests {
                 try await connection.texts("select 'a row' from \(table) where sequence > 5 limit 1") != []
             }
             for table in tables { #expect(try await later(table), "\(table)") }
+            let attributes = "select distinct attribute from checkpoint_usage where sequence > 5 and attribute <> ''"
+            #expect(try await connection.texts(attributes) == ["none"])
             try await connection.script("delete from checkpoints where sequence = 10")
             for table in tables { #expect(try await later(table) == false, "\(table)") }
             for known in books.remembered.values { try await expectSame(known, in: books, random: &random) }
@@ -272,16 +285,33 @@ struct CheckpointTests {
             ("update checkpoint_blocks set amounts[1] = amounts[1] + 1 where sequence = 10", "block"),
             ("delete from checkpoint_blocks where sequence = 10", "lacks block"),
             ("update checkpoint_usage set units = units + 1 where sequence = 10", "usage"),
+            ("update checkpoint_usage set quarter_costs[1] = 7 where sequence = 10", "usage"),
+            (
+                "update checkpoint_usage set last_quarter = quarters[1] + interval '1 hour' where sequence = 10 and attribute = ''",
+                "usage"
+            ),
             ("delete from checkpoint_usage where sequence = 10", "lacks usage"),
+            ("delete from checkpoint_usage where sequence = 10 and attribute = ''", "lacks usage"),
+            ("update checkpoint_usage set cost = 7 where sequence = 10 and attribute = 'model'", "usage calls model"),
+            (
+                "update checkpoint_usage set value = '5' where sequence = 10 and attribute = 'model'",
+                "usage calls model"
+            ),
+            ("delete from checkpoint_usage where sequence = 10 and value = '1'", "lacks usage calls model 1"),
             ("update checkpoint_reservations set units = 77 where sequence = 10", "of reservation"),
             ("delete from checkpoint_reservations where sequence = 10", "reservation"),
         ])
     func tampering(statement: String, detail: String) async throws {
         try await withDatabase { connection, _ in
             let books = try await TestBooks(connection)
+            try await declare(["model"], by: ["calls"], on: connection)
             let job = ReservationRequest(featureKey: books.feature, estimate: .measured(.units(5), .none))
+            let use = AccountAction.use(
+                UsageEvent(
+                    featureKey: books.feature, measure: .units(1), attributes: Attributes(["model": .integer(1)])))
             try await books.apply(
-                [try books.grant(1_000), try books.grant(50)] + Array(repeating: books.use, count: 6)
+                [try books.grant(1_000), try books.grant(50)] + Array(repeating: use, count: 3)
+                    + Array(repeating: books.use, count: 3)
                     + [.reserve(job), books.use, books.use, .reservation(1, .progress(.measured(.units(2), .none)))],
                 to: "alice")
             for _ in 0..<2 {
@@ -308,8 +338,29 @@ private func add(
     {}
 }
 
-/// Sets the time zone of all environments.
+/// Creates features that report usage by attributes, or changes them.
+func declare(_ attributes: [String], by features: [String], on connection: PostgresConnection) async throws {
+    let names = "{" + attributes.joined(separator: ",") + "}"
+    for feature in features {
+        _ = try await connection.run(
+            PostgresQuery(
+                """
+                insert into features (environment_id, feature_key, name, type, report_by, created_at, updated_at)
+                values (1, $1, $1, 'metered', $2::text::text[], now(), now())
+                on conflict (environment_id, feature_key) do update set report_by = excluded.report_by
+                """, [.text(feature), .text(names)]))
+    }
+}
+
+/// Sets the time zone of all environments. `odd` is a zone whose days and hours begin with no quarter of an hour.
 private func setZone(_ name: String, on connection: PostgresConnection) async throws {
+    guard name != "odd" else {
+        return try await connection.script(
+            """
+            update environments set timezone = 'Africa/Monrovia',
+                zone_starts = '{2020-02-20 03:07:13Z,2020-04-01 00:00:00Z}', zone_offsets = '{-2670,3601,7200}'
+            """)
+    }
     _ = try await connection.run(
         PostgresQuery(
             """

@@ -133,6 +133,39 @@ struct MigratorTests {
         }
     }
 
+    @Test("the usage that checkpoints of earlier releases have added up is kept, and sums by no attribute")
+    func usageOfBefore() async throws {
+        try await withDatabase(SchemaMigrations.all.filter { $0.name < "0030" }) { connection, configuration in
+            try await connection.script(
+                """
+                insert into checkpoints (environment_id, account_id, sequence, previous, lifetime_granted, open_blocks,
+                    held_reservations) values (1, 7, 10, null, 0, '{}', '{}'), (1, 7, 20, 10, 0, '{}', '{}');
+                insert into checkpoint_usage values
+                    (1, 7, '2026-01-01 00:15Z', 'calls', 10, 1, 2, 3), (1, 7, '2026-01-01 00:45Z', 'calls', 10, 4, 5, 6),
+                    (1, 7, '2026-01-01 00:30Z', 'calls', 10, 7, 8, 9), (1, 7, '2026-01-01 00:00Z', null, 10, 1, 1, 1),
+                    (1, 7, '2026-01-01 00:45Z', 'calls', 20, 1, 1, 1), (1, 7, '2026-01-01 01:00Z', 'jobs', 20, 1, 1, 1);
+                """)
+            let migrator = Migrator(migrations: SchemaMigrations.all, logger: quietLogger)
+            _ = try await migrator.migrate(try await PostgresConnection.connect(configuration))
+            try await connection.script("set timezone = 'UTC'")
+            let usage = try await connection.texts(
+                """
+                select concat_ws(' ', sequence, feature_key, attribute, coalesce(value, '-'), charges, units, cost,
+                    to_char(first_quarter, 'HH24:MI'), to_char(last_quarter, 'HH24:MI'),
+                    (select string_agg(to_char(q, 'HH24:MI'), '/') from unnest(quarters) q), quarter_charges,
+                    quarter_units, quarter_costs)
+                from checkpoint_usage order by sequence, feature_key
+                """)
+            #expect(
+                usage == [
+                    "10   - 1 1 1 00:00 00:00 00:00 {1} {1} {1}",
+                    "10 calls  - 12 15 18 00:15 00:45 00:15/00:30/00:45 {1,7,4} {2,8,5} {3,9,6}",
+                    "20 calls  - 1 1 1 00:45 00:45 00:45 {1} {1} {1}",
+                    "20 jobs  - 1 1 1 01:00 01:00 01:00 {1} {1} {1}",
+                ])
+        }
+    }
+
     @Test("every SQL file of the folder is a migration")
     func completeness() throws {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Migrations")

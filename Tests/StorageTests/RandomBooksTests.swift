@@ -125,7 +125,11 @@ struct RandomBooksTests {
             groupBy: .feature, on: books.connection)
         #expect(totals.reduce(0) { $0 + $1.cost } == charges.reduce(0) { $0 - $1.amount })
         for total in totals {
-            let own = charges.filter { $0.cause.featureKey == total.featureKey }
+            guard case .feature(let key) = total.group else {
+                Issue.record("\(total)")
+                continue
+            }
+            let own = charges.filter { $0.cause.featureKey == key }
             #expect(total.charges == own.count)
             // The entries of a reservation state its units so far, so the largest number is the total.
             let reserved = Dictionary(grouping: own.filter { $0.cause.reservation != nil }) { $0.cause.reservation }

@@ -42,20 +42,37 @@ struct ReadCostTests {
             parameters: "1, 1, 19999"),
         Read(
             name: "all usage", statement: UsageReads.totalsStatement,
-            parameters: "1, 1, null, '-infinity', 'infinity', null"),
+            parameters: "1, 1, null, '-infinity', 'infinity', null, 10001"),
         Read(
             name: "usage by day", statement: UsageReads.totalsStatement,
-            parameters: "1, 1, null, '-infinity', 'infinity', 'day'"),
+            parameters: "1, 1, null, '-infinity', 'infinity', 'day', 10001"),
+        Read(
+            name: "usage by hour", statement: UsageReads.totalsStatement,
+            parameters: "1, 1, null, '-infinity', 'infinity', 'hour', 10001"),
+        Read(
+            name: "usage by month", statement: UsageReads.totalsStatement,
+            parameters: "1, 1, null, '-infinity', 'infinity', 'month', 10001"),
+        Read(
+            name: "usage by attribute", statement: UsageReads.attributeTotalsStatement,
+            parameters: "1, 1, 'calls', '-infinity', 'infinity', 'model', 10001"),
+        Read(
+            name: "usage by attribute in whole hours", statement: UsageReads.attributeTotalsStatement,
+            parameters: "1, 1, 'calls', '2026-01-03 04:00Z', '2026-01-08 05:00Z', 'model', 10001"),
+        Read(
+            name: "usage by attribute that begins and ends within a quarter",
+            statement: UsageReads.attributeTotalsStatement,
+            parameters: "1, 1, 'calls', '2026-01-03 04:05:06Z', '2026-01-08 05:06:07Z', 'model', 10001",
+            entries: 3 * 1_000),
         Read(
             name: "usage by feature", statement: UsageReads.totalsStatement,
-            parameters: "1, 1, null, '-infinity', 'infinity', 'feature'"),
+            parameters: "1, 1, null, '-infinity', 'infinity', 'feature', 10001"),
         Read(
             name: "usage of whole hours", statement: UsageReads.totalsStatement,
-            parameters: "1, 1, 'calls', '2026-01-03 04:00Z', '2026-01-08 05:00Z', null"),
+            parameters: "1, 1, 'calls', '2026-01-03 04:00Z', '2026-01-08 05:00Z', null, 10001"),
         // Behind the last checkpoint, and two checkpoints with an end of the period.
         Read(
             name: "usage that begins and ends within a quarter", statement: UsageReads.totalsStatement,
-            parameters: "1, 1, null, '2026-01-03 04:05:06Z', '2026-01-08 05:06:07Z', null", entries: 3 * 1_000),
+            parameters: "1, 1, null, '2026-01-03 04:05:06Z', '2026-01-08 05:06:07Z', null, 10001", entries: 3 * 1_000),
         Read(
             name: "the first page of an export", statement: LedgerReads.exportStatement,
             parameters: "1, 9223372036854775807, 0, 0, 500, 262144"),
@@ -84,9 +101,9 @@ struct ReadCostTests {
                         return try await Self.rowsTaken(by: read, on: connection)
                     }
                     #expect(rows["entries", default: 0] <= read.entries, "\(read.name), \(plan): \(rows)")
-                    // One for each quarter of an hour.
-                    #expect(rows["checkpoint_usage", default: 0] <= Self.entries / 15 + 100, "\(read.name): \(rows)")
-                    let others = rows.filter { !["entries", "checkpoint_usage"].contains($0.key) }
+                    // One for each checkpoint and value of the attribute, and one for each checkpoint.
+                    #expect(rows["checkpoint_usage", default: 0] <= (3 + 2) * 20, "\(read.name): \(rows)")
+                    let others = rows.filter { $0.key != "entries" }
                     #expect(others.values.allSatisfy { $0 <= Self.bound }, "\(read.name), \(plan): \(rows)")
                     #expect(!rows.isEmpty)
                 }
@@ -193,6 +210,7 @@ struct ReadCostTests {
     ) async throws {
         try await withDatabase { connection, configuration in
             let books = try await TestBooks(connection)
+            try await declare(["model"], by: ["calls"], on: connection)
             try await connection.script(
                 """
                 insert into accounts (environment_id, end_user_id, revision, version, balance)
@@ -209,10 +227,11 @@ struct ReadCostTests {
                 from generate_series(1, 3000) n;
                 insert into entries (environment_id, account_id, sequence, type, amount, reserved_delta, overage_delta,
                     balance_after, reserved_after, allocation_blocks, allocation_amounts, hold_blocks, hold_amounts,
-                    reservation, feature_key, units, effective_at, recorded_at, hash)
+                    reservation, feature_key, units, details, effective_at, recorded_at, hash)
                 select 1, 1, n, k.type, k.amount, k.hold, 0, 1000000000, 0, '{1}', array[k.amount],
                     case when k.hold <> 0 then '{1}'::integer[] end, case when k.hold <> 0 then array[k.hold] end,
-                    case when k.hold <> 0 then n / 4 end, 'calls', abs(k.amount), t, t, sha256('')
+                    case when k.hold <> 0 then n / 4 end, 'calls', abs(k.amount),
+                    '{"attributes":{"model":' || n % 3 || '}}', t, t, sha256('')
                 from generate_series(1, \(Self.entries)) n
                 join (values (0, 'reserve', 0::bigint, 5::bigint), (1, 'commit', -1, -5), (2, 'use', -1, 0),
                     (3, 'use', -1, 0), (4, 'grant', 1000000000, 0)) k (rest, type, amount, hold)

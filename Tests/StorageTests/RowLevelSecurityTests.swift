@@ -411,11 +411,12 @@ struct RowLevelSecurityTests {
                 }
                 for hidden in [
                     "metadata from entries", "hash from entries", "charged from reservations", "used from counters",
+                    "name from features",
                 ] {
                     #expect(try await scheduler.refusal(of: "select \(hidden)") == "42501", "\(hidden)")
                 }
                 let read = Set(tables.filter { $0.hasPrefix("checkpoint") })
-                    .union(["accounts", "parked_commands", "entries", "reservations", "counters"])
+                    .union(["accounts", "parked_commands", "entries", "reservations", "counters", "features"])
                 for table in Set(tables).subtracting(read) {
                     #expect(try await scheduler.refusal(of: "select from \(table)") == "42501", "\(table)")
                 }
@@ -423,6 +424,7 @@ struct RowLevelSecurityTests {
                     "update accounts set due_at = null", "delete from accounts", "update entries set amount = 0",
                     "delete from checkpoints", "update checkpoints set lifetime_granted = 0",
                     "update checkpoint_usage set units = 0", "update reservations set status = 'active'",
+                    "delete from checkpoint_usage", "update features set report_by = '{}'",
                 ] {
                     #expect(try await scheduler.refusal(of: change) == "42501", "\(change)")
                 }

@@ -1,5 +1,6 @@
 import Credits
 import Ledger
+import Metering
 import Postgres
 
 @testable import Storage
@@ -79,23 +80,28 @@ enum WholeHistory {
         return try found.first?.int64(0) ?? 0
     }
 
-    /// Day, feature, charges, units, cost.
+    /// The group, charges, units, cost.
     static func usage(
         _ account: AccountID, featureKey: FeatureKey?, from: Instant?, to: Instant?, groupBy grouping: UsageGrouping?,
         on connection: PostgresConnection
     ) async throws -> [String] {
         try await lines(
             """
-            select concat_ws(' ', coalesce(t.day, '-'), coalesce(t.feature, '-'), count(*), sum(t.units), sum(t.cost))
+            select concat_ws(' ', coalesce(t.slot, '-'), count(*), sum(t.units), sum(t.cost))
             from (
                 select
-                    case when $5::text = 'day' then to_char(
-                        c.effective_at at time zone 'UTC' + make_interval(
-                            secs => coalesce(z.zone_offsets[width_bucket(c.effective_at, z.zone_starts) + 1], 0)),
-                        'YYYY-MM-DD') end as day,
-                    case when $5::text = 'feature' then c.feature_key end as feature, c.cost, c.units
+                    case $5::text
+                        when 'hour' then to_char(
+                            greatest(l.since, (date_trunc('hour', l.time) - l.shift) at time zone 'UTC') at time zone 'UTC',
+                            'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+                        when 'day' then to_char(l.time, 'YYYY-MM-DD')
+                        when 'month' then to_char(l.time, 'YYYY-MM')
+                        when 'feature' then c.feature_key
+                        when 'attribute' then c.value
+                    end as slot, c.cost, c.units
                 from (
                     select e.environment_id, e.effective_at, e.feature_key, -e.amount as cost,
+                        (e.details::jsonb -> 'attributes' -> $6)::text as value,
                         case when e.reservation is null then u.units else greatest(0, u.units - coalesce(
                             max(u.units) over (
                                 partition by e.reservation order by e.sequence
@@ -109,22 +115,39 @@ enum WholeHistory {
                         and ($2::text is null or e.feature_key = $2)
                 ) c
                 join environments z using (environment_id)
+                cross join lateral (select coalesce(width_bucket(c.effective_at, z.zone_starts), 0) as number) n
+                cross join lateral (
+                    select z.zone_starts[n.number] as since,
+                        make_interval(secs => coalesce(z.zone_offsets[n.number + 1], 0)) as shift
+                ) o
+                cross join lateral (select o.*, c.effective_at at time zone 'UTC' + o.shift as time) l
                 where ($3::timestamptz is null or c.effective_at >= $3)
                     and ($4::timestamptz is null or c.effective_at < $4)
             ) t
-            group by t.day, t.feature
-            order by t.day, t.feature
+            group by t.slot
+            order by t.slot
             """,
             [
                 .int64(account.rawValue), .optional(featureKey?.rawValue),
                 .optionalTimestamp(microseconds: from?.microseconds),
-                .optionalTimestamp(microseconds: to?.microseconds), .optional(grouping?.rawValue),
+                .optionalTimestamp(microseconds: to?.microseconds), .optional(grouping?.name),
+                .optional(grouping?.attribute),
             ], on: connection)
     }
 
     static func text(_ totals: [UsageTotal]) -> [String] {
         totals.map { total in
-            "\(total.day ?? "-") \(total.featureKey?.rawValue ?? "-") \(total.charges) \(total.units) \(total.cost)"
+            "\(text(total.group) ?? "-") \(total.charges) \(total.units) \(total.cost)"
+        }
+    }
+
+    private static func text(_ group: UsageTotal.Group) -> String? {
+        switch group {
+        case .all: nil
+        case .hour(let start): "\(start)"
+        case .day(let text), .month(let text): text
+        case .feature(let key): key?.rawValue
+        case .attribute(_, let value): value?.canonicalJSON
         }
     }
 
@@ -160,5 +183,21 @@ enum WholeHistory {
         _ sql: String, _ parameters: [PostgresValue], on connection: PostgresConnection
     ) async throws -> [String] {
         try await connection.run(PostgresQuery(PostgresStatement(sql), parameters)).map { try $0.text(0) }
+    }
+}
+
+extension UsageGrouping {
+    fileprivate var name: String {
+        switch self {
+        case .hour: "hour"
+        case .day: "day"
+        case .month: "month"
+        case .feature: "feature"
+        case .attribute: "attribute"
+        }
+    }
+
+    fileprivate var attribute: String? {
+        if case .attribute(let name) = self { name } else { nil }
     }
 }

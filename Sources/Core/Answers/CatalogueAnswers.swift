@@ -11,6 +11,7 @@ extension JSONWriter {
         member("type", feature.type.rawValue)
         member("unit_name", feature.unitName)
         member("quota", feature.quota)
+        array("report_by", feature.reportBy.names) { $0.value($1) }
         member("archived", feature.isArchived)
         member("created_at", feature.createdAt as Instant?)
         member("updated_at", feature.updatedAt as Instant?)

@@ -98,9 +98,9 @@ package enum ProblemCode: String, Sendable, CaseIterable {
 
 /// An error answer: RFC 9457 problem details.
 package struct Problem: Error, Hashable, Sendable {
-    /// One problem with the request's body.
+    /// One problem with the request's body or with a parameter of its query.
     package struct FieldError: Hashable, Sendable {
-        /// The place in the body (RFC 6901).
+        /// The place in the body (RFC 6901), or `/query/<name>`.
         package let pointer: String
         package let detail: String
 

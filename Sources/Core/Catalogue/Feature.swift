@@ -10,6 +10,8 @@ package struct Feature: Hashable, Sendable {
     package var unitName: String?
     /// The quota of a metered feature; nil means no quota.
     package var quota: Quota?
+    /// The attributes by which the usage of a metered feature is reported.
+    package var reportBy: ReportAttributes
     package let createdAt: Instant
     package var updatedAt: Instant
     /// When the feature was archived. An archived feature is answered like an unknown one; its history stays.
@@ -18,13 +20,15 @@ package struct Feature: Hashable, Sendable {
     /// - Parameter name: Nil means the key.
     package init(
         key: FeatureKey, name: String? = nil, type: FeatureType = .metered, unitName: String? = nil,
-        quota: Quota? = nil, createdAt: Instant = .epoch, updatedAt: Instant? = nil, archivedAt: Instant? = nil
+        quota: Quota? = nil, reportBy: ReportAttributes = .none, createdAt: Instant = .epoch,
+        updatedAt: Instant? = nil, archivedAt: Instant? = nil
     ) {
         self.key = key
         self.name = name ?? key.rawValue
         self.type = type
         self.unitName = unitName
         self.quota = quota
+        self.reportBy = reportBy
         self.createdAt = createdAt
         self.updatedAt = updatedAt ?? createdAt
         self.archivedAt = archivedAt
@@ -38,6 +42,7 @@ package struct Feature: Hashable, Sendable {
         changed.name = change.name ?? name
         changed.unitName = change.unitName ?? unitName
         changed.quota = change.quota.applied(to: quota)
+        changed.reportBy = change.reportBy.applied(to: reportBy) ?? .none
         changed.archivedAt = change.isArchived.applied(to: archivedAt, at: now)
         changed.updatedAt = now
         return changed
@@ -52,13 +57,19 @@ package struct NewFeature: Hashable, Sendable {
     package var unitName: String?
     /// Only for metered features.
     package var quota: Quota?
+    /// Only for metered features.
+    package var reportBy: ReportAttributes
 
-    package init(key: FeatureKey, name: String, type: FeatureType, unitName: String? = nil, quota: Quota? = nil) {
+    package init(
+        key: FeatureKey, name: String, type: FeatureType, unitName: String? = nil, quota: Quota? = nil,
+        reportBy: ReportAttributes = .none
+    ) {
         self.key = key
         self.name = name
         self.type = type
         self.unitName = unitName
         self.quota = quota
+        self.reportBy = reportBy
     }
 }
 
@@ -68,14 +79,18 @@ package struct FeatureChange: Hashable, Sendable {
     package var unitName: String?
     package var isArchived: Bool?
     package var quota: FieldChange<Quota>
+    /// Nil in place of no attributes, so that equal changes have equal messages.
+    package var reportBy: FieldChange<ReportAttributes>
 
     package init(
-        name: String? = nil, unitName: String? = nil, isArchived: Bool? = nil, quota: FieldChange<Quota> = .keep
+        name: String? = nil, unitName: String? = nil, isArchived: Bool? = nil, quota: FieldChange<Quota> = .keep,
+        reportBy: FieldChange<ReportAttributes> = .keep
     ) {
         self.name = name
         self.unitName = unitName
         self.isArchived = isArchived
         self.quota = quota
+        self.reportBy = reportBy
     }
 }
 

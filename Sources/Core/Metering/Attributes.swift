@@ -1,4 +1,4 @@
-import JSON
+package import JSON
 
 /// The value of an attribute.
 package enum AttributeValue: Hashable, Sendable {
@@ -26,6 +26,38 @@ package enum AttributeValue: Hashable, Sendable {
     }
 }
 
+extension AttributeValue {
+    /// The value as JSON.
+    package var json: JSONValue {
+        switch self {
+        case .string(let text): .string(text)
+        case .integer(let integer): .integer(integer)
+        case .boolean(let boolean): .bool(boolean)
+        }
+    }
+
+    /// Nil for JSON that is neither a string nor a boolean nor an integer of 64 bits.
+    package init?(_ json: JSONValue) {
+        switch json {
+        case .string(let text): self = .string(text)
+        case .integer(let integer): self = .integer(integer)
+        case .bool(let boolean): self = .boolean(boolean)
+        default: return nil
+        }
+    }
+
+    /// The text of the value in canonical JSON. Equal values have equal texts.
+    package var canonicalJSON: String {
+        String(decoding: json.canonicalBytes, as: UTF8.self)
+    }
+
+    /// Reads a value from `canonicalJSON`; nil for another text.
+    package init?(canonicalJSON text: String) {
+        guard let json = try? JSONParser.parse(Array(text.utf8)) else { return nil }
+        self.init(json)
+    }
+}
+
 /// The attributes of an event, for instance the model that was used. Prices may depend on them.
 package struct Attributes: Hashable, Sendable {
     /// By name. Names use the characters of feature keys.
@@ -48,13 +80,6 @@ package struct Attributes: Hashable, Sendable {
     }
 
     var json: JSONObject {
-        JSONObject(
-            members: values.sorted { $0.key < $1.key }.map { name, value in
-                switch value {
-                case .string(let text): (key: name, value: .string(text))
-                case .integer(let integer): (key: name, value: .integer(integer))
-                case .boolean(let boolean): (key: name, value: .bool(boolean))
-                }
-            })
+        JSONObject(members: values.sorted { $0.key < $1.key }.map { name, value in (key: name, value: value.json) })
     }
 }

@@ -109,7 +109,7 @@ struct CatalogueChange {
         case .createFeature(let new):
             let feature = Feature(
                 key: new.key, name: new.name, type: new.type, unitName: new.unitName, quota: new.quota,
-                createdAt: now)
+                reportBy: new.reportBy, createdAt: now)
             return try await create(
                 feature, FeatureRow.self, new.key, "features", taken: .taken("a feature", new.key.rawValue)
             ) {
@@ -142,11 +142,11 @@ struct CatalogueChange {
         try await update(FeatureRow.self, key, unknown: .unknownFeature(key)) {
             $0.feature($1)
         } changed: { feature in
-            if case .set(.some) = change.quota, feature.type != .metered {
+            if let field = change.meteredField, feature.type != .metered {
                 let problem = Problem(
                     .invalidRequest,
-                    "\(key.rawValue) is a \(feature.type.rawValue) feature: only metered features have a quota.",
-                    errors: [Problem.FieldError(pointer: "/quota", detail: "is for metered features only")])
+                    "\(key.rawValue) is a \(feature.type.rawValue) feature: only metered features have \(field).",
+                    errors: [Problem.FieldError(pointer: "/\(field)", detail: "is for metered features only")])
                 return .failure(problem)
             }
             return .success(feature.applying(change, at: now))
@@ -250,5 +250,14 @@ struct CatalogueChange {
     func newID(at now: Instant, _ ordinal: UInt64) -> Bits128 {
         let id = command.identity.id
         return Bits128(at: now, random: (id.high &+ ordinal, id.low &+ ordinal &* 0x9E37_79B9_7F4A_7C15))
+    }
+}
+
+extension FeatureChange {
+    /// The first field that the change sets and that only metered features have.
+    fileprivate var meteredField: String? {
+        if case .set(.some) = quota { return "quota" }
+        if case .set(.some) = reportBy { return "report_by" }
+        return nil
     }
 }

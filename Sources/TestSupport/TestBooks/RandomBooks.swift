@@ -223,10 +223,18 @@ package struct RandomBooks {
 
     private mutating func demand(for feature: FeatureKey, upTo most: Int64 = 25) -> Demand {
         let units = Int64.random(in: 0...most, using: &random)
-        guard feature.rawValue == "tokens" else { return .measured(.units(units), .none) }
+        guard feature.rawValue == "tokens" else { return .measured(.units(units), attributes()) }
         return .measured(
-            .quantities(["input": units, "output": Int64.random(in: 0...9, using: &random)]),
-            Attributes(["model": .string("large")]))
+            .quantities(["input": units, "output": Int64.random(in: 0...9, using: &random)]), attributes())
+    }
+
+    /// Some of `model`, which has few values of all types, and `member`, which has many.
+    private mutating func attributes() -> Attributes {
+        let models: [AttributeValue] = [.string("large"), .string("é \"\\u0000"), .integer(7), .boolean(true)]
+        var values: [String: AttributeValue] = [:]
+        if random.chance(80) { values["model"] = random.pick(models) }
+        if random.chance(50) { values["member"] = .string("m\(Int.random(in: 1...40, using: &random))") }
+        return Attributes(values)
     }
 
     private mutating func action(for endUser: EndUserID, knowing known: Remembered?) throws -> AccountAction {

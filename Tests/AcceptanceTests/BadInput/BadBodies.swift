@@ -228,6 +228,28 @@ extension BadRequests {
             .get("/v1/admin/tenants/ten_00000000000000000000000000", 404, "not_found", sender: .root),
         ])
 
+    static let reports = BadRequests(
+        "attributes of reports",
+        [
+            (#""model""#, "/report_by"), (#"["a","b","c","d","e","f","g","h","i"]"#, "/report_by"),
+            (#"["a","b","a"]"#, "/report_by"), (#"["a b"]"#, "/report_by/0"), (#"["a",""]"#, "/report_by/1"),
+            ("[5]", "/report_by/0"), (#"["\#(String(repeating: "x", count: 65))"]"#, "/report_by/0"),
+        ].flatMap { report($0, $1) },
+        ["day", "hour", "month", "feature_key", "charges", "units", "cost"].flatMap { name in
+            report(#"["model","\#(name)"]"#, "/report_by/1")
+        },
+        ["boolean", "limit"].map { type in
+            BadRequest.post(
+                "/v1/features", #"{"key":"q","name":"Q","type":"\#(type)","report_by":["model"]}"#, at: "/report_by")
+        })
+
+    private static func report(_ names: String, _ pointer: String) -> [BadRequest] {
+        [
+            .post("/v1/features", #"{"key":"q","name":"Q","type":"metered","report_by":\#(names)}"#, at: pointer),
+            .patch("/v1/features/api", #"{"report_by":\#(names)}"#, at: pointer),
+        ]
+    }
+
     static let time = BadRequests(
         "quotas and test clocks",
         [

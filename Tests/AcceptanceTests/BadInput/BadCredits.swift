@@ -226,7 +226,14 @@ extension BadRequests {
             .get("/v1/ledger/explain?end_user_id=nobody", 404, "unknown_end_user"), .get("/v1/ledger/explain"),
             .get("/v1/ledger/explain?end_user_id=alice&feature_key=a%20b"),
             .get("/v1/ledger/export?end_user_id="), .get("/v1/ledger/export?format=csv", 400, "unknown_field"),
-            .get("/v1/usage"), .get("/v1/usage?end_user_id=alice&group_by=hour"),
+            .get("/v1/usage"), .get("/v1/usage?end_user_id=alice&group_by=week"),
+            .get("/v1/usage?end_user_id=alice&group_by="), .get("/v1/usage?end_user_id=alice&group_by=attribute"),
+            .get("/v1/usage?end_user_id=alice&feature_key=api&group_by=attribute:"),
+            .get("/v1/usage?end_user_id=alice&feature_key=api&group_by=attribute:a%20b"),
+            .get("/v1/usage?end_user_id=alice&group_by=attribute:model", at: "/query/feature_key"),
+            .get("/v1/usage?end_user_id=alice&feature_key=api&group_by=attribute:model", at: "/query/group_by"),
+            .get(
+                "/v1/usage?end_user_id=alice&feature_key=none&group_by=attribute:model", 404, "unknown_feature"),
             .get("/v1/usage?end_user_id=nobody", 404, "unknown_end_user"),
         ])
 

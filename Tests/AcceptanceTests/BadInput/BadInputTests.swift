@@ -6,7 +6,8 @@ extension Acceptance {
         @Test(
             "A bad request is refused with its status, code and place, and changes nothing",
             arguments: [
-                BadRequests.notJSON, .numbers, .grants, .usage, .catalogue, .prices, .packages, .time, .queries,
+                BadRequests.notJSON, .numbers, .grants, .usage, .catalogue, .prices, .packages, .time, .reports,
+                .queries,
                 .routes,
                 .envelopes, .credits, .reservations, .limits,
             ])

@@ -20,10 +20,11 @@ struct BadRequest: Sendable {
     var pointer: String?
 
     static func get(
-        _ path: String, _ status: Int = 400, _ code: String = "invalid_request", sender: Sender = .tenant,
-        headers: [String: String] = [:]
+        _ path: String, _ status: Int = 400, _ code: String = "invalid_request", at pointer: String? = nil,
+        sender: Sender = .tenant, headers: [String: String] = [:]
     ) -> BadRequest {
-        BadRequest(method: "GET", path: path, headers: headers, sender: sender, status: status, code: code)
+        BadRequest(
+            method: "GET", path: path, headers: headers, sender: sender, status: status, code: code, pointer: pointer)
     }
 
     static func post(

@@ -168,6 +168,122 @@ extension Acceptance {
                     == [total("2030-01-15", .null, 3, 13, 130)])
         }
 
+        @Test("Totals of usage by hour and month are those of the environment's clocks")
+        func localTotals() async throws {
+            let client = try await makeTenant().test
+            try await client.sell("api", unitCost: 10)
+            _ = try await client.make("alice", at: "2030-01-01T12:00:00Z")
+            try await client.grant("alice", 10_000).expect(201)
+            for (units, instant) in [
+                (1, "2029-12-31T17:59:59Z"), (2, "2029-12-31T18:14:59Z"), (4, "2029-12-31T18:15:00Z"),
+                (8, "2030-01-01T11:59:59Z"),
+            ] {
+                try await client.post(
+                    "/v1/usage",
+                    [
+                        "end_user_id": "alice", "feature_key": "api", "units": .integer(Int64(units)),
+                        "occurred_at": .string(instant),
+                    ]
+                ).expect(201)
+            }
+            func units(by grouping: String) async throws -> [String: Int64] {
+                let rows = try await client.get("/v1/usage", [("end_user_id", "alice"), ("group_by", grouping)])
+                    .expect(200).items()
+                return Dictionary(
+                    uniqueKeysWithValues: try rows.map { row in
+                        #expect(row[path: "day"] == .null && row[path: "feature_key"] == .null)
+                        return (try #require(row[path: grouping]?.text), try #require(row[path: "units"]?.integer))
+                    })
+            }
+            #expect(
+                try await units(by: "hour") == [
+                    "2029-12-31T17:00:00.000Z": 1, "2029-12-31T18:00:00.000Z": 6, "2030-01-01T11:00:00.000Z": 8,
+                ])
+            #expect(try await units(by: "month") == ["2029-12": 7, "2030-01": 8])
+            // Kathmandu is 5 hours and 45 minutes ahead.
+            try await client.patch("/v1/config", ["timezone": "Asia/Kathmandu"]).expect(200)
+            #expect(
+                try await units(by: "hour") == [
+                    "2029-12-31T17:15:00.000Z": 3, "2029-12-31T18:15:00.000Z": 4, "2030-01-01T11:15:00.000Z": 8,
+                ])
+            #expect(try await units(by: "month") == ["2029-12": 3, "2030-01": 12])
+        }
+
+        @Test("Totals of usage by an attribute have its value under its name, and null for usage without it")
+        func attributeTotals() async throws {
+            let client = try await makeTenant().test
+            try await client.sell("api", unitCost: 10)
+            try await client.grant("alice", 10_000).expect(201)
+            let uses: [(Int64, JSONValue)] = [
+                (1, ["model": "large", "member": 7]), (2, ["model": "large"]), (4, ["model": "small", "cached": true]),
+                (8, [:]),
+            ]
+            for (units, attributes) in uses {
+                try await client.post(
+                    "/v1/usage",
+                    [
+                        "end_user_id": "alice", "feature_key": "api", "units": .integer(units),
+                        "attributes": attributes,
+                    ]
+                ).expect(201)
+            }
+            func totals(by attribute: String) async throws -> Answer {
+                try await client.get(
+                    "/v1/usage",
+                    [("end_user_id", "alice"), ("feature_key", "api"), ("group_by", "attribute:\(attribute)")])
+            }
+            func total(_ name: String, _ value: JSONValue, _ charges: Int64, _ units: Int64) -> JSONValue {
+                .members([
+                    ("day", .null), ("feature_key", .null), (name, value), ("charges", .integer(charges)),
+                    ("units", .integer(units)), ("cost", .integer(10 * units)),
+                ])
+            }
+            try await totals(by: "model").expect(400, "invalid_request")
+            try await client.patch("/v1/features/api", ["report_by": ["model", "member", "cached"]]).expect(200)
+            #expect(
+                try await totals(by: "model").expect(200).items()
+                    == [total("model", "large", 2, 3), total("model", "small", 1, 4), total("model", .null, 1, 8)])
+            #expect(
+                try await totals(by: "member").expect(200).items()
+                    == [total("member", 7, 1, 1), total("member", .null, 3, 14)])
+            #expect(
+                try await totals(by: "cached").expect(200).items()
+                    == [total("cached", true, 1, 4), total("cached", .null, 3, 11)])
+            // The usage of an archived feature can be asked for. An attribute that is declared no more cannot.
+            try await client.patch("/v1/features/api", ["archived": true, "report_by": ["model"]]).expect(200)
+            #expect(try await totals(by: "model").expect(200).items().count == 3)
+            let undeclared = try await totals(by: "member").expect(400, "invalid_request")
+            #expect(undeclared["errors.0.pointer"] == "/query/group_by")
+        }
+
+        @Test("More than 10,000 totals are refused, and a shorter period is answered")
+        func tooManyTotals() async throws {
+            let client = try await makeTenant().test
+            try await client.sell("api", unitCost: 0)
+            try await client.patch("/v1/features/api", ["report_by": ["run"]]).expect(200)
+            _ = try await client.make("alice", at: "2030-01-15T12:00:00Z")
+            for (start, instant) in [(0, "2030-01-15T11:00:00Z"), (5_001, "2030-01-15T10:00:00Z")] {
+                let events = (start..<start + 5_001).map { number -> JSONValue in
+                    [
+                        "end_user_id": "alice", "feature_key": "api", "attributes": ["run": .integer(Int64(number))],
+                        "occurred_at": .string(instant),
+                    ]
+                }
+                let answer = try await client.post("/v1/usage/batch", ["events": .array(events)]).expect(200)
+                #expect(answer["accepted"] == 5_001)
+            }
+            func totals(from: String?) async throws -> Answer {
+                try await client.get(
+                    "/v1/usage",
+                    [
+                        ("end_user_id", "alice"), ("feature_key", "api"), ("group_by", "attribute:run"), ("from", from),
+                    ])
+            }
+            let refused = try await totals(from: nil).expect(400, "invalid_request")
+            #expect(refused["errors.0.pointer"] == "/query/from")
+            #expect(try await totals(from: "2030-01-15T11:00:00Z").expect(200).items().count == 5_001)
+        }
+
         private func expectSums(_ explained: Answer, sourceLocation: SourceLocation = #_sourceLocation) throws {
             for sum in try explained.items("arithmetic") {
                 let steps = try #require(sum[path: "steps"]?.items)

@@ -137,6 +137,13 @@ extension FieldReader {
     fileprivate mutating func packageKey(_ number: Int) throws(CodingError) -> PackageKey {
         try parsed(number, "package key") { PackageKey($0) }
     }
+
+    fileprivate mutating func reportAttributes(_ number: Int) throws(CodingError) -> ReportAttributes {
+        guard let attributes = ReportAttributes(try strings(number, "attribute")) else {
+            throw .invalid(field: "list of attributes")
+        }
+        return attributes
+    }
 }
 
 extension NewFeature: FieldCodable {
@@ -146,6 +153,7 @@ extension NewFeature: FieldCodable {
         writer.write(3, type.rawValue)
         writer.write(4, unitName)
         writer.write(5, quota?.canonicalJSON)
+        if !reportBy.isEmpty { writer.write(6, since: 3) { $0.write(1, each: reportBy.names) } }
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
@@ -153,7 +161,10 @@ extension NewFeature: FieldCodable {
             key: try reader.featureKey(1), name: try reader.string(2, "name"),
             type: try reader.parsed(3, "type of feature") { FeatureType(rawValue: $0) },
             unitName: try reader.optionalString(4, "unit"),
-            quota: try reader.optional(5, "quota") { text in try? Quota(json: text) })
+            quota: try reader.optional(5, "quota") { text in try? Quota(json: text) },
+            reportBy: try reader.optionalMessage(6) { (reader) throws(CodingError) in
+                try reader.reportAttributes(1)
+            } ?? .none)
     }
 }
 
@@ -163,6 +174,7 @@ extension FeatureChange: FieldCodable {
         writer.write(2, unitName)
         writer.write(3, isArchived)
         writer.write(4, quota) { $0.write($1, $2.canonicalJSON) }
+        writer.write(5, since: 3, reportBy) { $0.write($1, each: $2.names) }
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
@@ -171,6 +183,10 @@ extension FeatureChange: FieldCodable {
             isArchived: try reader.optionalBool(3, "flag"),
             quota: try reader.change(4) { (reader) throws(CodingError) in
                 try reader.optional(1, "quota") { text in try? Quota(json: text) }
+            },
+            reportBy: try reader.change(5) { (reader) throws(CodingError) in
+                let attributes = try reader.reportAttributes(1)
+                return attributes.isEmpty ? nil : attributes
             })
     }
 }

@@ -5,8 +5,9 @@ package import Postgres
 /// The distance between two checkpoints of an account: both bounds hold.
 ///
 /// A read adds up at most one such distance, and so many entries as have been written since the duty last ran. A
-/// checkpoint costs one row, one for each block and each unfinished reservation that changed, and one for each feature
-/// and quarter of an hour with usage: fewer rows than the entries have allocations.
+/// checkpoint costs one row, one for each block and each unfinished reservation that changed, one for each feature with
+/// usage, and one for each value of an attribute that the feature reports, but at most one value for
+/// `CheckpointStore.entriesPerValue` entries: fewer rows than the entries have allocations.
 package struct CheckpointSpacing: Sendable {
     /// Entries.
     package let entries: Int64
@@ -153,10 +154,16 @@ package enum CheckpointStore {
         ) b
         """
 
+    /// The number of entries for which a checkpoint stores at most one value of an attribute. The attributes with the
+    /// fewest values come first. An attribute with a value of its own in nearly every entry, such as the id of a request,
+    /// is left out: its sums would be larger than the entries, so reads add up the entries.
+    static let entriesPerValue = 4
+
     /// Adds the entries after $3 and up to $4 to the checkpoint at $3.
     ///
     /// 1. `made` inserts the checkpoint. When another process has done so, it is empty, and nothing else is inserted.
-    /// 2. A reservation that is over, and has no entry behind this checkpoint, never changes again and needs no row. With
+    /// 2. `reported` are the attributes that the features declare now. `kept` are those of them that are summed.
+    /// 3. A reservation that is over, and has no entry behind this checkpoint, never changes again and needs no row. With
     ///    `offset 0` PostgreSQL looks for the entries of one reservation after another, instead of hashing all entries
     ///    behind this checkpoint.
     static let make = PostgresStatement(
@@ -168,7 +175,44 @@ package enum CheckpointStore {
         ), spans as (
             select $3::bigint as after, $4::bigint as up_to
         ),
-        \(LedgerSums.charges()),
+        \(LedgerSums.charges(columns: ", e.details")),
+        reported as materialized (
+            select d.feature_key, a.name
+            from (select distinct feature_key from charges) d
+            join features f on f.environment_id = $1 and f.feature_key = d.feature_key
+            cross join lateral unnest(f.report_by) as a (name)
+        ), usage_quarters as materialized (
+            select '' as name, c.feature_key, null::text as value, \(LedgerSums.quarter("c.effective_at")) as quarter,
+                count(*) as charges, sum(c.units) as units, sum(c.cost) as cost
+            from charges c
+            group by c.feature_key, quarter
+            union all
+            select r.name, c.feature_key, \(LedgerSums.attribute("r.name", of: "c.details")) as value,
+                \(LedgerSums.quarter("c.effective_at")) as quarter, count(*), sum(c.units), sum(c.cost)
+            from charges c
+            join reported r on r.feature_key = c.feature_key
+            group by 1, 2, 3, 4
+        ), usage_sums as materialized (
+            select q.name, q.feature_key, q.value,
+                row_number() over (partition by q.name, q.feature_key order by q.value) as number,
+                sum(q.charges) as charges, sum(q.units) as units, sum(q.cost) as cost,
+                min(q.quarter) as first_quarter, max(q.quarter) as last_quarter,
+                array_agg(q.quarter order by q.quarter) as quarters,
+                array_agg(q.charges order by q.quarter) as quarter_charges,
+                array_agg(q.units order by q.quarter) as quarter_units,
+                array_agg(q.cost order by q.quarter) as quarter_costs
+            from usage_quarters q
+            group by q.name, q.feature_key, q.value
+        ), kept as materialized (
+            select v.name, v.feature_key
+            from (
+                select name, feature_key, sum(count(*)) over (order by count(*), name, feature_key) as total
+                from usage_sums
+                where name <> ''
+                group by name, feature_key
+            ) v
+            where v.total <= ($4 - $3 + \(entriesPerValue - 1)) / \(entriesPerValue)
+        ),
         \(LedgerSums.blocks(after: "$3", upTo: "$4", further: "")),
         \(LedgerSums.holds(
             after: "$3", upTo: "$4",
@@ -229,11 +273,12 @@ package enum CheckpointStore {
                         and e.sequence > $4 and e.type in ('reserve', 'commit', 'release')
                     offset 0)
         )
-        insert into checkpoint_usage (environment_id, account_id, quarter, feature_key, sequence, charges, units, cost)
-        select $1, $2, \(LedgerSums.quarter("c.effective_at")), c.feature_key, made.sequence, count(*), sum(c.units),
-            sum(c.cost)
+        insert into checkpoint_usage (environment_id, account_id, attribute, feature_key, sequence, number, value,
+            charges, units, cost, first_quarter, last_quarter, quarters, quarter_charges, quarter_units, quarter_costs)
+        select $1, $2, u.name, coalesce(u.feature_key, ''), made.sequence, u.number, u.value, u.charges, u.units, u.cost,
+            u.first_quarter, u.last_quarter, u.quarters, u.quarter_charges, u.quarter_units, u.quarter_costs
         from made
-        cross join charges c
-        group by 3, 4, 5
+        cross join usage_sums u
+        where u.name = '' or (u.name, u.feature_key) in (select name, feature_key from kept)
         """)
 }

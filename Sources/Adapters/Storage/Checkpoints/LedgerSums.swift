@@ -124,8 +124,10 @@ enum LedgerSums {
     /// `measured` are the units that an entry states. The commits of a reservation state its units so far, so `units` are
     /// those that the entry added: none for a commit in credits after progress in units.
     ///
-    /// - Parameter condition: A further condition on the entries, ` and …`, or nothing.
-    static func charges(_ condition: String = "") -> String {
+    /// - Parameters:
+    ///   - condition: A further condition on the entries, ` and …`, or nothing.
+    ///   - columns: Further columns of the entries, `, …`, or nothing.
+    static func charges(_ condition: String = "", columns: String = "") -> String {
         """
         charges as materialized (
             select s.up_to, e.reservation, e.effective_at, e.feature_key, -e.amount as cost, u.units as measured,
@@ -133,12 +135,12 @@ enum LedgerSums {
                     k.units,
                     max(u.units) over (
                         partition by s.up_to, e.reservation order by e.sequence
-                        rows between unbounded preceding and 1 preceding)), 0)) end as units
+                        rows between unbounded preceding and 1 preceding)), 0)) end as units\(columns)
             from spans s
             join entries e on \(range(after: "s.after", upTo: "s.up_to"))
             cross join lateral (
                 select coalesce(e.units::numeric, (
-                    select sum(q.value::numeric) from json_each_text(e.details::json -> 'quantities') q), 0)
+                    select sum(q.value::numeric) from json_each_text(\(document("e.details")) -> 'quantities') q), 0)
             ) u (units)
             left join lateral (\(reservation("e.reservation", at: "s.after"))) k on true
             where e.type in ('use', 'commit')\(condition)
@@ -151,5 +153,39 @@ enum LedgerSums {
     static func quarter(_ instant: String) -> String {
         // The origin is before every instant, because versions of PostgreSQL differ in what precedes the origin.
         "date_bin('15 minutes', \(instant), timestamptz '4000-01-01 00:00:00+00 BC')"
+    }
+
+    // MARK: - Attributes
+
+    /// The value of an attribute in an entry's details, as its text in canonical JSON; null without the attribute.
+    static func attribute(_ name: String, of details: String) -> String {
+        // With `offset 0` the value is cut out once.
+        """
+        (
+            select case when position('\(substitute)' in a.value) > 0
+                then \(replacing(substitute, by: nul, in: "a.value")) else a.value end
+            from (select (\(document(details)) #> array['attributes', \(name)])::text offset 0) a (value)
+        )
+        """
+    }
+
+    /// An entry's details as JSON.
+    ///
+    /// PostgreSQL refuses to read JSON with the escape of NUL, which a string may have. The escape of U+FFFF takes its
+    /// place. No stored text has that escape, because canonical JSON escapes nothing but control characters, quotes and
+    /// backslashes.
+    private static func document(_ details: String) -> String {
+        """
+        (case when position('\(nul)' in \(details)) > 0 then \(replacing(nul, by: substitute, in: details))
+            else \(details) end)::json
+        """
+    }
+
+    private static let nul = #"\u0000"#
+    private static let substitute = #"\uffff"#
+
+    /// Replaces an escape. A backslash that is itself escaped begins none.
+    private static func replacing(_ escape: String, by other: String, in text: String) -> String {
+        #"regexp_replace(\#(text), '(?<!\\)((?:\\\\)*)\\#(escape)', '\1\\#(other)', 'g')"#
     }
 }

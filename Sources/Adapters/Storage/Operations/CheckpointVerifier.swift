@@ -1,5 +1,6 @@
 import Credits
 import Ledger
+import Metering
 import Postgres
 
 /// Checks the checkpoints of one account against its entries, span by span.
@@ -46,6 +47,8 @@ struct CheckpointVerifier {
         let previous: Int64
         let facts: Set<String>
         let reservations: [Int32: String]
+        /// The attributes by which it sums the usage of features.
+        let attributes: [FeatureKey?: Set<String>]
     }
 
     private func checkpoint(after last: Int64) async throws -> Stored? {
@@ -62,11 +65,17 @@ struct CheckpointVerifier {
             Self.list("reservations that hold credits", try row.int32s(4)),
         ]
         for row in parts[0] { facts.insert("block \(try row.int32(0)): \(try row.text(1))") }
-        for row in parts[2] { facts.insert("usage \(try row.text(0))") }
+        var attributes: [FeatureKey?: Set<String>] = [:]
+        for row in parts[2] {
+            let attribute = try row.text(1)
+            if !attribute.isEmpty { attributes[FeatureKey(try row.text(0)), default: []].insert(attribute) }
+            facts.insert("usage \(try row.text(2))")
+        }
         var reservations: [Int32: String] = [:]
         for row in parts[1] { reservations[try row.int32(0)] = try row.text(1) }
         return Stored(
-            sequence: sequence, previous: try row.int64(1), facts: facts, reservations: reservations)
+            sequence: sequence, previous: try row.int64(1), facts: facts, reservations: reservations,
+            attributes: attributes)
     }
 
     private static let findCheckpoint: PostgresStatement = """
@@ -97,8 +106,16 @@ struct CheckpointVerifier {
         """
 
     private static let findUsage: PostgresStatement = """
-        select concat_ws(' ', (extract(epoch from c.quarter) * 1000000)::bigint, coalesce(c.feature_key, '-'), c.charges,
-            c.units, c.cost)
+        select c.feature_key, c.attribute, concat_ws(' ', coalesce(nullif(c.feature_key, ''), '-'),
+            coalesce(nullif(c.attribute, ''), '-'), coalesce(c.value, '-'), c.charges, c.units, c.cost,
+            (extract(epoch from c.first_quarter) * 1000000)::bigint, (extract(epoch from c.last_quarter) * 1000000)::bigint,
+            (
+                select string_agg(
+                    concat_ws(' ', (extract(epoch from p.quarter) * 1000000)::bigint, p.charges, p.units, p.cost), ', '
+                    order by p.quarter)
+                from unnest(c.quarters, c.quarter_charges, c.quarter_units, c.quarter_costs)
+                    as p (quarter, charges, units, cost)
+            ))
         from checkpoint_usage c
         where c.environment_id = $1 and c.account_id = $2 and c.sequence = $3
         """
@@ -120,7 +137,7 @@ struct CheckpointVerifier {
             within: .seconds(600))
         for row in entries { sums.take(try EntryRow(row).entry) }
         if entries.rowCount != stored.sequence - stored.previous { return "sums up entries that are missing" }
-        let expected = facts()
+        let expected = facts(summedBy: stored.attributes)
         if let fact = stored.facts.subtracting(expected).min() { return "says \(fact), which the entries do not give" }
         if let fact = expected.subtracting(stored.facts).min() { return "lacks \(fact)" }
         return faultOfReservations(stored)
@@ -149,7 +166,11 @@ struct CheckpointVerifier {
         return nil
     }
 
-    private func facts() -> Set<String> {
+    /// The facts that a checkpoint has.
+    ///
+    /// - Parameter attributes: The attributes by which it sums the usage of features. Nothing else records which were
+    ///   declared when it was made. Without the sums of one, reads add up the entries.
+    private func facts(summedBy attributes: [FeatureKey?: Set<String>]) -> Set<String> {
         var facts: Set<String> = [
             Self.granted(sums.lifetimeGranted), Self.list("open blocks", sums.openBlocks.sorted()),
             Self.list("reservations that hold credits", sums.heldReservations.sorted()),
@@ -160,12 +181,30 @@ struct CheckpointVerifier {
             }
             facts.insert("block \(number): \(parts.joined(separator: ", "))")
         }
-        for (slot, usage) in sums.usage {
-            let feature = slot.featureKey?.rawValue ?? "-"
-            facts.insert(
-                "usage \(slot.quarter.microseconds) \(feature) \(usage.charges) \(usage.units) \(usage.cost)")
+        for feature in sums.usedFeatures {
+            facts.insert(Self.text(sums.usage(of: feature), feature: feature))
+            for attribute in attributes[feature, default: []] {
+                for (value, usage) in sums.usage(of: feature, by: attribute) {
+                    facts.insert(Self.text(usage, feature: feature, attribute: attribute, value: value))
+                }
+            }
         }
         return facts
+    }
+
+    private static func text(
+        _ usage: [Instant: EntrySums.Usage], feature: FeatureKey?, attribute: String = "-", value: AttributeValue? = nil
+    ) -> String {
+        let quarters = usage.sorted { $0.key < $1.key }
+        let charges = quarters.reduce(0) { $0 + $1.value.charges }
+        let units = quarters.reduce(0) { $0 + $1.value.units }
+        let cost = quarters.reduce(0) { $0 + $1.value.cost }
+        let (first, last) = (quarters.first?.key.microseconds ?? 0, quarters.last?.key.microseconds ?? 0)
+        let parts = quarters.map { quarter, usage in
+            "\(quarter.microseconds) \(usage.charges) \(usage.units) \(usage.cost)"
+        }
+        let name = "usage \(feature?.rawValue ?? "-") \(attribute) \(value?.canonicalJSON ?? "-")"
+        return "\(name) \(charges) \(units) \(cost) \(first) \(last) \(parts.joined(separator: ", "))"
     }
 
     private static func granted(_ amount: some BinaryInteger) -> String { "\(amount) mc granted in all" }

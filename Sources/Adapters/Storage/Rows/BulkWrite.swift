@@ -89,10 +89,14 @@ struct BulkColumn<Row>: Sendable {
         }
     }
 
-    /// A list of feature keys. No character of a feature key needs an escape in an array literal.
     static func featureKeys(_ name: String, _ value: @escaping @Sendable (Row) -> [FeatureKey]) -> Self {
+        names(name) { value($0).map(\.rawValue) }
+    }
+
+    /// A list of names of the catalogue. No character of such a name needs an escape in an array literal.
+    static func names(_ name: String, _ value: @escaping @Sendable (Row) -> [String]) -> Self {
         Self(name: name, type: "text", cast: "text[]") { rows in
-            .texts(rows.map { arrayText(value($0).map { "\"\($0.rawValue)\"" }) })
+            .texts(rows.map { arrayText(value($0).map { "\"\($0)\"" }) })
         }
     }
 

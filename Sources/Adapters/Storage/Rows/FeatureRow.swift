@@ -11,7 +11,7 @@ package struct FeatureRow: MutableCatalogueRow {
     package static let keyColumn = "feature_key"
     package static let table = "features"
     package static let columns = [
-        "environment_id", "feature_key", "name", "type", "unit_name", "quota", "created_at", "updated_at",
+        "environment_id", "feature_key", "name", "type", "unit_name", "quota", "report_by", "created_at", "updated_at",
         "archived_at",
     ]
 
@@ -28,8 +28,16 @@ package struct FeatureRow: MutableCatalogueRow {
             type: try fields.parsed("type", or: before?.type) { FeatureType(rawValue: $0) },
             unitName: try fields.textOrNil(or: before.map(\.unitName)),
             quota: try fields.parsedOrNil("quota", or: before.map(\.quota)) { try Quota(json: $0) },
+            reportBy: try Self.reportBy(&fields, or: before?.reportBy),
             createdAt: try fields.instant(or: before?.createdAt), updatedAt: try fields.instant(or: before?.updatedAt),
             archivedAt: try fields.instantOrNil(or: before.map(\.archivedAt)))
+    }
+
+    private static func reportBy(_ fields: inout RowFields, or old: ReportAttributes?) throws -> ReportAttributes {
+        guard let attributes = ReportAttributes(try fields.texts(or: old?.names)) else {
+            throw StorageError.unknownValue(column: "report_by")
+        }
+        return attributes
     }
 }
 
@@ -50,6 +58,7 @@ extension FeatureRow {
         .text("name") { $0.item.name as String },
         .text("unit_name") { $0.item.unitName },
         .text("quota") { $0.item.quota?.canonicalJSON },
+        .names("report_by") { $0.item.reportBy.names },
         .instant("updated_at") { $0.item.updatedAt as Instant },
         .instant("archived_at") { $0.item.archivedAt },
     ]

@@ -1,4 +1,5 @@
 package import Credits
+package import Metering
 
 /// The sums of an account's entries, added up one entry after another: the numbers that a checkpoint stores.
 ///
@@ -30,16 +31,24 @@ package struct EntrySums: Sendable {
         package var holds: [Int32: Hold] = [:]
     }
 
-    /// A feature in a quarter of an hour.
-    package struct UsageSlot: Hashable, Sendable {
-        package let quarter: Instant
-        package let featureKey: FeatureKey?
-    }
-
     package struct Usage: Hashable, Sendable {
         package var charges: Int64 = 0
         package var units: Int128 = 0
         package var cost: Int128 = 0
+
+        mutating func add(_ charge: Charge) {
+            charges += 1
+            units += charge.units
+            cost += charge.cost
+        }
+    }
+
+    /// What one entry charged. `units` are those that it added to a reservation's earlier ones.
+    struct Charge: Sendable {
+        let quarter: Instant
+        let attributes: Attributes
+        let units: Int128
+        let cost: Int128
     }
 
     package private(set) var lifetimeGranted: Int128 = 0
@@ -53,7 +62,7 @@ package struct EntrySums: Sendable {
     // Since the last call of `startSpan`:
     package private(set) var changedBlocks: Set<Int32> = []
     package private(set) var changedReservations: Set<Int32> = []
-    package private(set) var usage: [UsageSlot: Usage] = [:]
+    private var charges: [FeatureKey?: [Charge]] = [:]
 
     package init() {}
 
@@ -61,8 +70,29 @@ package struct EntrySums: Sendable {
     package mutating func startSpan() {
         changedBlocks = []
         changedReservations = []
-        usage = [:]
+        charges = [:]
     }
+
+    // MARK: - Usage in the span
+
+    /// The features with usage; nil is usage without a feature.
+    package var usedFeatures: Set<FeatureKey?> { Set(charges.keys) }
+
+    /// The usage of a feature by quarter of an hour.
+    package func usage(of feature: FeatureKey?) -> [Instant: Usage] {
+        charges[feature, default: []].reduce(into: [:]) { usage, charge in
+            usage[charge.quarter, default: Usage()].add(charge)
+        }
+    }
+
+    /// The usage of a feature by the value of an attribute and by quarter of an hour; nil is usage without the attribute.
+    package func usage(of feature: FeatureKey?, by attribute: String) -> [AttributeValue?: [Instant: Usage]] {
+        charges[feature, default: []].reduce(into: [:]) { usage, charge in
+            usage[charge.attributes.values[attribute], default: [:]][charge.quarter, default: Usage()].add(charge)
+        }
+    }
+
+    // MARK: - Adding entries
 
     /// Adds an entry. The entries of an account must come in order of sequence.
     package mutating func take(_ entry: Entry) {
@@ -121,10 +151,10 @@ package struct EntrySums: Sendable {
         }
         let quarter: Int64 = 900 * 1_000_000
         let start = entry.effectiveAt.microseconds.flooredDivision(by: quarter).quotient * quarter
-        let slot = UsageSlot(quarter: Instant(microseconds: start), featureKey: entry.cause.featureKey)
-        usage[slot, default: Usage()].charges += 1
-        usage[slot, default: Usage()].units += added
-        usage[slot, default: Usage()].cost -= Int128(entry.amount)
+        let charge = Charge(
+            quarter: Instant(microseconds: start), attributes: entry.cause.details.attributes, units: added,
+            cost: -Int128(entry.amount))
+        charges[entry.cause.featureKey, default: []].append(charge)
     }
 }
 

@@ -1,6 +1,6 @@
 import Credits
 package import JSON
-package import Metering
+import Metering
 
 extension Limit {
     /// Reads a limit from the canonical text of `json`.
@@ -32,17 +32,6 @@ extension Limit {
         members.append(("unit", .string(unit.rawValue)))
         if let window { members.append(("window", .string(window.text))) }
         return .object(JSONObject(members: members))
-    }
-}
-
-extension AttributeValue {
-    /// The value as JSON.
-    package var json: JSONValue {
-        switch self {
-        case .string(let text): .string(text)
-        case .integer(let integer): .integer(integer)
-        case .boolean(let boolean): .bool(boolean)
-        }
     }
 }
 

@@ -196,25 +196,14 @@ extension EntryDetails {
 
 extension Attributes {
     fileprivate var stored: JSONValue {
-        .keyed(
-            values.map { name, value in
-                switch value {
-                case .string(let text): (name, .string(text))
-                case .integer(let integer): (name, .integer(integer))
-                case .boolean(let boolean): (name, .bool(boolean))
-                }
-            })
+        .keyed(values.map { name, value in (name, value.json) })
     }
 
     fileprivate init(stored: StoredObject) throws(StoredJSONError) {
         var values: [String: AttributeValue] = [:]
         for (name, value) in try stored.members(of: "attributes") {
-            switch value {
-            case .string(let text): values[name] = .string(text)
-            case .integer(let integer): values[name] = .integer(integer)
-            case .bool(let boolean): values[name] = .boolean(boolean)
-            default: throw stored.invalid("attributes")
-            }
+            guard let attribute = AttributeValue(value) else { throw stored.invalid("attributes") }
+            values[name] = attribute
         }
         self.init(values)
     }

@@ -12,15 +12,21 @@ extension JSONReader {
         let type = choice("type", of: FeatureType.self)
         let unitName = unitName()
         let quota = optionalObject("quota") { $0.quota() }
-        if quota != nil, let type, type != .metered { report("quota", "is for metered features only") }
+        let reportBy = reportBy()
+        if let type, type != .metered {
+            if quota != nil { report("quota", "is for metered features only") }
+            if reportBy != nil { report("report_by", "is for metered features only") }
+        }
         guard let key, let name, let type else { return nil }
-        return NewFeature(key: key, name: name, type: type, unitName: unitName, quota: quota)
+        return NewFeature(
+            key: key, name: name, type: type, unitName: unitName, quota: quota, reportBy: reportBy ?? .none)
     }
 
     mutating func featureChange() -> FeatureChange? {
         FeatureChange(
             name: optionalName(), unitName: unitName(), isArchived: optionalBool("archived"),
-            quota: fieldChange("quota") { $0.optionalObject("quota") { $0.quota() } })
+            quota: fieldChange("quota") { $0.optionalObject("quota") { $0.quota() } },
+            reportBy: fieldChange("report_by") { $0.reportBy() })
     }
 
     mutating func newRule() -> (featureKey: FeatureKey, price: Price, effectiveFrom: Instant?)? {
@@ -109,6 +115,17 @@ extension JSONReader {
         let expected = "one of " + KeyScopes.named.map { "\"\($0.name)\"" }.joined(separator: ", ")
         return optionalStrings("scopes", count: 1...KeyScopes.named.count, expected: expected) { KeyScopes(name: $0) }
             .map { scopes in scopes.reduce(into: []) { $0.formUnion($1) } }
+    }
+
+    /// `report_by`; nil for an absent or empty list.
+    private mutating func reportBy() -> ReportAttributes? {
+        let names = optionalStrings(
+            "report_by", count: 0...ReportAttributes.maximumCount, expected: ReportAttributes.expectation
+        ) { ReportAttributes.isName($0) ? $0 : nil }
+        guard let names, !names.isEmpty else { return nil }
+        let attributes = ReportAttributes(names)
+        if attributes == nil { report("report_by", "must not have a name twice") }
+        return attributes
     }
 
     private mutating func unitName() -> String? {

@@ -40,7 +40,8 @@ struct UsageRoutes: Sendable {
         return try await batch.run()
     }
 
-    /// Sums up an end user's usage and its cost: in total, by local day, or by feature.
+    /// Sums up an end user's usage and its cost: in total, by local hour, day or month, by feature, or by an attribute that
+    /// the feature declares in `report_by`.
     @Sendable private func totals(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
         var query = try RequestQuery(request)
@@ -48,18 +49,50 @@ struct UsageRoutes: Sendable {
         let feature = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
         let from = try query.instant("from")
         let to = try query.instant("to")
-        let grouping = try query.optional("group_by", expected: "day or feature") { UsageGrouping(rawValue: $0) }
+        let grouping = try query.optional("group_by", expected: UsageGrouping.expectation) { UsageGrouping($0) }
         try query.finish()
+        if case .attribute(let name) = grouping {
+            try services.admission.catalogue(of: caller).requireReport(of: feature, by: name)
+        }
         let account = try services.admission.account(endUserID, of: caller)
         let totals = try await services.reads.read(of: caller.environmentID, .large) { connection in
             try await UsageReads.totals(
                 environmentID: caller.environmentID, accountID: account.id, featureKey: feature, from: from, to: to,
                 groupBy: grouping, on: connection)
         }
+        guard totals.count <= UsageReads.maximumTotals else { throw Problem.tooManyTotals }
         var json = JSONWriter()
         json.beginObject()
         json.array("data", totals) { $0.usageTotal($1) }
         json.endObject()
         return .json(json.bytes)
     }
+}
+
+extension Catalogue {
+    /// Throws unless a feature, archived or not, declares an attribute in `report_by`.
+    fileprivate func requireReport(of feature: FeatureKey?, by attribute: String) throws(Problem) {
+        guard let feature else {
+            throw Problem(
+                .invalidRequest, "Usage is summed by the attributes of one feature. Name it in feature_key.",
+                errors: [
+                    Problem.FieldError(pointer: "/query/feature_key", detail: "is required to group by an attribute")
+                ])
+        }
+        guard let known = features[feature] else { throw Problem.unknownFeature(feature) }
+        guard known.reportBy.names.contains(attribute) else {
+            throw Problem(
+                .invalidRequest,
+                "The feature \(feature.rawValue) does not declare the attribute \(attribute). "
+                    + "Add it to the feature's report_by with PATCH /v1/features/\(feature.rawValue).",
+                errors: [Problem.FieldError(pointer: "/query/group_by", detail: "names no attribute in report_by")])
+        }
+    }
+}
+
+extension Problem {
+    fileprivate static let tooManyTotals = Problem(
+        .invalidRequest,
+        "There are more than \(UsageReads.maximumTotals) totals. Ask for a shorter period with from and to.",
+        errors: [FieldError(pointer: "/query/from", detail: "begins a period with too many totals")])
 }
