@@ -67,7 +67,7 @@ struct AnswerCheck: Sendable {
         guard type == ["application/problem+json"] else {
             return [Fault(kind: "type of a problem", detail: "it is \(type)")]
         }
-        guard let problem = try? JSONParser.parse(body, maximumDepth: depth) else {
+        guard let problem = parsed(body) else {
             return [Fault(kind: "body of a problem", detail: "it is not JSON")]
         }
         let texts = ["type", "title", "code", "detail"].map { problem[$0]?.text ?? "" }
@@ -79,7 +79,7 @@ struct AnswerCheck: Sendable {
 
     /// A transfer coding that the server does not know is the client's fault, and HTTP gives it the status 501.
     private static func faultsOfFailure(_ answer: RawAnswer, _ reader: AnswerReader) -> [Fault] {
-        let code = answer.body.flatMap { try? JSONParser.parse($0, maximumDepth: depth) }?["code"]?.text
+        let code = answer.body.flatMap(parsed)?["code"]?.text
         if answer.status == 501, code == "not_implemented" || answer.body == nil, reader.mentions("transfer-encoding") {
             return faultsOfProblem(answer)
         }
@@ -88,9 +88,11 @@ struct AnswerCheck: Sendable {
         ]
     }
 
-    private static func isJSON(_ text: some Collection<UInt8>) -> Bool {
+    private static func isJSON(_ text: some Collection<UInt8>) -> Bool { parsed(text) != nil }
+
+    private static func parsed(_ text: some Collection<UInt8>) -> JSONValue? {
         // The parser refuses the character NUL, which an answer may quote.
         let withoutNUL = String(decoding: text, as: UTF8.self).split(separator: "\\u0000").joined(separator: "\\u0001")
-        return (try? JSONParser.parse(Array(withoutNUL.utf8), maximumDepth: depth)) != nil
+        return try? JSONParser.parse(Array(withoutNUL.utf8), maximumDepth: depth)
     }
 }

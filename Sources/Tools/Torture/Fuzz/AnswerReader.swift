@@ -140,8 +140,10 @@ struct AnswerReader {
             guard end <= received.count else { return nil }
             return (RawAnswer(status: head.status, fields: head.fields, body: Array(received[start..<end])), end)
         }
-        // The answer to HTTP/1.0 may end with the connection.
-        guard mentions("http/1.0"), head.isLast else { throw MalformedAnswer(reason: "an answer has no length") }
+        // The answer to HTTP/1.0 may end with the connection. The server takes RTSP/1.0 for it.
+        guard mentions("http/1.0") || mentions("rtsp/1.0"), head.isLast else {
+            throw MalformedAnswer(reason: "an answer has no length")
+        }
         if isHead { return (head, start) }
         guard hasEnded else { return nil }
         return (RawAnswer(status: head.status, fields: head.fields, body: Array(received[start...])), received.count)
