@@ -188,6 +188,10 @@ struct EnvironmentReplay {
         case .extend(let number, let ttl):
             guard before.reservations.indices.contains(number - 1) else { return true }
             return before.reservations[number - 1].expiresAt < now.adding(seconds: ttl)
+        // A limit that is lifted again is defined anew, so the account changes.
+        case .setLimit(let key, let limit?):
+            var after = before
+            return (try? after.setLimit(key, limit)) == nil || after.limits[key] != before.limits[key]
         default: return true
         }
     }
@@ -272,6 +276,7 @@ struct EnvironmentReplay {
         let sender = decided.operation.endUser.id
         let before = [sender: world.ledger(sender), receiver: world.ledger(receiver)]
         guard let command = decided.operation.command else { return }
+        let places = [sender, receiver].map { place(of: $0) }.joined(separator: "; ")
         travellers[sender]?.commands.removeAll { $0.command.identifier == decided.command.identifier }
         travellers[receiver]?.arrivals.removeLast()
         counts.commands += 1
@@ -289,7 +294,7 @@ struct EnvironmentReplay {
             }
         } catch {
             for side in before.keys { travellers[side]?.isLost = true }
-            throw Difference("transfer \(decided.operation.key), \(sender) to \(receiver): \(error)")
+            throw Difference("transfer \(decided.operation.key), \(sender) to \(receiver): \(error); before: \(places)")
         }
     }
 
@@ -333,12 +338,28 @@ struct EnvironmentReplay {
         }
     }
 
+    /// The place of an account in the replay, and the commands among which the next one is chosen.
+    private func place(of endUser: String) -> String {
+        guard let traveller = travellers[endUser] else { return "\(endUser) has nothing" }
+        let ledger = world.ledger(endUser)
+        let next = traveller.commands.suffix(4).reversed().map { decided in
+            "\(decided.operation.key) (\(decided.operation.kind), \(decided.command.status)) at revision "
+                + "\(decided.command.revision) of \(decided.command.decidedAt)"
+        }
+        let arrival = traveller.arrivals.last.map { "\($0.operation.key) of \($0.command.decidedAt)" } ?? "none"
+        return
+            "\(endUser) is at revision \(traveller.revision) of \(ledger.now), with \(ledger.entries.count) entries; "
+            + " due: \(ledger.due.map { "\($0)" } ?? "nothing"); next arrival: \(arrival); "
+            + "next commands: \(next.joined(separator: ", "))"
+    }
+
     private mutating func finish(_ endUser: String) {
         guard let traveller = travellers[endUser], !traveller.isLost else { return }
         let rest = traveller.commands.count + traveller.arrivals.count
         if rest > 0 {
             violations.add(
-                "\(endUser) of environment \(environment.number): \(rest) commands fit in no order")
+                "\(endUser) of environment \(environment.number): \(rest) commands fit in no order; \(place(of: endUser))"
+            )
             return
         }
         do {
