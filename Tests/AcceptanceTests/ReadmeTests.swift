@@ -70,7 +70,13 @@ extension Acceptance {
             try await client.post("/v1/reservations", job).expect(201)
             let whole = String(decoding: try await client.get("/v1/ledger/export").expect(200).bytes, as: UTF8.self)
             let changed = whole.replacing(#""units":3"#, with: #""units":2"#)
-            #expect(whole != changed)
+            // The text that the digest covers stays, and the member of the line says something else.
+            let renamed = whole.replacing(#""metadata":{"#, with: #""metadata":{"by":"mallory","#)
+            let version1 = try String(
+                contentsOf: URL(filePath: #filePath).deletingLastPathComponent()
+                    .appending(path: "Recorded/export-version-1.ndjson"), encoding: .utf8)
+            let changed1 = version1.replacing(#""model":"large""#, with: #""model":"small""#)
+            #expect(whole != changed && whole != renamed && version1 != changed1)
 
             let folder = FileManager.default.temporaryDirectory.appending(
                 path: "export-\(UInt64.random(in: 0...UInt64.max))")
@@ -84,6 +90,8 @@ extension Acceptance {
             let binary = try Installation.quotastack()
             for (name, text, status, words) in [
                 ("whole", whole, Int32(0), "2 accounts, 5 entries"), ("changed", changed, 1, "line 2"),
+                ("renamed", renamed, 1, "line 3"), ("version-1", version1, 0, "2 accounts, 4 entries"),
+                ("changed-1", changed1, 1, "line 2"), ("both", whole + version1, 0, "4 accounts, 9 entries"),
             ] {
                 let file = folder.appending(path: name).path
                 try text.write(toFile: file, atomically: true, encoding: .utf8)

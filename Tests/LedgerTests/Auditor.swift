@@ -41,13 +41,13 @@ struct Auditor {
     ) -> [String] {
         var problems: [String] = []
         let originals = Dictionary(uniqueKeysWithValues: blocks.map { ($0.block.number, $0.block.original.rawValue) })
-        for entry in entries { book(entry, of: draft.account, originals, problems: &problems) }
+        for entry in entries { book(entry, of: draft, originals, problems: &problems) }
         compare(draft, blocks, problems: &problems)
         return problems
     }
 
     private mutating func book(
-        _ entry: Entry, of account: Account, _ originals: [Int32: Int64], problems: inout [String]
+        _ entry: Entry, of draft: AccountDraft, _ originals: [Int32: Int64], problems: inout [String]
     ) {
         func expect(_ condition: Bool, _ sentence: @autoclosure () -> String) {
             if !condition { problems.append("entry \(entry.sequence) (\(entry.type)): \(sentence())") }
@@ -82,7 +82,7 @@ struct Auditor {
                 0 <= kept && kept <= left && left <= originals[number] ?? 0,
                 "block \(number) of \(originals[number] ?? 0) has \(left) left, \(kept) of it held")
         }
-        let text = Self.canonicalText(entry, account: account)
+        let text = Self.canonicalText(entry, account: draft.account, salt: draft.book.salt?.bytes ?? [])
         hash = Array(SHA256.hash(data: hash + Array(text.utf8)))
         expect(entry.hash.bytes == hash, "hash must cover \(text)")
         self.stamp = stamp
@@ -121,7 +121,14 @@ struct Auditor {
 // MARK: - The documented form of an entry, written a second time
 
 extension Auditor {
-    static func canonicalText(_ entry: Entry, account: Account) -> String {
+    /// The text that the hash covers: without what can name a person, and with the digest of that.
+    static func canonicalText(_ entry: Entry, account: Account, salt: [UInt8]) -> String {
+        let personal = [
+            "attributes": text(entry.cause.details.attributes), "end_user_id": quoted(account.endUserID.rawValue),
+            "idempotency_key": entry.cause.idempotencyKey.map { quoted($0) },
+            "metadata": entry.cause.metadata?.canonicalJSON, "reason": entry.cause.reason.map { quoted($0) },
+        ].compactMapValues { $0 }
+        let digest = SHA256.hash(data: salt + Array(object(personal).utf8))
         func list(_ shares: [Allocation]) -> String {
             let objects = shares.map {
                 object(["block_id": quoted(id("blk", account.id.rawValue, Int64($0.block))), "amount": "\($0.amount)"])
@@ -133,7 +140,8 @@ extension Auditor {
             "amount": "\(entry.amount)",
             "balance_after": "\(entry.balanceAfter)",
             "effective_at": quoted(text(entry.effectiveAt)),
-            "end_user_id": quoted(account.endUserID.rawValue),
+            "personal_digest": quoted(hexadecimal(Array(digest))),
+            "version": "2",
             "id": quoted(id("ent", account.id.rawValue, entry.sequence)),
             "overage_delta": "\(entry.overageDelta)",
             "recorded_at": quoted(text(entry.recordedAt)),
@@ -147,9 +155,6 @@ extension Auditor {
         members["rule_id"] = entry.cause.ruleID.map {
             quoted(id("rule", Int64(bitPattern: $0.bits.high), Int64(bitPattern: $0.bits.low)))
         }
-        members["idempotency_key"] = entry.cause.idempotencyKey.map { quoted($0) }
-        members["reason"] = entry.cause.reason.map { quoted($0) }
-        members["metadata"] = entry.cause.metadata?.canonicalJSON
         members["reservation_id"] = entry.cause.reservation.map { quoted(id("res", account.id.rawValue, Int64($0))) }
         members["refunds"] = entry.cause.refunds.map { quoted(id("ent", account.id.rawValue, $0)) }
         if !entry.holds.isEmpty { members["hold_allocation"] = list(entry.holds) }
@@ -158,20 +163,24 @@ extension Auditor {
         if details.isDeadline { members["trigger"] = quoted("deadline") }
         if details.isSettlement { members["trigger"] = quoted("settlement") }
         if details.forfeited != 0 { members["forfeited"] = "\(details.forfeited)" }
-        members["counterparty"] = details.counterparty.map { quoted($0.rawValue) }
+        members["counterparty_entry_id"] = details.counterpartyEntry.map {
+            quoted(id("ent", $0.account.rawValue, $0.number))
+        }
         members["external_payment_id"] = details.externalPaymentID.map { quoted($0) }
         if !details.quantities.isEmpty { members["quantities"] = object(details.quantities.mapValues { "\($0)" }) }
-        if !details.attributes.values.isEmpty {
-            members["attributes"] = object(
-                details.attributes.values.mapValues { value -> String in
-                    switch value {
-                    case .string(let text): return quoted(text)
-                    case .integer(let integer): return "\(integer)"
-                    case .boolean(let isTrue): return isTrue ? "true" : "false"
-                    }
-                })
-        }
         return object(members)
+    }
+
+    private static func text(_ attributes: Attributes) -> String? {
+        if attributes.values.isEmpty { return nil }
+        return object(
+            attributes.values.mapValues { value -> String in
+                switch value {
+                case .string(let text): return quoted(text)
+                case .integer(let integer): return "\(integer)"
+                case .boolean(let isTrue): return isTrue ? "true" : "false"
+                }
+            })
     }
 
     private static func object(_ members: [String: String]) -> String {

@@ -132,7 +132,7 @@ struct BurnOrderTests {
             sums: AccountSums(
                 balance: paid.remaining, reserved: .zero, overage: .zero, lifetimeGranted: paid.remaining),
             advancedTo: .epoch, blocks: BlockList([paid]))
-        let book = AccountBook(blockCount: 1, reservationCount: 0, lastHash: .zero)
+        let book = AccountBook(blockCount: 1, reservationCount: 0, lastHash: .zero, salt: .zero)
         var draft = AccountDraft(account: account, book: book, profile: nil)
         _ = draft.apply(
             .grant(Grant(credits: paid.remaining)), idempotencyKey: nil, catalogue: Catalogue(),

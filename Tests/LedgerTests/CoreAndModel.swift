@@ -193,7 +193,8 @@ struct CoreAndModel {
     func audit(_ endUser: String) throws -> [String] {
         let participant = try core.participant(endUser)
         let blocks = participant.blocks.map(\.block)
-        var audit = AccountAudit(account: participant.draft.account, blocks: blocks)
+        var audit = AccountAudit(
+            account: participant.draft.account, salt: participant.draft.book.salt, blocks: blocks)
         for entry in participant.entries { audit.take(entry) }
         audit.finish(account: participant.draft.account, book: participant.draft.book, blocks: blocks)
         return audit.violation.map { ["\($0)"] } ?? []

@@ -63,7 +63,7 @@ struct CoreWorld {
                 counters: account.counters)
             let book = AccountBook(
                 blockCount: Int32(storedBlocks.count), reservationCount: Int32(storedReservations.count),
-                lastHash: storedEntries.last?.hash ?? .zero)
+                lastHash: storedEntries.last?.hash ?? .zero, salt: draft.book.salt)
             guard read == account, book == draft.book else {
                 throw ScriptError("the account differs after it was written and read: \(read)")
             }

@@ -8,9 +8,24 @@ import Testing
 struct EntryHashTests {
     /// The hashes were computed with Python from the documented form alone:
     ///
-    ///     text = json.dumps(entry, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    ///     previous = hashlib.sha256(previous + text.encode()).digest()
+    ///     personal = dumps({name: entry.pop(name) for name in PERSONAL if name in entry})
+    ///     entry["personal_digest"] = hashlib.sha256(bytes(32) + personal.encode()).hexdigest()
+    ///     entry["version"] = 2
+    ///     previous = hashlib.sha256(previous + dumps(entry).encode()).digest()
+    ///
+    /// where `dumps` is `json.dumps(…, sort_keys=True, separators=(",", ":"), ensure_ascii=False)`.
     private static let goldenHashes = [
+        "5e637dc7c6fd269998e2997984f218c58eace52850226f3bbc0157da83eec3a0",
+        "e6a1230566d4f5044ca9b129f5e011e58619fe2d50f60c3d423416b8ae0d8e2d",
+        "c6db6e35416cad7469ae357b56f329679374e29092b421fb39b7f9d6361953e9",
+        "9fb534803c85abffccf4cb2c295bf05bd75a071336e4bc75fdc4339068cc6c75",
+        "06bdbd56f6c4cc4ac0d0207af87c9d699b44239ca93f83540d0a481889084fed",
+    ]
+
+    /// The hashes of the same entries in the form of version 1, computed in the same way:
+    ///
+    ///     previous = hashlib.sha256(previous + dumps(entry).encode()).digest()
+    private static let goldenHashesOfVersion1 = [
         "f88632dec24f397fabb2aaa46d1b26ef0794c3d0cf8835154b9fa318b2abe14e",
         "6a3e14a65db4323204a5d2d0341fae02f2e72095be5822d919a5b7010ca8c975",
         "3c9881ff1f0f193c9c2a8d18d95b7a127c836ceddec71f5297a5d3fa74593855",
@@ -42,7 +57,15 @@ struct EntryHashTests {
         #expect(draft.book.lastHash == draft.entries.last?.hash)
     }
 
-    @Test("The API shows the canonical JSON with the hash as its last member", arguments: [(0, 0), (2, 1)])
+    @Test("The chain of version 1 equals the one computed in Python")
+    func goldenChainOfVersion1() throws {
+        let hashes = try Self.goldenDraft().entriesOfVersion1.map {
+            String(decoding: $0.hash.hexadecimal, as: UTF8.self)
+        }
+        #expect(hashes == Self.goldenHashesOfVersion1)
+    }
+
+    @Test("The API shows all members with the hash as the last one", arguments: [(0, 0), (2, 1)])
     func shown(entry: Int, text: Int) throws {
         let draft = try Self.goldenDraft()
         let shown = draft.entries[entry].json(account: draft.account.id, endUserID: draft.account.endUserID)
@@ -51,17 +74,41 @@ struct EntryHashTests {
                 == Self.goldenTexts[text] + #","hash":"\#(Self.goldenHashes[entry])"}"#)
     }
 
-    @Test("Every entry's hash follows from the previous one, and from the account and end user of the entry")
-    func dependsOnPrevious() throws {
+    @Test(
+        "Every entry's hash follows from the previous one, and from the account, the end user and the salt",
+        arguments: [true, false])
+    func dependsOnPrevious(ofVersion1: Bool) throws {
         let draft = try Self.goldenDraft()
         let (id, endUserID) = (draft.account.id, draft.account.endUserID)
+        let salt = try #require(Salt(bytes: [UInt8](repeating: 1, count: 32)))
+        var previous = EntryHash.zero
+        for entry in ofVersion1 ? draft.entriesOfVersion1 : draft.entries {
+            func hash(_ account: AccountID, _ endUserID: EndUserID, _ salt: Salt? = .zero) -> EntryHash? {
+                entry.expectedHash(
+                    after: previous, of: EntryOwner(account: account, endUserID: endUserID, salt: salt))
+            }
+            #expect(hash(id, endUserID) == entry.hash)
+            #expect(entry.expectedHash(after: entry.hash, of: draft.owner) != entry.hash)
+            #expect(hash(AccountID(8), endUserID) != entry.hash)
+            #expect(hash(id, try #require(EndUserID("bob"))) != entry.hash)
+            #expect((hash(id, endUserID, salt) == entry.hash) == ofVersion1)
+            #expect(hash(id, endUserID, nil) == (ofVersion1 ? entry.hash : nil))
+            #expect(hash(id, EndUserID(erased: id), nil) == nil)
+            previous = entry.hash
+        }
+    }
+
+    @Test("A hash stays when the text is replaced by its digest, and another digest is found")
+    func erasure() throws {
+        let draft = try Self.goldenDraft()
+        let owner = EntryOwner(account: AccountID(7), endUserID: EndUserID(erased: AccountID(7)), salt: nil)
         var previous = EntryHash.zero
         for entry in draft.entries {
-            #expect(entry.expectedHash(after: previous, account: id, endUserID: endUserID) == entry.hash)
-            #expect(entry.expectedHash(after: entry.hash, account: id, endUserID: endUserID) != entry.hash)
-            #expect(entry.expectedHash(after: previous, account: AccountID(8), endUserID: endUserID) != entry.hash)
-            let other = try #require(EndUserID("bob"))
-            #expect(entry.expectedHash(after: previous, account: id, endUserID: other) != entry.hash)
+            let digest = try #require(entry.digest(of: draft.owner))
+            let erased = entry.erased(digest)
+            #expect(erased.cause.reason == nil && erased.cause.metadata == nil && erased.cause.idempotencyKey == nil)
+            #expect(erased.expectedHash(after: previous, of: owner) == entry.hash)
+            #expect(entry.erased(.zero).expectedHash(after: previous, of: owner) != entry.hash)
             previous = entry.hash
         }
     }
@@ -71,9 +118,7 @@ struct EntryHashTests {
         let draft = try Self.goldenDraft()
         let entry = draft.entries[2]
         let previous = draft.entries[1].hash
-        func hash(_ entry: Entry) -> EntryHash {
-            entry.expectedHash(after: previous, account: draft.account.id, endUserID: draft.account.endUserID)
-        }
+        func hash(_ entry: Entry) -> EntryHash? { entry.expectedHash(after: previous, of: draft.owner) }
         var forgeries = [
             Self.copy(entry, sequence: 4), Self.copy(entry, type: .expire), Self.copy(entry, amount: -600),
             Self.copy(entry, reservedDelta: 1), Self.copy(entry, overageDelta: 1), Self.copy(entry, balanceAfter: 900),

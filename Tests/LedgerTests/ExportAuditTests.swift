@@ -1,5 +1,6 @@
 import Catalogue
 import Credits
+import Foundation
 import Ledger
 import Metering
 import Testing
@@ -8,6 +9,10 @@ import Testing
 struct ExportAuditTests {
     /// The lines of one end user: a grant that pays off overage, a reservation with progress, a refund, a transfer.
     private static func lines() throws -> [[UInt8]] {
+        try drafts().flatMap { draft in draft.entries.map { $0.exportLine(of: draft.owner, isErased: false) } }
+    }
+
+    private static func drafts() throws -> [AccountDraft] {
         let feature = try #require(FeatureKey("tokens"))
         var catalogue = Catalogue()
         catalogue.features[feature] = Feature(key: feature)
@@ -49,9 +54,15 @@ struct ExportAuditTests {
         var (sender, receiver) = (drafts[0], drafts[1])
         _ = AccountDraft.transfer(
             transfer, from: &sender, to: &receiver, idempotencyKey: nil, catalogue: catalogue, now: now)
-        drafts = [sender, receiver]
-        return drafts.flatMap { draft in
-            draft.entries.map { $0.json(account: draft.account.id, endUserID: draft.account.endUserID) }
+        return [sender, receiver]
+    }
+
+    /// The lines of the same entries in the form of version 1, in which their hashes cover the clear text.
+    ///
+    /// - Parameter isErased: Whether an erasure has removed the text of both end users.
+    private static func clearLines(isErased: Bool = false) throws -> [[UInt8]] {
+        try drafts().flatMap { draft in
+            draft.entriesOfVersion1.map { $0.exportLine(of: draft.owner, isErased: isErased) }
         }
     }
 
@@ -67,11 +78,73 @@ struct ExportAuditTests {
         #expect(lines.count >= 14)
         #expect(Self.findings(lines) == [])
         #expect(Self.findings([lines[lines.count - 1]] + lines.dropLast()) == [])
+        #expect(Self.findings(try Self.clearLines()) == [])
     }
 
-    @Test("Any changed byte is found in its line")
-    func everyByte() throws {
-        let lines = try Self.lines()
+    @Test("After an erasure the lines have no text and no salt, and the hashes of before, and are found intact")
+    func erased() throws {
+        let drafts = try Self.drafts()
+        let texts = [
+            "ann", "bob", "gift", "k/1700000001000000", #""ü""#, "large", "salt", #""personal""#, "end_user_id",
+        ]
+        var lines: [[UInt8]] = []
+        for draft in drafts {
+            for entry in draft.entries {
+                let digest = try #require(entry.digest(of: draft.owner))
+                let owner = EntryOwner(
+                    account: draft.account.id, endUserID: EndUserID(erased: draft.account.id), salt: nil)
+                let line = entry.erased(digest).exportLine(of: owner, isErased: true)
+                // The line is the same while the text is still being removed.
+                #expect(entry.exportLine(of: draft.owner, isErased: true) == line)
+                lines.append(line)
+            }
+        }
+        #expect(Self.findings(lines) == [])
+        for line in lines {
+            let text = String(decoding: line, as: UTF8.self)
+            for personal in texts { #expect(!text.contains(personal), "\(personal) in \(text)") }
+        }
+        // A changed amount, a changed digest and a reason that somebody adds are found.
+        var audit = ExportAudit()
+        for line in lines.prefix(2) { audit.take(line) }
+        for (old, new) in [
+            (#""amount":-"#, #""amount":-1"#), (#"digest":""#, #"digest":"0"#), ("}", #","reason":"x"}"#),
+        ] {
+            var changed = audit
+            let text = String(decoding: lines[2], as: UTF8.self)
+            let place = try #require(
+                new.hasSuffix("}") ? text.range(of: old, options: .backwards) : text.range(of: old))
+            changed.take(Array(text.replacingCharacters(in: place, with: new).utf8))
+            #expect(changed.findings.count == 1, "\(new)")
+        }
+    }
+
+    @Test("Of erased entries of version 1 the order and the sums are checked, and their number is told")
+    func erasedOfVersion1() throws {
+        var audit = ExportAudit()
+        var lines = try Self.clearLines(isErased: true)
+        for line in lines { audit.take(line) }
+        #expect(audit.findings == [])
+        #expect(audit.unprovable == lines.count)
+        lines.remove(at: 3)
+        #expect(Self.findings(lines).map(\.line) == [4])
+    }
+
+    @Test("The salt is shown in base64, and another text is no salt")
+    func base64() throws {
+        let salt = try #require(Salt(bytes: (0..<32).map { UInt8($0 * 7 + 3) }))
+        // base64.b64encode(bytes(i * 7 + 3 for i in range(32)))
+        #expect(salt.base64 == "AwoRGB8mLTQ7QklQV15lbHN6gYiPlp2kq7K5wMfO1dw=")
+        #expect(Salt(base64: salt.base64) == salt)
+        for text in ["", "A", String(salt.base64.dropLast()), salt.base64 + "=", "-" + salt.base64.dropFirst()] {
+            #expect(Salt(base64: text) == nil, "\(text)")
+        }
+        #expect(Salt(base64: salt.base64.replacing("dw=", with: "dx=")) == nil, "bits beyond the last byte")
+    }
+
+    @Test("Any changed byte is found in its line", arguments: [true, false])
+    func everyByte(ofVersion1: Bool) throws {
+        let lines = try ofVersion1 ? Self.clearLines() : Self.lines()
         var before = ExportAudit()
         for line in lines {
             for index in line.indices {
@@ -101,5 +174,28 @@ struct ExportAuditTests {
     func rubbish(line: String) throws {
         let lines = try Self.lines()
         #expect(Self.findings([Array(line.utf8)] + lines).map(\.line) == [1])
+    }
+}
+
+extension AccountDraft {
+    var owner: EntryOwner { EntryOwner(account: account.id, endUserID: account.endUserID, salt: book.salt) }
+
+    /// The entries of the draft as an earlier release would have written them: their hashes cover the clear text.
+    var entriesOfVersion1: [Entry] {
+        var previous = EntryHash.zero
+        return entries.map { entry in
+            var cause = entry.cause
+            cause.details.counterpartyEntry = nil
+            func copy(_ hash: EntryHash) -> Entry {
+                Entry(
+                    sequence: entry.sequence, type: entry.type, amount: entry.amount,
+                    reservedDelta: entry.reservedDelta, overageDelta: entry.overageDelta,
+                    balanceAfter: entry.balanceAfter, reservedAfter: entry.reservedAfter,
+                    overageAfter: entry.overageAfter, allocations: entry.allocations, holds: entry.holds, cause: cause,
+                    effectiveAt: entry.effectiveAt, recordedAt: entry.recordedAt, hash: hash, version: .clear)
+            }
+            previous = copy(.zero).expectedHash(after: previous, of: owner) ?? .zero
+            return copy(previous)
+        }
     }
 }

@@ -212,7 +212,7 @@ struct ScheduledGrantTests {
             account: Account(
                 id: AccountID(1), environmentID: EnvironmentID(1), endUserID: name, version: 0, revision: 1,
                 sums: .zero, scheduled: ScheduledBlocks(scheduled)),
-            book: AccountBook(blockCount: 9_999, reservationCount: 0, lastHash: .zero), profile: nil)
+            book: AccountBook(blockCount: 9_999, reservationCount: 0, lastHash: .zero, salt: .zero), profile: nil)
         func grant(_ startsAt: Instant?) throws -> Outcome {
             draft.apply(
                 .grant(Grant(credits: try Millicredits(Int64(1)), startsAt: startsAt)), idempotencyKey: nil,

@@ -153,9 +153,9 @@ struct RandomBooksTests {
                 environmentID: books.environmentID, accountID: nil, after: last, on: books.connection, entries: 7)
             found += page.map(\.entry)
             guard let end = page.last else { break }
-            last = (end.account.id, end.entry.sequence)
+            last = (end.owner.account, end.entry.sequence)
         }
         let all = books.remembered.values.sorted { $0.account.id < $1.account.id }.flatMap(\.entries)
-        #expect(found == all)
+        #expect(found == all.map { $0.with(counterparty: nil) })
     }
 }

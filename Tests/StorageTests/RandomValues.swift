@@ -123,9 +123,13 @@ extension SeededGenerator {
     }
 
     mutating func details() throws -> EntryDetails {
-        EntryDetails(
+        // A stored entry names the other side of a transfer in one of the two ways.
+        let isClear = chance(50)
+        return EntryDetails(
             attributes: attributes(), quantities: quantities(), externalPaymentID: maybe { $0.text() },
-            counterparty: try maybe { try #require(EndUserID("u" + $0.text().prefix(200))) },
+            counterparty: isClear ? try maybe { try #require(EndUserID("u" + $0.text().prefix(200))) } : nil,
+            counterpartyEntry: isClear
+                ? nil : maybe { PublicID(.entry, Bits128(high: $0.next(), low: $0.next())) },
             forfeited: pick([0, 1, Millicredits.limit]), isDeadline: chance(50))
     }
 }

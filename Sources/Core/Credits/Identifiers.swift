@@ -49,6 +49,16 @@ package struct EndUserID: Hashable, Comparable, Sendable {
         self.rawValue = rawValue
     }
 
+    /// The id that takes the place of an erased end user's id. It follows from the account's number alone.
+    package init(erased account: AccountID) {
+        rawValue = PublicID(.erasedEndUser, account: account, number: 0).description
+    }
+
+    /// Whether the id has the form of an erased end user's. No tenant can give such an id to an end user.
+    package var isErased: Bool {
+        rawValue.hasPrefix("erased_") && PublicID(.erasedEndUser, parsing: rawValue) != nil
+    }
+
     package static func == (left: EndUserID, right: EndUserID) -> Bool {
         left.rawValue.utf8.count == right.rawValue.utf8.count && left.rawValue.utf8.elementsEqual(right.rawValue.utf8)
     }
@@ -137,6 +147,7 @@ package enum PublicIDKind: String, Sendable {
     case rule = "rule"
     case tenant = "ten"
     case key = "key"
+    case erasedEndUser = "erased"
     case operation = "op"
     case reservation = "res"
     case spendCap = "cap"

@@ -98,7 +98,21 @@ package enum EntryStore {
         ]
         let result = try await connection.run(
             PostgresQuery(filter.ascending ? listAscending : listDescending, parameters))
-        return try EntryRow.all(result).map(\.entry)
+        return try await named(try EntryRow.all(result).map(\.entry), environmentID: environmentID, on: connection)
+    }
+
+    /// The entries with the end users on the other sides of transfers. Makes no round trip when there is no transfer.
+    private static func named(
+        _ entries: [Entry], environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> [Entry] {
+        let others = Set(entries.compactMap { $0.cause.details.counterpartyEntry?.account })
+        guard !others.isEmpty else { return entries }
+        let names = try await AccountReads.endUserIDs(
+            others.sorted(), environmentID: environmentID, on: connection)
+        return entries.map { entry in
+            guard let other = entry.cause.details.counterpartyEntry?.account else { return entry }
+            return entry.with(counterparty: names[other])
+        }
     }
 
     static let listDescending = list(order: "desc")

@@ -9,6 +9,9 @@ package struct BookVerifier {
         package var accounts = 0
         package var entries = 0
         package var violations: [Violation] = []
+        /// The entries of before version 2 whose clear text an erasure has removed. Nothing proves their hash any more; the
+        /// chain of hashes and all sums are checked.
+        package var unprovable = 0
         /// Violations that concern no single account, one sentence each.
         package var findings: [String] = []
         /// The number of parked commands. They do not violate the books, but an operator must look at them.
@@ -56,7 +59,10 @@ package struct BookVerifier {
             var audits = Dictionary(
                 uniqueKeysWithValues: page.map { stored in
                     let account = stored.account
-                    return (account.id, AccountAudit(account: account, blocks: blocks[account.id] ?? []))
+                    return (
+                        account.id,
+                        AccountAudit(account: account, salt: stored.book.salt, blocks: blocks[account.id] ?? [])
+                    )
                 })
             try await eachEntry(of: page) { entry in
                 audits[entry.accountID]?.take(entry.entry)
@@ -66,6 +72,7 @@ package struct BookVerifier {
                 audits[account.id]?.finish(
                     account: account, book: stored.book, blocks: blocks[account.id] ?? [])
                 if let violation = audits[account.id]?.violation { report.violations.append(violation) }
+                report.unprovable += audits[account.id]?.unprovable ?? 0
             }
             report.accounts += page.count
             last = (final.environmentID, final.id)

@@ -191,6 +191,14 @@ package enum LedgerReads {
     /// 10,000 blocks that an account can have takes about 1 MiB.
     static let exportBytes: Int64 = 256 << 10
 
+    /// An entry with what its line of an export says of its account.
+    package struct ExportedEntry: Hashable, Sendable {
+        package let entry: Entry
+        package let owner: EntryOwner
+
+        package var line: [UInt8] { entry.exportLine(of: owner, isErased: owner.endUserID.isErased) }
+    }
+
     /// A page of the entries of an environment, or of one account, by account and sequence, beginning after a given
     /// entry. The page after the last one is empty.
     ///
@@ -199,7 +207,7 @@ package enum LedgerReads {
     package static func export(
         environmentID: EnvironmentID, accountID: AccountID?, after: (accountID: AccountID, sequence: Int64)?,
         on connection: PostgresConnection, entries: Int64 = exportEntries, bytes: Int64 = exportBytes
-    ) async throws -> [NamedEntry] {
+    ) async throws -> [ExportedEntry] {
         let first = accountID?.rawValue ?? .min
         let result = try await connection.run(
             PostgresQuery(
@@ -209,18 +217,25 @@ package enum LedgerReads {
                     .int64(after?.accountID.rawValue ?? first), .int64(after?.sequence ?? 0), .int64(entries),
                     .int64(bytes),
                 ]))
-        return try result.map { try EntryStore.named($0).entry }
+        return try result.map { row in
+            var fields = RowFields(row)
+            let entry = try EntryRow(&fields, keeping: nil)
+            let owner = EntryOwner(
+                account: entry.accountID, endUserID: try fields.endUserID(), salt: try fields.salt())
+            return ExportedEntry(entry: entry.entry, owner: owner)
+        }
     }
 
+    /// The personal part of a line is there twice, once as members and once as a text.
     static let exportStatement = PostgresStatement(
         """
-        select \(EntryRow.columns(of: "e")), a.end_user_id
+        select \(EntryRow.columns(of: "e")), a.end_user_id, a.salt
         from (
             select p.*, row_number() over w as place,
                 sum(
-                    500 + 60 * (cardinality(p.allocation_blocks) + coalesce(cardinality(p.hold_blocks), 0))
-                    + coalesce(octet_length(p.metadata), 0) + coalesce(octet_length(p.details), 0)
-                    + coalesce(octet_length(p.reason), 0) + coalesce(octet_length(p.idempotency_key), 0)) over w as bytes
+                    800 + 60 * (cardinality(p.allocation_blocks) + coalesce(cardinality(p.hold_blocks), 0))
+                    + 2 * (coalesce(octet_length(p.metadata), 0) + coalesce(octet_length(p.details), 0)
+                    + coalesce(octet_length(p.reason), 0) + coalesce(octet_length(p.idempotency_key), 0))) over w as bytes
             from (
                 select e.*
                 from entries e

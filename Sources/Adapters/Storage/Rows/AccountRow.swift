@@ -65,7 +65,7 @@ struct AccountBookRow {
     let profile: EndUserProfile
 
     static let columns = [
-        "block_count", "reservation_count", "last_hash", "advanced_to", "counter_count", "counters_end_at",
+        "block_count", "reservation_count", "last_hash", "salt", "advanced_to", "counter_count", "counters_end_at",
         "open_rows", "name", "metadata", "created_at",
         "updated_at",
     ]
@@ -75,7 +75,9 @@ struct AccountBookRow {
         guard let hash = EntryHash(bytes: try fields.bytes()) else {
             throw StorageError.unknownValue(column: "last_hash")
         }
-        book = AccountBook(blockCount: blockCount, reservationCount: reservationCount, lastHash: hash)
+        let salt = try fields.salt()
+        book = AccountBook(
+            blockCount: blockCount, reservationCount: reservationCount, lastHash: hash, salt: salt)
         advancedTo = try fields.instant()
         counterCount = try fields.int32()
         countersEndAt = try fields.instantOrNil()

@@ -17,7 +17,7 @@ package struct EntryRow: TableRow, Hashable, Sendable {
         "environment_id", "account_id", "sequence", "type", "amount", "reserved_delta", "overage_delta",
         "balance_after", "reserved_after", "overage_after", "allocation_blocks", "allocation_amounts", "hold_blocks",
         "hold_amounts", "feature_key", "units", "rule_id", "reservation", "refunds", "idempotency_key", "reason",
-        "metadata", "details", "effective_at", "recorded_at", "hash",
+        "metadata", "details", "effective_at", "recorded_at", "hash", "version", "personal_digest",
     ]
 
     package init(_ fields: inout RowFields, keeping old: EntryRow?) throws {
@@ -39,11 +39,20 @@ package struct EntryRow: TableRow, Hashable, Sendable {
             details: try fields.parsedOrNil("details") { try EntryDetails(storedJSON: $0) } ?? .none)
         let (effectiveAt, recordedAt) = (try fields.instant(), try fields.instant())
         guard let hash = EntryHash(bytes: try fields.bytes()) else { throw StorageError.unknownValue(column: "hash") }
+        guard let version = EntryVersion(rawValue: try fields.int16()) else {
+            throw StorageError.unknownValue(column: "version")
+        }
+        let digest = try fields.bytesOrNil().map { bytes in
+            guard let digest = EntryHash(bytes: bytes) else {
+                throw StorageError.unknownValue(column: "personal_digest")
+            }
+            return digest
+        }
         entry = Entry(
             sequence: sequence, type: type, amount: amount, reservedDelta: reservedDelta, overageDelta: overageDelta,
             balanceAfter: balanceAfter, reservedAfter: reservedAfter, overageAfter: overageAfter,
             allocations: allocations, holds: holds, cause: cause, effectiveAt: effectiveAt, recordedAt: recordedAt,
-            hash: hash)
+            hash: hash, version: version, personalDigest: digest)
     }
 
     init(account: Account, entry: Entry) {
@@ -96,5 +105,7 @@ extension BulkStatement<EntryRow> {
             .instant("effective_at") { $0.entry.effectiveAt as Instant },
             .instant("recorded_at") { $0.entry.recordedAt as Instant },
             .bytes("hash") { $0.entry.hash.bytes as [UInt8] },
+            .int16("version") { $0.entry.version.rawValue as Int16 },
+            .bytes("personal_digest") { $0.entry.personalDigest?.bytes },
         ])
 }

@@ -1,4 +1,5 @@
 package import Credits
+package import Ledger
 package import Postgres
 
 // The domain's values as fields of rows and as parameters of statements.
@@ -46,6 +47,14 @@ extension RowFields {
 
     package mutating func metadata(or old: Metadata?? = nil) throws -> Metadata? {
         try textOrNil(or: old.map { $0?.canonicalJSON }).map { Metadata(canonicalJSON: $0) }
+    }
+
+    /// The salt of an account; nil when its end user was erased.
+    package mutating func salt() throws -> Salt? {
+        try bytesOrNil().map { bytes in
+            guard let salt = Salt(bytes: bytes) else { throw StorageError.unknownValue(column: "salt") }
+            return salt
+        }
     }
 
     /// A value that is stored as a text.

@@ -165,13 +165,16 @@ package struct AccountBook: Hashable, Sendable {
     package internal(set) var reservationCount: Int32
     /// The hash of the latest entry; 32 zero bytes before the first.
     package internal(set) var lastHash: EntryHash
+    /// The salt of the personal digests; nil when the end user was erased.
+    package internal(set) var salt: Salt?
 
-    package init(blockCount: Int32, reservationCount: Int32, lastHash: EntryHash) {
+    package init(blockCount: Int32, reservationCount: Int32, lastHash: EntryHash, salt: Salt?) {
         self.blockCount = blockCount
         self.reservationCount = reservationCount
         self.lastHash = lastHash
+        self.salt = salt
     }
 
-    /// The book of an account without history.
-    package static let new = AccountBook(blockCount: 0, reservationCount: 0, lastHash: .zero)
+    /// The book of an account without history that is not stored.
+    package static let new = AccountBook(blockCount: 0, reservationCount: 0, lastHash: .zero, salt: .zero)
 }

@@ -59,10 +59,14 @@ struct BatchRecorder: EffectRecorder, Hashable {
             reservedDelta: posting.reservedDelta, overageDelta: posting.overageDelta,
             balanceAfter: account.balance.rawValue, reservedAfter: account.reserved.rawValue,
             overageAfter: account.overage.rawValue, allocations: posting.allocations, holds: posting.holds,
-            cause: posting.cause, effectiveAt: posting.effectiveAt, recordedAt: now, hash: .zero)
-        book.lastHash = unhashed.expectedHash(
-            after: book.lastHash, account: account.id, endUserID: account.endUserID)
-        entries.append(unhashed.with(hash: book.lastHash))
+            cause: posting.cause, effectiveAt: posting.effectiveAt, recordedAt: now, hash: .zero,
+            personalDigest: book.salt == nil ? .ofNoPerson : nil)
+        let owner = EntryOwner(account: account.id, endUserID: account.endUserID, salt: book.salt)
+        guard let hash = unhashed.expectedHash(after: book.lastHash, of: owner) else {
+            preconditionFailure("a new entry has its salt or its personal digest")
+        }
+        book.lastHash = hash
+        entries.append(unhashed.with(hash: hash))
     }
 
     mutating func opened(_ granted: GrantedBlock) {

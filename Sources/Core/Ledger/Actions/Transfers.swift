@@ -57,11 +57,15 @@ extension AccountDraft {
         }
 
         let marks = (sender: Mark(sender), receiver: Mark(receiver))
-        func cause(_ counterparty: EndUserID) -> EntryCause {
+        // The next entry of each account is its side of the transfer.
+        func cause(of other: Account) -> EntryCause {
             EntryCause(
                 idempotencyKey: idempotencyKey, reason: transfer.reason, metadata: transfer.metadata,
-                details: EntryDetails(counterparty: counterparty))
+                details: EntryDetails(
+                    counterparty: other.endUserID,
+                    counterpartyEntry: PublicID(.entry, account: other.id, number: other.version + 1)))
         }
+        let causes = (sent: cause(of: receiver.account), received: cause(of: sender.account))
         var blocks: [GrantedBlock] = []
         for portion in taken {
             guard let block = sender.block(portion.block) else { continue }
@@ -73,14 +77,13 @@ extension AccountDraft {
         }
         let sent = sender.post(
             Posting(
-                .transfer, amount: -credits, allocations: taken, cause: cause(receiver.account.endUserID),
-                effectiveAt: now), now: now)
+                .transfer, amount: -credits, allocations: taken, cause: causes.sent, effectiveAt: now), now: now)
         receiver.account.lifetimeGranted = receiver.account.lifetimeGranted.changed(by: credits)
         let received = receiver.post(
             Posting(
                 .transfer, amount: credits,
                 allocations: blocks.map { Allocation(block: $0.block.number, amount: $0.block.original.rawValue) },
-                cause: cause(sender.account.endUserID), effectiveAt: now), now: now)
+                cause: causes.received, effectiveAt: now), now: now)
         receiver.settle(from: blocks.map(\.block.number), now: now)
         sender.close(since: marks.sender, at: now)
         receiver.close(since: marks.receiver, at: now)

@@ -34,9 +34,12 @@ package struct Violation: Hashable, Sendable, CustomStringConvertible {
 package struct AccountAudit {
     private let accountID: AccountID
     private let environmentID: EnvironmentID
-    let endUserID: EndUserID
+    private let owner: EntryOwner
     /// The first violation. Later ones are not reported, because they usually follow from it.
     package private(set) var violation: Violation?
+    /// The entries that an erasure has left without the text that their hash covers: those of `EntryVersion.clear`. Their
+    /// stated hash is taken as it is, so that the chain and the sums are checked all the same.
+    package private(set) var unprovable = 0
     private var sequence: Int64 = 0
     private var balance: Int64 = 0
     private var reserved: Int64 = 0
@@ -53,19 +56,21 @@ package struct AccountAudit {
     private let terms: [Int32: Block]
 
     /// - Parameter blocks: Every block of the account, open or closed; empty if only the entries are available.
-    package init(accountID: AccountID, environmentID: EnvironmentID, endUserID: EndUserID, blocks: [Block] = []) {
-        self.accountID = accountID
+    package init(owner: EntryOwner, environmentID: EnvironmentID, blocks: [Block] = []) {
+        self.accountID = owner.account
         self.environmentID = environmentID
-        self.endUserID = endUserID
+        self.owner = owner
         terms = Dictionary(uniqueKeysWithValues: blocks.map { ($0.number, $0) })
     }
 
-    package init(account: Account, blocks: [Block]) {
+    package init(account: Account, salt: Salt?, blocks: [Block]) {
         self.init(
-            accountID: account.id, environmentID: account.environmentID, endUserID: account.endUserID, blocks: blocks)
+            owner: EntryOwner(account: account.id, endUserID: account.endUserID, salt: salt),
+            environmentID: account.environmentID, blocks: blocks)
     }
 
-    package mutating func take(_ entry: Entry) {
+    /// - Parameter owner: The owner that the entry's own line of an export states; nil for the account's.
+    package mutating func take(_ entry: Entry, of owner: EntryOwner? = nil) {
         guard violation == nil else { return }
         sequence += 1
         if entry.sequence != sequence {
@@ -75,9 +80,20 @@ package struct AccountAudit {
         recordedAt = entry.recordedAt
         takeSums(entry)
         takeBlocks(entry)
-        hash = entry.expectedHash(after: hash, account: accountID, endUserID: endUserID)
+        takeHash(entry, of: owner ?? self.owner)
+    }
+
+    private mutating func takeHash(_ entry: Entry, of owner: EntryOwner) {
+        let expected = entry.expectedHash(after: hash, of: owner)
+        hash = expected ?? entry.hash
         if entry.hash != hash {
             blame("I9", entry, "the hash does not match the contents and the previous hash")
+        }
+        guard expected == nil else { return }
+        if entry.version == .clear {
+            unprovable += 1
+        } else {
+            blame("I9", entry, "neither the account has a salt nor the entry its personal_digest")
         }
     }
 
@@ -226,7 +242,7 @@ package struct AccountAudit {
     private mutating func blame(_ invariant: String, _ entry: Entry?, _ detail: String) {
         guard violation == nil else { return }
         violation = Violation(
-            invariant: invariant, environmentID: environmentID, endUserID: endUserID,
+            invariant: invariant, environmentID: environmentID, endUserID: owner.endUserID,
             entry: entry.map { PublicID(.entry, account: accountID, number: $0.sequence) }, detail: detail)
     }
 }

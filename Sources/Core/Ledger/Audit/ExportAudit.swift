@@ -26,6 +26,9 @@ package struct ExportAudit {
 
     package var accounts: Int { audits.count }
 
+    /// The entries whose text an erasure has removed, and with it the proof of their hash: those of `EntryVersion.clear`.
+    package var unprovable: Int { audits.values.reduce(0) { $0 + $1.unprovable } }
+
     /// - Parameter line: One line without its line feed.
     package mutating func take(_ line: [UInt8]) {
         lines += 1
@@ -36,16 +39,16 @@ package struct ExportAudit {
             findings.append(Finding(line: lines, detail: "\(error)"))
             return
         }
-        let account = exported.account
+        let account = exported.owner.account
         guard !brokenAccounts.contains(account) else { return }
         var audit =
             audits[account]
-            ?? AccountAudit(accountID: account, environmentID: EnvironmentID(0), endUserID: exported.endUserID)
-        audit.take(exported.entry)
+            ?? AccountAudit(owner: exported.owner, environmentID: EnvironmentID(0))
+        audit.take(exported.entry, of: exported.owner)
         audits[account] = audit
         if let violation = audit.violation {
             blame(account, "\(violation.invariant), entry \(exported.id): \(violation.detail)")
-        } else if exported.entry.json(account: account, endUserID: audit.endUserID) != line {
+        } else if exported.entry.exportLine(of: exported.owner, isErased: exported.isErased) != line {
             blame(account, "I9, entry \(exported.id): the line is not in the canonical form that the hash covers")
         }
     }
@@ -58,8 +61,10 @@ package struct ExportAudit {
 
 /// An entry read from an export.
 struct ExportedEntry {
-    let account: AccountID
-    let endUserID: EndUserID
+    /// Without a salt for a line without the personal part.
+    let owner: EntryOwner
+    /// Whether the line says that its end user was erased.
+    let isErased: Bool
     let entry: Entry
     let id: PublicID
 
@@ -87,7 +92,13 @@ struct ExportedEntry {
     private init?(_ reader: inout JSONReader) {
         let type = reader.choice("type", of: EntryType.self)
         let id = reader.string("id", expected: "an entry's id") { PublicID(.entry, parsing: $0) }
-        let endUserID = reader.string("end_user_id", expected: "an end user's id") { EndUserID($0) }
+        let endUserID = reader.optionalString("end_user_id", expected: "an end user's id") { EndUserID($0) }
+        let salt = reader.optionalString("salt", expected: "32 bytes in base64") { Salt(base64: $0) }
+        _ = reader.optionalString("personal")
+        let digest = reader.optionalString("personal_digest", expected: "64 hexadecimal digits") {
+            EntryHash(hexadecimal: $0)
+        }
+        let number = reader.optionalInt64("version") ?? Int64(EntryVersion.clear.rawValue)
         let sequence = reader.int64("sequence")
         let amount = reader.int64("amount")
         let reservedDelta = reader.int64("reserved_delta")
@@ -101,17 +112,25 @@ struct ExportedEntry {
         let recordedAt = reader.string("recorded_at", expected: "an instant") { Instant(rfc3339: $0) }
         let hash = reader.string("hash", expected: "64 hexadecimal digits") { EntryHash(hexadecimal: $0) }
         let cause = reader.entryCause()
-        guard let type, let id, let endUserID, let sequence, let amount, let reservedDelta, let overageDelta,
+        guard let version = Int16(exactly: number).flatMap({ EntryVersion(rawValue: $0) }) else {
+            reader.report("version", "is not 1 or 2")
+            return nil
+        }
+        guard let type, let id, let sequence, let amount, let reservedDelta, let overageDelta,
             let balanceAfter, let reservedAfter, let overageAfter, let effectiveAt, let recordedAt, let hash
         else { return nil }
-        account = id.account
-        self.endUserID = endUserID
+        // A salted line without a salt states the digest. With a salt it follows from the personal members, so that the
+        // line in its canonical form shows whether both and `personal` agree.
+        isErased = endUserID == nil
+        owner = EntryOwner(
+            account: id.account, endUserID: endUserID ?? EndUserID(erased: id.account),
+            salt: endUserID == nil ? nil : salt)
         self.id = id
         entry = Entry(
             sequence: sequence, type: type, amount: amount, reservedDelta: reservedDelta, overageDelta: overageDelta,
             balanceAfter: balanceAfter, reservedAfter: reservedAfter, overageAfter: overageAfter,
             allocations: allocations, holds: holds, cause: cause, effectiveAt: effectiveAt, recordedAt: recordedAt,
-            hash: hash)
+            hash: hash, version: version, personalDigest: isErased ? digest : nil)
     }
 }
 
@@ -143,6 +162,9 @@ extension JSONReader {
         if value("quantities") != nil { cause.details.quantities = quantities("quantities") ?? [:] }
         cause.details.externalPaymentID = optionalString("external_payment_id")
         cause.details.counterparty = optionalString("counterparty", expected: "an end user's id") { EndUserID($0) }
+        cause.details.counterpartyEntry = optionalString("counterparty_entry_id", expected: "an entry's id") {
+            PublicID(.entry, parsing: $0)
+        }
         cause.details.forfeited = optionalInt64("forfeited") ?? 0
         let trigger = optionalString("trigger", expected: "\"deadline\" or \"settlement\"") { text in
             text == "deadline" || text == "settlement" ? text : nil

@@ -58,8 +58,11 @@ package struct EntryDetails: Hashable, Sendable {
     package var quantities: [String: Int64]
     /// The payment provider's id.
     package var externalPaymentID: String?
-    /// The other end user of a transfer.
+    /// The other end user of a transfer. A stored entry of `EntryVersion.salted` does not have it: the other account, which
+    /// `counterpartyEntry` names, knows it.
     package var counterparty: EndUserID?
+    /// The entry on the other side of a transfer; nil in entries of `EntryVersion.clear`.
+    package var counterpartyEntry: PublicID?
     /// The millicredits that a refund could not give back because the block was revoked.
     package var forfeited: Int64
     /// True if a deadline, not a request, caused the entry.
@@ -69,12 +72,14 @@ package struct EntryDetails: Hashable, Sendable {
 
     package init(
         attributes: Attributes = .none, quantities: [String: Int64] = [:], externalPaymentID: String? = nil,
-        counterparty: EndUserID? = nil, forfeited: Int64 = 0, isDeadline: Bool = false, isSettlement: Bool = false
+        counterparty: EndUserID? = nil, counterpartyEntry: PublicID? = nil, forfeited: Int64 = 0,
+        isDeadline: Bool = false, isSettlement: Bool = false
     ) {
         self.attributes = attributes
         self.quantities = quantities
         self.externalPaymentID = externalPaymentID
         self.counterparty = counterparty
+        self.counterpartyEntry = counterpartyEntry
         self.forfeited = forfeited
         self.isDeadline = isDeadline
         self.isSettlement = isSettlement
@@ -86,7 +91,8 @@ package struct EntryDetails: Hashable, Sendable {
     package var trigger: String? { isDeadline ? "deadline" : isSettlement ? "settlement" : nil }
 }
 
-/// One line of an account's ledger. Entries are numbered 1, 2, 3, … without gaps and never change.
+/// One line of an account's ledger. Entries are numbered 1, 2, 3, … without gaps and never change, except
+/// that an erasure removes the text that can name a person.
 package struct Entry: Hashable, Sendable {
     package let sequence: Int64
     package let type: EntryType
@@ -101,17 +107,22 @@ package struct Entry: Hashable, Sendable {
     package let allocations: [Allocation]
     /// The change of each block's held credits, in burn order.
     package let holds: [Allocation]
-    package let cause: EntryCause
+    package internal(set) var cause: EntryCause
     /// The instant for which the entry counts: an event's `occurred_at` or the due instant of an expiry.
     package let effectiveAt: Instant
     /// The instant at which the ledger wrote the entry; never decreases along an account.
     package let recordedAt: Instant
-    package let hash: EntryHash
+    package internal(set) var hash: EntryHash
+    package let version: EntryVersion
+    /// The digest of the text that can name a person. It is stored when an erasure removes the text; until then it is nil
+    /// and follows from the text and the account's salt.
+    package internal(set) var personalDigest: EntryHash?
 
     package init(
         sequence: Int64, type: EntryType, amount: Int64, reservedDelta: Int64, overageDelta: Int64,
         balanceAfter: Int64, reservedAfter: Int64, overageAfter: Int64, allocations: [Allocation],
-        holds: [Allocation], cause: EntryCause, effectiveAt: Instant, recordedAt: Instant, hash: EntryHash
+        holds: [Allocation], cause: EntryCause, effectiveAt: Instant, recordedAt: Instant, hash: EntryHash,
+        version: EntryVersion = .salted, personalDigest: EntryHash? = nil
     ) {
         self.sequence = sequence
         self.type = type
@@ -127,42 +138,52 @@ package struct Entry: Hashable, Sendable {
         self.effectiveAt = effectiveAt
         self.recordedAt = recordedAt
         self.hash = hash
+        self.version = version
+        self.personalDigest = personalDigest
     }
 }
 
 extension Entry {
-    /// The entry's canonical JSON: members sorted by name, absent members left out, no white space, plain integers.
-    ///
-    /// `hash` covers the previous entry's hash followed by these bytes. The API shows and exports the same text with
-    /// `hash` as an additional last member.
-    func canonicalBytes(account: AccountID, endUserID: EndUserID) -> [UInt8] {
+    /// The members of an entry that a JSON form has beside those that all forms have.
+    private struct Form {
+        var endUserID: EndUserID?
+        /// Whether the form has attributes, idempotency key, metadata and reason.
+        var hasPersonalText: Bool
+        var counterparty: EndUserID?
+        /// The members of `EntryVersion.salted`.
+        var digest: EntryHash?
+    }
+
+    /// The entry as JSON: members sorted by name, absent members left out, no white space, plain integers.
+    private func bytes(_ form: Form, account: AccountID) -> [UInt8] {
         var json = JSONWriter()
         json.beginObject()
         json.allocations("allocation", allocations, account: account)
         json.member("amount", amount)
         let details = cause.details
-        if !details.attributes.values.isEmpty {
-            json.key("attributes")
-            json.raw(Array(details.attributes.canonicalJSON.utf8))
-        }
+        if form.hasPersonalText { json.attributes(of: self) }
         json.member("balance_after", balanceAfter)
-        if let counterparty = details.counterparty { json.member("counterparty", counterparty.rawValue) }
+        if let counterparty = form.counterparty { json.member("counterparty", counterparty.rawValue) }
+        if let counterpartyEntry = details.counterpartyEntry {
+            json.key("counterparty_entry_id")
+            json.id(counterpartyEntry)
+        }
         json.key("effective_at")
         json.instant(effectiveAt)
-        json.member("end_user_id", endUserID.rawValue)
+        if let endUserID = form.endUserID { json.member("end_user_id", endUserID.rawValue) }
         if let payment = details.externalPaymentID { json.member("external_payment_id", payment) }
         if let featureKey = cause.featureKey { json.member("feature_key", featureKey.rawValue) }
         if details.forfeited != 0 { json.member("forfeited", details.forfeited) }
         if !holds.isEmpty { json.allocations("hold_allocation", holds, account: account) }
         json.key("id")
         json.id(PublicID(.entry, account: account, number: sequence))
-        if let idempotencyKey = cause.idempotencyKey { json.member("idempotency_key", idempotencyKey) }
-        if let metadata = cause.metadata {
-            json.key("metadata")
-            json.raw(Array(metadata.canonicalJSON.utf8))
-        }
+        if form.hasPersonalText { json.idempotencyKeyAndMetadata(of: self) }
         if overageAfter != 0 { json.member("overage_after", overageAfter) }
         json.member("overage_delta", overageDelta)
+        if let digest = form.digest {
+            json.key("personal_digest")
+            json.raw([UInt8(ascii: "\"")] + digest.hexadecimal + [UInt8(ascii: "\"")])
+        }
         if !details.quantities.isEmpty {
             json.key("quantities")
             json.beginObject()
@@ -172,7 +193,7 @@ extension Entry {
             }
             json.endObject()
         }
-        if let reason = cause.reason { json.member("reason", reason) }
+        if form.hasPersonalText, let reason = cause.reason { json.member("reason", reason) }
         json.key("recorded_at")
         json.instant(recordedAt)
         if let refunds = cause.refunds {
@@ -193,23 +214,87 @@ extension Entry {
         if let trigger = details.trigger { json.member("trigger", trigger) }
         json.member("type", type.rawValue)
         if let units = cause.units { json.member("units", units) }
+        if form.digest != nil { json.member("version", Int64(version.rawValue)) }
         json.endObject()
         return json.bytes
     }
 
-    /// The hash of the entry if it follows an entry with hash `previous`.
-    package func expectedHash(after previous: EntryHash, account: AccountID, endUserID: EndUserID) -> EntryHash {
-        EntryHash(previous: previous, canonicalBytes: canonicalBytes(account: account, endUserID: endUserID))
+    /// The bytes that the hash covers after the previous entry's hash; nil when they cannot be made any more, because an
+    /// erasure has removed text that they contain (`EntryVersion.clear`) or the digest is missing.
+    private func canonicalBytes(of owner: EntryOwner) -> [UInt8]? {
+        switch version {
+        case .clear:
+            guard personalDigest == nil, !owner.endUserID.isErased, cause.details.counterparty?.isErased != true else {
+                return nil
+            }
+            return bytes(clearForm(endUserID: owner.endUserID), account: owner.account)
+        case .salted:
+            guard let digest = digest(of: owner) else { return nil }
+            return bytes(Form(hasPersonalText: false, digest: digest), account: owner.account)
+        }
     }
 
-    /// The entry in the form of the API: its canonical JSON with `hash` as the last member.
+    private func clearForm(endUserID: EndUserID) -> Form {
+        Form(endUserID: endUserID, hasPersonalText: true, counterparty: cause.details.counterparty)
+    }
+
+    /// The hash of the entry if it follows an entry with hash `previous`; nil for an entry of `EntryVersion.clear` whose
+    /// text was removed, and for a salted one with neither a salt nor a digest.
+    package func expectedHash(after previous: EntryHash, of owner: EntryOwner) -> EntryHash? {
+        canonicalBytes(of: owner).map { EntryHash(previous: previous, canonicalBytes: $0) }
+    }
+
+    /// The entry in the form of the API, with `hash` as the last member. Of an erased end user it shows no text, also
+    /// while the text is still being removed.
     package func json(account: AccountID, endUserID: EndUserID) -> [UInt8] {
-        var bytes = canonicalBytes(account: account, endUserID: endUserID)
-        bytes.removeLast()
-        bytes.append(contentsOf: #","hash":""#.utf8)
-        bytes.append(contentsOf: hash.hexadecimal)
-        bytes.append(contentsOf: #""}"#.utf8)
-        return bytes
+        var form = clearForm(endUserID: endUserID)
+        form.hasPersonalText = !endUserID.isErased
+        return bytes(form, account: account).adding(hash)
+    }
+
+    /// The entry as a line of an export.
+    ///
+    /// A salted entry has the members that its hash covers, `hash`, and then the personal members, once as members and
+    /// once as the text `personal`, with the salt. Of an erased end user the personal part is left out.
+    ///
+    /// - Parameter isErased: Whether the end user was erased. The owner is then as it was before, as long as the text is
+    ///   still being removed.
+    package func exportLine(of owner: EntryOwner, isErased: Bool) -> [UInt8] {
+        switch version {
+        case .clear:
+            var form = clearForm(endUserID: owner.endUserID)
+            if isErased {
+                form.endUserID = nil
+                form.hasPersonalText = false
+            }
+            return bytes(form, account: owner.account).adding(hash)
+        case .salted:
+            let line = bytes(Form(hasPersonalText: false, digest: digest(of: owner)), account: owner.account)
+                .adding(hash)
+            guard !isErased, let salt = owner.salt else { return line }
+            let personal = personalText(endUserID: owner.endUserID)
+            var proof = JSONWriter()
+            proof.beginObject()
+            proof.member("personal", String(decoding: personal, as: UTF8.self))
+            proof.member("salt", salt.base64)
+            proof.endObject()
+            return line.joining(personal).joining(proof.bytes)
+        }
+    }
+}
+
+extension [UInt8] {
+    /// A JSON object with the members of another one behind its own. Neither is empty.
+    fileprivate func joining(_ other: [UInt8]) -> [UInt8] {
+        var joined = self
+        joined[joined.count - 1] = UInt8(ascii: ",")
+        joined.append(contentsOf: other.dropFirst())
+        return joined
+    }
+
+    /// A JSON object with `hash` as its last member.
+    fileprivate func adding(_ hash: EntryHash) -> [UInt8] {
+        joining(Array(#"{"hash":""#.utf8) + hash.hexadecimal + Array(#""}"#.utf8))
     }
 }
 

@@ -1,6 +1,6 @@
 internal import Crypto
 
-/// The SHA-256 that links an entry to the previous one.
+/// A SHA-256: the hash that links an entry to the previous one, or the digest of what an entry says about a person.
 package struct EntryHash: Hashable, Sendable {
     /// The previous hash of an account's first entry.
     package static let zero = EntryHash(words: (0, 0, 0, 0))
@@ -26,9 +26,22 @@ package struct EntryHash: Hashable, Sendable {
 
     /// SHA-256 over the 32 bytes of the previous hash and the entry's canonical bytes.
     init(previous: EntryHash, canonicalBytes: [UInt8]) {
+        self = previous.withUnsafeBytes { EntryHash(over: $0, canonicalBytes) }
+    }
+
+    /// SHA-256 over the 32 bytes of the salt and the personal text.
+    init(salt: Salt, personalText: [UInt8]) {
+        self = salt.bytes.withUnsafeBytes { EntryHash(over: $0, personalText) }
+    }
+
+    /// The personal digest of an entry that was written after the erasure of its end user, and so says nothing about a
+    /// person: SHA-256 over `{}`, without a salt.
+    static let ofNoPerson = EntryHash(over: UnsafeRawBufferPointer(start: nil, count: 0), Array("{}".utf8))
+
+    private init(over first: UnsafeRawBufferPointer, _ second: [UInt8]) {
         var hasher = SHA256()
-        previous.withUnsafeBytes { hasher.update(bufferPointer: $0) }
-        canonicalBytes.withUnsafeBytes { hasher.update(bufferPointer: $0) }
+        hasher.update(bufferPointer: first)
+        second.withUnsafeBytes { hasher.update(bufferPointer: $0) }
         self = hasher.finalize().withUnsafeBytes { digest in
             func word(_ index: Int) -> UInt64 {
                 UInt64(bigEndian: digest.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self))

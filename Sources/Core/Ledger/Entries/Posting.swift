@@ -123,10 +123,8 @@ extension [Allocation] {
 
 extension Entry {
     func with(hash: EntryHash) -> Entry {
-        Entry(
-            sequence: sequence, type: type, amount: amount, reservedDelta: reservedDelta, overageDelta: overageDelta,
-            balanceAfter: balanceAfter, reservedAfter: reservedAfter, overageAfter: overageAfter,
-            allocations: allocations, holds: holds, cause: cause, effectiveAt: effectiveAt, recordedAt: recordedAt,
-            hash: hash)
+        var copy = self
+        copy.hash = hash
+        return copy
     }
 }

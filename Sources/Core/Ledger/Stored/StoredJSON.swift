@@ -172,7 +172,11 @@ extension EntryDetails {
         guard self != .none else { return nil }
         var members: [(key: String, value: JSONValue)] = []
         if !attributes.values.isEmpty { members.append(("attributes", attributes.stored)) }
-        if let counterparty { members.append(("counterparty", .string(counterparty.rawValue))) }
+        if let counterpartyEntry {
+            members.append(("counterparty_entry", .string(counterpartyEntry.description)))
+        } else if let counterparty {
+            members.append(("counterparty", .string(counterparty.rawValue)))
+        }
         if let externalPaymentID { members.append(("external_payment_id", .string(externalPaymentID))) }
         if forfeited != 0 { members.append(("forfeited", .integer(forfeited))) }
         if !quantities.isEmpty { members.append(("quantities", .quantities(quantities))) }
@@ -187,6 +191,7 @@ extension EntryDetails {
             attributes: try Attributes(stored: stored), quantities: try stored.quantities(),
             externalPaymentID: try stored.string("external_payment_id"),
             counterparty: try stored.parsed("counterparty") { EndUserID($0) },
+            counterpartyEntry: try stored.parsed("counterparty_entry") { PublicID(.entry, parsing: $0) },
             forfeited: try stored.integer("forfeited") ?? 0, isDeadline: trigger == "deadline",
             isSettlement: trigger == "settlement")
     }

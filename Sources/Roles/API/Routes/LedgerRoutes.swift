@@ -50,7 +50,7 @@ struct LedgerRoutes: Sendable {
 
     // MARK: - Export
 
-    /// Streams one entry per line, in the order of account and sequence: the canonical JSON with its hash. The next
+    /// Streams one entry per line, in the order of account and sequence: what the hash covers, and its proof. The next
     /// page is read when the client has taken the previous one, and no connection is kept in between: a client that
     /// reads slowly or has gone away costs one page of memory. When a read fails, the answer ends without its last
     /// chunk.
@@ -78,11 +78,11 @@ struct LedgerRoutes: Sendable {
                 guard let end = page.last else { break }
                 var lines = ByteBuffer()
                 for line in page {
-                    lines.writeBytes(line.entry.json(account: line.account.id, endUserID: line.account.endUserID))
+                    lines.writeBytes(line.line)
                     lines.writeInteger(UInt8(ascii: "\n"))
                 }
                 try await writer.write(lines)
-                last = (end.account.id, end.entry.sequence)
+                last = (end.owner.account, end.entry.sequence)
             }
             try await writer.finish(nil)
             withExtendedLifetime(permit) {}

@@ -241,7 +241,8 @@ struct Books {
             let details = try JSONParser.parse(Array(text.utf8))
             entry.attributes = details["attributes"]?.members.compactMapValues(\.text) ?? [:]
             entry.quantities = details["quantities"]?.members.compactMapValues(\.integer) ?? [:]
-            entry.counterparty = details["counterparty"]?.text
+            let other = details["counterparty_entry"]?.text.flatMap { PublicID(.entry, parsing: $0)?.account.rawValue }
+            entry.counterparty = accounts.first { $0.number == other }?.endUserID
             entry.payment = details["external_payment_id"]?.text
             entry.forfeited = details["forfeited"]?.integer ?? 0
             entry.isDeadline = details["trigger"]?.text == "deadline"
