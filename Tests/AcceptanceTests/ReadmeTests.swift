@@ -34,7 +34,7 @@ extension Acceptance {
         @Test("The README's table has every call below the scope that it needs")
         func endpoints() throws {
             var listed: Set<Endpoint> = []
-            for line in try lines() {
+            for line in try Self.lines() {
                 guard
                     let area = line.firstMatch(of: /^\| `([a-z]+)` \|/).flatMap({ AccessArea(rawValue: String($0.1)) })
                 else { continue }
@@ -82,10 +82,7 @@ extension Acceptance {
                 path: "export-\(UInt64.random(in: 0...UInt64.max))")
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
             defer { try? FileManager.default.removeItem(at: folder) }
-            let lines = try lines()
-            let start = try #require(lines.firstIndex(of: "```python"))
-            let end = try #require(lines[start...].firstIndex(of: "```"))
-            try lines[(start + 1)..<end].joined(separator: "\n").write(
+            try Self.program().write(
                 to: folder.appending(path: "verify.py"), atomically: true, encoding: .utf8)
             let binary = try Installation.quotastack()
             for (name, text, status, words) in [
@@ -107,14 +104,22 @@ extension Acceptance {
 
         /// Every curl line of the README that calls the installation, with the answer below it.
         private func examples() throws -> [(call: String, answer: JSONValue)] {
-            let lines = try lines()
+            let lines = try Self.lines()
             return try lines.indices.filter { lines[$0].hasPrefix("curl ") }.map { index in
                 let answer = try #require(lines[index...].first { $0.hasPrefix("{") }, "an answer to \(lines[index])")
                 return (lines[index], try JSONParser.parse(Array(answer.utf8)))
             }
         }
 
-        private func lines() throws -> [String] {
+        /// The program that checks an export.
+        static func program() throws -> String {
+            let lines = try lines()
+            let start = try #require(lines.firstIndex(of: "```python"))
+            let end = try #require(lines[start...].firstIndex(of: "```"))
+            return lines[(start + 1)..<end].joined(separator: "\n")
+        }
+
+        private static func lines() throws -> [String] {
             let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../README.md")
             return try String(contentsOf: file, encoding: .utf8).components(separatedBy: "\n")
         }

@@ -82,7 +82,11 @@ struct Auditor {
                 0 <= kept && kept <= left && left <= originals[number] ?? 0,
                 "block \(number) of \(originals[number] ?? 0) has \(left) left, \(kept) of it held")
         }
-        let text = Self.canonicalText(entry, account: draft.account, salt: draft.book.salt?.bytes ?? [])
+        // The entries of the batch that erases the end user were written before.
+        let owner =
+            draft.erasure?.owner
+            ?? EntryOwner(account: draft.account.id, endUserID: draft.account.endUserID, salt: draft.book.salt)
+        let text = Self.canonicalText(entry, of: owner)
         hash = Array(SHA256.hash(data: hash + Array(text.utf8)))
         expect(entry.hash.bytes == hash, "hash must cover \(text)")
         self.stamp = stamp
@@ -121,17 +125,21 @@ struct Auditor {
 // MARK: - The documented form of an entry, written a second time
 
 extension Auditor {
-    /// The text that the hash covers: without what can name a person, and with the digest of that.
-    static func canonicalText(_ entry: Entry, account: Account, salt: [UInt8]) -> String {
+    /// The text that the hash covers: without what can name a person, and with the digest of that. After an erasure there
+    /// is neither an id nor a salt to digest.
+    static func canonicalText(_ entry: Entry, of owner: EntryOwner) -> String {
         let personal = [
-            "attributes": text(entry.cause.details.attributes), "end_user_id": quoted(account.endUserID.rawValue),
+            "attributes": text(entry.cause.details.attributes),
+            "end_user_id": owner.salt == nil ? nil : quoted(owner.endUserID.rawValue),
             "idempotency_key": entry.cause.idempotencyKey.map { quoted($0) },
             "metadata": entry.cause.metadata?.canonicalJSON, "reason": entry.cause.reason.map { quoted($0) },
         ].compactMapValues { $0 }
-        let digest = SHA256.hash(data: salt + Array(object(personal).utf8))
+        let digest = SHA256.hash(data: (owner.salt?.bytes ?? []) + Array(object(personal).utf8))
         func list(_ shares: [Allocation]) -> String {
             let objects = shares.map {
-                object(["block_id": quoted(id("blk", account.id.rawValue, Int64($0.block))), "amount": "\($0.amount)"])
+                object([
+                    "block_id": quoted(id("blk", owner.account.rawValue, Int64($0.block))), "amount": "\($0.amount)",
+                ])
             }
             return "[" + objects.joined(separator: ",") + "]"
         }
@@ -142,7 +150,7 @@ extension Auditor {
             "effective_at": quoted(text(entry.effectiveAt)),
             "personal_digest": quoted(hexadecimal(Array(digest))),
             "version": "2",
-            "id": quoted(id("ent", account.id.rawValue, entry.sequence)),
+            "id": quoted(id("ent", owner.account.rawValue, entry.sequence)),
             "overage_delta": "\(entry.overageDelta)",
             "recorded_at": quoted(text(entry.recordedAt)),
             "reserved_after": "\(entry.reservedAfter)",
@@ -155,8 +163,8 @@ extension Auditor {
         members["rule_id"] = entry.cause.ruleID.map {
             quoted(id("rule", Int64(bitPattern: $0.bits.high), Int64(bitPattern: $0.bits.low)))
         }
-        members["reservation_id"] = entry.cause.reservation.map { quoted(id("res", account.id.rawValue, Int64($0))) }
-        members["refunds"] = entry.cause.refunds.map { quoted(id("ent", account.id.rawValue, $0)) }
+        members["reservation_id"] = entry.cause.reservation.map { quoted(id("res", owner.account.rawValue, Int64($0))) }
+        members["refunds"] = entry.cause.refunds.map { quoted(id("ent", owner.account.rawValue, $0)) }
         if !entry.holds.isEmpty { members["hold_allocation"] = list(entry.holds) }
         if entry.overageAfter != 0 { members["overage_after"] = "\(entry.overageAfter)" }
         let details = entry.cause.details

@@ -61,9 +61,21 @@ struct CoreAndModel {
             let after = try core.participant(endUser).draft
             if case .refused = outcome { problems += Self.changes(from: draft, to: after) }
             problems += compareNews(of: endUser, after, entriesBefore: count)
-            if isThorough || !problems.isEmpty { problems += try compareAll(of: endUser) }
+            if isThorough || !problems.isEmpty || command == .erase { problems += try compareAll(of: endUser) }
         }
+        if case .endUserErased = outcome { try moveErased(endUser) }
         return (reply, problems)
+    }
+
+    /// Keeps an erased end user as `alice.1`, `alice.2` and so on.
+    private mutating func moveErased(_ endUser: String) throws {
+        let name = "\(endUser).\(core.erasures + 1)"
+        try core.moveErased(endUser, to: name)
+        var ledger = model.ledger(endUser)
+        ledger.endUser = name
+        model.ledgers[endUser] = nil
+        model.ledgers[name] = ledger
+        auditors[name] = auditors.removeValue(forKey: endUser)
     }
 
     // MARK: - A check and its debit

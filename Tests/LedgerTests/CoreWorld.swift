@@ -38,6 +38,11 @@ struct CoreWorld {
             storedReservations.merging(draft.changedReservations) { $1 }
         }
 
+        /// Removes the text of an erased end user from what is stored, as the ledger does afterwards.
+        mutating func removeText(of owner: EntryOwner) {
+            storedEntries = storedEntries.map { entry in entry.digest(of: owner).map(entry.erased) ?? entry }
+        }
+
         /// Ends the batch: writes the draft, and reads the account back.
         mutating func commit() throws {
             storedReservations = reservationsByNumber
@@ -143,10 +148,24 @@ struct CoreWorld {
 
     var catalogue = Catalogue()
     private(set) var participants: [String: Participant] = [:]
+    /// The number of end users that were erased.
+    private(set) var erasures = 0
+
+    /// Keeps an erased end user under another name. Its id belongs to a new end user from now on.
+    mutating func moveErased(_ endUser: String, to name: String) throws {
+        guard var participant = participants.removeValue(forKey: endUser), let erasure = participant.draft.erasure
+        else {
+            throw ScriptError("\(endUser) was not erased")
+        }
+        try participant.commit()
+        participant.removeText(of: erasure.owner)
+        participants[name] = participant
+        erasures += 1
+    }
 
     func participant(_ endUser: String) throws -> Participant {
         if let participant = participants[endUser] { return participant }
-        let number = Int64(endUser.utf8.reduce(7) { ($0 &* 31 &+ Int64($1)) % 1_000_003 })
+        let number = Int64(endUser.utf8.reduce(Int64(7 + erasures)) { ($0 &* 31 &+ Int64($1)) % 1_000_003 })
         return Participant(
             account: Account(
                 id: AccountID(number), environmentID: EnvironmentID(1), endUserID: try Translation.endUser(endUser)))

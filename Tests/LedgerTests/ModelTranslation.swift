@@ -232,6 +232,7 @@ extension ModelCommand {
         case .deleteLimit(let key): .deleteLimit(try Translation.limitKey(key))
         case .create(let settings): .createEndUser(try settings.change())
         case .update(let settings): .updateEndUser(try settings.change())
+        case .erase: .eraseEndUser
         case .advance: .advance
         }
     }
@@ -289,7 +290,7 @@ extension Outcome {
         case .limitSet(_, _, let isCreated): .done([isCreated ? 1 : 0])
         case .spendCapDeleted, .limitDeleted: .done([])
         case .endUser(_, _, let isCreated): .done([isCreated ? 1 : 0])
-        case .advanced: .done([])
+        case .endUserErased, .advanced: .done([])
         case .refused(let refusal): .refused(refusal.plain)
         }
     }

@@ -47,7 +47,9 @@ struct StepGenerator {
 
     /// - Parameter world: The model before the step.
     mutating func next(_ world: ModelWorld) -> RandomStep {
-        let endUser = random.chance(60) ? "alice" : random.pick(Self.endUsers)
+        var endUser = random.chance(60) ? "alice" : random.pick(Self.endUsers)
+        let erased = Self.erased(in: world)
+        if !erased.isEmpty, random.chance(4) { endUser = random.pick(erased) }
         passTime(world.ledger(endUser), world)
         let (endsBatch, isThorough) = (random.chance(20), random.chance(8))
         let act: RandomStep.Act =
@@ -61,6 +63,11 @@ struct StepGenerator {
             default: .command(command(world.advanced(endUser, clock)), by: endUser)
             }
         return RandomStep(clock: clock, act: act, endsBatch: endsBatch, isThorough: isThorough)
+    }
+
+    /// The end users that were erased, by the names under which they are kept.
+    static func erased(in world: ModelWorld) -> [String] {
+        world.ledgers.values.filter(\.isErased).map(\.endUser).sorted()
     }
 
     private mutating func passTime(_ ledger: ModelLedger, _ world: ModelWorld) {
@@ -126,6 +133,7 @@ struct StepGenerator {
         case 97: .setLimit(random.pick(["five", "week", "member", "quota:mails", "jobs"]), limit())
         case 98 where random.chance(50):
             .deleteLimit(random.pick(["five", "week", "member", "quota:mails", "jobs"]))
+        case 99 where random.chance(40): .erase
         default: .advance
         }
     }

@@ -192,7 +192,9 @@ struct StepPlayer {
     }
 
     mutating func compareAll() throws -> [String] {
-        try StepGenerator.endUsers.flatMap { try both.compareAll(of: $0) + both.audit($0) }
+        try (StepGenerator.endUsers + StepGenerator.erased(in: both.model)).flatMap {
+            try both.compareAll(of: $0) + both.audit($0)
+        }
     }
 
     /// Plays a step. Returns the model's reply and the differences.

@@ -83,7 +83,7 @@ struct RandomRunTests {
             ],
             "release": ["ok", "reservation_not_active"], "extend": ["ok", "reservation_not_active"],
             "limit": ["ok", "wrong_quota"], "unlimit": ["ok", "unknown_limit"],
-            "cap": ["ok"], "uncap": ["ok", "unknown_spend_cap"], "create": ["ok"],
+            "erase": ["ok", "unknown_end_user"], "cap": ["ok"], "uncap": ["ok", "unknown_spend_cap"], "create": ["ok"],
             "set": [
                 "ok", "unknown_end_user", "unknown_test_clock", "test_clock_conflict", "unknown_feature",
                 "wrong_override",

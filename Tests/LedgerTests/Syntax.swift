@@ -51,6 +51,7 @@ enum Syntax {
         case "uncap": return .deleteCap(Int(try words.number("a cap")))
         case "create": return .create(try settings(&words))
         case "set": return .update(try settings(&words))
+        case "erase": return .erase
         case "advance": return .advance
         default: return nil
         }
@@ -339,6 +340,7 @@ extension Syntax {
         case .deleteLimit(let key): parts = ["unlimit", endUser, key]
         case .create(let settings): parts = ["create", endUser] + text(settings)
         case .update(let settings): parts = ["set", endUser] + text(settings)
+        case .erase: parts = ["erase", endUser]
         case .advance: parts = ["advance", endUser]
         }
         return parts.joined(separator: " ")

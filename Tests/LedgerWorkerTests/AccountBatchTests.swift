@@ -69,6 +69,39 @@ struct AccountBatchTests {
         }
     }
 
+    @Test("commands behind an erasure find the id's new end user, in the batch and later, and the erasure is replayed")
+    func erasure() async throws {
+        try await withShop { shop, loop in
+            let results = try await apply(
+                [
+                    try shop.item("alice", try shop.grant(500), id: 1), try shop.item("bob", try shop.grant(50), id: 2),
+                    try shop.item("alice", try shop.transfer(100, to: "bob"), id: 3),
+                    try shop.item("alice", .eraseEndUser, id: 4), try shop.item("alice", try shop.grant(7), id: 5),
+                    try shop.item("bob", try shop.transfer(20, to: "alice"), id: 6),
+                    try shop.item("alice", .eraseEndUser, id: 4), try shop.item("alice", try shop.grant(500), id: 1),
+                    try shop.item("carol", .eraseEndUser, id: 7),
+                ], loop)
+            #expect(results.map(\.status) == [201, 201, 201, 200, 201, 201, 200, 409, 404])
+            #expect(results[6].isReplay && results[6].body == results[3].body)
+            #expect(results[3].string("end_user_id") == EndUserID(erased: AccountID(1)).rawValue)
+            #expect(results[7].code == "conflict")
+            let balances =
+                "select sum(balance * case end_user_id when 'alice' then 1 when 'bob' then 1000 else 1000000 end)"
+            #expect(try await shop.number("\(balances)::bigint from accounts") == 400_130_027)
+            #expect(try await shop.number("select count(*) from accounts") == 3)
+            while try await ErasureStore.removeSlice(on: shop.connection) != nil {}
+            let later = try await apply(
+                [
+                    try shop.item("alice", .eraseEndUser, id: 4), try shop.item("alice", try shop.grant(500), id: 1),
+                    try shop.item("alice", try shop.transfer(100, to: "bob"), id: 3),
+                    try shop.item("bob", try shop.transfer(20, to: "alice"), id: 6),
+                ], loop)
+            #expect(later.map(\.status) == [200, 409, 409, 201])
+            #expect(later[0].body == results[3].body)
+            try await shop.expectCleanBooks()
+        }
+    }
+
     @Test("an answer is a replay when another sending was decided, and the second time in one sending")
     func replays() async throws {
         try await withShop { shop, loop in

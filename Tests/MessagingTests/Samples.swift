@@ -99,11 +99,16 @@ enum Samples {
                     token: 2, origin: installation, wantsBodies: false,
                     commands: .catalogue(CatalogueCommand(identity: unnamed, action: action)))
             }
+            func request(_ action: AccountAction) throws -> CommandRequest {
+                CommandRequest(
+                    token: 1, origin: origin, wantsBodies: true,
+                    commands: .account([AccountCommand(identity: identity, endUserID: try alice, action: action)]))
+            }
             return
                 ([Array(commands.prefix(2))] + commands.map { [$0] }).map { commands in
                     CommandRequest(token: 1, origin: origin, wantsBodies: true, commands: .account(commands))
                 }
-                + (try catalogueActions.map(request))
+                + (try catalogueActions.map { request($0) })
                 + [
                     CommandRequest(
                         token: 3,
@@ -111,16 +116,11 @@ enum Samples {
                             environmentID: EnvironmentID(3), actor: installation.actor, requestID: "req_2",
                             attempt: .max - 1),
                         wantsBodies: true, commands: .account([commands[0]]))
-                ] + laterCatalogueActions.map(request)
-                + (try laterActions.map { action in
-                    CommandRequest(
-                        token: 1, origin: origin, wantsBodies: true,
-                        commands: .account([
-                            AccountCommand(identity: identity, endUserID: try alice, action: action)
-                        ]))
-                })
-                + latestCatalogueActions.map(request)
-                + (try reportActions.map(request))
+                ] + laterCatalogueActions.map { request($0) }
+                + (try laterActions.map { try request($0) })
+                + latestCatalogueActions.map { request($0) }
+                + (try reportActions.map { request($0) })
+                + (try latestActions.map { try request($0) })
         }
     }
 
@@ -205,6 +205,9 @@ enum Samples {
             ]
         }
     }
+
+    /// Actions that were added after `reportActions`.
+    static let latestActions: [AccountAction] = [.eraseEndUser]
 
     /// Actions on the catalogue that were added after `laterActions`.
     private static let latestCatalogueActions: [CatalogueAction] = [

@@ -112,6 +112,51 @@ struct ReplicaTests {
         }
     }
 
+    @Test("the old id of an erased end user leads to nothing at once, and the opaque one to the account")
+    func erased() async throws {
+        try await withDatabase { connection, configuration in
+            let books = try await TestBooks(connection)
+            let replica = Replica(postgres: configuration, metrics: MetricsRegistry(), logger: quietLogger)
+            let running = Task { try await replica.run() }
+            // Twenty accounts, so that the two ids of most of them belong to different locks.
+            for number in 1...20 {
+                let name = "user-\(number)"
+                let (id, key) = (AccountID(Int64(2 * number - 1)), try books.key(name))
+                let job = ReservationRequest(featureKey: books.feature, estimate: .measured(.units(1), .none))
+                try await books.apply([try books.grant(100), .reserve(job), books.use], to: name)
+                let before = await replica.reaches(.account(id, revision: 3), by: .now + .seconds(60))
+                #expect(before && replica.account(key)?.balance.rawValue == 90)
+                try await books.apply([.eraseEndUser], to: name)
+                let after = await replica.reaches(.account(id, revision: 4), by: .now + .seconds(60))
+                #expect(after)
+                let opaque = AccountKey(environmentID: key.environmentID, endUserID: EndUserID(erased: id))
+                #expect(replica.account(key) == nil)
+                let account = try #require(replica.account(opaque))
+                #expect(account.balance.rawValue == 90 && account.blocks.count == 1 && account.reservations.isEmpty)
+                #expect(replica.endUserID(of: id, in: key.environmentID) == opaque.endUserID)
+                // The removal of the text changes nothing of it, and the id belongs to a new account.
+                while try await ErasureStore.removeSlice(on: connection) != nil {}
+                try await books.apply([try books.grant(7)], to: name)
+                let again = await replica.reaches(
+                    .account(AccountID(id.rawValue + 1), revision: 1), by: .now + .seconds(60))
+                #expect(again && replica.account(key)?.balance.rawValue == 7)
+                #expect(replica.account(opaque)?.balance.rawValue == 90)
+            }
+            running.cancel()
+            _ = await running.result
+            let later = Replica(postgres: configuration, metrics: MetricsRegistry(), logger: quietLogger)
+            let loading = Task { try await later.run() }
+            let loaded = await later.reaches(.account(AccountID(1), revision: 4), by: .now + .seconds(60))
+            #expect(loaded)
+            let opaque = AccountKey(
+                environmentID: books.environmentID, endUserID: EndUserID(erased: AccountID(1)))
+            #expect(later.account(opaque)?.balance.rawValue == 90)
+            loading.cancel()
+            _ = await loading.result
+            try await slotsAreGone(connection)
+        }
+    }
+
     @Test("a value too long for the WAL to repeat stays in memory while the rest of its row changes")
     func longValues() async throws {
         try await withDatabase { connection, configuration in

@@ -366,8 +366,9 @@ struct RowLevelSecurityTests {
             "delete from topup_packages", "update api_keys set key_hash = ''",
             "update environments set tenant_id = tenant_id", "update blocks set original = 9", "delete from blocks",
             "delete from api_keys", "delete from tenants", "delete from environments", "delete from features",
-            "select message from parked_commands", "select from tenants", "update installation set shard_count = 1",
-            "update accounts set end_user_id = 'eve'", "update payments set response = ''", "delete from payments",
+            "select from tenants", "update installation set shard_count = 1", "update payments set status = 200",
+            "update entries set hash = sha256('')", "update entries set version = 1", "delete from payments",
+            "update commands set decided_at = now()", "update erasures set up_to = 0", "truncate erasures",
             "delete from reservations", "update reservations set estimated_cost = 0", "truncate payments",
         ])
     func ledgerIsAppendOnly(statement: String) async throws {

@@ -81,6 +81,8 @@ struct TwoEnvironments {
             insert into counters (environment_id, account_id, counter_id, window_start, window_end, used)
                 values (\(number), \(number), \(id), now(), 'infinity', 3);
             insert into checkpoint_requests values (\(number), \(number), 1);
+            insert into erasures (environment_id, account_id, end_user_id, salt, up_to, revision)
+                values (\(number), \(number), 'eve', sha256(''), 0, 1);
             insert into parked_commands (queue, environment_id, command_id, error, message)
                 values ('', \(number), \(id), 'broken', '');
             """

@@ -115,6 +115,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
     /// - Throws: When an update leaves out a value of a row that the map does not have. Nothing is applied then.
     func apply(_ changes: [ReplicaChange]) throws {
         let changes = try TransactionRows.whole(changes, map: self)
+        for case .account(let row) in changes where row.endUserID.isErased { rename(row) }
         var perStripe: [Int: [(ReplicaAccount, ReplicaChange)]] = [:]
         for change in changes {
             guard let account = account(of: change) else {
@@ -135,6 +136,18 @@ final class ReplicaMap: ReplicaRows, Sendable {
                 for (account, _) in changes { account.reached = account.row.revision }
             }
         }
+    }
+
+    /// Gives an account whose end user was erased its place under the opaque id. The old id leads to nothing from here on,
+    /// and the opaque one to the account when the transaction is applied.
+    private func rename(_ row: AccountRow) {
+        guard let account = byID.withLock({ $0[row.id] }) else { return }
+        let renamed = stripes[account.stripe].accounts.withLock { accounts -> ReplicaAccount? in
+            guard account.row.key != row.key else { return nil }
+            accounts[account.row.key] = nil
+            return ReplicaAccount(account, stripe: Self.stripe(of: row.key))
+        }
+        if let renamed { byID.withLock { $0[row.id] = renamed } }
     }
 
     /// The account that a change belongs to. It is added for a new account and removed for a deleted one. Nil for a
@@ -229,6 +242,17 @@ private final class ReplicaAccount: @unchecked Sendable {
 
     init(_ row: AccountRow, stripe: Int) {
         self.row = row
+        self.stripe = stripe
+    }
+
+    /// The same account under another lock. The caller has that of the given one.
+    init(_ other: ReplicaAccount, stripe: Int) {
+        row = other.row
+        reached = other.reached
+        blocks = other.blocks
+        scheduled = other.scheduled
+        reservations = other.reservations
+        counters = other.counters
         self.stripe = stripe
     }
 

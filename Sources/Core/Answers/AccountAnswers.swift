@@ -73,6 +73,17 @@ extension JSONWriter {
         member("metadata", profile.metadata)
         member("created_at", profile.createdAt as Instant?)
         member("updated_at", profile.updatedAt as Instant?)
+        if let erasedAt = profile.erasedAt { member("erased_at", erasedAt as Instant?) }
+        endObject()
+    }
+
+    /// Writes the answer to the erasure of an end user (200).
+    ///
+    /// - Parameter account: The account with its opaque id.
+    package mutating func erasure(at instant: Instant, of account: AccountName) {
+        beginObject()
+        member("end_user_id", account.endUserID.rawValue)
+        member("erased_at", instant as Instant?)
         endObject()
     }
 

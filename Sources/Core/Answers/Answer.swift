@@ -45,6 +45,7 @@ package struct Answer: Hashable, Sendable {
         case .limitSet(let key, let state, let created): self.init(created ? 201 : 200) { $0.limit(key, state) }
         case .endUser(let profile, let settings, let created):
             self.init(created ? 201 : 200) { $0.endUser(profile, settings, id: account.endUserID) }
+        case .endUserErased(let instant): self.init(200) { $0.erasure(at: instant, of: account) }
         case .advanced: self.init(200) { $0.raw(Array("{}".utf8)) }
         case .refused(let refusal): self.init(Problem(refusal, account: account.id), requestID: requestID)
         }
@@ -61,9 +62,11 @@ extension CommandResult {
             case .body(let bytes): .json(bytes)
             case .use(let account, let entry) where wantsBody: .json(Answer(201) { $0.usage(entry, of: account) }.body)
             case .use(let account, let entry): .id(account.id(.usage, entry.sequence))
+            case .erased: .json(Problem.answerErased.json(requestID: decided.requestID))
             }
         self.init(
-            status: decided.status, isReplay: isReplay, position: decided.position, body: body,
+            status: decided.content == .erased ? Problem.answerErased.code.status : decided.status, isReplay: isReplay,
+            position: decided.position, body: body,
             decidedAt: decided.action?.secret == nil ? nil : decided.decidedAt)
     }
 

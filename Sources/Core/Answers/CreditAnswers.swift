@@ -121,8 +121,10 @@ extension JSONWriter {
         member("price_paid", granted.payment?.price)
         member("currency", granted.payment?.currency)
         member("external_payment_id", granted.payment?.externalID)
-        member("reason", granted.reason)
-        member("metadata", granted.metadata)
+        // While the text of an erased end user is still being removed, nothing shows it.
+        let isErased = account.endUserID.isErased
+        member("reason", isErased ? nil : granted.reason)
+        member("metadata", isErased ? nil : granted.metadata)
         member("created_at", granted.createdAt as Instant?)
         member("revoked_at", remaining.revokedAt)
         endObject()

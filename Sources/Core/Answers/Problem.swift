@@ -158,6 +158,12 @@ package struct Problem: Error, Hashable, Sendable {
         .idempotencyKeyReuse,
         "This idempotency key was used before for a request with other contents. Use a new key for a new request.")
 
+    /// The refusal of an idempotency key that a request of an end user has used who was erased since.
+    package static let answerErased = Problem(
+        .conflict,
+        "This idempotency key was used before, and the answer was removed when its end user was erased. Nothing was changed. Use a new key for a new request."
+    )
+
     /// The answer to a command that the ledger could not apply.
     package static let parked = Problem(
         .internalError,

@@ -34,7 +34,9 @@ extension JSONWriter {
         endObject()
     }
 
-    private mutating func members(_ reservation: Reservation, of account: AccountName) {
+    private mutating func members(_ stored: Reservation, of account: AccountName) {
+        // While the text of an erased end user is still being removed, nothing shows it.
+        let reservation = account.endUserID.isErased ? stored.erased : stored
         member("id", account.id(.reservation, reservation.number))
         member("end_user_id", account.endUserID.rawValue)
         member("feature_key", reservation.featureKey.rawValue)

@@ -35,10 +35,13 @@ extension AuditAction {
     package static let createEndUser = AuditAction("end_user.create", .credits)
     package static let updateEndUser = AuditAction("end_user.update", .credits)
 
+    package static let eraseEndUser = AuditAction("end_user.erase", .credits)
+
     static let accountActions: [AuditAction] = [
         createUsage, grantCredits, createTopUp, refundCredits, revokeCredits, adjustCredits, transferCredits,
         createReservation, commitReservation, releaseReservation, extendReservation, progressReservation,
-        createSpendCap, deleteSpendCap, createEndUser, updateEndUser, setLimit, deleteLimit,
+        createSpendCap, deleteSpendCap, createEndUser, updateEndUser, eraseEndUser, setLimit,
+        deleteLimit,
     ]
 
     /// Nil for `advance`, which the scheduler issues and not a client.
@@ -62,6 +65,7 @@ extension AuditAction {
         case .deleteLimit: self = .deleteLimit
         case .createEndUser: self = .createEndUser
         case .updateEndUser: self = .updateEndUser
+        case .eraseEndUser: self = .eraseEndUser
         case .advance: return nil
         }
     }

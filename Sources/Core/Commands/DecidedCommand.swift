@@ -9,6 +9,8 @@ package struct DecidedCommand: Hashable, Sendable {
         case use(AccountName, Entry)
         /// The JSON body of the first answer.
         case body([UInt8])
+        /// The answer was removed when its end user was erased.
+        case erased
     }
 
     package let key: CommandKey
@@ -18,6 +20,8 @@ package struct DecidedCommand: Hashable, Sendable {
     package let status: UInt16
     package let position: Position
     package let content: Content
+    /// The account of the receiver of a transfer, whose erasure removes the answer too.
+    package let receiver: AccountID?
     /// Nil for an action that this release does not know, and for commands decided before actions were recorded.
     package let action: AuditAction?
     package let actor: Actor
@@ -32,7 +36,8 @@ package struct DecidedCommand: Hashable, Sendable {
 
     package init(
         key: CommandKey, fingerprint: Bits128?, status: UInt16, position: Position, content: Content,
-        action: AuditAction?, actor: Actor, requestID: String, attempt: UInt64?, decidedAt: Instant,
+        receiver: AccountID? = nil, action: AuditAction?, actor: Actor, requestID: String, attempt: UInt64?,
+        decidedAt: Instant,
         rememberedUntil: Instant? = nil
     ) {
         self.key = key
@@ -40,6 +45,7 @@ package struct DecidedCommand: Hashable, Sendable {
         self.status = status
         self.position = position
         self.content = content
+        self.receiver = receiver
         self.action = action
         self.actor = actor
         self.requestID = requestID
@@ -52,7 +58,8 @@ package struct DecidedCommand: Hashable, Sendable {
     package func recorded(in environmentID: EnvironmentID) -> DecidedCommand {
         DecidedCommand(
             key: CommandKey(environmentID: environmentID, id: key.id), fingerprint: fingerprint, status: status,
-            position: position, content: content, action: action, actor: actor, requestID: requestID,
+            position: position, content: content, receiver: receiver, action: action, actor: actor,
+            requestID: requestID,
             attempt: attempt, decidedAt: decidedAt, rememberedUntil: rememberedUntil)
     }
 
@@ -70,6 +77,7 @@ package struct DecidedCommand: Hashable, Sendable {
     ) -> IdempotencyVerdict {
         // A message that is delivered again is the same sending, whose client may have the answer already.
         if let rememberedUntil, attempt != origin.attempt, now.map({ $0 >= rememberedUntil }) ?? true { return .free }
+        if content == .erased { return status == 400 ? .free : .erased }
         if self.fingerprint == fingerprint { return .replay }
         // A request rejected with 400 does not use up its idempotency key: the corrected request may use the key again.
         return status == 400 ? .free : .conflict
@@ -83,6 +91,8 @@ package enum IdempotencyVerdict: Hashable, Sendable {
     case replay
     /// Another request under a used key: the answer is 422 and nothing changes.
     case conflict
+    /// The end user was erased, and with it the answer and the fingerprint: the answer is 409 and nothing changes.
+    case erased
     /// The earlier decision is forgotten: the request is decided, and its decision replaces the earlier one.
     case free
 }

@@ -26,6 +26,13 @@ package struct CommandKey: Hashable, Comparable, Sendable {
         self.id = id
     }
 
+    /// The key of the command that a client's idempotency key names.
+    package init(environmentID: EnvironmentID, idempotencyKey: String) {
+        self.init(
+            environmentID: environmentID,
+            id: Bits128(digestOf: Array("\(environmentID.rawValue)\n\(idempotencyKey)".utf8)))
+    }
+
     package static func < (left: CommandKey, right: CommandKey) -> Bool {
         (left.environmentID, left.id) < (right.environmentID, right.id)
     }

@@ -211,6 +211,8 @@ struct AccountBatch {
             guard let index = draftIndex[item.accountKey], index < drafts.count else { break }
             let receiver = item.receiverKey.flatMap { draftIndex[$0] }
             guard receiver ?? 0 < drafts.count else { break }
+            // The id of an erased end user belongs to a new account, which the next transaction loads.
+            guard drafts[index].erasure == nil, receiver.map({ drafts[$0].erasure == nil }) ?? true else { break }
             let isFull = pace.total >= BatchPace.limit && !KnownBug.unboundedTransactions.isActive
             guard results.isEmpty || !isFull && isLoaded(item, catalogues) else { break }
             let environmentID = item.origin.environmentID
@@ -233,6 +235,7 @@ struct AccountBatch {
                 let isReplay = earlier.isReplay(for: item.origin) || !answered.insert(item.commandKey).inserted
                 return CommandResult(earlier, isReplay: isReplay, wantsBody: item.wantsBody)
             case .conflict: return CommandResult(.keyReuse, requestID: item.origin.requestID)
+            case .erased: return CommandResult(.answerErased, requestID: item.origin.requestID)
             case .free: break
             }
         }
@@ -297,9 +300,15 @@ struct AccountBatch {
     ) -> DecidedCommand {
         DecidedCommand(
             key: item.commandKey, fingerprint: item.fingerprint, status: status, position: account.position,
-            content: content, action: AuditAction(item.command.action), actor: item.origin.actor,
+            content: content, receiver: status == 201 ? receiver(of: item) : nil,
+            action: AuditAction(item.command.action), actor: item.origin.actor,
             requestID: item.origin.requestID, attempt: item.origin.attempt, decidedAt: now,
             rememberedUntil: rememberedUntil)
+    }
+
+    /// The account of the receiver of a transfer.
+    private func receiver(of item: AccountItem) -> AccountID? {
+        item.receiverKey.flatMap { draftIndex[$0] }.map { drafts[$0].account.id }
     }
 
     /// Adds a decision to the batch. It replaces an earlier decision of the same command that is forgotten.

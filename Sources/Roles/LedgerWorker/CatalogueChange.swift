@@ -32,6 +32,9 @@ struct CatalogueChange {
         switch earlier?.verdict(for: command.identity.fingerprint, from: origin, now: now) {
         case .replay?: return try await repeated(earlier)
         case .conflict?: return try await repeated(nil)
+        case .erased?:
+            _ = try await connection.run(PostgresQuery("rollback"))
+            return CommandResult(.answerErased, requestID: origin.requestID)
         case .free?, nil: break
         }
         var created: EnvironmentID?

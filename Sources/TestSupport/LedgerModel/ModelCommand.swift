@@ -21,6 +21,7 @@ package enum ModelCommand: Hashable, Sendable {
     case deleteLimit(String)
     case create(Settings)
     case update(Settings)
+    case erase
     case advance
 
     package struct Grant: Hashable, Sendable {
@@ -132,7 +133,7 @@ package struct ModelWorld: Sendable {
             ledgers[endUser] = ledger
         }
         do throws(ModelLedger.Refusal) {
-            if command != .advance { try ledger.requireExistence() }
+            if command != .advance && command != .erase { try ledger.requireExistence() }
             return .done(try ledger.apply(command))
         } catch {
             return .refused(error)
@@ -184,6 +185,10 @@ package struct ModelWorld: Sendable {
     ) -> ModelReply {
         let before = ledger(endUser)
         let isCreated = !before.exists
+        if before.isErased {
+            ledgers[endUser] = advanced(endUser, clock)
+            return .refused(ModelLedger.Refusal("unknown_end_user"))
+        }
         do throws(ModelLedger.Refusal) {
             if mustExist && isCreated { throw ModelLedger.Refusal("unknown_end_user") }
             ledgers[endUser] = try set(settings, advanced(endUser, clock), before: before)
@@ -228,7 +233,7 @@ package struct ModelWorld: Sendable {
 
 extension ModelLedger {
     func requireExistence() throws(Refusal) {
-        if !exists && !catalogue.createsEndUsers { throw Refusal("unknown_end_user") }
+        if isErased || (!exists && !catalogue.createsEndUsers) { throw Refusal("unknown_end_user") }
     }
 
     /// Applies a command that concerns only this account and returns the figures of the answer.
@@ -296,6 +301,9 @@ extension ModelLedger {
             return [try setLimit(key, limit) ? 1 : 0]
         case .deleteLimit(let key):
             try deleteLimit(key)
+            return []
+        case .erase:
+            try erase()
             return []
         case .advance: return []
         case .transfer, .create, .update: return []

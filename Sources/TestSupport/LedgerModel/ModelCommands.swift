@@ -205,6 +205,24 @@ extension ModelLedger {
         receiver.exists = true
     }
 
+    // MARK: - Erasure
+
+    /// Ends everything that is under way and forgets what is known of the end user. The credits stay.
+    mutating func erase() throws(Refusal) {
+        if !exists || isErased { throw Refusal("unknown_end_user") }
+        key = nil
+        for index in reservations.indices where reservations[index].status == "active" {
+            giveBack(reservation: index + 1, status: "released", at: now)
+            sweep(at: now)
+        }
+        for block in awaited {
+            blocks[block.number - 1].isAwaited = false
+            blocks[block.number - 1].revokedAt = now
+        }
+        (caps, limits, policy, overageLimit, overrides, name) = ([], [:], nil, nil, [:], nil)
+        isErased = true
+    }
+
     // MARK: - Settings
 
     package mutating func createCap(feature: String?, credits: Int64, window: ModelWindow) throws(Refusal) {

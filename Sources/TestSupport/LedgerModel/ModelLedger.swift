@@ -215,6 +215,7 @@ package struct ModelLedger: Sendable {
     package var overrides: [String: Override] = [:]
     package var testClock: Int?
     package var exists = false
+    package var isErased = false
     package var name: String?
     package var lifetime: Int64 = 0
     package var now = Instant(microseconds: .min)

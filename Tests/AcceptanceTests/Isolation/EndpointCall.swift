@@ -81,6 +81,7 @@ struct EndpointCall: Sendable {
         .call("GET", "/v1/end-users", .read(.credits), 200),
         .call("GET", "/v1/end-users/{id}", .read(.credits), 404) { _ in "/v1/end-users/alice" },
         .call("PATCH", "/v1/end-users/{id}", .write(.credits), ["name": "Mallory"], 404) { _ in "/v1/end-users/alice" },
+        .call("POST", "/v1/end-users/{id}/erase", .write(.credits), [:], 404) { _ in "/v1/end-users/alice/erase" },
         .call(
             "POST", "/v1/credits/grant", .write(.credits),
             ["end_user_id": "alice", "credits": 1, "feature_keys": ["secret-other"]], 404),

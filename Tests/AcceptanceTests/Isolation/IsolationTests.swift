@@ -132,6 +132,7 @@ extension Acceptance {
 
             try await tell("PATCH", "/v1/features/secret-feature", ["archived": true], 404, "unknown_feature")
             try await tell("PATCH", "/v1/end-users/alice", ["name": "Mallory"], 404, "unknown_end_user")
+            try await tell("POST", "/v1/end-users/alice/erase", [:], 404, "unknown_end_user")
             try await tell("POST", "/v1/api-keys/\(property.keyID)/revoke", .object([:]), 404, "not_found")
             try await tell(
                 "POST", "/v1/metering-rules", ["feature_key": "secret-feature", "model": "flat", "amount": 0], 404,

@@ -75,7 +75,7 @@ struct AnswerNormalizer {
         }
         var found = ""
         var rest = text[...]
-        while let match = rest.firstMatch(of: /\b([a-z]{2,5})_([0-9a-hjkmnp-tv-z]{24,26})\b/) {
+        while let match = rest.firstMatch(of: /\b([a-z]{2,6})_([0-9a-hjkmnp-tv-z]{24,26})\b/) {
             found += rest[..<match.range.lowerBound] + number(String(match.0), kind: String(match.1))
             rest = rest[match.range.upperBound...]
         }

@@ -34,6 +34,7 @@ extension AccountAction: FieldCodable {
             }
         case .deleteLimit(let key):
             writer.write(16, since: 3) { writer in writer.write(1, key.rawValue) }
+        case .eraseEndUser: writer.write(17, since: 3) { _ in }
         }
     }
 
@@ -66,6 +67,7 @@ extension AccountAction: FieldCodable {
             self = try reader.message(16, "action") { (reader) throws(CodingError) in
                 .deleteLimit(try reader.parsed(1, "limit key") { LimitKey($0) })
             }
+        case 17: self = .eraseEndUser
         default: throw .missing(field: "action")
         }
     }

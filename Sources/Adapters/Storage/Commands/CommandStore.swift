@@ -35,10 +35,14 @@ package enum CommandStore {
         let attempt: UInt64?
         let decidedAt: Instant
         let rememberedUntil: Instant?
+        let receiver: AccountID?
+        /// Whether the answer was removed with its end user, or is about to be.
+        let isErased: Bool
 
         static let columns = [
             "environment_id", "command_id", "fingerprint", "account_id", "revision", "status", "sequence", "response",
             "key_id", "client_address", "action", "request_id", "attempt", "decided_at", "remembered_until",
+            "receiver_account_id",
         ]
 
         init(_ row: PostgresRow) throws {
@@ -56,6 +60,8 @@ package enum CommandStore {
             attempt = try fields.int64OrNil().map { UInt64(bitPattern: $0) }
             decidedAt = try fields.instant()
             rememberedUntil = try fields.instantOrNil()
+            receiver = try fields.int64OrNil().map { AccountID($0) }
+            isErased = try fields.bool()
         }
 
         var position: Position {
@@ -79,7 +85,10 @@ package enum CommandStore {
 
     static let findStatement = PostgresStatement(
         """
-        select \(Row.columns.map { "c.\($0)" }.joined(separator: ", "))
+        select \(Row.columns.map { "c.\($0)" }.joined(separator: ", ")), c.sequence is null and c.response is null or exists (
+            select from erasures x
+            where x.environment_id = c.environment_id
+                and (x.account_id = c.receiver_account_id or x.account_id = c.account_id and c.revision < x.revision))
         from unnest($1::integer[], $2::uuid[]) as k (environment_id, command_id)
         join commands c using (environment_id, command_id)
         """)
@@ -97,15 +106,18 @@ package enum CommandStore {
         var decided: [CommandKey: DecidedCommand] = [:]
         for row in rows {
             let content: DecidedCommand.Content
-            if let entryKey = row.entryKey {
+            if row.isErased {
+                content = .erased
+            } else if let entryKey = row.entryKey {
                 guard let found = entries[entryKey] else { throw StorageError.missingRow("the entry of a decided use") }
-                content = .use(found.account, found.entry)
+                content = found.account.endUserID.isErased ? .erased : .use(found.account, found.entry)
             } else {
                 content = .body(row.response ?? [])
             }
             decided[row.key] = DecidedCommand(
                 key: row.key, fingerprint: row.fingerprint, status: row.status, position: row.position,
-                content: content, action: row.action, actor: row.actor, requestID: row.requestID,
+                content: content, receiver: row.receiver, action: row.action, actor: row.actor,
+                requestID: row.requestID,
                 attempt: row.attempt, decidedAt: row.decidedAt, rememberedUntil: row.rememberedUntil)
         }
         return decided
@@ -171,6 +183,7 @@ extension BulkStatement<DecidedCommand> {
         .bytes("response") { command in
             if case .body(let body) = command.content { body } else { nil }
         },
+        .int64("receiver_account_id") { $0.receiver?.rawValue },
         .instant("decided_at") { $0.decidedAt as Instant },
         .instant("remembered_until") { $0.rememberedUntil },
         .bits("key_id") { $0.actor.keyID },

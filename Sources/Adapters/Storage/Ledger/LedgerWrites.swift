@@ -64,6 +64,8 @@ extension LedgerStore {
         if !moved.isEmpty { queries.append(keepCounters(of: moved)) }
         let removed = changed.flatMap { draft in draft.removedCounters.map { (draft.account, $0) } }
         if !removed.isEmpty { queries.append(deleteCounters(removed)) }
+        let erased = changed.filter { $0.erasure != nil }
+        if !erased.isEmpty { queries += ErasureStore.begin(erased) }
         add(.updateAccounts, changed)
         add(.insertCheckpointRequests, changed.filter { CheckpointSpacing.standard.isPassed(by: $0) })
         // Every writer inserts rows in the order of their keys. Of two batches with a common key, one then waits for

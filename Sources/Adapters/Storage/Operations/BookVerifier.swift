@@ -61,7 +61,9 @@ package struct BookVerifier {
                     let account = stored.account
                     return (
                         account.id,
-                        AccountAudit(account: account, salt: stored.book.salt, blocks: blocks[account.id] ?? [])
+                        AccountAudit(
+                            account: account, salt: stored.book.salt, owner: stored.ownerBefore,
+                            blocks: blocks[account.id] ?? [])
                     )
                 })
             try await eachEntry(of: page) { entry in
@@ -84,6 +86,8 @@ package struct BookVerifier {
     private struct StoredAccount {
         let account: Account
         let book: AccountBook
+        /// The owner of the entries before an erasure whose text is still being removed.
+        let ownerBefore: EntryOwner?
     }
 
     private func accounts(after last: (EnvironmentID, AccountID)) async throws -> [StoredAccount] {
@@ -92,22 +96,26 @@ package struct BookVerifier {
             within: .seconds(600))
         let rows = try result.map { row in
             var fields = RowFields(row)
-            return (try AccountRow(&fields, keeping: nil), try AccountBookRow(&fields))
+            let (row, book) = (try AccountRow(&fields, keeping: nil), try AccountBookRow(&fields))
+            let before = try fields.textOrNil().flatMap { EndUserID($0) }
+            let salt = try fields.salt()
+            return (row, book, before.map { EntryOwner(account: row.id, endUserID: $0, salt: salt) })
         }
         let reservations = try await activeReservations(rows.map(\.0))
-        return rows.map { row, book in
+        return rows.map { row, book, ownerBefore in
             StoredAccount(
                 account: row.account(
                     advancedTo: book.advancedTo, blocks: BlockList(), scheduled: ScheduledBlocks(),
                     reservations: OrderedList(reservations[row.id] ?? []), counters: .none),
-                book: book.book)
+                book: book.book, ownerBefore: ownerBefore)
         }
     }
 
     private static let pageOfAccounts = PostgresStatement(
         """
-        select \(AccountRow.columns(of: "a")), \(AccountBookRow.columns(of: "a"))
+        select \(AccountRow.columns(of: "a")), \(AccountBookRow.columns(of: "a")), x.end_user_id, x.salt
         from accounts a
+        left join erasures x using (environment_id, account_id)
         where (a.environment_id, a.account_id) > ($1, $2)
         order by a.environment_id, a.account_id limit $3
         """)

@@ -18,7 +18,7 @@ package enum AccountReads {
         let result = try await connection.run(
             PostgresQuery(
                 """
-                select account_id, end_user_id, settings, name, metadata, created_at, updated_at
+                select account_id, end_user_id, settings, name, metadata, created_at, updated_at, erased_at
                 from accounts
                 where environment_id = $1 and end_user_id = $2 and revision > 0
                 """,
@@ -50,7 +50,7 @@ package enum AccountReads {
         let result = try await connection.run(
             PostgresQuery(
                 """
-                select account_id, end_user_id, settings, name, metadata, created_at, updated_at
+                select account_id, end_user_id, settings, name, metadata, created_at, updated_at, erased_at
                 from accounts
                 where environment_id = $1 and ($2::bigint is null or account_id < $2) and revision > 0
                 order by account_id desc

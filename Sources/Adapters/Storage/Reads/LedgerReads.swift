@@ -194,9 +194,11 @@ package enum LedgerReads {
     /// An entry with what its line of an export says of its account.
     package struct ExportedEntry: Hashable, Sendable {
         package let entry: Entry
+        /// As it was when the entry was written, as long as the text of an erased end user is still being removed.
         package let owner: EntryOwner
+        package let isErased: Bool
 
-        package var line: [UInt8] { entry.exportLine(of: owner, isErased: owner.endUserID.isErased) }
+        package var line: [UInt8] { entry.exportLine(of: owner, isErased: isErased) }
     }
 
     /// A page of the entries of an environment, or of one account, by account and sequence, beginning after a given
@@ -222,14 +224,15 @@ package enum LedgerReads {
             let entry = try EntryRow(&fields, keeping: nil)
             let owner = EntryOwner(
                 account: entry.accountID, endUserID: try fields.endUserID(), salt: try fields.salt())
-            return ExportedEntry(entry: entry.entry, owner: owner)
+            return ExportedEntry(entry: entry.entry, owner: owner, isErased: try fields.bool())
         }
     }
 
     /// The personal part of a line is there twice, once as members and once as a text.
     static let exportStatement = PostgresStatement(
         """
-        select \(EntryRow.columns(of: "e")), a.end_user_id, a.salt
+        select \(EntryRow.columns(of: "e")), coalesce(x.end_user_id, a.end_user_id), coalesce(x.salt, a.salt),
+            a.erased_at is not null
         from (
             select p.*, row_number() over w as place,
                 sum(
@@ -246,6 +249,7 @@ package enum LedgerReads {
             window w as (order by p.account_id, p.sequence)
         ) e
         join accounts a using (environment_id, account_id)
+        left join erasures x using (environment_id, account_id)
         where e.place = 1 or e.bytes <= $6
         order by e.account_id, e.sequence
         """)

@@ -66,8 +66,7 @@ struct AccountBookRow {
 
     static let columns = [
         "block_count", "reservation_count", "last_hash", "salt", "advanced_to", "counter_count", "counters_end_at",
-        "open_rows", "name", "metadata", "created_at",
-        "updated_at",
+        "open_rows", "name", "metadata", "created_at", "updated_at", "erased_at",
     ]
 
     init(_ fields: inout RowFields) throws {
@@ -91,11 +90,11 @@ struct AccountBookRow {
 }
 
 extension EndUserProfile {
-    /// Reads `name`, `metadata`, `created_at` and `updated_at`.
+    /// Reads `name`, `metadata`, `created_at`, `updated_at` and `erased_at`.
     init(_ fields: inout RowFields) throws {
         self.init(
             name: try fields.textOrNil(), metadata: try fields.metadata(), createdAt: try fields.instant(),
-            updatedAt: try fields.instant())
+            updatedAt: try fields.instant(), erasedAt: try fields.instantOrNil())
     }
 }
 

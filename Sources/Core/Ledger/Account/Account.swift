@@ -9,7 +9,8 @@ package import Credits
 package struct Account: Hashable, Sendable {
     package let id: AccountID
     package let environmentID: EnvironmentID
-    package let endUserID: EndUserID
+    /// Changes when the end user is erased, and never otherwise.
+    package internal(set) var endUserID: EndUserID
 
     /// The number of ledger entries, which is also the sequence of the latest entry.
     package internal(set) var version: Int64

@@ -11,6 +11,8 @@ package import Credits
 package struct AccountDraft: Hashable, Sendable {
     package internal(set) var account: Account
     package internal(set) var profile: EndUserProfile?
+    /// Set by an erasure, which is the last action of a batch on the account.
+    package internal(set) var erasure: Erasure?
     /// The older entries and blocks that the batch's refunds, revocations and landings need.
     package var history: AccountHistory {
         get { recorder.history }
@@ -60,8 +62,9 @@ package struct AccountDraft: Hashable, Sendable {
     }
 
     private mutating func perform(_ action: AccountAction, _ context: ActionContext) throws(Refusal) -> Outcome {
+        if action != .advance, account.endUserID.isErased { throw .unknownEndUser }
         switch action {
-        case .createEndUser, .advance: break
+        case .createEndUser, .eraseEndUser, .advance: break
         default: try requireEndUser(context.catalogue)
         }
         switch action {
@@ -82,12 +85,14 @@ package struct AccountDraft: Hashable, Sendable {
         case .updateEndUser(let change):
             guard profile != nil else { throw .unknownEndUser }
             return try apply(change, isCreated: false, context)
+        case .eraseEndUser: return try eraseEndUser(context)
         case .advance: return .advanced
         }
     }
 
     /// Refuses an action of an end user that does not exist, unless actions create end users.
     func requireEndUser(_ catalogue: Catalogue) throws(Refusal) {
+        if account.endUserID.isErased { throw .unknownEndUser }
         guard profile != nil || catalogue.config.effectiveEndUserCreation == .implicit else { throw .unknownEndUser }
     }
 
@@ -103,8 +108,10 @@ package struct AccountDraft: Hashable, Sendable {
         fileprivate let effectCount: Int
         fileprivate let settings: AccountSettings
         fileprivate let profile: EndUserProfile?
+        fileprivate let endUserID: EndUserID
 
         init(_ draft: AccountDraft) {
+            endUserID = draft.account.endUserID
             effectCount = draft.recorder.effectCount
             settings = draft.account.settings
             profile = draft.profile
@@ -116,6 +123,7 @@ package struct AccountDraft: Hashable, Sendable {
     mutating func close(since mark: Mark, at now: Instant) {
         guard
             recorder.effectCount > mark.effectCount || account.settings != mark.settings || profile != mark.profile
+                || account.endUserID != mark.endUserID
         else { return }
         if profile == nil { profile = EndUserProfile(name: nil, metadata: nil, createdAt: now, updatedAt: now) }
         account.revision += 1

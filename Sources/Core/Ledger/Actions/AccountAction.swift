@@ -22,6 +22,7 @@ package enum AccountAction: Hashable, Sendable {
     case deleteLimit(LimitKey)
     case createEndUser(EndUserChange)
     case updateEndUser(EndUserChange)
+    case eraseEndUser
     /// Only records what is due.
     case advance
 }
@@ -74,7 +75,7 @@ extension AccountAction {
             }
         case .createEndUser(let change), .updateEndUser(let change): needs.testClock = change.testClock
         case .grant, .use, .adjust, .reserve, .reservation, .createSpendCap, .deleteSpendCap, .setLimit, .deleteLimit,
-            .advance:
+            .eraseEndUser, .advance:
             break
         }
         return needs

@@ -31,6 +31,7 @@ extension AccountDraft {
     /// at the clock's instant.
     mutating func attachClock(_ action: AccountAction, catalogue: Catalogue) throws(Refusal) {
         let change: EndUserChange
+        if account.endUserID.isErased { return }
         switch action {
         case .createEndUser(let created): change = created
         case .updateEndUser(let updated): change = updated

@@ -23,6 +23,7 @@ package enum Outcome: Hashable, Sendable {
     case limitDeleted
     /// `created` is false if the end user existed before.
     case endUser(EndUserProfile, AccountSettings, created: Bool)
+    case endUserErased(at: Instant)
     case advanced
     case refused(Refusal)
 }

@@ -54,19 +54,25 @@ package struct AccountAudit {
     private var landed: Set<Int32> = []
     /// The terms of the blocks by number; empty if they are unknown.
     private let terms: [Int32: Block]
+    /// Whether the end user was erased and all text must be gone.
+    private let isErased: Bool
 
     /// - Parameter blocks: Every block of the account, open or closed; empty if only the entries are available.
-    package init(owner: EntryOwner, environmentID: EnvironmentID, blocks: [Block] = []) {
+    package init(
+        owner: EntryOwner, environmentID: EnvironmentID, blocks: [Block] = [], isErased: Bool = false
+    ) {
+        self.isErased = isErased
         self.accountID = owner.account
         self.environmentID = environmentID
         self.owner = owner
         terms = Dictionary(uniqueKeysWithValues: blocks.map { ($0.number, $0) })
     }
 
-    package init(account: Account, salt: Salt?, blocks: [Block]) {
+    /// - Parameter owner: The owner of before an erasure while text is still being removed; nil for the account's.
+    package init(account: Account, salt: Salt?, owner: EntryOwner? = nil, blocks: [Block]) {
         self.init(
-            owner: EntryOwner(account: account.id, endUserID: account.endUserID, salt: salt),
-            environmentID: account.environmentID, blocks: blocks)
+            owner: owner ?? EntryOwner(account: account.id, endUserID: account.endUserID, salt: salt),
+            environmentID: account.environmentID, blocks: blocks, isErased: owner == nil && salt == nil)
     }
 
     /// - Parameter owner: The owner that the entry's own line of an export states; nil for the account's.
@@ -81,6 +87,7 @@ package struct AccountAudit {
         takeSums(entry)
         takeBlocks(entry)
         takeHash(entry, of: owner ?? self.owner)
+        if isErased, entry.hasPersonalText { blame("I27", entry, "the end user was erased, and the entry has text") }
     }
 
     private mutating func takeHash(_ entry: Entry, of owner: EntryOwner) {

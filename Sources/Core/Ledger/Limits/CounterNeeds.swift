@@ -56,6 +56,7 @@ extension AccountDraft {
             if let query = cap.limit.usageQuery(catalogue, now: now) { needs.usage.insert(query) }
         case .deleteSpendCap(let number):
             if let applied = account.applied(cap: number) { needs.counters.insert(applied.counterID(value: nil)) }
+        case .eraseEndUser: needs.counters.formUnion(account.reservations.flatMap { $0.counts.map(\.counter) })
         case .grant, .topUp, .refund, .revoke, .adjust, .transfer, .deleteLimit, .createEndUser, .updateEndUser,
             .advance:
             break

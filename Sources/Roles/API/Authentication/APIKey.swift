@@ -91,9 +91,17 @@ package struct KeyDerivation: Sendable {
     }
 
     func key(_ kind: APIKey.Kind, commandID: Bits128) -> String {
-        var message = Array("\(kind.rawValue)\n".utf8)
+        APIKey.text(kind, secret: secret(kind.rawValue, commandID: commandID))
+    }
+
+    /// Bytes that nobody can compute without the secret key: the beginning of what the fingerprint of an erasure digests.
+    /// The fingerprint stays after the erasure, and no id can be tried against it.
+    func mask(commandID: Bits128) -> [UInt8] { secret("mask", commandID: commandID) }
+
+    private func secret(_ purpose: String, commandID: Bits128) -> [UInt8] {
+        var message = Array("\(purpose)\n".utf8)
         withUnsafeBytes(of: (commandID.high.bigEndian, commandID.low.bigEndian)) { message.append(contentsOf: $0) }
-        return APIKey.text(kind, secret: Array(HMAC<SHA256>.authenticationCode(for: message, using: derivedKey)))
+        return Array(HMAC<SHA256>.authenticationCode(for: message, using: derivedKey))
     }
 }
 

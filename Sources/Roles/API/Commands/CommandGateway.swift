@@ -274,6 +274,7 @@ package final class CommandGateway: Service {
                 if !seen.insert(identity.id).inserted, result.isSuccess { result.isReplay = true }
                 return result
             case .conflict: return CommandResult(.keyReuse, requestID: request.origin.requestID)
+            case .erased: return CommandResult(.answerErased, requestID: request.origin.requestID)
             // The decision is that of an earlier request, and it is or may be forgotten; this request is not decided yet.
             case .free: return nil
             }

@@ -13,7 +13,7 @@ struct CommandNaming: Sendable {
     init(environmentID: EnvironmentID, idempotencyKey: String?) {
         self.idempotencyKey = idempotencyKey
         id =
-            idempotencyKey.map { Bits128(digestOf: Array("\(environmentID.rawValue)\n\($0)".utf8)) }
+            idempotencyKey.map { CommandKey(environmentID: environmentID, idempotencyKey: $0).id }
             ?? Bits128(at: Instant.now, random: (.random(in: 0...UInt64.max), .random(in: 0...UInt64.max)))
     }
 

@@ -29,14 +29,20 @@ struct Mutations: Sendable {
     ) async throws -> Response {
         let naming = CommandNaming(environmentID: headers.origin.environmentID, idempotencyKey: key)
         let command = AccountCommand(
-            identity: naming.identity(content: action.content(endUserID: endUserID)), endUserID: endUserID,
-            action: action)
+            identity: naming.identity(content: content(of: action, endUserID: endUserID, id: naming.id)),
+            endUserID: endUserID, action: action)
         let result = try await run(.account([command]), id: naming.id, queue: queue(of: endUserID, headers), headers)
         var response = Self.response(result, id: naming.id, headers.preferences) { $0.json }
         if let result, let seconds = secondsToReset(result, of: endUserID, headers) {
             response.headers[.retryAfter] = "\(seconds)"
         }
         return response
+    }
+
+    /// The bytes that the fingerprint of a request digests.
+    private func content(of action: AccountAction, endUserID: EndUserID, id: Bits128) -> [UInt8] {
+        let content = action.content(endUserID: endUserID)
+        return action == .eraseEndUser ? secrets.keys.mask(commandID: id) + content : content
     }
 
     /// The seconds until the window of the quota or spend cap that refused a request ends, by the account's clock; at

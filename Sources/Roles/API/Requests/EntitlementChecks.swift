@@ -58,9 +58,13 @@ struct EntitlementChecks {
 
     private func read(_ endUserID: EndUserID) -> Known {
         let clock = Instant.now
-        let held = replica.account(AccountKey(environmentID: environmentID, endUserID: endUserID)) { account in
-            account.counterIDs(for: requests[endUserID] ?? [], catalogue, clock: clock)
-        }
+        // What is left of an erased end user's credits cannot be spent: a check answers as for somebody never seen.
+        let held =
+            endUserID.isErased
+            ? nil
+            : replica.account(AccountKey(environmentID: environmentID, endUserID: endUserID)) { account in
+                account.counterIDs(for: requests[endUserID] ?? [], catalogue, clock: clock)
+            }
         let stored = held ?? Account(id: AccountID(0), environmentID: environmentID, endUserID: endUserID)
         let now = stored.currentInstant(clock: clock, catalogue: catalogue)
         return Known(

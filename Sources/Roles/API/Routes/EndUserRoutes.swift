@@ -16,6 +16,33 @@ struct EndUserRoutes: Sendable {
         routes.get("/v1/end-users", .read(.credits), use: list)
         routes.get("/v1/end-users/{id}", .read(.credits), use: show)
         routes.patch("/v1/end-users/{id}", .write(.credits), use: update)
+        routes.post("/v1/end-users/{id}/erase", .write(.credits), use: erase)
+    }
+
+    /// Erases an end user. When the answer comes, the id leads to nothing any more. The answer waits until the clear text
+    /// of the past is removed too, at most as long as the request waits for its effect.
+    @Sendable private func erase(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        let headers = try MutationHeaders(request, context, caller)
+        let patience = headers.preferences.patience(usual: services.mutations.wait)
+        let endUserID = try context.endUserID()
+        try read(try await request.json()) { _ -> Void? in () }
+        let response = try await services.mutations.account(
+            .eraseEndUser, of: endUserID, key: headers.idempotencyKey, headers)
+        guard response.status == .ok, case .decided(by: let deadline) = patience else { return response }
+        var pause = Duration.milliseconds(20)
+        while ContinuousClock.now + pause < deadline, try await isBeingErased(endUserID, caller) {
+            try await Task.sleep(for: pause)
+            pause = min(pause * 2, .milliseconds(500))
+        }
+        return response
+    }
+
+    /// Whether clear text of an end user with this id is still to be removed.
+    private func isBeingErased(_ endUserID: EndUserID, _ caller: Caller) async throws -> Bool {
+        try await services.reads.lookUp(of: caller.environmentID) { connection in
+            try await ErasureStore.isRunning(
+                AccountKey(environmentID: caller.environmentID, endUserID: endUserID), on: connection)
+        }
     }
 
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response

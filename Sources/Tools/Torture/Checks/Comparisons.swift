@@ -48,7 +48,7 @@ struct ReplyComparison {
         case .create, .setLimit: return (figures == [1] ? 201 : 200, [])
         case .update: return (200, [])
         case .use: return (201, [])
-        case .advance, nil: return (200, [])
+        case .erase, .advance, nil: return (200, [])
         }
     }
 

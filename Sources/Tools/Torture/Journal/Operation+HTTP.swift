@@ -39,6 +39,7 @@ extension Operation {
         case .setLimit(let key, _), .deleteLimit(let key): "/v1/end-users/\(endUser.id)/limits/\(key)"
         case .create: "/v1/end-users"
         case .update: "/v1/end-users/\(endUser.id)"
+        case .erase: "/v1/end-users/\(endUser.id)/erase"
         }
     }
 
@@ -67,6 +68,7 @@ extension Operation {
         case .setLimit: "limit set"
         case .deleteLimit: "limit deleted"
         case .create, .update: "end user set"
+        case .erase: "end user erased"
         case .advance: "advance"
         }
     }
@@ -128,7 +130,7 @@ extension Operation {
         case .setLimit(_, let limit): return limit.map(Self.limit) ?? [("limit", .null)]
         case .create(let settings): return [owner] + Self.settings(settings)
         case .update(let settings): return Self.settings(settings)
-        case .release, .deleteCap, .deleteLimit, .advance: return []
+        case .release, .deleteCap, .deleteLimit, .erase, .advance: return []
         }
     }
 

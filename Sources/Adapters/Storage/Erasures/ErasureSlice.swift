@@ -1,0 +1,272 @@
+import Commands
+import Credits
+import Ledger
+import Postgres
+
+/// One slice of the removal of an erased end user's text.
+struct ErasureSlice {
+    /// The tables, in the order in which they lose their text.
+    private enum Stage: Int16 {
+        case entries, blocks, reservations, answers, receivedTransfers, counters, transfersOfVersion1, parkedCommands
+    }
+
+    private let environmentID: EnvironmentID
+    /// The owner of the entries before the erasure.
+    private let owner: EntryOwner
+    private let upTo: Int64
+    private let stage: Stage
+    /// The number of the last row of the stage that has lost its text.
+    private let done: Int64
+    private let limit: Int64
+    private let connection: PostgresConnection
+
+    init(_ row: PostgresRow, limit: Int64, on connection: PostgresConnection) throws {
+        var fields = RowFields(row)
+        environmentID = try fields.environmentID()
+        owner = EntryOwner(
+            account: try fields.accountID(), endUserID: try fields.endUserID(), salt: try fields.salt())
+        upTo = try fields.int64()
+        guard let stage = Stage(rawValue: try fields.int16()) else { throw StorageError.unknownValue(column: "stage") }
+        self.stage = stage
+        done = try fields.int64()
+        self.limit = limit
+        self.connection = connection
+    }
+
+    /// The rows of a slice: their number, and where the next slice of the stage begins.
+    private struct Progress {
+        let rows: Int
+        var last: Int64 = 0
+    }
+
+    /// Removes the slice and notes what is done.
+    ///
+    /// - Returns: The rows that lost their text.
+    func remove() async throws -> Int {
+        _ = try await run(
+            "select from accounts where environment_id = $1 and account_id = $2 for update", account)
+        let progress =
+            switch stage {
+            case .entries: try await removeFromEntries()
+            case .blocks: try await removeFromBlocks()
+            case .reservations: try await removeFromReservations()
+            case .answers: try await changed(Self.removeAnswers)
+            case .receivedTransfers: try await changed(Self.removeReceived)
+            case .counters: try await changed(Self.deleteCounters)
+            case .transfersOfVersion1: try await renameInTransfersOfVersion1()
+            case .parkedCommands: try await removeFromParkedCommands()
+            }
+        if progress.rows >= Int(limit) {
+            _ = try await run(
+                "update erasures set done = $3 where environment_id = $1 and account_id = $2",
+                account + [.int64(progress.last)])
+        } else if let next = Stage(rawValue: stage.rawValue + 1) {
+            _ = try await run(
+                "update erasures set stage = $3, done = 0 where environment_id = $1 and account_id = $2",
+                account + [.int16(next.rawValue)])
+        } else {
+            _ = try await run("delete from erasures where environment_id = $1 and account_id = $2", account)
+        }
+        return progress.rows
+    }
+
+    private var account: [PostgresValue] { [.id(environmentID), .id(owner.account)] }
+
+    private func run(_ statement: PostgresStatement, _ parameters: [PostgresValue]) async throws -> PostgresResult {
+        try await connection.run(PostgresQuery(statement, parameters))
+    }
+
+    /// Runs a statement that changes some rows of the account, whichever they are.
+    private func changed(_ statement: PostgresStatement) async throws -> Progress {
+        Progress(rows: try await run(statement, account + [.int64(limit)]).rowCount)
+    }
+
+    // MARK: - Entries
+
+    /// Replaces the text of entries by its digest. The commands that had their keys lose answer and fingerprint.
+    private func removeFromEntries() async throws -> Progress {
+        let rows = try EntryRow.all(
+            try await run(Self.findEntries, account + [.int64(done), .int64(upTo), .int64(limit)]))
+        guard let last = rows.last else { return Progress(rows: 0) }
+        var erased: [Entry] = []
+        for row in rows {
+            guard let digest = row.entry.digest(of: owner) else { throw StorageError.missingRow("the salt") }
+            erased.append(row.entry.erased(digest))
+        }
+        _ = try await run(
+            Self.eraseEntries,
+            account + [
+                .int64s(erased.map(\.sequence)), .nullableTexts(erased.map(\.cause.details.storedJSON)),
+                .byteArrays(erased.map { $0.personalDigest?.bytes ?? [] }),
+            ])
+        let keys = rows.compactMap(\.entry.cause.idempotencyKey).map {
+            CommandKey(environmentID: environmentID, idempotencyKey: $0)
+        }
+        if !keys.isEmpty {
+            _ = try await run(
+                Self.removeAnswersByKey, account + [.uuids(Set(keys).sorted().map { PostgresUUID($0.id) })])
+        }
+        return Progress(rows: rows.count, last: last.entry.sequence)
+    }
+
+    private static let findEntries = EntryRow.select(
+        where: """
+            t.environment_id = $1 and t.account_id = $2 and t.sequence > $3 and t.sequence <= $4
+            order by t.sequence
+            limit $5
+            """)
+
+    private static let eraseEntries: PostgresStatement = """
+        update entries e
+        set idempotency_key = null, reason = null, metadata = null, details = n.details, personal_digest = n.digest
+        from unnest($3::bigint[], $4::text[], $5::bytea[]) as n (sequence, details, digest)
+        where e.environment_id = $1 and e.account_id = $2 and e.sequence = n.sequence
+        """
+
+    /// Commands of the account, and transfers to it. The answer to a use is made from its entry.
+    private static let removeAnswersByKey: PostgresStatement = """
+        update commands set response = null, fingerprint = null
+        where environment_id = $1 and command_id = any ($3::uuid[]) and (account_id = $2 or receiver_account_id = $2)
+        """
+
+    // MARK: - Blocks, payments and reservations
+
+    private func removeFromBlocks() async throws -> Progress {
+        let found = try await run(
+            """
+            select number, external_payment_id
+            from blocks
+            where environment_id = $1 and account_id = $2 and number > $3
+            order by number
+            limit $4
+            """, account + [.int32(Int32(done)), .int64(limit)]
+        ).map { (number: try $0.int32(0), payment: try $0.textOrNil(1)) }
+        guard let end = found.last?.number else { return Progress(rows: 0) }
+        _ = try await run(
+            """
+            update blocks set reason = null, metadata = null
+            where environment_id = $1 and account_id = $2 and number > $3 and number <= $4
+                and (reason is not null or metadata is not null)
+            """, account + [.int32(Int32(done)), .int32(end)])
+        // The payment stays known, so that it is never applied again. Its request is known no longer.
+        let payments = found.compactMap(\.payment)
+        if !payments.isEmpty {
+            _ = try await run(
+                """
+                update payments set response = '', fingerprint = gen_random_uuid()
+                where environment_id = $1 and account_id = $2 and external_payment_id = any ($3::text[])
+                """, account + [.texts(payments)])
+        }
+        return Progress(rows: found.count, last: Int64(end))
+    }
+
+    private func removeFromReservations() async throws -> Progress {
+        let rows = try ReservationRow.all(
+            try await run(Self.findReservations, account + [.int32(Int32(done)), .int64(limit)]))
+        guard let last = rows.last else { return Progress(rows: 0) }
+        let erased = rows.map(\.reservation.erased)
+        _ = try await run(
+            """
+            update reservations r set estimate = n.estimate, watermark = n.watermark, counts = null, metadata = null
+            from unnest($3::integer[], $4::text[], $5::text[]) as n (number, estimate, watermark)
+            where r.environment_id = $1 and r.account_id = $2 and r.number = n.number
+            """,
+            account + [
+                .int32s(erased.map(\.number)), .texts(erased.map(\.estimate.storedJSON)),
+                .nullableTexts(erased.map { $0.watermark?.storedJSON }),
+            ])
+        return Progress(rows: rows.count, last: Int64(last.reservation.number))
+    }
+
+    private static let findReservations = ReservationRow.select(
+        where: """
+            t.environment_id = $1 and t.account_id = $2 and t.number > $3
+            order by t.number
+            limit $4
+            """)
+
+    // MARK: - Commands
+
+    /// The answers to commands without an entry, or without a key. The answer to the erasure itself names nobody.
+    private static let removeAnswers: PostgresStatement = """
+        update commands set response = null, fingerprint = null
+        where (environment_id, command_id) in (
+            select c.environment_id, c.command_id
+            from commands c
+            where c.environment_id = $1 and c.account_id = $2 and c.response is not null
+                and c.revision < (select x.revision from erasures x where x.environment_id = $1 and x.account_id = $2)
+            limit $3)
+        returning 1
+        """
+
+    /// The answers to transfers that the account received.
+    private static let removeReceived: PostgresStatement = """
+        update commands set response = null, fingerprint = null
+        where (environment_id, command_id) in (
+            select c.environment_id, c.command_id
+            from commands c
+            where c.environment_id = $1 and c.receiver_account_id = $2 and c.response is not null
+            limit $3)
+        returning 1
+        """
+
+    /// A parked command stays as an alarm, without its message. The encoded message contains the length of the id before
+    /// the id, so that an id is not taken for a part of another.
+    private func removeFromParkedCommands() async throws -> Progress {
+        let id = Array(owner.endUserID.rawValue.utf8)
+        let length = id.count < 128 ? [UInt8(id.count)] : [UInt8(id.count & 127 | 128), UInt8(id.count >> 7)]
+        let result = try await run(
+            """
+            update parked_commands set message = '', error = 'the end user was erased'
+            where environment_id = $1 and position($2::bytea in message) > 0
+            returning 1
+            """, [.id(environmentID), .bytes(length + id)])
+        return Progress(rows: min(result.rowCount, Int(limit) - 1))
+    }
+
+    // MARK: - Counters and old transfers
+
+    /// The id of a counter is a digest of what it counts, attributes included. The remainders of prices, which begin at the
+    /// epoch and have no end, name nobody and stay.
+    private static let deleteCounters: PostgresStatement = """
+        delete from counters
+        where (environment_id, account_id, counter_id) in (
+            select c.environment_id, c.account_id, c.counter_id
+            from counters c
+            where c.environment_id = $1 and c.account_id = $2
+                and not (c.window_start = 'epoch' and c.window_end = 'infinity')
+            limit $3)
+        returning 1
+        """
+
+    /// Puts the opaque id into the entries of version 1 that others have of transfers from and to the account. Those of
+    /// version 2 name the account by its number.
+    private func renameInTransfersOfVersion1() async throws -> Progress {
+        let found = try await run(
+            """
+            select e.account_id, e.sequence, e.details
+            from entries e
+            where e.environment_id = $1 and e.version = 1 and e.type = 'transfer'
+                and e.details::json ->> 'counterparty' = $2
+            limit $3
+            """, [.id(environmentID), .text(owner.endUserID.rawValue), .int64(limit)])
+        var details: [String?] = []
+        for row in found {
+            var old = try EntryDetails(storedJSON: try row.text(2))
+            old.counterparty = EndUserID(erased: owner.account)
+            details.append(old.storedJSON)
+        }
+        guard !details.isEmpty else { return Progress(rows: 0) }
+        _ = try await run(
+            """
+            update entries e set details = n.details
+            from unnest($2::bigint[], $3::bigint[], $4::text[]) as n (account_id, sequence, details)
+            where e.environment_id = $1 and e.account_id = n.account_id and e.sequence = n.sequence
+            """,
+            [
+                .id(environmentID), .int64s(try found.map { try $0.int64(0) }),
+                .int64s(try found.map { try $0.int64(1) }), .nullableTexts(details),
+            ])
+        return Progress(rows: found.rowCount)
+    }
+}

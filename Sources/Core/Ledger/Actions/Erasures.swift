@@ -1,0 +1,60 @@
+package import Credits
+import Metering
+
+/// The erasure of an end user by a batch: what is needed to remove the clear text of the past from the tables.
+package struct Erasure: Hashable, Sendable {
+    /// The owner of the account's entries until now.
+    package let owner: EntryOwner
+    /// The sequence of the last entry that may have clear text.
+    package let upTo: Int64
+    package let at: Instant
+}
+
+extension AccountDraft {
+    /// Erases the end user: the account gets an opaque id, and nobody can change it any more. Holds are given back, grants
+    /// that start later never land, and settings and profile are removed. The credits stay where they are.
+    mutating func eraseEndUser(_ context: ActionContext) throws(Refusal) -> Outcome {
+        guard let before = profile else { throw .unknownEndUser }
+        let now = context.now
+        for reservation in account.reservations {
+            account.end(reservation, as: .released, at: now, now: now, into: &recorder)
+        }
+        for var block in account.scheduled {
+            block.revokedAt = now
+            block.isScheduled = false
+            account.scheduled.set(block)
+            recorder.changed(block)
+        }
+        // The clock stays, because time goes on for the credits that are left.
+        account.settings = AccountSettings(testClock: account.settings.testClock)
+        profile = EndUserProfile(
+            name: nil, metadata: nil, createdAt: before.createdAt, updatedAt: now, erasedAt: now)
+        erasure = Erasure(
+            owner: EntryOwner(account: account.id, endUserID: account.endUserID, salt: recorder.book.salt),
+            upTo: account.version, at: now)
+        account.endUserID = EndUserID(erased: account.id)
+        recorder.book.salt = nil
+        return .endUserErased(at: now)
+    }
+}
+
+extension Reservation {
+    /// The reservation without the text that can name a person: its attributes, its metadata and the counters, whose ids
+    /// are digests of attributes.
+    package var erased: Reservation {
+        Reservation(
+            number: number, featureKey: featureKey, estimate: estimate.erased, ruleID: ruleID,
+            estimatedCost: estimatedCost, status: status, holds: holds, uncovered: uncovered,
+            watermark: watermark?.erased, charged: charged, carried: carried, expiresAt: expiresAt,
+            createdAt: createdAt, finishedAt: finishedAt, counts: [], metadata: nil)
+    }
+}
+
+extension Demand {
+    fileprivate var erased: Demand {
+        switch self {
+        case .measured(let measure, _): .measured(measure, .none)
+        case .credits: self
+        }
+    }
+}

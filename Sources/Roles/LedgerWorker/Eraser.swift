@@ -1,0 +1,57 @@
+import CoreMetrics
+package import Logging
+package import Postgres
+package import Runtime
+import ServiceLifecycle
+import Storage
+
+/// The duty that removes the clear text of erased end users from the tables.
+///
+/// The command of an erasure gives the account its opaque id, after which nothing shows the text. This service removes it,
+/// one slice of at most 2,000 rows after another, each in a transaction of its own, so that an account with a long history
+/// keeps no other one waiting. It rests for as long as it has worked, and so takes at most half of one processor from the
+/// database.
+///
+/// Every ledger worker does it: two of them share the erasures. It is the ledger's duty because the ledger's role alone may
+/// change books.
+///
+/// On failure: the slice is rolled back, and done again after a pause.
+package final class Eraser: Service {
+    /// The pause while there is nothing to remove. A request for an erasure waits for the removal.
+    private static let interval = Duration.milliseconds(250)
+
+    private let database: PostgresConfiguration
+    private let logger: Logger
+    private let rows: Counter
+
+    package init(postgres: PostgresConfiguration, metrics: MetricsRegistry, logger: Logger) {
+        var database = postgres.acting(as: .ledger)
+        database.applicationName = "quotastack-erasures"
+        self.database = database
+        self.logger = logger
+        rows = metrics.counter(
+            "quotastack_erased_rows_total", "Rows from which the text of erased end users was removed.")
+    }
+
+    /// Removes text until a graceful shutdown.
+    package func run() async throws {
+        await cancelWhenGracefulShutdown { [self] in
+            let retry = Retry(
+                pause: .seconds(1), logger: logger, failure: "the text of erased end users stays at the moment")
+            await retry.untilCancelled { try await work($0) }
+        }
+    }
+
+    private func work(_ onSuccess: () -> Void) async throws {
+        let connection = try await PostgresConnection.connect(database, logger: logger)
+        defer { connection.close() }
+        try await connection.script(ErasureStore.sessionSettings)
+        while true {
+            let start = ContinuousClock.now
+            let removed = try await ErasureStore.removeSlice(on: connection)
+            onSuccess()
+            rows.increment(by: Int64(removed ?? 0))
+            try await Task.sleep(for: removed == nil ? Self.interval : ContinuousClock.now - start)
+        }
+    }
+}

@@ -1,0 +1,297 @@
+import Catalogue
+import Commands
+import Credits
+import Ledger
+import Metering
+import Postgres
+import Storage
+import TestBooks
+import TestDatabases
+import Testing
+
+@Suite("Erasures")
+struct ErasureTests {
+    /// Every text of alice that the books contain.
+    private static let texts = ["alice", "Alice Smith", "canary-reason", "canary-note", "canary-value"]
+
+    @Test("the text is removed slice by slice, the hashes stay, and the books are clean before, between and after")
+    func slices() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Self.books(connection)
+            let before = try await Self.export(books)
+            #expect(before.isWhole && before.text.contains("canary-reason"))
+            let hashes = "select string_agg(encode(hash, 'hex'), ' ' order by account_id, sequence) from entries"
+            let chain = try await connection.texts(hashes)
+
+            // The remainder of a price is a part of the books.
+            try await connection.script(
+                """
+                insert into counters (environment_id, account_id, counter_id, window_start, window_end, used)
+                values (1, 1, '00000000-0000-0000-0000-000000000001', 'epoch', 'infinity', 3)
+                """)
+            try await books.apply([.eraseEndUser], to: "alice")
+            let opaque = try #require(
+                try await connection.texts("select end_user_id from accounts where account_id = 1").first)
+            #expect(opaque == "erased_0000000000000g000000000000")
+            let running = try await ErasureStore.isRunning(try books.key("alice"), on: connection)
+            #expect(running)
+            var slices = 0
+            while true {
+                // Whatever is still there, nothing shows it.
+                let report = try await BookVerifier.verify(on: connection) { _ in }
+                #expect(report.isClean, "\(report.violations) \(report.findings)")
+                let export = try await Self.export(books)
+                #expect(export.isWhole)
+                for text in Self.texts { #expect(!export.text.contains(text), "\(text)") }
+                guard try await ErasureStore.removeSlice(upTo: 3, on: connection) != nil else { break }
+                slices += 1
+            }
+            #expect(slices > 8)
+            #expect(try await connection.texts(hashes) == chain)
+            #expect(try await connection.texts("select used::text from counters where account_id = 1") == ["3"])
+            for table in try await connection.texts(Self.tables) {
+                let rows = try await connection.texts("select t::text from \(table) t")
+                for text in Self.texts {
+                    let bytes = Array(text.utf8).map { String($0, radix: 16) }.joined()
+                    #expect(!rows.contains { $0.contains(text) || $0.contains(bytes) }, "\(text) in \(table): \(rows)")
+                }
+            }
+            // Before and after have the same members apart from the personal ones.
+            let after = try await Self.export(books)
+            let lines = zip(before.text.split(separator: "\n"), after.text.split(separator: "\n"))
+            for (old, new) in lines { #expect(old.hasPrefix(new.dropLast())) }
+        }
+    }
+
+    private static let tables = """
+        select c.relname::text from pg_class c
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') order by 1
+        """
+
+    @Test("two processes share the erasures, and a slice that failed is done again")
+    func concurrent() async throws {
+        try await withDatabase { connection, configuration in
+            let books = try await Self.books(connection)
+            try await books.apply([.eraseEndUser], to: "alice")
+            let other = try await PostgresConnection.connect(configuration)
+            defer { other.close() }
+            try await other.script("begin")
+            #expect(try await other.texts("select end_user_id from erasures for update") == ["alice"])
+            #expect(try await ErasureStore.removeSlice(on: connection) == nil)
+            try await other.script("rollback")
+            try await connection.script(
+                "alter table entries add constraint stop check (personal_digest is null) not valid")
+            await #expect(throws: PostgresError.self) { try await ErasureStore.removeSlice(on: connection) }
+            try await connection.script("alter table entries drop constraint stop")
+            while try await ErasureStore.removeSlice(on: connection) != nil {}
+            #expect(try await connection.texts("select count(*)::text from erasures") == ["0"])
+        }
+    }
+
+    @Test("the same id is a new end user, and the opaque account is closed and still expires")
+    func again() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Self.books(connection)
+            try await books.apply([.eraseEndUser], to: "alice")
+            while try await ErasureStore.removeSlice(on: connection) != nil {}
+            let opaque = EndUserID(erased: AccountID(1)).rawValue
+            #expect(try await books.apply([try books.grant(5)], to: opaque) == [.refused(.unknownEndUser)])
+            #expect(try await books.apply([.eraseEndUser], to: "mallory") == [.refused(.unknownEndUser)])
+            try await books.apply([try books.grant(5)], to: "alice")
+            let balances = "select end_user_id || ' ' || balance from accounts order by account_id"
+            #expect(try await connection.texts(balances) == ["\(opaque) 931", "bob 40", "alice 5"])
+            let report = try await BookVerifier.verify(on: connection) { _ in }
+            #expect(report.isClean, "\(report.violations) \(report.findings)")
+        }
+    }
+
+    @Test("entries of version 1 lose their text too, are counted, and others' transfers get the opaque id")
+    func version1() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Self.books(connection)
+            try await Self.downgrade(connection)
+            let clean = try await BookVerifier.verify(on: connection) { _ in }
+            #expect(clean.isClean && clean.unprovable == 0, "\(clean.violations)")
+            try await books.apply([.eraseEndUser], to: "alice")
+            while try await ErasureStore.removeSlice(upTo: 2, on: connection) != nil {}
+            let report = try await BookVerifier.verify(on: connection) { _ in }
+            #expect(report.isClean, "\(report.violations) \(report.findings)")
+            // All of alice's entries of before, and bob's side of the transfer.
+            let old = try await connection.texts(
+                "select count(*)::text from entries where version = 1 and account_id = 1")
+            #expect(old == ["\(report.unprovable - 1)"])
+            let other =
+                "select details::json ->> 'counterparty' from entries where account_id = 2 and type = 'transfer'"
+            #expect(try await connection.texts(other) == [EndUserID(erased: AccountID(1)).rawValue])
+            #expect(try await Self.export(books).isWhole)
+        }
+    }
+
+    @Test("text that was left in an erased account is found, and so is a digest that is missing or wrong")
+    func verified() async throws {
+        for (statement, invariant) in [
+            ("update entries set reason = 'x' where account_id = 1 and sequence = 1", "I27"),
+            ("update entries set personal_digest = null where account_id = 1 and sequence = 1", "I9"),
+            (
+                "update entries set personal_digest = decode(repeat('ab', 32), 'hex') where account_id = 1 and sequence = 1",
+                "I9"
+            ),
+        ] {
+            try await withDatabase { connection, _ in
+                let books = try await Self.books(connection)
+                try await books.apply([.eraseEndUser], to: "alice")
+                while try await ErasureStore.removeSlice(on: connection) != nil {}
+                try await connection.script("set session_replication_role = replica; \(statement)")
+                let report = try await BookVerifier.verify(on: connection) { _ in }
+                #expect(report.violations.map(\.invariant) == [invariant], "\(statement)")
+            }
+        }
+    }
+
+    @Test(
+        "an entry loses nothing else, also while its account is being erased",
+        arguments: [
+            "update entries set amount = 0", "update entries set personal_digest = sha256('x')",
+            "update entries set reason = 'other'", "update entries set reason = null",
+            "update entries set hash = sha256('x'), reason = null, metadata = null, idempotency_key = null, details = null, personal_digest = sha256('x')",
+            "update entries set reason = null, metadata = null, idempotency_key = null, details = '{\"forfeited\":1}', personal_digest = sha256('x')",
+            "update entries set sequence = sequence", "delete from entries", "truncate entries",
+            "update accounts set end_user_id = 'eve'", "update accounts set salt = null",
+            "update accounts set salt = sha256('x')", "update accounts set erased_at = null, salt = sha256('x')",
+        ])
+    func narrow(statement: String) async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Self.books(connection)
+            try await books.apply([.eraseEndUser], to: "alice")
+            await #expect(throws: PostgresError.self, "\(statement)") { try await connection.script(statement) }
+        }
+    }
+
+    @Test("nothing loses its text without an erasure")
+    func onlyErased() async throws {
+        try await withDatabase { connection, _ in
+            _ = try await Self.books(connection)
+            for statement in [
+                "update entries set reason = null, metadata = null, idempotency_key = null, details = null, personal_digest = sha256('x')",
+                "update blocks set reason = null", "update reservations set metadata = null",
+                "update payments set response = ''", "update commands set response = null, fingerprint = null",
+                "update accounts set end_user_id = 'erased_x', salt = null, erased_at = now() where account_id = 1",
+            ] {
+                await #expect(throws: PostgresError.self, "\(statement)") { try await connection.script(statement) }
+            }
+        }
+    }
+
+    // MARK: - Books
+
+    /// Alice with text in every table that can have some, and bob, with whom she exchanges credits.
+    private static func books(_ connection: PostgresConnection) async throws -> TestBooks {
+        let books = try await TestBooks(connection)
+        let metadata = Metadata(canonicalJSON: #"{"note":"canary-note\u0000","z":[1.0,1E400,-0]}"#)
+        let attributes = Attributes(["canary": .string("canary-value\u{0}")])
+        let name = EndUserChange(name: .set("Alice Smith"), metadata: .set(metadata))
+        let paid = TopUp(
+            credits: .amount(try Millicredits(Int64(500))), payment: Payment(price: 999, externalID: "pay_1"),
+            reason: "canary-reason", metadata: metadata)
+        let job = ReservationRequest(
+            featureKey: books.feature, estimate: .measured(.units(1), attributes), metadata: metadata)
+        let use = UsageEvent(
+            featureKey: books.feature, measure: .units(1), attributes: attributes, metadata: metadata)
+        try await books.apply(
+            [
+                .createEndUser(name),
+                .grant(Grant(credits: try Millicredits(Int64(500)), reason: "canary-reason", metadata: metadata)),
+                .topUp(paid), .reserve(job), .reserve(job),
+                .reservation(1, .progress(.measured(.units(1), attributes))),
+                .use(use), .adjust(Adjustment(amount: try Millicredits(Int64(10)), reason: "canary-reason")),
+                .createSpendCap(NewSpendCap(featureKey: nil, credits: .max, window: .day)),
+                .setLimit(
+                    try #require(LimitKey("canary-value")),
+                    Limit(unit: .units, amount: 9, window: .day, per: "canary")), .use(use), .use(use),
+            ], to: "alice")
+        try await books.apply([try books.grant(1)], to: "bob")
+        var loaded = try await LedgerStore.load([try books.key("alice"), try books.key("bob")], on: connection)
+        let transfer = Transfer(receiver: try books.key("bob").endUserID, credits: try Millicredits(Int64(39)))
+        var (alice, bob) = (loaded.accounts[0], loaded.accounts[1])
+        _ = AccountDraft.transfer(
+            transfer, from: &alice, to: &bob, idempotencyKey: "transfer-key", catalogue: books.catalogue,
+            now: loaded.now)
+        loaded.accounts = [alice, bob]
+        let command = { (id: UInt64, key: CommandKey?, account: Int64, receiver: Int64?) -> DecidedCommand in
+            DecidedCommand(
+                key: key ?? CommandKey(environmentID: books.environmentID, id: Bits128(high: 0, low: id)),
+                fingerprint: Bits128(high: 7, low: 7), status: 201,
+                position: .account(AccountID(account), revision: 1), content: .body(Array("alice canary-note".utf8)),
+                receiver: receiver.map { AccountID($0) }, action: .transferCredits,
+                actor: Actor(keyID: nil, address: nil), requestID: "req_1", attempt: nil, decidedAt: loaded.now)
+        }
+        let payment = NewPayment(
+            key: PaymentKey(environmentID: books.environmentID, externalID: "pay_1"), accountID: AccountID(1), block: 2,
+            applied: AppliedPayment(
+                fingerprint: Bits128(high: 1, low: 1), status: 201, body: Array("alice canary-reason".utf8)),
+            commandID: Bits128(high: 1, low: 1), createdAt: loaded.now)
+        try await LedgerStore.write(
+            BatchPlan(
+                accounts: loaded.accounts, payments: [payment],
+                decided: [
+                    command(1, nil, 1, nil), command(2, nil, 2, 1),
+                    command(3, CommandKey(environmentID: books.environmentID, idempotencyKey: "transfer-key"), 1, 2),
+                ]), on: connection)
+        try await CommandStore.park(
+            queue: "", key: nil, requestID: nil, error: "no alice", message: [5] + Array("alice canary-note".utf8),
+            on: connection)
+        return books
+    }
+
+    private static func export(_ books: TestBooks) async throws -> (text: String, isWhole: Bool) {
+        let page = try await LedgerReads.export(
+            environmentID: books.environmentID, accountID: nil, after: nil, on: books.connection)
+        var audit = ExportAudit()
+        for line in page { audit.take(line.line) }
+        let text = page.map { String(decoding: $0.line, as: UTF8.self) }.joined(separator: "\n")
+        return (text, audit.findings.isEmpty)
+    }
+
+    /// Gives all entries the form in which an earlier release has written them.
+    private static func downgrade(_ connection: PostgresConnection) async throws {
+        try await connection.script("set session_replication_role = replica")
+        for (account, name, other) in [(1, "alice", "bob"), (2, "bob", "alice")] as [(Int64, String, String)] {
+            let owner = EntryOwner(account: AccountID(account), endUserID: try #require(EndUserID(name)), salt: nil)
+            var previous = EntryHash.zero
+            let sequences = try await connection.run(
+                PostgresQuery("select sequence from entries where account_id = $1 order by 1", [.int64(account)]))
+            for row in sequences {
+                let key = EntryKey(
+                    environmentID: EnvironmentID(1), accountID: AccountID(account), sequence: try row.int64(0))
+                let entry = try #require(try await EntryStore.find([key], on: connection)[key]?.entry)
+                var cause = entry.cause
+                cause.details.counterparty = entry.type == .transfer ? EndUserID(other) : nil
+                cause.details.counterpartyEntry = nil
+                func copy(_ hash: EntryHash) -> Entry {
+                    Entry(
+                        sequence: entry.sequence, type: entry.type, amount: entry.amount,
+                        reservedDelta: entry.reservedDelta, overageDelta: entry.overageDelta,
+                        balanceAfter: entry.balanceAfter, reservedAfter: entry.reservedAfter,
+                        overageAfter: entry.overageAfter, allocations: entry.allocations, holds: entry.holds,
+                        cause: cause, effectiveAt: entry.effectiveAt, recordedAt: entry.recordedAt, hash: hash,
+                        version: .clear)
+                }
+                previous = try #require(copy(.zero).expectedHash(after: previous, of: owner))
+                _ = try await connection.run(
+                    PostgresQuery(
+                        """
+                        update entries set version = 1, hash = $3, details = $4 where account_id = $1 and sequence = $2
+                        """,
+                        [
+                            .int64(account), .int64(entry.sequence), .bytes(previous.bytes),
+                            cause.details.storedJSON.map { .text($0) } ?? .null,
+                        ]))
+            }
+            _ = try await connection.run(
+                PostgresQuery(
+                    "update accounts set last_hash = $2 where account_id = $1",
+                    [.int64(account), .bytes(previous.bytes)]))
+        }
+        try await connection.script("set session_replication_role = origin")
+    }
+}
