@@ -46,6 +46,10 @@ select protect_table('checkpoint_usage');
 create policy scheduler on checkpoint_usage to quotastack_scheduler using (true) with check (true);
 grant select, insert on checkpoint_usage to quotastack_scheduler;
 revoke all on checkpoint_usage from quotastack_ledger;
+-- The ledger removes what names a person when an end user is erased.
+grant select, delete on checkpoint_usage to quotastack_ledger;
+create policy only_by_attribute on checkpoint_usage as restrictive for delete to quotastack_ledger
+    using (attribute <> '');
 
 -- The checkpoints of before had a row for each feature and quarter, and sum by no attribute. The owner of the tables sees no
 -- rows, so the scheduler's role reads them.

@@ -133,7 +133,7 @@ struct StepGenerator {
         case 97: .setLimit(random.pick(["five", "week", "member", "quota:mails", "jobs"]), limit())
         case 98 where random.chance(50):
             .deleteLimit(random.pick(["five", "week", "member", "quota:mails", "jobs"]))
-        case 99 where random.chance(40): .erase
+        case 99 where random.chance(25): .erase
         default: .advance
         }
     }

@@ -83,7 +83,7 @@ struct AccountBatchTests {
                 ], loop)
             #expect(results.map(\.status) == [201, 201, 201, 200, 201, 201, 200, 409, 404])
             #expect(results[6].isReplay && results[6].body == results[3].body)
-            #expect(results[3].string("end_user_id") == EndUserID(erased: AccountID(1)).rawValue)
+            #expect(results[3].string("end_user_id")?.hasPrefix("erased_") == true)
             #expect(results[7].code == "conflict")
             let balances =
                 "select sum(balance * case end_user_id when 'alice' then 1 when 'bob' then 1000 else 1000000 end)"

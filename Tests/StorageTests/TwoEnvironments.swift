@@ -76,7 +76,7 @@ struct TwoEnvironments {
                 values (\(number), \(number), 1, 0, '{1}', '{1}');
             insert into checkpoint_blocks values (\(number), \(number), 1, 1, '{use}', '{5}', '{2}', '{1}', '{1}', '{1}');
             insert into checkpoint_reservations values (\(number), \(number), 1, 1, 'calls', 1, '{1}', '{2}', '{1}', '{1}');
-            insert into checkpoint_usage values (\(number), \(number), 'model', 'calls', 1, 1, null, 1, 1, 5, now(), now(),
+            insert into checkpoint_usage values (\(number), \(number), '', 'calls', 1, 1, null, 1, 1, 5, now(), now(),
                 array[now()], '{1}', '{1}', '{5}');
             insert into counters (environment_id, account_id, counter_id, window_start, window_end, used)
                 values (\(number), \(number), \(id), now(), 'infinity', 3);

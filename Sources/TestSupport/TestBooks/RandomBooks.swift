@@ -13,7 +13,8 @@ package struct RandomBooks {
     /// An account in memory with its whole history.
     package struct Remembered {
         package private(set) var account: Account
-        private(set) var book: AccountBook = .new
+        /// Begins with the salt that the database has given the account.
+        private(set) var book: AccountBook
         package private(set) var profile: EndUserProfile?
         package private(set) var entries: [Entry] = []
         package private(set) var blocks: [Int32: GrantedBlock] = [:]
@@ -124,7 +125,7 @@ package struct RandomBooks {
         var stored: [EndUserID: AccountDraft] = [:]
         var whole: [EndUserID: AccountDraft] = [:]
         for (name, draft) in zip(keys, loaded.accounts) {
-            let known = remembered[name] ?? Remembered(account: draft.account, profile: nil)
+            let known = remembered[name] ?? Remembered(account: draft.account, book: draft.book, profile: nil)
             // Counters are loaded when commands need them.
             var written = known.account
             written.counters = UsageCounters(
@@ -154,7 +155,9 @@ package struct RandomBooks {
         try await LedgerStore.write(
             BatchPlan(accounts: keys.compactMap { stored[$0] }, payments: newPayments), on: connection)
         for (name, draft) in whole where draft.account.revision > 0 {
-            remembered[name, default: Remembered(account: draft.account, profile: draft.profile)].take(draft)
+            remembered[name, default: Remembered(account: draft.account, book: draft.book, profile: draft.profile)]
+                .take(
+                    draft)
             if remembered[name]?.entries.isEmpty == true { remembered[name]?.take(draft) }
         }
     }

@@ -7,7 +7,8 @@ import Postgres
 struct ErasureSlice {
     /// The tables, in the order in which they lose their text.
     private enum Stage: Int16 {
-        case entries, blocks, reservations, answers, receivedTransfers, counters, transfersOfVersion1, parkedCommands
+        case entries, blocks, reservations, answers, receivedTransfers, counters, transfersOfVersion1, parkedCommands,
+            usage
     }
 
     private let environmentID: EnvironmentID
@@ -55,6 +56,7 @@ struct ErasureSlice {
             case .counters: try await changed(Self.deleteCounters)
             case .transfersOfVersion1: try await renameInTransfersOfVersion1()
             case .parkedCommands: try await removeFromParkedCommands()
+            case .usage: try await changed(Self.deleteUsage)
             }
         if progress.rows >= Int(limit) {
             _ = try await run(
@@ -211,14 +213,14 @@ struct ErasureSlice {
         """
 
     /// A parked command stays as an alarm, without its message. The encoded message contains the length of the id before
-    /// the id, so that an id is not taken for a part of another.
+    /// the id, so that an id is not taken for a part of another. A message that nobody can read has no environment.
     private func removeFromParkedCommands() async throws -> Progress {
         let id = Array(owner.endUserID.rawValue.utf8)
         let length = id.count < 128 ? [UInt8(id.count)] : [UInt8(id.count & 127 | 128), UInt8(id.count >> 7)]
         let result = try await run(
             """
             update parked_commands set message = '', error = 'the end user was erased'
-            where environment_id = $1 and position($2::bytea in message) > 0
+            where (environment_id = $1 or environment_id is null) and position($2::bytea in message) > 0
             returning 1
             """, [.id(environmentID), .bytes(length + id)])
         return Progress(rows: min(result.rowCount, Int(limit) - 1))
@@ -235,6 +237,18 @@ struct ErasureSlice {
             from counters c
             where c.environment_id = $1 and c.account_id = $2
                 and not (c.window_start = 'epoch' and c.window_end = 'infinity')
+            limit $3)
+        returning 1
+        """
+
+    /// The usage that checkpoints have summed by the values of attributes. Without it a report reads the entries, which
+    /// have no attributes any more.
+    private static let deleteUsage: PostgresStatement = """
+        delete from checkpoint_usage
+        where (environment_id, account_id, attribute, feature_key, sequence, number) in (
+            select u.environment_id, u.account_id, u.attribute, u.feature_key, u.sequence, u.number
+            from checkpoint_usage u
+            where u.environment_id = $1 and u.account_id = $2 and u.attribute <> ''
             limit $3)
         returning 1
         """
