@@ -67,7 +67,10 @@ extension Acceptance {
             made.expect(201)
             #expect(
                 made.json.names.sorted()
-                    == ["archived", "created_at", "key", "name", "quota", "type", "unit_name", "updated_at"])
+                    == [
+                        "archived", "created_at", "key", "name", "quota", "report_by", "type", "unit_name",
+                        "updated_at",
+                    ])
             #expect(made["key"] == "api.calls:v1_a-b")
             #expect(made["unit_name"] == "call")
             #expect(made["type"] == "metered")
