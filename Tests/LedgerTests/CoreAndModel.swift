@@ -59,7 +59,9 @@ struct CoreAndModel {
         }
         for (endUser, (draft, count)) in zip(endUsers, before) {
             let after = try core.participant(endUser).draft
-            if case .refused = outcome { problems += Self.changes(from: draft, to: after) }
+            if case .refused(let refusal) = outcome {
+                problems += changes(from: draft, to: after, because: refusal)
+            }
             problems += compareNews(of: endUser, after, entriesBefore: count)
             if isThorough || !problems.isEmpty || command == .erase { problems += try compareAll(of: endUser) }
         }
@@ -133,13 +135,14 @@ struct CoreAndModel {
         let end = draft.account.currentInstant(clock: clock, catalogue: core.catalogue)
         guard draft.account.hasDue(at: end) else { return [] }
         var (once, often) = (draft, draft)
-        once.advance(to: end)
+        let zone = core.catalogue.config.zone
+        once.advance(to: end, in: zone)
         var time = draft.account.dueAt ?? end
         for step in steps where time < end {
-            often.advance(to: time)
+            often.advance(to: time, in: zone)
             time = Instant(microseconds: time.microseconds + step)
         }
-        often.advance(to: end)
+        often.advance(to: end, in: zone)
         let stripped = [once, often].map { draft in
             draft.entries.map { entry in
                 var plain = entry.plain
@@ -147,8 +150,12 @@ struct CoreAndModel {
                 return plain
             }
         }
+        let told = [once, often].map { draft in draft.events.map { [$0.sequence, $0.at.microseconds] } }
         let isSame =
-            stripped[0] == stripped[1] && once.account.blocks == often.account.blocks
+            stripped[0] == stripped[1] && told[0] == told[1]
+            && once.events.map(\.content) == often.events.map(\.content)
+            && once.account.autoTopUp == often.account.autoTopUp
+            && Set(once.newTopUpRequests) == Set(often.newTopUpRequests) && once.account.blocks == often.account.blocks
             && once.account.scheduled == often.account.scheduled
             && once.account.balances == often.account.balances
             && Self.open(once.account.counters, end) == Self.open(often.account.counters, end)
@@ -166,10 +173,21 @@ struct CoreAndModel {
 
     // MARK: - Comparisons
 
-    /// A refused action has no effect of its own; expiries and lapses that were due by then are still recorded.
-    private static func changes(from before: AccountDraft, to after: AccountDraft) -> [String] {
+    /// A refused action has no effect of its own; expiries and lapses that were due by then are still recorded. A charge
+    /// that is refused for want of credits counts for the automatic top-up, whose state is compared with the model's.
+    private func changes(
+        from before: AccountDraft, to after: AccountDraft, because refusal: Refusal
+    ) -> [String] {
         var untouched = before
-        if before.account.advancedTo != after.account.advancedTo { untouched.advance(to: after.account.advancedTo) }
+        if before.account.advancedTo != after.account.advancedTo {
+            untouched.advance(to: after.account.advancedTo, in: core.catalogue.config.zone)
+        }
+        if case .insufficientCredits = refusal, after.account.autoTopUp != untouched.account.autoTopUp {
+            return after.entries == untouched.entries && after.account.blocks == untouched.account.blocks
+                && after.changedReservations == untouched.changedReservations && after.profile == untouched.profile
+                && after.account.settings == untouched.account.settings
+                ? [] : ["a refusal changed something"]
+        }
         untouched.history = after.history
         return untouched == after ? [] : ["a refusal changed something"]
     }
@@ -194,6 +212,14 @@ struct CoreAndModel {
             account.scheduled.map { Int($0.number) }, ledger.awaited.map(\.number), "scheduled blocks")
         comparison.expect(
             account.scheduled.credits, ledger.awaited.reduce(0) { $0 + $1.original }, "scheduled credits")
+        comparison.compareTopUps(account.autoTopUp, ledger)
+        comparison.expect(Int(draft.book.eventCount), ledger.events.count, "number of events")
+        comparison.expect(
+            draft.events.map(\.plain), Array(ledger.events.suffix(draft.events.count)), "events of the batch")
+        comparison.expect(
+            draft.events.map { Int($0.sequence) },
+            Array((ledger.events.count - draft.events.count)..<ledger.events.count).map { $0 + 1 },
+            "sequences of events")
         for reservation in draft.changedReservations.values {
             let expected = ledger.reservations.first { $0.number == Int(reservation.number) }
             comparison.expect(reservation.plain, expected, "reservation \(reservation.number)")
@@ -219,6 +245,8 @@ struct CoreAndModel {
         var comparison = Comparison(endUser: endUser)
         let (blocks, reservations, held) = (participant.blocks, participant.reservations, ledger.held)
         comparison.expect(account.settings.caps.map { Int($0.number) }, ledger.caps.map(\.number), "caps")
+        comparison.expect(participant.events.map(\.plain), ledger.events, "events")
+        comparison.expect(participant.requests.map(\.plain), ledger.topUps.requests, "requests for top-ups")
         comparison.expect(blocks.count, ledger.blocks.count, "blocks ever")
         comparison.expect(reservations.count, ledger.reservations.count, "reservations ever")
         for (granted, var expected) in zip(blocks, ledger.blocks) {
@@ -256,6 +284,18 @@ private struct Comparison {
         for (entry, expected) in zip(core, model) where entry != expected {
             problems.append("\(endUser): the core has\n  \(entry), the model\n  \(expected)")
         }
+    }
+
+    mutating func compareTopUps(_ autoTopUp: AutoTopUp?, _ ledger: ModelLedger) {
+        let own = autoTopUp ?? AutoTopUp()
+        let topUps = ledger.topUps
+        expect(own.open.map(\.plain), ledger.openRequest, "open request")
+        expect(own.rule, topUps.rule.flatMap { try? Translation.rule($0) }, "rule for top-ups")
+        expect(
+            [Int64(own.requestCount), Int64(own.failures), own.isSuspended ? 1 : 0, own.isShort ? 1 : 0],
+            [
+                Int64(topUps.requests.count), topUps.failures, topUps.isSuspended ? 1 : 0, topUps.isShort ? 1 : 0,
+            ], "requests, failures, suspension and shortage")
     }
 
     mutating func compareWindows(_ account: Account, _ ledger: ModelLedger, _ catalogue: Catalogue) {

@@ -11,6 +11,8 @@ struct CoreWorld {
         private(set) var storedEntries: [Entry] = []
         private(set) var storedBlocks: [Int32: GrantedBlock] = [:]
         private(set) var storedReservations: [Int32: Reservation] = [:]
+        private(set) var storedRequests: [Int32: TopUpRequest] = [:]
+        private(set) var storedEvents: [Event] = []
         var draft: AccountDraft
 
         init(account: Account) {
@@ -43,8 +45,20 @@ struct CoreWorld {
             storedEntries = storedEntries.map { entry in entry.digest(of: owner).map(entry.erased) ?? entry }
         }
 
+        /// Every request for a top-up that was ever made, by number, in its present state.
+        var requests: [TopUpRequest] { requestsByNumber.values.sorted { $0.number < $1.number } }
+
+        private var requestsByNumber: [Int32: TopUpRequest] {
+            let changed = draft.newTopUpRequests + draft.olderChangedTopUpRequests
+            return storedRequests.merging(changed.map { ($0.number, $0) }) { $1 }
+        }
+
+        var events: [Event] { storedEvents + draft.events }
+
         /// Ends the batch: writes the draft, and reads the account back.
         mutating func commit() throws {
+            storedRequests = requestsByNumber
+            storedEvents += draft.events
             storedReservations = reservationsByNumber
             storedBlocks = blocksByNumber
             storedEntries += draft.entries
@@ -65,10 +79,12 @@ struct CoreWorld {
                     lifetimeGranted: account.lifetimeGranted),
                 advancedTo: account.advancedTo, blocks: BlockList(open),
                 scheduled: ScheduledBlocks(scheduled), reservations: OrderedList(active), settings: account.settings,
-                counters: account.counters)
+                counters: account.counters,
+                autoTopUp: try account.autoTopUp.map { try AutoTopUp(storedJSON: $0.storedJSON) })
             let book = AccountBook(
                 blockCount: Int32(storedBlocks.count), reservationCount: Int32(storedReservations.count),
-                lastHash: storedEntries.last?.hash ?? .zero, salt: draft.book.salt)
+                eventCount: Int64(storedEvents.count), lastHash: storedEntries.last?.hash ?? .zero,
+                salt: draft.book.salt)
             guard read == account, book == draft.book else {
                 throw ScriptError("the account differs after it was written and read: \(read)")
             }
@@ -103,6 +119,12 @@ struct CoreWorld {
         /// The history before the batch that an action and the scheduled blocks need, and no more.
         func history(for action: AccountAction) -> AccountHistory {
             var history = historyNeeded(by: action)
+            let needs = action.needs
+            history.topUpRequests = storedRequests.filter { needs.topUpRequests.contains($0.key) }
+            if needs.latestTopUpRequests {
+                let latest = storedRequests.keys.sorted().suffix(Int(AutoTopUpCeiling.counts.upperBound))
+                for number in latest { history.topUpRequests[number] = storedRequests[number] }
+            }
             history.blocks.merge(storedBlocks.filter { $0.value.block.isScheduled }) { first, _ in first }
             return history
         }
@@ -174,7 +196,8 @@ struct CoreWorld {
     /// The account as a check sees it.
     func advanced(_ endUser: String, _ clock: Instant) throws -> Account {
         let account = try participant(endUser).draft.account
-        return account.advanced(to: account.currentInstant(clock: clock, catalogue: catalogue))
+        return account.advanced(
+            to: account.currentInstant(clock: clock, catalogue: catalogue), in: catalogue.config.zone)
     }
 
     mutating func commit(_ endUser: String) throws {

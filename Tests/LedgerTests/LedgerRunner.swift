@@ -208,6 +208,13 @@ extension LedgerRunner {
             while !words.isEmpty { expected.append(try words.word("a type")) }
             let types = Array(ledger.entries.map(\.type).suffix(expected.count))
             return types == expected ? [] : ["is \(types.joined(separator: " "))"]
+        case "events":
+            var expected: [String] = []
+            while !words.isEmpty { expected.append(try words.word("a type")) }
+            let types = ledger.events.map(\.type)
+            return types == expected ? [] : ["are \(types.joined(separator: " "))"]
+        case "event": return try lookAtEvent(try both.core.participant(endUser).events, &words)
+        case "auto": return try lookAtTopUp(account.autoTopUp, &words)
         case "last":
             guard let entry = try both.core.participant(endUser).entries.last else { return ["there is no entry"] }
             return try lookAtEntry(entry, of: endUser, &words)
@@ -322,6 +329,41 @@ extension LedgerRunner {
             }
         }
         return problems
+    }
+
+    /// `event alice 2 topup.failed of q1 figures 1 text timeout at <instant> recorded <instant>`.
+    private func lookAtEvent(_ events: [Event], _ words: inout Words) throws -> [String] {
+        let number = Int(try words.number("an event"))
+        guard events.indices.contains(number - 1) else { return ["there is no such event"] }
+        let event = events[number - 1].plain
+        var isSame = try words.word("a type") == event.type
+        while !words.isEmpty {
+            switch try words.word("a part") {
+            case "of": isSame = try Syntax.numbered("q", words.word("a request")) == event.request && isSame
+            case "figures":
+                let figures = try words.word("figures").split(separator: ",").compactMap { Int64($0) }
+                isSame = figures == event.figures && isSame
+            case "text": isSame = try words.word("a text") == event.text && isSame
+            case "at": isSame = try words.instant(clock) == event.at && isSame
+            case "recorded": isSame = try words.instant(clock) == event.recordedAt && isSame
+            case let word: throw ScriptError("\(word) is not understood")
+            }
+        }
+        return isSame ? [] : ["is \(event)"]
+    }
+
+    /// `auto alice open q1 failures 1 suspended`, or `auto alice none`: the state that GET shows.
+    private func lookAtTopUp(_ autoTopUp: AutoTopUp?, _ words: inout Words) throws -> [String] {
+        if words.take("none") { return autoTopUp?.rule == nil ? [] : ["is \(autoTopUp as Any)"] }
+        guard let autoTopUp, autoTopUp.rule != nil else { return ["there is no rule"] }
+        let open = words.take("open") ? try Syntax.numbered("q", words.word("a request")) : nil
+        let failures = words.take("failures") ? try words.number("a number") : 0
+        let isSuspended = words.take("suspended")
+        try words.end()
+        let isSame =
+            autoTopUp.open.map { Int($0.number) } == open && Int64(autoTopUp.failures) == failures
+            && autoTopUp.isSuspended == isSuspended
+        return isSame ? [] : ["is \(autoTopUp)"]
     }
 
     private func name(of block: Int, _ endUser: String) -> String {

@@ -172,6 +172,17 @@ extension Translation {
     }
 }
 
+extension Translation {
+    static func rule(_ rule: ModelLedger.TopUpRule) throws -> AutoTopUpRule {
+        AutoTopUpRule(
+            threshold: try Millicredits(rule.threshold),
+            amount: rule.package == nil
+                ? .amount(try Millicredits(rule.credits ?? 0)) : .package(try package(rule.package ?? "")),
+            ceiling: try rule.most.map { AutoTopUpCeiling(count: Int32($0), window: try window(rule.window)) },
+            cooldownSeconds: rule.cooldown, stopAfterFailures: Int32(rule.stopAfter))
+    }
+}
+
 // MARK: - Commands
 
 extension ModelCommand {
@@ -188,8 +199,8 @@ extension ModelCommand {
         case .topUp(let topUp):
             .topUp(
                 Ledger.TopUp(
-                    credits: try topUp.package.map { .package(try Translation.package($0)) }
-                        ?? .amount(try Millicredits(topUp.credits ?? 0)),
+                    credits: try topUp.amount(),
+                    request: topUp.request.map { PublicID(.topUpRequest, account: account, number: Int64($0)) },
                     payment: Payment(price: topUp.price, externalID: topUp.payment),
                     priority: topUp.priority.map { Int16($0) }, expiry: try topUp.expiry.map(Translation.expiry),
                     featureKeys: try topUp.features.map(Translation.feature)))
@@ -230,6 +241,9 @@ extension ModelCommand {
         case .deleteCap(let number): .deleteSpendCap(Int32(number))
         case .setLimit(let key, let limit): .setLimit(try Translation.limitKey(key), try limit.map(Translation.limit))
         case .deleteLimit(let key): .deleteLimit(try Translation.limitKey(key))
+        case .setRule(let rule): .setAutoTopUp(try Translation.rule(rule))
+        case .deleteRule: .deleteAutoTopUp
+        case .failRequest(let number, let reason): .failTopUpRequest(Int32(number), reason: reason)
         case .create(let settings): .createEndUser(try settings.change())
         case .update(let settings): .updateEndUser(try settings.change())
         case .erase: .eraseEndUser
@@ -243,6 +257,15 @@ extension ModelCommand {
         case .units(let units): .units(units)
         case .credits(let credits): .credits(try Millicredits(credits))
         }
+    }
+}
+
+extension ModelCommand.TopUp {
+    /// Nil for the amount of the request.
+    fileprivate func amount() throws -> Ledger.TopUp.Credits? {
+        if let package { return .package(try Translation.package(package)) }
+        guard let credits else { return nil }
+        return .amount(try Millicredits(credits))
     }
 }
 
@@ -288,7 +311,10 @@ extension Outcome {
             .done([change.charged, change.returned, change.overage, change.refunded])
         case .spendCapCreated(let cap): .done([Int64(cap.number)])
         case .limitSet(_, _, let isCreated): .done([isCreated ? 1 : 0])
-        case .spendCapDeleted, .limitDeleted: .done([])
+        case .spendCapDeleted, .limitDeleted, .autoTopUpDeleted: .done([])
+        case .autoTopUpSet(_, let isCreated): .done([isCreated ? 1 : 0])
+        case .topUpRequestFailed(_, _, let autoTopUp):
+            .done([Int64(autoTopUp.failures), autoTopUp.isSuspended ? 1 : 0])
         case .endUser(_, _, let isCreated): .done([isCreated ? 1 : 0])
         case .endUserErased, .advanced: .done([])
         case .refused(let refusal): .refused(refusal.plain)
@@ -324,6 +350,9 @@ extension Refusal {
         case .tooMany: ModelLedger.Refusal("too_many")
         case .wrongOverride: ModelLedger.Refusal("wrong_override")
         case .reservationNotActive(let number): ModelLedger.Refusal("reservation_not_active", Int64(number))
+        case .unknownAutoTopUp: ModelLedger.Refusal("unknown_rule")
+        case .unknownTopUpRequest: ModelLedger.Refusal("unknown_request")
+        case .topUpRequestAnswered: ModelLedger.Refusal("request_answered")
         case .paymentAlreadyApplied: ModelLedger.Refusal("payment_already_applied")
         case .alreadyRefunded(let refundable): ModelLedger.Refusal("already_refunded", refundable)
         case .unknownFeature: ModelLedger.Refusal("unknown_feature")
@@ -431,6 +460,42 @@ extension Reservation {
         plain.watermark = watermark?.plain
         plain.charged = charged.rawValue
         plain.finishedAt = finishedAt
+        return plain
+    }
+}
+
+extension TopUp.Credits {
+    var plain: (credits: Int64?, package: String?) {
+        switch self {
+        case .amount(let credits): (credits.rawValue, nil)
+        case .package(let key): (nil, key.rawValue)
+        }
+    }
+}
+
+extension Event {
+    var plain: ModelLedger.Event {
+        func event(_ request: Int32, _ figures: [Int64], _ text: String?) -> ModelLedger.Event {
+            ModelLedger.Event(
+                type: content.type.rawValue, figures: figures, text: text, request: Int(request), at: at,
+                recordedAt: recordedAt)
+        }
+        switch content {
+        case .topUpRequested(let request, let threshold, let effective, let amount):
+            let (credits, package) = amount.plain
+            return event(request, [threshold.rawValue, effective] + (credits.map { [$0] } ?? []), package)
+        case .topUpFailed(let request, let reason, let failures): return event(request, [Int64(failures)], reason)
+        case .topUpSuspended(let request, let failures): return event(request, [Int64(failures)], nil)
+        }
+    }
+}
+
+extension TopUpRequest {
+    var plain: ModelLedger.TopUpRequest {
+        let (credits, package) = amount.plain
+        var plain = ModelLedger.TopUpRequest(number: Int(number), credits: credits, package: package, at: requestedAt)
+        plain.status = status.rawValue
+        plain.answeredAt = answeredAt
         return plain
     }
 }

@@ -112,7 +112,8 @@ struct StepGenerator {
 
     private mutating func command(_ ledger: ModelLedger) -> ModelCommand {
         switch Int.random(in: 0..<100, using: &random) {
-        case 0..<17: .grant(grant(ledger))
+        case 0..<15: .grant(grant(ledger))
+        case 15..<17: topUpRule(ledger)
         case 17..<22: .topUp(topUp(ledger))
         case 22..<47: .use(use(ledger, isNow: false))
         case 47..<57: refund(ledger)
@@ -238,7 +239,37 @@ extension StepGenerator {
         topUp.features = features()
         topUp.price = random.chance(60) ? nil : random.pick([0, 300])
         topUp.payment = random.chance(90) ? nil : "pay\(Int.random(in: 0..<1_000_000, using: &random))"
+        guard !ledger.topUps.requests.isEmpty, random.chance(60) else { return topUp }
+        topUp.request = request(ledger)
+        if random.chance(70) { (topUp.credits, topUp.package) = (nil, nil) }
         return topUp
+    }
+
+    /// The open request, an older one, or one that does not exist.
+    private mutating func request(_ ledger: ModelLedger) -> Int {
+        if let open = ledger.openRequest, random.chance(60) { return open.number }
+        return number(upTo: ledger.topUps.requests.count + 1)
+    }
+
+    private mutating func topUpRule(_ ledger: ModelLedger) -> ModelCommand {
+        if random.chance(20) { return .deleteRule }
+        if !ledger.topUps.requests.isEmpty, random.chance(60) {
+            return .failRequest(request(ledger), reason: random.pick([nil, "declined"]))
+        }
+        let isPackage = random.chance(30)
+        var rule = ModelLedger.TopUpRule(
+            threshold: min(
+                max(0, random.pick([0, 50, 500, 10_000, ledger.effective, ledger.effective + 1])),
+                ModelLedger.largestAmount),
+            credits: isPackage ? nil : Int64.random(in: 1...300, using: &random),
+            package: isPackage ? random.pick(["small", "small", "gift", "gone", "none"]) : nil)
+        if random.chance(70) {
+            rule.most = random.pick([1, 2, 5])
+            rule.window = random.pick([.day, .week, .month, .duration(months: 0, seconds: 3_600)])
+        }
+        rule.cooldown = random.pick([0, 0, 1, 600, 90_000])
+        rule.stopAfter = random.pick([1, 2, 3, 50])
+        return .setRule(rule)
     }
 
     private mutating func revocation(_ ledger: ModelLedger) -> ModelCommand {

@@ -72,6 +72,10 @@ struct RandomRun {
             met.insert("revocation before the landing")
         }
         if ledger.testClock != nil { met.insert("on a test clock") }
+        for event in ledger.events.suffix(3) { met.insert("event \(event.type) \(event.text ?? "")") }
+        if ledger.events.contains(where: { $0.type == "topup.requested" && $0.at != $0.recordedAt }) {
+            met.insert("request by time")
+        }
     }
 
     /// A short script that fails in the same way as the run.
@@ -107,6 +111,7 @@ private struct Replay {
         var entries = 0
         var blocks = 0
         var reservations = 0
+        var requests = 0
     }
 
     /// The steps up to the failing one as they were played, and their numbers in the run.
@@ -128,7 +133,7 @@ private struct Replay {
                     ledgers.mapValues { ledger in
                         Counts(
                             entries: ledger.entries.count, blocks: ledger.blocks.count,
-                            reservations: ledger.reservations.count)
+                            reservations: ledger.reservations.count, requests: ledger.topUps.requests.count)
                     }
                 ))
             if let original { step = renumbered(step, from: original) }
@@ -174,6 +179,10 @@ private struct Replay {
                 number(old, \.reservations), demand, attributes: attributes, shortfall: shortfall)
         case .release(let old): renumbered = .release(number(old, \.reservations))
         case .extend(let old, let ttl): renumbered = .extend(number(old, \.reservations), ttl: ttl)
+        case .failRequest(let old, let reason): renumbered = .failRequest(number(old, \.requests), reason: reason)
+        case .topUp(var topUp):
+            topUp.request = topUp.request.map { number($0, \.requests) }
+            renumbered = .topUp(topUp)
         case .progress(let old, let demand): renumbered = .progress(number(old, \.reservations), demand)
         default: return step
         }

@@ -56,7 +56,12 @@ struct RandomRunTests {
                 "ok", "amount_out_of_range", "expires_in_the_past", "ends_in_the_past", "expires_before_start",
                 "unknown_feature", "unknown_end_user",
             ],
-            "topup": ["ok", "amount_out_of_range", "expires_in_the_past", "unknown_feature", "unknown_package"],
+            "topup": [
+                "ok", "amount_out_of_range", "expires_in_the_past", "unknown_feature", "unknown_package",
+                "unknown_request", "request_answered",
+            ],
+            "rule": ["ok", "unknown_package", "unknown_end_user"], "unrule": ["ok", "unknown_rule"],
+            "fail": ["ok", "unknown_request", "request_answered"],
             "use": [
                 "ok", "occurred_too_long_ago", "occurs_in_the_future", "unknown_feature", "feature_not_in_plan",
                 "feature_not_priced", "units_expected", "quantities_expected", "unknown_dimension",
@@ -98,6 +103,8 @@ struct RandomRunTests {
             "lapse", "compensation", "expiry of a hold", "revocation of a hold", "on a test clock",
             "entry of several blocks", "landing", "landing that settles", "revocation before the landing",
             "settlement", "commit as another",
+            "event topup.requested ", "event topup.requested small", "event topup.failed declined",
+            "event topup.failed timeout", "event topup.suspended ", "request by time",
         ]
         for name in rest { #expect(met.contains(name)) }
     }

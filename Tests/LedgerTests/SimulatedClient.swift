@@ -15,6 +15,8 @@ struct SimulatedClient {
     private var charges: [Int64] = []
     private var reservations: [Int] = []
     private var blockCount = 0
+    /// The number of requests for top-ups that the end user knows of.
+    private var requestCount = 0
 
     init(endUser: String, commandCount: Int) {
         self.endUser = endUser
@@ -47,6 +49,8 @@ struct SimulatedClient {
             if let entry = change.entry, entry.type == .commit { charges.append(entry.sequence) }
             if reservation.status != .active { reservations.removeAll { $0 == Int(reservation.number) } }
         case .granted(let granted, _, _): blockCount = Int(granted.block.number)
+        case .autoTopUpSet(let autoTopUp, _), .topUpRequestFailed(_, _, let autoTopUp):
+            requestCount = Int(autoTopUp.requestCount)
         case .refused(.reservationNotActive(let number)): reservations.removeAll { $0 == Int(number) }
         default: break
         }
@@ -71,6 +75,7 @@ struct SimulatedClient {
             settings.policy = .some(random.pick([nil, .allow, .block]))
             settings.limit = .some(random.pick([nil, 50]))
             return .create(settings)
+        case 16: return topUp(using: &random)
         default:
             guard let number = reservations.randomElement(using: &random), random.chance(60) else {
                 return .reserve(use(using: &random), ttl: random.pick([5, 30, 120, 3_600]))
@@ -81,6 +86,20 @@ struct SimulatedClient {
                 .extend(number, ttl: 600),
             ])
         }
+    }
+
+    private func topUp(using random: inout SeededGenerator) -> ModelCommand {
+        guard requestCount > 0, random.chance(70) else {
+            var rule = ModelLedger.TopUpRule(threshold: random.pick([0, 40, 200]), credits: 30, package: nil)
+            rule.most = random.pick([nil, 2])
+            rule.cooldown = random.pick([0, 60, 900])
+            return .setRule(rule)
+        }
+        let number = requestCount + Int.random(in: -1...1, using: &random)
+        if random.chance(40) { return .failRequest(number, reason: "declined") }
+        var topUp = ModelCommand.TopUp(credits: nil, package: nil)
+        topUp.request = number
+        return .topUp(topUp)
     }
 
     private func grant(at clock: Instant, using random: inout SeededGenerator) -> ModelCommand {

@@ -327,10 +327,16 @@ extension Simulation {
             let (there, here) = (try accounts.participant(endUser), try world.participant(endUser))
             let isSame =
                 there.blocks == here.blocks && there.reservations == here.reservations
+                && there.requests == here.requests && Self.told(there.events) == Self.told(here.events)
                 && (isExact
                     ? there.entries == here.entries : Self.timeless(there.entries) == Self.timeless(here.entries))
             if !isSame { problems.append("\(name): the books of \(endUser) differ") }
         }
+    }
+
+    /// The events in words, without the instants at which they were recorded.
+    private static func told(_ events: [Ledger.Event]) -> [String] {
+        events.map { "\($0.sequence) \($0.at) \($0.content)" }
     }
 
     /// The entries without the instants at which they were recorded.

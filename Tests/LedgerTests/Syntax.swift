@@ -48,6 +48,11 @@ enum Syntax {
             return .createCap(feature: words.take("only") ? try words.word("a feature") : nil, credits: credits, window)
         case "limit": return try limit(&words)
         case "unlimit": return .deleteLimit(try words.word("a key"))
+        case "rule": return .setRule(try rule(&words))
+        case "unrule": return .deleteRule
+        case "fail":
+            let number = try numbered("q", words.word("a request"))
+            return .failRequest(number, reason: words.isEmpty ? nil : try words.word("a reason"))
         case "uncap": return .deleteCap(Int(try words.number("a cap")))
         case "create": return .create(try settings(&words))
         case "set": return .update(try settings(&words))
@@ -81,6 +86,26 @@ enum Syntax {
         return .setLimit(key, limit)
     }
 
+    /// `below 100 add 500 most 3 per day cooldown 60 stop 2`, where a package may stand for the amount.
+    private static func rule(_ words: inout Words) throws -> ModelLedger.TopUpRule {
+        guard words.take("below") else { throw ScriptError("below is missing") }
+        let threshold = try words.number("an amount")
+        guard words.take("add") else { throw ScriptError("add is missing") }
+        let amount = try words.word("an amount or a package")
+        var rule = ModelLedger.TopUpRule(
+            threshold: threshold, credits: Int64(amount), package: Int64(amount) == nil ? amount : nil)
+        while !words.isEmpty {
+            switch try words.word("an option") {
+            case "most": rule.most = try words.number("a number of requests")
+            case "per": rule.window = try window(words.word("a window"))
+            case "cooldown": rule.cooldown = try words.number("a number of seconds")
+            case "stop": rule.stopAfter = try words.number("a number of failures")
+            case let word: throw ScriptError("\(word) is no option of a rule")
+            }
+        }
+        return rule
+    }
+
     private static func grant(_ words: inout Words, clock: Instant) throws -> ModelCommand.Grant {
         var grant = ModelCommand.Grant(credits: try words.number("an amount"))
         while let word = words.next, word != "as" {
@@ -103,14 +128,19 @@ enum Syntax {
     }
 
     private static func topUp(_ words: inout Words, clock: Instant) throws -> ModelCommand.TopUp {
-        let first = try words.word("an amount or a package")
-        var topUp = ModelCommand.TopUp(credits: Int64(first), package: Int64(first) == nil ? first : nil)
+        let first = try words.word("an amount, a package or a request")
+        let asked = try? numbered("q", first)
+        var topUp = ModelCommand.TopUp(
+            credits: Int64(first), package: Int64(first) == nil && asked == nil ? first : nil)
+        topUp.request = asked
         while let word = words.next, word != "as" {
             _ = try words.word("an option")
             if word == "only" {
                 topUp.features = try words.word("features").split(separator: ",").map(String.init)
             } else if word == "price" {
                 topUp.price = try words.number("a price")
+            } else if word == "for" {
+                topUp.request = try numbered("q", words.word("a request"))
             } else if word == "payment" {
                 topUp.payment = try words.word("a payment")
             } else if let priority = priority(word) {
@@ -308,11 +338,15 @@ extension Syntax {
                 + (grant.startsAt.map { ["starts", "\($0)"] } ?? []) + [text(grant.expiry)] + only(grant.features)
                 + (grant.price.map { ["price", "\($0)"] } ?? [])
         case .topUp(let topUp):
-            parts =
-                ["topup", endUser, topUp.package ?? "\(topUp.credits ?? 0)"]
-                + (topUp.priority.map { ["p\($0)"] } ?? []) + (topUp.expiry.map { [text($0)] } ?? [])
-                + only(topUp.features) + (topUp.price.map { ["price", "\($0)"] } ?? [])
-                + (topUp.payment.map { ["payment", $0] } ?? [])
+            let amount = topUp.package ?? topUp.credits.map { "\($0)" } ?? "q\(topUp.request ?? 0)"
+            var words = ["topup", endUser, amount]
+            if let request = topUp.request { words += ["for", "q\(request)"] }
+            if let priority = topUp.priority { words.append("p\(priority)") }
+            if let expiry = topUp.expiry { words.append(text(expiry)) }
+            words += only(topUp.features)
+            if let price = topUp.price { words += ["price", "\(price)"] }
+            if let payment = topUp.payment { words += ["payment", payment] }
+            parts = words
         case .use(let use): parts = ["use", endUser] + text(use)
         case .refund(let charge, let extent, let expiry):
             let amount: [String] =
@@ -338,6 +372,14 @@ extension Syntax {
         case .deleteCap(let number): parts = ["uncap", endUser, "\(number)"]
         case .setLimit(let key, let limit): parts = ["limit", endUser, key] + (limit.map(text) ?? ["none"])
         case .deleteLimit(let key): parts = ["unlimit", endUser, key]
+        case .setRule(let rule):
+            parts =
+                ["rule", endUser, "below", "\(rule.threshold)", "add", rule.package ?? "\(rule.credits ?? 0)"]
+                + (rule.most.map { ["most", "\($0)", "per", text(rule.window)] } ?? [])
+                + ["cooldown", "\(rule.cooldown)", "stop", "\(rule.stopAfter)"]
+        case .deleteRule: parts = ["unrule", endUser]
+        case .failRequest(let number, let reason):
+            parts = ["fail", endUser, "q\(number)"] + (reason.map { [$0] } ?? [])
         case .create(let settings): parts = ["create", endUser] + text(settings)
         case .update(let settings): parts = ["set", endUser] + text(settings)
         case .erase: parts = ["erase", endUser]

@@ -367,4 +367,160 @@ struct AccountBatchTests {
             #expect(try await shop.number("select count(*) from reservations where status = 'committed'") == 1)
         }
     }
+
+    @Test(
+        "64 charges at once that bring a balance below the threshold make one request, in any distribution over workers"
+    )
+    func oneRequest() async throws {
+        try await withDatabase { connection, configuration in
+            let shop = try await Shop(connection, configuration)
+            let lanes = try (0..<4).map { _ in try shop.lane() }
+            let rule = AutoTopUpRule(
+                threshold: try Millicredits(Int64(500)), amount: .amount(try Millicredits(Int64(1_000))))
+            _ = try await apply(
+                [try shop.item("alice", try shop.grant(640)), try shop.item("alice", .setAutoTopUp(rule))],
+                lanes[0].loop)
+            let results = try await withThrowingTaskGroup(of: [CommandResult].self) { group in
+                for lane in lanes {
+                    let items = try (0..<16).map { _ in
+                        try shop.item("alice", .use(UsageEvent(featureKey: shop.calls, units: 1)))
+                    }
+                    group.addTask { try await items.flatMapInOrder { try await apply([$0], lane.loop) } }
+                }
+                return try await group.reduce(into: []) { $0 += $1 }
+            }
+            #expect(results.map(\.status) == Array(repeating: 201, count: 64))
+            #expect(try await shop.number("select balance from accounts") == 0)
+            let account = AccountID(try await shop.number("select account_id from accounts"))
+            let id = PublicID(.topUpRequest, account: account, number: 1)
+            let events = try await shop.connection.texts("select concat_ws(' ', sequence, type, data) from events")
+            #expect(
+                events == [
+                    "1 topup.requested "
+                        + #"{"credits":1000,"effective_balance":490,"request_id":"\#(id)","threshold":500}"#
+                ])
+            try await shop.expectCleanBooks()
+        }
+    }
+
+    @Test("a ceiling is exact, however many workers answer requests and charge at once")
+    func exactCeiling() async throws {
+        try await withDatabase { connection, configuration in
+            let shop = try await Shop(connection, configuration)
+            let lanes = try (0..<4).map { _ in try shop.lane() }
+            let rule = AutoTopUpRule(
+                threshold: try Millicredits(Int64(100)), amount: .amount(try Millicredits(Int64(100))),
+                ceiling: AutoTopUpCeiling(
+                    count: 7, window: .duration(try #require(CalendarDuration(iso8601: "P10Y")))))
+            _ = try await apply([try shop.item("alice", .setAutoTopUp(rule))], lanes[0].loop)
+            let account = AccountID(try await shop.number("select account_id from accounts"))
+            let results = try await withThrowingTaskGroup(of: [CommandResult].self) { group in
+                for lane in lanes {
+                    let items = try (1...9).flatMap { number in
+                        [
+                            try shop.item("alice", .use(UsageEvent(featureKey: shop.calls, units: 10))),
+                            try shop.item(
+                                "alice",
+                                .topUp(
+                                    TopUp(
+                                        credits: nil,
+                                        request: PublicID(.topUpRequest, account: account, number: Int64(number))))),
+                        ]
+                    }
+                    group.addTask { try await items.flatMapInOrder { try await apply([$0], lane.loop) } }
+                }
+                return try await group.reduce(into: []) { $0 += $1 }
+            }
+            // Each request is paid once. The others of the 36 top-ups find it answered, or not made.
+            #expect(results.allSatisfy { [201, 402, 404, 409].contains($0.status) })
+            _ = try await apply(
+                try (1...9).flatMap { number in
+                    [
+                        try shop.item("alice", .use(UsageEvent(featureKey: shop.calls, units: 10))),
+                        try shop.item(
+                            "alice",
+                            .topUp(
+                                TopUp(
+                                    credits: nil,
+                                    request: PublicID(.topUpRequest, account: account, number: Int64(number))))),
+                    ]
+                }, lanes[0].loop)
+            _ = try await apply(
+                [try shop.item("alice", .use(UsageEvent(featureKey: shop.calls, units: 1_000)))], lanes[0].loop)
+            #expect(try await shop.number("select count(*) from events where type = 'topup.requested'") == 7)
+            #expect(try await shop.number("select count(*) from topup_requests where status = 'paid'") == 7)
+            #expect(try await shop.number("select lifetime_granted from accounts") == 700)
+            #expect(try await shop.number("select max(sequence) from events") == 7)
+            try await shop.expectCleanBooks()
+        }
+    }
+
+    @Test("a top-up for a request is applied once for its payment, and another payment for it is a conflict")
+    func requestPaidOnce() async throws {
+        try await withShop { shop, loop in
+            let rule = AutoTopUpRule(
+                threshold: try Millicredits(Int64(100)), amount: .amount(try Millicredits(Int64(70))))
+            _ = try await apply([try shop.item("alice", .setAutoTopUp(rule))], loop)
+            let account = AccountID(try await shop.number("select account_id from accounts"))
+            func topUp(_ payment: String, _ fingerprint: UInt64) throws -> AccountItem {
+                try shop.item(
+                    "alice",
+                    .topUp(
+                        TopUp(
+                            credits: nil, request: PublicID(.topUpRequest, account: account, number: 1),
+                            payment: Payment(externalID: payment), fingerprint: Bits128(high: 0, low: fingerprint))))
+            }
+            let first = try await apply([try topUp("pay_1", 1), try topUp("pay_1", 1), try topUp("pay_2", 2)], loop)
+            #expect(first.map(\.status) == [201, 201, 409] && first.map(\.isReplay) == [false, true, false])
+            #expect(first[2].code == "conflict")
+            let later = try await apply([try topUp("pay_1", 1), try topUp("pay_2", 2), try topUp("pay_1", 3)], loop)
+            #expect(later.map(\.status) == [201, 409, 409])
+            #expect(later.map(\.code) == [nil, "conflict", "payment_already_applied"])
+            #expect(try await shop.number("select balance from accounts") == 70)
+            // 70 is below 100, so the next request was made with the top-up.
+            let failed = try await apply([try shop.item("alice", .failTopUpRequest(2, reason: "declined"))], loop)
+            #expect(failed.map(\.status) == [200] && failed[0].integer("failures") == 1)
+            let settled = try await apply([try shop.item("alice", .failTopUpRequest(1, reason: nil))], loop)
+            #expect(settled.map(\.code) == ["conflict"])
+            #expect(
+                try await shop.connection.texts(
+                    "select concat_ws(' ', number, credits, status) from topup_requests order by number") == [
+                        "1 70 paid", "2 70 failed", "3 70 open",
+                    ])
+        }
+    }
+
+    @Test("a transaction without events writes none, and events of one transaction carry its number")
+    func transactionNumbers() async throws {
+        try await withShop { shop, loop in
+            let rule = AutoTopUpRule(
+                threshold: try Millicredits(Int64(100)), amount: .amount(try Millicredits(Int64(70))),
+                stopAfterFailures: 2)
+            _ = try await apply([try shop.item("alice", try shop.grant(500))], loop)
+            #expect(try await shop.number("select count(*) from events") == 0)
+            _ = try await apply(
+                try ["alice", "bob"].map { try shop.item($0, .setAutoTopUp(rule)) }
+                    + [try shop.item("bob", .failTopUpRequest(1, reason: nil))], loop)
+            _ = try await apply([try shop.item("bob", .failTopUpRequest(2, reason: nil))], loop)
+            #expect(
+                try await shop.connection.texts(
+                    """
+                    select concat_ws(' ', sequence, type, dense_rank() over (order by transaction_id)) from events
+                    order by transaction_id, account_id, sequence
+                    """) == [
+                        "1 topup.requested 1", "2 topup.failed 1", "3 topup.requested 1", "4 topup.failed 2",
+                        "5 topup.suspended 2",
+                    ])
+            #expect(try await shop.number("select event_count from accounts where end_user_id = 'bob'") == 5)
+        }
+    }
+}
+
+extension Array {
+    /// The concatenated results of an operation on each element, one after another.
+    fileprivate func flatMapInOrder<Result>(_ body: (Element) async throws -> [Result]) async rethrows -> [Result] {
+        var results: [Result] = []
+        for element in self { results += try await body(element) }
+        return results
+    }
 }

@@ -121,6 +121,7 @@ enum Samples {
                 + latestCatalogueActions.map { request($0) }
                 + (try reportActions.map { request($0) })
                 + (try latestActions.map { try request($0) })
+                + (try topUpActions.map { try request($0) })
         }
     }
 
@@ -214,6 +215,30 @@ enum Samples {
         .updateConfig(ConfigChange(createEndUsers: .set(.explicit))),
         .updateConfig(ConfigChange(createEndUsers: .set(nil))),
     ]
+
+    /// Actions on accounts that were added after `latestActions`.
+    static var topUpActions: [AccountAction] {
+        get throws {
+            let package = try #require(PackageKey("small"))
+            return [
+                .setAutoTopUp(
+                    AutoTopUpRule(
+                        threshold: .max, amount: .package(package),
+                        ceiling: AutoTopUpCeiling(count: 1_000, window: .week), cooldownSeconds: 31_622_400,
+                        stopAfterFailures: 100)),
+                .setAutoTopUp(AutoTopUpRule(threshold: .zero, amount: .amount(.max))), .deleteAutoTopUp,
+                .failTopUpRequest(.max, reason: "é"), .failTopUpRequest(1, reason: nil),
+                .topUp(
+                    TopUp(
+                        credits: nil, request: PublicID(.topUpRequest, Bits128(high: 7, low: .max)),
+                        fingerprint: Bits128(high: 3, low: 4))),
+                .topUp(
+                    TopUp(
+                        credits: .package(package), request: PublicID(.topUpRequest, Bits128(high: 7, low: 8)),
+                        payment: Payment(externalID: "pay"))),
+            ]
+        }
+    }
 
     /// Samples that were added after the last list of `requests`.
     private static let laterCatalogueActions: [CatalogueAction] = [

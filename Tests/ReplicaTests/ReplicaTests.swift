@@ -231,7 +231,7 @@ struct ReplicaTests {
                     lifetimeGranted: account.lifetimeGranted), blocks: account.blocks,
                 scheduled: account.scheduled,
                 reservations: OrderedList(account.reservations.map(\.withoutMetadata)), settings: account.settings,
-                counters: held.counters)
+                counters: held.counters, autoTopUp: account.autoTopUp)
             #expect(held == expected)
         }
     }

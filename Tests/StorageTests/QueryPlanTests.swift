@@ -45,6 +45,11 @@ struct QueryPlanTests {
                     [.int32(1), .int64(1), .timestamp(microseconds: 0), .int64(2), .text("")]
                 ),
                 (LedgerStore.findCharges, [.int32s([1]), .int64s([1]), .int32s([1])]),
+                (TopUpRequestStore.find, ids + [.int32s([1])]), (TopUpRequestStore.findLatest, ids + [.int64(1_000)]),
+                (
+                    BulkStatement.updateTopUpRequests.statement,
+                    ids + [.int32s([1]), .texts(["paid"]), .nullableTimestamps(microseconds: [0])]
+                ),
                 (PaymentStore.findStatement, [.int32s([1]), .texts(["pay_1"])]),
                 (
                     BulkStatement.updateReservations.statement,

@@ -45,7 +45,8 @@ struct RandomBooksTests {
             #expect(
                 books.outcomes.isSuperset(of: [
                     "granted", "used", "refunded", "revoked", "adjusted", "transferred", "reserved",
-                    "reservationChanged", "spendCapCreated", "endUser", "refused",
+                    "reservationChanged", "spendCapCreated", "endUser", "refused", "autoTopUpSet",
+                    "topUpRequestFailed",
                 ]), "\(books.outcomes)")
         }
     }
@@ -75,6 +76,31 @@ struct RandomBooksTests {
         ).first
         #expect(try row?.timestampOrNil(0) == account.scheduledAt?.microseconds)
         #expect(try row?.uuidOrNil(1).map { Bits128($0) } == account.settings.testClock?.bits)
+        let stored = try await books.connection.texts(
+            """
+            select concat_ws(' ', sequence, type, data, round(extract(epoch from at) * 1000000),
+                round(extract(epoch from recorded_at) * 1000000))
+            from events where account_id = $1 order by sequence
+            """, [.int64(account.id.rawValue)])
+        let expected = known.events.enumerated().map { index, event in
+            let data = event.content.storedJSON(of: account.id)
+            return "\(index + 1) \(event.content.type.rawValue) \(data) \(event.at.microseconds) "
+                + "\(event.recordedAt.microseconds)"
+        }
+        #expect(stored == expected)
+        let requests = try await books.connection.texts(
+            """
+            select concat_ws(' ', number, credits, status, round(extract(epoch from requested_at) * 1000000),
+                round(extract(epoch from answered_at) * 1000000))
+            from topup_requests where account_id = $1 order by number
+            """, [.int64(account.id.rawValue)])
+        let made = known.requests.values.sorted { $0.number < $1.number }.map { request in
+            let credits = if case .amount(let credits) = request.amount { credits.rawValue } else { Int64(0) }
+            return
+                (["\(request.number) \(credits) \(request.status) \(request.requestedAt.microseconds)"]
+                + (request.answeredAt.map { ["\($0.microseconds)"] } ?? [])).joined(separator: " ")
+        }
+        #expect(requests == made)
     }
 
     /// Expects the past state of the account at every instant in an entry, and just before it.

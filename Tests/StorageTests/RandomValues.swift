@@ -133,3 +133,34 @@ extension SeededGenerator {
             forfeited: pick([0, 1, Millicredits.limit]), isDeadline: chance(50))
     }
 }
+
+extension SeededGenerator {
+    mutating func topUpAmount() throws -> TopUp.Credits {
+        chance(50)
+            ? .amount(try Millicredits(magnitude(upTo: Millicredits.limit - 1) + 1))
+            : .package(try #require(PackageKey(name())))
+    }
+
+    mutating func autoTopUp() throws -> AutoTopUp {
+        let ceiling = try maybe { random in
+            AutoTopUpCeiling(count: Int32.random(in: 1...1_000, using: &random), window: try random.windowLength())
+        }
+        let rule = try maybe { random in
+            AutoTopUpRule(
+                threshold: try random.amount(), amount: try random.topUpAmount(), ceiling: ceiling,
+                cooldownSeconds: random.magnitude(upTo: 31_622_400),
+                stopAfterFailures: Int32.random(in: 1...100, using: &random))
+        }
+        let (number, at) = (Int32.random(in: 1 ... .max, using: &self), instant())
+        let counted = maybe { random in
+            WindowCounter(
+                window: TimeWindow(start: random.instant(), end: random.instant()), used: random.magnitude(upTo: .max))
+        }
+        guard chance(70) else { return AutoTopUp(rule: rule, counted: counted) }
+        let amount = try topUpAmount()
+        let open = chance(50) ? TopUpRequest(number: number, amount: amount, requestedAt: at) : nil
+        return AutoTopUp(
+            rule: rule, requestCount: number, open: open, lastRequestedAt: at, counted: counted,
+            failures: pick([0, 1, .max]), isSuspended: chance(50), isShort: chance(50))
+    }
+}

@@ -370,6 +370,8 @@ struct RowLevelSecurityTests {
             "update entries set hash = sha256('')", "update entries set version = 1", "delete from payments",
             "update commands set decided_at = now()", "update erasures set up_to = 0", "truncate erasures",
             "delete from reservations", "update reservations set estimated_cost = 0", "truncate payments",
+            "update events set type = ''", "delete from events", "truncate events",
+            "update topup_requests set credits = 9", "delete from topup_requests",
         ])
     func ledgerIsAppendOnly(statement: String) async throws {
         try await withDatabase { connection, configuration in

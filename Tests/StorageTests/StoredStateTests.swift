@@ -20,6 +20,8 @@ struct StoredStateTests {
             #expect(try counts.storedJSON.map { try [ReservationCount](storedJSON: $0) } ?? [] == counts)
             let details = try random.details()
             #expect(try details.storedJSON.map { try EntryDetails(storedJSON: $0) } ?? .none == details)
+            let autoTopUp = try random.autoTopUp()
+            #expect(try AutoTopUp(storedJSON: autoTopUp.storedJSON) == autoTopUp)
         }
     }
 
@@ -64,11 +66,14 @@ struct StoredStateTests {
         "the same holds for demands, counts and details",
         arguments: [
             "", "1", #"{"units":"1","counterparty":"","attributes":{"a":null}}"#, #"[["0",1,2,3]]"#,
-            #"[["00000000000000000000000000000000","units",1,"x"]]"#,
+            #"[["00000000000000000000000000000000","units",1,"x"]]"#, #"{"open":{"credits":1},"attributes":1}"#,
+            #"{"rule":{"credits":1},"attributes":1}"#, #"{"counted":[1,2],"attributes":1}"#,
         ])
     func refusedParts(text: String) {
         #expect(throws: StoredJSONError.self) { try Demand(storedJSON: text) }
         #expect(throws: StoredJSONError.self) { try [ReservationCount](storedJSON: text) }
         #expect(throws: StoredJSONError.self) { try EntryDetails(storedJSON: text) }
+        guard !text.contains("units") else { return }
+        #expect(throws: StoredJSONError.self) { try AutoTopUp(storedJSON: text) }
     }
 }

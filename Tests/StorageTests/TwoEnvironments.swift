@@ -80,6 +80,10 @@ struct TwoEnvironments {
                 array[now()], '{1}', '{1}', '{5}');
             insert into counters (environment_id, account_id, counter_id, window_start, window_end, used)
                 values (\(number), \(number), \(id), now(), 'infinity', 3);
+            insert into events (environment_id, account_id, sequence, type, data, at, recorded_at)
+                values (\(number), \(number), 1, 'topup.requested', '{}', now(), now());
+            insert into topup_requests (environment_id, account_id, number, credits, requested_at, status)
+                values (\(number), \(number), 1, 5, now(), 'open');
             insert into checkpoint_requests values (\(number), \(number), 1);
             insert into erasures (environment_id, account_id, end_user_id, salt, up_to, revision)
                 values (\(number), \(number), 'eve', sha256(''), 0, 1);

@@ -43,6 +43,11 @@ package struct Answer: Hashable, Sendable {
         case .spendCapCreated(let cap): self.init(201) { $0.spendCap(cap, of: account) }
         case .spendCapDeleted, .limitDeleted: self.init(204) { _ in }
         case .limitSet(let key, let state, let created): self.init(created ? 201 : 200) { $0.limit(key, state) }
+        case .autoTopUpSet(let autoTopUp, let created):
+            self.init(created ? 201 : 200) { $0.autoTopUp(autoTopUp, of: account) }
+        case .autoTopUpDeleted: self.init(204) { _ in }
+        case .topUpRequestFailed(let number, let reason, let autoTopUp):
+            self.init(200) { $0.failedTopUpRequest(number, reason: reason, autoTopUp, of: account) }
         case .endUser(let profile, let settings, let created):
             self.init(created ? 201 : 200) { $0.endUser(profile, settings, id: account.endUserID) }
         case .endUserErased(let instant): self.init(200) { $0.erasure(at: instant, of: account) }

@@ -12,6 +12,10 @@ extension Problem {
         .notFound, "No spend cap has that id in this environment. Check the id.")
     package static let unknownBlock = Problem(
         .notFound, "No credit block has that id or payment in this environment. Check the id.")
+    package static let unknownAutoTopUp = Problem(
+        .notFound, "The end user has no rule for automatic top-ups. Set one with PUT.")
+    package static let unknownTopUpRequest = Problem(
+        .notFound, "No request for a top-up has that id for this end user. Check the id.")
     package static let unknownKey = Problem(.notFound, "No API key has that id in this environment. Check the id.")
     package static let unknownTenant = Problem(.notFound, "There is no tenant with that id. Check the id.")
     package static let unknownRule = Problem(

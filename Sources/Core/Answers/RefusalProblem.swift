@@ -68,6 +68,19 @@ extension Problem {
                 .notFound,
                 "The end user has no limit of its own with the key \(key.rawValue). GET the limits for those that apply."
             )
+        case .unknownAutoTopUp: self = .unknownAutoTopUp
+        case .unknownTopUpRequest: self = .unknownTopUpRequest
+        case .topUpRequestAnswered(let number, let status):
+            let id = PublicID(.topUpRequest, account: account, number: Int64(number))
+            let state =
+                switch status {
+                case .open: "is open"
+                case .paid: "was answered by a top-up"
+                case .failed: "was answered by a failure"
+                case .lapsed: "has lapsed after 24 hours"
+                }
+            self.init(
+                .conflict, "The request \(id) \(state). Nothing was changed.")
         case .wrongQuota(let key):
             self.init(
                 at: "/unit", "must be \"units\" for a quota",

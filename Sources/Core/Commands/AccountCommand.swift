@@ -32,6 +32,9 @@ extension AuditAction {
     package static let deleteSpendCap = AuditAction("spend_cap.delete", .entitlements)
     package static let setLimit = AuditAction("limit.set", .entitlements)
     package static let deleteLimit = AuditAction("limit.delete", .entitlements)
+    package static let setAutoTopUp = AuditAction("auto_topup.set", .credits)
+    package static let deleteAutoTopUp = AuditAction("auto_topup.delete", .credits)
+    package static let failTopUpRequest = AuditAction("auto_topup.fail", .credits)
     package static let createEndUser = AuditAction("end_user.create", .credits)
     package static let updateEndUser = AuditAction("end_user.update", .credits)
 
@@ -41,7 +44,7 @@ extension AuditAction {
         createUsage, grantCredits, createTopUp, refundCredits, revokeCredits, adjustCredits, transferCredits,
         createReservation, commitReservation, releaseReservation, extendReservation, progressReservation,
         createSpendCap, deleteSpendCap, createEndUser, updateEndUser, eraseEndUser, setLimit,
-        deleteLimit,
+        deleteLimit, setAutoTopUp, deleteAutoTopUp, failTopUpRequest,
     ]
 
     /// Nil for `advance`, which the scheduler issues and not a client.
@@ -63,6 +66,9 @@ extension AuditAction {
         case .deleteSpendCap: self = .deleteSpendCap
         case .setLimit: self = .setLimit
         case .deleteLimit: self = .deleteLimit
+        case .setAutoTopUp: self = .setAutoTopUp
+        case .deleteAutoTopUp: self = .deleteAutoTopUp
+        case .failTopUpRequest: self = .failTopUpRequest
         case .createEndUser: self = .createEndUser
         case .updateEndUser: self = .updateEndUser
         case .eraseEndUser: self = .eraseEndUser

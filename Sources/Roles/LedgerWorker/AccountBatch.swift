@@ -142,7 +142,7 @@ struct AccountBatch {
             }
             if let payment = item.payment { needs.payments.insert(payment.key) }
             let own = item.command.action.needs
-            if !own.charges.isEmpty || !own.blocks.isEmpty || own.testClock != nil {
+            if own.areOfPast {
                 needs.accounts[item.accountKey, default: AccountNeeds()].formUnion(own)
             }
         }

@@ -19,6 +19,9 @@ package enum ModelCommand: Hashable, Sendable {
     case deleteCap(Int)
     case setLimit(String, ModelLedger.Limit?)
     case deleteLimit(String)
+    case setRule(ModelLedger.TopUpRule)
+    case deleteRule
+    case failRequest(Int, reason: String?)
     case create(Settings)
     case update(Settings)
     case erase
@@ -46,6 +49,8 @@ package enum ModelCommand: Hashable, Sendable {
         package var features: [String] = []
         package var price: Int64?
         package var payment: String?
+        /// The request that the top-up answers. Without credits and package it brings the amount of the request.
+        package var request: Int?
 
         package init(credits: Int64?, package: String?) {
             self.credits = credits
@@ -134,8 +139,12 @@ package struct ModelWorld: Sendable {
         }
         do throws(ModelLedger.Refusal) {
             if command != .advance && command != .erase { try ledger.requireExistence() }
-            return .done(try ledger.apply(command))
+            let figures = try ledger.apply(command)
+            ledger.judge(at: ledger.now)
+            return .done(figures)
         } catch {
+            ledger.refused(command, error)
+            ledger.judge(at: ledger.now)
             return .refused(error)
         }
     }
@@ -174,6 +183,8 @@ package struct ModelWorld: Sendable {
         }
         do throws(ModelLedger.Refusal) {
             try ModelLedger.transfer(credits, from: &sender, to: &receiver)
+            sender.judge(at: sender.now)
+            receiver.judge(at: receiver.now)
             return .done([credits])
         } catch {
             return .refused(error)
@@ -255,7 +266,13 @@ extension ModelLedger {
                     startsAt: grant.startsAt, expiresAt: end, isPaid: (grant.price ?? 0) > 0,
                     features: grant.features))
             return [Int64(blocks.count)]
-        case .topUp(let topUp):
+        case .topUp(var topUp):
+            if let number = topUp.request {
+                let request = try payable(number)
+                if topUp.credits == nil && topUp.package == nil {
+                    (topUp.credits, topUp.package) = (request.credits, request.package)
+                }
+            }
             if let package = topUp.package {
                 try self.topUp(
                     package: package, price: topUp.price, expiry: topUp.expiry, priority: topUp.priority,
@@ -267,6 +284,7 @@ extension ModelLedger {
                         source: "topup", priority: topUp.priority ?? 50, expiresAt: topUp.expiry?.instant(now),
                         isPaid: (topUp.price ?? 0) > 0, features: topUp.features), payment: topUp.payment)
             }
+            toppedUp(topUp.request)
             return [Int64(blocks.count)]
         case .use(let use):
             try self.use(use.feature, use.demand, attributes: use.attributes, occurredAt: use.occurredAt)
@@ -305,6 +323,13 @@ extension ModelLedger {
         case .erase:
             try erase()
             return []
+        case .setRule(let rule): return [try setRule(rule) ? 1 : 0]
+        case .deleteRule:
+            try deleteRule()
+            return []
+        case .failRequest(let number, let reason):
+            try failRequest(number, reason: reason)
+            return [topUps.failures, topUps.isSuspended ? 1 : 0]
         case .advance: return []
         case .transfer, .create, .update: return []
         }

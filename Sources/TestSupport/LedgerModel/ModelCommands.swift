@@ -220,6 +220,11 @@ extension ModelLedger {
             blocks[block.number - 1].revokedAt = now
         }
         (caps, limits, policy, overageLimit, overrides, name) = ([], [:], nil, nil, [:], nil)
+        (topUps.rule, topUps.failures, topUps.isSuspended, topUps.isShort) = (nil, 0, false, false)
+        for index in topUps.requests.indices where topUps.requests[index].status == "open" {
+            topUps.requests[index].status = "lapsed"
+            topUps.requests[index].answeredAt = now
+        }
         isErased = true
     }
 

@@ -207,6 +207,8 @@ package struct ModelLedger: Sendable {
     package var entries: [Entry] = []
     package var reservations: [Reservation] = []
     package var debts: [Debt] = []
+    package var events: [Event] = []
+    package var topUps = TopUps()
     package var caps: [Cap] = []
     package var capCount = 0
     package var limits: [String: OwnLimit] = [:]
@@ -329,6 +331,7 @@ extension ModelLedger {
         let instants =
             available.compactMap(\.block.expiresAt)
             + reservations.filter { $0.status == "active" }.map(\.expiresAt) + awaited.map(\.arrivesAt)
+            + (topUpInstant.map { [$0] } ?? [])
         return instants.filter { start < $0 && $0 <= end }.sorted()
     }
 
@@ -401,6 +404,7 @@ extension ModelLedger {
             }
             sweep(at: due)
             for block in awaited where block.arrivesAt <= due { arrive(block) }
+            judge(at: due)
         }
     }
 

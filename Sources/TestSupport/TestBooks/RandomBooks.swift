@@ -19,10 +19,13 @@ package struct RandomBooks {
         package private(set) var entries: [Entry] = []
         package private(set) var blocks: [Int32: GrantedBlock] = [:]
         package private(set) var reservations: [Int32: Reservation] = [:]
+        package private(set) var requests: [Int32: TopUpRequest] = [:]
+        package private(set) var events: [Event] = []
 
         var draft: AccountDraft {
             var draft = AccountDraft(account: account, book: book, profile: profile)
             draft.history = AccountHistory(entries: entries, blocks: blocks)
+            draft.history.topUpRequests = requests
             return draft
         }
 
@@ -37,6 +40,10 @@ package struct RandomBooks {
             for reservation in draft.newReservations + draft.olderChangedReservations {
                 reservations[reservation.number] = reservation
             }
+            for request in draft.newTopUpRequests + draft.olderChangedTopUpRequests {
+                requests[request.number] = request
+            }
+            events += draft.events
         }
     }
 
@@ -156,9 +163,7 @@ package struct RandomBooks {
             BatchPlan(accounts: keys.compactMap { stored[$0] }, payments: newPayments), on: connection)
         for (name, draft) in whole where draft.account.revision > 0 {
             remembered[name, default: Remembered(account: draft.account, book: draft.book, profile: draft.profile)]
-                .take(
-                    draft)
-            if remembered[name]?.entries.isEmpty == true { remembered[name]?.take(draft) }
+                .take(draft)
         }
     }
 
@@ -242,7 +247,8 @@ package struct RandomBooks {
 
     private mutating func action(for endUser: EndUserID, knowing known: Remembered?) throws -> AccountAction {
         let metadata = random.chance(20) ? Metadata(canonicalJSON: #"{"a":[1e3,{"b":null}],"temperature":0.70}"#) : nil
-        switch Int.random(in: 0..<28, using: &random) {
+        switch Int.random(in: 0..<33, using: &random) {
+        case 28..<33: return try topUpAction(knowing: known)
         case 0..<3: return .grant(try grant(metadata))
         case 3:
             payments += 1
@@ -301,6 +307,31 @@ package struct RandomBooks {
                     name: .set("n"), overagePolicy: .set(random.pick([nil, .block, .allow])),
                     overrides: .set([try Self.key("export"): .enabled(random.chance(50))]),
                     testClock: endUser.rawValue == "carol" ? clock : nil))
+        }
+    }
+
+    /// A rule for automatic top-ups, or an answer to one of its requests.
+    private mutating func topUpAction(knowing known: Remembered?) throws -> AccountAction {
+        let latest = known?.account.autoTopUp?.requestCount ?? 0
+        let number = max(1, latest - Int32.random(in: 0...2, using: &random))
+        switch Int.random(in: 0..<7, using: &random) {
+        case 0, 1:
+            return .setAutoTopUp(
+                AutoTopUpRule(
+                    threshold: try amount(0...2_000), amount: .amount(try amount(1...80)),
+                    ceiling: random.chance(60)
+                        ? AutoTopUpCeiling(count: random.pick([1, 4]), window: random.pick([.day, .month])) : nil,
+                    cooldownSeconds: random.pick([0, 3_000]), stopAfterFailures: random.pick([1, 100])))
+        case 2, 3:
+            // An earlier command of the batch may have made the next request.
+            let open = max(1, latest + Int32.random(in: 0...1, using: &random))
+            return random.chance(15) ? .deleteAutoTopUp : .failTopUpRequest(open, reason: "declined")
+        default:
+            return .topUp(
+                TopUp(
+                    credits: random.chance(80) ? nil : .amount(try amount(1...50)),
+                    request: PublicID(
+                        .topUpRequest, account: known?.account.id ?? AccountID(1), number: Int64(number))))
         }
     }
 

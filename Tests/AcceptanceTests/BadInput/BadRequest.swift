@@ -37,6 +37,13 @@ struct BadRequest: Sendable {
             code: code, pointer: pointer)
     }
 
+    static func put(
+        _ path: String, _ body: String, _ status: Int = 400, _ code: String = "invalid_request",
+        at pointer: String? = nil
+    ) -> BadRequest {
+        BadRequest(method: "PUT", path: path, bytes: Array(body.utf8), status: status, code: code, pointer: pointer)
+    }
+
     static func patch(
         _ path: String, _ body: String, _ status: Int = 400, _ code: String = "invalid_request",
         at pointer: String? = nil

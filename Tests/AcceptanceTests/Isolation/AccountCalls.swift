@@ -56,6 +56,17 @@ extension EndpointCall {
         .call("DELETE", "/v1/end-users/{id}/limits/{key}", .write(.entitlements), 404) { _ in
             "/v1/end-users/alice/limits/five"
         },
+        .call("GET", "/v1/end-users/{id}/auto-topup", .read(.credits), 404) { _ in "/v1/end-users/alice/auto-topup" },
+        .call(
+            "PUT", "/v1/end-users/{id}/auto-topup", .write(.credits),
+            ["threshold": 1, "package_key": "secret-other"], 404
+        ) { _ in "/v1/end-users/alice/auto-topup" },
+        .call("DELETE", "/v1/end-users/{id}/auto-topup", .write(.credits), 404) { _ in
+            "/v1/end-users/alice/auto-topup"
+        },
+        .call("POST", "/v1/auto-topups/{id}/failed", .write(.credits), ["reason": "declined"], 404) {
+            "/v1/auto-topups/\($0.topUpRequestID)/failed"
+        },
         .call("GET", "/v1/entitlements", .read(.entitlements), 200) { _ in "/v1/entitlements?end_user_id=alice" },
         .call(
             "POST", "/v1/entitlements/check-batch", .read(.entitlements),

@@ -200,7 +200,7 @@ extension Acceptance {
                 "/v1/features", ["key": "secret-feature", "name": "Confidential One", "type": "metered"],
                 key: "owners-feature"
             ).expect(201)
-            let rule = try await client.post(
+            let price = try await client.post(
                 "/v1/metering-rules", ["feature_key": "secret-feature", "model": "flat", "amount": 100]
             ).expect(201)
             try await client.post(
@@ -218,18 +218,23 @@ extension Acceptance {
             ).expect(202)
             let reserved = try await client.reserve("alice", "secret-feature", units: 1).expect(201)
             let cap = try await client.cap("alice", 5_000).expect(201)
+            let rule = try await client.send(
+                "PUT", "/v1/end-users/alice/auto-topup", bytes: Array(#"{"threshold":5000,"credits":9}"#.utf8)
+            ).expect(201)
             let operation = try #require(accepted.headers["location"])
             try await waitUntil("\(operation) is decided", within: 10) {
                 try await client.get(operation).expect(200)["operation.status"] == "succeeded"
             }
             return Property(
-                tenantID: tenantID, ruleID: try rule.text("id"), keyID: try key.text("id"),
+                tenantID: tenantID, ruleID: try price.text("id"), keyID: try key.text("id"),
                 clockID: try clock.text("id"), blockID: try granted.text("block.id"), usageID: try used.text("id"),
-                reservationID: try reserved.text("id"), capID: try cap.text("id"), operation: operation,
+                reservationID: try reserved.text("id"), capID: try cap.text("id"),
+                topUpRequestID: try rule.text("open_request_id"), operation: operation,
                 position: try #require(used.position),
                 secrets: [
-                    "Confidential", try clock.text("id"), try rule.text("id"), try key.text("id"),
+                    "Confidential", try clock.text("id"), try price.text("id"), try key.text("id"),
                     try granted.text("block.id"), try reserved.text("id"), try cap.text("id"),
+                    try rule.text("open_request_id"),
                     try granted.text("entry.id"), try used.text("id"), try used.text("entry.hash"),
                 ])
         }
@@ -261,6 +266,7 @@ struct Property: Sendable {
     let usageID: String
     let reservationID: String
     let capID: String
+    let topUpRequestID: String
     let operation: String
     let position: String
     /// Texts that no answer to another environment may contain.

@@ -35,6 +35,14 @@ extension AccountAction: FieldCodable {
         case .deleteLimit(let key):
             writer.write(16, since: 3) { writer in writer.write(1, key.rawValue) }
         case .eraseEndUser: writer.write(17, since: 3) { _ in }
+        case .setAutoTopUp(let rule):
+            writer.write(18, since: 3) { writer in writer.write(1, rule.canonicalJSON) }
+        case .deleteAutoTopUp: writer.write(19, since: 3) { _ in }
+        case .failTopUpRequest(let number, let reason):
+            writer.write(20, since: 3) { writer in
+                writer.write(1, Int64(number))
+                writer.write(2, reason)
+            }
         }
     }
 
@@ -68,6 +76,16 @@ extension AccountAction: FieldCodable {
                 .deleteLimit(try reader.parsed(1, "limit key") { LimitKey($0) })
             }
         case 17: self = .eraseEndUser
+        case 18:
+            self = try reader.message(18, "action") { (reader) throws(CodingError) in
+                .setAutoTopUp(try reader.parsed(1, "rule") { try? AutoTopUpRule(json: $0) })
+            }
+        case 19: self = .deleteAutoTopUp
+        case 20:
+            self = try reader.message(20, "action") { (reader) throws(CodingError) in
+                .failTopUpRequest(
+                    try reader.int32(1, "request"), reason: try reader.optionalString(2, "reason"))
+            }
         default: throw .missing(field: "action")
         }
     }
@@ -119,6 +137,7 @@ extension TopUp: FieldCodable {
         switch credits {
         case .amount(let amount): writer.write(1, amount)
         case .package(let key): writer.write(2, key.rawValue)
+        case nil: break
         }
         writer.write(3, payment)
         writer.write(4, fingerprint)
@@ -127,19 +146,23 @@ extension TopUp: FieldCodable {
         writer.write(7, each: featureKeys.map(\.rawValue))
         writer.write(8, reason)
         writer.write(9, metadata)
+        if let request {
+            writer.demand(revision: 3)
+            writer.write(10, request.bits)
+        }
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
         let amount = try reader.optionalAmount(1, in: AmountRange.positive, "amount")
         let package = try reader.optional(2, "package key") { PackageKey($0) }
-        guard let credits = amount.map({ Credits.amount($0) }) ?? package.map({ .package($0) }) else {
-            throw .missing(field: "amount")
-        }
         self.init(
-            credits: credits, payment: try reader.value(3, "payment"), fingerprint: try reader.value(4, "fingerprint"),
+            credits: amount.map { Credits.amount($0) } ?? package.map { Credits.package($0) },
+            payment: try reader.value(3, "payment"), fingerprint: try reader.value(4, "fingerprint"),
             priority: try reader.optionalPriority(5), expiry: try reader.optional(6),
             featureKeys: try reader.featureKeys(7), reason: try reader.optionalString(8, "reason"),
             metadata: try reader.metadata(9))
+        request = try reader.optional(10).map { (bits: Bits128) in PublicID(.topUpRequest, bits) }
+        guard credits != nil || request != nil else { throw .missing(field: "amount") }
     }
 }
 

@@ -8,7 +8,7 @@ struct ErasureSlice {
     /// The tables, in the order in which they lose their text.
     private enum Stage: Int16 {
         case entries, blocks, reservations, answers, receivedTransfers, counters, transfersOfVersion1, parkedCommands,
-            usage
+            usage, events
     }
 
     private let environmentID: EnvironmentID
@@ -57,6 +57,7 @@ struct ErasureSlice {
             case .transfersOfVersion1: try await renameInTransfersOfVersion1()
             case .parkedCommands: try await removeFromParkedCommands()
             case .usage: try await changed(Self.deleteUsage)
+            case .events: try await removeFromEvents()
             }
         if progress.rows >= Int(limit) {
             _ = try await run(
@@ -224,6 +225,35 @@ struct ErasureSlice {
             returning 1
             """, [.id(environmentID), .bytes(length + id)])
         return Progress(rows: min(result.rowCount, Int(limit) - 1))
+    }
+
+    // MARK: - Events
+
+    /// Removes the text that tenants have given from the data of events. The events stay, with their numbers.
+    private func removeFromEvents() async throws -> Progress {
+        let found = try await run(
+            """
+            select sequence, data
+            from events
+            where environment_id = $1 and account_id = $2 and sequence > $3
+            order by sequence
+            limit $4
+            """, account + [.int64(done), .int64(limit)]
+        ).map { (sequence: try $0.int64(0), data: try $0.text(1)) }
+        guard let end = found.last?.sequence else { return Progress(rows: 0) }
+        let changed = try found.compactMap { row -> (sequence: Int64, data: String)? in
+            let data = try EventContent.erased(storedJSON: row.data)
+            return data == row.data ? nil : (row.sequence, data)
+        }
+        if !changed.isEmpty {
+            _ = try await run(
+                """
+                update events e set data = n.data
+                from unnest($3::bigint[], $4::text[]) as n (sequence, data)
+                where e.environment_id = $1 and e.account_id = $2 and e.sequence = n.sequence
+                """, account + [.int64s(changed.map(\.sequence)), .texts(changed.map(\.data))])
+        }
+        return Progress(rows: found.count, last: end)
     }
 
     // MARK: - Counters and old transfers

@@ -43,8 +43,8 @@ package struct LoadedBatch: Sendable {
 /// Data flow: `load` opens a transaction and locks the rows of the accounts. In the same round trip it reads their open
 /// blocks, the decided commands and payments that the batch names, the versions of the catalogues, and the database's
 /// clock. The result holds one `AccountDraft` for each account. `AccountBatch` applies the commands to the drafts and
-/// makes a `BatchPlan`. `write` stores its entries, blocks, reservations, accounts, payments and decided commands, with
-/// one statement per table, and commits, in one round trip.
+/// makes a `BatchPlan`. `write` stores its entries, blocks, reservations, events, accounts, payments and decided commands,
+/// with one statement per table, and commits, in one round trip.
 ///
 /// Invariants:
 /// - The accounts stay locked from `load` to the commit, so no other worker changes them in between. Any number of
@@ -77,8 +77,8 @@ package enum LedgerStore {
     ///
     /// The transaction stays open. Rows of end users that do not exist yet are inserted, so that two first commands of
     /// one end user wait for each other. `write` deletes the rows that stayed unused. Takes one round trip, one more
-    /// for new end users, one more when a use is repeated, and one more when an account has had a reservation, needs
-    /// history, or may have a grant that lands.
+    /// for new end users, one more when a use is repeated, one more when an account has had a reservation, needs history,
+    /// or may have a grant that lands, and one more for requests for top-ups.
     ///
     /// - Parameters:
     ///   - keys: Without repetitions.
@@ -140,6 +140,7 @@ package enum LedgerStore {
         on connection: PostgresConnection
     ) async throws -> [AccountDraft] {
         let histories = try await histories(of: locked, needs, blocks: blocks, now: now, on: connection)
+        let requests = try await TopUpRequestStore.requests(of: locked, needs, on: connection)
         return locked.map { account in
             let past = histories[account.row.id]
             let blocks = blocks[account.row.id] ?? []
@@ -153,6 +154,7 @@ package enum LedgerStore {
             var draft = AccountDraft(
                 account: state, book: account.book.book, profile: state.revision == 0 ? nil : account.book.profile)
             if let past { draft.history = past.history }
+            draft.history.topUpRequests = requests[account.row.id] ?? [:]
             return draft
         }
     }

@@ -27,8 +27,8 @@ package struct BatchPlan: Sendable {
 }
 
 extension LedgerStore {
-    /// Writes a batch's plan and commits: entries, blocks, reservations, accounts, payments and the decided commands in
-    /// one transaction and one round trip, with one statement per table.
+    /// Writes a batch's plan and commits: entries, blocks, reservations, events, accounts, payments and the decided
+    /// commands in one transaction and one round trip, with one statement per table.
     ///
     /// After an error the caller must roll back. After a lost connection the outcome is unknown, and loading the
     /// commands again shows it.
@@ -53,6 +53,16 @@ extension LedgerStore {
             changed.flatMap { draft in draft.olderChangedBlocks.map { (account: draft.account, block: $0) } })
         add(.insertReservations, changed.flatMap { draft in draft.newReservations.map { draft.row(of: $0) } })
         add(.updateReservations, changed.flatMap { draft in draft.olderChangedReservations.map { draft.row(of: $0) } })
+        func rows(_ requests: (AccountDraft) -> [TopUpRequest]) -> [TopUpRequestRow] {
+            changed.flatMap { draft in
+                requests(draft).map { TopUpRequestRow(account: draft.account, request: $0) }
+            }
+        }
+        add(.insertTopUpRequests, rows(\.newTopUpRequests))
+        add(.updateTopUpRequests, rows(\.olderChangedTopUpRequests))
+        add(
+            .insertEvents,
+            changed.flatMap { draft in draft.events.map { EventRow(account: draft.account, event: $0) } })
         add(
             .upsertCounters,
             changed.flatMap { draft in

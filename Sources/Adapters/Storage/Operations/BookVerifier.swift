@@ -255,6 +255,24 @@ package struct BookVerifier {
                 """
             ),
             (
+                "I20: accounts whose events are not numbered from 1 without gaps",
+                """
+                select count(*) from accounts a
+                cross join lateral (
+                    select count(*) as total, coalesce(max(e.sequence), 0) as last from events e
+                    where e.environment_id = a.environment_id and e.account_id = a.account_id) as e
+                where a.event_count <> e.total or a.event_count <> e.last
+                """
+            ),
+            (
+                "I27: accounts with more than one open request for a top-up",
+                """
+                select count(*) from (
+                    select from topup_requests where status = 'open'
+                    group by environment_id, account_id having count(*) > 1) as twice
+                """
+            ),
+            (
                 "I26: accounts with scheduled grants that are due later than the first of them",
                 """
                 select count(*) from accounts a

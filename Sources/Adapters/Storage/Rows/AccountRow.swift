@@ -11,11 +11,12 @@ package struct AccountRow: TableRow, Sendable {
     package let revision: Int64
     package let sums: AccountSums
     package let settings: AccountSettings
+    package let autoTopUp: AutoTopUp?
 
     package static let table = "accounts"
     package static let columns = [
         "environment_id", "account_id", "end_user_id", "version", "revision", "balance", "reserved", "overage",
-        "lifetime_granted", "settings",
+        "lifetime_granted", "settings", "auto_topup",
     ]
 
     package init(_ fields: inout RowFields, keeping old: AccountRow?) throws {
@@ -32,6 +33,7 @@ package struct AccountRow: TableRow, Sendable {
             try fields.parsedOrNil("settings", or: old.map { .some($0.settings) }) {
                 try AccountSettings(storedJSON: $0)
             } ?? .none
+        autoTopUp = try fields.parsedOrNil("auto_topup", or: old.map(\.autoTopUp)) { try AutoTopUp(storedJSON: $0) }
     }
 
     /// - Parameters:
@@ -47,7 +49,7 @@ package struct AccountRow: TableRow, Sendable {
         Account(
             id: id, environmentID: environmentID, endUserID: endUserID, version: version, revision: revision,
             sums: sums, advancedTo: advancedTo, blocks: blocks, scheduled: scheduled, reservations: reservations,
-            settings: settings, counters: counters)
+            settings: settings, counters: counters, autoTopUp: autoTopUp)
     }
 }
 
@@ -65,18 +67,20 @@ struct AccountBookRow {
     let profile: EndUserProfile
 
     static let columns = [
-        "block_count", "reservation_count", "last_hash", "salt", "advanced_to", "counter_count", "counters_end_at",
-        "open_rows", "name", "metadata", "created_at", "updated_at", "erased_at",
+        "block_count", "reservation_count", "event_count", "last_hash", "salt", "advanced_to", "counter_count",
+        "counters_end_at", "open_rows", "name", "metadata", "created_at", "updated_at", "erased_at",
     ]
 
     init(_ fields: inout RowFields) throws {
         let (blockCount, reservationCount) = (try fields.int32(), try fields.int32())
+        let eventCount = try fields.int64()
         guard let hash = EntryHash(bytes: try fields.bytes()) else {
             throw StorageError.unknownValue(column: "last_hash")
         }
         let salt = try fields.salt()
         book = AccountBook(
-            blockCount: blockCount, reservationCount: reservationCount, lastHash: hash, salt: salt)
+            blockCount: blockCount, reservationCount: reservationCount, eventCount: eventCount, lastHash: hash,
+            salt: salt)
         advancedTo = try fields.instant()
         counterCount = try fields.int32()
         countersEndAt = try fields.instantOrNil()
@@ -114,6 +118,7 @@ extension BulkStatement<AccountDraft> {
             .amount("lifetime_granted") { $0.account.lifetimeGranted },
             .int32("block_count") { $0.book.blockCount as Int32 },
             .int32("reservation_count") { $0.book.reservationCount as Int32 },
+            .int64("event_count") { $0.book.eventCount as Int64 },
             .bytes("last_hash") { $0.book.lastHash.bytes as [UInt8] },
             .instant("advanced_to") { $0.account.advancedTo as Instant },
             .instant("due_at") { $0.account.scheduledAt },
@@ -127,6 +132,9 @@ extension BulkStatement<AccountDraft> {
             .bool("has_new_settings") { $0.hasNewSettings }.assigned(""),
             .text("settings") { $0.hasNewSettings ? $0.account.settings.storedJSON : nil }
                 .assigned("case when n.has_new_settings then n.settings else t.settings end"),
+            .bool("has_new_auto_topup") { $0.hasNewAutoTopUp }.assigned(""),
+            .text("auto_topup") { $0.hasNewAutoTopUp ? $0.account.autoTopUp?.storedJSON : nil }
+                .assigned("case when n.has_new_auto_topup then n.auto_topup else t.auto_topup end"),
             .bits("test_clock_id") { $0.account.settings.testClock?.bits },
         ])
 }

@@ -4,7 +4,7 @@ package import Credits
 /// counters.
 ///
 /// An account is the unit of consistency: its commands are applied one after another. A value is complete and correct
-/// as of `advancedTo`; `advanced(to:)` brings it forward in time. The ledger worker and every replica hold this type
+/// as of `advancedTo`; `advanced(to:in:)` brings it forward in time. The ledger worker and every replica hold this type
 /// and decide by the same code. Numbers that only a writer needs, such as the latest hash, are in `AccountBook`.
 package struct Account: Hashable, Sendable {
     package let id: AccountID
@@ -35,6 +35,7 @@ package struct Account: Hashable, Sendable {
     package internal(set) var settings: AccountSettings
     /// The counters that the reader of the account needs. The ledger loads those that its commands name.
     package var counters: UsageCounters
+    private var autoTopUpBox: AutoTopUpBox
 
     /// An account without history, which every end user has before the first mutation.
     package init(id: AccountID, environmentID: EnvironmentID, endUserID: EndUserID) {
@@ -51,7 +52,7 @@ package struct Account: Hashable, Sendable {
         id: AccountID, environmentID: EnvironmentID, endUserID: EndUserID, version: Int64, revision: Int64,
         sums: AccountSums, advancedTo: Instant = Instant(microseconds: .min), blocks: BlockList = BlockList(),
         scheduled: ScheduledBlocks = ScheduledBlocks(), reservations: OrderedList<Reservation> = OrderedList(),
-        settings: AccountSettings = .none, counters: UsageCounters = .none
+        settings: AccountSettings = .none, counters: UsageCounters = .none, autoTopUp: AutoTopUp? = nil
     ) {
         self.id = id
         self.environmentID = environmentID
@@ -68,6 +69,13 @@ package struct Account: Hashable, Sendable {
         self.reservations = reservations
         self.settings = settings
         self.counters = counters
+        autoTopUpBox = AutoTopUpBox(autoTopUp)
+    }
+
+    /// The automatic top-up; nil for an account that has never had a rule.
+    package internal(set) var autoTopUp: AutoTopUp? {
+        get { autoTopUpBox.value }
+        set { autoTopUpBox = AutoTopUpBox(newValue) }
     }
 
     package var name: AccountName { AccountName(id: id, endUserID: endUserID) }
@@ -164,14 +172,19 @@ package struct AccountBook: Hashable, Sendable {
     package internal(set) var blockCount: Int32
     /// The number of the latest reservation.
     package internal(set) var reservationCount: Int32
+    /// The sequence of the latest event.
+    package internal(set) var eventCount: Int64
     /// The hash of the latest entry; 32 zero bytes before the first.
     package internal(set) var lastHash: EntryHash
     /// The salt of the personal digests; nil when the end user was erased.
     package internal(set) var salt: Salt?
 
-    package init(blockCount: Int32, reservationCount: Int32, lastHash: EntryHash, salt: Salt?) {
+    package init(
+        blockCount: Int32, reservationCount: Int32, eventCount: Int64 = 0, lastHash: EntryHash, salt: Salt?
+    ) {
         self.blockCount = blockCount
         self.reservationCount = reservationCount
+        self.eventCount = eventCount
         self.lastHash = lastHash
         self.salt = salt
     }

@@ -21,6 +21,7 @@ package struct AccountDraft: Hashable, Sendable {
     var recorder: BatchRecorder
     private let revisionBefore: Int64
     private let settingsBefore: AccountSettings
+    private let autoTopUpBefore: AutoTopUp?
     private let bookBefore: AccountBook
     private var countersBefore: [CounterID: WindowCounter] = [:]
     private var hasForgottenCounters = false
@@ -34,6 +35,7 @@ package struct AccountDraft: Hashable, Sendable {
         recorder = BatchRecorder(book: book)
         revisionBefore = account.revision
         settingsBefore = account.settings
+        autoTopUpBefore = account.autoTopUp
         bookBefore = book
     }
 
@@ -50,13 +52,25 @@ package struct AccountDraft: Hashable, Sendable {
         do throws(Refusal) {
             try attachClock(action, catalogue: catalogue)
             let now = account.currentInstant(clock: clock, catalogue: catalogue)
-            advance(to: now)
+            advance(to: now, in: catalogue.config.zone)
             let context = ActionContext(idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
             let mark = Mark(self)
-            let outcome = try perform(action, context)
+            let outcome = performOrRefuse(action, context)
+            judgeAutoTopUp(context)
             close(since: mark, at: now)
             return outcome
         } catch {
+            return .refused(error)
+        }
+    }
+
+    /// A refused action has no effect of its own. A charge that is refused for want of credits is noted for the automatic
+    /// top-up.
+    private mutating func performOrRefuse(_ action: AccountAction, _ context: ActionContext) -> Outcome {
+        do throws(Refusal) {
+            return try perform(action, context)
+        } catch {
+            note(error, of: action)
             return .refused(error)
         }
     }
@@ -81,6 +95,9 @@ package struct AccountDraft: Hashable, Sendable {
         case .deleteSpendCap(let number): return try deleteSpendCap(number)
         case .setLimit(let key, let limit): return try setLimit(key, limit, context)
         case .deleteLimit(let key): return try deleteLimit(key, context)
+        case .setAutoTopUp(let rule): return try setAutoTopUp(rule, context)
+        case .deleteAutoTopUp: return try deleteAutoTopUp()
+        case .failTopUpRequest(let number, let reason): return try failTopUpRequest(number, reason: reason, context)
         case .createEndUser(let change): return try apply(change, isCreated: profile == nil, context)
         case .updateEndUser(let change):
             guard profile != nil else { throw .unknownEndUser }
@@ -97,9 +114,11 @@ package struct AccountDraft: Hashable, Sendable {
     }
 
     /// Records everything that was due by `now`. All of it together raises the revision by one.
-    package mutating func advance(to now: Instant) {
+    ///
+    /// - Parameter zone: The environment's zone.
+    package mutating func advance(to now: Instant, in zone: ZoneRules) {
         let count = recorder.effectCount
-        account.advance(to: now, into: &recorder)
+        account.advance(to: now, in: zone, into: &recorder)
         if recorder.effectCount > count { account.revision += 1 }
     }
 
@@ -107,6 +126,7 @@ package struct AccountDraft: Hashable, Sendable {
     struct Mark {
         fileprivate let effectCount: Int
         fileprivate let settings: AccountSettings
+        fileprivate let autoTopUp: AutoTopUp?
         fileprivate let profile: EndUserProfile?
         fileprivate let endUserID: EndUserID
 
@@ -114,6 +134,7 @@ package struct AccountDraft: Hashable, Sendable {
             endUserID = draft.account.endUserID
             effectCount = draft.recorder.effectCount
             settings = draft.account.settings
+            autoTopUp = draft.account.autoTopUp
             profile = draft.profile
         }
     }
@@ -122,7 +143,8 @@ package struct AccountDraft: Hashable, Sendable {
     /// nothing.
     mutating func close(since mark: Mark, at now: Instant) {
         guard
-            recorder.effectCount > mark.effectCount || account.settings != mark.settings || profile != mark.profile
+            recorder.effectCount > mark.effectCount || account.settings != mark.settings
+                || account.autoTopUp != mark.autoTopUp || profile != mark.profile
                 || account.endUserID != mark.endUserID
         else { return }
         if profile == nil { profile = EndUserProfile(name: nil, metadata: nil, createdAt: now, updatedAt: now) }
@@ -178,6 +200,7 @@ package struct AccountDraft: Hashable, Sendable {
     /// The number of rows that the changes so far write.
     package var changedRows: Int {
         recorder.entries.count + recorder.changedBlocks.count + recorder.changedReservations.count
+            + recorder.events.count + recorder.changedTopUpRequests.count
     }
 
     /// Whether the batch has changed the account.
@@ -191,6 +214,9 @@ package struct AccountDraft: Hashable, Sendable {
 
     /// Whether the settings changed.
     package var hasNewSettings: Bool { account.settings != settingsBefore }
+
+    /// Whether the automatic top-up changed.
+    package var hasNewAutoTopUp: Bool { account.autoTopUp != autoTopUpBefore }
 
     package var book: AccountBook { recorder.book }
 
@@ -217,6 +243,19 @@ package struct AccountDraft: Hashable, Sendable {
     /// The entries of the batch, in order of sequence.
     package var entries: [Entry] { recorder.entries }
 
+    /// The events of the batch, in order of sequence.
+    package var events: [Event] { recorder.events }
+
+    /// The requests for top-ups that were made in the batch, in their present state.
+    package var newTopUpRequests: [TopUpRequest] {
+        recorder.changedTopUpRequests.values.filter { $0.number > autoTopUpBefore?.requestCount ?? 0 }
+    }
+
+    /// The requests for top-ups that existed before the batch and changed in it, in their present state.
+    package var olderChangedTopUpRequests: [TopUpRequest] {
+        recorder.changedTopUpRequests.values.filter { $0.number <= autoTopUpBefore?.requestCount ?? 0 }
+    }
+
     /// The blocks that the batch granted, in their state at the grant.
     package var grantedBlocks: [GrantedBlock] { recorder.grantedBlocks }
 
@@ -241,8 +280,8 @@ package struct AccountDraft: Hashable, Sendable {
     }
 }
 
-/// The older entries and blocks of an account that a batch needs. Only refunds, revocations, landings, and jobs that get
-/// something back need any.
+/// The older entries, blocks and requests of an account that a batch needs. Only refunds, revocations, landings, jobs that
+/// get something back, answers to requests and new rules for top-ups need any.
 package struct AccountHistory: Hashable, Sendable {
     /// The charges to refund (for a reservation all its commits), and every later entry that reduced overage or
     /// refunded one of these charges; in any order.
@@ -254,6 +293,8 @@ package struct AccountHistory: Hashable, Sendable {
     package var usage: [UsageQuery: [String?: Int64]] = [:]
     /// The numbers of the reservations whose charges were loaded.
     package var reservations: Set<Int32> = []
+    /// The requests for top-ups that the batch names, and those that a new rule may have to count, by number.
+    package var topUpRequests: [Int32: TopUpRequest] = [:]
 
     package init(entries: [Entry] = [], blocks: [Int32: GrantedBlock] = [:]) {
         self.entries = entries
@@ -261,7 +302,7 @@ package struct AccountHistory: Hashable, Sendable {
     }
 
     /// The number of rows and of allocations in them, for an estimate of what it cost to load them.
-    package var rows: Int { entries.reduce(blocks.count) { $0 + 1 + $1.allocations.count } }
+    package var rows: Int { entries.reduce(blocks.count + topUpRequests.count) { $0 + 1 + $1.allocations.count } }
 }
 
 /// The inputs of an action that are not in the account.

@@ -15,11 +15,13 @@ struct DueEvent: Comparable {
         case blockExpires
         /// The start of a grant that was made before: its credits come in.
         case grantLands
+        /// The lapse of an open request for a top-up, or the end of what keeps the next one back.
+        case topUpIsJudged
     }
 
     let at: Instant
     let kind: Kind
-    /// The number of the reservation or the block.
+    /// The number of the reservation or the block; 0 for the automatic top-up.
     let number: Int32
 
     static func < (left: DueEvent, right: DueEvent) -> Bool {
@@ -46,12 +48,14 @@ extension Account {
             guard heldBlocks, let expiresAt = block.expiresAt else { continue }
             body(DueEvent(at: expiresAt, kind: .blockExpires, number: block.number))
         }
+        if let instant = autoTopUpDueAt { body(DueEvent(at: instant, kind: .topUpIsJudged, number: 0)) }
     }
 
-    /// All effects that may be due by an instant, in the order in which they happen.
+    /// All effects on holds and blocks that may be due by an instant, in the order in which they happen. The automatic
+    /// top-up is not among them, because each of them can make or end a request.
     private func dueEvents(by now: Instant) -> [DueEvent] {
         var events: [DueEvent] = []
-        forEachDueEvent(heldBlocks: true) { if $0.at <= now { events.append($0) } }
+        forEachDueEvent(heldBlocks: true) { if $0.at <= now, $0.kind != .topUpIsJudged { events.append($0) } }
         return events.sorted()
     }
 
@@ -81,20 +85,22 @@ extension Account {
 
     /// The account at `now`, for a check or a balance. No entry is made and nothing is hashed. The revision of the
     /// result is not a position that a client could wait for, because nothing has been written.
-    package func advanced(to now: Instant) -> Account {
+    ///
+    /// - Parameter zone: The environment's zone.
+    package func advanced(to now: Instant, in zone: ZoneRules) -> Account {
         guard hasDue(at: now) else { return self }
         var copy = self
         var recorder = NoRecorder()
-        copy.advance(to: now, into: &recorder)
+        copy.advance(to: now, in: zone, into: &recorder)
         return copy
     }
 
     /// Applies every effect that is due by `now`, each at the instant at which it was due, in due order. For n blocks and
     /// reservations of which k are due, it costs O(n + k log n).
-    mutating func advance(to now: Instant, into recorder: inout some EffectRecorder) {
+    mutating func advance(to now: Instant, in zone: ZoneRules, into recorder: inout some EffectRecorder) {
         let events = dueEvents(by: now)
         var rest = events[...]
-        while let instant = rest.first?.at {
+        while let instant = earlier(rest.first?.at, autoTopUpDueAt), instant <= now {
             let events = rest.prefix { $0.at == instant }
             rest = rest[events.endIndex...]
             // The first lapse takes what expires with it. Later ones free no more of these blocks than they held.
@@ -106,6 +112,8 @@ extension Account {
             }
             sweep(expiring, at: instant, now: now, into: &recorder)
             for event in events where event.kind == .grantLands { land(event.number, now: now, into: &recorder) }
+            // A worker of a release without automatic top-ups may have left a request undone. It is due at once.
+            judgeAutoTopUp(at: max(instant, advancedTo), now: now, in: zone, into: &recorder)
         }
         advancedTo = max(advancedTo, now)
     }
@@ -189,4 +197,10 @@ extension Account {
         set(reservation, into: &recorder)
         sweep(before.holds.map(\.block) + expiring, at: instant, now: now, into: &recorder)
     }
+}
+
+/// The earlier of two instants that may be missing.
+private func earlier(_ first: Instant?, _ second: Instant?) -> Instant? {
+    guard let first, let second else { return first ?? second }
+    return first < second ? first : second
 }

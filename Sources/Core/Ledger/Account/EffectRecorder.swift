@@ -12,6 +12,12 @@ protocol EffectRecorder {
     mutating func changed(_ block: Block)
     /// A reservation was made, changed or ended.
     mutating func changed(_ reservation: Reservation)
+    /// A request for a top-up was made or has ended.
+    mutating func changed(_ request: TopUpRequest)
+    /// Something happened that the tenant is told.
+    ///
+    /// - Parameter instant: The instant at which it was due.
+    mutating func happened(_ content: EventContent, at instant: Instant, now: Instant)
     /// The cause of the entry by which the credits of a scheduled block land.
     func causeOfLanding(_ number: Int32) -> EntryCause
 }
@@ -22,10 +28,12 @@ struct NoRecorder: EffectRecorder {
     mutating func opened(_ granted: GrantedBlock) {}
     mutating func changed(_ block: Block) {}
     mutating func changed(_ reservation: Reservation) {}
+    mutating func changed(_ request: TopUpRequest) {}
+    mutating func happened(_ content: EventContent, at instant: Instant, now: Instant) {}
     func causeOfLanding(_ number: Int32) -> EntryCause { EntryCause() }
 }
 
-/// The recorder of a batch: it collects the entries and the rows that must be written.
+/// The recorder of a batch: it collects the entries, the events and the rows that must be written.
 struct BatchRecorder: EffectRecorder, Hashable {
     var book: AccountBook
     /// The older entries and blocks that the batch needs.
@@ -37,6 +45,10 @@ struct BatchRecorder: EffectRecorder, Hashable {
     var changedBlocks: [Int32: Block] = [:]
     /// The reservations that were made or changed in the batch, by number, in their present state.
     var changedReservations: [Int32: Reservation] = [:]
+    /// The requests for top-ups that were made or have ended in the batch, by number, in their present state.
+    var changedTopUpRequests: [Int32: TopUpRequest] = [:]
+    /// In order of sequence.
+    var events: [Event] = []
     /// The number of recorded changes.
     var effectCount = 0
 
@@ -84,6 +96,17 @@ struct BatchRecorder: EffectRecorder, Hashable {
         effectCount += 1
         book.reservationCount = max(book.reservationCount, reservation.number)
         changedReservations[reservation.number] = reservation
+    }
+
+    mutating func changed(_ request: TopUpRequest) {
+        effectCount += 1
+        changedTopUpRequests[request.number] = request
+    }
+
+    mutating func happened(_ content: EventContent, at instant: Instant, now: Instant) {
+        effectCount += 1
+        book.eventCount += 1
+        events.append(Event(sequence: book.eventCount, content: content, at: instant, recordedAt: now))
     }
 
     func causeOfLanding(_ number: Int32) -> EntryCause {

@@ -20,6 +20,10 @@ package enum AccountAction: Hashable, Sendable {
     /// Sets the limit with this key, or lifts it when the limit is nil.
     case setLimit(LimitKey, Limit?)
     case deleteLimit(LimitKey)
+    case setAutoTopUp(AutoTopUpRule)
+    case deleteAutoTopUp
+    /// The tenant could not charge for the request with this number.
+    case failTopUpRequest(Int32, reason: String?)
     case createEndUser(EndUserChange)
     case updateEndUser(EndUserChange)
     case eraseEndUser
@@ -39,14 +43,25 @@ package struct AccountNeeds: Hashable, Sendable {
     package var payment: PaymentClaim?
     /// The test clock that the end user is attached to, which may show an instant at which scheduled blocks have landed.
     package var testClock: PublicID?
+    /// The numbers of the requests for top-ups that are answered.
+    package var topUpRequests: Set<Int32> = []
+    /// Whether the latest requests for top-ups are needed, which a new rule may have to count.
+    package var latestTopUpRequests = false
 
     package init() {}
+
+    /// Whether the action reads older rows of its account.
+    package var areOfPast: Bool {
+        !charges.isEmpty || !blocks.isEmpty || testClock != nil || !topUpRequests.isEmpty || latestTopUpRequests
+    }
 
     /// Adds the older rows that another action of the account needs.
     package mutating func formUnion(_ other: AccountNeeds) {
         charges.formUnion(other.charges)
         blocks.formUnion(other.blocks)
         testClock = testClock ?? other.testClock
+        topUpRequests.formUnion(other.topUpRequests)
+        latestTopUpRequests = latestTopUpRequests || other.latestTopUpRequests
     }
 }
 
@@ -73,9 +88,12 @@ extension AccountAction {
             needs.payment = topUp.payment.externalID.map {
                 PaymentClaim(externalID: $0, fingerprint: topUp.fingerprint)
             }
+            if let number = topUp.request.flatMap({ Int32(exactly: $0.number) }) { needs.topUpRequests = [number] }
+        case .failTopUpRequest(let number, _): needs.topUpRequests = [number]
+        case .setAutoTopUp: needs.latestTopUpRequests = true
         case .createEndUser(let change), .updateEndUser(let change): needs.testClock = change.testClock
         case .grant, .use, .adjust, .reserve, .reservation, .createSpendCap, .deleteSpendCap, .setLimit, .deleteLimit,
-            .eraseEndUser, .advance:
+            .deleteAutoTopUp, .eraseEndUser, .advance:
             break
         }
         return needs

@@ -25,6 +25,7 @@ extension AccountDraft {
             account.scheduled.set(block)
             recorder.changed(block)
         }
+        endAutoTopUp(at: now)
         // The clock stays, because time goes on for the credits that are left.
         account.settings = AccountSettings(testClock: account.settings.testClock)
         profile = EndUserProfile(

@@ -21,6 +21,11 @@ package enum Outcome: Hashable, Sendable {
     /// The state is nil for a limit that was lifted. `created` is false if the end user had a limit with the key before.
     case limitSet(LimitKey, LimitState?, created: Bool)
     case limitDeleted
+    /// `created` is false if the end user had a rule before.
+    case autoTopUpSet(AutoTopUp, created: Bool)
+    case autoTopUpDeleted
+    /// The number of the request, and the state after its failure.
+    case topUpRequestFailed(Int32, reason: String?, AutoTopUp)
     /// `created` is false if the end user existed before.
     case endUser(EndUserProfile, AccountSettings, created: Bool)
     case endUserErased(at: Instant)
@@ -83,6 +88,9 @@ package enum Refusal: Error, Hashable, Sendable {
     case unknownReservation(Int32)
     case unknownSpendCap(Int32)
     case unknownLimit(LimitKey)
+    /// The end user has no rule for automatic top-ups.
+    case unknownAutoTopUp
+    case unknownTopUpRequest
     /// The limit has a quota's key and is not a limit of units of that feature.
     case wrongQuota(LimitKey)
     case unknownBlock(Int32)
@@ -97,6 +105,8 @@ package enum Refusal: Error, Hashable, Sendable {
     /// The override does not fit the type of the feature.
     case wrongOverride(FeatureKey)
     case reservationNotActive(Int32)
+    /// The request for a top-up with this number has an answer already, or has lapsed.
+    case topUpRequestAnswered(Int32, TopUpRequest.Status)
     /// A top-up with other contents was already applied for this payment.
     case paymentAlreadyApplied
     case alreadyRefunded(refundable: Int64)

@@ -9,7 +9,10 @@ package struct TopUp: Hashable, Sendable {
         case package(PackageKey)
     }
 
-    package var credits: Credits
+    /// Nil means the amount of the request that the top-up answers.
+    package var credits: Credits?
+    /// The request that the top-up answers.
+    package var request: PublicID?
     /// The price and currency default to the package's.
     package var payment: Payment
     /// The fingerprint of the request. Another request with the same external payment id is a conflict. Unused without
@@ -24,11 +27,13 @@ package struct TopUp: Hashable, Sendable {
     package var metadata: Metadata?
 
     package init(
-        credits: Credits, payment: Payment = Payment(), fingerprint: Bits128 = Bits128(high: 0, low: 0),
+        credits: Credits?, request: PublicID? = nil, payment: Payment = Payment(),
+        fingerprint: Bits128 = Bits128(high: 0, low: 0),
         priority: Int16? = nil, expiry: Grant.Expiry? = nil, featureKeys: [FeatureKey] = [], reason: String? = nil,
         metadata: Metadata? = nil
     ) {
         self.credits = credits
+        self.request = request
         self.payment = payment
         self.fingerprint = fingerprint
         self.priority = priority
@@ -41,11 +46,14 @@ package struct TopUp: Hashable, Sendable {
 
 extension AccountDraft {
     mutating func apply(_ topUp: TopUp, _ context: ActionContext) throws(Refusal) -> Outcome {
+        var request: TopUpRequest?
+        if let id = topUp.request { request = try requestToPay(id) }
+        guard let amount = topUp.credits ?? request?.amount else { throw .unknownTopUpRequest }
         let credits: Millicredits
         var payment = topUp.payment
         var priority = topUp.priority
         var expiry = topUp.expiry
-        switch topUp.credits {
+        switch amount {
         case .amount(let amount): credits = amount
         case .package(let key):
             guard let package = context.catalogue.packages[key], !package.isArchived else { throw .unknownPackage(key) }
@@ -57,10 +65,12 @@ extension AccountDraft {
             priority = priority ?? package.terms.priority
             expiry = expiry ?? package.terms.expiresAfter.map { .after($0) }
         }
-        return try apply(
+        let outcome = try apply(
             Grant(
                 credits: credits, source: .topup, priority: priority, expiry: expiry ?? .never,
                 featureKeys: topUp.featureKeys, payment: payment.isEmpty ? nil : payment, reason: topUp.reason,
                 metadata: topUp.metadata), context)
+        noteTopUp(for: request, context)
+        return outcome
     }
 }

@@ -32,7 +32,9 @@ extension AccountDraft {
             sender.account.currentInstant(clock: clock, catalogue: catalogue),
             receiver.account.currentInstant(clock: clock, catalogue: catalogue))
         let sameClock = sender.account.settings.testClock == receiver.account.settings.testClock
-        sender.advance(to: sameClock ? now : sender.account.currentInstant(clock: clock, catalogue: catalogue))
+        let zone = catalogue.config.zone
+        sender.advance(
+            to: sameClock ? now : sender.account.currentInstant(clock: clock, catalogue: catalogue), in: zone)
         do throws(Refusal) {
             try sender.requireEndUser(catalogue)
             try receiver.requireEndUser(catalogue)
@@ -40,7 +42,7 @@ extension AccountDraft {
             return .refused(error)
         }
         guard sameClock else { return .refused(.differentClocks) }
-        receiver.advance(to: now)
+        receiver.advance(to: now, in: zone)
         let credits = transfer.credits.rawValue
         guard receiver.account.hasRoom(for: transfer.credits) else {
             return .refused(.amountOutOfRange(field: "credits"))
@@ -85,6 +87,9 @@ extension AccountDraft {
                 allocations: blocks.map { Allocation(block: $0.block.number, amount: $0.block.original.rawValue) },
                 cause: causes.received, effectiveAt: now), now: now)
         receiver.settle(from: blocks.map(\.block.number), now: now)
+        let context = ActionContext(idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
+        sender.judgeAutoTopUp(context)
+        receiver.judgeAutoTopUp(context)
         sender.close(since: marks.sender, at: now)
         receiver.close(since: marks.receiver, at: now)
         return .transferred(

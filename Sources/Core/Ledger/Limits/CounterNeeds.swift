@@ -58,7 +58,7 @@ extension AccountDraft {
             if let applied = account.applied(cap: number) { needs.counters.insert(applied.counterID(value: nil)) }
         case .eraseEndUser: needs.counters.formUnion(account.reservations.flatMap { $0.counts.map(\.counter) })
         case .grant, .topUp, .refund, .revoke, .adjust, .transfer, .deleteLimit, .createEndUser, .updateEndUser,
-            .advance:
+            .setAutoTopUp, .deleteAutoTopUp, .failTopUpRequest, .advance:
             break
         }
         return needs

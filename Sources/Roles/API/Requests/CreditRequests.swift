@@ -20,17 +20,14 @@ extension JSONReader {
     }
 
     mutating func topUp() -> TopUp? {
-        let package = optionalString("package_key", expected: FeatureKey.expectation) { PackageKey($0) }
-        let amount = optionalCredits()
-        exactlyOne(of: ["credits", "package_key"])
+        let request = optionalID("auto_topup_request_id", .topUpRequest)
+        let amount = presence(of: "auto_topup_request_id") == .present ? optionalTopUpAmount() : topUpAmount()
         var payment = payment()
         payment.externalID = optionalString("external_payment_id", length: 1...Self.externalIDBytes)
         let terms = terms()
-        guard let credits = amount.map({ TopUp.Credits.amount($0) }) ?? package.map({ .package($0) }) else {
-            return nil
-        }
+        guard amount != nil || request != nil else { return nil }
         return TopUp(
-            credits: credits, payment: payment, priority: terms.priority, expiry: terms.expiry,
+            credits: amount, request: request, payment: payment, priority: terms.priority, expiry: terms.expiry,
             featureKeys: terms.featureKeys, reason: terms.reason, metadata: terms.metadata)
     }
 
@@ -142,7 +139,7 @@ extension JSONReader {
         return Payment(price: price, currency: optionalCurrency())
     }
 
-    private mutating func reason() -> String? {
+    mutating func reason() -> String? {
         optionalString("reason", length: 1...500)
     }
 

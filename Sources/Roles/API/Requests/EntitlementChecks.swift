@@ -68,7 +68,7 @@ struct EntitlementChecks {
         let stored = held ?? Account(id: AccountID(0), environmentID: environmentID, endUserID: endUserID)
         let now = stored.currentInstant(clock: clock, catalogue: catalogue)
         return Known(
-            position: held.map { .account($0.id, revision: $0.revision) } ?? .none, account: stored.advanced(to: now),
-            now: now)
+            position: held.map { .account($0.id, revision: $0.revision) } ?? .none,
+            account: stored.advanced(to: now, in: catalogue.config.zone), now: now)
     }
 }

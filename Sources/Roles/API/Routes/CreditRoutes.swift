@@ -134,8 +134,9 @@ struct CreditRoutes: Sendable {
         try query.finish()
         if let instant { return try await balance(of: endUserID, at: instant, caller, context) }
         let stored = try services.admission.account(endUserID, of: caller)
-        let now = stored.currentInstant(clock: Instant.now, catalogue: try services.admission.catalogue(of: caller))
-        let account = stored.advanced(to: now)
+        let catalogue = try services.admission.catalogue(of: caller)
+        let now = stored.currentInstant(clock: Instant.now, catalogue: catalogue)
+        let account = stored.advanced(to: now, in: catalogue.config.zone)
         return Self.balance(
             of: stored, account.balances, overage: account.overage.rawValue,
             lifetimeGranted: account.lifetimeGranted.rawValue, version: account.version, asOf: now)

@@ -63,6 +63,7 @@ package struct APIServer: Service {
             ReservationRoutes(services: services).add(to: &routes)
             SpendCapRoutes(services: services).add(to: &routes)
             LimitRoutes(services: services).add(to: &routes)
+            AutoTopUpRoutes(services: services).add(to: &routes)
             EntitlementRoutes(admission: admission).add(to: &routes)
             UsageRoutes(services: services).add(to: &routes)
             AuditRoutes(services: services).add(to: &routes)

@@ -7,8 +7,8 @@ extension Operation {
     var method: String {
         switch action {
         case .account(.update, _), .nameFeature: "PATCH"
-        case .account(.deleteCap, _), .account(.deleteLimit, _): "DELETE"
-        case .account(.setLimit, _): "PUT"
+        case .account(.deleteCap, _), .account(.deleteLimit, _), .account(.deleteRule, _): "DELETE"
+        case .account(.setLimit, _), .account(.setRule, _): "PUT"
         case .account: "POST"
         }
     }
@@ -37,6 +37,8 @@ extension Operation {
         case .createCap: "/v1/spend-caps"
         case .deleteCap: "/v1/spend-caps/\(subject)"
         case .setLimit(let key, _), .deleteLimit(let key): "/v1/end-users/\(endUser.id)/limits/\(key)"
+        case .setRule, .deleteRule: "/v1/end-users/\(endUser.id)/auto-topup"
+        case .failRequest: "/v1/auto-topups/\(subject)/failed"
         case .create: "/v1/end-users"
         case .update: "/v1/end-users/\(endUser.id)"
         case .erase: "/v1/end-users/\(endUser.id)/erase"
@@ -67,6 +69,9 @@ extension Operation {
         case .deleteCap: "spend cap deleted"
         case .setLimit: "limit set"
         case .deleteLimit: "limit deleted"
+        case .setRule: "automatic top-up set"
+        case .deleteRule: "automatic top-up deleted"
+        case .failRequest: "top-up failed"
         case .create, .update: "end user set"
         case .erase: "end user erased"
         case .advance: "advance"
@@ -98,6 +103,7 @@ extension Operation {
                 owner, ("credits", topUp.credits.map { .integer($0) }),
                 ("package_key", topUp.package.map { .string($0) }),
                 ("external_payment_id", topUp.payment.map { .string($0) }),
+                ("auto_topup_request_id", topUp.request.flatMap { _ in subject.map { JSONValue.string("\($0)") } }),
             ] + terms(topUp.priority, topUp.expiry, topUp.features, price: topUp.price)
         case .use(let use):
             return [owner] + Self.use(use) + [("occurred_at", use.occurredAt.map { .string($0.description) })]
@@ -128,9 +134,11 @@ extension Operation {
                 ("window", .string(window.text)),
             ]
         case .setLimit(_, let limit): return limit.map(Self.limit) ?? [("limit", .null)]
+        case .setRule(let rule): return Self.rule(rule)
+        case .failRequest(_, let reason): return [("reason", reason.map { .string($0) })]
         case .create(let settings): return [owner] + Self.settings(settings)
         case .update(let settings): return Self.settings(settings)
-        case .release, .deleteCap, .deleteLimit, .erase, .advance: return []
+        case .release, .deleteCap, .deleteLimit, .deleteRule, .erase, .advance: return []
         }
     }
 
@@ -181,6 +189,17 @@ extension Operation {
             ("feature_keys", limit.features.isEmpty ? nil : .array(limit.features.map { .string($0) })),
             ("match", match.isEmpty ? nil : .members(match)), ("per", limit.per.map { .string($0) }),
             ("dimension", limit.dimension.map { .string($0) }),
+        ]
+    }
+
+    private static func rule(_ rule: ModelLedger.TopUpRule) -> [(String, JSONValue?)] {
+        let ceiling = rule.most.map { most -> JSONValue in
+            .members([("count", .integer(most)), ("window", .string(rule.window.text))])
+        }
+        return [
+            ("threshold", .integer(rule.threshold)), ("credits", rule.credits.map { .integer($0) }),
+            ("package_key", rule.package.map { .string($0) }), ("at_most", ceiling),
+            ("cooldown_seconds", .integer(rule.cooldown)), ("stop_after_failures", .integer(rule.stopAfter)),
         ]
     }
 

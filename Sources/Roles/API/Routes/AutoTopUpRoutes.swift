@@ -1,0 +1,60 @@
+import Answers
+import Catalogue
+import Credits
+import Hummingbird
+import JSON
+import Ledger
+import Runtime
+
+/// Automatic top-ups: an end user's rule, and the failures of its requests. `POST /v1/topups` answers a request.
+struct AutoTopUpRoutes: Sendable {
+    let services: APIServices
+
+    func add(to routes: inout RouteTable) {
+        routes.get("/v1/end-users/{id}/auto-topup", .read(.credits), use: show)
+        routes.put("/v1/end-users/{id}/auto-topup", .write(.credits), use: set)
+        routes.delete("/v1/end-users/{id}/auto-topup", .write(.credits), use: delete)
+        routes.post("/v1/auto-topups/{id}/failed", .write(.credits), use: fail)
+    }
+
+    @Sendable private func set(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        let headers = try MutationHeaders(request, context, caller)
+        let endUserID = try context.endUserID()
+        let rule = try read(try await request.json()) { $0.autoTopUpRule() }
+        return try await services.mutations.account(
+            .setAutoTopUp(rule), of: endUserID, key: headers.idempotencyKey, headers)
+    }
+
+    @Sendable private func delete(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        let headers = try MutationHeaders(request, context, caller)
+        let endUserID = try context.endUserID()
+        _ = try read(try await request.json()) { _ in true }
+        return try await services.mutations.account(
+            .deleteAutoTopUp, of: endUserID, key: headers.idempotencyKey, headers)
+    }
+
+    @Sendable private func fail(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        let headers = try MutationHeaders(request, context, caller)
+        let reason = try read(try await request.json()) { reader -> String?? in .some(reader.reason()) }
+        guard let id = PublicID(.topUpRequest, parsing: try context.pathParameter("id")),
+            let number = Int32(exactly: id.number)
+        else { throw Problem.unknownTopUpRequest }
+        let owner = try await services.owner(of: id.account, caller, unknown: .unknownTopUpRequest)
+        return try await services.mutations.account(
+            .failTopUpRequest(number, reason: reason), of: owner, key: headers.idempotencyKey, headers)
+    }
+
+    /// The rule comes from memory, like checks. A request that became due since the last command is shown.
+    @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        try RequestQuery(request).finish()
+        let stored = try services.admission.account(try context.endUserID(), of: caller)
+        let catalogue = try services.admission.catalogue(of: caller)
+        let now = stored.currentInstant(clock: Instant.now, catalogue: catalogue)
+        let account = stored.advanced(to: now, in: catalogue.config.zone)
+        guard let autoTopUp = account.autoTopUp, autoTopUp.rule != nil else { throw Problem.unknownAutoTopUp }
+        var json = JSONWriter()
+        json.autoTopUp(autoTopUp, of: account.name)
+        return .json(json.bytes)
+    }
+}
