@@ -18,7 +18,8 @@ struct CheckpointTests {
     func sameSums(seed: UInt64) async throws {
         try await withDatabase { connection, configuration in
             var random = SeededGenerator(seed: seed &* 7_919)
-            let zone = random.pick([nil, "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "odd", "odd"])
+            let zones = [nil, "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "odd", "odd"]
+            let zone = zones[Int(seed) % zones.count]
             var books = try await RandomBooks(try await TestBooks(connection), seed: seed)
             if let zone { try await setZone(zone, on: connection) }
             try await declare([], by: ["calls", "tokens", "tiers", "export"], on: connection)
@@ -113,6 +114,38 @@ struct CheckpointTests {
                 #expect(
                     WholeHistory.text(totals) == plain,
                     "\(String(describing: grouping)) from \(String(describing: from)) to \(String(describing: to))")
+            }
+        }
+    }
+
+    @Test("a quarter of an hour that belongs to two hours is added up once, also where one feature needs its entries")
+    func cutQuarters() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await TestBooks(connection)
+            try await books.apply([try books.grant(1_000)], to: "alice")
+            // Hours begin 44 minutes and 30 seconds after those of UTC.
+            try await connection.script(
+                """
+                update environments set timezone = 'Africa/Monrovia', zone_starts = '{}', zone_offsets = '{-2670}';
+                insert into entries (environment_id, account_id, sequence, type, amount, reserved_delta, overage_delta,
+                    balance_after, reserved_after, allocation_blocks, allocation_amounts, feature_key, units, effective_at,
+                    recorded_at, hash)
+                select 1, 1, n, 'use', 0, 0, 0, 0, 0, '{}', '{}', feature, units, at, now(), sha256('')
+                from (values (2, 'calls', 1, timestamptz '2030-01-15 10:40Z'), (3, 'jobs', 2, '2030-01-15 10:41Z'),
+                    (4, 'jobs', 4, '2030-01-15 10:50Z'), (5, 'calls', 8, '2030-01-15 12:00Z')) e (n, feature, units, at)
+                """)
+            _ = try await CheckpointStore.extend(
+                AccountID(1), of: books.environmentID, upTo: 5,
+                spacing: CheckpointSpacing(entries: 10, weight: 1_000), on: connection)
+            let to = Instant(rfc3339: "2030-01-15T11:00:00Z")
+            for (grouping, expected) in [
+                (.month, ["2030-01 3 7 0"]), (.day, ["2030-01-15 3 7 0"]),
+                (.hour, ["2030-01-15T09:44:30.000Z 2 3 0", "2030-01-15T10:44:30.000Z 1 4 0"]),
+            ] as [(UsageGrouping, [String])] {
+                let totals = try await UsageReads.totals(
+                    environmentID: books.environmentID, accountID: AccountID(1), featureKey: nil, from: nil, to: to,
+                    groupBy: grouping, on: connection)
+                #expect(WholeHistory.text(totals) == expected)
             }
         }
     }

@@ -94,9 +94,10 @@ package enum UsageReads {
     /// 3. `parts` are the sums in each segment. A sum that is `whole` is in the period, in one segment, and in one hour, day
     ///    or month.
     /// 4. `quarters` are the quarters of the sums that are not whole. A quarter that reaches beyond the period or into
-    ///    another hour or segment has the `sequence` of its checkpoint. `cut` are these quarters.
+    ///    another hour or segment has the `sequence` of its checkpoint. `cut` are these quarters. They are kept by feature,
+    ///    because the sum of another feature with usage in such a quarter may be whole.
     /// 5. `charges` are the entries behind the last checkpoint, and those of the checkpoints with a quarter in `cut`. Of the
-    ///    latter, the entries in these quarters count.
+    ///    latter, the entries of the feature in these quarters count.
     static let totalsStatement = PostgresStatement(
         """
         with zone as materialized (
@@ -145,7 +146,7 @@ package enum UsageReads {
             where not p.whole and q.quarter >= p.starts and q.quarter > $4::timestamptz - interval '15 minutes'
                 and q.quarter < least(p.ends, $5)
         ), cut as materialized (
-            select distinct sequence, quarter from quarters where sequence is not null
+            select distinct feature_key, sequence, quarter from quarters where sequence is not null
         ), spans as materialized (
             select coalesce(max(c.sequence), 0) as after, 9223372036854775807 as up_to
             from checkpoints c
@@ -174,7 +175,8 @@ package enum UsageReads {
             where c.effective_at >= $4 and c.effective_at < $5
                 and (c.up_to = 9223372036854775807 or exists (
                     select from cut
-                    where cut.sequence = c.up_to and cut.quarter = \(LedgerSums.quarter("c.effective_at"))))
+                    where cut.feature_key = coalesce(c.feature_key, '') and cut.sequence = c.up_to
+                        and cut.quarter = \(LedgerSums.quarter("c.effective_at"))))
         ) t
         group by 1, 2
         order by 1, 2
