@@ -140,7 +140,7 @@ enum LedgerSums {
             join entries e on \(range(after: "s.after", upTo: "s.up_to"))
             cross join lateral (
                 select coalesce(e.units::numeric, (
-                    select sum(q.value::numeric) from json_each_text(\(document("e.details")) -> 'quantities') q), 0)
+                    select sum(q.value::numeric) from json_each_text(e.details::json -> 'quantities') q), 0)
             ) u (units)
             left join lateral (\(reservation("e.reservation", at: "s.after"))) k on true
             where e.type in ('use', 'commit')\(condition)
@@ -155,37 +155,8 @@ enum LedgerSums {
         "date_bin('15 minutes', \(instant), timestamptz '4000-01-01 00:00:00+00 BC')"
     }
 
-    // MARK: - Attributes
-
     /// The value of an attribute in an entry's details, as its text in canonical JSON; null without the attribute.
     static func attribute(_ name: String, of details: String) -> String {
-        // With `offset 0` the value is cut out once.
-        """
-        (
-            select case when position('\(substitute)' in a.value) > 0
-                then \(replacing(substitute, by: nul, in: "a.value")) else a.value end
-            from (select (\(document(details)) #> array['attributes', \(name)])::text offset 0) a (value)
-        )
-        """
-    }
-
-    /// An entry's details as JSON.
-    ///
-    /// PostgreSQL refuses to read JSON with the escape of NUL, which a string may have. The escape of U+FFFF takes its
-    /// place. No stored text has that escape, because canonical JSON escapes nothing but control characters, quotes and
-    /// backslashes.
-    private static func document(_ details: String) -> String {
-        """
-        (case when position('\(nul)' in \(details)) > 0 then \(replacing(nul, by: substitute, in: details))
-            else \(details) end)::json
-        """
-    }
-
-    private static let nul = #"\u0000"#
-    private static let substitute = #"\uffff"#
-
-    /// Replaces an escape. A backslash that is itself escaped begins none.
-    private static func replacing(_ escape: String, by other: String, in text: String) -> String {
-        #"regexp_replace(\#(text), '(?<!\\)((?:\\\\)*)\\#(escape)', '\1\\#(other)', 'g')"#
+        "(\(details)::json #> array['attributes', \(name)])::text"
     }
 }
