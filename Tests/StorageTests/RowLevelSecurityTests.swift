@@ -188,6 +188,15 @@ struct RowLevelSecurityTests {
             }
         ),
         (
+            "usage by attribute",
+            { number, connection in
+                try await UsageReads.totals(
+                    environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)),
+                    featureKey: FeatureKey("calls"), from: nil, to: nil, groupBy: .attribute("model"), on: connection
+                ).count
+            }
+        ),
+        (
             "reservation",
             { number, connection in
                 let found = try await ReservationStore.find(
