@@ -51,7 +51,8 @@ package enum Failpoint: String, Sendable, CaseIterable {
             guard let order = FailpointOrder.current.withLock({ $0.hit(self, subject) }) else { return }
             let text = "failpoint \(rawValue): \(order)\n"
             text.utf8.withContiguousStorageIfAvailable { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
-            _ = kill(getpid(), order == .kill ? SIGKILL : SIGSTOP)
+            // A signal to the process may be taken by another thread while this one goes on for a moment.
+            _ = raise(order == .kill ? SIGKILL : SIGSTOP)
         #endif
     }
 
