@@ -200,6 +200,7 @@ let package = Package(
             ]),
 
         module(.testSupport, "LedgerModel", ["Credits"]),
+        module(.testSupport, "OldEntries", ["Credits", "Ledger"]),
         module(.testSupport, "SeededRandom"),
         module(.testSupport, "Deflation", ["CZlib"]),
         module(.testSupport, "TCPProxy"),
@@ -216,7 +217,9 @@ let package = Package(
         tests("JSON", ["JSON"]),
         tests("Metering", ["Catalogue", "Credits", "JSON", "Metering", "SeededRandom"]),
         tests("Catalogue", ["Catalogue", "Credits", "JSON", "Metering"]),
-        tests("Ledger", ["Catalogue", "Credits", "Ledger", "LedgerModel", "Metering", "SeededRandom", crypto]),
+        tests(
+            "Ledger",
+            ["Catalogue", "Credits", "Ledger", "LedgerModel", "Metering", "OldEntries", "SeededRandom", crypto]),
         tests("Postgres", ["Postgres", "SeededRandom", "TLSEndpoint"]),
         tests("RabbitMQ", ["RabbitMQ", "TCPProxy", "TLSEndpoint", logging]),
         tests(
@@ -226,8 +229,8 @@ let package = Package(
         tests(
             "Storage",
             [
-                "Answers", "Catalogue", "Commands", "Credits", "Ledger", "Metering", "Migrations", "Postgres",
-                "SeededRandom", "Storage", "TestBooks", "TestDatabases", logging,
+                "Answers", "Catalogue", "Commands", "Credits", "Ledger", "Metering", "Migrations", "OldEntries",
+                "Postgres", "SeededRandom", "Storage", "TestBooks", "TestDatabases", logging,
             ]),
         tests(
             "Replica",

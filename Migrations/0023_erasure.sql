@@ -131,7 +131,7 @@ create trigger commands_lose_answer_only before update of response, fingerprint 
     for each row execute function refuse_command_change();
 grant update (response, fingerprint) on commands to quotastack_ledger;
 
--- What other tables say of a person is removed then too.
+-- An erasure removes the text of payments, blocks and reservations too.
 create function refuse_text_change() returns trigger language plpgsql as $$
 begin
     if exists (

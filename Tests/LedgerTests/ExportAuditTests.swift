@@ -3,6 +3,7 @@ import Credits
 import Foundation
 import Ledger
 import Metering
+import OldEntries
 import Testing
 
 @Suite("An export is verified by itself")
@@ -182,20 +183,12 @@ extension AccountDraft {
 
     /// The entries of the draft as an earlier release would have written them: their hashes cover the clear text.
     var entriesOfVersion1: [Entry] {
-        var previous = EntryHash.zero
-        return entries.map { entry in
-            var cause = entry.cause
-            cause.details.counterpartyEntry = nil
-            func copy(_ hash: EntryHash) -> Entry {
-                Entry(
-                    sequence: entry.sequence, type: entry.type, amount: entry.amount,
-                    reservedDelta: entry.reservedDelta, overageDelta: entry.overageDelta,
-                    balanceAfter: entry.balanceAfter, reservedAfter: entry.reservedAfter,
-                    overageAfter: entry.overageAfter, allocations: entry.allocations, holds: entry.holds, cause: cause,
-                    effectiveAt: entry.effectiveAt, recordedAt: entry.recordedAt, hash: hash, version: .clear)
-            }
-            previous = copy(.zero).expectedHash(after: previous, of: owner) ?? .zero
-            return copy(previous)
+        var old: [Entry] = []
+        for entry in entries {
+            old.append(
+                entry.ofVersion1(
+                    after: old.last?.hash ?? .zero, of: owner, counterparty: entry.cause.details.counterparty) ?? entry)
         }
+        return old
     }
 }

@@ -414,37 +414,26 @@ struct AccountBatchTests {
                     count: 7, window: .duration(try #require(CalendarDuration(iso8601: "P10Y")))))
             _ = try await apply([try shop.item("alice", .setAutoTopUp(rule))], lanes[0].loop)
             let account = AccountID(try await shop.number("select account_id from accounts"))
+            func chargesAndAnswers() throws -> [AccountItem] {
+                try (1...9).flatMap { number in
+                    let answer = TopUp(
+                        credits: nil, request: PublicID(.topUpRequest, account: account, number: Int64(number)))
+                    return [
+                        try shop.item("alice", .use(UsageEvent(featureKey: shop.calls, units: 10))),
+                        try shop.item("alice", .topUp(answer)),
+                    ]
+                }
+            }
             let results = try await withThrowingTaskGroup(of: [CommandResult].self) { group in
                 for lane in lanes {
-                    let items = try (1...9).flatMap { number in
-                        [
-                            try shop.item("alice", .use(UsageEvent(featureKey: shop.calls, units: 10))),
-                            try shop.item(
-                                "alice",
-                                .topUp(
-                                    TopUp(
-                                        credits: nil,
-                                        request: PublicID(.topUpRequest, account: account, number: Int64(number))))),
-                        ]
-                    }
+                    let items = try chargesAndAnswers()
                     group.addTask { try await items.flatMapInOrder { try await apply([$0], lane.loop) } }
                 }
                 return try await group.reduce(into: []) { $0 += $1 }
             }
             // Each request is paid once. The others of the 36 top-ups find it answered, or not made.
             #expect(results.allSatisfy { [201, 402, 404, 409].contains($0.status) })
-            _ = try await apply(
-                try (1...9).flatMap { number in
-                    [
-                        try shop.item("alice", .use(UsageEvent(featureKey: shop.calls, units: 10))),
-                        try shop.item(
-                            "alice",
-                            .topUp(
-                                TopUp(
-                                    credits: nil,
-                                    request: PublicID(.topUpRequest, account: account, number: Int64(number))))),
-                    ]
-                }, lanes[0].loop)
+            _ = try await apply(try chargesAndAnswers(), lanes[0].loop)
             _ = try await apply(
                 [try shop.item("alice", .use(UsageEvent(featureKey: shop.calls, units: 1_000)))], lanes[0].loop)
             #expect(try await shop.number("select count(*) from events where type = 'topup.requested'") == 7)

@@ -3,6 +3,7 @@ import Commands
 import Credits
 import Ledger
 import Metering
+import OldEntries
 import Postgres
 import Storage
 import TestBooks
@@ -269,19 +270,10 @@ struct ErasureTests {
                 let key = EntryKey(
                     environmentID: EnvironmentID(1), accountID: AccountID(account), sequence: try row.int64(0))
                 let entry = try #require(try await EntryStore.find([key], on: connection)[key]?.entry)
-                var cause = entry.cause
-                cause.details.counterparty = entry.type == .transfer ? EndUserID(other) : nil
-                cause.details.counterpartyEntry = nil
-                func copy(_ hash: EntryHash) -> Entry {
-                    Entry(
-                        sequence: entry.sequence, type: entry.type, amount: entry.amount,
-                        reservedDelta: entry.reservedDelta, overageDelta: entry.overageDelta,
-                        balanceAfter: entry.balanceAfter, reservedAfter: entry.reservedAfter,
-                        overageAfter: entry.overageAfter, allocations: entry.allocations, holds: entry.holds,
-                        cause: cause, effectiveAt: entry.effectiveAt, recordedAt: entry.recordedAt, hash: hash,
-                        version: .clear)
-                }
-                previous = try #require(copy(.zero).expectedHash(after: previous, of: owner))
+                let old = try #require(
+                    entry.ofVersion1(
+                        after: previous, of: owner, counterparty: entry.type == .transfer ? EndUserID(other) : nil))
+                previous = old.hash
                 _ = try await connection.run(
                     PostgresQuery(
                         """
@@ -289,7 +281,7 @@ struct ErasureTests {
                         """,
                         [
                             .int64(account), .int64(entry.sequence), .bytes(previous.bytes),
-                            cause.details.storedJSON.map { .text($0) } ?? .null,
+                            old.cause.details.storedJSON.map { .text($0) } ?? .null,
                         ]))
             }
             _ = try await connection.run(

@@ -124,12 +124,12 @@ package enum Measure: Hashable, Sendable {
     }
 }
 
-/// What the earlier events of an account leave to the price of the next one, by dimension; "" stands for a price without
-/// dimensions, and a missing dimension counts as 0.
+/// The state in which an account's earlier events leave a price, by dimension. "" stands for a price without dimensions,
+/// and a missing dimension counts as 0.
 package struct PriorUsage: Hashable, Sendable {
     /// The units so far in the period, for tiers that fill over it.
     package var used: [String: Int64]
-    /// What was charged beyond the exact sum, in parts of `perUnits` of a millicredit, for models that carry fractions.
+    /// The part of the charges that exceeds the exact sum, in parts of `perUnits` of a millicredit, for models that carry fractions.
     package var remainders: [String: Int64]
 
     package init(used: [String: Int64] = [:], remainders: [String: Int64] = [:]) {
@@ -182,7 +182,7 @@ package enum WrongMeasure: Hashable, Sendable {
 extension Price {
     /// The cost of one event. Each dimension is rounded up to a whole millicredit once.
     ///
-    /// - Parameter used: What earlier events leave to the price.
+    /// - Parameter used: The state in which earlier events leave the price.
     package func priced(
         _ measure: Measure, attributes: Attributes, used: PriorUsage
     ) throws(PricingFailure) -> PricedEvent {

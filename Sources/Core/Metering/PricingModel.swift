@@ -101,8 +101,8 @@ extension PricingModel {
     /// - Parameters:
     ///   - dimension: The dimension of the lines.
     ///   - used: The period's units before the event. Only models of scope `period` use it.
-    ///   - remainder: What was charged beyond the exact sum before the event, in parts of `perUnits` of a millicredit.
-    ///     Only a model that carries fractions uses it.
+    ///   - remainder: The part of earlier charges that exceeds their exact sum, in parts of `perUnits` of a
+    ///     millicredit. Only a model that carries fractions uses it.
     /// - Throws: `outOfRange` if a line is outside the range of `Millicredits`.
     func lines(
         units: Int64, dimension: String?, used: Int64, remainder: Int64

@@ -33,7 +33,7 @@ struct VerifyCommand: AsyncParsableCommand {
         if !audit.findings.isEmpty { throw ExitCode(1) }
     }
 
-    /// What the verdict does not cover: nothing but the text of old entries whose end user was erased.
+    /// The note on entries that the verdict does not cover: old ones whose end user was erased.
     private static func note(_ unprovable: Int) -> String {
         unprovable == 0
             ? ""

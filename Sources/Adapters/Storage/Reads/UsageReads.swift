@@ -147,15 +147,7 @@ package enum UsageReads {
                 and q.quarter < least(p.ends, $5)
         ), cut as materialized (
             select distinct feature_key, sequence, quarter from quarters where sequence is not null
-        ), spans as materialized (
-            select coalesce(max(c.sequence), 0) as after, 9223372036854775807 as up_to
-            from checkpoints c
-            where c.environment_id = $1 and c.account_id = $2
-            union all
-            select coalesce(c.previous, 0), c.sequence
-            from (select distinct sequence from cut) q
-            join checkpoints c on c.environment_id = $1 and c.account_id = $2 and c.sequence = q.sequence
-        ),
+        ), \(spans("select distinct sequence from cut")),
         \(LedgerSums.charges(" and ($3::text is null or e.feature_key = $3)"))
         select t.period, case when $6::text = 'feature' then nullif(t.feature_key, '') end, sum(t.charges)::bigint,
             least(sum(t.units), 9223372036854775807)::bigint, least(sum(t.cost), 9223372036854775807)::bigint
@@ -182,6 +174,24 @@ package enum UsageReads {
         order by 1, 2
         limit $7
         """)
+
+    /// The ranges of entries that a statement reads: those behind the last checkpoint, and those that the given checkpoints
+    /// have summed.
+    ///
+    /// - Parameter checkpoints: A query for their sequences, each once.
+    private static func spans(_ checkpoints: String) -> String {
+        """
+        spans as materialized (
+            select coalesce(max(c.sequence), 0) as after, 9223372036854775807 as up_to
+            from checkpoints c
+            where c.environment_id = $1 and c.account_id = $2
+            union all
+            select coalesce(c.previous, 0), c.sequence
+            from (\(checkpoints)) q
+            join checkpoints c on c.environment_id = $1 and c.account_id = $2 and c.sequence = q.sequence
+        )
+        """
+    }
 
     // MARK: - Totals by attribute
 
@@ -218,15 +228,7 @@ package enum UsageReads {
             where not u.whole and q.quarter > $4::timestamptz - interval '15 minutes' and q.quarter < $5
         ), cut as materialized (
             select distinct sequence, quarter from quarters where sequence is not null
-        ), spans as materialized (
-            select coalesce(max(c.sequence), 0) as after, 9223372036854775807 as up_to
-            from checkpoints c
-            where c.environment_id = $1 and c.account_id = $2
-            union all
-            select coalesce(c.previous, 0), c.sequence
-            from (select sequence from others union select sequence from cut) q
-            join checkpoints c on c.environment_id = $1 and c.account_id = $2 and c.sequence = q.sequence
-        ),
+        ), \(spans("select sequence from others union select sequence from cut")),
         \(LedgerSums.charges(
             " and e.feature_key = $3",
             columns: ", \(LedgerSums.attribute("$6::text", of: "e.details")) as value"))

@@ -43,7 +43,7 @@ package struct EntrySums: Sendable {
         }
     }
 
-    /// What one entry charged. `units` are those that it added to a reservation's earlier ones.
+    /// The charge of one entry. `units` counts only the units that the entry added to its reservation.
     struct Charge: Sendable {
         let quarter: Instant
         let attributes: Attributes

@@ -5,7 +5,7 @@ import Metering
 ///
 /// The ledger only asks. The tenant charges its customer and answers each request with a top-up or a failure.
 package struct AutoTopUp: Hashable, Sendable {
-    /// Nil after the rule was deleted. What came of it is kept, for the requests that can still be answered.
+    /// Nil after the rule was deleted. The state below is kept for requests that can still be answered.
     package internal(set) var rule: AutoTopUpRule?
     /// The number of the latest request.
     package internal(set) var requestCount: Int32

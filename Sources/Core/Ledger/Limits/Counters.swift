@@ -134,10 +134,10 @@ extension UsageCounters {
     }
 }
 
-// MARK: - What earlier events leave to prices
+// MARK: - Prior usage of prices
 
 extension Account {
-    /// What earlier events leave to the price of an event by a rule.
+    /// The period's units and the remainders with which an event is priced by a rule.
     package func priorUsage(
         of feature: FeatureKey, _ rule: MeteringRule?, _ attributes: Attributes, now: Instant
     ) -> PriorUsage {

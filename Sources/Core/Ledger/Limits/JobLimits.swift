@@ -129,8 +129,8 @@ extension LimitState {
 }
 
 extension JobLimits {
-    /// The limit that a job does not fit with a usage, and the growth that does not fit; nil when it fits all. What adds
-    /// nothing fits a full limit.
+    /// The limit that a job does not fit with a usage, and the growth that does not fit; nil when it fits all. Growth
+    /// of zero fits a full limit.
     ///
     /// - Parameter isCapped: Whether the credits are cut to fit, so that only units are compared.
     func failing(_ usage: CountedUsage, isCapped: Bool) -> (limit: LimitState, growth: Int64)? {

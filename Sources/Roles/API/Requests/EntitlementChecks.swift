@@ -58,7 +58,7 @@ struct EntitlementChecks {
 
     private func read(_ endUserID: EndUserID) -> Known {
         let clock = Instant.now
-        // What is left of an erased end user's credits cannot be spent: a check answers as for somebody never seen.
+        // The rest of an erased end user's credits cannot be spent: a check answers as for an unknown end user.
         let held =
             endUserID.isErased
             ? nil

@@ -9,7 +9,7 @@ import Synchronization
 /// models, budgets of three members, and a limit of three jobs at once.
 struct LimitRace {
     /// The limits of an end user, in units.
-    private enum Limits {
+    fileprivate enum Limits {
         static let week: Int64 = 3_000
         static let member: Int64 = 800
         static let large: Int64 = 1_000
@@ -256,13 +256,16 @@ private final class RaceEnd: Sendable {
     let isReached = Atomic(false)
 }
 
-/// What the answers of one race have added up to.
+/// The sums of the answers of one race.
 private final class Scores: Sendable {
     struct Wish {
         let units: Int64
         let isLarge: Bool
         let member: String?
     }
+
+    /// The most units of one use.
+    private static let mostUnits: Int64 = 12
 
     struct State {
         var total: Int64 = 0
@@ -271,7 +274,7 @@ private final class Scores: Sendable {
         /// The keys of limits that have refused one unit, with the member of a budget.
         var full: Set<String> = []
         /// The most units to ask for, which falls when a limit is nearly reached.
-        var most: Int64 = 12
+        var most = mostUnits
         var accepted = 0
         var refused = 0
         var repeated = 0
@@ -290,7 +293,7 @@ private final class Scores: Sendable {
     func wish(_ random: inout SeededGenerator) -> Wish? {
         let state = state
         guard !state.full.contains("week") else { return nil }
-        let open = ["ann", "ben", "cat"].filter { !state.full.contains("member \($0)") }
+        let open = LimitRace.Limits.members.filter { !state.full.contains("member \($0)") }
         return Wish(
             units: Int64.random(in: 1...state.most, using: &random),
             isLarge: !state.full.contains("large") && random.chance(70),
@@ -315,7 +318,7 @@ private final class Scores: Sendable {
             }
             if remaining == 0 {
                 state.full.insert(key == "member" ? "member \(wish.member ?? "")" : key)
-                state.most = 12
+                state.most = Self.mostUnits
             } else {
                 // Requests under way may take what remains. The next ones ask for less.
                 state.most = max(1, min(state.most, wish.units / 2))
