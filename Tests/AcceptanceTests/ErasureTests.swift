@@ -180,6 +180,13 @@ extension Acceptance {
             // The key of a transfer stands on both sides, and that of bob's side stays.
             try await client.transfer(canary.id, "bob", 40, key: "transfer-key").expect(201)
             try await client.transfer("bob", canary.id, 10).expect(201)
+            let rule: JSONValue = ["threshold": 1_000_000, "credits": 1]
+            let made = try await client.send(
+                "PUT", "/v1/end-users/\(percentEncoded(canary.id))/auto-topup", bytes: rule.bytes
+            ).expect(201)
+            try await client.post(
+                "/v1/auto-topups/\(try made.text("open_request_id"))/failed", ["reason": .string(canary("failure"))]
+            ).expect(200)
             let balance = try await client.balance(canary.id).integer("balance")
             return Past(balance: balance, operation: try accepted.text("operation.id"))
         }

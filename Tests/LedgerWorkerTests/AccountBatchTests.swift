@@ -89,7 +89,9 @@ struct AccountBatchTests {
                 "select sum(balance * case end_user_id when 'alice' then 1 when 'bob' then 1000 else 1000000 end)"
             #expect(try await shop.number("\(balances)::bigint from accounts") == 400_130_027)
             #expect(try await shop.number("select count(*) from accounts") == 3)
-            while try await ErasureStore.removeSlice(on: shop.connection) != nil {}
+            while let erasure = try await ErasureStore.next(after: nil, on: shop.connection) {
+                _ = try await ErasureStore.removeSlice(of: erasure, on: shop.connection)
+            }
             let later = try await apply(
                 [
                     try shop.item("alice", .eraseEndUser, id: 4), try shop.item("alice", try shop.grant(500), id: 1),

@@ -136,7 +136,7 @@ struct AttributeUsageTests {
                 """)
             for grouping in [UsageGrouping.attribute("request"), .hour] {
                 let totals = try await UsageReads.totals(
-                    environmentID: books.environmentID, accountID: AccountID(1), featureKey: books.feature, from: nil,
+                    environmentID: books.environmentID, account: .alice(1), featureKey: books.feature, from: nil,
                     to: nil, groupBy: grouping, on: connection)
                 #expect(totals.count == UsageReads.maximumTotals + 1)
             }
@@ -168,7 +168,7 @@ struct AttributeUsageTests {
     /// Charges, units and cost by value.
     private static func totals(by attribute: String, in books: TestBooks) async throws -> [AttributeValue?: [Int64]] {
         let totals = try await UsageReads.totals(
-            environmentID: books.environmentID, accountID: AccountID(1), featureKey: books.feature, from: nil, to: nil,
+            environmentID: books.environmentID, account: .alice(1), featureKey: books.feature, from: nil, to: nil,
             groupBy: .attribute(attribute), on: books.connection)
         return try Dictionary(
             uniqueKeysWithValues: totals.map { total in

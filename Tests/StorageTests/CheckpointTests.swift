@@ -107,7 +107,7 @@ struct CheckpointTests {
             for grouping in [nil, UsageGrouping.hour, .day, .month, .feature, .attribute(attribute)] {
                 let feature = grouping == .attribute(attribute) ? reported : filter
                 let totals = try await UsageReads.totals(
-                    environmentID: books.environmentID, accountID: known.account.id, featureKey: feature, from: from,
+                    environmentID: books.environmentID, account: known.account.name, featureKey: feature, from: from,
                     to: to, groupBy: grouping, on: books.connection)
                 let plain = try await WholeHistory.usage(
                     known.account.id, featureKey: feature, from: from, to: to, groupBy: grouping, on: books.connection)
@@ -143,7 +143,7 @@ struct CheckpointTests {
                 (.hour, ["2030-01-15T09:44:30.000Z 2 3 0", "2030-01-15T10:44:30.000Z 1 4 0"]),
             ] as [(UsageGrouping, [String])] {
                 let totals = try await UsageReads.totals(
-                    environmentID: books.environmentID, accountID: AccountID(1), featureKey: nil, from: nil, to: to,
+                    environmentID: books.environmentID, account: .alice(1), featureKey: nil, from: nil, to: to,
                     groupBy: grouping, on: connection)
                 #expect(WholeHistory.text(totals) == expected)
             }
@@ -369,6 +369,13 @@ private func add(
     while try await CheckpointStore.extend(
         account.id, of: account.environmentID, upTo: sequence, spacing: spacing, on: connection) != nil
     {}
+}
+
+extension AccountName {
+    /// The account with a number, of an end user who was not erased.
+    static func alice(_ number: some BinaryInteger) throws -> AccountName {
+        AccountName(id: AccountID(Int64(number)), endUserID: try #require(EndUserID("alice")))
+    }
 }
 
 /// Creates features that report usage by attributes, or changes them.

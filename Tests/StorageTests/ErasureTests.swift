@@ -21,6 +21,10 @@ struct ErasureTests {
             let books = try await Self.books(connection)
             let before = try await Self.export(books)
             #expect(before.isWhole && before.text.contains("canary-reason"))
+            let sums = "select count(*)::text from checkpoint_usage where attribute <> ''"
+            #expect(try await connection.texts(sums) == ["1"])
+            let reason = "select data::json ->> 'reason' from events where type = 'topup.failed'"
+            #expect(try await connection.texts(reason) == ["canary-reason"])
             let hashes = "select string_agg(encode(hash, 'hex'), ' ' order by account_id, sequence) from entries"
             let chain = try await connection.texts(hashes)
 
@@ -44,7 +48,7 @@ struct ErasureTests {
                 let export = try await Self.export(books)
                 #expect(export.isWhole)
                 for text in Self.texts { #expect(!export.text.contains(text), "\(text)") }
-                guard try await ErasureStore.removeSlice(upTo: 3, on: connection) != nil else { break }
+                guard try await Self.removeSlice(upTo: 3, on: connection) != nil else { break }
                 slices += 1
             }
             #expect(slices > 8)
@@ -59,6 +63,8 @@ struct ErasureTests {
                     #expect(!rows.contains { $0.contains(text) || $0.contains(bytes) }, "\(text) in \(table): \(rows)")
                 }
             }
+            #expect(try await connection.texts("select count(*)::text from events") == ["3"])
+            #expect(try await connection.texts("select count(*)::text from checkpoints") == ["1"])
             // Before and after have the same members apart from the personal ones.
             let after = try await Self.export(books)
             let lines = Set(before.text.split(separator: "\n"))
@@ -74,24 +80,109 @@ struct ErasureTests {
         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') order by 1
         """
 
-    @Test("two processes share the erasures, and a slice that failed is done again")
+    @Test("two processes share the erasures")
     func concurrent() async throws {
+        try await withDatabase { connection, configuration in
+            let books = try await Self.books(connection)
+            try await books.apply([.eraseEndUser], to: "alice")
+            try await books.apply([.eraseEndUser], to: "bob")
+            let other = try await PostgresConnection.connect(configuration)
+            defer { other.close() }
+            let alice = try #require(try await ErasureStore.next(after: nil, on: connection))
+            try await other.script("begin; select from erasures where account_id = 1 for update")
+            #expect(try await ErasureStore.removeSlice(of: alice, on: connection) == nil)
+            while try await Self.removeSlice(on: connection) != nil {}
+            #expect(try await connection.texts("select end_user_id from erasures") == ["alice"])
+            try await other.script("rollback")
+            while try await Self.removeSlice(on: connection) != nil {}
+            #expect(try await connection.texts("select count(*)::text from erasures") == ["0"])
+        }
+    }
+
+    @Test("environments take turns, and a slice that fails is done again after the other erasures")
+    func turns() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await Self.books(connection)
+            for name in ["alice", "bob"] { try await books.apply([.eraseEndUser], to: name) }
+            try await connection.script(
+                """
+                insert into environments (tenant_id, kind) values ('00000000-0000-0000-0000-000000000001', 'test');
+                insert into accounts (environment_id, account_id, end_user_id) overriding system value values (2, 9, 'carol');
+                insert into erasures (environment_id, account_id, end_user_id, salt, up_to, revision)
+                select 2, 9, 'carol', salt, 0, 0 from accounts where account_id = 9;
+                alter table entries add constraint stop check (account_id <> 1 or personal_digest is null) not valid
+                """)
+            let alice = try #require(try await ErasureStore.next(after: nil, on: connection))
+            #expect(alice.accountID == AccountID(1))
+            await #expect(throws: PostgresError.self) {
+                try await ErasureStore.removeSlice(of: alice, on: connection)
+            }
+            let carol = try #require(try await ErasureStore.next(after: alice.environmentID, on: connection))
+            #expect(carol.accountID == AccountID(9))
+            _ = try await ErasureStore.removeSlice(of: carol, on: connection)
+            #expect(try await ErasureStore.next(after: carol.environmentID, on: connection) == nil)
+            let bob = try #require(try await ErasureStore.next(after: nil, on: connection))
+            #expect(bob.accountID == AccountID(2))
+            _ = try await ErasureStore.removeSlice(of: bob, on: connection)
+            #expect(try await connection.texts("select end_user_id from erasures") == ["alice"])
+            try await connection.script("alter table entries drop constraint stop")
+            while try await Self.removeSlice(on: connection) != nil {}
+            #expect(try await connection.texts("select count(*)::text from erasures") == ["0"])
+        }
+    }
+
+    @Test("sums by attribute wait for a checkpoint that is being made, and keep no lock of the account")
+    func checkpoints() async throws {
         try await withDatabase { connection, configuration in
             let books = try await Self.books(connection)
             try await books.apply([.eraseEndUser], to: "alice")
             let other = try await PostgresConnection.connect(configuration)
             defer { other.close() }
             try await other.script("begin")
-            #expect(try await other.texts("select end_user_id from erasures for update") == ["alice"])
-            #expect(try await ErasureStore.removeSlice(on: connection) == nil)
+            // Extending makes no further checkpoint, and holds the lock that excludes the erasure.
+            _ = try await CheckpointStore.extend(
+                AccountID(1), of: books.environmentID, upTo: 1, spacing: .standard, on: other)
+            let erasure = try #require(try await ErasureStore.next(after: nil, on: connection))
+            var removed = 1
+            while removed > 0 {
+                removed = try #require(try await ErasureStore.removeSlice(of: erasure, on: connection))
+            }
+            let sums = "select count(*)::text from checkpoint_usage where attribute <> ''"
+            #expect(try await connection.texts(sums) == ["1"])
             try await other.script("rollback")
-            try await connection.script(
-                "alter table entries add constraint stop check (personal_digest is null) not valid")
-            await #expect(throws: PostgresError.self) { try await ErasureStore.removeSlice(on: connection) }
-            try await connection.script("alter table entries drop constraint stop")
-            while try await ErasureStore.removeSlice(on: connection) != nil {}
-            #expect(try await connection.texts("select count(*)::text from erasures") == ["0"])
+            while try await Self.removeSlice(on: connection) != nil {}
+            #expect(try await connection.texts(sums) == ["0"])
         }
+    }
+
+    @Test(
+        "a parked message loses an end user of its environment, and one of no environment only a long id",
+        arguments: [
+            (environment: 1, id: "al", isRemoved: true), (environment: 2, id: "alice-alice", isRemoved: false),
+            (environment: nil, id: "al", isRemoved: false), (environment: nil, id: "alice-alice", isRemoved: true),
+        ] as [(environment: Int32?, id: String, isRemoved: Bool)])
+    func parked(environment: Int32?, id: String, isRemoved: Bool) async throws {
+        try await withDatabase { connection, _ in
+            let books = try await TestBooks(connection)
+            try await books.apply([try books.grant(1)], to: id)
+            try await CommandStore.park(
+                queue: "q", environmentID: environment.map { EnvironmentID($0) }, commandID: nil, requestID: nil,
+                error: "no", message: [UInt8(id.utf8.count)] + Array(id.utf8), on: connection)
+            try await books.apply([.eraseEndUser], to: id)
+            while try await Self.removeSlice(on: connection) != nil {}
+            let left = try await connection.texts("select octet_length(message)::text from parked_commands")
+            #expect(left == [isRemoved ? "0" : "\(id.utf8.count + 1)"])
+        }
+    }
+
+    /// Removes the next slice of the first erasure.
+    ///
+    /// - Returns: The rows that lost their text; nil when there is no erasure that another process is not working on.
+    private static func removeSlice(
+        upTo limit: Int64 = ErasureStore.rowsPerSlice, on connection: PostgresConnection
+    ) async throws -> Int? {
+        guard let erasure = try await ErasureStore.next(after: nil, on: connection) else { return nil }
+        return try await ErasureStore.removeSlice(of: erasure, upTo: limit, on: connection)
     }
 
     @Test("the same id is a new end user, and the opaque account is closed and still expires")
@@ -99,7 +190,7 @@ struct ErasureTests {
         try await withDatabase { connection, _ in
             let books = try await Self.books(connection)
             try await books.apply([.eraseEndUser], to: "alice")
-            while try await ErasureStore.removeSlice(on: connection) != nil {}
+            while try await Self.removeSlice(on: connection) != nil {}
             let opaque = EndUserID(erased: AccountID(1)).rawValue
             #expect(try await books.apply([try books.grant(5)], to: opaque) == [.refused(.unknownEndUser)])
             #expect(try await books.apply([.eraseEndUser], to: "mallory") == [.refused(.unknownEndUser)])
@@ -119,7 +210,7 @@ struct ErasureTests {
             let clean = try await BookVerifier.verify(on: connection) { _ in }
             #expect(clean.isClean && clean.unprovable == 0, "\(clean.violations)")
             try await books.apply([.eraseEndUser], to: "alice")
-            while try await ErasureStore.removeSlice(upTo: 2, on: connection) != nil {}
+            while try await Self.removeSlice(upTo: 2, on: connection) != nil {}
             let report = try await BookVerifier.verify(on: connection) { _ in }
             #expect(report.isClean, "\(report.violations) \(report.findings)")
             // All of alice's entries of before, and bob's side of the transfer.
@@ -146,7 +237,7 @@ struct ErasureTests {
             try await withDatabase { connection, _ in
                 let books = try await Self.books(connection)
                 try await books.apply([.eraseEndUser], to: "alice")
-                while try await ErasureStore.removeSlice(on: connection) != nil {}
+                while try await Self.removeSlice(on: connection) != nil {}
                 try await connection.script("set session_replication_role = replica; \(statement)")
                 let report = try await BookVerifier.verify(on: connection) { _ in }
                 #expect(report.violations.map(\.invariant) == [invariant], "\(statement)")
@@ -157,13 +248,22 @@ struct ErasureTests {
     @Test(
         "an entry loses nothing else, also while its account is being erased",
         arguments: [
-            "update entries set amount = 0", "update entries set personal_digest = sha256('x')",
-            "update entries set reason = 'other'", "update entries set reason = null",
-            "update entries set hash = sha256('x'), reason = null, metadata = null, idempotency_key = null, details = null, personal_digest = sha256('x')",
-            "update entries set reason = null, metadata = null, idempotency_key = null, details = '{\"forfeited\":1}', personal_digest = sha256('x')",
-            "update entries set sequence = sequence", "delete from entries", "truncate entries",
-            "update accounts set end_user_id = 'eve'", "update accounts set salt = null",
-            "update accounts set salt = sha256('x')", "update accounts set erased_at = null, salt = sha256('x')",
+            "update entries set amount = 0 where account_id = 1",
+            "update entries set personal_digest = sha256('x') where account_id = 1",
+            "update entries set reason = 'other' where account_id = 1",
+            "update entries set reason = null where account_id = 1",
+            "update entries set hash = sha256('x'), reason = null, metadata = null, idempotency_key = null, details = null, personal_digest = sha256('x') where account_id = 1",
+            "update entries set reason = null, metadata = null, idempotency_key = null, details = '{\"forfeited\":1}', personal_digest = sha256('x') where account_id = 1",
+            "update entries set sequence = sequence where account_id = 1", "delete from entries where account_id = 1",
+            "truncate entries", "update accounts set end_user_id = 'eve' where account_id = 1",
+            "update accounts set salt = null where account_id = 1",
+            "update accounts set salt = sha256('x') where account_id = 1",
+            "update accounts set erased_at = null, salt = sha256('x') where account_id = 1",
+            "update events set data = '{}' where account_id = 1", "update events set type = 'x' where account_id = 1",
+            "update events set data = jsonb_set(data::jsonb, '{failures}', '9')::text where account_id = 1 and type = 'topup.failed'",
+            "delete from events where account_id = 1", "truncate events",
+            "update commands set response = '' where account_id = 1",
+            "update commands set fingerprint = null where account_id = 1 and response is not null",
         ])
     func narrow(statement: String) async throws {
         try await withDatabase { connection, _ in
@@ -182,6 +282,7 @@ struct ErasureTests {
                 "update blocks set reason = null", "update reservations set metadata = null",
                 "update payments set response = ''", "update commands set response = null, fingerprint = null",
                 "update accounts set end_user_id = 'erased_x', salt = null, erased_at = now() where account_id = 1",
+                "update events set data = jsonb_set(data::jsonb, '{reason}', 'null', false)::text",
             ] {
                 await #expect(throws: PostgresError.self, "\(statement)") { try await connection.script(statement) }
             }
@@ -214,7 +315,15 @@ struct ErasureTests {
                 .setLimit(
                     try #require(LimitKey("canary-value")),
                     Limit(unit: .units, amount: 9, window: .day, per: "canary")), .use(use), .use(use),
+                .setAutoTopUp(
+                    AutoTopUpRule(
+                        threshold: try Millicredits(Int64(5_000)), amount: .amount(try Millicredits(Int64(1))))),
+                .failTopUpRequest(1, reason: "canary-reason"),
             ], to: "alice")
+        try await declare(["canary"], by: [books.feature.rawValue], on: connection)
+        let checkpoint = try await CheckpointStore.extend(
+            AccountID(1), of: books.environmentID, upTo: 20, spacing: .standard, on: connection)
+        #expect(checkpoint != nil)
         try await books.apply([try books.grant(1)], to: "bob")
         var loaded = try await LedgerStore.load([try books.key("alice"), try books.key("bob")], on: connection)
         let transfer = Transfer(receiver: try books.key("bob").endUserID, credits: try Millicredits(Int64(39)))
@@ -244,8 +353,8 @@ struct ErasureTests {
                     command(3, CommandKey(environmentID: books.environmentID, idempotencyKey: "transfer-key"), 1, 2),
                 ]), on: connection)
         try await CommandStore.park(
-            queue: "", key: nil, requestID: nil, error: "no alice", message: [5] + Array("alice canary-note".utf8),
-            on: connection)
+            queue: "", environmentID: books.environmentID, commandID: nil, requestID: nil, error: "no alice",
+            message: [5] + Array("alice canary-note".utf8), on: connection)
         return books
     }
 

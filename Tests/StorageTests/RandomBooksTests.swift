@@ -147,7 +147,7 @@ struct RandomBooksTests {
     private func expectUsage(_ known: RandomBooks.Remembered, in books: RandomBooks) async throws {
         let charges = known.entries.filter { $0.type == .use || $0.type == .commit }
         let totals = try await UsageReads.totals(
-            environmentID: books.environmentID, accountID: known.account.id, featureKey: nil, from: nil, to: nil,
+            environmentID: books.environmentID, account: known.account.name, featureKey: nil, from: nil, to: nil,
             groupBy: .feature, on: books.connection)
         #expect(totals.reduce(0) { $0 + $1.cost } == charges.reduce(0) { $0 - $1.amount })
         for total in totals {

@@ -182,7 +182,7 @@ struct RowLevelSecurityTests {
             "usage totals",
             { number, connection in
                 try await UsageReads.totals(
-                    environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), featureKey: nil,
+                    environmentID: EnvironmentID(number), account: .alice(number), featureKey: nil,
                     from: nil, to: nil, groupBy: nil, on: connection
                 ).count
             }
@@ -191,7 +191,7 @@ struct RowLevelSecurityTests {
             "usage by attribute",
             { number, connection in
                 try await UsageReads.totals(
-                    environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)),
+                    environmentID: EnvironmentID(number), account: .alice(number),
                     featureKey: FeatureKey("calls"), from: nil, to: nil, groupBy: .attribute("model"), on: connection
                 ).count
             }
@@ -423,12 +423,14 @@ struct RowLevelSecurityTests {
                 }
                 for hidden in [
                     "metadata from entries", "hash from entries", "charged from reservations", "used from counters",
-                    "name from features",
+                    "name from features", "salt from erasures", "end_user_id from erasures",
                 ] {
                     #expect(try await scheduler.refusal(of: "select \(hidden)") == "42501", "\(hidden)")
                 }
                 let read = Set(tables.filter { $0.hasPrefix("checkpoint") })
-                    .union(["accounts", "parked_commands", "entries", "reservations", "counters", "features"])
+                    .union([
+                        "accounts", "parked_commands", "entries", "reservations", "counters", "features", "erasures",
+                    ])
                 for table in Set(tables).subtracting(read) {
                     #expect(try await scheduler.refusal(of: "select from \(table)") == "42501", "\(table)")
                 }

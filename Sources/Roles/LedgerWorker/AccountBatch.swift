@@ -166,7 +166,8 @@ struct AccountBatch {
             for (index, var need) in self.needs(of: item, catalogues) {
                 // Past usage is read for the first command of an account that asks for it; a later one has to wait.
                 if needs[index]?.usage.isEmpty == false { need.usage = [] }
-                // So have jobs that get something back, of which each may have many charges.
+                // Jobs that get credits back wait too when there are more than `BatchPace.jobsGivingBack`: each may have
+                // many charges.
                 jobs += need.charged.count
                 if jobs > BatchPace.jobsGivingBack { need.charged = [] }
                 needs[index, default: CounterNeeds()].formUnion(need)

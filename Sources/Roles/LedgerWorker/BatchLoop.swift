@@ -117,7 +117,10 @@ actor BatchLoop {
             for case .unreadable(let error, let bytes) in message.frames {
                 logger.critical("a request in a message of \(delivery.queue) cannot be read and is parked: \(error)")
                 metrics.parkedCommands.increment()
-                guard await put(queue: delivery.queue, key: nil, requestID: nil, error: "\(error)", message: bytes)
+                guard
+                    await put(
+                        queue: delivery.queue, environmentID: CommandMessage.environment(of: delivery.body),
+                        commandID: nil, requestID: nil, error: "\(error)", message: bytes)
                 else { return false }
             }
             metrics.observeWait(Instant.now.microseconds - message.sentAt.microseconds)
@@ -266,7 +269,9 @@ actor BatchLoop {
         let message = CommandMessage(
             sentAt: .now, environmentID: key.environmentID, requests: [EncodedRequest(command)])
         guard
-            await put(queue: "", key: key, requestID: requestID, error: error, message: message.encoded())
+            await put(
+                queue: "", environmentID: key.environmentID, commandID: key.id, requestID: requestID, error: error,
+                message: message.encoded())
         else { return nil }
         return CommandResult(.parked, requestID: requestID)
     }
@@ -275,7 +280,8 @@ actor BatchLoop {
         logger.critical("a message of \(delivery.queue) cannot be read and is parked: \(error)")
         metrics.parkedCommands.increment()
         return await put(
-            queue: delivery.queue, key: nil, requestID: nil, error: error, message: delivery.body)
+            queue: delivery.queue, environmentID: CommandMessage.environment(of: delivery.body), commandID: nil,
+            requestID: nil, error: error, message: delivery.body)
     }
 
     /// Inserts a row into `parked_commands`, and tries until it succeeds: a command that is not parked must stay in the
@@ -283,13 +289,15 @@ actor BatchLoop {
     ///
     /// - Returns: False when the loop was closed first.
     private func put(
-        queue: String, key: CommandKey?, requestID: String?, error: String, message: [UInt8]
+        queue: String, environmentID: EnvironmentID?, commandID: Bits128?, requestID: String?, error: String,
+        message: [UInt8]
     ) async -> Bool {
         while true {
             do {
                 try await repeating { connection in
                     try await CommandStore.park(
-                        queue: queue, key: key, requestID: requestID, error: error, message: message, on: connection)
+                        queue: queue, environmentID: environmentID, commandID: commandID, requestID: requestID,
+                        error: error, message: message, on: connection)
                 }
                 return true
             } catch is LoopClosed {

@@ -1,4 +1,5 @@
 import CoreMetrics
+import Credits
 package import Logging
 package import Postgres
 package import Runtime
@@ -8,14 +9,15 @@ import Storage
 /// The duty that removes the clear text of erased end users from the tables.
 ///
 /// The command of an erasure gives the account its opaque id, after which nothing shows the text. This service removes it,
-/// one slice of at most 2,000 rows after another, each in a transaction of its own, so that an account with a long history
-/// keeps no other one waiting. It rests for as long as it has worked, and so takes at most half of one processor from the
-/// database.
+/// one slice of at most 2,000 rows after another, each in a transaction of its own. The environments take turns, so that
+/// neither a long history nor many erasures of one tenant keep another one waiting. The service rests for as long as it
+/// has worked, and so takes at most half of one processor from the database for each worker.
 ///
 /// Every ledger worker does it: two of them share the erasures. It is the ledger's duty because the ledger's role alone may
 /// change books.
 ///
-/// On failure: the slice is rolled back, and done again after a pause.
+/// On failure: the slice is rolled back, and the next environment has its turn after a pause. The erasure that failed comes
+/// after the others of its environment.
 package final class Eraser: Service {
     /// The pause while there is nothing to remove. A request for an erasure waits for the removal.
     private static let interval = Duration.milliseconds(250)
@@ -38,20 +40,32 @@ package final class Eraser: Service {
         await cancelWhenGracefulShutdown { [self] in
             let retry = Retry(
                 pause: .seconds(1), logger: logger, failure: "the text of erased end users stays at the moment")
-            await retry.untilCancelled { try await work($0) }
+            var last: EnvironmentID?
+            await retry.untilCancelled { try await work(after: &last, $0) }
         }
     }
 
-    private func work(_ onSuccess: () -> Void) async throws {
+    /// - Parameter last: The environment that had its turn last, also when its slice failed.
+    private func work(after last: inout EnvironmentID?, _ onSuccess: () -> Void) async throws {
         let connection = try await PostgresConnection.connect(database, logger: logger)
         defer { connection.close() }
         try await connection.script(ErasureStore.sessionSettings)
+        // Whether text was removed since the first environment had its turn.
+        var hasRemoved = false
         while true {
             let start = ContinuousClock.now
-            let removed = try await ErasureStore.removeSlice(on: connection)
+            guard let erasure = try await ErasureStore.next(after: last, on: connection) else {
+                onSuccess()
+                if !hasRemoved { try await Task.sleep(for: Self.interval) }
+                (last, hasRemoved) = (nil, false)
+                continue
+            }
+            last = erasure.environmentID
+            let removed = try await ErasureStore.removeSlice(of: erasure, on: connection) ?? 0
             onSuccess()
-            rows.increment(by: Int64(removed ?? 0))
-            try await Task.sleep(for: removed == nil ? Self.interval : ContinuousClock.now - start)
+            if removed > 0 { hasRemoved = true }
+            rows.increment(by: Int64(removed))
+            try await Task.sleep(for: ContinuousClock.now - start)
         }
     }
 }

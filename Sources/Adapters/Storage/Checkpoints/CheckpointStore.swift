@@ -41,7 +41,8 @@ package struct CheckpointRequest: Hashable, Sendable {
 /// has inserted those of older accounts. `Checkpointer` serves them.
 ///
 /// Invariants:
-/// - A checkpoint is the sum of the one before and the entries since. Entries never change, so neither does a checkpoint.
+/// - A checkpoint is the sum of the one before and the entries since. The sums of entries never change, so neither does a
+///   checkpoint. An erasure deletes its sums by the values of attributes.
 /// - Each checkpoint has one successor, which a key of the table ensures. Any number of processes may work at once.
 /// - Nothing here locks an account, and no reader needs a checkpoint: it only costs time when one is missing.
 package enum CheckpointStore {
@@ -112,6 +113,8 @@ package enum CheckpointStore {
 
     /// Makes the next checkpoint of an account, unless it has reached a sequence. Costs one distance between checkpoints.
     ///
+    /// The connection must be in a transaction.
+    ///
     /// - Returns: The entries that the account's last checkpoint has added up; nil when there were none to add. Another
     ///   process may have been faster; then this one has changed nothing.
     package static func extend(
@@ -119,6 +122,7 @@ package enum CheckpointStore {
         on connection: PostgresConnection
     ) async throws -> ClosedRange<Int64>? {
         let account: [PostgresValue] = [.id(environmentID), .id(accountID)]
+        _ = try await connection.run(PostgresQuery(lock, account))
         let found = try await connection.run(
             PostgresQuery(
                 findRange, account + [.int64(sequence), .int64(spacing.entries), .int64(spacing.weight)]))
@@ -128,6 +132,14 @@ package enum CheckpointStore {
         _ = try await connection.run(PostgresQuery(make, account + [.int64(before), .int64(end)]))
         return before + 1...end
     }
+
+    /// Excludes an erasure that deletes the account's sums by attribute, until the end of the transaction.
+    private static let lock = PostgresStatement("select pg_advisory_xact_lock(\(lockNumber))")
+
+    /// Whether no checkpoint of the account is being made; then none begins before the end of the transaction.
+    static let tryLock = PostgresStatement("select pg_try_advisory_xact_lock(\(lockNumber))")
+
+    private static let lockNumber = "hashtextextended('checkpoints ' || $1::integer || ' ' || $2::bigint, 0)"
 
     /// The account's last checkpoint, and the last entry of the next one: null when there is none up to $3.
     static let findRange: PostgresStatement = """
@@ -162,7 +174,7 @@ package enum CheckpointStore {
     /// Adds the entries after $3 and up to $4 to the checkpoint at $3.
     ///
     /// 1. `made` inserts the checkpoint. When another process has done so, it is empty, and nothing else is inserted.
-    /// 2. `reported` are the attributes that the features declare now. `kept` are those of them that are summed.
+    /// 2. `reported` are the attributes that the features declare now; none while the end user is being erased. `kept` are those of them that are summed.
     /// 3. A reservation that is over, and has no entry behind this checkpoint, never changes again and needs no row. With
     ///    `offset 0` PostgreSQL looks for the entries of one reservation after another, instead of hashing all entries
     ///    behind this checkpoint.
@@ -181,6 +193,7 @@ package enum CheckpointStore {
             from (select distinct feature_key from charges) d
             join features f on f.environment_id = $1 and f.feature_key = d.feature_key
             cross join lateral unnest(f.report_by) as a (name)
+            where not exists (select from erasures x where x.environment_id = $1 and x.account_id = $2)
         ), usage_quarters as materialized (
             select '' as name, c.feature_key, null::text as value, \(LedgerSums.quarter("c.effective_at")) as quarter,
                 count(*) as charges, sum(c.units) as units, sum(c.cost) as cost

@@ -1,5 +1,5 @@
 package import Commands
-import Credits
+package import Credits
 import Ledger
 package import Postgres
 
@@ -36,7 +36,7 @@ package enum CommandStore {
         let decidedAt: Instant
         let rememberedUntil: Instant?
         let receiver: AccountID?
-        /// Whether the answer was removed with its end user, or is about to be.
+        /// True after an erasure has removed the answer, and while one is about to.
         let isErased: Bool
 
         static let columns = [
@@ -148,11 +148,14 @@ package enum CommandStore {
         return result.rowCount > 0
     }
 
-    /// Parks a command that cannot be applied, with what is known about it. A command that was parked before stays as
-    /// it is.
+    /// Parks a command that cannot be applied. A command that was parked before stays as it is.
+    ///
+    /// - Parameters:
+    ///   - environmentID: Nil when the message does not say it.
+    ///   - commandID: Nil for a message that cannot be decoded.
     package static func park(
-        queue: String, key: CommandKey?, requestID: String?, error: String, message: [UInt8],
-        on connection: PostgresConnection
+        queue: String, environmentID: EnvironmentID?, commandID: Bits128?, requestID: String?, error: String,
+        message: [UInt8], on connection: PostgresConnection
     ) async throws {
         _ = try await connection.run(
             PostgresQuery(
@@ -163,7 +166,7 @@ package enum CommandStore {
                     select from parked_commands where environment_id = $2::integer and command_id = $3::uuid)
                 """,
                 [
-                    .text(queue), .optional(key?.environmentID.rawValue), .bits(key?.id), .optional(requestID),
+                    .text(queue), .optional(environmentID?.rawValue), .bits(commandID), .optional(requestID),
                     .text(error), .bytes(message),
                 ]))
     }

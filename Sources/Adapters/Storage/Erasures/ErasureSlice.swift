@@ -3,22 +3,23 @@ import Credits
 import Ledger
 import Postgres
 
-/// One slice of the removal of an erased end user's text.
+/// One slice of the removal of an erased end user's text: rows of one table, or of several that have few.
 struct ErasureSlice {
     /// The tables, in the order in which they lose their text.
     private enum Stage: Int16 {
-        case entries, blocks, reservations, answers, receivedTransfers, counters, transfersOfVersion1, parkedCommands,
-            usage, events
+        case usage, entries, blocks, reservations, answers, receivedTransfers, counters, transfersOfVersion1,
+            parkedCommands, events
     }
 
     private let environmentID: EnvironmentID
     /// The owner of the entries before the erasure.
     private let owner: EntryOwner
     private let upTo: Int64
-    private let stage: Stage
+    private var stage: Stage
     /// The number of the last row of the stage that has lost its text.
-    private let done: Int64
-    private let limit: Int64
+    private var done: Int64
+    /// The rows that may still be changed.
+    private var limit: Int64
     private let connection: PostgresConnection
 
     init(_ row: PostgresRow, limit: Int64, on connection: PostgresConnection) throws {
@@ -34,43 +35,54 @@ struct ErasureSlice {
         self.connection = connection
     }
 
-    /// The rows of a slice: their number, and where the next slice of the stage begins.
+    /// The rows of a table that were changed: their number, and where the next slice begins.
     private struct Progress {
         let rows: Int
         var last: Int64 = 0
+        /// Whether rows may be left although fewer than the limit were changed.
+        var mustWait = false
     }
 
-    /// Removes the slice and notes what is done.
+    /// Removes text from one table after another, up to the limit, and notes what is done.
     ///
     /// - Returns: The rows that lost their text.
-    func remove() async throws -> Int {
+    mutating func remove() async throws -> Int {
         _ = try await run(
             "select from accounts where environment_id = $1 and account_id = $2 for update", account)
-        let progress =
-            switch stage {
-            case .entries: try await removeFromEntries()
-            case .blocks: try await removeFromBlocks()
-            case .reservations: try await removeFromReservations()
-            case .answers: try await changed(Self.removeAnswers)
-            case .receivedTransfers: try await changed(Self.removeReceived)
-            case .counters: try await changed(Self.deleteCounters)
-            case .transfersOfVersion1: try await renameInTransfersOfVersion1()
-            case .parkedCommands: try await removeFromParkedCommands()
-            case .usage: try await changed(Self.deleteUsage)
-            case .events: try await removeFromEvents()
+        var removed = 0
+        while true {
+            let progress = try await removeFromStage()
+            removed += progress.rows
+            if progress.rows >= Int(limit) || progress.mustWait {
+                done = progress.last
+                break
             }
-        if progress.rows >= Int(limit) {
-            _ = try await run(
-                "update erasures set done = $3 where environment_id = $1 and account_id = $2",
-                account + [.int64(progress.last)])
-        } else if let next = Stage(rawValue: stage.rawValue + 1) {
-            _ = try await run(
-                "update erasures set stage = $3, done = 0 where environment_id = $1 and account_id = $2",
-                account + [.int16(next.rawValue)])
-        } else {
-            _ = try await run("delete from erasures where environment_id = $1 and account_id = $2", account)
+            limit -= Int64(progress.rows)
+            guard let next = Stage(rawValue: stage.rawValue + 1) else {
+                _ = try await run("delete from erasures where environment_id = $1 and account_id = $2", account)
+                return removed
+            }
+            (stage, done) = (next, 0)
         }
-        return progress.rows
+        _ = try await run(
+            "update erasures set stage = $3, done = $4 where environment_id = $1 and account_id = $2",
+            account + [.int16(stage.rawValue), .int64(done)])
+        return removed
+    }
+
+    private func removeFromStage() async throws -> Progress {
+        switch stage {
+        case .usage: try await deleteUsage()
+        case .entries: try await removeFromEntries()
+        case .blocks: try await removeFromBlocks()
+        case .reservations: try await removeFromReservations()
+        case .answers: try await changed(Self.removeAnswers)
+        case .receivedTransfers: try await changed(Self.removeReceived)
+        case .counters: try await changed(Self.deleteCounters)
+        case .transfersOfVersion1: try await renameInTransfersOfVersion1()
+        case .parkedCommands: try await removeFromParkedCommands()
+        case .events: try await removeFromEvents()
+        }
     }
 
     private var account: [PostgresValue] { [.id(environmentID), .id(owner.account)] }
@@ -79,7 +91,7 @@ struct ErasureSlice {
         try await connection.run(PostgresQuery(statement, parameters))
     }
 
-    /// Runs a statement that changes some rows of the account, whichever they are.
+    /// Runs a statement that changes at most `limit` rows of the account, in any order.
     private func changed(_ statement: PostgresStatement) async throws -> Progress {
         Progress(rows: try await run(statement, account + [.int64(limit)]).rowCount)
     }
@@ -214,17 +226,23 @@ struct ErasureSlice {
         """
 
     /// A parked command stays as an alarm, without its message. The encoded message contains the length of the id before
-    /// the id, so that an id is not taken for a part of another. A message that nobody can read has no environment.
+    /// the id, so that an id is not taken for a part of another. A message that cannot be decoded is stored without an
+    /// environment. It may be another tenant's, so only an id of at least 8 bytes is looked for in it.
     private func removeFromParkedCommands() async throws -> Progress {
         let id = Array(owner.endUserID.rawValue.utf8)
         let length = id.count < 128 ? [UInt8(id.count)] : [UInt8(id.count & 127 | 128), UInt8(id.count >> 7)]
         let result = try await run(
             """
             update parked_commands set message = '', error = 'the end user was erased'
-            where (environment_id = $1 or environment_id is null) and position($2::bytea in message) > 0
+            where parked_id in (
+                select p.parked_id
+                from parked_commands p
+                where (p.environment_id = $1 or p.environment_id is null and $4)
+                    and position($2::bytea in p.message) > 0
+                limit $3)
             returning 1
-            """, [.id(environmentID), .bytes(length + id)])
-        return Progress(rows: min(result.rowCount, Int(limit) - 1))
+            """, [.id(environmentID), .bytes(length + id), .int64(limit), .bool(id.count >= 8)])
+        return Progress(rows: result.rowCount)
     }
 
     // MARK: - Events
@@ -271,8 +289,16 @@ struct ErasureSlice {
         returning 1
         """
 
-    /// The usage that checkpoints have summed by the values of attributes. Without it a report reads the entries, which
-    /// have no attributes any more.
+    /// A checkpoint that is being made may not have seen the erasure. Its rows are deleted in a later slice, because waiting
+    /// for it would keep the account locked. Later checkpoints do not sum by attributes until the erasure has ended.
+    private func deleteUsage() async throws -> Progress {
+        let locked = try await run(CheckpointStore.tryLock, account)
+        guard try locked.first?.bool(0) == true else { return Progress(rows: 0, mustWait: true) }
+        return try await changed(Self.deleteUsage)
+    }
+
+    /// The usage that checkpoints have summed by the values of attributes. It goes first, because the sums of entries without
+    /// attributes are others.
     private static let deleteUsage: PostgresStatement = """
         delete from checkpoint_usage
         where (environment_id, account_id, attribute, feature_key, sequence, number) in (

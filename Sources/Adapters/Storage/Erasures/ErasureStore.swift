@@ -1,7 +1,13 @@
 package import Commands
-import Credits
+package import Credits
 import Ledger
 package import Postgres
+
+/// The account whose text an erasure removes.
+package struct ErasureKey: Hashable, Sendable {
+    package let environmentID: EnvironmentID
+    package let accountID: AccountID
+}
 
 /// The erasures whose clear text is still to be removed.
 ///
@@ -12,7 +18,7 @@ package import Postgres
 /// Invariants:
 /// - A slice is a transaction of at most `rowsPerSlice` rows. It locks the erasure, so that of several processes one works
 ///   on it, and then the account, as the ledger does.
-/// - A slice that failed is done again: it leaves what it was to remove, or nothing.
+/// - A slice that failed is done again, after the other erasures of its environment.
 /// - The database lets an entry lose its text only while its account has a row here.
 package enum ErasureStore {
     /// The settings of a session that removes text. A process that is frozen in a transaction loses its session, and with
@@ -58,7 +64,7 @@ package enum ErasureStore {
         ]
     }
 
-    /// Whether text of an end user who had an id is still to be removed.
+    /// Whether an erasure of an end user with this id still has text to remove.
     package static func isRunning(_ key: AccountKey, on connection: PostgresConnection) async throws -> Bool {
         let result = try await connection.run(
             PostgresQuery(
@@ -69,25 +75,60 @@ package enum ErasureStore {
 
     // MARK: - Removing
 
-    /// Removes the next slice of the erasure that was begun first.
+    /// The erasure whose turn it is in the next environment, without those on which another process works; nil behind the
+    /// last environment. Costs one look into an index.
     ///
-    /// - Returns: The rows that lost their text; nil when there is no erasure that another process is not working on.
+    /// - Parameter environment: The environment that had its turn last; nil begins with the first one.
+    package static func next(
+        after environment: EnvironmentID?, on connection: PostgresConnection
+    ) async throws -> ErasureKey? {
+        let result = try await connection.run(
+            PostgresQuery(findNext, [.int32(environment?.rawValue ?? .min)]))
+        return try result.first.map { row in
+            var fields = RowFields(row)
+            return ErasureKey(environmentID: try fields.environmentID(), accountID: try fields.accountID())
+        }
+    }
+
+    private static let findNext: PostgresStatement = """
+        select environment_id, account_id
+        from erasures
+        where environment_id > $1
+        order by environment_id, turn_at
+        limit 1
+        for update skip locked
+        """
+
+    /// Removes the next slice of an erasure, in a transaction of its own. An erasure whose slice fails gets its next turn
+    /// after the others of its environment.
+    ///
+    /// - Returns: The rows that lost their text; nil when another process works on the erasure, or has ended it.
     package static func removeSlice(
-        upTo limit: Int64 = rowsPerSlice, on connection: PostgresConnection
+        of erasure: ErasureKey, upTo limit: Int64 = rowsPerSlice, on connection: PostgresConnection
     ) async throws -> Int? {
-        try await connection.withTransaction { connection in
-            let found = try await connection.run(PostgresQuery(lockErasure))
-            guard let row = found.first else { return nil }
-            let slice = try ErasureSlice(row, limit: limit, on: connection)
-            return try await slice.remove()
+        let key: [PostgresValue] = [.id(erasure.environmentID), .id(erasure.accountID)]
+        do {
+            return try await connection.withTransaction { connection in
+                let found = try await connection.run(PostgresQuery(lockErasure, key))
+                guard let row = found.first else { return nil }
+                var slice = try ErasureSlice(row, limit: limit, on: connection)
+                return try await slice.remove()
+            }
+        } catch {
+            // The error of the slice says more than one of this statement, which fails when the connection is lost.
+            _ = try? await connection.run(PostgresQuery(postpone, key))
+            throw error
         }
     }
 
     private static let lockErasure: PostgresStatement = """
         select environment_id, account_id, end_user_id, salt, up_to, stage, done
         from erasures
-        order by begun_at
-        limit 1
+        where environment_id = $1 and account_id = $2
         for update skip locked
+        """
+
+    private static let postpone: PostgresStatement = """
+        update erasures set turn_at = clock_timestamp() where environment_id = $1 and account_id = $2
         """
 }

@@ -58,8 +58,9 @@ extension LedgerStore {
                 requests(draft).map { TopUpRequestRow(account: draft.account, request: $0) }
             }
         }
-        add(.insertTopUpRequests, rows(\.newTopUpRequests))
+        // An account has at most one open request, so the old one is closed before the new one is inserted.
         add(.updateTopUpRequests, rows(\.olderChangedTopUpRequests))
+        add(.insertTopUpRequests, rows(\.newTopUpRequests))
         add(
             .insertEvents,
             changed.flatMap { draft in draft.events.map { EventRow(account: draft.account, event: $0) } })

@@ -265,7 +265,7 @@ package struct BookVerifier {
                 """
             ),
             (
-                "I27: accounts with more than one open request for a top-up",
+                "I28: accounts with more than one open request for a top-up",
                 """
                 select count(*) from (
                     select from topup_requests where status = 'open'

@@ -194,7 +194,7 @@ package enum LedgerReads {
     /// An entry with what its line of an export says of its account.
     package struct ExportedEntry: Hashable, Sendable {
         package let entry: Entry
-        /// As it was when the entry was written, as long as the text of an erased end user is still being removed.
+        /// The owner's id and salt at the time of the entry. They stay available until the erasure has removed the text.
         package let owner: EntryOwner
         package let isErased: Bool
 

@@ -17,18 +17,20 @@ package enum UsageReads {
     /// a local hour, begins or ends. By an attribute it also costs the entries of the checkpoints that do not sum by it,
     /// because the feature did not declare it or because it had too many values.
     ///
-    /// - Parameter featureKey: Required to group by an attribute.
+    /// - Parameters:
+    ///   - account: An erased end user's usage has no attributes, also while the entries still have them.
+    ///   - featureKey: Required to group by an attribute.
     /// - Returns: In ascending order. There is one more than `maximumTotals` when there are more than these.
     package static func totals(
-        environmentID: EnvironmentID, accountID: AccountID, featureKey: FeatureKey?, from: Instant?, to: Instant?,
+        environmentID: EnvironmentID, account: AccountName, featureKey: FeatureKey?, from: Instant?, to: Instant?,
         groupBy grouping: UsageGrouping?, on connection: PostgresConnection
     ) async throws -> [UsageTotal] {
         let period: [PostgresValue] = [
-            .id(environmentID), .id(accountID), .optional(featureKey?.rawValue),
+            .id(environmentID), .id(account.id), .optional(featureKey?.rawValue),
             .instant(from ?? Instant(microseconds: .min)), .instant(to ?? Instant(microseconds: .max)),
         ]
         let limit = PostgresValue.int64(Int64(maximumTotals) + 1)
-        if case .attribute(let name) = grouping {
+        if case .attribute(let name) = grouping, !account.endUserID.isErased {
             let rows = try await connection.run(
                 PostgresQuery(attributeTotalsStatement, period + [.text(name), limit]))
             return try rows.map { row in
@@ -55,7 +57,8 @@ package enum UsageReads {
 
     private static func group(_ grouping: UsageGrouping?, _ row: PostgresRow) throws -> UsageTotal.Group {
         switch grouping {
-        case nil, .attribute: return .all
+        case nil: return .all
+        case .attribute(let name): return .attribute(name, nil)
         case .feature: return .feature(try row.textOrNil(1).flatMap { FeatureKey($0) })
         case .hour: return .hour(Instant(microseconds: try row.timestamp(0)))
         // The beginning of the local day, as if the clocks were those of UTC.

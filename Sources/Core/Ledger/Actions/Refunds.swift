@@ -65,7 +65,8 @@ extension AccountDraft {
 
     /// Gives back a part of what a reservation was charged, because the price of its total is below that.
     ///
-    /// A part that a refund has given back before is not given back again.
+    /// A part that a refund has given back before is not given back again. The charges then sum up to more than the price of
+    /// the total.
     ///
     /// - Parameter reservation: The reservation as it was before, whose charges were loaded. Without them the credits
     ///   would be lost, so their sum is checked.
@@ -75,7 +76,7 @@ extension AccountDraft {
         let last = known.last { $0.type == .commit && $0.cause.reservation == reservation.number }
         let charges = last.map { ChargeState.all(of: $0, among: known) } ?? []
         precondition(
-            charges.reduce(0) { $0 + $1.cost } == reservation.charged.rawValue,
+            charges.reduce(0) { $0 + $1.cost } >= reservation.charged.rawValue,
             "the charges of a reservation must be loaded before a part is given back")
         let left = min(amount, charges.reduce(0) { $0 + $1.refundable })
         guard left > 0 else { return 0 }

@@ -1,7 +1,7 @@
 package import Credits
 import Metering
 
-/// The automatic top-up of an account: its rule, and what came of the rule so far.
+/// The automatic top-up of an account: its rule, and the state of its requests.
 ///
 /// The ledger only asks. The tenant charges its customer and answers each request with a top-up or a failure.
 package struct AutoTopUp: Hashable, Sendable {

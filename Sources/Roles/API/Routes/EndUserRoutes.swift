@@ -30,14 +30,15 @@ struct EndUserRoutes: Sendable {
             .eraseEndUser, of: endUserID, key: headers.idempotencyKey, headers)
         guard response.status == .ok, case .decided(by: let deadline) = patience else { return response }
         var pause = Duration.milliseconds(20)
-        while ContinuousClock.now + pause < deadline, try await isBeingErased(endUserID, caller) {
+        // The erasure is decided, so a read that fails only ends the waiting.
+        while ContinuousClock.now + pause < deadline, (try? await isBeingErased(endUserID, caller)) == true {
             try await Task.sleep(for: pause)
             pause = min(pause * 2, .milliseconds(500))
         }
         return response
     }
 
-    /// Whether clear text of an end user with this id is still to be removed.
+    /// Whether an erasure of an end user with this id still has text to remove.
     private func isBeingErased(_ endUserID: EndUserID, _ caller: Caller) async throws -> Bool {
         try await services.reads.lookUp(of: caller.environmentID) { connection in
             try await ErasureStore.isRunning(

@@ -57,7 +57,7 @@ struct UsageRoutes: Sendable {
         let account = try services.admission.account(endUserID, of: caller)
         let totals = try await services.reads.read(of: caller.environmentID, .large) { connection in
             try await UsageReads.totals(
-                environmentID: caller.environmentID, accountID: account.id, featureKey: feature, from: from, to: to,
+                environmentID: caller.environmentID, account: account.name, featureKey: feature, from: from, to: to,
                 groupBy: grouping, on: connection)
         }
         guard totals.count <= UsageReads.maximumTotals else { throw Problem.tooManyTotals }
