@@ -31,8 +31,8 @@ struct ZoneRulesTests {
         arguments: [
             (berlin, "2026-03-28T12:00:00.5Z", 0, 1, "2026-03-29T11:00:00.500Z"),
             (berlin, "2026-10-24T12:00:00Z", 0, 1, "2026-10-25T13:00:00.000Z"),
-            // 02:30 local is skipped: the result is the instant of the skip, without the fraction.
-            (berlin, "2026-03-28T01:30:00.25Z", 0, 1, "2026-03-29T01:00:00.000Z"),
+            // 02:30 local is skipped: the result is 03:30.
+            (berlin, "2026-03-28T01:30:00.25Z", 0, 1, "2026-03-29T01:30:00.250Z"),
             // 02:30 local occurs twice: the result is the first.
             (berlin, "2026-10-24T00:30:00.25Z", 0, 1, "2026-10-25T00:30:00.250Z"),
             // The start is the second occurrence of 02:30 local.

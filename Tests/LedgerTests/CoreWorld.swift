@@ -92,11 +92,11 @@ struct CoreWorld {
         }
 
         /// The usage of before under the terms of a limit, as the ledger reads it.
-        func usage(_ query: UsageQuery) -> [String?: Int64] {
-            var sums: [String?: Int64] = [:]
+        func usage(_ query: UsageQuery) -> [AttributeValue?: Int64] {
+            var sums: [AttributeValue?: Int64] = [:]
             func add(_ feature: FeatureKey, _ attributes: Attributes, _ amount: Int64) {
                 guard amount > 0, query.limit.covers(feature, attributes) else { return }
-                let value = query.limit.per.flatMap { attributes.values[$0]?.text }
+                let value = query.limit.per.flatMap { attributes.values[$0]?.text }.map { AttributeValue.string($0) }
                 let (sum, overflow) = sums[value, default: 0].addingReportingOverflow(amount)
                 sums[value] = overflow ? .max : sum
             }
@@ -240,6 +240,8 @@ struct CoreWorld {
             participant.draft.history.reservations.insert(number)
         }
         for query in needs.usage { participant.draft.history.usage[query] = participant.usage(query) }
+        // The draft has all counters of the account.
+        for generation in needs.generations { participant.draft.history.counterCounts[generation] = 0 }
         let outcome = participant.draft.apply(action, idempotencyKey: key, catalogue: catalogue, now: clock)
         participants[endUser] = participant
         return outcome

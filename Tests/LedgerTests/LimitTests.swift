@@ -165,6 +165,22 @@ struct LimitTests {
             """)
     }
 
+    @Test("A job that ends while a limit replaces the quota leaves the quota too")
+    func quotaOfJob() throws {
+        try ledger(
+            """
+            price mails 1
+            feature mails quota 60/day
+            grant alice 1000
+            reserve alice 50 mails
+            limit alice quota:mails 100 units per day
+            release alice r1
+            unlimit alice quota:mails
+            quota alice mails 0
+            use alice 20 mails
+            """)
+    }
+
     @Test("A window that is open ends when it would have ended, also after a change of zone")
     func zones() throws {
         try ledger(

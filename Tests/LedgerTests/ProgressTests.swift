@@ -123,6 +123,24 @@ struct ProgressTests {
             """)
     }
 
+    @Test("What a refund has given back is not given back again when the price of the total falls")
+    func volumeAfterRefund() throws {
+        try ledger(
+            """
+            price tokens volume 10@9 100@2+5 *@1
+            grant alice 1000
+            reserve alice 10 tokens
+            progress alice r1 10 -> ok 90
+            refund alice e3 -> ok 90
+            progress alice r1 11 -> ok 0 0 0 0
+            balance alice 1000
+            progress alice r1 100 -> ok 178
+            progress alice r1 101 -> ok 0 0 0 104
+            commit alice r1 101 -> ok 0
+            balance alice 926
+            """)
+    }
+
     @Test("A job that ends by itself after its price fell has paid the price of its watermark")
     func fallen() throws {
         try ledger(

@@ -1,3 +1,7 @@
+import Catalogue
+import Credits
+import Ledger
+import Metering
 import Testing
 
 @Suite("A refund reverses a use or a commit")
@@ -247,5 +251,44 @@ struct RefundTests {
             refund bob e2
             balance bob 9007199254740991
             """)
+    }
+
+    @Test("A refund that would open a block beyond the 10,000th is refused")
+    func mostBlocks() throws {
+        let scheduled = (1...9_999).map { number in
+            Block(
+                number: Int32(number), original: .zero, remaining: .zero, held: .zero, priority: 50, expiresAt: nil,
+                isPaid: false, since: .latest, startsLater: true, isScheduled: true)
+        }
+        var draft = AccountDraft(
+            account: Account(
+                id: AccountID(1), environmentID: EnvironmentID(1), endUserID: try #require(EndUserID("alice")),
+                version: 0, revision: 1, sums: .zero, scheduled: ScheduledBlocks(scheduled)),
+            book: AccountBook(blockCount: 9_999, reservationCount: 0, lastHash: .zero, salt: .zero), profile: nil)
+        let feature = try #require(FeatureKey("calls"))
+        let credit = try Millicredits(Int64(1))
+        var catalogue = Catalogue()
+        catalogue.features[feature] = Feature(key: feature)
+        catalogue.prices[feature] = PriceList([
+            MeteringRule(
+                id: PublicID(.rule, Bits128(high: 1, low: 1)), featureKey: feature, version: 1,
+                price: Price(.flat(amount: credit)), effectiveFrom: .epoch)
+        ])
+        func apply(_ action: AccountAction, at seconds: Int64) -> Outcome {
+            draft.apply(
+                action, idempotencyKey: nil, catalogue: catalogue, now: Instant.epoch.adding(seconds: seconds))
+        }
+        _ = apply(.grant(Grant(credits: credit, expiry: .at(Instant.epoch.adding(seconds: 60)))), at: 0)
+        guard case .used(let use, _) = apply(.use(UsageEvent(featureKey: feature, units: 1)), at: 0) else {
+            throw ScriptError("the use is refused")
+        }
+        _ = apply(.grant(Grant(credits: credit)), at: 90)
+        let refund = AccountAction.refund(Refund(account: AccountID(1), charge: use.sequence))
+        #expect(apply(refund, at: 90) == .refused(.tooMany(.blocks)))
+        _ = apply(.use(UsageEvent(featureKey: feature, units: 1)), at: 90)
+        guard case .refunded(let result, _) = apply(refund, at: 90) else {
+            throw ScriptError("the refund is refused")
+        }
+        #expect(result.compensation.count == 1)
     }
 }

@@ -110,6 +110,70 @@ struct CounterTests {
         }
     }
 
+    @Test("the counters of a limit go with its definition, those of jobs under it too")
+    func definitions() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await TestBooks(connection)
+            let member = try #require(LimitKey("member"))
+            let jobs = try #require(LimitKey("jobs"))
+            let limit = Limit(unit: .units, amount: 100, window: .day, per: "member")
+            let job = ReservationRequest(
+                featureKey: books.feature, estimate: .measured(.units(1), Attributes(["member": .string("ann")])))
+            try await books.apply(
+                [
+                    try books.grant(1_000), .setLimit(member, limit),
+                    .setLimit(jobs, Limit(unit: .concurrent, amount: 5, window: nil, per: "member")), .reserve(job),
+                    use(by: "ann", books), use(by: "ben", books),
+                ], to: "alice")
+            let counters =
+                "select coalesce(string_agg(generation || ' ' || used, ', ' order by generation, used), '') from counters"
+            let count = "select counter_count::text from accounts"
+            #expect(try await connection.texts(counters) == ["1 1, 1 2, 2 1"])
+            #expect(try await connection.texts(count) == ["3"])
+            // Another amount keeps the counters. Another definition counts its window anew.
+            try await books.apply([.setLimit(member, limit.with(amount: 90))], to: "alice")
+            #expect(try await connection.texts(counters) == ["1 1, 1 2, 2 1"])
+            let other = Limit(unit: .units, amount: 100, window: .month, per: "member")
+            try await books.apply([.setLimit(member, other)], to: "alice")
+            #expect(try await connection.texts(counters) == ["2 1, 3 1, 3 2"])
+            #expect(try await connection.texts(count) == ["3"])
+            try await books.apply([.deleteLimit(jobs)], to: "alice")
+            #expect(try await connection.texts(counters) == ["3 1, 3 2"])
+            try await books.apply([.setLimit(member, nil)], to: "alice")
+            #expect(try await connection.texts(count) == ["0"])
+            try await books.apply([.reservation(1, .release)], to: "alice")
+            #expect(try await connection.texts(counters) == [""])
+            // Ten thousand counters of a definition leave place for the next one.
+            try await books.apply([.setLimit(member, limit)], to: "alice")
+            try await connection.script(
+                """
+                insert into counters (environment_id, account_id, counter_id, window_start, window_end, used, generation)
+                select 1, account_id, gen_random_uuid(), now(), now() + interval '1 hour', 1, 5
+                from accounts, generate_series(1, 9998);
+                update accounts set counter_count = 10000
+                """)
+            let outcomes = try await books.apply([.setLimit(member, other)], to: "alice")
+            guard case .limitSet? = outcomes.first else {
+                Issue.record("\(outcomes)")
+                return
+            }
+            #expect(try await connection.texts(count) == ["2"])
+        }
+    }
+
+    @Test("values of per are told apart by their bytes, also when a limit counts what was before")
+    func bytes() async throws {
+        try await withDatabase { connection, _ in
+            let books = try await TestBooks(connection)
+            let key = try #require(LimitKey("member"))
+            try await books.apply([try books.grant(1_000)], to: "alice")
+            try await books.apply([use(by: "\u{e9}", books), use(by: "e\u{301}", books)], to: "alice")
+            try await books.apply(
+                [.setLimit(key, Limit(unit: .units, amount: 9, window: .day, per: "member"))], to: "alice")
+            #expect(try await connection.texts("select used::text from counters") == ["1", "1"])
+        }
+    }
+
     @Test("a limit counts what its window held before it was set, as the database and as the account say it")
     func before() async throws {
         try await withDatabase { connection, _ in

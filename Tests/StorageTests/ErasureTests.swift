@@ -245,6 +245,29 @@ struct ErasureTests {
         }
     }
 
+    @Test("a text that was changed behind the digest of the right one is found")
+    func hidden() async throws {
+        try await withDatabase { connection, _ in
+            _ = try await Self.books(connection)
+            let salt = try #require(
+                try await connection.texts("select encode(salt, 'hex') from accounts where account_id = 1").first)
+            let key = EntryKey(environmentID: EnvironmentID(1), accountID: AccountID(1), sequence: 1)
+            let entry = try #require(try await EntryStore.find([key], on: connection)[key]?.entry)
+            let bytes = stride(from: 0, to: 64, by: 2).compactMap { UInt8(salt.dropFirst($0).prefix(2), radix: 16) }
+            let owner = EntryOwner(
+                account: AccountID(1), endUserID: try #require(EndUserID("alice")),
+                salt: Salt(bytes: bytes))
+            let digest = try #require(entry.digest(of: owner))
+            try await connection.script("set session_replication_role = replica")
+            _ = try await connection.run(
+                PostgresQuery(
+                    "update entries set reason = 'other', personal_digest = $1 where account_id = 1 and sequence = 1",
+                    [.bytes(digest.bytes)]))
+            let report = try await BookVerifier.verify(on: connection) { _ in }
+            #expect(report.violations.map(\.invariant) == ["I27"])
+        }
+    }
+
     @Test(
         "an entry loses nothing else, also while its account is being erased",
         arguments: [

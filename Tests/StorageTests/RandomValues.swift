@@ -107,7 +107,8 @@ extension SeededGenerator {
         (0..<pick([0, 1, 5])).map { _ in
             ReservationCount(
                 counter: CounterID(bits: Bits128(high: next(), low: next())), unit: pick(Limit.Unit.allCases),
-                dimension: maybe { $0.name() }, window: TimeWindow(start: instant(), end: instant()))
+                dimension: maybe { $0.name() }, window: TimeWindow(start: instant(), end: instant()),
+                generation: pick([0, 1, .max]))
         }
     }
 

@@ -171,7 +171,7 @@ extension Problem {
             case (.quota, _):
                 (
                     .quotaExceeded,
-                    "\(state.used) of \(state.limit.amount) units of \(feature.rawValue) are used. The quota resets at \(state.window.end)."
+                    "\(state.used) of \(state.limit.amount) units of \(feature.rawValue) are used\(until)."
                 )
             case (_, .credits):
                 (

@@ -75,7 +75,7 @@ package struct ZoneRules: Hashable, Sendable {
     }
 
     /// The same local time of day a number of months and then days later. If the month lacks the day, its last day is
-    /// used. A skipped local time becomes the instant of the skip; for a local time that occurs twice, the first
+    /// used. A skipped local time is moved forward by the gap: 02:30 becomes 03:30. For a local time that occurs twice, the first
     /// instant is used.
     ///
     /// - Parameters:
@@ -87,11 +87,14 @@ package struct ZoneRules: Hashable, Sendable {
         let span = span(at: second)
         let (day, time) = (second + Int64(offset(ofSpan: span))).flooredDivision(by: 86_400)
         let wanted = (CivilDate.day(day, addingMonths: months) + days) * 86_400 + time
-        let reached = self.second(reaching: wanted, from: span)
-        // A skipped local time becomes the instant of the skip, which is a whole second.
-        let isShown = reached + Int64(offset(ofSpan: self.span(at: reached))) == wanted
+        var reached = self.second(reaching: wanted, from: span)
+        let after = self.span(at: reached)
+        // The clocks before the skip would show the wanted time then.
+        if reached + Int64(offset(ofSpan: after)) != wanted, after > 0 {
+            reached = wanted - Int64(offset(ofSpan: after - 1))
+        }
         let moved = Instant(microseconds: 0).adding(seconds: reached)
-        guard isShown, moved.microseconds <= .max - fraction else { return moved }
+        guard moved.microseconds <= .max - fraction else { return moved }
         return Instant(microseconds: moved.microseconds + fraction)
     }
 

@@ -38,9 +38,11 @@ package struct ModelZone: Hashable, Sendable {
         return changes.first { $0.at + offset($0.at - 1) <= local && local < $0.at + $0.offset }?.at ?? local
     }
 
-    func isShown(_ local: Int64) -> Bool {
-        let second = second(showing: local)
-        return second + offset(second) == local
+    /// The length of the gap by which a skipped local time is moved forward; 0 for a local time that is shown.
+    private func gap(over local: Int64) -> Int64 {
+        let end = second(showing: local)
+        if end + offset(end) == local { return 0 }
+        return local - (end + offset(end - 1))
     }
 
     /// The same local time a number of months and then days later; the month's last day if it lacks that day.
@@ -49,7 +51,7 @@ package struct ModelZone: Hashable, Sendable {
         let seconds = Self.floor(instant.microseconds, 1_000_000)
         let fraction = instant.microseconds - seconds * 1_000_000
         let local = Self.addingMonths(months, to: seconds + offset(seconds)) + days * 86_400
-        return Instant(microseconds: second(showing: local) * 1_000_000 + (isShown(local) ? fraction : 0))
+        return Instant(microseconds: (second(showing: local) + gap(over: local)) * 1_000_000 + fraction)
     }
 
     /// Adds months with the C library's calendar functions.

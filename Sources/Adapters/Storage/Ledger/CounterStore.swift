@@ -17,6 +17,9 @@ package enum CounterStore {
                 drafts[index].history.usage[query] = try await usage(query, of: drafts[index], on: connection)
             }
         }
+        for (index, need) in needs where !need.generations.isEmpty {
+            try await count(need.generations, of: &drafts[index], on: connection)
+        }
         let wanted = needs.mapValues { $0.counters }.filter { !$0.value.isEmpty }
         guard !wanted.isEmpty else { return }
         var keys: [(account: Account, id: CounterID)] = []
@@ -46,6 +49,22 @@ package enum CounterStore {
         from unnest($1::integer[], $2::bigint[], $3::uuid[]) as k (environment_id, account_id, counter_id)
         join counters c using (environment_id, account_id, counter_id)
         """)
+
+    /// Counts the stored counters of definitions of limits, which may be deleted. Costs a walk over the account's counters.
+    private static func count(
+        _ generations: Set<Int32>, of draft: inout AccountDraft, on connection: PostgresConnection
+    ) async throws {
+        let rows = try await connection.run(
+            PostgresQuery(
+                """
+                select generation, count(*) from counters
+                where environment_id = $1 and account_id = $2 and generation = any ($3::integer[])
+                group by generation
+                """,
+                [.id(draft.account.environmentID), .id(draft.account.id), .int32s(generations.sorted())]))
+        for generation in generations { draft.history.counterCounts[generation] = 0 }
+        for row in rows { draft.history.counterCounts[try row.int32(0)] = Int(try row.int64(1)) }
+    }
 
     /// Deletes the counters of windows that have ended, and counts the others. Costs a walk over the account's counters,
     /// at most 10,000, and happens at most once for each end of a window, because the new count is written.
@@ -80,7 +99,7 @@ package enum CounterStore {
     /// they were made. Active ones are left to the account. Costs the account's entries and reservations since then.
     static func usage(
         _ query: UsageQuery, of draft: AccountDraft, on connection: PostgresConnection
-    ) async throws -> [String?: Int64] {
+    ) async throws -> [AttributeValue?: Int64] {
         var sums = UsageSums(query.limit)
         let key: [PostgresValue] = [
             .int32(draft.account.environmentID.rawValue), .int64(draft.account.id.rawValue),
@@ -169,7 +188,8 @@ package enum CounterStore {
 /// The usage under the terms of a limit, by the value of its `per`.
 private struct UsageSums {
     let limit: Limit
-    var byValue: [String?: Int64] = [:]
+    /// The values as text, in which form counters tell them apart.
+    var byValue: [AttributeValue?: Int64] = [:]
 
     init(_ limit: Limit) {
         self.limit = limit
@@ -194,7 +214,7 @@ private struct UsageSums {
 
     private mutating func add(_ feature: FeatureKey, _ attributes: Attributes, _ amount: Int64) {
         guard amount > 0, limit.covers(feature, attributes) else { return }
-        let value = limit.per.flatMap { attributes.values[$0]?.text }
+        let value = limit.per.flatMap { attributes.values[$0]?.text }.map { AttributeValue.string($0) }
         byValue[value] = byValue[value, default: 0].addingSaturated(amount)
     }
 }

@@ -75,6 +75,8 @@ extension LedgerStore {
         if !moved.isEmpty { queries.append(keepCounters(of: moved)) }
         let removed = changed.flatMap { draft in draft.removedCounters.map { (draft.account, $0) } }
         if !removed.isEmpty { queries.append(deleteCounters(removed)) }
+        let ended = changed.flatMap { draft in draft.removedGenerations.sorted().map { (draft.account, $0) } }
+        if !ended.isEmpty { queries.append(deleteCounters(ofGenerations: ended)) }
         let erased = changed.filter { $0.erasure != nil }
         if !erased.isEmpty { queries += ErasureStore.begin(erased) }
         add(.updateAccounts, changed)
@@ -103,6 +105,20 @@ extension LedgerStore {
             where c.environment_id = k.environment_id and c.account_id = k.account_id
             """,
             [.int32s(accounts.map(\.environmentID.rawValue)), .int64s(accounts.map(\.id.rawValue))])
+    }
+
+    /// Deletes the counters of definitions of limits that have ended.
+    private static func deleteCounters(ofGenerations ended: [(account: Account, generation: Int32)]) -> PostgresQuery {
+        PostgresQuery(
+            """
+            delete from counters c
+            using unnest($1::integer[], $2::bigint[], $3::integer[]) as k (environment_id, account_id, generation)
+            where c.environment_id = k.environment_id and c.account_id = k.account_id and c.generation = k.generation
+            """,
+            [
+                .int32s(ended.map(\.account.environmentID.rawValue)), .int64s(ended.map(\.account.id.rawValue)),
+                .int32s(ended.map(\.generation)),
+            ])
     }
 
     private static func deleteCounters(_ counters: [(account: Account, id: CounterID)]) -> PostgresQuery {

@@ -11,8 +11,10 @@ package struct CounterRow: TableRow, Sendable {
 
     package static let table = "counters"
     package static let columns = [
-        "environment_id", "account_id", "counter_id", "window_start", "window_end", "used",
+        "environment_id", "account_id", "counter_id", "window_start", "window_end", "used", "generation",
     ]
+
+    package static let unreplicatedColumns: Set = ["generation"]
 
     package init(_ fields: inout RowFields, keeping old: CounterRow?) throws {
         environmentID = try fields.environmentID(or: old?.environmentID)
@@ -22,7 +24,8 @@ package struct CounterRow: TableRow, Sendable {
         counter = WindowCounter(
             window: TimeWindow(
                 start: try fields.instant(or: window?.start), end: try fields.instant(or: window?.end)),
-            used: try fields.int64(or: old?.counter.used))
+            used: try fields.int64(or: old?.counter.used),
+            generation: try fields.int32OrNil(or: old.map { .some($0.counter.generation) }) ?? 0)
     }
 
     package init(environmentID: EnvironmentID, accountID: AccountID, id: CounterID, counter: WindowCounter) {
@@ -50,6 +53,7 @@ extension BulkStatement<CounterToWrite> {
             .instant("window_start") { $0.counter.window.start as Instant },
             .instant("window_end") { $0.counter.window.end as Instant },
             .int64("used") { $0.counter.used as Int64 },
+            .int32("generation") { $0.counter.generation as Int32 },
             .bool("is_on_test_clock") { $0.account.settings.testClock != nil },
         ],
         suffix: """

@@ -1,5 +1,6 @@
 package import Catalogue
 package import Credits
+package import Metering
 
 /// One account while a batch of commands is applied to it: its state, and all changes that must be written. It is the
 /// plan of "read → decide → write".
@@ -25,6 +26,8 @@ package struct AccountDraft: Hashable, Sendable {
     private let bookBefore: AccountBook
     private var countersBefore: [CounterID: WindowCounter] = [:]
     private var hasForgottenCounters = false
+    /// The definitions of limits whose counters the batch deletes.
+    package private(set) var removedGenerations: Set<Int32> = []
     /// The counters that were loaded, or looked for in vain.
     package private(set) var loadedCounters: Set<CounterID> = []
 
@@ -158,6 +161,22 @@ package struct AccountDraft: Hashable, Sendable {
             && account.counters.endsAt.map { $0 <= now } ?? false
     }
 
+    /// Deletes the counters of a definition of a limit, whose number was loaded.
+    mutating func removeCounters(of generation: Int32) {
+        account.counters.remove(generation: generation, others: unloadedCounters(of: generation))
+        removedGenerations.insert(generation)
+    }
+
+    /// The number of the account's counters of a definition of a limit.
+    func counters(of generation: Int32) -> Int {
+        account.counters.counters.values.count { $0.generation == generation } + unloadedCounters(of: generation)
+    }
+
+    private func unloadedCounters(of generation: Int32) -> Int {
+        let loaded = countersBefore.values.count { $0.generation == generation }
+        return (history.counterCounts[generation] ?? loaded) - loaded
+    }
+
     /// Takes note of the counters that are left after those of ended windows were deleted.
     package mutating func forgetCounters(leaving count: Int, endingAt end: Instant?) {
         account.counters.storedCount = count
@@ -201,6 +220,7 @@ package struct AccountDraft: Hashable, Sendable {
     package var changedRows: Int {
         recorder.entries.count + recorder.changedBlocks.count + recorder.changedReservations.count
             + recorder.events.count + recorder.changedTopUpRequests.count
+            + removedGenerations.reduce(0) { $0 + (history.counterCounts[$1] ?? 0) }
     }
 
     /// Whether the batch has changed the account.
@@ -290,7 +310,9 @@ package struct AccountHistory: Hashable, Sendable {
     /// closed blocks included.
     package var blocks: [Int32: GrantedBlock]
     /// The usage in the open windows of the limits that the batch sets, from before they are set.
-    package var usage: [UsageQuery: [String?: Int64]] = [:]
+    package var usage: [UsageQuery: [AttributeValue?: Int64]] = [:]
+    /// The numbers of the stored counters of the definitions of limits that the batch may end.
+    package var counterCounts: [Int32: Int] = [:]
     /// The numbers of the reservations whose charges were loaded.
     package var reservations: Set<Int32> = []
     /// The requests for top-ups that the batch names, and those that a new rule may have to count, by number.

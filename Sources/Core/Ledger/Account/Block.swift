@@ -15,6 +15,8 @@ package enum BlockSource: String, Sendable, CaseIterable {
 ///
 /// Decisions read this type. The grant's source, reason and metadata are in `GrantedBlock`.
 package struct Block: Hashable, Sendable {
+    /// The largest number of blocks that an account ever has. It leaves numbers for the blocks that refunds open.
+    package static let maximumCount = Int32.max - 1_000_000
     /// The maximum number of an account's blocks with remaining credits and scheduled blocks together.
     package static let maximumOpen = 10_000
 

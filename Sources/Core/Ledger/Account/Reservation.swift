@@ -103,12 +103,22 @@ package struct ReservationCount: Hashable, Sendable {
     /// The dimension that counts; nil means the sum of all.
     package let dimension: String?
     package let window: TimeWindow
+    /// The definition of the end user's limit that counts; 0 for a quota of the feature and for a spend cap.
+    package let generation: Int32
 
-    package init(counter: CounterID, unit: Limit.Unit, dimension: String?, window: TimeWindow) {
+    package init(counter: CounterID, unit: Limit.Unit, dimension: String?, window: TimeWindow, generation: Int32) {
         self.counter = counter
         self.unit = unit
         self.dimension = dimension
         self.window = window
+        self.generation = generation
+    }
+
+    /// The count in the window that a decision has read.
+    init(_ state: LimitState) {
+        self.init(
+            counter: state.counter, unit: state.limit.unit, dimension: state.limit.dimension, window: state.window,
+            generation: state.applied.generation)
     }
 
     /// The amount by which a usage counts.

@@ -61,7 +61,9 @@ extension AccountDraft {
         for feature in grant.featureKeys where context.catalogue.activeFeature(feature) == nil {
             throw .unknownFeature(feature)
         }
-        guard openBlocks < Block.maximumOpen else { throw .tooMany(.blocks) }
+        guard openBlocks < Block.maximumOpen, recorder.book.blockCount < Block.maximumCount else {
+            throw .tooMany(.blocks)
+        }
         guard account.hasRoom(for: grant.credits) else { throw .amountOutOfRange(field: field) }
         return newBlock(
             grant.credits, source: grant.source, priority: grant.priority ?? grant.source.defaultPriority,

@@ -38,6 +38,7 @@ extension AccountDraft {
         let limits = account.limits(of: before, at: total.attributes(of: before), context)
         if mode == .cap { total = limits.fitting(total, of: before) }
         var growth = try growth(of: before, to: total, context)
+        try requireCompensation(for: growth)
         func usage(charging amount: Int64) -> CountedUsage {
             CountedUsage(
                 demands: total.isMeasured ? [total] : before.counted.demands,
@@ -87,6 +88,7 @@ extension AccountDraft {
         }
         let mode = account.defaultShortfall(context)
         let growth = try growth(of: before, to: watermark, context)
+        try requireCompensation(for: growth)
         reservation.watermark = watermark
         reservation.carried = growth.carried
         let limits = account.limits(of: before, at: before.estimate.attributes, context)
@@ -117,6 +119,11 @@ extension AccountDraft {
             ReservationChange(
                 charged: charge.amount, refunded: refunded, returned: 0, overage: charge.overage, entry: entry)
         )
+    }
+
+    /// Refuses a report that gives credits back while the account has no place for a block that may have to take them.
+    private func requireCompensation(for growth: JobGrowth) throws(Refusal) {
+        guard growth.due >= 0 || openBlocks < Block.maximumOpen else { throw .tooMany(.blocks) }
     }
 
     /// Holds another step, as far as the spendable credits suffice.

@@ -47,11 +47,12 @@ extension AccountDraft {
         let applied = account.applied(key, context.catalogue)
         let isTooMany =
             count > max(Limit.maximumCount, countBefore) || account.settings.limits.count > 2 * Limit.maximumCount
-        guard !isTooMany, keepsCounters || applied.map({ hasRoomForUsage(before: $0, context) }) ?? true else {
+        let fits = keepsCounters || applied.map { hasRoom(for: $0, replacing: appliedBefore, context) } ?? true
+        guard !isTooMany, fits else {
             account.settings = settings
             throw isTooMany ? .tooMany(.limits) : .tooMany(.counters)
         }
-        if !keepsCounters, let appliedBefore { stopCounting(appliedBefore) }
+        if !keepsCounters, let appliedBefore, appliedBefore.generation > 0 { stopCounting(appliedBefore) }
         if let applied, !keepsCounters { self.count(usageBefore: applied, context) }
         let state = applied.map { account.state(of: $0, value: nil, context.catalogue, now: context.now) }
         return .limitSet(key, state, created: before == nil)
@@ -64,8 +65,7 @@ extension AccountDraft {
         return .limitDeleted
     }
 
-    /// Takes a limit that ends out of the counts of the active reservations, so that these do not grow with every
-    /// definition.
+    /// Ends the counting of a limit: takes it out of the counts of the active reservations, and deletes its counters.
     mutating func stopCounting(_ applied: AppliedLimit) {
         for var reservation in account.reservations {
             let id = applied.counterID(value: applied.value(in: reservation.estimate.attributes))
@@ -73,44 +73,70 @@ extension AccountDraft {
             reservation.counts.removeAll { $0.counter == id }
             account.set(reservation, into: &recorder)
         }
+        if applied.generation > 0 { removeCounters(of: applied.generation) }
     }
 
-    /// Whether the account has place for the counters of the usage before a limit was set.
-    func hasRoomForUsage(before applied: AppliedLimit, _ context: ActionContext) -> Bool {
-        guard let query = applied.limit.usageQuery(context.catalogue, now: context.now) else { return true }
-        let values = history.usage[query]?.count ?? 0
-        return values + account.reservations.count <= UsageCounters.maximumOpen - account.counters.storedCount
-            || values <= 1
-    }
-
-    /// Counts the usage in the open window of a limit before it was set. Active reservations of that window count on
-    /// as if the limit had been there when they were made.
-    mutating func count(usageBefore applied: AppliedLimit, _ context: ActionContext) {
+    /// The usage in the open window of a limit before it is set, by counter. Active reservations of that window count as if
+    /// the limit had been there when they were made.
+    private func usage(before applied: AppliedLimit, _ context: ActionContext) -> PriorCounts {
         let limit = applied.limit
-        guard limit.anchor == .calendar else { return }
+        guard limit.anchor == .calendar else { return PriorCounts() }
         let window = limit.newWindow(at: context.now, in: context.catalogue.config.zone)
-        var usage: [String?: Int64] = [:]
-        if let query = limit.usageQuery(context.catalogue, now: context.now) { usage = history.usage[query] ?? [:] }
-        // The reservations that have lapsed in this batch were active when the usage of before was read.
+        var counts = PriorCounts()
+        if let query = limit.usageQuery(context.catalogue, now: context.now) {
+            for (value, amount) in history.usage[query] ?? [:] {
+                counts.add(amount, applied.counterID(value: value?.text))
+            }
+        }
+        // The reservations that have lapsed in this batch were active when the earlier usage was read.
         let lapsed = recorder.changedReservations.values.filter { $0.status != .active }
-        for var reservation in Array(account.reservations) + lapsed {
-            let attributes = reservation.estimate.attributes
-            guard window.contains(reservation.createdAt), limit.covers(reservation.featureKey, attributes) else {
+        for reservation in Array(account.reservations) + lapsed where window.contains(reservation.createdAt) {
+            guard let id = applied.counterID(of: reservation.featureKey, reservation.estimate.attributes) else {
                 continue
             }
-            let value = applied.value(in: attributes)
-            let amount = reservation.counted(by: limit.unit, limit.dimension, committed: nil)
-            usage[value] = usage[value, default: 0].addingSaturated(amount)
+            counts.add(reservation.counted(by: limit.unit, limit.dimension, committed: nil), id)
             guard reservation.status == .active else { continue }
-            reservation.counts.append(
-                ReservationCount(
-                    counter: applied.counterID(value: value), unit: limit.unit, dimension: limit.dimension,
-                    window: window))
+            counts.reservations[reservation.number] = ReservationCount(
+                counter: id, unit: limit.unit, dimension: limit.dimension, window: window,
+                generation: applied.generation)
+        }
+        return counts
+    }
+
+    /// Whether the account has place for the counters with which a limit begins, beside those of the limits that stay.
+    private func hasRoom(
+        for applied: AppliedLimit, replacing before: AppliedLimit?, _ context: ActionContext
+    ) -> Bool {
+        let freed = before.map { $0.generation > 0 ? counters(of: $0.generation) : 0 } ?? 0
+        let stored = account.counters.storedCount - freed
+        return usage(before: applied, context).used.count <= UsageCounters.maximumOpen - stored
+    }
+
+    /// Counts the usage in the open window of a limit before it was set.
+    mutating func count(usageBefore applied: AppliedLimit, _ context: ActionContext) {
+        let counts = usage(before: applied, context)
+        let window = applied.limit.newWindow(at: context.now, in: context.catalogue.config.zone)
+        for (number, count) in counts.reservations {
+            guard var reservation = account.reservations[at: number] else { continue }
+            reservation.counts.append(count)
             account.set(reservation, into: &recorder)
         }
-        for (value, amount) in usage {
-            account.counters.count(amount, applied.counterID(value: value), used: 0, in: window)
+        for (id, amount) in counts.used {
+            account.counters.count(amount, id, used: 0, in: window, generation: applied.generation)
         }
+    }
+}
+
+/// The counts with which a limit begins.
+private struct PriorCounts {
+    /// Above zero.
+    var used: [CounterID: Int64] = [:]
+    /// By the number of the active reservation.
+    var reservations: [Int32: ReservationCount] = [:]
+
+    mutating func add(_ amount: Int64, _ id: CounterID) {
+        guard amount > 0 else { return }
+        used[id] = used[id, default: 0].addingSaturated(amount)
     }
 }
 
@@ -139,6 +165,10 @@ extension Account {
 
     /// The limit with a key, if it applies to the end user.
     package func applied(_ key: LimitKey, _ catalogue: Catalogue) -> AppliedLimit? {
-        limits(catalogue).first { $0.key == key }
+        if let feature = key.quotaFeature {
+            guard let known = catalogue.activeFeature(feature), known.type == .metered else { return nil }
+            return limits(covering: known).first { $0.key == key }
+        }
+        return ownLimits.first { $0.key == key }
     }
 }

@@ -56,6 +56,9 @@ extension AccountDraft {
             throw .amountOutOfRange(field: refund.extent.field)
         }
 
+        guard openBlocks + compensations(for: amount, of: charges, at: now) <= Block.maximumOpen else {
+            throw .tooMany(.blocks)
+        }
         let cause = EntryCause(
             units: refund.extent.units, idempotencyKey: context.idempotencyKey, reason: refund.reason,
             metadata: refund.metadata)
@@ -98,11 +101,7 @@ extension AccountDraft {
         _ amount: Int64, of charges: [ChargeState], compensationExpiry expiresAt: Instant?, cause template: EntryCause,
         now: Instant
     ) -> RefundResult {
-        var charges = charges
-        var rest = amount
-        for index in charges.indices.reversed() { charges[index].refundOverage(&rest) }
-        for index in charges.indices.reversed() { charges[index].refundBlocks(&rest) }
-        for index in charges.indices.reversed() { charges[index].refundSettled(&rest) }
+        let charges = charges.refunding(amount)
         let compensation = compensate(charges, expiresAt: expiresAt, reason: template.reason, now: now)
 
         var entries: [Entry] = []
@@ -136,6 +135,15 @@ extension AccountDraft {
         return RefundResult(
             entries: entries, refunded: amount, overageReduced: charges.reduce(0) { $0 + $1.overageRefunded },
             forfeited: entries.reduce(0) { $0 + $1.cause.details.forfeited }, compensation: blocks)
+    }
+
+    /// The number of blocks that a refund would open.
+    private func compensations(for amount: Int64, of charges: [ChargeState], at now: Instant) -> Int {
+        let sets = charges.refunding(amount).flatMap(\.portions).compactMap { portion -> Set<FeatureKey>? in
+            guard case .compensation(let features) = destination(of: portion, at: now) else { return nil }
+            return Set(features)
+        }
+        return Set(sets).count
     }
 
     /// Every entry that was loaded or made in the batch, without duplicates, in order.
@@ -320,6 +328,19 @@ private struct ChargeState {
         guard share > 0 else { return }
         portions.append(Portion(block: nil, amount: share))
         rest -= share
+    }
+}
+
+extension [ChargeState] {
+    /// The charges with the parts of them that a refund reverses: outstanding overage first, then the parts that blocks paid,
+    /// then overage that was settled, each beginning with the last charge.
+    fileprivate func refunding(_ amount: Int64) -> [ChargeState] {
+        var charges = self
+        var rest = amount
+        for index in charges.indices.reversed() { charges[index].refundOverage(&rest) }
+        for index in charges.indices.reversed() { charges[index].refundBlocks(&rest) }
+        for index in charges.indices.reversed() { charges[index].refundSettled(&rest) }
+        return charges
     }
 }
 

@@ -45,7 +45,9 @@ package enum Shortfall: String, Sendable, CaseIterable {
 extension AccountDraft {
     mutating func apply(_ request: ReservationRequest, _ context: ActionContext) throws(Refusal) -> Outcome {
         let now = context.now
-        guard account.reservations.count < Reservation.maximumActive else { throw .tooMany(.reservations) }
+        guard account.reservations.count < Reservation.maximumActive, recorder.book.reservationCount < .max else {
+            throw .tooMany(.reservations)
+        }
         let entitlement = try admit(
             EntitlementRequest(feature: request.featureKey, demand: request.estimate, isReservation: true), context)
         let cost = entitlement.cost ?? .zero
@@ -56,11 +58,7 @@ extension AccountDraft {
             ruleID: entitlement.ruleID, estimatedCost: cost, status: .active, holds: allocations.negated,
             uncovered: Millicredits.zero.changed(by: uncovered), watermark: nil, charged: .zero,
             expiresAt: min(.latest, now.adding(seconds: request.ttlSeconds)), createdAt: now, finishedAt: nil,
-            counts: entitlement.limits.map { state in
-                ReservationCount(
-                    counter: state.counter, unit: state.limit.unit, dimension: state.limit.dimension,
-                    window: state.window)
-            }, metadata: request.metadata)
+            counts: entitlement.limits.map { ReservationCount($0) }, metadata: request.metadata)
         var cause = EntryCause(
             feature: request.featureKey, demand: request.estimate, ruleID: reservation.ruleID,
             reservation: reservation.number)
@@ -72,7 +70,7 @@ extension AccountDraft {
             now: now)
         for state in entitlement.limits {
             let amount = state.limit.counted(request.estimate, cost: cost.rawValue)
-            account.counters.count(amount, state.counter, used: state.used, in: state.window)
+            account.counters.count(amount, in: state)
         }
         account.set(reservation, into: &recorder)
         return .reserved(reservation, account.balances)

@@ -92,7 +92,7 @@ extension AccountDraft {
     private mutating func count(_ demand: Demand, cost: Int64, against limits: [LimitState]) {
         for state in limits where state.limit.unit != .concurrent {
             let amount = state.limit.counted(demand, cost: cost)
-            account.counters.count(amount, state.counter, used: state.used, in: state.window)
+            account.counters.count(amount, in: state)
         }
     }
 }

@@ -88,6 +88,9 @@ package struct AccountAudit {
         takeBlocks(entry)
         takeHash(entry, of: owner ?? self.owner)
         if isErased, entry.hasPersonalText { blame("I27", entry, "the end user was erased, and the entry has text") }
+        if !isErased, entry.personalDigest != nil, entry.hasPersonalText {
+            blame("I27", entry, "the entry has a digest instead of its text, and text, which could be another one")
+        }
     }
 
     private mutating func takeHash(_ entry: Entry, of owner: EntryOwner) {

@@ -111,11 +111,16 @@ extension Entitlement {
             funds = min(funds + room, account.balance.rawValue + Millicredits.limit)
         }
         var ceiling = Millicredits.limit
+        var new = 0
         for state in limits {
+            // A limit for whose counter the account has no place leaves nothing that it counts.
+            if state.isNew { new += 1 }
+            let isFull = state.isNew && account.counters.storedCount + new > UsageCounters.maximumOpen
+            let remaining = isFull ? 0 : state.remaining
             switch state.limit.unit {
-            case .credits: funds = min(funds, state.remaining)
+            case .credits: funds = min(funds, remaining)
             // An event of units counts 0 in a limit of one dimension.
-            case .units where state.limit.dimension == nil: ceiling = min(ceiling, state.remaining)
+            case .units where state.limit.dimension == nil: ceiling = min(ceiling, remaining)
             case .units: break
             case .concurrent: if request.isReservation, state.remaining == 0 { ceiling = 0 }
             }

@@ -9,6 +9,8 @@ package struct CounterNeeds: Hashable, Sendable {
     package var usage: Set<UsageQuery> = []
     /// The numbers of the reservations whose charges may be given back.
     package var charged: Set<Int32> = []
+    /// The definitions of limits whose counters may be deleted.
+    package var generations: Set<Int32> = []
 
     package init() {}
 
@@ -16,6 +18,7 @@ package struct CounterNeeds: Hashable, Sendable {
         counters.formUnion(other.counters)
         usage.formUnion(other.usage)
         charged.formUnion(other.charged)
+        generations.formUnion(other.generations)
     }
 }
 
@@ -49,6 +52,7 @@ extension AccountDraft {
                 needs.charged.insert(number)
             }
         case .setLimit(let key, let limit):
+            needs.generations = account.settings.generations(of: key)
             guard let limit else { break }
             if let applied = account.applied(key, catalogue) { needs.counters.insert(applied.counterID(value: nil)) }
             if let query = limit.of(key).usageQuery(catalogue, now: now) { needs.usage.insert(query) }
@@ -57,7 +61,8 @@ extension AccountDraft {
         case .deleteSpendCap(let number):
             if let applied = account.applied(cap: number) { needs.counters.insert(applied.counterID(value: nil)) }
         case .eraseEndUser: needs.counters.formUnion(account.reservations.flatMap { $0.counts.map(\.counter) })
-        case .grant, .topUp, .refund, .revoke, .adjust, .transfer, .deleteLimit, .createEndUser, .updateEndUser,
+        case .deleteLimit(let key): needs.generations = account.settings.generations(of: key)
+        case .grant, .topUp, .refund, .revoke, .adjust, .transfer, .createEndUser, .updateEndUser,
             .setAutoTopUp, .deleteAutoTopUp, .failTopUpRequest, .advance:
             break
         }
@@ -68,6 +73,15 @@ extension AccountDraft {
     package func has(_ needs: CounterNeeds) -> Bool {
         needs.counters.isSubset(of: loadedCounters) && needs.usage.allSatisfy { history.usage[$0] != nil }
             && needs.charged.isSubset(of: history.reservations)
+            && needs.generations.allSatisfy { history.counterCounts[$0] != nil }
+    }
+}
+
+extension AccountSettings {
+    /// The definition that counts under a key.
+    fileprivate func generations(of key: LimitKey) -> Set<Int32> {
+        guard let own = limits[key], own.limit != nil else { return [] }
+        return [own.generation]
     }
 }
 

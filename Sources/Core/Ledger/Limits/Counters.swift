@@ -8,10 +8,14 @@ package struct WindowCounter: Hashable, Sendable {
     package let window: TimeWindow
     /// Not negative, except for a remainder.
     package var used: Int64
+    /// The definition of the end user's limit that counts; 0 for every other counter. The counters of a definition are
+    /// deleted with it.
+    package let generation: Int32
 
-    package init(window: TimeWindow, used: Int64) {
+    package init(window: TimeWindow, used: Int64, generation: Int32 = 0) {
         self.window = window
         self.used = used
+        self.generation = generation
     }
 
     /// Whether this is the remainder of a price. An account keeps remainders for ever, and they do not count among its
@@ -91,18 +95,34 @@ package struct UsageCounters: Hashable, Sendable {
     package mutating func remove(_ id: CounterID) {
         if let removed = counters.removeValue(forKey: id), !removed.isRemainder { storedCount -= 1 }
     }
+
+    /// Removes all counters of a definition of a limit.
+    ///
+    /// - Parameter others: The number of them that are stored and not here.
+    mutating func remove(generation: Int32, others: Int) {
+        for (id, counter) in counters where counter.generation == generation { remove(id) }
+        storedCount -= others
+    }
 }
 
 extension UsageCounters {
     /// Adds to a counter in the window that a decision has read. Does nothing for an amount of 0.
-    mutating func count(_ amount: Int64, _ id: CounterID, used: Int64, in window: TimeWindow) {
+    mutating func count(
+        _ amount: Int64, _ id: CounterID, used: Int64, in window: TimeWindow, generation: Int32 = 0
+    ) {
         guard amount > 0 else { return }
-        set(id, WindowCounter(window: window, used: used.addingSaturated(amount)))
+        set(id, WindowCounter(window: window, used: used.addingSaturated(amount), generation: generation))
     }
 
-    /// Corrects the count of a window in which an amount was counted before. A later window is not changed, and the
+    /// Adds to the counter of a limit in the window that a decision has read. Does nothing for an amount of 0.
+    mutating func count(_ amount: Int64, in state: LimitState) {
+        count(amount, state.counter, used: state.used, in: state.window, generation: state.applied.generation)
+    }
+
+    /// Corrects the count of a window in which a reservation was counted before. A later window is not changed, and the
     /// counter of a window that is over is not made again.
-    mutating func correct(_ id: CounterID, in window: TimeWindow, by amount: Int64, now: Instant) {
+    mutating func correct(_ count: ReservationCount, by amount: Int64, now: Instant) {
+        let (id, window) = (count.counter, count.window)
         guard amount != 0 else { return }
         if let counter = counter(id, countedIn: window, isGrowth: amount > 0) {
             // A counter may exceed every limit, because a job that gives units back must bring it down again.
@@ -111,7 +131,7 @@ extension UsageCounters {
             // A counter without an end would stay for ever.
             if used == 0, counter.window == .always { remove(id) }
         } else if amount > 0, now < window.end, counters[id].map({ $0.window.end <= window.start }) ?? true {
-            set(id, WindowCounter(window: window, used: amount))
+            set(id, WindowCounter(window: window, used: amount, generation: count.generation))
         }
     }
 }

@@ -86,21 +86,19 @@ extension Account {
         let entered = Dictionary(uniqueKeysWithValues: limits.entered.map { ($0.counter, $0) })
         for count in limits.staying {
             if let state = entered[count.counter], count.amount(usage) > 0 {
-                counts.append(
-                    ReservationCount(
-                        counter: count.counter, unit: count.unit, dimension: count.dimension, window: state.window))
+                counts.append(ReservationCount(state))
             } else {
                 let growth = count.amount(usage) - count.amount(before.counted)
-                counters.correct(count.counter, in: count.window, by: growth, now: now)
+                counters.correct(count, by: growth, now: now)
                 counts.append(count)
             }
         }
         for count in limits.left {
-            counters.correct(count.counter, in: count.window, by: -count.amount(before.counted), now: now)
+            counters.correct(count, by: -count.amount(before.counted), now: now)
         }
         for state in limits.entered {
             let amount = usage.amount(state.limit.unit, state.limit.dimension)
-            counters.count(amount, state.counter, used: state.used, in: state.window)
+            counters.count(amount, in: state)
         }
         return counts
     }

@@ -114,7 +114,8 @@ extension Demand {
 }
 
 extension [ReservationCount] {
-    /// An array of arrays: the counter, the unit, the bounds of the window, and the dimension if there is one.
+    /// An array of arrays: the counter, the unit, the bounds of the window, and, where they are not null and 0, the dimension
+    /// and the definition of the limit.
     package var storedJSON: String? {
         guard !isEmpty else { return nil }
         let elements = map { count -> JSONValue in
@@ -122,7 +123,10 @@ extension [ReservationCount] {
                 .string(count.counter.text), .string(count.unit.rawValue),
                 .integer(count.window.start.microseconds), .integer(count.window.end.microseconds),
             ]
-            if let dimension = count.dimension { parts.append(.string(dimension)) }
+            if count.dimension != nil || count.generation != 0 {
+                parts.append(count.dimension.map { .string($0) } ?? .null)
+            }
+            if count.generation != 0 { parts.append(.integer(Int64(count.generation))) }
             return .array(parts)
         }
         return JSONValue.array(elements).text
@@ -134,22 +138,30 @@ extension [ReservationCount] {
         }
         self = []
         for element in elements {
-            guard case .array(let parts) = element, 4...5 ~= parts.count, case .string(let id) = parts[0],
+            guard case .array(let parts) = element, 4...6 ~= parts.count, case .string(let id) = parts[0],
                 let counter = CounterID(text: id), case .string(let name) = parts[1],
                 let unit = Limit.Unit(rawValue: name), case .integer(let start) = parts[2],
                 case .integer(let end) = parts[3]
             else { throw StoredJSONError(detail: "a count of a reservation has an invalid value") }
             var dimension: String?
-            if parts.count == 5 {
+            var generation: Int32 = 0
+            if parts.count > 4, parts[4] != .null {
                 guard case .string(let name) = parts[4] else {
                     throw StoredJSONError(detail: "the dimension of a count is not a string")
                 }
                 dimension = name
             }
+            if parts.count > 5 {
+                guard case .integer(let number) = parts[5], let small = Int32(exactly: number) else {
+                    throw StoredJSONError(detail: "the definition of a count is not a number")
+                }
+                generation = small
+            }
             append(
                 ReservationCount(
                     counter: counter, unit: unit, dimension: dimension,
-                    window: TimeWindow(start: Instant(microseconds: start), end: Instant(microseconds: end))))
+                    window: TimeWindow(start: Instant(microseconds: start), end: Instant(microseconds: end)),
+                    generation: generation))
         }
     }
 }
