@@ -109,9 +109,8 @@ struct CoreWorld {
             where reservation.createdAt >= query.since && reservation.status != .active {
                 let commit = storedEntries.last { $0.type == .commit && $0.cause.reservation == reservation.number }
                 let committed = reservation.status == .committed ? commit?.demand : nil
-                let amount = reservation.counted(
-                    by: query.limit.unit, query.limit.dimension, committed: committed)
-                add(reservation.featureKey, (committed ?? reservation.estimate).attributes, amount)
+                let amount = reservation.counted(by: query.limit, committed: committed)
+                add(reservation.parts[0].featureKey, (committed ?? reservation.estimate).attributes, amount)
             }
             return sums
         }

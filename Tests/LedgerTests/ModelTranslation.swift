@@ -361,6 +361,7 @@ extension Refusal {
         case .wrongMeasure(.unitsExpected): ModelLedger.Refusal("units_expected")
         case .wrongMeasure(.quantitiesExpected): ModelLedger.Refusal("quantities_expected")
         case .wrongMeasure(.unknownDimension(let name)): ModelLedger.Refusal("unknown_dimension \(name)")
+        case .wrongJobFeature: ModelLedger.Refusal("wrong_feature")
         case .wrongMeasure(.creditsExpected): ModelLedger.Refusal("credits_expected")
         case .amountOutOfRange: ModelLedger.Refusal("amount_out_of_range")
         case .unknownLimit: ModelLedger.Refusal("unknown_limit")
@@ -387,7 +388,7 @@ extension Demand {
         switch self {
         case .measured(.units(let units), _): .units(units)
         case .measured(.quantities(let quantities), _): .quantities(quantities)
-        case .credits(let credits): .credits(credits.rawValue)
+        case .credits(let credits, _): .credits(credits.rawValue)
         }
     }
 
@@ -452,12 +453,12 @@ extension GrantedBlock {
 extension Reservation {
     var plain: ModelLedger.Reservation {
         var plain = ModelLedger.Reservation(
-            number: Int(number), feature: featureKey.rawValue, estimate: estimate.plain,
-            attributes: estimate.plainAttributes, version: ruleID.map { Int($0.bits.low) },
+            number: Int(number), feature: parts[0].featureKey.rawValue, estimate: estimate.plain,
+            attributes: estimate.plainAttributes, version: parts[0].ruleID.map { Int($0.bits.low) },
             estimatedCost: estimatedCost.rawValue, holds: holds.shares, uncovered: uncovered.rawValue,
             expiresAt: expiresAt, createdAt: createdAt)
         plain.status = status.rawValue
-        plain.watermark = watermark?.plain
+        plain.watermark = parts[0].watermark?.plain
         plain.charged = charged.rawValue
         plain.finishedAt = finishedAt
         return plain

@@ -10,14 +10,14 @@ import Testing
 struct AccountActionTests {
     @Test("every action is decoded as it was encoded")
     func roundTrip() throws {
-        for action in try Samples.actions + Samples.laterActions + Samples.latestActions + Samples.topUpActions {
+        for action in try Samples.allActions {
             #expect(try Self.decoded(Self.encoded(action)) == action)
         }
     }
 
     @Test("an action that is cut at any place is refused")
     func truncation() throws {
-        for action in try Samples.actions + Samples.laterActions + Samples.latestActions + Samples.topUpActions {
+        for action in try Samples.allActions {
             let bytes = try Self.encoded(action)
             // The environment is behind the action, and a message of an older release has none.
             let end = bytes.count - environmentSize
@@ -30,7 +30,7 @@ struct AccountActionTests {
     @Test("an action with any one byte changed is read or refused, and an action that is read can be written again")
     func changedBytes() throws {
         var read = 0
-        for action in try Samples.actions + Samples.laterActions + Samples.latestActions + Samples.topUpActions {
+        for action in try Samples.allActions {
             let bytes = try Self.encoded(action)
             for index in bytes.indices {
                 for mask: UInt8 in [0x01, 0x40, 0x80, 0xFF] {
@@ -78,8 +78,7 @@ struct AccountActionTests {
 
     @Test("every action of a client is in the audit log under its own name and area; an advance is not")
     func auditActions() throws {
-        let names = try (Samples.actions + Samples.laterActions + Samples.latestActions + Samples.topUpActions)
-            .compactMap { AuditAction($0) }
+        let names = try Samples.allActions.compactMap { AuditAction($0) }
         let catalogue: Set<AuditAction> = [
             .createFeature, .updateFeature, .createRule, .createPackage, .updatePackage, .createKey, .rollKey,
             .revokeKey, .updateConfig, .createTestClock, .advanceTestClock, .createTenant,

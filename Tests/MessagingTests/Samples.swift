@@ -121,7 +121,7 @@ enum Samples {
                 + latestCatalogueActions.map { request($0) }
                 + (try reportActions.map { request($0) })
                 + (try latestActions.map { try request($0) })
-                + (try topUpActions.map { try request($0) })
+                + (try topUpActions.map { try request($0) }) + (try severalActions.map { try request($0) })
         }
     }
 
@@ -215,6 +215,25 @@ enum Samples {
         .updateConfig(ConfigChange(createEndUsers: .set(.explicit))),
         .updateConfig(ConfigChange(createEndUsers: .set(nil))),
     ]
+
+    /// Actions on reservations over several features, and on those in credits with attributes.
+    static var severalActions: [AccountAction] {
+        get throws {
+            let keys = try ["chat", "images", "search"].map { try #require(FeatureKey($0)) }
+            let attributes = Attributes(["member": .string("ann")])
+            return [
+                .reserve(ReservationRequest(featureKeys: keys, estimate: .credits(.max, attributes), ttlSeconds: 60)),
+                .reserve(ReservationRequest(featureKey: keys[0], estimate: .credits(.max, attributes))),
+                .reservation(1, .progress(.measured(.units(3), .none), of: keys[1])),
+                .reservation(1, .commit(.credits(.zero, attributes), of: keys[2], shortfall: .cap)),
+            ]
+        }
+    }
+
+    /// All actions on accounts.
+    static var allActions: [AccountAction] {
+        get throws { try actions + laterActions + latestActions + topUpActions + severalActions }
+    }
 
     /// Actions on accounts that were added after `latestActions`.
     static var topUpActions: [AccountAction] {

@@ -241,9 +241,17 @@ struct ReplicaTests {
 
 extension Reservation {
     fileprivate var withoutMetadata: Reservation {
-        Reservation(
-            number: number, featureKey: featureKey, estimate: estimate, ruleID: ruleID, estimatedCost: estimatedCost,
-            status: status, holds: holds, uncovered: uncovered, watermark: watermark, charged: charged,
-            expiresAt: expiresAt, createdAt: createdAt, finishedAt: finishedAt, counts: counts, metadata: nil)
+        // The parts of a reservation over several features are replicated as one text.
+        let held =
+            parts.count > 1
+            ? parts
+            : parts.map { part in
+                JobPart(
+                    featureKey: part.featureKey, ruleID: part.ruleID, watermark: part.watermark, charged: part.charged)
+            }
+        return Reservation(
+            number: number, parts: held, estimate: estimate, estimatedCost: estimatedCost, status: status,
+            holds: holds, uncovered: uncovered, expiresAt: expiresAt, createdAt: createdAt, finishedAt: finishedAt,
+            counts: counts, metadata: nil)
     }
 }

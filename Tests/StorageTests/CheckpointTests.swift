@@ -66,7 +66,7 @@ struct CheckpointTests {
             for hold in holds {
                 let own = rows.filter { $0.reservation == hold.reservation }
                 #expect(hold.first == own.map(\.first).min() && hold.last == own.map(\.last).max())
-                #expect(hold.featureKey?.rawValue == own.last?.feature)
+                #expect(hold.featureKey?.rawValue == own.last.flatMap(\.feature))
             }
         }
         for entry in known.entries {

@@ -56,7 +56,7 @@ struct QueryPlanTests {
                     ids + [
                         .int32s([1]), .texts(["released"]), .texts(["{}"]), .texts(["{}"]), .int64s([0]), .int64s([0]),
                         .nullableTexts([nil]), .int64s([0]), .nullableTexts([nil]), .timestamps(microseconds: [0]),
-                        .nullableTimestamps(microseconds: [0]), .nullableTexts([nil]),
+                        .nullableTimestamps(microseconds: [0]), .nullableTexts([nil]), .nullableTexts([nil]),
                     ]
                 ),
             ]

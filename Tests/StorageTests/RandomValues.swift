@@ -52,7 +52,7 @@ extension SeededGenerator {
 
     mutating func demand() throws -> Demand {
         switch Int.random(in: 0..<3, using: &self) {
-        case 0: .credits(try amount())
+        case 0: .credits(try amount(), attributes())
         case 1: .measured(.units(magnitude(upTo: .max)), attributes())
         default: .measured(.quantities(quantities()), attributes())
         }
@@ -108,7 +108,7 @@ extension SeededGenerator {
             ReservationCount(
                 counter: CounterID(bits: Bits128(high: next(), low: next())), unit: pick(Limit.Unit.allCases),
                 dimension: maybe { $0.name() }, window: TimeWindow(start: instant(), end: instant()),
-                generation: pick([0, 1, .max]))
+                generation: pick([0, 1, .max]), features: Set((0..<pick([0, 2])).compactMap { _ in try? featureKey() }))
         }
     }
 
@@ -131,7 +131,18 @@ extension SeededGenerator {
             counterparty: isClear ? try maybe { try #require(EndUserID("u" + $0.text().prefix(200))) } : nil,
             counterpartyEntry: isClear
                 ? nil : maybe { PublicID(.entry, Bits128(high: $0.next(), low: $0.next())) },
-            forfeited: pick([0, 1, Millicredits.limit]), isDeadline: chance(50))
+            forfeited: pick([0, 1, Millicredits.limit]),
+            featureKeys: chance(50) ? [] : [try featureKey(), try featureKey()],
+            addedUnits: maybe { $0.magnitude(upTo: .max) }, isDeadline: chance(50))
+    }
+
+    mutating func parts() throws -> [JobPart] {
+        try (0..<pick([2, 16])).map { _ in
+            JobPart(
+                featureKey: try featureKey(),
+                ruleID: maybe { PublicID(.rule, Bits128(high: $0.next(), low: $0.next())) },
+                watermark: try maybe { try $0.demand() }, charged: try amount(), carried: quantities())
+        }
     }
 }
 

@@ -8,7 +8,7 @@ import Testing
 /// The parts of an account that are stored as text.
 @Suite("Stored state")
 struct StoredStateTests {
-    @Test("settings, demands, counts and details are read back as they were stored")
+    @Test("settings, demands, counts, parts and details are read back as they were stored")
     func roundTrips() throws {
         var random = SeededGenerator(seed: 4)
         for _ in 0..<2_000 {
@@ -18,6 +18,8 @@ struct StoredStateTests {
             #expect(try Demand(storedJSON: demand.storedJSON) == demand)
             let counts = random.counts()
             #expect(try counts.storedJSON.map { try [ReservationCount](storedJSON: $0) } ?? [] == counts)
+            let parts = try random.parts()
+            #expect(try [JobPart](storedJSON: parts.storedJSON) == parts)
             let details = try random.details()
             #expect(try details.storedJSON.map { try EntryDetails(storedJSON: $0) } ?? .none == details)
             let autoTopUp = try random.autoTopUp()

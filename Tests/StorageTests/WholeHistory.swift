@@ -47,12 +47,16 @@ enum WholeHistory {
 
     /// Reservation, feature, block, held credits, first and last sequence.
     static func holds(_ account: AccountID, upTo version: Int64, on connection: PostgresConnection) async throws
-        -> [(reservation: Int32, feature: String, allocation: Allocation, first: Int64, last: Int64)]
+        -> [(reservation: Int32, feature: String?, allocation: Allocation, first: Int64, last: Int64)]
     {
         try await connection.run(
             PostgresQuery(
                 """
-                select e.reservation, max(e.feature_key), h.block, sum(h.held)::bigint, min(e.sequence), max(e.sequence)
+                select e.reservation, (
+                        select r.feature_key from entries r
+                        where r.account_id = $1 and r.reservation = e.reservation and r.type = 'reserve'
+                        limit 1),
+                    h.block, sum(h.held)::bigint, min(e.sequence), max(e.sequence)
                 from entries e
                 cross join lateral unnest(e.hold_blocks, e.hold_amounts) as h (block, held)
                 where e.account_id = $1 and e.sequence <= $2 and e.reservation is not null
@@ -62,7 +66,7 @@ enum WholeHistory {
                 """, [.int64(account.rawValue), .int64(version)])
         ).map { row in
             (
-                try row.int32(0), try row.text(1), Allocation(block: try row.int32(2), amount: try row.int64(3)),
+                try row.int32(0), try row.textOrNil(1), Allocation(block: try row.int32(2), amount: try row.int64(3)),
                 try row.int64(4), try row.int64(5)
             )
         }
@@ -104,7 +108,7 @@ enum WholeHistory {
                         (e.details::jsonb -> 'attributes' -> $6)::text as value,
                         case when e.reservation is null then u.units else greatest(0, u.units - coalesce(
                             max(u.units) over (
-                                partition by e.reservation order by e.sequence
+                                partition by e.reservation, e.feature_key order by e.sequence
                                 rows between unbounded preceding and 1 preceding), 0)) end as units
                     from entries e
                     cross join lateral (

@@ -139,6 +139,11 @@ extension Problem {
                 "\(key.rawValue) has no price for this request: it is not metered, no metering rule was in force at that time, or no price row matches the attributes. Create a rule with POST /v1/metering-rules."
             )
         case .wrongMeasure(let wrong): self.init(wrong)
+        case .wrongJobFeature(let features):
+            let names = features.map(\.rawValue).joined(separator: ", ")
+            self.init(
+                at: "/feature_key", "must be a feature of the reservation",
+                "The reservation is for: \(names). Name one of them.")
         case .amountOutOfRange(let field): self.init(amountOutOfRange: "/\(field)")
         case .limitReached(let feature, let state, let required): self.init(feature, state, required: required)
         case .insufficientCredits(let effectiveBalance, let spendable, let required):

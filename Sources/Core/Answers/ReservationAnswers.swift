@@ -39,26 +39,40 @@ extension JSONWriter {
         let reservation = account.endUserID.isErased ? stored.erased : stored
         member("id", account.id(.reservation, reservation.number))
         member("end_user_id", account.endUserID.rawValue)
-        member("feature_key", reservation.featureKey.rawValue)
+        member("feature_key", reservation.featureKey?.rawValue)
         member("status", reservation.status.rawValue)
         members(reservation.estimate)
         member("estimated_cost", reservation.estimatedCost.rawValue)
         member("held", reservation.held)
         member("uncovered", reservation.uncovered.rawValue)
         member("cost", reservation.charged.rawValue)
-        key("progress")
-        if let watermark = reservation.watermark {
-            beginObject()
-            members(watermark)
-            endObject()
-        } else {
-            null()
+        let only = reservation.parts.count == 1 ? reservation.parts[0] : nil
+        progress(only?.watermark)
+        member("rule_id", only?.ruleID?.description)
+        // The job by feature. A job of one feature has all of it in the members above.
+        if only == nil {
+            array("feature_keys", reservation.featureKeys) { json, key in json.value(key.rawValue) }
+            array("features", reservation.parts) { json, part in
+                json.beginObject()
+                json.member("feature_key", part.featureKey.rawValue)
+                json.member("cost", part.charged.rawValue)
+                json.progress(part.watermark)
+                json.member("rule_id", part.ruleID?.description)
+                json.endObject()
+            }
         }
-        member("rule_id", reservation.ruleID?.description)
         member("expires_at", reservation.expiresAt as Instant?)
         member("created_at", reservation.createdAt as Instant?)
         member("finished_at", reservation.finishedAt)
         member("metadata", reservation.metadata)
+    }
+
+    private mutating func progress(_ watermark: Demand?) {
+        key("progress")
+        guard let watermark else { return null() }
+        beginObject()
+        members(watermark)
+        endObject()
     }
 
     /// Writes `units`, `quantities`, `attributes` and `credits`. Only the measure that the client used has a value.
@@ -74,10 +88,10 @@ extension JSONWriter {
             member("quantities", quantities)
             member("attributes", attributes)
             member("credits", nil as Int64?)
-        case .credits(let credits):
+        case .credits(let credits, let attributes):
             member("units", nil as Int64?)
             member("quantities", [:])
-            member("attributes", Attributes.none)
+            member("attributes", attributes)
             member("credits", credits.rawValue)
         }
     }

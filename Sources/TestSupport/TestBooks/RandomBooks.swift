@@ -288,10 +288,12 @@ package struct RandomBooks {
             )
         case 17..<19:
             let feature = try feature()
+            let other = try self.feature()
+            let isOfSeveral = other != feature && random.chance(30)
             return .reserve(
                 ReservationRequest(
-                    featureKey: feature,
-                    estimate: random.chance(20) ? .credits(try amount(1...50)) : demand(for: feature),
+                    featureKeys: isOfSeveral ? [feature, other] : [feature],
+                    estimate: isOfSeveral || random.chance(20) ? .credits(try amount(1...50)) : demand(for: feature),
                     ttlSeconds: random.pick([1, 300, 604_800]), metadata: metadata))
         case 19..<26: return try reservationAction(knowing: known)
         case 26:
@@ -350,16 +352,21 @@ package struct RandomBooks {
     private mutating func reservationAction(knowing known: Remembered?) throws -> AccountAction {
         let active = known.map { Array($0.account.reservations) } ?? []
         guard let reservation = active.isEmpty ? nil : random.pick(active) else { return .reservation(1, .release) }
+        let isOfSeveral = reservation.parts.count > 1
+        let feature = random.pick(reservation.featureKeys)
         let demand: Demand =
-            if case .credits = reservation.estimate { .credits(try amount(0...60)) } else {
-                demand(for: reservation.featureKey, upTo: 80)
+            if case .credits = reservation.estimate, !isOfSeveral || random.chance(30) {
+                .credits(try amount(0...60))
+            } else {
+                demand(for: feature, upTo: 80)
             }
+        let named = isOfSeveral ? feature : nil
         let action: ReservationAction =
             switch Int.random(in: 0..<5, using: &random) {
             case 0: .release
             case 1: .extend(ttlSeconds: 1_000)
-            case 2: .commit(demand, shortfall: random.pick([nil, .cap, .overage, .reject]))
-            default: .progress(demand)
+            case 2: .commit(demand, of: named, shortfall: random.pick([nil, .cap, .overage, .reject]))
+            default: .progress(demand, of: named)
             }
         return .reservation(reservation.number, action)
     }

@@ -29,6 +29,88 @@ extension Acceptance {
             #expect(back["refunded"] == 100 && back["balance"] == 1_000)
         }
 
+        @Test("A hold over several features is charged for each at its own price, and counts in the limits of all")
+        func severalFeatures() async throws {
+            let client = try await seller(["model": "per_unit", "unit_cost": 2])
+            try await client.sell("images", unitCost: 30)
+            try await client.sell("search", unitCost: 5)
+            let limit: JSONValue = [
+                "unit": "credits", "limit": 500, "window": "day", "per": "member",
+                "feature_keys": ["images", "search"],
+            ]
+            try await client.send("PUT", "/v1/end-users/alice/limits/media", bytes: limit.bytes).expect(201)
+            try await client.post(
+                "/v1/credits/grant", ["end_user_id": "alice", "credits": 900, "feature_keys": ["tokens"]]
+            ).expect(201)
+            try await client.grant("alice", 1_000).expect(201)
+            let request: JSONValue = [
+                "end_user_id": "alice", "feature_keys": ["tokens", "images", "search"], "credits": 400,
+                "attributes": ["member": "ann"],
+            ]
+            // The block of one feature is not held, and the member's budget counts the estimate.
+            let made = try await client.post("/v1/reservations", request).expect(201)
+            let id = try made.text("id")
+            #expect(made["feature_key"] == .null && made["feature_keys"] == ["tokens", "images", "search"])
+            #expect(made["held"] == 400 && made["attributes.member"] == "ann" && made["rule_id"] == .null)
+            let full = try await client.post("/v1/reservations", request).expect(402, "spend_cap_reached")
+            #expect(full["limit_key"] == "media" && full["used"] == 400 && full["per_value"] == "ann")
+            #expect(try await client.get("/v1/reservations/\(id)").expect(200)["features"] == made["features"])
+
+            let report = { (path: String, body: JSONValue) async throws -> Answer in
+                try await client.post("/v1/reservations/\(id)/\(path)", body)
+            }
+            #expect(try await report("progress", ["units": 10]).expect(400)["errors.0.pointer"] == "/feature_key")
+            try await report("progress", ["units": 10, "feature_key": "api"]).expect(400)
+            let images = try await report("progress", ["units": 4, "feature_key": "images"]).expect(200)
+            #expect(images["charged"] == 120 && images["entry.feature_key"] == "images" && images["held"] == 280)
+            let tokens = try await report("progress", ["units": 100, "feature_key": "tokens"]).expect(200)
+            #expect(tokens["charged"] == 200 && tokens["cost"] == 320)
+            let done = try await report("commit", ["units": 150, "feature_key": "tokens"]).expect(200)
+            #expect(done["charged"] == 100 && done["cost"] == 420 && done["held"] == 0 && done["returned"] == 0)
+            #expect(done["features.0.cost"] == 300 && done["features.1.cost"] == 120 && done["features.2.cost"] == 0)
+            #expect(done["features.1.progress.units"] == 4 && done["features.0.progress.units"] == 150)
+            // The excess over the hold came from the block of tokens.
+            #expect(try await client.balance("alice")["balance"] == 1_480)
+            let check = try await client.get(
+                "/v1/end-users/alice/limits", [("per_value", "ann")]
+            ).expect(200)
+            #expect(check["data.0.used"] == 120, "\(check)")
+            let usage = try await client.get("/v1/usage", [("end_user_id", "alice"), ("group_by", "feature")]).expect(
+                200)
+            #expect(usage["data.0.units"] == 4 && usage["data.1.units"] == 150, "\(usage)")
+        }
+
+        @Test("Impossible holds over several features are refused at their pointer, and nothing is held")
+        func impossibleFeatures() async throws {
+            let client = try await seller(["model": "per_unit", "unit_cost": 2])
+            try await client.sell("images", unitCost: 30)
+            try await client.post("/v1/features", ["key": "sso", "name": "S", "type": "boolean"]).expect(201)
+            try await client.grant("alice", 1_000).expect(201)
+            let names = (1...17).map { JSONValue.string("f\($0)") }
+            for (members, pointer) in [
+                (["feature_keys": ["tokens", "images"], "units": 1], "/feature_keys"),
+                (["feature_keys": ["tokens", "tokens"], "credits": 1], "/feature_keys"),
+                (["feature_keys": [], "credits": 1], "/feature_keys"),
+                (["feature_keys": .array(names), "credits": 1], "/feature_keys"),
+                (["feature_keys": ["tokens"], "feature_key": "tokens", "credits": 1], "/feature_keys"),
+                (["feature_keys": "tokens", "credits": 1], "/feature_keys"),
+                (["feature_keys": ["to kens", "images"], "credits": 1], "/feature_keys/0"),
+                (["credits": 1], "/feature_key"),
+            ] as [(JSONValue, String)] {
+                let answer = try await client.post("/v1/reservations", members.with("end_user_id", "alice")).expect(400)
+                #expect(answer["errors.0.pointer"] == .string(pointer), "\(answer)")
+            }
+            for (keys, status, code) in [
+                (["tokens", "nothing"], 404, "unknown_feature"), (["sso", "nothing"], 404, "unknown_feature"),
+                (["tokens", "sso"], 409, "feature_not_priced"),
+            ] as [(JSONValue, Int, String)] {
+                try await client.post(
+                    "/v1/reservations", ["end_user_id": "alice", "feature_keys": keys, "credits": 1]
+                ).expect(status, code)
+            }
+            #expect(try await client.balance("alice")["reserved_balance"] == 0)
+        }
+
         @Test("Carried fractions add up over single events, batches, jobs and test clocks")
         func carry() async throws {
             let client = try await seller([

@@ -241,32 +241,40 @@ extension Transfer: FieldCodable {
 
 extension ReservationRequest: FieldCodable {
     func write(to writer: inout FieldWriter) {
-        writer.write(1, featureKey.rawValue)
+        writer.write(1, featureKeys[0].rawValue)
         writer.write(2, estimate)
         writer.write(3, ttlSeconds)
         writer.write(4, metadata)
+        // The further features of a reservation over several.
+        if featureKeys.count > 1 {
+            writer.write(5, since: 3) { writer in writer.write(1, each: featureKeys.dropFirst().map(\.rawValue)) }
+        }
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
         self.init(
             featureKey: try reader.featureKey(1), estimate: try reader.value(2, "estimate"),
             ttlSeconds: try reader.timeToLive(3), metadata: try reader.metadata(4))
+        featureKeys += try reader.optionalMessage(5) { (reader) throws(CodingError) in try reader.featureKeys(1) } ?? []
     }
 }
 
 extension ReservationAction: FieldCodable {
     func write(to writer: inout FieldWriter) {
         switch self {
-        case .commit(let actual, let shortfall):
+        case .commit(let actual, let feature, let shortfall):
             // An older worker would price the commit by the attributes of its reservation.
             if !actual.attributes.values.isEmpty { writer.demand(revision: 3) }
             writer.write(1) { writer in
                 writer.write(1, actual)
                 writer.write(2, shortfall?.rawValue)
+                writer.write(3, feature?.rawValue)
             }
         case .release: writer.write(2) { _ in }
         case .extend(let ttlSeconds): writer.write(3, ttlSeconds)
-        case .progress(let demand): writer.write(4, demand)
+        case .progress(let demand, let feature):
+            writer.write(4, demand)
+            writer.write(5, feature?.rawValue)
         }
     }
 
@@ -274,13 +282,16 @@ extension ReservationAction: FieldCodable {
         switch try reader.nextNumber() {
         case 1:
             self = try reader.message(1, "commit") { (reader) throws(CodingError) in
-                .commit(
-                    try reader.value(1, "demand"),
-                    shortfall: try reader.optional(2, "shortfall") { Shortfall(rawValue: $0) })
+                let actual: Demand = try reader.value(1, "demand")
+                let shortfall = try reader.optional(2, "shortfall") { Shortfall(rawValue: $0) }
+                let feature = try reader.optional(3, "feature key") { FeatureKey($0) }
+                return .commit(actual, of: feature, shortfall: shortfall)
             }
         case 2: self = .release
         case 3: self = .extend(ttlSeconds: try reader.timeToLive(3))
-        case 4: self = .progress(try reader.value(4, "demand"))
+        case 4:
+            let demand: Demand = try reader.value(4, "demand")
+            self = .progress(demand, of: try reader.optional(5, "feature key") { FeatureKey($0) })
         default: throw .missing(field: "action on a reservation")
         }
     }

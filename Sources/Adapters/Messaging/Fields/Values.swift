@@ -199,16 +199,18 @@ extension Attributes: FieldCodable {
 extension Demand: FieldCodable {
     func write(to writer: inout FieldWriter) {
         switch self {
-        case .credits(let credits): writer.write(1, credits)
-        case .measured(let measure, let attributes):
-            writer.write(2, measure)
-            if !attributes.values.isEmpty { writer.write(3, attributes) }
+        case .credits(let credits, _):
+            writer.write(1, credits)
+            // An older worker would count the credits without the attributes.
+            if !attributes.values.isEmpty { writer.demand(revision: 3) }
+        case .measured(let measure, _): writer.write(2, measure)
         }
+        if !attributes.values.isEmpty { writer.write(3, attributes) }
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
         if let credits = try reader.optionalAmount(1, in: AmountRange.unsigned, "amount") {
-            self = .credits(credits)
+            self = .credits(credits, try reader.optional(3) ?? .none)
         } else {
             self = .measured(try reader.value(2, "measure"), try reader.optional(3) ?? .none)
         }

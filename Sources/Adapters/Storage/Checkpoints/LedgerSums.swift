@@ -75,14 +75,15 @@ enum LedgerSums {
     // MARK: - Reservations
 
     /// Two common table expressions. `hold_changes` are the sums over the range by reservation and block. `hold_sums` are
-    /// the sums up to the end of the range, for the reservations that changed in it and for further ones.
+    /// the sums up to the end of the range, for the reservations that changed in it and for further ones. A reservation over
+    /// several features has none here.
     ///
     /// - Parameter further: ` union select …` of further reservations.
     static func holds(after: String, upTo: String, further: String) -> String {
         """
         hold_changes as materialized (
-            select e.reservation, h.block, max(e.feature_key) as feature_key, sum(h.held) as held,
-                min(e.sequence) as first, max(e.sequence) as last
+            select e.reservation, h.block, max(e.feature_key) filter (where e.type = 'reserve') as feature_key,
+                sum(h.held) as held, min(e.sequence) as first, max(e.sequence) as last
             from entries e
             cross join lateral unnest(e.hold_blocks, e.hold_amounts) as h (block, held)
             where \(range(after: after, upTo: upTo)) and e.reservation is not null
@@ -122,7 +123,8 @@ enum LedgerSums {
     /// `after` and `up_to`. Each range begins behind a checkpoint.
     ///
     /// `measured` are the units that an entry states. The commits of a reservation state its units so far, so `units` are
-    /// those that the entry added: none for a commit in credits after progress in units.
+    /// those that the entry added: none for a commit in credits after progress in units. A commit of a reservation over several
+    /// features states the units that it added.
     ///
     /// - Parameters:
     ///   - condition: A further condition on the entries, ` and …`, or nothing.
@@ -131,11 +133,12 @@ enum LedgerSums {
         """
         charges as materialized (
             select s.up_to, e.reservation, e.effective_at, e.feature_key, -e.amount as cost, u.units as measured,
-                case when e.reservation is null then u.units else greatest(0, u.units - coalesce(greatest(
-                    k.units,
-                    max(u.units) over (
-                        partition by s.up_to, e.reservation order by e.sequence
-                        rows between unbounded preceding and 1 preceding)), 0)) end as units\(columns)
+                case when e.reservation is null then u.units
+                    else coalesce((e.details::json ->> 'added_units')::numeric, greatest(0, u.units - coalesce(greatest(
+                        k.units,
+                        max(u.units) over (
+                            partition by s.up_to, e.reservation order by e.sequence
+                            rows between unbounded preceding and 1 preceding)), 0))) end as units\(columns)
             from spans s
             join entries e on \(range(after: "s.after", upTo: "s.up_to"))
             cross join lateral (

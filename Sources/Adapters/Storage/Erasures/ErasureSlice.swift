@@ -182,13 +182,15 @@ struct ErasureSlice {
         let erased = rows.map(\.reservation.erased)
         _ = try await run(
             """
-            update reservations r set estimate = n.estimate, watermark = n.watermark, counts = null, metadata = null
-            from unnest($3::integer[], $4::text[], $5::text[]) as n (number, estimate, watermark)
+            update reservations r
+            set estimate = n.estimate, watermark = n.watermark, parts = n.parts, counts = null, metadata = null
+            from unnest($3::integer[], $4::text[], $5::text[], $6::text[]) as n (number, estimate, watermark, parts)
             where r.environment_id = $1 and r.account_id = $2 and r.number = n.number
             """,
             account + [
                 .int32s(erased.map(\.number)), .texts(erased.map(\.estimate.storedJSON)),
-                .nullableTexts(erased.map { $0.watermark?.storedJSON }),
+                .nullableTexts(erased.map { $0.parts.count == 1 ? $0.parts[0].watermark?.storedJSON : nil }),
+                .nullableTexts(erased.map(\.storedParts)),
             ])
         return Progress(rows: rows.count, last: Int64(last.reservation.number))
     }

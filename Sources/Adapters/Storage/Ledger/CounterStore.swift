@@ -125,8 +125,9 @@ package enum CounterStore {
             var measure: Measure?
             if let quantities = details?.quantities, !quantities.isEmpty { measure = .quantities(quantities) }
             if let units { measure = .units(units) }
-            // A commit counts by its own attributes. One in credits has none, and counts by those of the reservation.
-            let attributes = measure == nil ? reservation.estimate.attributes : details?.attributes ?? .none
+            // A commit counts by its own attributes, and by those of the reservation if it has none.
+            var attributes = details?.attributes ?? .none
+            if attributes.values.isEmpty { attributes = reservation.estimate.attributes }
             sums.count(reservation, attributes, measure.map { .measured($0, attributes) })
         }
         return sums.byValue
@@ -199,21 +200,19 @@ private struct UsageSums {
         _ feature: FeatureKey, _ attributes: Attributes, units: Int64, quantity: Int64, credits: Int64
     ) {
         switch limit.unit {
-        case .credits: add(feature, attributes, credits)
-        case .units: add(feature, attributes, limit.dimension == nil ? units : quantity)
+        case .credits: add([feature], attributes, credits)
+        case .units: add([feature], attributes, limit.dimension == nil ? units : quantity)
         case .concurrent: break
         }
     }
 
     /// - Parameter committed: The total of the commit; nil when there is none.
     mutating func count(_ reservation: Reservation, _ attributes: Attributes, _ committed: Demand?) {
-        add(
-            reservation.featureKey, attributes,
-            reservation.counted(by: limit.unit, limit.dimension, committed: committed))
+        add(reservation.featureKeys, attributes, reservation.counted(by: limit, committed: committed))
     }
 
-    private mutating func add(_ feature: FeatureKey, _ attributes: Attributes, _ amount: Int64) {
-        guard amount > 0, limit.covers(feature, attributes) else { return }
+    private mutating func add(_ features: [FeatureKey], _ attributes: Attributes, _ amount: Int64) {
+        guard amount > 0, features.contains(where: { limit.covers($0, attributes) }) else { return }
         let value = limit.per.flatMap { attributes.values[$0]?.text }.map { AttributeValue.string($0) }
         byValue[value] = byValue[value, default: 0].addingSaturated(amount)
     }

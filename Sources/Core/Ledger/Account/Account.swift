@@ -90,8 +90,12 @@ package struct Account: Hashable, Sendable {
 
     /// The credits that a new charge of the feature can take: Σ (remaining − held) over the blocks open to the feature.
     /// Costs a walk over the blocks.
-    package func spendable(for feature: FeatureKey) -> Int64 {
-        blocks.reduce(0) { $0 + ($1.isOpen(to: feature) ? $1.available : 0) }
+    package func spendable(for feature: FeatureKey) -> Int64 { spendable(for: [feature]) }
+
+    /// The credits that a hold over some features can take, from the blocks open to all of them. Costs a walk over the
+    /// blocks.
+    func spendable(for features: [FeatureKey]) -> Int64 {
+        blocks.reduce(0) { $0 + ($1.isOpen(to: features) ? $1.available : 0) }
     }
 
     /// Whether the sum of all credits ever granted stays in the range of an amount when further credits come in now. The

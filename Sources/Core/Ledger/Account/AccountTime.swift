@@ -189,11 +189,7 @@ extension Account {
                     featureKey: before.featureKey, reservation: before.number, idempotencyKey: key,
                     details: EntryDetails(isDeadline: status == .expired)), effectiveAt: instant),
             now: now, into: &recorder)
-        recount(
-            before,
-            to: CountedUsage(
-                demands: before.watermark.map { [$0] } ?? [], credits: before.charged.rawValue, isActive: false),
-            now: now)
+        recount(before, to: before.used, now: now)
         set(reservation, into: &recorder)
         sweep(before.holds.map(\.block) + expiring, at: instant, now: now, into: &recorder)
     }

@@ -72,6 +72,12 @@ package struct Block: Hashable, Sendable {
     /// Whether the block may pay for a feature, regardless of expiry.
     package func isOpen(to feature: FeatureKey) -> Bool { featureSet?.contains(feature) ?? true }
 
+    /// Whether the block may pay for every one of some features, regardless of expiry.
+    func isOpen(to features: [FeatureKey]) -> Bool {
+        guard let featureSet else { return true }
+        return features.allSatisfy { featureSet.contains($0) }
+    }
+
     package func hasExpired(at now: Instant) -> Bool {
         guard let expiresAt else { return false }
         return expiresAt <= now

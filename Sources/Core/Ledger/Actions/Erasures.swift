@@ -44,10 +44,14 @@ extension Reservation {
     /// are digests of attributes.
     package var erased: Reservation {
         Reservation(
-            number: number, featureKey: featureKey, estimate: estimate.erased, ruleID: ruleID,
-            estimatedCost: estimatedCost, status: status, holds: holds, uncovered: uncovered,
-            watermark: watermark?.erased, charged: charged, carried: carried, expiresAt: expiresAt,
-            createdAt: createdAt, finishedAt: finishedAt, counts: [], metadata: nil)
+            number: number,
+            parts: parts.map { part in
+                var erased = part
+                erased.watermark = part.watermark?.erased
+                return erased
+            }, estimate: estimate.erased, estimatedCost: estimatedCost, status: status, holds: holds,
+            uncovered: uncovered, expiresAt: expiresAt, createdAt: createdAt, finishedAt: finishedAt, counts: [],
+            metadata: nil)
     }
 }
 
@@ -55,7 +59,7 @@ extension Demand {
     fileprivate var erased: Demand {
         switch self {
         case .measured(let measure, _): .measured(measure, .none)
-        case .credits: self
+        case .credits(let credits, _): .credits(credits, .none)
         }
     }
 }

@@ -28,33 +28,40 @@ private struct Charge {
 }
 
 extension AccountDraft {
-    /// Charges a reservation for its total and ends it.
+    /// Charges a reservation for its total of a feature and ends it. The other features are charged at their watermarks
+    /// already.
+    ///
+    /// - Parameter place: The place of the feature among the parts of the reservation.
     mutating func commit(
-        _ before: Reservation, _ actual: Demand, shortfall: Shortfall?, _ context: ActionContext
+        _ before: Reservation, _ place: Int, _ actual: Demand, shortfall: Shortfall?, _ context: ActionContext
     ) throws(Refusal) -> (Reservation, ReservationChange) {
         var reservation = before
-        var total = before.total(actual, isFinal: true)
+        let part = before.parts[place]
+        var total = before.total(of: part, actual, isFinal: true)
         let mode = shortfall ?? account.defaultShortfall(context)
-        let limits = account.limits(of: before, at: total.attributes(of: before), context)
-        if mode == .cap { total = limits.fitting(total, of: before) }
-        var growth = try growth(of: before, to: total, context)
+        let limits = account.limits(of: before, at: total.attributes, context)
+        if mode == .cap { total = limits.fitting(total, of: before, place) }
+        var growth = try growth(of: before, part, to: total, context)
         try requireCompensation(for: growth)
         func usage(charging amount: Int64) -> CountedUsage {
-            CountedUsage(
-                demands: total.isMeasured ? [total] : before.counted.demands,
-                credits: before.charged.rawValue + amount, isActive: false)
+            var usage = before.counted
+            usage.leastCredits = 0
+            usage.isActive = false
+            if total.isMeasured { usage.parts[place].demands = [total] }
+            usage.parts[place].credits += amount
+            return usage
         }
         if mode != .overage, let failing = limits.failing(usage(charging: growth.due), isCapped: mode == .cap) {
-            throw .limitReached(before.featureKey, failing.limit, required: failing.growth)
+            throw .limitReached(part.featureKey, failing.limit, required: failing.growth)
         }
         if mode == .cap { growth.due = limits.fitting(growth.due, of: before) }
         try account.requireCounters(limits.newCounters(usage(charging: growth.due)))
-        let charge = try charge(max(0, growth.due), of: before, mode, field: actual.field, context)
+        let charge = try charge(max(0, growth.due), of: before, part, mode, field: actual.field, context)
         let held = before.held
         let change = charge.amount + min(0, growth.due)
-        reservation.watermark = before.watermark == nil ? nil : total
-        reservation.charged = before.charged.changed(by: change)
-        reservation.carried = growth.carried
+        reservation.parts[place].watermark = before.finalWatermark(of: part, total)
+        reservation.parts[place].charged = part.charged.changed(by: change)
+        reservation.parts[place].carried = growth.carried
         reservation.status = .committed
         reservation.finishedAt = context.now
         reservation.holds = []
@@ -62,11 +69,11 @@ extension AccountDraft {
             Posting(
                 .commit, amount: -charge.amount, reservedDelta: -held, overageDelta: charge.overage,
                 allocations: charge.allocations, holds: before.holds.negated,
-                cause: cause(of: before, total, context), effectiveAt: context.now), now: context.now)
-        account.count(growth, of: before, now: context.now)
+                cause: cause(of: before, part, total, context), effectiveAt: context.now), now: context.now)
+        account.count(growth, of: part.featureKey, now: context.now)
         account.recount(before, limits, to: usage(charging: change), now: context.now)
         account.set(reservation, into: &recorder)
-        let refunded = growth.due < 0 ? settle(before, givingBack: -growth.due, context) : 0
+        let refunded = growth.due < 0 ? settle(before, part, givingBack: -growth.due, context) : 0
         account.sweep(before.holds.map(\.block), at: context.now, now: context.now, into: &recorder)
         return (
             reservation,
@@ -76,30 +83,33 @@ extension AccountDraft {
         )
     }
 
-    /// Charges a reservation up to a watermark, which never falls. Grows the hold by one step when it is used up.
+    /// Charges a reservation up to a watermark of a feature, which never falls. Grows the hold by one step when it is used up.
+    ///
+    /// - Parameter place: The place of the feature among the parts of the reservation.
     mutating func advance(
-        _ before: Reservation, to progress: Demand, _ context: ActionContext
+        _ before: Reservation, _ place: Int, to progress: Demand, _ context: ActionContext
     ) throws(Refusal) -> (Reservation, ReservationChange) {
         var reservation = before
-        let watermark = before.total(progress, isFinal: false)
-        guard watermark != before.watermark else { return (before, .none) }
-        if let last = before.watermark, last.isMeasured != progress.isMeasured {
+        let part = before.parts[place]
+        let watermark = before.total(of: part, progress, isFinal: false)
+        guard watermark != part.watermark else { return (before, .none) }
+        if let last = part.watermark, last.isMeasured != progress.isMeasured {
             throw .wrongMeasure(last.expectation)
         }
         let mode = account.defaultShortfall(context)
-        let growth = try growth(of: before, to: watermark, context)
+        let growth = try growth(of: before, part, to: watermark, context)
         try requireCompensation(for: growth)
-        reservation.watermark = watermark
-        reservation.carried = growth.carried
+        reservation.parts[place].watermark = watermark
+        reservation.parts[place].carried = growth.carried
         let limits = account.limits(of: before, at: before.estimate.attributes, context)
         var grown = reservation.counted
-        grown.credits = max(before.estimatedCost.rawValue, before.charged.rawValue + growth.due)
+        grown.parts[place].credits += growth.due
         if mode != .overage, let failing = limits.failing(grown, isCapped: false) {
-            throw .limitReached(before.featureKey, failing.limit, required: failing.growth)
+            throw .limitReached(part.featureKey, failing.limit, required: failing.growth)
         }
         try account.requireCounters(limits.newCounters(grown))
-        let charge = try charge(max(0, growth.due), of: before, mode, field: progress.field, context)
-        reservation.charged = before.charged.changed(by: growth.due)
+        let charge = try charge(max(0, growth.due), of: before, part, mode, field: progress.field, context)
+        reservation.parts[place].charged = part.charged.changed(by: growth.due)
         reservation.holds = before.holds.taking(charge.fromHold)
         var entry: Entry?
         if growth.due != 0 {
@@ -107,13 +117,13 @@ extension AccountDraft {
                 Posting(
                     .commit, amount: -charge.amount, reservedDelta: charge.fromHold.total,
                     overageDelta: charge.overage, allocations: charge.allocations, holds: charge.fromHold,
-                    cause: cause(of: before, watermark, context), effectiveAt: context.now), now: context.now)
+                    cause: cause(of: before, part, watermark, context), effectiveAt: context.now), now: context.now)
             if growth.due > 0, reservation.holds.isEmpty { growHold(of: &reservation, context) }
         }
-        account.count(growth, of: before, now: context.now)
+        account.count(growth, of: part.featureKey, now: context.now)
         reservation.counts = account.recount(before, limits, to: reservation.counted, now: context.now)
         account.set(reservation, into: &recorder)
-        let refunded = growth.due < 0 ? settle(before, givingBack: -growth.due, context) : 0
+        let refunded = growth.due < 0 ? settle(before, part, givingBack: -growth.due, context) : 0
         return (
             reservation,
             ReservationChange(
@@ -129,44 +139,44 @@ extension AccountDraft {
     /// Holds another step, as far as the spendable credits suffice.
     private mutating func growHold(of reservation: inout Reservation, _ context: ActionContext) {
         let (allocations, _) = account.burn(reservation.estimatedCost.rawValue) {
-            $0.isOpen(to: reservation.featureKey)
+            $0.isOpen(to: reservation.featureKeys)
         }
         guard !allocations.isEmpty, account.canHold(partsOf: allocations.count) else { return }
         reservation.holds = allocations.negated
-        let cause = EntryCause(
-            featureKey: reservation.featureKey, ruleID: reservation.ruleID, reservation: reservation.number,
-            idempotencyKey: context.idempotencyKey)
+        var cause = reservation.cause(of: nil)
+        cause.idempotencyKey = context.idempotencyKey
         post(
             Posting(
                 .reserve, reservedDelta: reservation.held, holds: reservation.holds, cause: cause,
                 effectiveAt: context.now), now: context.now)
     }
 
-    /// The growth of a reservation to a total, which is not behind its watermark.
+    /// The growth of a part of a reservation to a total, which is not behind its watermark.
     private func growth(
-        of reservation: Reservation, to total: Demand, _ context: ActionContext
+        of reservation: Reservation, _ part: JobPart, to total: Demand, _ context: ActionContext
     ) throws(Refusal) -> JobGrowth {
-        let charged = reservation.charged.rawValue
+        let charged = part.charged.rawValue
         guard case .measured(let measure, let attributes) = total else {
-            guard case .credits(let credits) = total else { return JobGrowth(due: 0) }
-            return JobGrowth(due: max(0, credits.rawValue - charged), carried: reservation.carried)
+            guard case .credits(let credits, _) = total else { return JobGrowth(due: 0) }
+            return JobGrowth(due: max(0, credits.rawValue - charged), carried: part.carried)
         }
-        guard let ruleID = reservation.ruleID else {
+        guard let ruleID = part.ruleID else {
             guard case .units = measure else { throw .wrongMeasure(.unitsExpected) }
             return JobGrowth(due: -charged)
         }
-        guard let rule = context.catalogue.rule(id: ruleID, of: reservation.featureKey) else {
-            throw .featureNotPriced(reservation.featureKey)
+        guard let rule = context.catalogue.rule(id: ruleID, of: part.featureKey) else {
+            throw .featureNotPriced(part.featureKey)
         }
         do throws(PricingFailure) {
-            let growth = try account.growth(of: reservation, to: measure, attributes, rule, now: context.now)
+            let growth = try account.growth(
+                of: part, madeAt: reservation.createdAt, to: measure, attributes, rule, now: context.now)
             // The growth of a job is priced by itself, so its total must be in the range of amounts too.
             guard charged + growth.due <= Millicredits.limit else { throw .outOfRange }
             return growth
         } catch {
             switch error {
             case .outOfRange: throw .amountOutOfRange(field: total.field)
-            case .noMatchingRow: throw .featureNotPriced(reservation.featureKey)
+            case .noMatchingRow: throw .featureNotPriced(part.featureKey)
             case .wrongMeasure(let wrong): throw .wrongMeasure(wrong)
             }
         }
@@ -174,11 +184,12 @@ extension AccountDraft {
 
     /// Takes the due amount from the hold, then from spendable credits, then according to the shortfall mode.
     private func charge(
-        _ due: Int64, of reservation: Reservation, _ mode: Shortfall, field: String, _ context: ActionContext
+        _ due: Int64, of reservation: Reservation, _ part: JobPart, _ mode: Shortfall, field: String,
+        _ context: ActionContext
     ) throws(Refusal) -> Charge {
         let fromHold = reservation.holds.burned(due)
         let excess = due + fromHold.total
-        let (others, missing) = account.burn(excess) { $0.isOpen(to: reservation.featureKey) }
+        let (others, missing) = account.burn(excess) { $0.isOpen(to: [part.featureKey]) }
         var charge = Charge(
             amount: due, fromHold: fromHold, allocations: fromHold.adding(others), overage: 0)
         guard missing > 0 else { return charge }
@@ -197,14 +208,18 @@ extension AccountDraft {
             return charge
         }
         throw .insufficientCredits(
-            effectiveBalance: account.balances.effective, spendable: account.spendable(for: reservation.featureKey),
+            effectiveBalance: account.balances.effective, spendable: account.spendable(for: [part.featureKey]),
             required: excess)
     }
 
-    private func cause(of reservation: Reservation, _ total: Demand, _ context: ActionContext) -> EntryCause {
+    private func cause(
+        of reservation: Reservation, _ part: JobPart, _ total: Demand, _ context: ActionContext
+    ) -> EntryCause {
         var cause = EntryCause(
-            feature: reservation.featureKey, demand: total, ruleID: reservation.ruleID,
-            reservation: reservation.number)
+            feature: part.featureKey, demand: total, ruleID: part.ruleID, reservation: reservation.number)
+        if reservation.parts.count > 1, total.isMeasured {
+            cause.details.addedUnits = max(0, total.units - (part.watermark?.units ?? 0))
+        }
         cause.idempotencyKey = context.idempotencyKey
         return cause
     }
@@ -213,15 +228,16 @@ extension AccountDraft {
 // MARK: - Pricing
 
 extension Account {
-    /// The growth of a reservation to a total by a rule.
+    /// The growth of a job's use of a feature to a total by a rule.
     ///
     /// While the row of the rule stays the same, models that depend on earlier events price the growth alone, and all
     /// others the total. A commit whose attributes choose another row is priced as a whole: the charges on the way are
     /// given back, and the remainders of their row with them.
     fileprivate func growth(
-        of reservation: Reservation, to measure: Measure, _ attributes: Attributes, _ rule: MeteringRule, now: Instant
+        of part: JobPart, madeAt created: Instant, to measure: Measure, _ attributes: Attributes, _ rule: MeteringRule,
+        now: Instant
     ) throws(PricingFailure) -> JobGrowth {
-        let (price, feature) = (rule.price, reservation.featureKey)
+        let (price, feature) = (rule.price, part.featureKey)
         guard let row = price.row(for: attributes), let terms = price.terms(for: attributes) else {
             throw .noMatchingRow
         }
@@ -232,8 +248,8 @@ extension Account {
                 })
         }
         let prior = priorUsage(of: feature, rule, attributes, now: now)
-        let charged = reservation.charged.rawValue
-        guard case .measured(let earlier, let own)? = reservation.watermark, let oldRow = price.row(for: own) else {
+        let charged = part.charged.rawValue
+        guard case .measured(let earlier, let own)? = part.watermark, let oldRow = price.row(for: own) else {
             let priced = try price.priced(measure, attributes: attributes, used: prior)
             return JobGrowth(
                 due: priced.cost.rawValue - charged, periodUnits: priced.periodUnits,
@@ -247,12 +263,12 @@ extension Account {
             let growth = try price.growth(from: earlier, to: measure, attributes: attributes, used: prior)
             return JobGrowth(
                 due: growth.cost.rawValue, periodUnits: growth.periodUnits, remainders: ids(growth.remainders),
-                carried: reservation.carried.merging(growth.carriedCosts) { $0 + $1 })
+                carried: part.carried.merging(growth.carriedCosts) { $0 + $1 })
         }
         // A job of this month has filled the tiers of this month. For an earlier one that is not known, and nothing is
         // taken out.
         let month = WindowLength.month.calendarWindow(containing: now, in: .utc)
-        let counted = month.contains(reservation.createdAt) ? price.periodDimensions(for: own) : []
+        let counted = month.contains(created) ? price.periodDimensions(for: own) : []
         var before = prior
         for name in counted { before.used[name] = max(0, (prior.used[name] ?? 0) - earlier.units(of: name)) }
         let priced = try price.priced(measure, attributes: attributes, used: before)
@@ -263,7 +279,7 @@ extension Account {
         let kept = priorUsage(of: feature, rule, own, now: now).remainders
         for name in price.carriedDimensions(for: own) where earlier.units(of: name) > 0 {
             let remainder = price.terms(for: own)?.model(of: name)?.remainder(
-                after: -earlier.units(of: name), costing: -(reservation.carried[name] ?? 0), before: kept[name] ?? 0)
+                after: -earlier.units(of: name), costing: -(part.carried[name] ?? 0), before: kept[name] ?? 0)
             guard let remainder else { throw .outOfRange }
             growth.remainders[UsageCounters.remainder(rule.id, row: oldRow, name)] = remainder
         }
@@ -271,8 +287,8 @@ extension Account {
     }
 
     /// Keeps what a job's growth leaves to later prices.
-    fileprivate mutating func count(_ growth: JobGrowth, of reservation: Reservation, now: Instant) {
-        counters.count(growth.periodUnits, feature: reservation.featureKey, now: now)
+    fileprivate mutating func count(_ growth: JobGrowth, of feature: FeatureKey, now: Instant) {
+        counters.count(growth.periodUnits, feature: feature, now: now)
         for (id, remainder) in growth.remainders { counters.carry(remainder, id) }
     }
 
@@ -290,15 +306,19 @@ extension Account {
 }
 
 extension Reservation {
-    /// Whether a part of what was charged may have to be given back when the job reaches a total. Its charges are loaded
-    /// only then.
-    func mayGiveBack(at report: Demand, isFinal: Bool, _ shortfall: Shortfall?, _ catalogue: Catalogue) -> Bool {
-        guard charged > .zero, let watermark else { return false }
+    /// Whether a part of what was charged for a feature may have to be given back when the job reaches a total. Its charges
+    /// are loaded only then.
+    func mayGiveBack(
+        of part: JobPart, at report: Demand, isFinal: Bool, _ shortfall: Shortfall?, _ catalogue: Catalogue
+    ) -> Bool {
+        guard part.charged > .zero, let watermark = part.watermark else { return false }
         // A commit that is cut to fit can cost less than its total.
         if shortfall == .cap { return true }
-        guard case .measured(let measure, let attributes) = total(report, isFinal: isFinal) else { return false }
-        guard case .measured(let earlier, let own) = watermark, let ruleID,
-            let price = catalogue.rule(id: ruleID, of: featureKey)?.price,
+        guard case .measured(let measure, let attributes) = total(of: part, report, isFinal: isFinal) else {
+            return false
+        }
+        guard case .measured(let earlier, let own) = watermark, let ruleID = part.ruleID,
+            let price = catalogue.rule(id: ruleID, of: part.featureKey)?.price,
             let terms = price.terms(for: attributes), price.row(for: own) == price.row(for: attributes)
         else { return true }
         guard terms.mayFall else { return false }
@@ -308,31 +328,33 @@ extension Reservation {
             return try? price.priced(fixed, attributes: attributes, used: PriorUsage()).cost.rawValue
         }
         guard let before = cost(earlier), let after = cost(measure) else { return true }
-        return after < before || !terms.isCumulative && after < charged.rawValue
+        return after < before || !terms.isCumulative && after < part.charged.rawValue
     }
 
-    /// The total of a job after a report. It is never behind the watermark. It has the attributes of the estimate, unless
-    /// the final report names others.
-    fileprivate func total(_ report: Demand, isFinal: Bool) -> Demand {
-        switch (report, watermark) {
-        case (.credits(let credits), .credits(let watermark)?):
-            return .credits(max(credits, watermark))
-        case (.credits, _): return report
-        case (.measured(let measure, let own), _):
-            var attributes = own
-            if !isFinal || own.values.isEmpty, case .measured(_, let estimated) = estimate { attributes = estimated }
-            guard case .measured(let earlier, _)? = watermark else { return .measured(measure, attributes) }
+    /// The total of a job's feature after a report. It is never behind the watermark. It has the attributes of the
+    /// estimate, unless the final report names others.
+    fileprivate func total(of part: JobPart, _ report: Demand, isFinal: Bool) -> Demand {
+        let own = report.attributes
+        let attributes = isFinal && !own.values.isEmpty ? own : estimate.attributes
+        switch (report, part.watermark) {
+        case (.credits(let credits, _), .credits(let watermark, _)?):
+            return .credits(max(credits, watermark), attributes)
+        case (.credits(let credits, _), _): return .credits(credits, attributes)
+        case (.measured(let measure, _), .measured(let earlier, _)?):
             return .measured(earlier.larger(measure), attributes)
+        case (.measured(let measure, _), _): return .measured(measure, attributes)
         }
+    }
+
+    /// The watermark of a feature after the commit of a total. A reservation over several keeps it, because a limit that is
+    /// set later counts it. So units stay where the total is in credits.
+    fileprivate func finalWatermark(of part: JobPart, _ total: Demand) -> Demand? {
+        guard parts.count > 1 else { return part.watermark == nil ? nil : total }
+        return total.isMeasured ? total : part.watermark.flatMap { $0.isMeasured ? $0 : nil } ?? total
     }
 }
 
 extension Demand {
-    /// The attributes by which a total of a reservation counts: its own, or those of the estimate for credits.
-    fileprivate func attributes(of reservation: Reservation) -> Attributes {
-        isMeasured ? attributes : reservation.estimate.attributes
-    }
-
     /// The measure that the next report must have.
     fileprivate var expectation: WrongMeasure {
         switch self {

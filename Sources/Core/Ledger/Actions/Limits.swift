@@ -91,14 +91,13 @@ extension AccountDraft {
         // The reservations that have lapsed in this batch were active when the earlier usage was read.
         let lapsed = recorder.changedReservations.values.filter { $0.status != .active }
         for reservation in Array(account.reservations) + lapsed where window.contains(reservation.createdAt) {
-            guard let id = applied.counterID(of: reservation.featureKey, reservation.estimate.attributes) else {
+            guard let id = applied.counterID(of: reservation.featureKeys, reservation.estimate.attributes) else {
                 continue
             }
-            counts.add(reservation.counted(by: limit.unit, limit.dimension, committed: nil), id)
+            counts.add(reservation.counted(by: limit, committed: nil), id)
             guard reservation.status == .active else { continue }
             counts.reservations[reservation.number] = ReservationCount(
-                counter: id, unit: limit.unit, dimension: limit.dimension, window: window,
-                generation: applied.generation)
+                id, applied, in: window, of: reservation.featureKeys)
         }
         return counts
     }
@@ -167,7 +166,7 @@ extension Account {
     package func applied(_ key: LimitKey, _ catalogue: Catalogue) -> AppliedLimit? {
         if let feature = key.quotaFeature {
             guard let known = catalogue.activeFeature(feature), known.type == .metered else { return nil }
-            return limits(covering: known).first { $0.key == key }
+            return limits(covering: [known]).first { $0.key == key }
         }
         return ownLimits.first { $0.key == key }
     }

@@ -116,6 +116,8 @@ package enum Refusal: Error, Hashable, Sendable {
     /// The rule asks for units where quantities were given or the reverse, or for other dimensions; or progress changed
     /// its measure.
     case wrongMeasure(WrongMeasure)
+    /// A report of a job names no feature, or not one of these.
+    case wrongJobFeature([FeatureKey])
     /// A cost, a balance or a total would leave ±(2^53 − 1).
     case amountOutOfRange(field: String)
     /// The use does not fit a limit. `required` is the cost in millicredits.

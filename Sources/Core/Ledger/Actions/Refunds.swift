@@ -66,20 +66,27 @@ extension AccountDraft {
             giveBack(amount, of: charges, compensationExpiry: expiresAt, cause: cause, now: now), account.balances)
     }
 
-    /// Gives back a part of what a reservation was charged, because the price of its total is below that.
+    /// Gives back a part of what a reservation was charged for a feature, because the price of its total is below that.
     ///
     /// A part that a refund has given back before is not given back again. The charges then sum up to more than the price of
     /// the total.
     ///
-    /// - Parameter reservation: The reservation as it was before, whose charges were loaded. Without them the credits
-    ///   would be lost, so their sum is checked.
+    /// - Parameters:
+    ///   - reservation: The reservation as it was before, whose charges were loaded. Without them the credits would be lost,
+    ///     so their sum is checked.
+    ///   - part: The part of the feature, as it was before.
     /// - Returns: The credits given back.
-    mutating func settle(_ reservation: Reservation, givingBack amount: Int64, _ context: ActionContext) -> Int64 {
+    mutating func settle(
+        _ reservation: Reservation, _ part: JobPart, givingBack amount: Int64, _ context: ActionContext
+    ) -> Int64 {
         let known = known()
-        let last = known.last { $0.type == .commit && $0.cause.reservation == reservation.number }
+        let last = known.last { entry in
+            entry.type == .commit && entry.cause.reservation == reservation.number
+                && entry.cause.featureKey == part.featureKey
+        }
         let charges = last.map { ChargeState.all(of: $0, among: known) } ?? []
         precondition(
-            charges.reduce(0) { $0 + $1.cost } >= reservation.charged.rawValue,
+            charges.reduce(0) { $0 + $1.cost } >= part.charged.rawValue,
             "the charges of a reservation must be loaded before a part is given back")
         let left = min(amount, charges.reduce(0) { $0 + $1.refundable })
         guard left > 0 else { return 0 }
@@ -253,14 +260,16 @@ private struct ChargeState {
         charges.allSatisfy { $0.refunded == 0 } && charges.last?.entry.sequence == entry.sequence
     }
 
-    /// The charges that a refund of `named` covers: the use alone, or every commit of the reservation.
+    /// The charges that a refund of `named` covers: the use alone, or every commit of the reservation for the feature.
     static func all(of named: Entry, among known: [Entry]) -> [ChargeState] {
         let settling = known.filter { $0.overageDelta < 0 || $0.cause.refunds != nil }
         guard named.type == .commit, let reservation = named.cause.reservation else {
             return [ChargeState(named, before: settling)]
         }
-        return known.filter { $0.type == .commit && $0.cause.reservation == reservation }
-            .map { ChargeState($0, before: settling) }
+        return known.filter { entry in
+            entry.type == .commit && entry.cause.reservation == reservation
+                && entry.cause.featureKey == named.cause.featureKey
+        }.map { ChargeState($0, before: settling) }
     }
 
     /// - Parameter settling: The entries that reduce overage or refund a charge, of which the later ones count.

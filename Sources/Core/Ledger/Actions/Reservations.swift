@@ -4,7 +4,8 @@ import Metering
 
 /// A request to hold credits for a job.
 package struct ReservationRequest: Hashable, Sendable {
-    package var featureKey: FeatureKey
+    /// At least one, and each once. Several are for an estimate in credits.
+    package var featureKeys: [FeatureKey]
     package var estimate: Demand
     /// Within `Reservation.ttlSeconds`.
     package var ttlSeconds: Int64
@@ -14,7 +15,14 @@ package struct ReservationRequest: Hashable, Sendable {
         featureKey: FeatureKey, estimate: Demand, ttlSeconds: Int64 = Reservation.defaultTTLSeconds,
         metadata: Metadata? = nil
     ) {
-        self.featureKey = featureKey
+        self.init(featureKeys: [featureKey], estimate: estimate, ttlSeconds: ttlSeconds, metadata: metadata)
+    }
+
+    package init(
+        featureKeys: [FeatureKey], estimate: Demand, ttlSeconds: Int64 = Reservation.defaultTTLSeconds,
+        metadata: Metadata? = nil
+    ) {
+        self.featureKeys = featureKeys
         self.estimate = estimate
         self.ttlSeconds = ttlSeconds
         self.metadata = metadata
@@ -23,13 +31,15 @@ package struct ReservationRequest: Hashable, Sendable {
 
 /// An action on a reservation.
 package enum ReservationAction: Hashable, Sendable {
-    /// Ends the job with its actual usage. A nil shortfall means the default of the overage policy.
-    case commit(Demand, shortfall: Shortfall?)
+    /// Ends the job with its actual usage of a feature, which must be named if there are several. A nil shortfall means the
+    /// default of the overage policy.
+    case commit(Demand, of: FeatureKey? = nil, shortfall: Shortfall?)
     case release
     /// Within `Reservation.ttlSeconds`.
     case extend(ttlSeconds: Int64)
-    /// Reports the progress of the job. A report that is not beyond the last one changes nothing.
-    case progress(Demand)
+    /// Reports the progress of the job with a feature, which must be named if there are several. A report that is not beyond
+    /// the last one changes nothing.
+    case progress(Demand, of: FeatureKey? = nil)
 }
 
 /// The behaviour of a commit when the hold and the spendable credits do not cover the cost.
@@ -49,19 +59,20 @@ extension AccountDraft {
             throw .tooMany(.reservations)
         }
         let entitlement = try admit(
-            EntitlementRequest(feature: request.featureKey, demand: request.estimate, isReservation: true), context)
+            EntitlementRequest(features: request.featureKeys, demand: request.estimate, isReservation: true), context)
         let cost = entitlement.cost ?? .zero
-        let (allocations, uncovered) = account.burn(cost.rawValue) { $0.isOpen(to: request.featureKey) }
+        let (allocations, uncovered) = account.burn(cost.rawValue) { $0.isOpen(to: request.featureKeys) }
         guard account.canHold(partsOf: allocations.count) else { throw .tooMany(.reservations) }
         let reservation = Reservation(
-            number: recorder.book.reservationCount + 1, featureKey: request.featureKey, estimate: request.estimate,
-            ruleID: entitlement.ruleID, estimatedCost: cost, status: .active, holds: allocations.negated,
-            uncovered: Millicredits.zero.changed(by: uncovered), watermark: nil, charged: .zero,
+            number: recorder.book.reservationCount + 1,
+            parts: request.featureKeys.map { feature in
+                JobPart(featureKey: feature, ruleID: context.catalogue.rule(for: feature, at: now)?.id)
+            }, estimate: request.estimate, estimatedCost: cost, status: .active, holds: allocations.negated,
+            uncovered: Millicredits.zero.changed(by: uncovered),
             expiresAt: min(.latest, now.adding(seconds: request.ttlSeconds)), createdAt: now, finishedAt: nil,
-            counts: entitlement.limits.map { ReservationCount($0) }, metadata: request.metadata)
-        var cause = EntryCause(
-            feature: request.featureKey, demand: request.estimate, ruleID: reservation.ruleID,
-            reservation: reservation.number)
+            counts: entitlement.limits.map { ReservationCount($0, of: request.featureKeys) }, metadata: request.metadata
+        )
+        var cause = reservation.cause(of: request.estimate)
         cause.idempotencyKey = context.idempotencyKey
         cause.metadata = request.metadata
         post(
@@ -85,10 +96,11 @@ extension AccountDraft {
         }
         let result: (Reservation, ReservationChange)
         switch action {
-        case .commit(let actual, let shortfall):
-            result = try commit(reservation, actual, shortfall: shortfall, context)
-        case .progress(let progress):
-            result = try advance(reservation, to: progress, context)
+        case .commit(let actual, let feature, let shortfall):
+            result = try commit(
+                reservation, try reservation.place(of: feature), actual, shortfall: shortfall, context)
+        case .progress(let progress, let feature):
+            result = try advance(reservation, try reservation.place(of: feature), to: progress, context)
         case .release:
             result = release(reservation, context)
         case .extend(let ttlSeconds):
@@ -148,11 +160,23 @@ extension Reservation {
     /// each reservation.
     package static let maximumHeldParts = 100_000
 
-    /// The usage for which the active reservation counts: its estimate, or what it has used beyond that.
-    var counted: CountedUsage {
-        CountedUsage(
-            demands: [estimate] + (watermark.map { [$0] } ?? []),
-            credits: max(estimatedCost.rawValue, charged.rawValue),
-            isActive: true)
+    /// The place of the feature that a report names among the parts.
+    func place(of feature: FeatureKey?) throws(Refusal) -> Int {
+        if feature == nil, parts.count == 1 { return 0 }
+        guard let place = parts.firstIndex(where: { $0.featureKey == feature }) else {
+            throw .wrongJobFeature(featureKeys)
+        }
+        return place
+    }
+
+    /// The cause of an entry that holds credits.
+    ///
+    /// - Parameter demand: The estimate of a new reservation; nil for a further step.
+    func cause(of demand: Demand?) -> EntryCause {
+        var cause = EntryCause(
+            featureKey: featureKey, ruleID: parts.count == 1 ? parts[0].ruleID : nil, reservation: number)
+        if parts.count > 1 { cause.details.featureKeys = featureKeys }
+        if let demand { cause.measure(demand) }
+        return cause
     }
 }

@@ -79,8 +79,8 @@ extension AccountDraft {
             }
         }
         // Only metered features can be used or reserved.
-        if let feature = context.catalogue.activeFeature(request.feature), feature.type != .metered,
-            entitlement.denial != .featureNotInPlan
+        if request.features.count == 1, let feature = context.catalogue.activeFeature(request.feature),
+            feature.type != .metered, entitlement.denial != .featureNotInPlan
         {
             throw .featureNotPriced(request.feature)
         }
@@ -105,9 +105,9 @@ extension Entitlement {
             effectiveBalance: account.balances.effective, spendable: spendable, required: required)
         switch denial {
         case nil: return nil
-        case .unknownFeature: return .unknownFeature(request.feature)
-        case .featureNotInPlan: return .featureNotInPlan(request.feature)
-        case .featureNotPriced: return .featureNotPriced(request.feature)
+        case .unknownFeature: return .unknownFeature(deniedFeature ?? request.feature)
+        case .featureNotInPlan: return .featureNotInPlan(deniedFeature ?? request.feature)
+        case .featureNotPriced: return .featureNotPriced(deniedFeature ?? request.feature)
         case .quotaExceeded, .spendCapReached:
             guard let denyingLimit else { return insufficient }
             let amount = denyingLimit.limit.counted(request.demand, cost: required)
@@ -134,8 +134,13 @@ extension EntryCause {
     /// The cause of an entry for an event or a job.
     init(feature: FeatureKey, demand: Demand, ruleID: PublicID?, reservation: Int32? = nil) {
         self.init(featureKey: feature, ruleID: ruleID, reservation: reservation)
-        guard case .measured(let measure, let attributes) = demand else { return }
-        details.attributes = attributes
+        measure(demand)
+    }
+
+    /// Adds the measure and the attributes of an event or a job.
+    mutating func measure(_ demand: Demand) {
+        details.attributes = demand.attributes
+        guard case .measured(let measure, _) = demand else { return }
         switch measure {
         case .units(let units): self.units = units
         case .quantities(let quantities): details.quantities = quantities

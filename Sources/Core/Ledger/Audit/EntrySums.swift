@@ -127,7 +127,9 @@ package struct EntrySums: Sendable {
             hold.amount += amount
             hold.last = entry.sequence
             sums.holds[number] = hold
-            sums.featureKey = [sums.featureKey, entry.cause.featureKey].compactMap(\.self).max()
+            // A reservation over several features has none, although each of its commits has one.
+            let reserved = entry.type == .reserve ? entry.cause.featureKey : nil
+            sums.featureKey = [sums.featureKey, reserved].compactMap(\.self).max()
             changedReservations.insert(reservation)
         }
         reservations[reservation] = sums
@@ -145,7 +147,7 @@ package struct EntrySums: Sendable {
         var added = measured
         if let reservation = entry.cause.reservation {
             let before = reservations[reservation]?.units
-            added = max(0, measured - (before ?? 0))
+            added = entry.cause.details.addedUnits.map { Int128($0) } ?? max(0, measured - (before ?? 0))
             reservations[reservation]?.units = max(measured, before ?? measured)
             changedReservations.insert(reservation)
         }

@@ -166,6 +166,11 @@ extension JSONReader {
             PublicID(.entry, parsing: $0)
         }
         cause.details.forfeited = optionalInt64("forfeited") ?? 0
+        cause.details.featureKeys =
+            optionalStrings(
+                "feature_keys", count: 1...Reservation.maximumFeatures, expected: FeatureKey.expectation
+            ) { FeatureKey($0) } ?? []
+        cause.details.addedUnits = optionalInt64("added_units")
         let trigger = optionalString("trigger", expected: "\"deadline\" or \"settlement\"") { text in
             text == "deadline" || text == "settlement" ? text : nil
         }

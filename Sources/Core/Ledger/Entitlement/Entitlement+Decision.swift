@@ -13,8 +13,12 @@ extension Entitlement {
     ) throws(EntitlementFailure) -> Entitlement {
         let feature = request.feature
         var entitlement = Entitlement(
-            spendable: spendable ?? account.spendable(for: feature),
+            spendable: spendable ?? account.spendable(for: request.features),
             overage: OverageTerms(account: account.settings, config: catalogue.config), affordableUnits: 0, limits: [])
+        guard request.features.count == 1 else {
+            try entitlement.hold(request, account, catalogue, now: now)
+            return entitlement
+        }
         guard let known = catalogue.activeFeature(feature) else {
             entitlement.denial = .unknownFeature
             return entitlement
@@ -37,18 +41,48 @@ extension Entitlement {
         return entitlement
     }
 
+    /// Decides a hold in credits over several features: every one must be open to the end user and metered, and every limit
+    /// that covers one of them must have room.
+    private mutating func hold(
+        _ request: EntitlementRequest, _ account: Account, _ catalogue: Catalogue, now: Instant
+    ) throws(EntitlementFailure) {
+        affordableUnits = nil
+        guard case .credits(let credits, let attributes) = request.demand else {
+            throw .wrongMeasure(.creditsExpected)
+        }
+        var known: [Feature] = []
+        for key in request.features {
+            var reason: Denial?
+            if let feature = catalogue.activeFeature(key) {
+                let isPriced =
+                    feature.type == .metered
+                    && (catalogue.rule(for: key, at: now) != nil || account.hasQuota(feature))
+                if !isPriced { reason = .featureNotPriced }
+                if case .enabled(false) = account.settings.overrides[key] { reason = .featureNotInPlan }
+                known.append(feature)
+            } else {
+                reason = .unknownFeature
+            }
+            if let reason, denial.map({ reason.isBefore($0) }) ?? true { (denial, deniedFeature) = (reason, key) }
+        }
+        guard denial == nil else { return }
+        limits = account.limitStates(known, attributes, catalogue, now: now)
+        cost = credits
+        try judge(request, account)
+    }
+
     private mutating func meter(
         _ request: EntitlementRequest, _ known: Feature, _ account: Account, _ catalogue: Catalogue, now: Instant
     ) throws(EntitlementFailure) {
         let rule = catalogue.rule(for: known.key, at: request.occurredAt ?? now)
-        limits = account.limitStates(known, request.attributes, catalogue, now: now)
+        limits = account.limitStates([known], request.attributes, catalogue, now: now)
         let used = account.priorUsage(of: known.key, rule, request.attributes, now: now)
         guard rule != nil || account.hasQuota(known) else {
             denial = .featureNotPriced
             return
         }
         switch request.demand {
-        case .credits(let credits):
+        case .credits(let credits, _):
             cost = credits
             // A reservation in credits may be committed in units, by the rule in force now.
             ruleID = rule?.id

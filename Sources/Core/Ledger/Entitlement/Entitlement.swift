@@ -10,11 +10,17 @@ package enum Denial: String, Hashable, Sendable, CaseIterable {
     case quotaExceeded = "quota_exceeded"
     case spendCapReached = "spend_cap_reached"
     case insufficientCredits = "insufficient_credits"
+
+    /// Whether the reason precedes another one.
+    func isBefore(_ other: Denial) -> Bool {
+        Self.allCases.first { $0 == self || $0 == other } == self && self != other
+    }
 }
 
 /// The question whether an account may use a feature now.
 package struct EntitlementRequest: Hashable, Sendable {
-    package var feature: FeatureKey
+    /// At least one. Several are for a reservation in credits.
+    package var features: [FeatureKey]
     package var demand: Demand
     /// The instant whose prices apply; nil means now.
     package var occurredAt: Instant?
@@ -22,13 +28,21 @@ package struct EntitlementRequest: Hashable, Sendable {
     package var isReservation: Bool
 
     package init(feature: FeatureKey, demand: Demand, occurredAt: Instant? = nil, isReservation: Bool = false) {
-        self.feature = feature
+        self.init(features: [feature], demand: demand, occurredAt: occurredAt, isReservation: isReservation)
+    }
+
+    package init(
+        features: [FeatureKey], demand: Demand, occurredAt: Instant? = nil, isReservation: Bool = false
+    ) {
+        self.features = features
         self.demand = demand
         self.occurredAt = occurredAt
         self.isReservation = isReservation
     }
 
-    /// The attributes of the use; none for a demand in credits.
+    /// The first feature.
+    package var feature: FeatureKey { features[0] }
+
     var attributes: Attributes { demand.attributes }
 }
 
@@ -56,6 +70,8 @@ package struct OverageTerms: Hashable, Sendable {
 package struct Entitlement: Hashable, Sendable {
     /// Nil if the use is allowed.
     package var denial: Denial?
+    /// The feature of several to which the denial applies; nil when it is the only one, or applies to all.
+    var deniedFeature: FeatureKey?
     /// The cost with its breakdown; nil if no rule prices the demand.
     package var priced: PricedEvent?
     /// The cost of the use; nil if it has no price.

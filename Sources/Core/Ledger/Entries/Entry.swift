@@ -65,6 +65,11 @@ package struct EntryDetails: Hashable, Sendable {
     package var counterpartyEntry: PublicID?
     /// The millicredits that a refund could not give back because the block was revoked.
     package var forfeited: Int64
+    /// The features of a reservation over several, in an entry that holds credits for it.
+    package var featureKeys: [FeatureKey]
+    /// The units that a commit of a reservation over several features adds to the feature's earlier ones; nil in every other
+    /// entry.
+    package var addedUnits: Int64?
     /// True if a deadline, not a request, caused the entry.
     package var isDeadline: Bool
     /// True if the refund is part of the price of a job whose larger total costs less.
@@ -73,7 +78,7 @@ package struct EntryDetails: Hashable, Sendable {
     package init(
         attributes: Attributes = .none, quantities: [String: Int64] = [:], externalPaymentID: String? = nil,
         counterparty: EndUserID? = nil, counterpartyEntry: PublicID? = nil, forfeited: Int64 = 0,
-        isDeadline: Bool = false, isSettlement: Bool = false
+        featureKeys: [FeatureKey] = [], addedUnits: Int64? = nil, isDeadline: Bool = false, isSettlement: Bool = false
     ) {
         self.attributes = attributes
         self.quantities = quantities
@@ -81,6 +86,8 @@ package struct EntryDetails: Hashable, Sendable {
         self.counterparty = counterparty
         self.counterpartyEntry = counterpartyEntry
         self.forfeited = forfeited
+        self.featureKeys = featureKeys
+        self.addedUnits = addedUnits
         self.isDeadline = isDeadline
         self.isSettlement = isSettlement
     }
@@ -158,6 +165,7 @@ extension Entry {
     private func bytes(_ form: Form, account: AccountID) -> [UInt8] {
         var json = JSONWriter()
         json.beginObject()
+        if let addedUnits = cause.details.addedUnits { json.member("added_units", addedUnits) }
         json.allocations("allocation", allocations, account: account)
         json.member("amount", amount)
         let details = cause.details
@@ -173,6 +181,9 @@ extension Entry {
         if let endUserID = form.endUserID { json.member("end_user_id", endUserID.rawValue) }
         if let payment = details.externalPaymentID { json.member("external_payment_id", payment) }
         if let featureKey = cause.featureKey { json.member("feature_key", featureKey.rawValue) }
+        if !details.featureKeys.isEmpty {
+            json.array("feature_keys", details.featureKeys) { json, key in json.value(key.rawValue) }
+        }
         if details.forfeited != 0 { json.member("forfeited", details.forfeited) }
         if !holds.isEmpty { json.allocations("hold_allocation", holds, account: account) }
         json.key("id")

@@ -85,9 +85,9 @@ extension Account {
         return metered.sorted { $0.key < $1.key }.compactMap { quotaLimit(of: $0) } + ownLimits
     }
 
-    /// The limits that may cover an event of a feature.
-    func limits(covering feature: Feature) -> [AppliedLimit] {
-        (quotaLimit(of: feature).map { [$0] } ?? []) + ownLimits
+    /// The limits that may cover an event of a feature, or a reservation of several.
+    func limits(covering features: [Feature]) -> [AppliedLimit] {
+        features.isEmpty ? [] : features.compactMap { quotaLimit(of: $0) } + ownLimits
     }
 
     /// The end user's spend caps, in the order of their creation, and limits, by key.
@@ -128,9 +128,11 @@ extension Account {
     ///
     /// - Precondition: The counters that `counterIDs` names were loaded.
     func limitStates(
-        _ feature: Feature, _ attributes: Attributes, _ catalogue: Catalogue, now: Instant
+        _ features: [Feature], _ attributes: Attributes, _ catalogue: Catalogue, now: Instant
     ) -> [LimitState] {
-        limits(covering: feature).filter { $0.limit.covers(feature.key, attributes) }.map { applied in
+        limits(covering: features).filter { applied in
+            features.contains { applied.limit.covers($0.key, attributes) }
+        }.map { applied in
             state(of: applied, value: applied.value(in: attributes), catalogue, now: now)
         }
     }
@@ -160,7 +162,7 @@ extension Account {
         for feature: FeatureKey, _ attributes: Attributes, _ rule: MeteringRule?, _ catalogue: Catalogue
     ) -> [CounterID] {
         guard let known = catalogue.activeFeature(feature), known.type == .metered else { return [] }
-        return limits(covering: known).compactMap { $0.counterID(of: feature, attributes) }
+        return limits(covering: [known]).compactMap { $0.counterID(of: [feature], attributes) }
             + (rule.map { UsageCounters.priced(by: $0, feature, attributes) } ?? [])
     }
 }

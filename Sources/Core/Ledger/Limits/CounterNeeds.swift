@@ -39,15 +39,19 @@ extension AccountDraft {
             needs.counters.formUnion(
                 account.counterIDs(for: event.featureKey, event.attributes, rule, catalogue))
         case .reserve(let request):
-            let rule = catalogue.rule(for: request.featureKey, at: now)
-            needs.counters.formUnion(
-                account.counterIDs(for: request.featureKey, request.estimate.attributes, rule, catalogue))
+            for feature in request.featureKeys {
+                let rule = catalogue.rule(for: feature, at: now)
+                needs.counters.formUnion(
+                    account.counterIDs(for: feature, request.estimate.attributes, rule, catalogue))
+            }
         case .reservation(let number, let action):
             guard let reservation = account.reservations[at: number] else { break }
             let report = action.report
             needs.counters.formUnion(account.counterIDs(of: reservation, report?.demand, catalogue))
-            if let report,
-                reservation.mayGiveBack(at: report.demand, isFinal: report.isFinal, report.shortfall, catalogue)
+            if let report, let place = try? reservation.place(of: report.feature),
+                reservation.mayGiveBack(
+                    of: reservation.parts[place], at: report.demand, isFinal: report.isFinal, report.shortfall,
+                    catalogue)
             {
                 needs.charged.insert(number)
             }
@@ -114,25 +118,27 @@ extension Account {
     fileprivate func counterIDs(
         of reservation: Reservation, _ report: Demand?, _ catalogue: Catalogue
     ) -> [CounterID] {
-        let rule = reservation.ruleID.flatMap { catalogue.rule(id: $0, of: reservation.featureKey) }
+        let known = reservation.featureKeys.compactMap { catalogue.features[$0] }
+        let limits = limits(covering: known)
         var ids = reservation.counts.map(\.counter)
         for attributes in [reservation.estimate.attributes, report?.attributes].compactMap({ $0 }) {
-            // Tiers and remainders of its rule count on when the feature is archived.
-            ids += rule.map { UsageCounters.priced(by: $0, reservation.featureKey, attributes) } ?? []
-            // So do the limits that cover the feature.
-            guard let known = catalogue.features[reservation.featureKey] else { continue }
-            ids += limits(covering: known).compactMap { $0.counterID(of: known.key, attributes) }
+            // Tiers and remainders of its rules count on when a feature is archived, and so do the limits.
+            for part in reservation.parts {
+                let rule = part.ruleID.flatMap { catalogue.rule(id: $0, of: part.featureKey) }
+                ids += rule.map { UsageCounters.priced(by: $0, part.featureKey, attributes) } ?? []
+            }
+            ids += limits.compactMap { $0.counterID(of: reservation.featureKeys, attributes) }
         }
         return ids
     }
 }
 
 extension ReservationAction {
-    /// The report of a job, whether it is the last one, and the shortfall mode that it names.
-    fileprivate var report: (demand: Demand, isFinal: Bool, shortfall: Shortfall?)? {
+    /// The report of a job with the feature that it names, whether it is the last one, and its shortfall mode.
+    fileprivate var report: (demand: Demand, feature: FeatureKey?, isFinal: Bool, shortfall: Shortfall?)? {
         switch self {
-        case .commit(let demand, let shortfall): (demand, true, shortfall)
-        case .progress(let demand): (demand, false, nil)
+        case .commit(let demand, let feature, let shortfall): (demand, feature, true, shortfall)
+        case .progress(let demand, let feature): (demand, feature, false, nil)
         case .release, .extend: nil
         }
     }

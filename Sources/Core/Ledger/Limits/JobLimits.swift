@@ -15,7 +15,7 @@ struct JobLimits {
         let counted: Int64
 
         func growth(_ usage: CountedUsage) -> Int64 {
-            usage.amount(state.limit.unit, state.limit.dimension) - counted
+            usage.amount(state.limit.unit, state.limit.dimension, of: state.limit.features) - counted
         }
     }
 
@@ -36,12 +36,12 @@ extension Account {
     /// The limits of a reservation whose total has these attributes. Costs the limits of the end user and the counts of
     /// the reservation.
     func limits(of reservation: Reservation, at attributes: Attributes, _ context: ActionContext) -> JobLimits {
-        let feature = reservation.featureKey
+        let features = reservation.featureKeys
         var limits = JobLimits(staying: reservation.counts)
-        guard let known = context.catalogue.features[feature] else { return limits }
+        let known = features.compactMap { context.catalogue.features[$0] }
         let all = self.limits(covering: known).map { applied in
-            let own = applied.counterID(of: feature, reservation.estimate.attributes)
-            return (applied: applied, own: own, final: applied.counterID(of: feature, attributes))
+            let own = applied.counterID(of: features, reservation.estimate.attributes)
+            return (applied: applied, own: own, final: applied.counterID(of: features, attributes))
         }
         // A count without a limit is that of a quota whose windows have changed, which covers all attributes.
         let leaving = Set(all.compactMap { $0.own == $0.final ? nil : $0.own })
@@ -86,7 +86,7 @@ extension Account {
         let entered = Dictionary(uniqueKeysWithValues: limits.entered.map { ($0.counter, $0) })
         for count in limits.staying {
             if let state = entered[count.counter], count.amount(usage) > 0 {
-                counts.append(ReservationCount(state))
+                counts.append(ReservationCount(state, of: before.featureKeys))
             } else {
                 let growth = count.amount(usage) - count.amount(before.counted)
                 counters.correct(count, by: growth, now: now)
@@ -97,7 +97,7 @@ extension Account {
             counters.correct(count, by: -count.amount(before.counted), now: now)
         }
         for state in limits.entered {
-            let amount = usage.amount(state.limit.unit, state.limit.dimension)
+            let amount = usage.amount(state.limit.unit, state.limit.dimension, of: state.limit.features)
             counters.count(amount, in: state)
         }
         return counts
@@ -110,9 +110,10 @@ extension Account {
 }
 
 extension AppliedLimit {
-    /// The counter in which an event counts; nil when the limit does not cover it.
-    func counterID(of feature: FeatureKey, _ attributes: Attributes) -> CounterID? {
-        limit.covers(feature, attributes) ? counterID(value: value(in: attributes)) : nil
+    /// The counter in which an event counts, or a reservation of some features; nil when the limit covers none of them.
+    func counterID(of features: [FeatureKey], _ attributes: Attributes) -> CounterID? {
+        let covers = features.contains { limit.covers($0, attributes) }
+        return covers ? counterID(value: value(in: attributes)) : nil
     }
 }
 
@@ -148,14 +149,19 @@ extension JobLimits {
         places.count { $0.state.isNew && $0.growth(usage) > 0 }
     }
 
-    /// The most units of a job that fit, and not fewer than it has reported. Other totals stay as they are.
-    func fitting(_ total: Demand, of reservation: Reservation) -> Demand {
+    /// The most units of a job's feature that fit, and not fewer than it has reported. Other totals stay as they are.
+    func fitting(_ total: Demand, of reservation: Reservation, _ part: Int) -> Demand {
         guard case .measured(.units(let units), let attributes) = total else { return total }
+        let others = reservation.counted.without(part)
+        let feature = reservation.parts[part].featureKey
         var most = units
         for place in places where place.state.limit.unit == .units && place.state.limit.dimension == nil {
-            most = min(most, place.counted.addingSaturated(place.state.remaining))
+            let limit = place.state.limit
+            guard limit.features.isEmpty || limit.features.contains(feature) else { continue }
+            let all = place.counted.addingSaturated(place.state.remaining)
+            most = min(most, all - others.amount(.units, nil, of: limit.features))
         }
-        return .measured(.units(max(most, reservation.watermark?.units ?? 0)), attributes)
+        return .measured(.units(max(most, reservation.parts[part].watermark?.units ?? 0)), attributes)
     }
 
     /// The most of a due amount that fits. It is below zero where what was charged on the way does not fit.
@@ -163,7 +169,7 @@ extension JobLimits {
         var most = due
         for place in places where place.state.limit.unit == .credits {
             let total = place.counted.addingSaturated(place.state.remaining)
-            most = min(most, total - reservation.charged.rawValue)
+            most = min(most, total - reservation.used.amount(.credits, nil, of: place.state.limit.features))
         }
         return most
     }

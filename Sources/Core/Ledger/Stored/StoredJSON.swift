@@ -83,26 +83,31 @@ extension SpendCap {
 }
 
 extension Demand {
-    package var storedJSON: String {
+    package var storedJSON: String { stored.text }
+
+    fileprivate var stored: JSONValue {
         var members: [(key: String, value: JSONValue)] = []
+        if !attributes.values.isEmpty { members.append(("attributes", attributes.stored)) }
         switch self {
-        case .credits(let credits): members.append(("credits", .integer(credits.rawValue)))
-        case .measured(let measure, let attributes):
-            if !attributes.values.isEmpty { members.append(("attributes", attributes.stored)) }
+        case .credits(let credits, _): members.append(("credits", .integer(credits.rawValue)))
+        case .measured(let measure, _):
             switch measure {
             case .units(let units): members.append(("units", .integer(units)))
             case .quantities(let quantities): members.append(("quantities", .quantities(quantities)))
             }
         }
-        return JSONValue.object(JSONObject(members: members)).text
+        return .object(JSONObject(members: members))
     }
 
     package init(storedJSON text: String) throws(StoredJSONError) {
-        let stored = try StoredObject(parsing: text)
+        try self.init(stored: try StoredObject(parsing: text))
+    }
+
+    fileprivate init(stored: StoredObject) throws(StoredJSONError) {
+        let attributes = try Attributes(stored: stored)
         if let credits = try stored.amount("credits") {
-            self = .credits(credits)
+            self = .credits(credits, attributes)
         } else {
-            let attributes = try Attributes(stored: stored)
             if let units = try stored.integer("units") {
                 self = .measured(.units(units), attributes)
             } else {
@@ -113,9 +118,48 @@ extension Demand {
     }
 }
 
+extension [JobPart] {
+    /// An array of objects: the key of the feature, the amount charged, and the other members that a part has.
+    package var storedJSON: String {
+        JSONValue.array(
+            map { part in
+                var members: [(key: String, value: JSONValue)] = []
+                if !part.carried.isEmpty { members.append(("carried", .quantities(part.carried))) }
+                members.append(("charged", .integer(part.charged.rawValue)))
+                members.append(("feature_key", .string(part.featureKey.rawValue)))
+                if let ruleID = part.ruleID { members.append(("rule_id", .string(ruleID.description))) }
+                if let watermark = part.watermark { members.append(("watermark", watermark.stored)) }
+                return .object(JSONObject(members: members))
+            }
+        ).text
+    }
+
+    package init(storedJSON text: String) throws(StoredJSONError) {
+        guard case .array(let elements)? = try? JSONParser.parse(Array<UInt8>(text.utf8)) else {
+            throw StoredJSONError(detail: "the parts of a reservation are not an array")
+        }
+        self = []
+        for element in elements {
+            let stored = try StoredObject(element)
+            var carried: [String: Int64] = [:]
+            for (name, value) in try stored.members(of: "carried") {
+                guard case .integer(let number) = value else { throw stored.invalid("carried") }
+                carried[name] = number
+            }
+            append(
+                JobPart(
+                    featureKey: try stored.required("feature_key", try stored.featureKey("feature_key")),
+                    ruleID: try stored.parsed("rule_id") { PublicID(.rule, parsing: $0) },
+                    watermark: try stored.object["watermark"].map { value throws(StoredJSONError) in
+                        try Demand(stored: try StoredObject(value))
+                    }, charged: try stored.required("charged", try stored.amount("charged")), carried: carried))
+        }
+    }
+}
+
 extension [ReservationCount] {
-    /// An array of arrays: the counter, the unit, the bounds of the window, and, where they are not null and 0, the dimension
-    /// and the definition of the limit.
+    /// An array of arrays: the counter, the unit, the bounds of the window, the dimension, the definition of the limit and the
+    /// features. The last ones are left out while they are null, 0 and none.
     package var storedJSON: String? {
         guard !isEmpty else { return nil }
         let elements = map { count -> JSONValue in
@@ -123,10 +167,12 @@ extension [ReservationCount] {
                 .string(count.counter.text), .string(count.unit.rawValue),
                 .integer(count.window.start.microseconds), .integer(count.window.end.microseconds),
             ]
-            if count.dimension != nil || count.generation != 0 {
-                parts.append(count.dimension.map { .string($0) } ?? .null)
-            }
-            if count.generation != 0 { parts.append(.integer(Int64(count.generation))) }
+            let further: [JSONValue] = [
+                count.dimension.map { .string($0) } ?? .null, .integer(Int64(count.generation)),
+                .array(count.features.sorted().map { .string($0.rawValue) }),
+            ]
+            let isLeftOut = [count.dimension == nil, count.generation == 0, count.features.isEmpty]
+            parts += further.prefix((isLeftOut.lastIndex(of: false) ?? -1) + 1)
             return .array(parts)
         }
         return JSONValue.array(elements).text
@@ -138,7 +184,7 @@ extension [ReservationCount] {
         }
         self = []
         for element in elements {
-            guard case .array(let parts) = element, 4...6 ~= parts.count, case .string(let id) = parts[0],
+            guard case .array(let parts) = element, 4...7 ~= parts.count, case .string(let id) = parts[0],
                 let counter = CounterID(text: id), case .string(let name) = parts[1],
                 let unit = Limit.Unit(rawValue: name), case .integer(let start) = parts[2],
                 case .integer(let end) = parts[3]
@@ -157,11 +203,23 @@ extension [ReservationCount] {
                 }
                 generation = small
             }
+            var features: Set<FeatureKey> = []
+            if parts.count > 6 {
+                guard case .array(let names) = parts[6] else {
+                    throw StoredJSONError(detail: "the features of a count are not an array")
+                }
+                for name in names {
+                    guard case .string(let text) = name, let feature = FeatureKey(text) else {
+                        throw StoredJSONError(detail: "a feature of a count is not a feature key")
+                    }
+                    features.insert(feature)
+                }
+            }
             append(
                 ReservationCount(
                     counter: counter, unit: unit, dimension: dimension,
                     window: TimeWindow(start: Instant(microseconds: start), end: Instant(microseconds: end)),
-                    generation: generation))
+                    generation: generation, features: features))
         }
     }
 }
@@ -183,6 +241,7 @@ extension EntryDetails {
     package var storedJSON: String? {
         guard self != .none else { return nil }
         var members: [(key: String, value: JSONValue)] = []
+        if let addedUnits { members.append(("added_units", .integer(addedUnits))) }
         if !attributes.values.isEmpty { members.append(("attributes", attributes.stored)) }
         if let counterpartyEntry {
             members.append(("counterparty_entry", .string(counterpartyEntry.description)))
@@ -190,6 +249,7 @@ extension EntryDetails {
             members.append(("counterparty", .string(counterparty.rawValue)))
         }
         if let externalPaymentID { members.append(("external_payment_id", .string(externalPaymentID))) }
+        if !featureKeys.isEmpty { members.append(("feature_keys", .array(featureKeys.map { .string($0.rawValue) }))) }
         if forfeited != 0 { members.append(("forfeited", .integer(forfeited))) }
         if !quantities.isEmpty { members.append(("quantities", .quantities(quantities))) }
         if let trigger { members.append(("trigger", .string(trigger))) }
@@ -204,7 +264,8 @@ extension EntryDetails {
             externalPaymentID: try stored.string("external_payment_id"),
             counterparty: try stored.parsed("counterparty") { EndUserID($0) },
             counterpartyEntry: try stored.parsed("counterparty_entry") { PublicID(.entry, parsing: $0) },
-            forfeited: try stored.integer("forfeited") ?? 0, isDeadline: trigger == "deadline",
+            forfeited: try stored.integer("forfeited") ?? 0, featureKeys: try stored.featureKeys("feature_keys"),
+            addedUnits: try stored.integer("added_units"), isDeadline: trigger == "deadline",
             isSettlement: trigger == "settlement")
     }
 }

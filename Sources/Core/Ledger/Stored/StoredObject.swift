@@ -71,6 +71,15 @@ struct StoredObject {
         try parsed(key) { FeatureKey($0) }
     }
 
+    func featureKeys(_ key: String) throws(StoredJSONError) -> [FeatureKey] {
+        var keys: [FeatureKey] = []
+        for element in try elements(of: key) {
+            guard case .string(let text) = element, let feature = FeatureKey(text) else { throw invalid(key) }
+            keys.append(feature)
+        }
+        return keys
+    }
+
     /// A string member that `parse` turns into another type.
     func parsed<Value>(_ key: String, _ parse: (String) -> Value?) throws(StoredJSONError) -> Value? {
         guard let text = try string(key) else { return nil }

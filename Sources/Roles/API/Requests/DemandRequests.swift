@@ -9,7 +9,7 @@ extension JSONReader {
     ///
     /// - Parameters:
     ///   - minimum: The smallest allowed value of `credits`.
-    ///   - hasAttributes: Whether `attributes` may choose the price.
+    ///   - hasAttributes: Whether `attributes` may choose the price and the limits.
     mutating func demand(creditsFrom minimum: Int64, hasAttributes: Bool) -> Demand? {
         let isInCredits = presence(of: "credits") == .present
         let isMeasured = ["units", "quantities"].filter { presence(of: $0) == .present }
@@ -18,13 +18,9 @@ extension JSONReader {
         let credits = optionalInt64("credits", .amount, in: minimum...Millicredits.limit)
         let measure = measure()
         let attributes = hasAttributes ? attributes() : Attributes.none
-        if isInCredits {
-            if let attributes, !attributes.values.isEmpty {
-                report("attributes", "excludes credits: no rule prices them")
-            }
-            return credits.flatMap { try? Millicredits($0) }.map { .credits($0) }
-        }
-        guard let measure, let attributes else { return nil }
+        guard let attributes else { return nil }
+        if isInCredits { return credits.flatMap { try? Millicredits($0) }.map { .credits($0, attributes) } }
+        guard let measure else { return nil }
         return .measured(measure, attributes)
     }
 
@@ -42,22 +38,44 @@ extension JSONReader {
     }
 
     mutating func reservationRequest() -> ReservationRequest? {
-        let feature = featureKey()
+        let features = reservedFeatures()
         let estimate = demand(creditsFrom: 1, hasAttributes: true)
+        if let features, features.count > 1, case .measured? = estimate {
+            report("feature_keys", "of several features take credits, not units or quantities")
+        }
         let ttl = int64("ttl_seconds", default: Reservation.defaultTTLSeconds, .plain, in: Reservation.ttlSeconds)
         let metadata = metadata()
-        guard let feature, let estimate, let ttl else { return nil }
-        return ReservationRequest(featureKey: feature, estimate: estimate, ttlSeconds: ttl, metadata: metadata)
+        guard let features, let estimate, let ttl else { return nil }
+        return ReservationRequest(featureKeys: features, estimate: estimate, ttlSeconds: ttl, metadata: metadata)
+    }
+
+    /// `feature_key`, or `feature_keys` for a reservation over several.
+    private mutating func reservedFeatures() -> [FeatureKey]? {
+        guard value("feature_keys") != nil else { return featureKey().map { [$0] } }
+        if value("feature_key") != nil { report("feature_keys", "excludes feature_key: give one of them") }
+        let features = optionalStrings(
+            "feature_keys", count: 1...Reservation.maximumFeatures, expected: FeatureKey.expectation
+        ) { FeatureKey($0) }
+        if let features, Set(features).count < features.count { report("feature_keys", "has a feature twice") }
+        return features
+    }
+
+    /// The feature that a report of a job names; nil when it names none.
+    private mutating func reportedFeature() -> FeatureKey? {
+        optionalString("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
     }
 
     mutating func commit() -> ReservationAction? {
         let actual = demand(creditsFrom: 0, hasAttributes: true)
+        let feature = reportedFeature()
         let shortfall = optionalChoice("shortfall", of: Shortfall.self)
-        return actual.map { .commit($0, shortfall: shortfall) }
+        return actual.map { .commit($0, of: feature, shortfall: shortfall) }
     }
 
     mutating func progress() -> ReservationAction? {
-        demand(creditsFrom: 0, hasAttributes: false).map { .progress($0) }
+        let progress = demand(creditsFrom: 0, hasAttributes: false)
+        let feature = reportedFeature()
+        return progress.map { .progress($0, of: feature) }
     }
 
     mutating func extendedTime() -> ReservationAction? {
