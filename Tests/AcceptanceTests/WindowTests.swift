@@ -64,6 +64,28 @@ extension Acceptance {
             #expect(try await client.resetsAt == "2026-04-01T04:00:00.000Z")
         }
 
+        @Test(
+            "A check shows since when a feature's quota counts, which another number keeps and another window changes")
+        func since() async throws {
+            let client = try await makeTenant().test
+            let quota: JSONValue = ["limit": 5, "window": "week"]
+            let feature: JSONValue = ["key": "jobs", "name": "Jobs", "type": "metered", "quota": quota]
+            let made = try await client.post("/v1/features", feature).expect(201)
+            func shown() async throws -> JSONValue? {
+                try await client.check("alice", "jobs").expect(200)["limits.0.since"]
+            }
+            #expect(try await shown() == made["created_at"])
+            try await client.patch("/v1/features/jobs", ["quota": quota.with("limit", 9)]).expect(200)
+            #expect(try await shown() == made["created_at"])
+            let changed = try await client.patch("/v1/features/jobs", ["quota": quota.with("window", "day")]).expect(
+                200)
+            #expect(try await shown() == changed["updated_at"])
+            // An end user's own limit counts its whole window.
+            let own: JSONValue = ["unit": "units", "limit": 3, "window": "day"]
+            try await client.send("PUT", "/v1/end-users/alice/limits/quota:jobs", bytes: own.bytes).expect(201)
+            #expect(try await shown() == nil)
+        }
+
         /// A test environment in a zone. Its end user alice is on a test clock and has a feature with a quota and
         /// without a price.
         private func clockedClient(at now: String, zone: String, quota: JSONValue) async throws -> ClockedClient {

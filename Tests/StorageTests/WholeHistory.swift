@@ -91,7 +91,7 @@ enum WholeHistory {
     ) async throws -> [String] {
         try await lines(
             """
-            select concat_ws(' ', coalesce(t.slot, '-'), count(*), sum(t.units), sum(t.cost))
+            select concat_ws(' ', coalesce(t.slot, '-'), count(*) filter (where t.type <> 'refund'), sum(t.units), sum(t.cost))
             from (
                 select
                     case $5::text
@@ -102,9 +102,10 @@ enum WholeHistory {
                         when 'month' then to_char(l.time, 'YYYY-MM')
                         when 'feature' then c.feature_key
                         when 'attribute' then c.value
-                    end as slot, c.cost, c.units
+                    end as slot, c.type, c.cost, c.units
                 from (
-                    select e.environment_id, e.effective_at, e.feature_key, -e.amount as cost,
+                    select e.environment_id, e.effective_at, e.feature_key, e.type,
+                        -e.amount - coalesce((e.details::jsonb ->> 'forfeited')::bigint, 0) as cost,
                         (e.details::jsonb -> 'attributes' -> $6)::text as value,
                         case when e.reservation is null then u.units else greatest(0, u.units - coalesce(
                             max(u.units) over (
@@ -115,7 +116,8 @@ enum WholeHistory {
                         select coalesce(e.units, (
                             select sum(q.value::numeric) from json_each_text(e.details::json -> 'quantities') q), 0)
                     ) u (units)
-                    where e.account_id = $1 and e.type in ('use', 'commit')
+                    where e.account_id = $1
+                        and (e.type in ('use', 'commit') or e.details::jsonb ->> 'trigger' = 'settlement')
                         and ($2::text is null or e.feature_key = $2)
                 ) c
                 join environments z using (environment_id)

@@ -36,6 +36,7 @@ extension JSONWriter {
         member("window", state.limit.window?.text)
         member("resets_at", state.resetsAt)
         member("source", state.applied.source.rawValue)
+        if let since = state.applied.since { member("since", since as Instant?) }
         if let per = state.limit.per {
             member("per", per)
             member("value", state.value)

@@ -10,6 +10,9 @@ package struct Feature: Hashable, Sendable {
     package var unitName: String?
     /// The quota of a metered feature; nil means no quota.
     package var quota: Quota?
+    /// The instant from which the quota counts: that at which it got its windows. Nil without a quota, and for one from
+    /// before this was recorded.
+    package var quotaSince: Instant?
     /// The attributes by which the usage of a metered feature is reported.
     package var reportBy: ReportAttributes
     package let createdAt: Instant
@@ -20,14 +23,15 @@ package struct Feature: Hashable, Sendable {
     /// - Parameter name: Nil means the key.
     package init(
         key: FeatureKey, name: String? = nil, type: FeatureType = .metered, unitName: String? = nil,
-        quota: Quota? = nil, reportBy: ReportAttributes = .none, createdAt: Instant = .epoch,
-        updatedAt: Instant? = nil, archivedAt: Instant? = nil
+        quota: Quota? = nil, quotaSince: Instant? = nil, reportBy: ReportAttributes = .none,
+        createdAt: Instant = .epoch, updatedAt: Instant? = nil, archivedAt: Instant? = nil
     ) {
         self.key = key
         self.name = name ?? key.rawValue
         self.type = type
         self.unitName = unitName
         self.quota = quota
+        self.quotaSince = quotaSince
         self.reportBy = reportBy
         self.createdAt = createdAt
         self.updatedAt = updatedAt ?? createdAt
@@ -42,6 +46,11 @@ package struct Feature: Hashable, Sendable {
         changed.name = change.name ?? name
         changed.unitName = change.unitName ?? unitName
         changed.quota = change.quota.applied(to: quota)
+        if let new = changed.quota {
+            if new.window != quota?.window || new.anchor != quota?.anchor { changed.quotaSince = now }
+        } else {
+            changed.quotaSince = nil
+        }
         changed.reportBy = change.reportBy.applied(to: reportBy) ?? .none
         changed.archivedAt = change.isArchived.applied(to: archivedAt, at: now)
         changed.updatedAt = now

@@ -112,7 +112,7 @@ struct CatalogueChange {
         case .createFeature(let new):
             let feature = Feature(
                 key: new.key, name: new.name, type: new.type, unitName: new.unitName, quota: new.quota,
-                reportBy: new.reportBy, createdAt: now)
+                quotaSince: new.quota == nil ? nil : now, reportBy: new.reportBy, createdAt: now)
             return try await create(
                 feature, FeatureRow.self, new.key, "features", taken: .taken("a feature", new.key.rawValue)
             ) {

@@ -53,7 +53,7 @@ package struct RandomBooks {
     }
 
     private static let names = ["alice", "bob", "carol"]
-    private static let features = ["calls", "tokens", "tiers", "export"]
+    private static let features = ["calls", "tokens", "tiers", "bulk", "export"]
 
     package let connection: PostgresConnection
     package let environmentID: EnvironmentID
@@ -90,6 +90,12 @@ package struct RandomBooks {
                         Tier(upTo: 30, unitCost: try Millicredits(Int64(4))),
                         Tier(upTo: nil, unitCost: try Millicredits(Int64(1)), flatFee: try Millicredits(Int64(7))),
                     ], scope: .period)),
+            // More units may cost less, so jobs get the difference back.
+            "bulk": Price(
+                .volume([
+                    Tier(upTo: 10, unitCost: try Millicredits(Int64(9))),
+                    Tier(upTo: nil, unitCost: try Millicredits(Int64(2))),
+                ])),
         ]
         for (number, name) in Self.features.enumerated() {
             let key = try Self.key(name)
@@ -179,6 +185,7 @@ package struct RandomBooks {
             var draft = [try required(stored[name], "an account")]
             let needs = draft[0].needs(of: action, catalogue: catalogue, now: now)
             guard needs.usage.isEmpty || !draft[0].isChanged else { return false }
+            try await LedgerStore.loadCharges(of: [0: needs.charged], into: &draft, on: connection)
             try await CounterStore.load([0: needs], into: &draft, now: now, on: connection)
             for id in needs.counters where draft[0].account.counters[id] != whole[name]?.account.counters[id] {
                 throw TestBooksError("the counter \(id) differs from the one that was written")

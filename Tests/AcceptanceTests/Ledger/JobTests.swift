@@ -25,6 +25,8 @@ extension Acceptance {
             #expect(refund[path: "trigger"] == "settlement" && refund[path: "reservation_id"] == .string(id))
             let committed = try await client.commit(id, units: 50).expect(200)
             #expect(committed["cost"] == 100 && committed["balance"] == 900)
+            let usage = try await client.get("/v1/usage", [("end_user_id", "alice")]).expect(200)
+            #expect(usage["data.0.cost"] == 100 && usage["data.0.units"] == 50, "\(usage)")
             let back = try await client.refund("alice", try committed.text("entry.id")).expect(201)
             #expect(back["refunded"] == 100 && back["balance"] == 1_000)
         }

@@ -196,12 +196,12 @@ package enum CheckpointStore {
             where not exists (select from erasures x where x.environment_id = $1 and x.account_id = $2)
         ), usage_quarters as materialized (
             select '' as name, c.feature_key, null::text as value, \(LedgerSums.quarter("c.effective_at")) as quarter,
-                count(*) as charges, sum(c.units) as units, sum(c.cost) as cost
+                sum(c.counted)::bigint as charges, sum(c.units) as units, sum(c.cost) as cost
             from charges c
             group by c.feature_key, quarter
             union all
             select r.name, c.feature_key, \(LedgerSums.attribute("r.name", of: "c.details")) as value,
-                \(LedgerSums.quarter("c.effective_at")) as quarter, count(*), sum(c.units), sum(c.cost)
+                \(LedgerSums.quarter("c.effective_at")) as quarter, sum(c.counted)::bigint, sum(c.units), sum(c.cost)
             from charges c
             join reported r on r.feature_key = c.feature_key
             group by 1, 2, 3, 4

@@ -120,7 +120,8 @@ enum LedgerSums {
     // MARK: - Usage
 
     /// A common table expression: the uses and commits of some ranges, which the preceding expression `spans` lists by
-    /// `after` and `up_to`. Each range begins behind a checkpoint.
+    /// `after` and `up_to`, and what jobs got back because their total costs less, with which a job costs the price of its
+    /// total. Only the former are `counted`. Each range begins behind a checkpoint.
     ///
     /// `measured` are the units that an entry states. The commits of a reservation state its units so far, so `units` are
     /// those that the entry added: none for a commit in credits after progress in units. A commit of a reservation over several
@@ -132,7 +133,10 @@ enum LedgerSums {
     static func charges(_ condition: String = "", columns: String = "") -> String {
         """
         charges as materialized (
-            select s.up_to, e.reservation, e.effective_at, e.feature_key, -e.amount as cost, u.units as measured,
+            select s.up_to, e.reservation, e.effective_at, e.feature_key, u.units as measured,
+                case e.type when 'refund' then 0 else 1 end as counted,
+                -e.amount - case e.type
+                    when 'refund' then coalesce((e.details::json ->> 'forfeited')::bigint, 0) else 0 end as cost,
                 case when e.reservation is null then u.units
                     else coalesce((e.details::json ->> 'added_units')::numeric, greatest(0, u.units - coalesce(greatest(
                         k.units,
@@ -146,7 +150,8 @@ enum LedgerSums {
                     select sum(q.value::numeric) from json_each_text(e.details::json -> 'quantities') q), 0)
             ) u (units)
             left join lateral (\(reservation("e.reservation", at: "s.after"))) k on true
-            where e.type in ('use', 'commit')\(condition)
+            where (e.type in ('use', 'commit') or e.type = 'refund' and e.details::json ->> 'trigger' = 'settlement')\(
+                condition)
         )
         """
     }

@@ -159,8 +159,8 @@ package enum UsageReads {
             union all
             select period, feature_key, charges, units, cost from quarters where sequence is null
             union all
-            select \(period(of: "c.effective_at", shift: "o.shift", since: "z.starts[o.number]")), c.feature_key, 1,
-                c.units, c.cost
+            select \(period(of: "c.effective_at", shift: "o.shift", since: "z.starts[o.number]")), c.feature_key,
+                c.counted, c.units, c.cost
             from charges c
             cross join zone z
             cross join lateral (
@@ -242,7 +242,7 @@ package enum UsageReads {
             union all
             select value, charges, units, cost from quarters where sequence is null
             union all
-            select c.value, 1, c.units, c.cost
+            select c.value, c.counted, c.units, c.cost
             from charges c
             where c.effective_at >= $4 and c.effective_at < $5
                 and (

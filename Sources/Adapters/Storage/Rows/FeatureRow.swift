@@ -12,7 +12,7 @@ package struct FeatureRow: MutableCatalogueRow {
     package static let table = "features"
     package static let columns = [
         "environment_id", "feature_key", "name", "type", "unit_name", "quota", "report_by", "created_at", "updated_at",
-        "archived_at",
+        "archived_at", "quota_since",
     ]
 
     package init(environmentID: EnvironmentID, item: Feature) {
@@ -23,7 +23,7 @@ package struct FeatureRow: MutableCatalogueRow {
     package init(_ fields: inout RowFields, keeping old: FeatureRow?) throws {
         environmentID = try fields.environmentID(or: old?.environmentID)
         let before = old?.item
-        item = Feature(
+        var feature = Feature(
             key: try fields.featureKey(or: before?.key), name: try fields.text(or: before?.name),
             type: try fields.parsed("type", or: before?.type) { FeatureType(rawValue: $0) },
             unitName: try fields.textOrNil(or: before.map(\.unitName)),
@@ -31,6 +31,8 @@ package struct FeatureRow: MutableCatalogueRow {
             reportBy: try Self.reportBy(&fields, or: before?.reportBy),
             createdAt: try fields.instant(or: before?.createdAt), updatedAt: try fields.instant(or: before?.updatedAt),
             archivedAt: try fields.instantOrNil(or: before.map(\.archivedAt)))
+        feature.quotaSince = try fields.instantOrNil(or: before.map(\.quotaSince))
+        item = feature
     }
 
     private static func reportBy(_ fields: inout RowFields, or old: ReportAttributes?) throws -> ReportAttributes {
@@ -58,6 +60,7 @@ extension FeatureRow {
         .text("name") { $0.item.name as String },
         .text("unit_name") { $0.item.unitName },
         .text("quota") { $0.item.quota?.canonicalJSON },
+        .instant("quota_since") { $0.item.quotaSince },
         .names("report_by") { $0.item.reportBy.names },
         .instant("updated_at") { $0.item.updatedAt as Instant },
         .instant("archived_at") { $0.item.archivedAt },

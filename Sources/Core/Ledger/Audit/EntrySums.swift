@@ -37,7 +37,7 @@ package struct EntrySums: Sendable {
         package var cost: Int128 = 0
 
         mutating func add(_ charge: Charge) {
-            charges += 1
+            charges += charge.count
             units += charge.units
             cost += charge.cost
         }
@@ -47,6 +47,8 @@ package struct EntrySums: Sendable {
     struct Charge: Sendable {
         let quarter: Instant
         let attributes: Attributes
+        /// 0 for what a job got back as a part of its price.
+        let count: Int64
         let units: Int128
         let cost: Int128
     }
@@ -101,7 +103,7 @@ package struct EntrySums: Sendable {
         }
         takeBlocks(entry)
         if let reservation = entry.cause.reservation { takeHolds(entry, of: reservation) }
-        if entry.type == .use || entry.type == .commit { takeUsage(entry) }
+        if entry.type == .use || entry.type == .commit || entry.cause.details.isSettlement { takeUsage(entry) }
     }
 
     private mutating func takeBlocks(_ entry: Entry) {
@@ -154,8 +156,9 @@ package struct EntrySums: Sendable {
         let quarter: Int64 = 900 * 1_000_000
         let start = entry.effectiveAt.microseconds.flooredDivision(by: quarter).quotient * quarter
         let charge = Charge(
-            quarter: Instant(microseconds: start), attributes: entry.cause.details.attributes, units: added,
-            cost: -Int128(entry.amount))
+            quarter: Instant(microseconds: start), attributes: entry.cause.details.attributes,
+            count: entry.cause.details.isSettlement ? 0 : 1, units: added,
+            cost: -Int128(entry.amount) - Int128(entry.cause.details.forfeited))
         charges[entry.cause.featureKey, default: []].append(charge)
     }
 }

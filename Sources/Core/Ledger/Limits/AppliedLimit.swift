@@ -24,6 +24,9 @@ package struct AppliedLimit: Hashable, Sendable {
     package let face: Face
     /// Rises whenever the limit of an end user is defined anew, so that its counters begin anew.
     let generation: Int32
+    /// The instant from which a feature's quota counts, if it is known; nil for a limit of an end user, which counts its
+    /// whole window.
+    package var since: Instant?
 
     /// The value of the attribute that the limit counts apart, in the form in which answers show it; nil when the limit
     /// counts all together or the attributes have none.
@@ -115,7 +118,9 @@ extension Account {
         if case .quota(let quota)? = settings.overrides[feature.key] {
             return applied(Limit(quota, of: feature.key), .endUser)
         }
-        return feature.quota.map { applied(Limit($0, of: feature.key), .feature) }
+        var quota = feature.quota.map { applied(Limit($0, of: feature.key), .feature) }
+        quota?.since = feature.quotaSince
+        return quota
     }
 
     /// Whether a feature has a quota, also one that the end user's own limit has lifted: it may be used without a price.
