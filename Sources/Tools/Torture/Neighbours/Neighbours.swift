@@ -26,6 +26,9 @@ struct Neighbours {
     /// when that does not help, the run ends.
     func run() async throws -> NeighboursReport {
         try raiseDescriptorLimit()
+        if prioritiesEndAtSessions {
+            progress("abusers have the priority of the installation: set kernel.sched_autogroup_enabled to 0")
+        }
         try await bystander.prepare()
         _ = await bystander.watch(seconds: 3)
         progress("undisturbed for \(seconds * Self.calmTimes) s")

@@ -23,3 +23,9 @@ func onThreads(_ works: [@Sendable () -> Void]) async {
 func giveWay() {
     setpriority(Int32(PRIO_PROCESS.rawValue), 0, 10)
 }
+
+/// Whether the kernel compares the priorities of threads of one session only. Abusers then compete with the installation,
+/// whatever their priority is.
+var prioritiesEndAtSessions: Bool {
+    readFile("/proc/sys/kernel/sched_autogroup_enabled")?.first == "1"
+}

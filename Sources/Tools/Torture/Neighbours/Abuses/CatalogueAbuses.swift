@@ -11,8 +11,12 @@ extension Abuse {
             return abuser.flood(2) { _ in rule } + abuser.flood(4) { _ in use }
                 + abuser.flood(1) { abuser.call("PATCH", "/v1/features/calls", #"{"name":"calls \#($0.number)"}"#) }
         },
-        Abuse("catalogue-churn", "Each change is a transaction of its own, between everybody's batches.") { abuser in
-            try await abuser.sell()
+        Abuse(
+            "catalogue-churn",
+            "Each change of a large catalogue is a transaction of its own, between everybody's batches."
+        ) {
+            abuser in
+            try await abuser.sell(features: 4_000)
             try await abuser.send(abuser.grant("buyer", credits: 1_000_000_000))
             let use = abuser.call("POST", "/v1/usage", event("buyer"))
             return abuser.flood(4) { _ in use }
