@@ -21,6 +21,17 @@ struct Auditor {
     /// The remaining amount of every block ever seen, also of spent ones.
     private var remaining: [Int32: Int64]
     private var held: [Int32: Int64]
+    /// The features of each reservation over several.
+    private var features: [Int32: [FeatureKey]] = [:]
+    /// The largest units that the commits of such a reservation have stated so far.
+    private var totals: [JobTotal: Int64] = [:]
+
+    /// A dimension of a feature of a reservation; "" for units without dimensions.
+    private struct JobTotal: Hashable {
+        let reservation: Int32
+        let feature: FeatureKey
+        let dimension: String
+    }
 
     init(opening account: Account) {
         sequence = account.version
@@ -82,6 +93,7 @@ struct Auditor {
                 0 <= kept && kept <= left && left <= originals[number] ?? 0,
                 "block \(number) of \(originals[number] ?? 0) has \(left) left, \(kept) of it held")
         }
+        for problem in bookJob(entry) { expect(false, problem) }
         // The entries of the batch that erases the end user were written before.
         let owner =
             draft.erasure?.owner
@@ -91,6 +103,54 @@ struct Auditor {
         expect(entry.hash.bytes == hash, "hash must cover \(text)")
         self.stamp = stamp
         recordedAt = entry.recordedAt
+    }
+
+    /// Follows the features of reservations over several, and the units that each commit adds. Returns the problems in
+    /// words.
+    private mutating func bookJob(_ entry: Entry) -> [String] {
+        var problems: [String] = []
+        func expect(_ condition: Bool, _ sentence: @autoclosure () -> String) {
+            if !condition { problems.append(sentence()) }
+        }
+        let (cause, details) = (entry.cause, entry.cause.details)
+        if entry.type == .reserve, let number = cause.reservation, !details.featureKeys.isEmpty {
+            expect(2...16 ~= details.featureKeys.count, "feature_keys must be 2 to 16")
+            expect(Set(details.featureKeys).count == details.featureKeys.count, "feature_keys must be distinct")
+            expect(cause.featureKey == nil && cause.ruleID == nil, "a reservation over several has no one feature")
+            expect(features[number] ?? details.featureKeys == details.featureKeys, "feature_keys must stay")
+            features[number] = details.featureKeys
+            return problems
+        }
+        expect(details.featureKeys.isEmpty, "only a reserve entry has feature_keys")
+        let several = cause.reservation.flatMap { features[$0] }
+        guard let several, let number = cause.reservation else {
+            expect(details.addedUnits == nil, "added_units must be absent")
+            return problems
+        }
+        switch entry.type {
+        case .commit:
+            guard let feature = cause.featureKey, several.contains(feature) else {
+                return problems + ["feature_key must be one of \(several)"]
+            }
+            let stated = cause.units.map { ["": $0] } ?? details.quantities
+            var added: Int64 = 0
+            for (dimension, units) in stated {
+                let total = JobTotal(reservation: number, feature: feature, dimension: dimension)
+                let (sum, overflow) = added.addingReportingOverflow(max(0, units - (totals[total] ?? 0)))
+                added = overflow ? .max : sum
+                totals[total] = max(totals[total] ?? 0, units)
+            }
+            // Quantities of nothing are not stated, so a commit without any may be in credits or in quantities.
+            let isRight = stated.isEmpty ? details.addedUnits ?? 0 == 0 : details.addedUnits == added
+            expect(isRight, "added_units must be \(added)")
+        case .refund:
+            expect(cause.featureKey.map(several.contains) ?? false, "a refund must have the feature of its commit")
+            expect(details.addedUnits == nil, "added_units must be absent")
+        default:
+            expect(cause.featureKey == nil, "feature_key must be absent")
+            expect(details.addedUnits == nil, "added_units must be absent")
+        }
+        return problems
     }
 
     private func compare(_ draft: AccountDraft, _ blocks: [GrantedBlock], problems: inout [String]) {
@@ -160,6 +220,9 @@ extension Auditor {
         ]
         members["feature_key"] = entry.cause.featureKey.map { quoted($0.rawValue) }
         members["units"] = entry.cause.units.map { "\($0)" }
+        members["added_units"] = entry.cause.details.addedUnits.map { "\($0)" }
+        let features = entry.cause.details.featureKeys.map { quoted($0.rawValue) }
+        if !features.isEmpty { members["feature_keys"] = "[" + features.joined(separator: ",") + "]" }
         members["rule_id"] = entry.cause.ruleID.map {
             quoted(id("rule", Int64(bitPattern: $0.bits.high), Int64(bitPattern: $0.bits.low)))
         }

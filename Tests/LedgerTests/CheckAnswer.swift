@@ -6,14 +6,14 @@ import Metering
 
 /// The answers of a check and of a debit in the same words, so that they can be compared.
 enum CheckAnswer {
-    /// The check that corresponds to a command; nil when there is none, because a check is about now and about metered
-    /// features.
+    /// The check that corresponds to a command; nil when there is none, because a check is about now and about one
+    /// metered feature.
     static func asked(by command: ModelCommand, _ catalogue: Catalogue) throws -> EntitlementRequest? {
         let use: ModelCommand.Use
         var isReservation = false
         switch command {
         case .use(let event) where event.occurredAt == nil: use = event
-        case .reserve(let estimate, _): (use, isReservation) = (estimate, true)
+        case .reserve(let estimate, _) where estimate.others.isEmpty: (use, isReservation) = (estimate, true)
         default: return nil
         }
         var request = try request(use)

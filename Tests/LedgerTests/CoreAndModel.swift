@@ -223,6 +223,11 @@ struct CoreAndModel {
         for reservation in draft.changedReservations.values {
             let expected = ledger.reservations.first { $0.number == Int(reservation.number) }
             comparison.expect(reservation.plain, expected, "reservation \(reservation.number)")
+            comparison.expect(
+                reservation.charged.rawValue, expected?.charged ?? 0, "charged for reservation \(reservation.number)")
+            comparison.expect(
+                reservation.featureKeys.map(\.rawValue), expected?.features ?? [],
+                "features of reservation \(reservation.number)")
         }
         return comparison.problems
     }

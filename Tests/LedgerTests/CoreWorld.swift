@@ -107,10 +107,14 @@ struct CoreWorld {
             }
             for reservation in storedReservations.values
             where reservation.createdAt >= query.since && reservation.status != .active {
-                let commit = storedEntries.last { $0.type == .commit && $0.cause.reservation == reservation.number }
-                let committed = reservation.status == .committed ? commit?.demand : nil
-                let amount = reservation.counted(by: query.limit, committed: committed)
-                add(reservation.parts[0].featureKey, (committed ?? reservation.estimate).attributes, amount)
+                let last = storedEntries.last { $0.type == .commit && $0.cause.reservation == reservation.number }
+                let commit = reservation.status == .committed ? last : nil
+                let attributes = commit?.cause.details.attributes ?? reservation.estimate.attributes
+                for part in reservation.parts {
+                    let units = reservation.demands(of: part, commit).map { $0.units(query.limit.dimension) }
+                    let amount = query.limit.unit == .credits ? part.charged.rawValue : units.max() ?? 0
+                    add(part.featureKey, attributes, amount)
+                }
             }
             return sums
         }
@@ -157,7 +161,8 @@ struct CoreWorld {
                 let charges = storedEntries.filter { entry in
                     entry.sequence == charge.sequence
                         || (charge.type == .commit && entry.type == .commit
-                            && entry.cause.reservation == charge.cause.reservation)
+                            && entry.cause.reservation == charge.cause.reservation
+                            && entry.cause.featureKey == charge.cause.featureKey)
                 }
                 return history(of: charges)
             case .revoke(let revocation):
@@ -269,6 +274,17 @@ extension Entry {
         if let units = cause.units { return .measured(.units(units), cause.details.attributes) }
         let quantities = cause.details.quantities
         return quantities.isEmpty ? nil : .measured(.quantities(quantities), cause.details.attributes)
+    }
+}
+
+extension Reservation {
+    /// The usages of a feature of an ended job, of which the largest counts in units.
+    ///
+    /// - Parameter commit: The entry that ended the job; nil when it ended without a commit.
+    fileprivate func demands(of part: JobPart, _ commit: Entry?) -> [Demand] {
+        let reached = part.watermark.map { [$0] } ?? []
+        guard parts.count == 1, let commit else { return reached }
+        return commit.demand.map { [$0] } ?? [estimate] + reached
     }
 }
 

@@ -68,6 +68,7 @@ extension LedgerRunner {
             [refusal.code, "\(refusal.figures[2])", "of", "\(refusal.figures[1])"]
         case .refused(let refusal):
             refusal.code.split(separator: " ").map(String.init) + refusal.figures.map { "\($0)" }
+                + (refusal.feature.map { [$0] } ?? [])
         }
     }
 
@@ -227,7 +228,7 @@ extension LedgerRunner {
         }
     }
 
-    /// `block alice first remaining 10 priority 50 expires <instant> source topup paid revoked only a,b`.
+    /// `limited alice week for ann 10 until <instant>`.
     private func lookAtLimit(_ standing: ModelLedger.Standing, _ words: inout Words) throws -> [String] {
         let used = standing.used
         var problems = try words.number("an amount") == used ? [] : ["is \(used)"]
@@ -235,6 +236,7 @@ extension LedgerRunner {
         return problems
     }
 
+    /// `block alice first remaining 10 priority 50 expires <instant> source topup paid revoked only a,b`.
     private func lookAtBlock(_ endUser: String, _ ledger: ModelLedger, _ words: inout Words) throws -> [String] {
         let number = try number(of: words.word("a block"), endUser)
         guard ledger.blocks.indices.contains(number - 1) else { return ["there is no such block"] }
@@ -265,18 +267,27 @@ extension LedgerRunner {
     }
 
     /// `reservation alice r1 committed held 0 uncovered 5 charged 10 watermark 7 until <instant> finished <instant>`.
+    /// After `of a`, what was charged and the watermark are those of one feature.
     private func lookAtReservation(_ ledger: ModelLedger, _ words: inout Words) throws -> [String] {
         let number = try Syntax.numbered("r", words.word("a reservation"))
         guard ledger.reservations.indices.contains(number - 1) else { return ["there is no such reservation"] }
         let reservation = ledger.reservations[number - 1]
         var isSame = try words.word("a status") == reservation.status
+        var part: ModelLedger.Part?
         while !words.isEmpty {
             switch try words.word("a part") {
             case "held":
                 isSame = try words.number("an amount") == reservation.holds.reduce(0) { $0 + $1.amount } && isSame
             case "uncovered": isSame = try words.number("an amount") == reservation.uncovered && isSame
-            case "charged": isSame = try words.number("an amount") == reservation.charged && isSame
-            case "watermark": isSame = try Syntax.demand(words.word("a demand")) == reservation.watermark && isSame
+            case "of":
+                let feature = try words.word("a feature")
+                part = reservation.parts.first { $0.feature == feature }
+                isSame = part != nil && isSame
+            case "charged":
+                isSame = try words.number("an amount") == part?.charged ?? reservation.charged && isSame
+            case "watermark":
+                let expected = words.take("none") ? nil : try Syntax.demand(words.word("a demand"))
+                isSame = expected == (part ?? reservation.parts[0]).watermark && isSame
             case "until": isSame = try words.instant(clock) == reservation.expiresAt && isSame
             case "finished": isSame = try words.instant(clock) == reservation.finishedAt && isSame
             case let word: throw ScriptError("\(word) is not understood")
@@ -286,7 +297,9 @@ extension LedgerRunner {
     }
 
     /// `last alice use -40 balance 60 effective <instant> recorded <instant> from first 30 second 10`; the parts after
-    /// the amount are optional. `to` names the credits that blocks gained, `holding` the change of their held credits.
+    /// the amount are optional. `of` names the feature, `over` the features of a reservation over several, and `added`
+    /// the added units of its commit. `to` names the credits that blocks gained, `holding` the change of their held
+    /// credits.
     private func lookAtEntry(_ entry: Entry, of endUser: String, _ words: inout Words) throws -> [String] {
         var problems: [String] = []
         func expect(_ condition: Bool) { if !condition { problems = ["is \(entry.plain)"] } }
@@ -305,7 +318,15 @@ extension LedgerRunner {
             case "reserved": expect(try entry.reservedDelta == words.number("an amount"))
             case "overage": expect(try entry.overageDelta == words.number("an amount"))
             case "forfeited": expect(try entry.cause.details.forfeited == words.number("an amount"))
+            case "of": expect(try entry.cause.featureKey?.rawValue == words.word("a feature"))
+            case "over":
+                expect(
+                    try entry.cause.details.featureKeys.map(\.rawValue).joined(separator: ",") == words.word("features")
+                )
+                expect(entry.cause.featureKey == nil)
+            case "with": expect(try entry.cause.details.attributes.plain == Syntax.pairs(words.word("attributes")))
             case "units": expect(try entry.cause.units == words.number("a number of units"))
+            case "added": expect(try entry.cause.details.addedUnits == words.number("a number of units"))
             case "version": expect(try entry.plain.version == Int(words.number("a version")))
             case "refunds":
                 expect(try entry.cause.refunds.map(Int.init) == Syntax.numbered("e", words.word("an entry")))

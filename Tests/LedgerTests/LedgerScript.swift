@@ -18,7 +18,9 @@ import Testing
 /// An instant is a date, an RFC 3339 text, or an offset from the clock such as `+30d`, `-1us` or `+35d-1us`. The words
 /// after `->` are the outcome; without them, a command must succeed. Blocks have their given names, or `b1`, `b2`, …;
 /// reservations are `r1`, `r2`, …, entries `e1`, `e2`, …. A demand is a number of units, quantities such as
-/// `in=5,out=6`, or credits such as `40cr`. `Syntax.command` reads the commands, `LedgerRunner.look` the reads.
+/// `in=5,out=6`, or credits such as `40cr`. A reservation over several features is `reserve alice 40cr over a,b`, and
+/// its reports name one of them, as in `progress alice r1 10 of a`. `Syntax.command` reads the commands,
+/// `LedgerRunner.look` the reads.
 struct LedgerScript {
     struct Statement {
         let line: Int
@@ -71,7 +73,7 @@ struct Words {
     /// Whether a block's name and an amount follow.
     var isShare: Bool {
         guard let amount = words.dropFirst().first, Int64(amount) != nil else { return false }
-        return !["balance", "reserved", "overage", "forfeited", "units", "version"].contains(words.first)
+        return !["balance", "reserved", "overage", "forfeited", "units", "added", "version"].contains(words.first)
     }
 
     mutating func word(_ what: String) throws -> String {

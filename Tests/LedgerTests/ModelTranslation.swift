@@ -50,7 +50,7 @@ enum Translation {
         switch demand {
         case .units(let units): .measured(.units(units), self.attributes(attributes))
         case .quantities(let quantities): .measured(.quantities(quantities), self.attributes(attributes))
-        case .credits(let credits): .credits(try Millicredits(credits))
+        case .credits(let credits): .credits(try Millicredits(credits), self.attributes(attributes))
         }
     }
 
@@ -219,20 +219,19 @@ extension ModelCommand {
         case .transfer(let receiver, let credits):
             .transfer(Transfer(receiver: try Translation.endUser(receiver), credits: try Millicredits(credits)))
         case .reserve(let use, let ttl):
-            .reserve(
-                ReservationRequest(
-                    featureKey: try Translation.feature(use.feature),
-                    estimate: try Translation.demand(use.demand, use.attributes), ttlSeconds: ttl))
-        case .commit(let number, let demand, let attributes, let shortfall):
+            .reserve(try Self.request(use, ttl: ttl))
+        case .commit(let number, let demand, let feature, let attributes, let shortfall):
             .reservation(
                 Int32(number),
                 .commit(
-                    try Translation.demand(demand, attributes), shortfall: shortfall.flatMap(Shortfall.init(rawValue:)))
-            )
+                    try Translation.demand(demand, attributes), of: try feature.map(Translation.feature),
+                    shortfall: shortfall.flatMap(Shortfall.init(rawValue:))))
         case .release(let number): .reservation(Int32(number), .release)
         case .extend(let number, let ttl): .reservation(Int32(number), .extend(ttlSeconds: ttl))
-        case .progress(let number, let demand):
-            .reservation(Int32(number), .progress(try Translation.demand(demand, [:])))
+        case .progress(let number, let demand, let feature):
+            .reservation(
+                Int32(number),
+                .progress(try Translation.demand(demand, [:]), of: try feature.map(Translation.feature)))
         case .createCap(let feature, let credits, let window):
             .createSpendCap(
                 NewSpendCap(
@@ -249,6 +248,16 @@ extension ModelCommand {
         case .erase: .eraseEndUser
         case .advance: .advance
         }
+    }
+
+    private static func request(_ use: Use, ttl: Int64) throws -> ReservationRequest {
+        let estimate = try Translation.demand(use.demand, use.attributes)
+        if use.others.isEmpty {
+            return ReservationRequest(
+                featureKey: try Translation.feature(use.feature), estimate: estimate, ttlSeconds: ttl)
+        }
+        return ReservationRequest(
+            featureKeys: try use.features.map(Translation.feature), estimate: estimate, ttlSeconds: ttl)
     }
 
     private static func extent(_ extent: ModelLedger.Extent) throws -> Refund.Extent {
@@ -355,9 +364,9 @@ extension Refusal {
         case .topUpRequestAnswered: ModelLedger.Refusal("request_answered")
         case .paymentAlreadyApplied: ModelLedger.Refusal("payment_already_applied")
         case .alreadyRefunded(let refundable): ModelLedger.Refusal("already_refunded", refundable)
-        case .unknownFeature: ModelLedger.Refusal("unknown_feature")
-        case .featureNotInPlan: ModelLedger.Refusal("feature_not_in_plan")
-        case .featureNotPriced: ModelLedger.Refusal("feature_not_priced")
+        case .unknownFeature(let key): ModelLedger.Refusal("unknown_feature", of: key.rawValue)
+        case .featureNotInPlan(let key): ModelLedger.Refusal("feature_not_in_plan", of: key.rawValue)
+        case .featureNotPriced(let key): ModelLedger.Refusal("feature_not_priced", of: key.rawValue)
         case .wrongMeasure(.unitsExpected): ModelLedger.Refusal("units_expected")
         case .wrongMeasure(.quantitiesExpected): ModelLedger.Refusal("quantities_expected")
         case .wrongMeasure(.unknownDimension(let name)): ModelLedger.Refusal("unknown_dimension \(name)")
@@ -393,8 +402,9 @@ extension Demand {
     }
 
     var plainAttributes: [String: String] {
-        guard case .measured(_, let attributes) = self else { return [:] }
-        return attributes.plain
+        switch self {
+        case .measured(_, let attributes), .credits(_, let attributes): attributes.plain
+        }
     }
 }
 
@@ -417,7 +427,9 @@ extension Entry {
         plain.overageAfter = overageAfter
         plain.holds = holds.shares
         plain.feature = cause.featureKey?.rawValue
+        plain.features = cause.details.featureKeys.map(\.rawValue)
         plain.units = cause.units
+        plain.added = cause.details.addedUnits
         plain.quantities = cause.details.quantities
         plain.attributes = cause.details.attributes.plain
         plain.version = cause.ruleID.map { Int($0.bits.low) }
@@ -453,14 +465,20 @@ extension GrantedBlock {
 extension Reservation {
     var plain: ModelLedger.Reservation {
         var plain = ModelLedger.Reservation(
-            number: Int(number), feature: parts[0].featureKey.rawValue, estimate: estimate.plain,
-            attributes: estimate.plainAttributes, version: parts[0].ruleID.map { Int($0.bits.low) },
-            estimatedCost: estimatedCost.rawValue, holds: holds.shares, uncovered: uncovered.rawValue,
-            expiresAt: expiresAt, createdAt: createdAt)
+            number: Int(number), parts: parts.map(\.plain), estimate: estimate.plain,
+            attributes: estimate.plainAttributes, estimatedCost: estimatedCost.rawValue, holds: holds.shares,
+            uncovered: uncovered.rawValue, expiresAt: expiresAt, createdAt: createdAt)
         plain.status = status.rawValue
-        plain.watermark = parts[0].watermark?.plain
-        plain.charged = charged.rawValue
         plain.finishedAt = finishedAt
+        return plain
+    }
+}
+
+extension JobPart {
+    var plain: ModelLedger.Part {
+        var plain = ModelLedger.Part(feature: featureKey.rawValue, version: ruleID.map { Int($0.bits.low) })
+        plain.watermark = watermark?.plain
+        plain.charged = charged.rawValue
         return plain
     }
 }

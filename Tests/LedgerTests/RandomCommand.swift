@@ -37,6 +37,8 @@ struct StepGenerator {
     private var clock: Instant
     /// Whether credits are short, as in half of the runs.
     private let isPoor: Bool
+    /// The end user whose job is followed without a pause, and the number of steps for which it still is.
+    private var followed = (endUser: "alice", steps: 0)
     static let endUsers = ["alice", "bob", "carol"]
 
     init(seed: UInt64, start: Instant) {
@@ -50,8 +52,11 @@ struct StepGenerator {
         var endUser = random.chance(60) ? "alice" : random.pick(Self.endUsers)
         let erased = Self.erased(in: world)
         if !erased.isEmpty, random.chance(4) { endUser = random.pick(erased) }
-        passTime(world.ledger(endUser), world)
         let (endsBatch, isThorough) = (random.chance(20), random.chance(8))
+        if let act = jobAct(world) {
+            return RandomStep(clock: clock, act: act, endsBatch: endsBatch, isThorough: isThorough)
+        }
+        passTime(world.ledger(endUser), world)
         let act: RandomStep.Act =
             switch Int.random(in: 0..<100, using: &random) {
             case 0:
@@ -62,7 +67,21 @@ struct StepGenerator {
             case 3..<9: .check(use(world.advanced(endUser, clock), isNow: true), by: endUser)
             default: .command(command(world.advanced(endUser, clock)), by: endUser)
             }
+        if case .command(.reserve, _) = act { followed = (endUser, Int.random(in: 0...8, using: &random)) }
         return RandomStep(clock: clock, act: act, endsBatch: endsBatch, isThorough: isThorough)
+    }
+
+    /// An action on a job that was made shortly before, or a refund of its commits. Jobs would otherwise lapse before
+    /// they have several reports.
+    private mutating func jobAct(_ world: ModelWorld) -> RandomStep.Act? {
+        guard followed.steps > 0 else { return nil }
+        followed.steps -= 1
+        let ledger = world.advanced(followed.endUser, clock)
+        guard let last = ledger.reservations.last, random.chance(80) else { return nil }
+        let isActive = last.status == "active"
+        guard isActive || random.chance(30) else { return nil }
+        let command = isActive && random.chance(92) ? reservationAction(ledger) : refund(ledger)
+        return .command(command, by: followed.endUser)
     }
 
     /// The end users that were erased, by the names under which they are kept.
@@ -150,7 +169,12 @@ struct StepGenerator {
             limit.window = random.pick([.day, .week, .month, .duration(months: 0, seconds: 18_000)])
             limit.opensWithUse = random.chance(30)
         }
-        if random.chance(40) { limit.features = random.pick([["mails"], ["unit", "mails", "tokens"], ["tokens"]]) }
+        if random.chance(40) {
+            limit.features = random.pick([
+                ["mails"], ["unit", "mails", "tokens"], ["tokens"], ["month", "chat"],
+                ["bits", "model", "mails", "jobs"],
+            ])
+        }
         if random.chance(30) { limit.match = ["model": random.pick([["large"], ["large", "small"]])] }
         if random.chance(30) { limit.per = "model" }
         if unit == "units", random.chance(20) { limit.dimension = "in" }
@@ -393,6 +417,7 @@ extension StepGenerator {
 
 extension StepGenerator {
     private mutating func reservation(_ ledger: ModelLedger) -> ModelCommand.Use {
+        if random.chance(25) { return reservationOverSeveral(ledger) }
         var use = use(ledger, isNow: true)
         if random.chance(60) {
             use = ModelCommand.Use(
@@ -407,10 +432,35 @@ extension StepGenerator {
         }
         if random.chance(10) { use.demand = .units(0) }
         if random.chance(15) {
-            let spendable = min(ledger.spendable(use.feature), ModelLedger.largestAmount - 1)
-            use.demand = .credits(
-                max(1, random.pick([spendable, spendable + 1, Int64.random(in: 1...200, using: &random)])))
+            if random.chance(50) { use.attributes = random.pick(Self.attributes) }
+            use.demand = estimate(ledger, use.features)
         }
+        return use
+    }
+
+    /// An estimate in credits, often at the edge of what can be held.
+    private mutating func estimate(_ ledger: ModelLedger, _ features: [String]) -> ModelDemand {
+        let spendable = min(ledger.spendable(features), ModelLedger.largestAmount - 1)
+        return .credits(max(1, random.pick([spendable, spendable + 1, Int64.random(in: 1...200, using: &random)])))
+    }
+
+    private mutating func reservationOverSeveral(_ ledger: ModelLedger) -> ModelCommand.Use {
+        // Features with prices, quotas, dimensions, rows and period tiers, some of which share blocks and limits.
+        var features = ["unit", "tokens", "mails", "calls", "jobs", "month", "chat", "bits", "model", "bulk", "report"]
+        features.shuffle(using: &random)
+        // The only price that falls is needed more often.
+        if random.chance(30) { features = ["bulk"] + features.filter { $0 != "bulk" } }
+        features = Array(features.prefix(Int.random(in: 2...4, using: &random)))
+        for wrong in ["none", "old", "plain", "sso", "late", "dear"] where random.chance(2) {
+            features[Int.random(in: 0..<features.count, using: &random)] = wrong
+            break
+        }
+        var use = ModelCommand.Use(feature: features[0], demand: .credits(1))
+        use.others = Array(features.dropFirst())
+        if random.chance(50) { use.attributes = random.pick(Self.attributes) }
+        use.demand = random.chance(5) ? .credits(0) : estimate(ledger, features)
+        // A job whose estimate is small grows soon.
+        if random.chance(50) { use.demand = .credits(Int64.random(in: 1...40, using: &random)) }
         return use
     }
 
@@ -421,22 +471,46 @@ extension StepGenerator {
         let found = random.chance(85) ? recent : ledger.reservations.randomElement(using: &random)
         guard let reservation = found else { return .release(ledger.reservations.count + 1) }
         let number = random.chance(98) ? reservation.number : ledger.reservations.count + 1
-        switch Int.random(in: 0..<20, using: &random) {
+        let reported = reservation.parts.filter { $0.watermark != nil }
+        let part = random.pick(reported.isEmpty || random.chance(50) ? reservation.parts : reported)
+        let feature = named(part, of: reservation)
+        // A commit ends a reservation over several features, so that progress of each takes more actions before.
+        switch Int.random(in: 0..<(reservation.isOfSeveral ? 35 : 20), using: &random) {
         case 0..<7:
-            let isOther = random.chance(["model", "bits"].contains(reservation.feature) ? 60 : 10)
+            let isOther = random.chance(
+                reservation.isOfSeveral ? 40 : ["model", "bits"].contains(reservation.feature) ? 60 : 10)
             return .commit(
-                number, report(reservation), attributes: isOther ? random.pick(Self.attributes) : [:],
+                number, report(part, of: reservation, ledger), of: feature,
+                attributes: isOther ? random.pick(Self.attributes) : [:],
                 shortfall: random.pick([nil, nil, "reject", "cap", "overage"]))
         case 7..<9: return .release(number)
         case 9..<11: return .extend(number, ttl: random.pick([1, 300, 3_600, 604_800]))
-        default: return .progress(number, report(reservation))
+        default: return .progress(number, report(part, of: reservation, ledger), of: feature)
         }
     }
 
+    /// The feature that a report names: mostly that of the part, else none or a wrong one.
+    private mutating func named(_ part: ModelLedger.Part, of reservation: ModelLedger.Reservation) -> String? {
+        if random.chance(2) { return random.pick(Self.features) }
+        if random.chance(reservation.isOfSeveral ? 3 : 80) { return nil }
+        return part.feature
+    }
+
     /// A demand around the last report or the estimate, now and then in another measure.
-    private mutating func report(_ reservation: ModelLedger.Reservation) -> ModelDemand {
+    private mutating func report(
+        _ part: ModelLedger.Part, of reservation: ModelLedger.Reservation, _ ledger: ModelLedger
+    ) -> ModelDemand {
         if random.chance(8) { return random.pick([.units(5), .credits(5), .quantities(["in": 5])]) }
-        let last = reservation.watermark ?? reservation.estimate
+        // Around the edges of its tiers more units cost less.
+        if reservation.isOfSeveral, part.feature == "bulk", random.chance(80) {
+            return .units(Int64.random(in: 3...15, using: &random))
+        }
+        if reservation.isOfSeveral, part.watermark == nil, random.chance(80) {
+            var use = ModelCommand.Use(feature: part.feature, demand: .units(0))
+            use.attributes = reservation.attributes
+            return demand(use, ledger)
+        }
+        let last = part.watermark ?? reservation.estimate
         func around(_ number: Int64, _ random: inout SeededGenerator) -> Int64 {
             let step = max(1, number / 3)
             switch Int.random(in: 0..<10, using: &random) {

@@ -62,6 +62,7 @@ struct RandomRun {
         {
             met.insert("commit as another")
         }
+        noteSeveral(last, ledger)
         let recent = ledger.entries.suffix(2)
         if recent.contains(where: { $0.type == "grant" && $0.effectiveAt != $0.recordedAt }) { met.insert("landing") }
         if recent.map(\.type) == ["grant", "settle"], last.effectiveAt != last.recordedAt {
@@ -75,6 +76,22 @@ struct RandomRun {
         for event in ledger.events.suffix(3) { met.insert("event \(event.type) \(event.text ?? "")") }
         if ledger.events.contains(where: { $0.type == "topup.requested" && $0.at != $0.recordedAt }) {
             met.insert("request by time")
+        }
+    }
+
+    /// Notes what a reservation over several features has met.
+    private mutating func noteSeveral(_ last: ModelLedger.Entry, _ ledger: ModelLedger) {
+        guard let reservation = last.reservation.map({ ledger.reservations[$0 - 1] }), reservation.isOfSeveral else {
+            return
+        }
+        met.insert("\(last.type) of several")
+        if last.isSettlement { met.insert("settlement of several") }
+        if last.isDeadline { met.insert("lapse of several") }
+        let commits = ledger.entries.filter { $0.type == "commit" && $0.reservation == last.reservation }
+        if last.type == "reserve", !commits.isEmpty { met.insert("growth of several") }
+        if Set(commits.map(\.feature)).count > 1 { met.insert("commits of several features") }
+        if last.type == "commit", !last.attributes.isEmpty, last.attributes != reservation.attributes {
+            met.insert("commit of several as another")
         }
     }
 
@@ -174,16 +191,17 @@ private struct Replay {
         case .refund(let charge, let extent, let expiry):
             renumbered = .refund(charge: Int64(number(Int(charge), \.entries)), extent, expiry: expiry)
         case .revoke(let block): renumbered = .revoke(block: number(block, \.blocks))
-        case .commit(let old, let demand, let attributes, let shortfall):
+        case .commit(let old, let demand, let feature, let attributes, let shortfall):
             renumbered = .commit(
-                number(old, \.reservations), demand, attributes: attributes, shortfall: shortfall)
+                number(old, \.reservations), demand, of: feature, attributes: attributes, shortfall: shortfall)
         case .release(let old): renumbered = .release(number(old, \.reservations))
         case .extend(let old, let ttl): renumbered = .extend(number(old, \.reservations), ttl: ttl)
         case .failRequest(let old, let reason): renumbered = .failRequest(number(old, \.requests), reason: reason)
         case .topUp(var topUp):
             topUp.request = topUp.request.map { number($0, \.requests) }
             renumbered = .topUp(topUp)
-        case .progress(let old, let demand): renumbered = .progress(number(old, \.reservations), demand)
+        case .progress(let old, let demand, let feature):
+            renumbered = .progress(number(old, \.reservations), demand, of: feature)
         default: return step
         }
         return RandomStep(

@@ -81,10 +81,11 @@ struct RandomRunTests {
             "reserve": ["ok", "quota_exceeded", "spend_cap_reached", "insufficient_credits", "feature_not_priced"],
             "commit": [
                 "ok", "insufficient_credits", "reservation_not_active", "unknown_reservation", "quota_exceeded",
-                "spend_cap_reached",
+                "spend_cap_reached", "wrong_feature",
             ],
             "progress": [
                 "ok", "insufficient_credits", "reservation_not_active", "quota_exceeded", "spend_cap_reached",
+                "wrong_feature",
             ],
             "release": ["ok", "reservation_not_active"], "extend": ["ok", "reservation_not_active"],
             "limit": ["ok", "wrong_quota"], "unlimit": ["ok", "unknown_limit"],
@@ -102,7 +103,9 @@ struct RandomRunTests {
         let rest = [
             "lapse", "compensation", "expiry of a hold", "revocation of a hold", "on a test clock",
             "entry of several blocks", "landing", "landing that settles", "revocation before the landing",
-            "settlement", "commit as another",
+            "settlement", "commit as another", "reserve of several", "commit of several", "release of several",
+            "refund of several", "lapse of several", "growth of several",
+            "commits of several features", "commit of several as another",
             "event topup.requested ", "event topup.requested small", "event topup.failed declined",
             "event topup.failed timeout", "event topup.suspended ", "request by time",
         ]

@@ -14,6 +14,8 @@ struct SimulatedClient {
     /// The charges that can be refunded, and the reservations that can be committed.
     private var charges: [Int64] = []
     private var reservations: [Int] = []
+    /// The features of each reservation over several.
+    private var features: [Int: [String]] = [:]
     private var blockCount = 0
     /// The number of requests for top-ups that the end user knows of.
     private var requestCount = 0
@@ -44,7 +46,10 @@ struct SimulatedClient {
         answers[key] = outcome
         switch outcome {
         case .used(let entry, _): charges.append(entry.sequence)
-        case .reserved(let reservation, _): reservations.append(Int(reservation.number))
+        case .reserved(let reservation, _):
+            let number = Int(reservation.number)
+            reservations.append(number)
+            if reservation.featureKeys.count > 1 { features[number] = reservation.featureKeys.map(\.rawValue) }
         case .reservationChanged(let reservation, let change, _):
             if let entry = change.entry, entry.type == .commit { charges.append(entry.sequence) }
             if reservation.status != .active { reservations.removeAll { $0 == Int(reservation.number) } }
@@ -78,11 +83,12 @@ struct SimulatedClient {
         case 16: return topUp(using: &random)
         default:
             guard let number = reservations.randomElement(using: &random), random.chance(60) else {
-                return .reserve(use(using: &random), ttl: random.pick([5, 30, 120, 3_600]))
+                return .reserve(reservation(using: &random), ttl: random.pick([5, 30, 120, 3_600]))
             }
+            let feature = features[number].map { random.pick($0) }
             return random.pick([
-                .commit(number, .units(Int64.random(in: 0...60, using: &random)), shortfall: nil),
-                .progress(number, .units(Int64.random(in: 0...60, using: &random))), .release(number),
+                .commit(number, .units(Int64.random(in: 0...60, using: &random)), of: feature, shortfall: nil),
+                .progress(number, .units(Int64.random(in: 0...60, using: &random)), of: feature), .release(number),
                 .extend(number, ttl: 600),
             ])
         }
@@ -108,6 +114,14 @@ struct SimulatedClient {
         if random.chance(20) { grant.startsAt = clock.adding(seconds: Int64.random(in: 0...400, using: &random)) }
         grant.features = random.chance(20) ? ["unit"] : []
         return .grant(grant)
+    }
+
+    private func reservation(using random: inout SeededGenerator) -> ModelCommand.Use {
+        guard random.chance(25) else { return use(using: &random) }
+        var estimate = ModelCommand.Use(
+            feature: "unit", demand: .credits(Int64.random(in: 1...60, using: &random)))
+        estimate.others = random.pick([["mails"], ["month", "calls"]])
+        return estimate
     }
 
     private func use(using random: inout SeededGenerator) -> ModelCommand.Use {

@@ -12,7 +12,10 @@ enum Syntax {
         switch verb {
         case "grant": return .grant(try grant(&words, clock: clock))
         case "topup": return .topUp(try topUp(&words, clock: clock))
-        case "use": return .use(try use(&words, clock: clock))
+        case "use":
+            let use = try use(&words, clock: clock)
+            guard use.others.isEmpty else { throw ScriptError("a use has one feature") }
+            return .use(use)
         case "refund":
             let charge = try numbered("e", words.word("a charge"))
             var extent = ModelLedger.Extent.rest
@@ -27,20 +30,26 @@ enum Syntax {
             return .transfer(to: receiver, try words.number("an amount"))
         case "reserve":
             let use = try use(&words, clock: clock)
+            guard use.others.isEmpty || use.demand.isCredits else {
+                throw ScriptError("only credits are reserved over several features")
+            }
             return .reserve(use, ttl: words.take("ttl") ? try words.number("a number of seconds") : 300)
         case "commit":
             let number = try numbered("r", words.word("a reservation"))
             let demand = try demand(words.word("a demand"))
+            let feature = words.take("of") ? try words.word("a feature") : nil
             let attributes = words.take("with") ? try pairs(words.word("attributes")) : [:]
             return .commit(
-                number, demand, attributes: attributes, shortfall: words.isEmpty ? nil : try words.word("a shortfall"))
+                number, demand, of: feature, attributes: attributes,
+                shortfall: words.isEmpty ? nil : try words.word("a shortfall"))
         case "release": return .release(try numbered("r", words.word("a reservation")))
         case "extend":
             let number = try numbered("r", words.word("a reservation"))
             return .extend(number, ttl: try words.number("a number of seconds"))
         case "progress":
             let number = try numbered("r", words.word("a reservation"))
-            return .progress(number, try demand(words.word("a demand")))
+            let demand = try demand(words.word("a demand"))
+            return .progress(number, demand, of: words.take("of") ? try words.word("a feature") : nil)
         case "cap":
             let credits = try words.number("an amount")
             guard words.take("per") else { throw ScriptError("per is missing") }
@@ -152,9 +161,14 @@ enum Syntax {
         return topUp
     }
 
+    /// `40 tokens with model=large`; a reservation in credits may be over several features, as in `40cr over a,b`.
     static func use(_ words: inout Words, clock: Instant) throws -> ModelCommand.Use {
         var use = ModelCommand.Use(feature: "api", demand: try demand(words.word("a demand")))
-        if let next = words.next, !["occurred", "with", "ttl"].contains(next) {
+        if words.take("over") {
+            let features = try words.word("features").split(separator: ",").map(String.init)
+            guard let first = features.first, features.count > 1 else { throw ScriptError("over takes features") }
+            (use.feature, use.others) = (first, Array(features.dropFirst()))
+        } else if let next = words.next, !["occurred", "with", "ttl"].contains(next) {
             use.feature = try words.word("a feature")
         }
         if words.take("with") { use.attributes = try pairs(words.word("attributes")) }
@@ -360,13 +374,14 @@ extension Syntax {
         case .adjust(let amount): parts = ["adjust", endUser, "\(amount)"]
         case .transfer(let receiver, let credits): parts = ["transfer", endUser, receiver, "\(credits)"]
         case .reserve(let use, let ttl): parts = ["reserve", endUser] + text(use) + ["ttl", "\(ttl)"]
-        case .commit(let number, let demand, let attributes, let shortfall):
+        case .commit(let number, let demand, let feature, let attributes, let shortfall):
             parts =
-                ["commit", endUser, "r\(number)", text(demand)]
+                ["commit", endUser, "r\(number)", text(demand)] + (feature.map { ["of", $0] } ?? [])
                 + (attributes.isEmpty ? [] : ["with", text(attributes)]) + (shortfall.map { [$0] } ?? [])
         case .release(let number): parts = ["release", endUser, "r\(number)"]
         case .extend(let number, let ttl): parts = ["extend", endUser, "r\(number)", "\(ttl)"]
-        case .progress(let number, let demand): parts = ["progress", endUser, "r\(number)", text(demand)]
+        case .progress(let number, let demand, let feature):
+            parts = ["progress", endUser, "r\(number)", text(demand)] + (feature.map { ["of", $0] } ?? [])
         case .createCap(let feature, let credits, let window):
             parts = ["cap", endUser, "\(credits)", "per", text(window)] + only(feature.map { [$0] } ?? [])
         case .deleteCap(let number): parts = ["uncap", endUser, "\(number)"]
@@ -403,7 +418,8 @@ extension Syntax {
     }
 
     static func text(_ use: ModelCommand.Use) -> [String] {
-        [text(use.demand), use.feature] + (use.attributes.isEmpty ? [] : ["with", text(use.attributes)])
+        [text(use.demand)] + (use.others.isEmpty ? [use.feature] : ["over", use.features.joined(separator: ",")])
+            + (use.attributes.isEmpty ? [] : ["with", text(use.attributes)])
             + (use.occurredAt.map { ["occurred", "\($0)"] } ?? [])
     }
 

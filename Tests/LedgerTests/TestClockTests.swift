@@ -83,7 +83,8 @@ struct TestClockTests {
         }
         #expect(block.block.expiresAt == .latest)
         _ = apply(.grant(grant))
-        let job = ReservationRequest(featureKey: feature, estimate: .credits(try Millicredits(2)), ttlSeconds: 86_400)
+        let job = ReservationRequest(
+            featureKey: feature, estimate: .credits(try Millicredits(2), .none), ttlSeconds: 86_400)
         guard case .reserved(let reservation, _) = apply(.reserve(job)) else {
             Issue.record("the reservation is refused")
             return

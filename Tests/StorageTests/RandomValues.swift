@@ -141,7 +141,8 @@ extension SeededGenerator {
             JobPart(
                 featureKey: try featureKey(),
                 ruleID: maybe { PublicID(.rule, Bits128(high: $0.next(), low: $0.next())) },
-                watermark: try maybe { try $0.demand() }, charged: try amount(), carried: quantities())
+                watermark: try maybe { try $0.demand() }, charged: try amount(), carried: quantities(),
+                stated: magnitude(upTo: .max))
         }
     }
 }

@@ -10,11 +10,11 @@ package enum ModelCommand: Hashable, Sendable {
     case adjust(Int64)
     case transfer(to: String, Int64)
     case reserve(Use, ttl: Int64)
-    /// Without attributes the commit has those of its reservation.
-    case commit(Int, ModelDemand, attributes: [String: String] = [:], shortfall: String?)
+    /// Names one feature of a reservation over several. Without attributes the commit has those of its reservation.
+    case commit(Int, ModelDemand, of: String? = nil, attributes: [String: String] = [:], shortfall: String?)
     case release(Int)
     case extend(Int, ttl: Int64)
-    case progress(Int, ModelDemand)
+    case progress(Int, ModelDemand, of: String? = nil)
     case createCap(feature: String?, credits: Int64, ModelWindow)
     case deleteCap(Int)
     case setLimit(String, ModelLedger.Limit?)
@@ -61,6 +61,8 @@ package enum ModelCommand: Hashable, Sendable {
     /// A use, or the estimate of a reservation.
     package struct Use: Hashable, Sendable {
         package var feature: String
+        /// The further features of a reservation in credits over several.
+        package var others: [String] = []
         package var demand: ModelDemand
         package var attributes: [String: String] = [:]
         package var occurredAt: Instant?
@@ -69,6 +71,8 @@ package enum ModelCommand: Hashable, Sendable {
             self.feature = feature
             self.demand = demand
         }
+
+        package var features: [String] { [feature] + others }
     }
 
     /// A change of settings. Nil keeps a setting.
@@ -297,18 +301,18 @@ extension ModelLedger {
             try adjust(amount)
             return [amount]
         case .reserve(let use, let ttl):
-            let number = try reserve(use.feature, use.demand, attributes: use.attributes, ttl: ttl)
+            let number = try reserve(use.features, use.demand, attributes: use.attributes, ttl: ttl)
             return [Int64(number)]
-        case .commit(let number, let demand, let attributes, let shortfall):
-            let change = try commit(number, demand, attributes: attributes, shortfall: shortfall)
+        case .commit(let number, let demand, let feature, let attributes, let shortfall):
+            let change = try commit(number, demand, of: feature, attributes: attributes, shortfall: shortfall)
             return change.figures
         case .release(let number):
             return try release(number).figures
         case .extend(let number, let ttl):
             try extend(number, ttl: ttl)
             return Change().figures
-        case .progress(let number, let demand):
-            return try progress(number, demand).figures
+        case .progress(let number, let demand, let feature):
+            return try progress(number, demand, of: feature).figures
         case .createCap(let feature, let credits, let window):
             try createCap(feature: feature, credits: credits, window: window)
             return [Int64(capCount)]

@@ -65,7 +65,9 @@ extension ModelLedger {
     }
 
     func requireFeatures(_ keys: [String]) throws(Refusal) {
-        for key in keys where catalogue.features[key].map(\.isArchived) ?? true { throw Refusal("unknown_feature") }
+        for key in keys where catalogue.features[key].map(\.isArchived) ?? true {
+            throw Refusal("unknown_feature", of: key)
+        }
     }
 
     func requireFuture(_ instant: Instant?) throws(Refusal) {
@@ -130,8 +132,10 @@ extension ModelLedger {
             throw Refusal("occurs_in_the_future", instant.microseconds, now.microseconds)
         }
         let decision = try decide(feature, demand, attributes: attributes, pricedAt: instant)
-        let taken = portions(decision.cost - decision.short, of: eligible(feature))
-        count(feature, demand, attributes, credits: decision.cost)
+        let taken = portions(decision.cost - decision.short, of: eligible([feature]))
+        count(
+            [feature], attributes,
+            Tally(usages: [feature: [demand]], credits: [feature: decision.cost]))
         keep(decision.sums, feature, decision.version)
         if !decision.filled.isEmpty {
             fillings.append(Filling(feature: feature, at: now, units: decision.filled))

@@ -17,7 +17,9 @@ extension ModelLedger.Entry: CustomStringConvertible {
         if !allocation.isEmpty { add("blocks", allocation) }
         if !holds.isEmpty { add("holds", holds) }
         add("feature", feature)
+        if !features.isEmpty { add("features", features) }
         add("units", units)
+        add("added", added)
         if !quantities.isEmpty { add("quantities", quantities.sorted { $0.key < $1.key }) }
         if !attributes.isEmpty { add("attributes", attributes.sorted { $0.key < $1.key }) }
         add("version", version)

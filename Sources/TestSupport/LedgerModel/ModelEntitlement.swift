@@ -30,6 +30,8 @@ extension ModelLedger {
 
     /// Everything that a decision on a feature depends on, except the demand.
     struct Situation {
+        /// The only feature, or the first of several.
+        let feature: String
         let price: ModelPrice?
         let version: Int?
         let filled: [String: Int64]
@@ -44,25 +46,49 @@ extension ModelLedger {
         _ feature: String, _ demand: ModelDemand, attributes: [String: String] = [:], pricedAt: Instant? = nil,
         isReservation: Bool = false
     ) throws(Refusal) -> Decision {
-        let asked = demand.isCredits ? [:] : attributes
-        return try decide(situation(feature, asked, pricedAt: pricedAt), demand, attributes, isReservation)
+        try decide(situation(feature, attributes, pricedAt: pricedAt), demand, attributes, isReservation)
+    }
+
+    /// Decides a reservation in credits over several features, at the account's instant.
+    func decide(
+        _ features: [String], credits: Int64, attributes: [String: String]
+    ) throws(Refusal) -> Decision {
+        try requireUsable(features)
+        let situation = Situation(
+            feature: features[0], price: nil, version: nil, filled: [:], sums: [:],
+            limits: standings(features, attributes),
+            spendable: spendable(features), effective: effective)
+        return try decide(situation, .credits(credits), attributes, true)
     }
 
     func situation(
         _ feature: String, _ attributes: [String: String], pricedAt: Instant? = nil
     ) throws(Refusal) -> Situation {
-        guard let known = catalogue.features[feature], !known.isArchived else { throw Refusal("unknown_feature") }
-        if overrides[feature] == .enabled(false) { throw Refusal("feature_not_in_plan") }
-        let version = known.version(at: pricedAt ?? now)
-        guard known.kind == .metered, version != nil || quota(of: feature) != nil || limits["quota:\(feature)"] != nil
-        else {
-            throw Refusal("feature_not_priced")
-        }
+        try requireUsable([feature], pricedAt: pricedAt)
+        let known = catalogue.features[feature]
+        let version = known?.version(at: pricedAt ?? now)
         return Situation(
-            price: version.map { known.prices[$0 - 1].price }, version: version,
-            filled: filled(feature), sums: sums(feature, version),
-            limits: standings(feature, attributes),
+            feature: feature, price: version.flatMap { known?.prices[$0 - 1].price }, version: version,
+            filled: filled(feature), sums: sums(feature, version), limits: standings([feature], attributes),
             spendable: spendable(feature), effective: effective)
+    }
+
+    /// Throws the first reason that any of the features has, and names the first feature with it.
+    private func requireUsable(_ features: [String], pricedAt: Instant? = nil) throws(Refusal) {
+        let reasons = features.map { reason(against: $0, pricedAt: pricedAt) }
+        for code in ["unknown_feature", "feature_not_in_plan", "feature_not_priced"] {
+            if let place = reasons.firstIndex(of: code) { throw Refusal(code, of: features[place]) }
+        }
+    }
+
+    /// The reason why a feature cannot be used at all; nil if it can.
+    private func reason(against feature: String, pricedAt: Instant?) -> String? {
+        guard let known = catalogue.features[feature], !known.isArchived else { return "unknown_feature" }
+        if overrides[feature] == .enabled(false) { return "feature_not_in_plan" }
+        let hasTerms =
+            known.version(at: pricedAt ?? now) != nil || quota(of: feature) != nil
+            || limits["quota:\(feature)"] != nil
+        return known.kind == .metered && hasTerms ? nil : "feature_not_priced"
     }
 
     func decide(
@@ -74,8 +100,13 @@ extension ModelLedger {
             // A reservation in credits may be committed in units, by the price in force now.
             decision.version = situation.version
         } else if let price = situation.price {
-            let charge = try price.charge(
-                demand, attributes: attributes, used: situation.filled, sums: situation.sums)
+            let charge: ModelPrice.Charge
+            do throws(Refusal) {
+                charge = try price.charge(
+                    demand, attributes: attributes, used: situation.filled, sums: situation.sums)
+            } catch {
+                throw error.code == "feature_not_priced" ? Refusal(error.code, of: situation.feature) : error
+            }
             decision.version = situation.version
             decision.cost = charge.cost
             decision.filled = charge.filled
@@ -162,7 +193,7 @@ extension ModelLedger {
     /// The largest number of units that would be allowed now; nil if the demand is in credits or the price has
     /// dimensions.
     func affordable(_ feature: String, _ demand: ModelDemand, attributes: [String: String]) -> Int64? {
-        guard let situation = try? situation(feature, demand.isCredits ? [:] : attributes) else { return 0 }
+        guard let situation = try? situation(feature, attributes) else { return 0 }
         func isAllowed(_ units: Int64) -> Bool {
             (try? decide(situation, .units(units), attributes)) != nil
         }
@@ -223,31 +254,28 @@ extension ModelLedger {
         return Int64(min(exact, Int128(Int64.max)))
     }
 
+    /// Counts an event, or the estimate of a reservation, in the limits.
     mutating func count(
-        _ feature: String, _ demand: ModelDemand, _ attributes: [String: String], credits: Int64,
-        reservation: Int? = nil
+        _ features: [String], _ attributes: [String: String], _ tally: Tally, reservation: Int? = nil
     ) {
-        let attributes = demand.isCredits ? [:] : attributes
         var ends: [String: Instant] = [:]
         if reservation != nil {
-            for standing in standings(feature, attributes) { ends[standing.applied.name] = standing.end }
+            for standing in standings(features, attributes) { ends[standing.applied.name] = standing.end }
         }
+        var quotas: [String: Quota] = [:]
+        for feature in features where limits["quota:\(feature)"] == nil { quotas[feature] = quota(of: feature) }
         counted.append(
             Counted(
-                feature: feature, attributes: attributes, at: now, usages: [demand],
-                credits: credits, quota: limits["quota:\(feature)"] == nil ? quota(of: feature) : nil,
-                reservation: reservation, isActive: true,
-                zone: catalogue.zone, most: [demand], mostCredits: credits, ends: ends))
+                features: features, attributes: attributes, at: now, tally: tally, quotas: quotas,
+                reservation: reservation, isActive: true, zone: catalogue.zone, past: [tally], ends: ends))
     }
 
-    /// Replaces the estimate of a reservation in the counts with its usage.
-    mutating func recount(_ reservation: Int, _ usages: [ModelDemand], credits: Int64, isActive: Bool) {
+    /// Replaces the usage of a reservation in the counts.
+    mutating func recount(_ reservation: Int, _ tally: Tally, isActive: Bool) {
         for index in counted.indices where counted[index].reservation == reservation {
-            counted[index].usages = usages
-            counted[index].credits = credits
+            counted[index].tally = tally
             counted[index].isActive = isActive
-            counted[index].most += usages
-            counted[index].mostCredits = max(counted[index].mostCredits, credits)
+            counted[index].past.append(tally)
         }
     }
 }

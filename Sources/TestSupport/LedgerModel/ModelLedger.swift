@@ -74,7 +74,11 @@ package struct ModelLedger: Sendable {
         package let allocation: [Share]
         package var holds: [Share] = []
         package var feature: String?
+        /// The features of a reservation over several, in the order of the request.
+        package var features: [String] = []
         package var units: Int64?
+        /// The units by which a commit of a reservation over several features exceeds that feature's earlier commits.
+        package var added: Int64?
         package var quantities: [String: Int64] = [:]
         package var attributes: [String: String] = [:]
         package var version: Int?
@@ -102,10 +106,13 @@ package struct ModelLedger: Sendable {
     package struct Refusal: Error, Equatable {
         package let code: String
         package let figures: [Int64]
+        /// The feature that is unknown, not in the plan or not priced.
+        package var feature: String?
 
-        package init(_ code: String, _ figures: Int64...) {
+        package init(_ code: String, _ figures: Int64..., of feature: String? = nil) {
             self.code = code
             self.figures = figures
+            self.feature = feature
         }
 
         package static func insufficient(effective: Int64, spendable: Int64, required: Int64) -> Refusal {
@@ -113,57 +120,85 @@ package struct ModelLedger: Sendable {
         }
     }
 
+    /// One feature of a job.
+    package struct Part: Equatable, Sendable {
+        package let feature: String
+        /// The version of the price at the time of the reservation.
+        package let version: Int?
+        package var watermark: ModelDemand?
+        package var charged: Int64 = 0
+
+        package init(feature: String, version: Int?) {
+            self.feature = feature
+            self.version = version
+        }
+    }
+
     /// Credits held for a job.
     package struct Reservation: Equatable, Sendable {
         package let number: Int
-        package let feature: String
+        /// In the order of the request.
+        package var parts: [Part]
         package let estimate: ModelDemand
         package let attributes: [String: String]
-        package let version: Int?
         package let estimatedCost: Int64
         package var status = "active"
         package var holds: [Share]
         package var uncovered: Int64
-        package var watermark: ModelDemand?
-        package var charged: Int64 = 0
         package var expiresAt: Instant
         package let createdAt: Instant
         package var finishedAt: Instant?
 
         package init(
-            number: Int, feature: String, estimate: ModelDemand, attributes: [String: String], version: Int?,
+            number: Int, parts: [Part], estimate: ModelDemand, attributes: [String: String],
             estimatedCost: Int64, holds: [Share], uncovered: Int64, expiresAt: Instant, createdAt: Instant
         ) {
             self.number = number
-            self.feature = feature
+            self.parts = parts
             self.estimate = estimate
             self.attributes = attributes
-            self.version = version
             self.estimatedCost = estimatedCost
             self.holds = holds
             self.uncovered = uncovered
             self.expiresAt = expiresAt
             self.createdAt = createdAt
         }
+
+        package var features: [String] { parts.map(\.feature) }
+        package var isOfSeveral: Bool { parts.count > 1 }
+        /// The only feature, or the first of several.
+        package var feature: String { parts[0].feature }
+        package var version: Int? { parts[0].version }
+        /// The watermark of the only feature, or of the first of several.
+        package var watermark: ModelDemand? { parts[0].watermark }
+        package var charged: Int64 { parts.reduce(0) { $0 + $1.charged } }
+    }
+
+    /// The usage for which an event counts in limits. Each limit counts the features that it covers.
+    struct Tally: Sendable {
+        /// The usages of each feature of which the largest counts: that of a use, or the estimate and the progress of a
+        /// reservation.
+        var usages: [String: [ModelDemand]] = [:]
+        /// The credits that each feature was charged.
+        var credits: [String: Int64] = [:]
+        /// The credits that count at least: the estimate of an active reservation.
+        var least: Int64 = 0
     }
 
     /// A use or a reservation that limits count.
     struct Counted: Sendable {
-        let feature: String
+        let features: [String]
         let attributes: [String: String]
         let at: Instant
-        /// The usages of which the largest counts: that of a use, or the estimate and the progress of a reservation.
-        var usages: [ModelDemand]
-        var credits: Int64
-        /// The quota that the feature had at that time, with any limit.
-        let quota: Quota?
+        var tally: Tally
+        /// The quotas that the features had at that time, with any limit.
+        let quotas: [String: Quota]
         let reservation: Int?
         var isActive: Bool
         /// The zone of that time.
         let zone: ModelZone
-        /// The largest amounts so far, which decide whether a window was opened.
-        var most: [ModelDemand]
-        var mostCredits: Int64
+        /// All usages so far, which decide whether a window was opened.
+        var past: [Tally]
         /// The ends of the windows in which a reservation was made, by limit.
         var ends: [String: Instant] = [:]
         /// The limits in which the growth of a reservation counts as an event of its own, because its estimate counted
@@ -175,6 +210,12 @@ package struct ModelLedger: Sendable {
         var final: [String: String]?
         /// For a commit with other attributes: those of its reservation, and the instant at which that was made.
         var reserved: (attributes: [String: String], at: Instant)?
+    }
+
+    /// A feature of a reservation.
+    struct PartKey: Hashable, Sendable {
+        let reservation: Int
+        let feature: String
     }
 
     /// Units that fill the tiers of a month.
@@ -227,10 +268,10 @@ package struct ModelLedger: Sendable {
     var fillings: [Filling] = []
     /// The sums of prices that carry fractions, by feature and version.
     var sums: [String: [ModelSumKey: ModelSum]] = [:]
-    /// The millicredits that each reservation was charged for growth by prices that depend on earlier events.
-    var growthCosts: [Int: Int64] = [:]
-    /// The millicredits that each reservation was charged by prices that carry fractions, by dimension.
-    var carriedCosts: [Int: [String: Int64]] = [:]
+    /// The millicredits that each job was charged for growth by prices that depend on earlier events.
+    var growthCosts: [PartKey: Int64] = [:]
+    /// The millicredits that each job was charged by prices that carry fractions, by dimension.
+    var carriedCosts: [PartKey: [String: Int64]] = [:]
     var refundRecords: [RefundRecord] = []
 
     /// An account without history.
@@ -300,15 +341,18 @@ extension ModelLedger {
         return left.number < right.number
     }
 
-    /// The blocks that a charge of the feature can take from; for nil, the unrestricted blocks. In burn order.
-    func eligible(_ feature: String?) -> [(block: Block, amount: Int64)] {
+    /// The blocks that are open to every one of the features; for nil, the unrestricted blocks. In burn order.
+    func eligible(_ features: [String]?) -> [(block: Block, amount: Int64)] {
         available.filter { block, _ in
-            !block.isOver(at: now) && (feature.map { block.isOpen(to: $0) } ?? block.features.isEmpty)
+            !block.isOver(at: now) && (features.map { $0.allSatisfy(block.isOpen) } ?? block.features.isEmpty)
         }.sorted { Self.burnsBefore($0.block, $1.block) }
     }
 
     /// The credits that a use of the feature can take.
-    package func spendable(_ feature: String) -> Int64 { eligible(feature).reduce(0) { $0 + $1.amount } }
+    package func spendable(_ feature: String) -> Int64 { spendable([feature]) }
+
+    /// The credits that a reservation over the features can take.
+    package func spendable(_ features: [String]) -> Int64 { eligible(features).reduce(0) { $0 + $1.amount } }
 
     /// Whether the policy in force allows overage, and its limit.
     package var terms: (isAllowed: Bool, limit: Int64?) {
@@ -439,9 +483,9 @@ extension ModelLedger {
         reservations[number - 1].holds = []
         reservations[number - 1].status = status
         reservations[number - 1].finishedAt = instant
-        recount(number, reservation.watermark.map { [$0] } ?? [], credits: reservation.charged, isActive: false)
+        recount(number, reservation.tally(isActive: false), isActive: false)
         return write("release", [], holds: Self.negative(reservation.holds), at: instant) { entry in
-            entry.feature = reservation.feature
+            entry.feature = reservation.isOfSeveral ? nil : reservation.feature
             entry.reservation = number
             entry.isDeadline = status == "expired"
         }

@@ -21,8 +21,12 @@ extension ModelLedger {
             self.window = window
         }
 
-        func covers(_ feature: String, _ attributes: [String: String]) -> Bool {
-            (features.isEmpty || features.contains(feature))
+        /// Whether the limit covers a feature, with any attributes.
+        func names(_ feature: String) -> Bool { features.isEmpty || features.contains(feature) }
+
+        /// Whether the limit covers an event of any of the features.
+        func covers(_ features: [String], _ attributes: [String: String]) -> Bool {
+            features.contains(where: names)
                 && match.allSatisfy { name, values in attributes[name].map(values.contains) ?? false }
         }
 
@@ -36,16 +40,24 @@ extension ModelLedger {
             }
         }
 
-        /// Whether an event counts where a job of the same feature with other attributes counts.
-        func counts(_ feature: String, _ attributes: [String: String], like others: [String: String]) -> Bool {
-            covers(feature, attributes) && covers(feature, others)
+        /// Whether an event counts where a job of the same features with other attributes counts.
+        func counts(_ features: [String], _ attributes: [String: String], like others: [String: String]) -> Bool {
+            covers(features, attributes) && covers(features, others)
                 && per.map { attributes[$0] == others[$0] } ?? true
         }
 
-        func amount(_ event: Counted, _ usages: [ModelDemand], credits: Int64) -> Int64 {
+        /// The units or credits of the features that the limit covers.
+        func amount(_ tally: Tally) -> Int64 {
+            if unit == "credits" {
+                return max(ModelLedger.sum(tally.credits.filter { names($0.key) }.map(\.value)), tally.least)
+            }
+            let usages = tally.usages.filter { names($0.key) }
+            return ModelLedger.sum(usages.map { $0.value.map { amount($0, cost: 0) }.max() ?? 0 })
+        }
+
+        func amount(_ event: Counted) -> Int64 {
             if unit == "concurrent" { return event.reservation != nil && event.isActive ? 1 : 0 }
-            if unit == "credits" { return credits }
-            return usages.map { amount($0, cost: 0) }.max() ?? 0
+            return amount(event.tally)
         }
     }
 
@@ -140,8 +152,8 @@ extension ModelLedger {
     }
 
     /// The states of the limits that cover a use.
-    func standings(_ feature: String, _ attributes: [String: String]) -> [Standing] {
-        applied.filter { $0.limit.covers(feature, attributes) }.map { applied in
+    func standings(_ features: [String], _ attributes: [String: String]) -> [Standing] {
+        applied.filter { $0.limit.covers(features, attributes) }.map { applied in
             standing(of: applied, value: applied.limit.per.flatMap { attributes[$0] })
         }
     }
@@ -150,23 +162,24 @@ extension ModelLedger {
     package func standing(of applied: Applied, value: String?) -> Standing {
         let limit = applied.limit
         let events = counted.enumerated().filter { _, event in
-            guard limit.covers(event.feature, event.attributes), !event.missed.contains(applied.name) else {
+            guard limit.covers(event.features, event.attributes), !event.missed.contains(applied.name) else {
                 return false
             }
             if let only = event.only, only != applied.name { return false }
             if let per = limit.per, event.attributes[per] != value { return false }
             // A commit that stays in the counter of its reservation is counted there.
             if let reserved = event.reserved,
-                limit.counts(event.feature, event.attributes, like: reserved.attributes)
+                limit.counts(event.features, event.attributes, like: reserved.attributes)
             {
                 return false
             }
             guard applied.isQuota, applied.defined == nil else { return true }
-            return event.quota?.window == limit.window && event.quota?.opensWithUse == limit.opensWithUse
+            let quota = limit.features.first.flatMap { event.quotas[$0] }
+            return quota?.window == limit.window && quota?.opensWithUse == limit.opensWithUse
         }
         func amount(_ event: Counted) -> Int64 {
-            if let final = event.final, !limit.counts(event.feature, event.attributes, like: final) { return 0 }
-            return limit.amount(event, event.usages, credits: event.credits)
+            if let final = event.final, !limit.counts(event.features, event.attributes, like: final) { return 0 }
+            return limit.amount(event)
         }
         guard let window = limit.window else {
             let sum = Self.sum(events.map { amount($0.element) })
@@ -198,7 +211,7 @@ extension ModelLedger {
             // A commit enters the window in which its reservation was made, and that of a first use in any case.
             if let reserved = event.reserved, !limit.opensWithUse, reserved.at < window.start { continue }
             if !isOpen {
-                guard limit.amount(event, event.most, credits: event.mostCredits) > 0 else { continue }
+                guard event.past.contains(where: { limit.amount($0) > 0 }) else { continue }
                 open = window
                 used = []
             }
@@ -218,28 +231,27 @@ extension ModelLedger {
         let standing: Standing
         let counted: Int64
 
-        func growth(_ usages: [ModelDemand], credits: Int64) -> Int64 {
-            let limit = standing.applied.limit
-            let amount = limit.unit == "credits" ? credits : usages.map { limit.amount($0, cost: 0) }.max() ?? 0
-            return amount - counted
-        }
+        func growth(_ tally: Tally) -> Int64 { standing.applied.limit.amount(tally) - counted }
+
+        /// The most for which the job can count in the limit.
+        var most: Int128 { Int128(counted) + Int128(standing.left) }
     }
 
     /// The limits that judge the growth of a reservation whose total has these attributes.
     func places(of number: Int, _ attributes: [String: String]) -> [Place] {
         guard let made = counted.firstIndex(where: { $0.reservation == number }) else { return [] }
         let event = counted[made]
-        let covering = applied.filter { $0.limit.covers(event.feature, attributes) && $0.limit.unit != "concurrent" }
+        let covering = applied.filter { $0.limit.covers(event.features, attributes) && $0.limit.unit != "concurrent" }
         return covering.compactMap { applied -> Place? in
             let limit = applied.limit
             let standing = standing(of: applied, value: limit.per.flatMap { attributes[$0] })
             let isOfWindow = standing.start <= event.at && event.at < standing.end
-            guard limit.counts(event.feature, event.attributes, like: attributes) else {
+            guard limit.counts(event.features, event.attributes, like: attributes) else {
                 if limit.opensWithUse || isOfWindow { return Place(standing: standing, counted: 0) }
                 return Place(standing: Standing(alone: applied, used: 0, end: event.at), counted: 0)
             }
             let index = counted.firstIndex { $0.reservation == number && $0.only == applied.name } ?? made
-            let amount = limit.amount(counted[index], counted[index].usages, credits: counted[index].credits)
+            let amount = limit.amount(counted[index])
             if standing.members.contains(index) { return Place(standing: standing, counted: amount) }
             guard isCounted(made, in: applied) else { return nil }
             if amount == 0, limit.opensWithUse || isOfWindow { return Place(standing: standing, counted: 0) }
@@ -258,26 +270,24 @@ extension ModelLedger {
 
     /// Counts growth as an event of its own in the limits in which the job has counted nothing so far, if it has not opened
     /// a window that is still open.
-    mutating func openWindows(for number: Int, _ usages: [ModelDemand], credits: Int64, _ attributes: [String: String])
-    {
+    mutating func openWindows(for number: Int, _ tally: Tally, _ attributes: [String: String]) {
         guard let made = counted.firstIndex(where: { $0.reservation == number }) else { return }
         let event = counted[made]
         for applied in applied
         where applied.limit.opensWithUse && isCounted(made, in: applied) && !event.missed.contains(applied.name)
-            && applied.limit.counts(event.feature, event.attributes, like: attributes)
+            && applied.limit.counts(event.features, event.attributes, like: attributes)
         {
             let limit = applied.limit
             let standing = standing(of: applied, value: limit.per.flatMap { event.attributes[$0] })
-            let before = limit.amount(event, event.usages, credits: event.credits)
+            let before = limit.amount(event)
             let isOwn =
                 standing.isOpen
                 ? standing.start <= event.at : event.ends[applied.name].map { now < $0 } ?? false
-            guard before == 0, !isOwn, limit.amount(event, usages, credits: credits) > 0 else { continue }
+            guard before == 0, !isOwn, limit.amount(tally) > 0 else { continue }
             counted[made].missed.insert(applied.name)
             var opening = Counted(
-                feature: event.feature, attributes: event.attributes, at: now, usages: usages, credits: credits,
-                quota: event.quota, reservation: number, isActive: true, zone: catalogue.zone, most: usages,
-                mostCredits: credits)
+                features: event.features, attributes: event.attributes, at: now, tally: tally, quotas: event.quotas,
+                reservation: number, isActive: true, zone: catalogue.zone, past: [tally])
             opening.only = applied.name
             counted.append(opening)
         }

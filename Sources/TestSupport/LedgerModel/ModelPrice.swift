@@ -25,7 +25,7 @@ package enum ModelDemand: Hashable, Sendable {
         }
     }
 
-    var isCredits: Bool {
+    package var isCredits: Bool {
         if case .credits = self { true } else { false }
     }
 

@@ -20,13 +20,18 @@ extension ModelLedger {
         }
     }
 
-    /// The entries that are refunded together: a use, or all commits of a reservation.
+    /// The entries that are refunded together: a use, or all commits of one feature of a reservation.
     private func charge(_ sequence: Int64) throws(Refusal) -> [Entry] {
         guard sequence >= 1, sequence <= entries.count else { throw Refusal("unknown_charge", sequence) }
         let entry = entries[Int(sequence) - 1]
         if entry.type == "use" { return [entry] }
         guard entry.type == "commit" else { throw Refusal("unknown_charge", sequence) }
-        return entries.filter { $0.type == "commit" && $0.reservation == entry.reservation }
+        return commits(of: entry.reservation, entry.feature)
+    }
+
+    /// The commits of one feature of a reservation.
+    func commits(of reservation: Int?, _ feature: String?) -> [Entry] {
+        entries.filter { $0.type == "commit" && $0.reservation == reservation && $0.feature == feature }
     }
 
     /// Gives back all or part of a use or a commit.
@@ -44,9 +49,11 @@ extension ModelLedger {
         return try giveBack(credits, of: charge, earlier, expiresAt: expiresAt, units: units)
     }
 
-    /// Gives back a part of what a reservation was charged, because the price of its total is lower.
-    mutating func settle(reservation number: Int, givingBack amount: Int64) throws(Refusal) -> Int64 {
-        let charge = entries.filter { $0.type == "commit" && $0.reservation == number }
+    /// Gives back a part of what one feature of a reservation was charged, because the price of its total is lower.
+    mutating func settle(
+        reservation number: Int, _ feature: String, givingBack amount: Int64
+    ) throws(Refusal) -> Int64 {
+        let charge = commits(of: number, feature)
         let earlier = refundRecords.filter { record in charge.contains { $0.sequence == record.charge } }
         let left = charge.reduce(0) { $0 - $1.amount } - earlier.reduce(0) { $0 + $1.credits }
         if min(amount, left) == 0 { return 0 }
@@ -106,6 +113,8 @@ extension ModelLedger {
                 entry.forfeited = forfeited
                 entry.units = units
                 entry.isSettlement = isSettlement
+                // What a job got back is a part of its usage, by the attributes of the charge.
+                if isSettlement { entry.attributes = reversal.entry.attributes }
             }
             refundRecords.append(
                 RefundRecord(
@@ -190,7 +199,7 @@ extension ModelLedger {
             guard credits <= left else { throw refused }
             return credits
         case .units(let units):
-            // The last commit of a reservation has the total units; a commit in credits has none.
+            // The last commit has the total units; a commit in credits has none.
             let all = charge.last.map { $0.units ?? ModelDemand.quantities($0.quantities).total } ?? 0
             let before = earlier.reduce(Int128(0)) { $0 + Int128($1.units ?? 0) }
             guard before + Int128(units) <= Int128(all) else { throw refused }

@@ -11,29 +11,46 @@ extension ModelLedger {
         package var figures: [Int64] { [charged, returned, overage, refunded] }
     }
 
+    /// Reserves for one feature, or in credits for several.
     package mutating func reserve(
-        _ feature: String, _ demand: ModelDemand, attributes: [String: String], ttl: Int64
+        _ features: [String], _ demand: ModelDemand, attributes: [String: String], ttl: Int64
     ) throws(Refusal) -> Int {
-        var attributes = attributes
-        if case .credits = demand { attributes = [:] }
-        let decision = try decide(feature, demand, attributes: attributes, isReservation: true)
-        let holds = portions(decision.cost - decision.short, of: eligible(feature))
+        let decision: Decision
+        if features.count > 1, case .credits(let credits) = demand {
+            decision = try decide(features, credits: credits, attributes: attributes)
+        } else {
+            decision = try decide(features[0], demand, attributes: attributes, isReservation: true)
+        }
         let number = reservations.count + 1
-        count(feature, demand, attributes, credits: decision.cost, reservation: number)
-        write("reserve", [], holds: holds) { entry in
-            entry.feature = feature
+        let reservation = Reservation(
+            number: number,
+            parts: features.map { Part(feature: $0, version: catalogue.features[$0]?.version(at: now)) },
+            estimate: demand, attributes: attributes, estimatedCost: decision.cost,
+            holds: portions(decision.cost - decision.short, of: eligible(features)), uncovered: decision.short,
+            expiresAt: now.adding(seconds: ttl), createdAt: now)
+        count(features, attributes, reservation.tally(0, [demand], isActive: true), reservation: number)
+        writeReserve(reservation, reservation.holds) { entry in
             entry.measure(demand)
             entry.attributes = attributes
-            entry.version = decision.version
-            entry.reservation = number
         }
-        reservations.append(
-            Reservation(
-                number: number, feature: feature, estimate: demand, attributes: attributes,
-                version: decision.version, estimatedCost: decision.cost, holds: holds, uncovered: decision.short,
-                expiresAt: now.adding(seconds: ttl), createdAt: now))
+        reservations.append(reservation)
         exists = true
         return number
+    }
+
+    private mutating func writeReserve(
+        _ reservation: Reservation, _ holds: [Share], _ change: (inout Entry) -> Void = { _ in }
+    ) {
+        write("reserve", [], holds: holds) { entry in
+            if reservation.isOfSeveral {
+                entry.features = reservation.features
+            } else {
+                entry.feature = reservation.feature
+                entry.version = reservation.parts[0].version
+            }
+            entry.reservation = reservation.number
+            change(&entry)
+        }
     }
 
     private func active(_ number: Int) throws(Refusal) -> Reservation {
@@ -43,12 +60,21 @@ extension ModelLedger {
         return reservation
     }
 
-    /// The total progress of a job after a report; a report never lowers it. A report in another measure replaces it.
-    private func reached(_ reservation: Reservation, _ demand: ModelDemand) -> ModelDemand {
-        reservation.watermark?.maximum(demand) ?? demand
+    /// The active reservation, and the place of the feature that an action names in it. An action on a reservation of
+    /// one feature need not name it.
+    private func active(_ number: Int, of feature: String?) throws(Refusal) -> (Reservation, place: Int) {
+        let reservation = try active(number)
+        let named = feature ?? (reservation.isOfSeveral ? nil : reservation.feature)
+        guard let named, let place = reservation.features.firstIndex(of: named) else { throw Refusal("wrong_feature") }
+        return (reservation, place)
     }
 
-    /// The growth of a job to a total.
+    /// The total progress of a feature after a report, which never lowers it. A report in another measure replaces it.
+    private func reached(_ part: Part, _ demand: ModelDemand) -> ModelDemand {
+        part.watermark?.maximum(demand) ?? demand
+    }
+
+    /// The growth of one feature of a job to a total.
     private struct Growth {
         /// Negative when the total costs less than what was charged.
         var due: Int64
@@ -59,38 +85,42 @@ extension ModelLedger {
         var carried: [String: Int64] = [:]
     }
 
-    /// The growth of a job to a total progress, by the price of its reservation.
+    /// The growth of one feature of a job to a total progress, by the price of its reservation.
     private func growth(
-        _ reservation: Reservation, _ total: ModelDemand, _ attributes: [String: String]
+        _ reservation: Reservation, _ part: Part, _ total: ModelDemand, _ attributes: [String: String]
     ) throws(Refusal) -> Growth {
-        let number = reservation.number
-        if case .credits(let credits) = total {
-            return Growth(due: max(0, credits - reservation.charged), carried: carriedCosts[number] ?? [:])
-        }
-        guard let version = reservation.version else {
-            if case .quantities = total { throw Refusal("units_expected") }
-            return Growth(due: -reservation.charged)
-        }
-        let price = (catalogue.features[reservation.feature]?.prices ?? [])[version - 1].price
-        guard let (row, own) = price.row(for: attributes) else { throw Refusal("feature_not_priced") }
-        let used = filled(reservation.feature)
-        let sums = sums(reservation.feature, version)
+        let key = PartKey(reservation: reservation.number, feature: part.feature)
         var growth: Growth
-        let before = reservation.watermark.flatMap { $0.isCredits ? nil : $0 }
-        if let before, let (oldRow, old) = price.row(for: reservation.attributes), oldRow != row {
-            growth = try priceAnew(total, own, row, after: before, old, oldRow, number, used: used, sums: sums)
-            growth.due -= reservation.charged
+        if case .credits(let credits) = total {
+            growth = Growth(due: max(0, credits - part.charged), carried: carriedCosts[key] ?? [:])
+        } else if let version = part.version {
+            let price = (catalogue.features[part.feature]?.prices ?? [])[version - 1].price
+            guard let (row, own) = price.row(for: attributes) else {
+                throw Refusal("feature_not_priced", of: part.feature)
+            }
+            let used = filled(part.feature)
+            let sums = sums(part.feature, version)
+            let before = part.watermark.flatMap { $0.isCredits ? nil : $0 }
+            if let before, let (oldRow, old) = price.row(for: reservation.attributes), oldRow != row {
+                growth = try priceAnew(total, own, row, after: before, old, oldRow, key, used: used, sums: sums)
+                growth.due -= part.charged
+            } else {
+                // Earlier charges stay. Only the growth is priced, after all that was counted so far.
+                let grown = try own.charge(
+                    own.part(total, ofPeriod: true, beyond: part.watermark), attributes: [:], used: used, sums: sums,
+                    row: row)
+                let rest = try own.charge(
+                    own.part(total, ofPeriod: false), attributes: [:], used: used, sums: sums, row: row)
+                let ofGrowth = (growthCosts[key] ?? 0) + grown.cost
+                growth = Growth(
+                    due: ofGrowth + rest.cost - part.charged, ofGrowth: ofGrowth, filled: grown.filled,
+                    sums: grown.sums, carried: (carriedCosts[key] ?? [:]).merging(grown.carried) { $0 + $1 })
+            }
         } else {
-            // Earlier charges stay. Only the growth is priced, after all that was counted so far.
-            let part = own.part(total, ofPeriod: true, beyond: reservation.watermark)
-            let grown = try own.charge(part, attributes: [:], used: used, sums: sums, row: row)
-            let rest = try own.charge(
-                own.part(total, ofPeriod: false), attributes: [:], used: used, sums: sums, row: row)
-            let ofGrowth = (growthCosts[number] ?? 0) + grown.cost
-            growth = Growth(
-                due: ofGrowth + rest.cost - reservation.charged, ofGrowth: ofGrowth, filled: grown.filled,
-                sums: grown.sums, carried: (carriedCosts[number] ?? [:]).merging(grown.carried) { $0 + $1 })
+            if case .quantities = total { throw Refusal("units_expected") }
+            growth = Growth(due: -part.charged)
         }
+        // The charges of all features of a job add up to an amount.
         if growth.due > Self.largestAmount - reservation.charged { throw Refusal("amount_out_of_range") }
         return growth
     }
@@ -98,12 +128,12 @@ extension ModelLedger {
     /// Prices the total of a job by another row than its progress, whose units are taken out of the sums of their row.
     private func priceAnew(
         _ total: ModelDemand, _ price: ModelPrice, _ row: Int, after before: ModelDemand, _ old: ModelPrice,
-        _ oldRow: Int, _ number: Int, used: [String: Int64], sums: [ModelSumKey: ModelSum]
+        _ oldRow: Int, _ part: PartKey, used: [String: Int64], sums: [ModelSumKey: ModelSum]
     ) throws(Refusal) -> Growth {
         var used = used
         let names = ["", "in", "out", "steps"]
         // The units of an earlier month are not known.
-        let isOfMonth = ModelWindow.month.around(now, in: .utc).start <= reservations[number - 1].createdAt
+        let isOfMonth = ModelWindow.month.around(now, in: .utc).start <= reservations[part.reservation - 1].createdAt
         func fills(_ name: String) -> Bool {
             guard isOfMonth, case .graduated(_, perPeriod: true) = old.price(of: name) else { return false }
             return true
@@ -118,7 +148,7 @@ extension ModelLedger {
             let key = ModelSumKey(row: oldRow, dimension: name)
             var sum = sums[key] ?? ModelSum()
             sum.exact -= Int128(before.units(of: name)) * Int128(cost)
-            sum.charged -= Int128(carriedCosts[number]?[name] ?? 0)
+            sum.charged -= Int128(carriedCosts[part]?[name] ?? 0)
             growth.sums[key] = sum
         }
         return growth
@@ -128,21 +158,21 @@ extension ModelLedger {
     private func mode(_ shortfall: String?) -> String { shortfall ?? (terms.isAllowed ? "overage" : "reject") }
 
     /// Refuses growth that does not fit a limit.
-    private func judge(
-        _ places: [Place], _ usages: [ModelDemand], credits: Int64, isCapped: Bool
-    ) throws(Refusal) {
+    private func judge(_ places: [Place], _ tally: Tally, isCapped: Bool) throws(Refusal) {
         try refuse(
             places.filter { place in
                 if isCapped && place.standing.applied.limit.unit != "units" { return false }
-                let growth = place.growth(usages, credits: credits)
+                let growth = place.growth(tally)
                 return growth > 0 && growth > place.standing.left
             }.map(\.standing))
     }
 
     /// The part of a due amount that no credits cover; refuses a charge that may not be short.
-    private func short(_ due: Int64, of reservation: Reservation, _ mode: String) throws(Refusal) -> Int64 {
+    private func short(
+        _ due: Int64, of reservation: Reservation, _ feature: String, _ mode: String
+    ) throws(Refusal) -> Int64 {
         let held = reservation.holds.reduce(0) { $0 + $1.amount }
-        let spendable = spendable(reservation.feature)
+        let spendable = spendable(feature)
         let short = max(0, due - held - spendable)
         if short == 0 || mode == "cap" { return short }
         let refused = Refusal.insufficient(effective: effective, spendable: spendable, required: due - held)
@@ -152,71 +182,95 @@ extension ModelLedger {
         return short
     }
 
+    /// Charges the total of one feature and ends the job. The other features were charged at their watermarks before.
     package mutating func commit(
-        _ number: Int, _ demand: ModelDemand, attributes own: [String: String] = [:], shortfall: String?
+        _ number: Int, _ demand: ModelDemand, of feature: String? = nil, attributes own: [String: String] = [:],
+        shortfall: String?
     ) throws(Refusal) -> Change {
-        let reservation = try active(number)
-        let attributes = own.isEmpty || demand.isCredits ? reservation.attributes : own
-        var total = reached(reservation, demand)
+        let (reservation, place) = try active(number, of: feature)
+        let part = reservation.parts[place]
+        let attributes = own.isEmpty ? reservation.attributes : own
+        var total = reached(part, demand)
         let mode = mode(shortfall)
         let places = places(of: number, attributes)
-        if mode == "cap", case .units(let units) = total {
-            let fitting = places.filter {
-                $0.standing.applied.limit.unit == "units" && $0.standing.applied.limit.dimension == nil
-            }.map { Self.sum([$0.counted, $0.standing.left]) }
-            total = .units(max(min(units, fitting.min() ?? units), reservation.watermark?.total ?? 0))
-        }
-        let growth = try growth(reservation, total, attributes)
+        if mode == "cap" { total = fitting(total, of: reservation, place, places) }
+        let growth = try growth(reservation, part, total, attributes)
         let held = reservation.holds.reduce(0) { $0 + $1.amount }
         var usages = [total]
-        if case .credits = total { usages = [reservation.estimate] + (reservation.watermark.map { [$0] } ?? []) }
-        if mode != "overage" {
-            try judge(places, usages, credits: reservation.charged + growth.due, isCapped: mode == "cap")
-        }
+        if case .credits = total { usages = [reservation.estimate] + (part.watermark.map { [$0] } ?? []) }
+        func tally(_ due: Int64) -> Tally { reservation.tally(place, usages, charging: due, isActive: false) }
+        if mode != "overage" { try judge(places, tally(growth.due), isCapped: mode == "cap") }
         var due = growth.due
-        if mode == "cap" {
-            for place in places where place.standing.applied.limit.unit == "credits" {
-                due = min(due, Self.sum([place.counted, place.standing.left]) - reservation.charged)
-            }
-        }
+        if mode == "cap" { due = fitting(due, of: reservation, part, places) }
         var charge = max(0, due)
-        var short = try short(charge, of: reservation, mode)
+        var short = try short(charge, of: reservation, part.feature, mode)
         if mode == "cap" {
             charge -= short
             short = 0
         }
-        let taken = taking(charge - short, of: reservation)
+        let taken = taking(charge - short, of: reservation, part.feature)
         let change = charge + min(0, due)
         reservations[number - 1].holds = []
         reservations[number - 1].status = "committed"
         reservations[number - 1].finishedAt = now
-        reservations[number - 1].watermark = reservation.watermark == nil ? nil : total
-        reservations[number - 1].charged += change
-        keep(growth, of: reservation)
-        openWindows(for: number, usages, credits: reservation.charged + change, attributes)
-        finish(number, usages, credits: reservation.charged + change, attributes)
-        writeCommit(reservation, total, attributes, taken, short: short, holds: Self.negative(reservation.holds))
-        let refunded = due < 0 ? try settle(reservation: number, givingBack: -due) : 0
+        reservations[number - 1].parts[place].watermark = reservation.watermark(after: total, of: part)
+        reservations[number - 1].parts[place].charged += change
+        keep(growth, of: number, part)
+        openWindows(for: number, tally(change), attributes)
+        finish(number, tally(change), attributes)
+        writeCommit(
+            reservation, part, total, attributes, taken, short: short, holds: Self.negative(reservation.holds))
+        let refunded = due < 0 ? try settle(reservation: number, part.feature, givingBack: -due) : 0
         sweep(at: now)
         return Change(
             charged: charge, refunded: refunded, returned: held - taken.held.reduce(0) { $0 + $1.amount },
             overage: short)
     }
 
+    /// The most units with which the job fits its limits, and not fewer than the feature has reported. Other totals
+    /// stay as they are.
+    private func fitting(
+        _ total: ModelDemand, of reservation: Reservation, _ place: Int, _ places: [Place]
+    ) -> ModelDemand {
+        guard case .units(let units) = total else { return total }
+        let part = reservation.parts[place]
+        let others = reservation.tally(place, [], isActive: false)
+        var most = Int128(units)
+        for limited in places {
+            let limit = limited.standing.applied.limit
+            guard limit.unit == "units", limit.dimension == nil, limit.names(part.feature) else { continue }
+            most = min(most, limited.most - Int128(limit.amount(others)))
+        }
+        return .units(Int64(max(most, Int128(part.watermark?.total ?? 0))))
+    }
+
+    /// The part of a due amount with which the job fits its limits in credits. It is negative when less than what the
+    /// feature was charged fits, and at least gives all of that back.
+    private func fitting(
+        _ due: Int64, of reservation: Reservation, _ part: Part, _ places: [Place]
+    ) -> Int64 {
+        let charged = reservation.tally(isActive: false)
+        var most = Int128(due)
+        for limited in places {
+            let limit = limited.standing.applied.limit
+            guard limit.unit == "credits", limit.names(part.feature) else { continue }
+            most = min(most, limited.most - Int128(limit.amount(charged)))
+        }
+        return Int64(max(most, Int128(-part.charged)))
+    }
+
     /// Counts a commit with its total: in the counters of its reservation that also count its own attributes, and in those
     /// of its own attributes.
-    private mutating func finish(
-        _ number: Int, _ usages: [ModelDemand], credits: Int64, _ attributes: [String: String]
-    ) {
-        recount(number, usages, credits: credits, isActive: false)
+    private mutating func finish(_ number: Int, _ tally: Tally, _ attributes: [String: String]) {
+        recount(number, tally, isActive: false)
         guard let index = counted.firstIndex(where: { $0.reservation == number }),
             attributes != counted[index].attributes
         else { return }
         for place in counted.indices where counted[place].reservation == number { counted[place].final = attributes }
         let made = counted[index]
         var entered = Counted(
-            feature: made.feature, attributes: attributes, at: now, usages: usages, credits: credits, quota: made.quota,
-            reservation: number, isActive: false, zone: catalogue.zone, most: usages, mostCredits: credits)
+            features: made.features, attributes: attributes, at: now, tally: tally, quotas: made.quotas,
+            reservation: number, isActive: false, zone: catalogue.zone, past: [tally])
         entered.reserved = (made.attributes, made.at)
         counted.append(entered)
     }
@@ -233,61 +287,62 @@ extension ModelLedger {
         reservations[number - 1].expiresAt = max(reservation.expiresAt, now.adding(seconds: ttl))
     }
 
-    package mutating func progress(_ number: Int, _ demand: ModelDemand) throws(Refusal) -> Change {
-        let reservation = try active(number)
-        let total = reached(reservation, demand)
-        if total == reservation.watermark { return Change() }
-        if let last = reservation.watermark, last.isCredits != demand.isCredits {
+    package mutating func progress(
+        _ number: Int, _ demand: ModelDemand, of feature: String? = nil
+    ) throws(Refusal) -> Change {
+        let (reservation, place) = try active(number, of: feature)
+        let part = reservation.parts[place]
+        let total = reached(part, demand)
+        if total == part.watermark { return Change() }
+        if let last = part.watermark, last.isCredits != demand.isCredits {
             switch last {
             case .credits: throw Refusal("credits_expected")
             case .units: throw Refusal("units_expected")
             case .quantities: throw Refusal("quantities_expected")
             }
         }
-        let growth = try growth(reservation, total, reservation.attributes)
+        let growth = try growth(reservation, part, total, reservation.attributes)
         let charge = max(0, growth.due)
-        let credits = max(reservation.estimatedCost, reservation.charged + growth.due)
+        let tally = reservation.tally(
+            place, [reservation.estimate, total], charging: growth.due, isActive: true)
         if mode(nil) != "overage" {
-            try judge(
-                places(of: number, reservation.attributes), [reservation.estimate, total], credits: credits,
-                isCapped: false)
+            try judge(places(of: number, reservation.attributes), tally, isCapped: false)
         }
-        let short = try short(charge, of: reservation, mode(nil))
-        reservations[number - 1].watermark = total
-        keep(growth, of: reservation)
-        openWindows(for: number, [reservation.estimate, total], credits: credits, reservation.attributes)
-        recount(number, [reservation.estimate, total], credits: credits, isActive: true)
+        let short = try short(charge, of: reservation, part.feature, mode(nil))
+        reservations[number - 1].parts[place].watermark = total
+        keep(growth, of: number, part)
+        openWindows(for: number, tally, reservation.attributes)
+        recount(number, tally, isActive: true)
         if growth.due == 0 { return Change() }
-        let taken = taking(charge - short, of: reservation)
-        reservations[number - 1].charged += growth.due
+        let taken = taking(charge - short, of: reservation, part.feature)
+        reservations[number - 1].parts[place].charged += growth.due
         reservations[number - 1].holds = reservation.holds.compactMap { hold in
             let used = taken.held.first { $0.block == hold.block }?.amount ?? 0
             return hold.amount > used ? Share(block: hold.block, amount: hold.amount - used) : nil
         }
         writeCommit(
-            reservation, total, reservation.attributes, taken, short: short, holds: Self.negative(taken.held))
+            reservation, part, total, reservation.attributes, taken, short: short, holds: Self.negative(taken.held))
         if growth.due < 0 {
-            return Change(refunded: try settle(reservation: number, givingBack: -growth.due))
+            return Change(refunded: try settle(reservation: number, part.feature, givingBack: -growth.due))
         }
         if reservations[number - 1].holds.isEmpty { grow(number) }
         return Change(charged: charge, overage: short)
     }
 
-    /// Holds another step after the hold was used up, as far as the spendable credits suffice.
+    /// Holds another step after the hold was used up, as far as the credits suffice that are open to every feature.
     private mutating func grow(_ number: Int) {
         let reservation = reservations[number - 1]
-        let step = portions(reservation.estimatedCost, of: eligible(reservation.feature))
+        let step = portions(reservation.estimatedCost, of: eligible(reservation.features))
         if step.isEmpty { return }
         reservations[number - 1].holds = step
-        write("reserve", [], holds: step) { entry in
-            entry.feature = reservation.feature
-            entry.version = reservation.version
-            entry.reservation = number
-        }
+        writeReserve(reservation, step)
     }
 
-    /// The shares that pay an amount: first from the hold, then from other blocks, both in burn order.
-    private func taking(_ amount: Int64, of reservation: Reservation) -> (held: [Share], others: [Share]) {
+    /// The shares that pay an amount: first from the hold, then from other blocks that are open to the feature, both in
+    /// burn order.
+    private func taking(
+        _ amount: Int64, of reservation: Reservation, _ feature: String
+    ) -> (held: [Share], others: [Share]) {
         var owed = amount
         var held: [Share] = []
         let holding = reservation.holds.map { blocks[$0.block - 1] }.sorted(by: Self.burnsBefore)
@@ -296,31 +351,76 @@ extension ModelLedger {
             held.append(Share(block: block.number, amount: min(owed, hold)))
             owed -= min(owed, hold)
         }
-        return (held, portions(owed, of: eligible(reservation.feature)))
+        return (held, portions(owed, of: eligible([feature])))
     }
 
     private mutating func writeCommit(
-        _ reservation: Reservation, _ total: ModelDemand, _ attributes: [String: String],
+        _ reservation: Reservation, _ part: Part, _ total: ModelDemand, _ attributes: [String: String],
         _ taken: (held: [Share], others: [Share]), short: Int64, holds: [Share]
     ) {
         let allocation = Self.negative(Self.joined(taken.held, taken.others))
+        let added = reservation.isOfSeveral ? added(total, reservation.number, part.feature) : nil
         let entry = write("commit", allocation, overage: short, holds: holds) { entry in
-            entry.feature = reservation.feature
+            entry.feature = part.feature
             entry.measure(total)
-            entry.attributes = total.isCredits ? [:] : attributes
-            entry.version = reservation.version
+            entry.attributes = attributes
+            entry.version = part.version
             entry.reservation = reservation.number
+            entry.added = added
         }
         if short > 0 { debts.append(Debt(entry: entry.sequence, amount: short)) }
     }
 
-    /// Keeps what the growth of a reservation leaves to later prices.
-    private mutating func keep(_ growth: Growth, of reservation: Reservation) {
-        growthCosts[reservation.number] = growth.ofGrowth
-        carriedCosts[reservation.number] = growth.carried
-        keep(growth.sums, reservation.feature, reservation.version)
+    /// The units by which a total exceeds the earlier commits of the feature, dimension by dimension; nil for credits.
+    private func added(_ total: ModelDemand, _ number: Int, _ feature: String) -> Int64? {
+        if total.isCredits { return nil }
+        let earlier = commits(of: number, feature)
+        var names = [""]
+        if case .quantities(let quantities) = total { names = Array(quantities.keys) }
+        return Self.sum(
+            names.map { name in
+                let before = earlier.map { name.isEmpty ? $0.units ?? 0 : $0.quantities[name] ?? 0 }.max() ?? 0
+                return max(0, total.units(of: name) - before)
+            })
+    }
+
+    /// Keeps what the growth of a feature of a reservation leaves to later prices.
+    private mutating func keep(_ growth: Growth, of number: Int, _ part: Part) {
+        let key = PartKey(reservation: number, feature: part.feature)
+        growthCosts[key] = growth.ofGrowth
+        carriedCosts[key] = growth.carried
+        keep(growth.sums, part.feature, part.version)
         if !growth.filled.isEmpty {
-            fillings.append(Filling(feature: reservation.feature, at: now, units: growth.filled))
+            fillings.append(Filling(feature: part.feature, at: now, units: growth.filled))
         }
+    }
+}
+
+extension ModelLedger.Reservation {
+    /// The usage for which the job counts in limits.
+    ///
+    /// - Parameters:
+    ///   - place: The place of the feature that has the given usages and is charged the due amount. The other features
+    ///     have their watermarks.
+    ///   - isActive: Whether the estimate counts in credits.
+    func tally(
+        _ place: Int? = nil, _ usages: [ModelDemand] = [], charging due: Int64 = 0, isActive: Bool
+    ) -> ModelLedger.Tally {
+        var tally = ModelLedger.Tally()
+        for (index, part) in parts.enumerated() {
+            let isNamed = index == place
+            tally.usages[part.feature] = isNamed ? usages : part.watermark.map { [$0] } ?? []
+            tally.credits[part.feature] = part.charged + (isNamed ? due : 0)
+        }
+        if isActive { tally.least = estimatedCost }
+        return tally
+    }
+
+    /// The watermark of a feature after the commit that names it.
+    fileprivate func watermark(after total: ModelDemand, of part: ModelLedger.Part) -> ModelDemand? {
+        if part.watermark == nil, !isOfSeveral { return nil }
+        // Progress in units or quantities goes on counting in limits after a commit in credits.
+        if let watermark = part.watermark, !watermark.isCredits, total.isCredits { return watermark }
+        return total
     }
 }

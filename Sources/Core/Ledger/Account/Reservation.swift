@@ -44,16 +44,19 @@ package struct JobPart: Hashable, Sendable {
     package internal(set) var charged: Millicredits
     /// The part of it that models which carry fractions have charged, by dimension, in millicredits.
     package internal(set) var carried: [String: Int64]
+    /// The units that the entries of the feature have stated so far. A report that costs nothing has no entry.
+    package internal(set) var stated: Int64
 
     package init(
         featureKey: FeatureKey, ruleID: PublicID?, watermark: Demand? = nil, charged: Millicredits = .zero,
-        carried: [String: Int64] = [:]
+        carried: [String: Int64] = [:], stated: Int64 = 0
     ) {
         self.featureKey = featureKey
         self.ruleID = ruleID
         self.watermark = watermark
         self.charged = charged
         self.carried = carried
+        self.stated = stated
     }
 }
 

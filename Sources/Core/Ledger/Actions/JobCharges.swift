@@ -54,7 +54,7 @@ extension AccountDraft {
         if mode != .overage, let failing = limits.failing(usage(charging: growth.due), isCapped: mode == .cap) {
             throw .limitReached(part.featureKey, failing.limit, required: failing.growth)
         }
-        if mode == .cap { growth.due = limits.fitting(growth.due, of: before) }
+        if mode == .cap { growth.due = limits.fitting(growth.due, of: before, place) }
         try account.requireCounters(limits.newCounters(usage(charging: growth.due)))
         let charge = try charge(max(0, growth.due), of: before, part, mode, field: actual.field, context)
         let held = before.held
@@ -62,6 +62,7 @@ extension AccountDraft {
         reservation.parts[place].watermark = before.finalWatermark(of: part, total)
         reservation.parts[place].charged = part.charged.changed(by: change)
         reservation.parts[place].carried = growth.carried
+        if total.isMeasured { reservation.parts[place].state(total, of: before) }
         reservation.status = .committed
         reservation.finishedAt = context.now
         reservation.holds = []
@@ -113,6 +114,7 @@ extension AccountDraft {
         reservation.holds = before.holds.taking(charge.fromHold)
         var entry: Entry?
         if growth.due != 0 {
+            if watermark.isMeasured { reservation.parts[place].state(watermark, of: before) }
             entry = post(
                 Posting(
                     .commit, amount: -charge.amount, reservedDelta: charge.fromHold.total,
@@ -158,7 +160,9 @@ extension AccountDraft {
         let charged = part.charged.rawValue
         guard case .measured(let measure, let attributes) = total else {
             guard case .credits(let credits, _) = total else { return JobGrowth(due: 0) }
-            return JobGrowth(due: max(0, credits.rawValue - charged), carried: part.carried)
+            let due = max(0, credits.rawValue - charged)
+            guard due <= reservation.room else { throw .amountOutOfRange(field: total.field) }
+            return JobGrowth(due: due, carried: part.carried)
         }
         guard let ruleID = part.ruleID else {
             guard case .units = measure else { throw .wrongMeasure(.unitsExpected) }
@@ -171,7 +175,7 @@ extension AccountDraft {
             let growth = try account.growth(
                 of: part, madeAt: reservation.createdAt, to: measure, attributes, rule, now: context.now)
             // The growth of a job is priced by itself, so its total must be in the range of amounts too.
-            guard charged + growth.due <= Millicredits.limit else { throw .outOfRange }
+            guard growth.due <= reservation.room else { throw .outOfRange }
             return growth
         } catch {
             switch error {
@@ -218,7 +222,7 @@ extension AccountDraft {
         var cause = EntryCause(
             feature: part.featureKey, demand: total, ruleID: part.ruleID, reservation: reservation.number)
         if reservation.parts.count > 1, total.isMeasured {
-            cause.details.addedUnits = max(0, total.units - (part.watermark?.units ?? 0))
+            cause.details.addedUnits = max(0, total.units - part.stated)
         }
         cause.idempotencyKey = context.idempotencyKey
         return cause
@@ -346,11 +350,21 @@ extension Reservation {
         }
     }
 
-    /// The watermark of a feature after the commit of a total. A reservation over several keeps it, because a limit that is
-    /// set later counts it. So units stay where the total is in credits.
+    /// The watermark of a feature after the commit of a total. Units stay where the total is in credits, because a limit that
+    /// is set later counts them. So does the total of a reservation over several features.
     fileprivate func finalWatermark(of part: JobPart, _ total: Demand) -> Demand? {
-        guard parts.count > 1 else { return part.watermark == nil ? nil : total }
-        return total.isMeasured ? total : part.watermark.flatMap { $0.isMeasured ? $0 : nil } ?? total
+        guard let watermark = part.watermark else { return parts.count > 1 ? total : nil }
+        return total.isMeasured || !watermark.isMeasured ? total : watermark
+    }
+
+    /// The credits that may still be charged before the sum leaves the range of an amount.
+    fileprivate var room: Int64 { Millicredits.limit - charged.rawValue }
+}
+
+extension JobPart {
+    /// Takes note of the total of an entry. A reservation of one feature needs none.
+    fileprivate mutating func state(_ total: Demand, of reservation: Reservation) {
+        if reservation.parts.count > 1 { stated = max(stated, total.units) }
     }
 }
 

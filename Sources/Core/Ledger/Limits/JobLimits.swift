@@ -153,21 +153,27 @@ extension JobLimits {
     func fitting(_ total: Demand, of reservation: Reservation, _ part: Int) -> Demand {
         guard case .measured(.units(let units), let attributes) = total else { return total }
         let others = reservation.counted.without(part)
-        let feature = reservation.parts[part].featureKey
         var most = units
-        for place in places where place.state.limit.unit == .units && place.state.limit.dimension == nil {
-            let limit = place.state.limit
-            guard limit.features.isEmpty || limit.features.contains(feature) else { continue }
+        for place in places(of: .units, covering: reservation.parts[part]) where place.state.limit.dimension == nil {
             let all = place.counted.addingSaturated(place.state.remaining)
-            most = min(most, all - others.amount(.units, nil, of: limit.features))
+            most = min(most, all - others.amount(.units, nil, of: place.state.limit.features))
         }
         return .measured(.units(max(most, reservation.parts[part].watermark?.units ?? 0)), attributes)
     }
 
-    /// The most of a due amount that fits. It is below zero where what was charged on the way does not fit.
-    func fitting(_ due: Int64, of reservation: Reservation) -> Int64 {
+    /// The limits of a unit that cover a feature of a job, whatever its attributes are.
+    private func places(of unit: Limit.Unit, covering part: JobPart) -> [Place] {
+        places.filter { place in
+            let features = place.state.limit.features
+            return place.state.limit.unit == unit && (features.isEmpty || features.contains(part.featureKey))
+        }
+    }
+
+    /// The most of a due amount for a job's feature that fits. It is below zero where what was charged on the way does not
+    /// fit.
+    func fitting(_ due: Int64, of reservation: Reservation, _ part: Int) -> Int64 {
         var most = due
-        for place in places where place.state.limit.unit == .credits {
+        for place in places(of: .credits, covering: reservation.parts[part]) {
             let total = place.counted.addingSaturated(place.state.remaining)
             most = min(most, total - reservation.used.amount(.credits, nil, of: place.state.limit.features))
         }

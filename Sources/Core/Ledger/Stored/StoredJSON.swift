@@ -128,6 +128,7 @@ extension [JobPart] {
                 members.append(("charged", .integer(part.charged.rawValue)))
                 members.append(("feature_key", .string(part.featureKey.rawValue)))
                 if let ruleID = part.ruleID { members.append(("rule_id", .string(ruleID.description))) }
+                if part.stated != 0 { members.append(("stated", .integer(part.stated))) }
                 if let watermark = part.watermark { members.append(("watermark", watermark.stored)) }
                 return .object(JSONObject(members: members))
             }
@@ -152,7 +153,8 @@ extension [JobPart] {
                     ruleID: try stored.parsed("rule_id") { PublicID(.rule, parsing: $0) },
                     watermark: try stored.object["watermark"].map { value throws(StoredJSONError) in
                         try Demand(stored: try StoredObject(value))
-                    }, charged: try stored.required("charged", try stored.amount("charged")), carried: carried))
+                    }, charged: try stored.required("charged", try stored.amount("charged")), carried: carried,
+                    stated: try stored.integer("stated") ?? 0))
         }
     }
 }

@@ -181,7 +181,7 @@ struct EnvironmentReplay {
         switch decided.operation.command {
         case .revoke(let block):
             return before.blocks.indices.contains(block - 1) && before.blocks[block - 1].revokedAt == nil
-        case .progress(let number, let demand):
+        case .progress(let number, let demand, _):
             guard before.reservations.indices.contains(number - 1) else { return true }
             let watermark = before.reservations[number - 1].watermark
             return (watermark.map { $0.maximum(demand) } ?? demand) != watermark

@@ -61,7 +61,7 @@ extension Operation {
         case .adjust: "adjust"
         case .transfer: "transfer"
         case .reserve: "reserve"
-        case .commit(_, _, _, let shortfall): "commit" + (shortfall.map { ", shortfall \($0)" } ?? "")
+        case .commit(_, _, _, _, let shortfall): "commit" + (shortfall.map { ", shortfall \($0)" } ?? "")
         case .release: "release"
         case .extend: "extend"
         case .progress: "progress"
@@ -124,9 +124,9 @@ extension Operation {
                 ("credits", .integer(credits)),
             ]
         case .reserve(let use, let ttl): return [owner] + Self.use(use) + [("ttl_seconds", .integer(ttl))]
-        case .commit(_, let demand, let attributes, let shortfall):
+        case .commit(_, let demand, _, let attributes, let shortfall):
             return Self.demand(demand) + Self.attributes(attributes) + [("shortfall", shortfall.map { .string($0) })]
-        case .progress(_, let demand): return Self.demand(demand)
+        case .progress(_, let demand, _): return Self.demand(demand)
         case .extend(_, let ttl): return [("ttl_seconds", .integer(ttl))]
         case .createCap(let feature, let credits, let window):
             return [

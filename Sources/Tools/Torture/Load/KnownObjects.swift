@@ -48,7 +48,7 @@ final class KnownObjects: Sendable {
                 Self.add(
                     Reservation(id: id, estimate: use.demand, deadline: Instant.now.adding(seconds: ttl)),
                     to: &objects.reservations)
-            case .commit(let number, let demand, _, _), .progress(let number, let demand):
+            case .commit(let number, let demand, _, _, _), .progress(let number, let demand, _):
                 if case .commit = command { objects.reservations.removeAll { $0.id.number == number } }
                 guard let id = body["entry"]?["id"]?.text.flatMap({ PublicID(.entry, parsing: $0) }) else { break }
                 Self.add(Charge(id: id, units: demand.total), to: &objects.charges)
