@@ -239,6 +239,12 @@ private final class ReplicaAccount: @unchecked Sendable {
     private(set) var counters: [CounterID: WindowCounter] = [:]
     /// The number of counters that are remainders of prices.
     private var remainders = 0
+    /// The number of counters whose windows had ended when they were last counted, and the end of the next one or an instant
+    /// before it.
+    private var ended = 0
+    private var nextEnd = Instant.latest
+    /// The instant at which they were last counted.
+    private var countedAt = Instant(microseconds: .min)
 
     init(_ row: AccountRow, stripe: Int) {
         self.row = row
@@ -253,22 +259,32 @@ private final class ReplicaAccount: @unchecked Sendable {
         scheduled = other.scheduled
         reservations = other.reservations
         counters = other.counters
+        (remainders, ended, nextEnd, countedAt) = (other.remainders, other.ended, other.nextEnd, other.countedAt)
         self.stripe = stripe
     }
 
-    /// The number of counters whose windows are open. Only an account that has nearly as many as it may counts them.
-    private var openCounters: Int {
+    /// The number of counters whose windows are open. Only an account that has nearly as many as it may counts them, and
+    /// only once for each end of a window.
+    private func openCounters() -> Int {
         let count = counters.count - remainders
-        guard count >= UsageCounters.maximumOpen - Limit.maximumCount else { return count }
-        let now = row.settings.testClock == nil ? Instant.now : Instant(microseconds: .min)
-        return counters.values.count { !$0.isRemainder && $0.window.end > now }
+        guard count >= UsageCounters.maximumOpen - Limit.maximumCount, row.settings.testClock == nil else {
+            return count
+        }
+        let now = Instant.now
+        if nextEnd <= now {
+            (ended, nextEnd, countedAt) = (0, .latest, now)
+            for counter in counters.values where !counter.isRemainder {
+                if counter.window.end <= now { ended += 1 } else { nextEnd = min(nextEnd, counter.window.end) }
+            }
+        }
+        return count - ended
     }
 
     /// The account with those of its counters that the closure names.
     func account(_ needed: (Account) -> [CounterID]) -> Account {
         var account = row.account(
             blocks: blocks, scheduled: scheduled, reservations: reservations,
-            counters: UsageCounters(storedCount: openCounters))
+            counters: UsageCounters(storedCount: openCounters()))
         if !counters.isEmpty {
             for id in needed(account) {
                 if let counter = counters[id] { account.counters.load(id, counter) }
@@ -279,9 +295,18 @@ private final class ReplicaAccount: @unchecked Sendable {
 
     /// Replaces a counter; removes it with nil.
     func set(_ id: CounterID, _ counter: WindowCounter?) {
-        if counters[id]?.isRemainder == true { remainders -= 1 }
+        if let old = counters[id] {
+            if old.isRemainder { remainders -= 1 } else if old.window.end <= countedAt { ended -= 1 }
+        }
         counters[id] = counter
-        if counter?.isRemainder == true { remainders += 1 }
+        guard let counter else { return }
+        if counter.isRemainder {
+            remainders += 1
+        } else if counter.window.end <= countedAt {
+            ended += 1
+        } else {
+            nextEnd = min(nextEnd, counter.window.end)
+        }
     }
 
     /// Replaces a reservation, and removes one that has ended.
