@@ -1,5 +1,5 @@
 -- The erasures of each environment take turns. One whose slice failed gets the last turn.
-alter table erasures rename column begun_at to turn_at;
+alter table erasures add column turn_at timestamptz not null default clock_timestamp();
 create index erasures_turns on erasures (environment_id, turn_at);
 create index erasures_end_user on erasures (environment_id, end_user_id);
 grant update (turn_at) on erasures to quotastack_ledger;

@@ -290,6 +290,22 @@ struct SeveralFeaturesTests {
             """)
     }
 
+    @Test("Under cap a feature gives back at most what it was charged, where the others alone exceed a limit")
+    func capOfOthers() throws {
+        try ledger(
+            """
+            price mails 2
+            grant alice 1000
+            limit alice member 100 credits per day by member
+            use alice 60 with member=bob
+            reserve alice 100cr over api,mails with member=ann
+            progress alice r1 100cr of mails -> ok 100
+            commit alice r1 0cr of api with member=bob cap -> ok 0
+            reservation alice r1 committed charged 100
+            balance alice 840
+            """)
+    }
+
     @Test("A commit with other attributes moves the whole job to their counters, where it must fit")
     func otherAttributes() throws {
         try ledger(

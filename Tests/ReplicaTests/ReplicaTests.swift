@@ -159,6 +159,47 @@ struct ReplicaTests {
         }
     }
 
+    @Test("an account that is full of counters has place for as many as have ended, also after changes of these")
+    func endedCounters() async throws {
+        try await withDatabase { connection, configuration in
+            let books = try await TestBooks(connection)
+            let key = try books.key("alice")
+            let replica = Replica(postgres: configuration, metrics: MetricsRegistry(), logger: quietLogger)
+            let running = Task { try await replica.run() }
+            try await books.apply([try books.grant(1)], to: "alice")
+            var revision: Int64 = 1
+            func open(after change: String) async throws -> Int? {
+                try await connection.script(change)
+                revision += 1
+                try await books.apply([try books.grant(1)], to: "alice")
+                let isThere = await replica.reaches(
+                    .account(AccountID(1), revision: revision), by: .now + .seconds(60))
+                #expect(isThere)
+                return replica.account(key)?.counters.storedCount
+            }
+            let made = try await open(
+                after: """
+                    insert into counters (environment_id, account_id, counter_id, window_start, window_end, used)
+                    select 1, 1, ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, '-infinity',
+                        now() + case when n <= 9000 then interval '1 hour' else interval '-1 second' end, 1
+                    from generate_series(1, 10000) n
+                    """)
+            #expect(made == 9_000)
+            let reopened = try await open(
+                after: "update counters set window_end = now() + interval '1 hour' where counter_id::text like '%95__'")
+            #expect(reopened == 9_100)
+            let ended = try await open(
+                after: "update counters set window_end = now() - interval '1 second' where counter_id::text like '%01_'"
+            )
+            #expect(ended == 9_010)
+            let deleted = try await open(after: "delete from counters where counter_id::text like '%999_'")
+            #expect(deleted == 9_010)
+            running.cancel()
+            _ = await running.result
+            try await slotsAreGone(connection)
+        }
+    }
+
     @Test("a value too long for the WAL to repeat stays in memory while the rest of its row changes")
     func longValues() async throws {
         try await withDatabase { connection, configuration in

@@ -158,6 +158,16 @@ struct CounterTests {
                 return
             }
             #expect(try await connection.texts(count) == ["2"])
+            // Counters that are deleted because their windows have ended are not subtracted a second time.
+            try await connection.script(
+                """
+                update counters set window_start = now() - interval '2 days', window_end = now() - interval '1 second';
+                update accounts set counter_count = 10000, counters_end_at = now() - interval '1 second'
+                """)
+            try await books.apply([.setLimit(member, limit)], to: "alice")
+            #expect(
+                try await connection.texts(count)
+                    == connection.texts("select count(*)::text from counters where window_end > now()"))
         }
     }
 

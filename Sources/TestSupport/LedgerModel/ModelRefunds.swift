@@ -113,7 +113,7 @@ extension ModelLedger {
                 entry.forfeited = forfeited
                 entry.units = units
                 entry.isSettlement = isSettlement
-                // What a job got back is a part of its usage, by the attributes of the charge.
+                // The give-back is a part of the job's usage, by the attributes of the charge.
                 if isSettlement { entry.attributes = reversal.entry.attributes }
             }
             refundRecords.append(

@@ -247,7 +247,7 @@ extension ReservationRequest: FieldCodable {
         writer.write(4, metadata)
         // The further features of a reservation over several.
         if featureKeys.count > 1 {
-            writer.write(5, since: 3) { writer in writer.write(1, each: featureKeys.dropFirst().map(\.rawValue)) }
+            writer.write(5, since: 4) { writer in writer.write(1, each: featureKeys.dropFirst().map(\.rawValue)) }
         }
     }
 
@@ -269,12 +269,14 @@ extension ReservationAction: FieldCodable {
                 writer.write(1, actual)
                 writer.write(2, shortfall?.rawValue)
                 writer.write(3, feature?.rawValue)
+                if feature != nil { writer.demand(revision: 4) }
             }
         case .release: writer.write(2) { _ in }
         case .extend(let ttlSeconds): writer.write(3, ttlSeconds)
         case .progress(let demand, let feature):
             writer.write(4, demand)
             writer.write(5, feature?.rawValue)
+            if feature != nil { writer.demand(revision: 4) }
         }
     }
 

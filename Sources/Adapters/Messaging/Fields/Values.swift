@@ -202,7 +202,7 @@ extension Demand: FieldCodable {
         case .credits(let credits, _):
             writer.write(1, credits)
             // An older worker would count the credits without the attributes.
-            if !attributes.values.isEmpty { writer.demand(revision: 3) }
+            if !attributes.values.isEmpty { writer.demand(revision: 4) }
         case .measured(let measure, _): writer.write(2, measure)
         }
         if !attributes.values.isEmpty { writer.write(3, attributes) }

@@ -228,8 +228,8 @@ struct ErasureSlice {
         """
 
     /// A parked command stays as an alarm, without its message. The encoded message contains the length of the id before
-    /// the id, so that an id is not taken for a part of another. A message that cannot be decoded is stored without an
-    /// environment. It may be another tenant's, so only an id of at least 8 bytes is looked for in it.
+    /// the id, so that an id is not taken for a part of another. A message whose environment cannot be read has none
+    /// here. It may be another tenant's, so only an id of at least 8 bytes is looked for in it.
     private func removeFromParkedCommands() async throws -> Progress {
         let id = Array(owner.endUserID.rawValue.utf8)
         let length = id.count < 128 ? [UInt8(id.count)] : [UInt8(id.count & 127 | 128), UInt8(id.count >> 7)]

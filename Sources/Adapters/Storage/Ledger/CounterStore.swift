@@ -7,7 +7,7 @@ package import Postgres
 /// locked, so nobody else changes their counters.
 package enum CounterStore {
     /// Loads what the actions of a batch need beside their accounts. Makes no round trip when nothing is needed, and one
-    /// otherwise; one more for an account that is full of counters, and one for each limit that is set.
+    /// otherwise; one more for an account that is full of counters, and two for each limit that is set or deleted.
     package static func load(
         _ needs: [Int: CounterNeeds], into drafts: inout [AccountDraft], now: Instant,
         on connection: PostgresConnection
@@ -17,9 +17,17 @@ package enum CounterStore {
                 drafts[index].history.usage[query] = try await usage(query, of: drafts[index], on: connection)
             }
         }
+        try await loadCounters(needs, into: &drafts, now: now, on: connection)
+        // The counters of ended windows may have been deleted before.
         for (index, need) in needs where !need.generations.isEmpty {
             try await count(need.generations, of: &drafts[index], on: connection)
         }
+    }
+
+    private static func loadCounters(
+        _ needs: [Int: CounterNeeds], into drafts: inout [AccountDraft], now: Instant,
+        on connection: PostgresConnection
+    ) async throws {
         let wanted = needs.mapValues { $0.counters }.filter { !$0.value.isEmpty }
         guard !wanted.isEmpty else { return }
         var keys: [(account: Account, id: CounterID)] = []

@@ -58,6 +58,7 @@ extension BulkStatement<CounterToWrite> {
         ],
         suffix: """
             on conflict (environment_id, account_id, counter_id) do update set window_start = excluded.window_start,
-                window_end = excluded.window_end, used = excluded.used, is_on_test_clock = excluded.is_on_test_clock
+                window_end = excluded.window_end, used = excluded.used, generation = excluded.generation,
+                is_on_test_clock = excluded.is_on_test_clock
             """)
 }

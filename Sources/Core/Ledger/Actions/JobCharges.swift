@@ -42,7 +42,6 @@ extension AccountDraft {
         let limits = account.limits(of: before, at: total.attributes, context)
         if mode == .cap { total = limits.fitting(total, of: before, place) }
         var growth = try growth(of: before, part, to: total, context)
-        try requireCompensation(for: growth)
         func usage(charging amount: Int64) -> CountedUsage {
             var usage = before.counted
             usage.leastCredits = 0
@@ -54,7 +53,9 @@ extension AccountDraft {
         if mode != .overage, let failing = limits.failing(usage(charging: growth.due), isCapped: mode == .cap) {
             throw .limitReached(part.featureKey, failing.limit, required: failing.growth)
         }
-        if mode == .cap { growth.due = limits.fitting(growth.due, of: before, place) }
+        // A feature gives back at most what it was charged, also where others alone exceed a limit.
+        if mode == .cap { growth.due = max(limits.fitting(growth.due, of: before, place), -part.charged.rawValue) }
+        try requireCompensation(for: growth)
         try account.requireCounters(limits.newCounters(usage(charging: growth.due)))
         let charge = try charge(max(0, growth.due), of: before, part, mode, field: actual.field, context)
         let held = before.held

@@ -37,7 +37,6 @@ extension AccountDraft {
         let settings = account.settings
         let before = settings.limits[key]
         let countBefore = account.limits(context.catalogue).count
-        let appliedBefore = account.applied(key, context.catalogue)
         let keepsCounters = before?.limit != nil && before?.limit == limit?.with(amount: before?.limit?.amount ?? 0)
         if !keepsCounters { account.settings.limitGeneration += 1 }
         let generation = keepsCounters ? before?.generation ?? 0 : account.settings.limitGeneration
@@ -47,33 +46,36 @@ extension AccountDraft {
         let applied = account.applied(key, context.catalogue)
         let isTooMany =
             count > max(Limit.maximumCount, countBefore) || account.settings.limits.count > 2 * Limit.maximumCount
-        let fits = keepsCounters || applied.map { hasRoom(for: $0, replacing: appliedBefore, context) } ?? true
+        let fits = keepsCounters || applied.map { hasRoom(for: $0, replacing: before, context) } ?? true
         guard !isTooMany, fits else {
             account.settings = settings
             throw isTooMany ? .tooMany(.limits) : .tooMany(.counters)
         }
-        if !keepsCounters, let appliedBefore, appliedBefore.generation > 0 { stopCounting(appliedBefore) }
+        if !keepsCounters, let before, before.limit != nil { end(before) }
         if let applied, !keepsCounters { self.count(usageBefore: applied, context) }
         let state = applied.map { account.state(of: $0, value: nil, context.catalogue, now: context.now) }
         return .limitSet(key, state, created: before == nil)
     }
 
     mutating func deleteLimit(_ key: LimitKey, _ context: ActionContext) throws(Refusal) -> Outcome {
-        guard account.settings.limits[key] != nil else { throw .unknownLimit(key) }
-        if let applied = account.applied(key, context.catalogue) { stopCounting(applied) }
+        guard let before = account.settings.limits[key] else { throw .unknownLimit(key) }
+        if before.limit != nil { end(before) }
         account.settings.limits[key] = nil
         return .limitDeleted
     }
 
-    /// Ends the counting of a limit: takes it out of the counts of the active reservations, and deletes its counters.
-    mutating func stopCounting(_ applied: AppliedLimit) {
-        for var reservation in account.reservations {
-            let id = applied.counterID(value: applied.value(in: reservation.estimate.attributes))
-            guard reservation.counts.contains(where: { $0.counter == id }) else { continue }
-            reservation.counts.removeAll { $0.counter == id }
+    /// Ends a definition of a limit: takes it out of the counts of the active reservations, and deletes its counters.
+    private mutating func end(_ own: OwnLimit) {
+        stopCounting { $0.generation == own.generation }
+        removeCounters(of: own.generation)
+    }
+
+    /// Takes a limit out of the counts of the active reservations.
+    mutating func stopCounting(_ isOfLimit: (ReservationCount) -> Bool) {
+        for var reservation in account.reservations where reservation.counts.contains(where: isOfLimit) {
+            reservation.counts.removeAll(where: isOfLimit)
             account.set(reservation, into: &recorder)
         }
-        if applied.generation > 0 { removeCounters(of: applied.generation) }
     }
 
     /// The usage in the open window of a limit before it is set, by counter. Active reservations of that window count as if
@@ -104,9 +106,9 @@ extension AccountDraft {
 
     /// Whether the account has place for the counters with which a limit begins, beside those of the limits that stay.
     private func hasRoom(
-        for applied: AppliedLimit, replacing before: AppliedLimit?, _ context: ActionContext
+        for applied: AppliedLimit, replacing before: OwnLimit?, _ context: ActionContext
     ) -> Bool {
-        let freed = before.map { $0.generation > 0 ? counters(of: $0.generation) : 0 } ?? 0
+        let freed = before.map { $0.limit == nil ? 0 : counters(of: $0.generation) } ?? 0
         let stored = account.counters.storedCount - freed
         return usage(before: applied, context).used.count <= UsageCounters.maximumOpen - stored
     }

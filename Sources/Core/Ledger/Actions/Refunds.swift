@@ -119,7 +119,7 @@ extension AccountDraft {
             cause.ruleID = charge.entry.cause.ruleID
             cause.reservation = charge.entry.cause.reservation
             cause.refunds = charge.entry.sequence
-            // What a job got back is a part of its usage, by the attributes of the charge.
+            // The give-back is a part of the job's usage, by the attributes of the charge.
             if cause.details.isSettlement { cause.details.attributes = charge.entry.cause.details.attributes }
             var shares: [Allocation] = []
             for portion in charge.portions {

@@ -52,8 +52,9 @@ extension AccountDraft {
             throw .unknownSpendCap(number)
         }
         if let applied = account.applied(cap: number) {
-            stopCounting(applied)
-            account.counters.remove(applied.counterID(value: nil))
+            let id = applied.counterID(value: nil)
+            stopCounting { $0.counter == id }
+            account.counters.remove(id)
         }
         account.settings.caps.remove(at: index)
         return .spendCapDeleted

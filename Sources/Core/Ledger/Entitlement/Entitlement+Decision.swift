@@ -148,7 +148,7 @@ extension Entitlement {
         var new = 0
         for state in limits {
             // A limit for whose counter the account has no place leaves nothing that it counts.
-            if state.isNew { new += 1 }
+            if state.isNew, state.limit.unit != .concurrent || request.isReservation { new += 1 }
             let isFull = state.isNew && account.counters.storedCount + new > UsageCounters.maximumOpen
             let remaining = isFull ? 0 : state.remaining
             switch state.limit.unit {
