@@ -109,7 +109,7 @@ extension BadRequests {
             reserve(#""units":1"#, without: "feature_key", at: "/feature_key"), reserve("", at: "/units"),
             reserve(#""units":1,"credits":1"#, at: "/credits"),
             reserve(#""units":1,"quantities":{}"#, at: "/quantities"),
-            reserve(#""credits":1,"attributes":{"a":1}"#, at: "/attributes"),
+            reserve(#""credits":1,"attributes":{"a":[]}"#, at: "/attributes/a"),
             reserve(#""units":1,"ttl":5"#, 400, "unknown_field", at: "/ttl"),
             reserve(#""units":1,"shortfall":"cap""#, 400, "unknown_field", at: "/shortfall"),
             reserve(#""units":1,"metadata":5"#, at: "/metadata"), reserve(#""quantities":[]"#, at: "/quantities"),
@@ -149,7 +149,8 @@ extension BadRequests {
             .post("/v1/reservations/\(reservation)/commit", #"{"units":1,"attributes":[]}"#, at: "/attributes"),
             .post(
                 "/v1/reservations/\(reservation)/commit", #"{"units":1,"attributes":{"a":null}}"#, at: "/attributes/a"),
-            .post("/v1/reservations/\(reservation)/commit", #"{"credits":1,"attributes":{"a":1}}"#, at: "/attributes"),
+            .post(
+                "/v1/reservations/\(reservation)/commit", #"{"credits":1,"attributes":{"a":[]}}"#, at: "/attributes/a"),
             .post("/v1/reservations/\(reservation)/release", #"{"units":1}"#, 400, "unknown_field", at: "/units"),
             .post("/v1/reservations/\(reservation)/extend", "{}", at: "/ttl_seconds"),
             .post("/v1/reservations/\(reservation)/extend", #"{"ttl_seconds":0}"#, at: "/ttl_seconds"),
