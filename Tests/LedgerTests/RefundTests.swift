@@ -255,25 +255,9 @@ struct RefundTests {
 
     @Test("A refund that would open a block beyond the 10,000th is refused")
     func mostBlocks() throws {
-        let scheduled = (1...9_999).map { number in
-            Block(
-                number: Int32(number), original: .zero, remaining: .zero, held: .zero, priority: 50, expiresAt: nil,
-                isPaid: false, since: .latest, startsLater: true, isScheduled: true)
-        }
-        var draft = AccountDraft(
-            account: Account(
-                id: AccountID(1), environmentID: EnvironmentID(1), endUserID: try #require(EndUserID("alice")),
-                version: 0, revision: 1, sums: .zero, scheduled: ScheduledBlocks(scheduled)),
-            book: AccountBook(blockCount: 9_999, reservationCount: 0, lastHash: .zero, salt: .zero), profile: nil)
-        let feature = try #require(FeatureKey("calls"))
+        var (draft, catalogue) = (try AccountDraft.crowded(until: .latest), Catalogue())
         let credit = try Millicredits(Int64(1))
-        var catalogue = Catalogue()
-        catalogue.features[feature] = Feature(key: feature)
-        catalogue.prices[feature] = PriceList([
-            MeteringRule(
-                id: PublicID(.rule, Bits128(high: 1, low: 1)), featureKey: feature, version: 1,
-                price: Price(.flat(amount: credit)), effectiveFrom: .epoch)
-        ])
+        let feature = try Self.sell(.flat(amount: credit), in: &catalogue)
         func apply(_ action: AccountAction, at seconds: Int64) -> Outcome {
             draft.apply(
                 action, idempotencyKey: nil, catalogue: catalogue, now: Instant.epoch.adding(seconds: seconds))
@@ -290,5 +274,60 @@ struct RefundTests {
             throw ScriptError("the refund is refused")
         }
         #expect(result.compensation.count == 1)
+    }
+
+    @Test(
+        "A report that gives credits back is refused while the account has no place for a block that may have to take them"
+    )
+    func givenBackToFullAccount() throws {
+        var (draft, catalogue) = (try AccountDraft.crowded(until: .latest), Catalogue())
+        let feature = try Self.sell(
+            .volume([
+                Tier(upTo: 10, unitCost: try Millicredits(Int64(9))),
+                Tier(upTo: nil, unitCost: try Millicredits(Int64(2))),
+            ]), in: &catalogue)
+        func apply(_ action: AccountAction) -> Outcome {
+            draft.apply(action, idempotencyKey: nil, catalogue: catalogue, now: .epoch)
+        }
+        func units(_ number: Int64) -> Demand { .measured(.units(number), .none) }
+        _ = apply(.grant(Grant(credits: try Millicredits(Int64(1_000)))))
+        _ = apply(.reserve(ReservationRequest(featureKey: feature, estimate: units(10))))
+        _ = apply(.reservation(1, .progress(units(10))))
+        for report in [ReservationAction.progress(units(11)), .commit(units(11), shortfall: nil)] {
+            #expect(apply(.reservation(1, report)) == .refused(.tooMany(.blocks)))
+        }
+        guard case .reservationChanged(let job, _, _) = apply(.reservation(1, .commit(units(10), shortfall: nil)))
+        else { throw ScriptError("the commit is refused") }
+        #expect(job.charged.rawValue == 90)
+    }
+
+    /// Adds a feature with a price to a catalogue.
+    private static func sell(_ model: PricingModel, in catalogue: inout Catalogue) throws -> FeatureKey {
+        let feature = try #require(FeatureKey("calls"))
+        catalogue.features[feature] = Feature(key: feature)
+        catalogue.prices[feature] = PriceList([
+            MeteringRule(
+                id: PublicID(.rule, Bits128(high: 1, low: 1)), featureKey: feature, version: 1, price: Price(model),
+                effectiveFrom: .epoch)
+        ])
+        return feature
+    }
+}
+
+extension AccountDraft {
+    /// An account with 9,999 scheduled blocks, one fewer than it may have.
+    ///
+    /// - Parameter start: The instant at which they land.
+    static func crowded(until start: Instant) throws -> AccountDraft {
+        let scheduled = (1...9_999).map { number in
+            Block(
+                number: Int32(number), original: .zero, remaining: .zero, held: .zero, priority: 50, expiresAt: nil,
+                isPaid: false, since: start, startsLater: true, isScheduled: true)
+        }
+        return AccountDraft(
+            account: Account(
+                id: AccountID(1), environmentID: EnvironmentID(1), endUserID: try #require(EndUserID("alice")),
+                version: 0, revision: 1, sums: .zero, scheduled: ScheduledBlocks(scheduled)),
+            book: AccountBook(blockCount: 9_999, reservationCount: 0, lastHash: .zero, salt: .zero), profile: nil)
     }
 }

@@ -202,17 +202,8 @@ struct ScheduledGrantTests {
 
     @Test("Scheduled and open blocks together are at most 10,000")
     func count() throws {
-        let (name, later) = (try #require(EndUserID("alice")), Instant(microseconds: 9_000))
-        let scheduled = (1...9_999).map { number in
-            Block(
-                number: Int32(number), original: .zero, remaining: .zero, held: .zero, priority: 50, expiresAt: nil,
-                isPaid: false, since: later, startsLater: true, isScheduled: true)
-        }
-        var draft = AccountDraft(
-            account: Account(
-                id: AccountID(1), environmentID: EnvironmentID(1), endUserID: name, version: 0, revision: 1,
-                sums: .zero, scheduled: ScheduledBlocks(scheduled)),
-            book: AccountBook(blockCount: 9_999, reservationCount: 0, lastHash: .zero, salt: .zero), profile: nil)
+        let later = Instant(microseconds: 9_000)
+        var draft = try AccountDraft.crowded(until: later)
         func grant(_ startsAt: Instant?) throws -> Outcome {
             draft.apply(
                 .grant(Grant(credits: try Millicredits(Int64(1)), startsAt: startsAt)), idempotencyKey: nil,

@@ -57,6 +57,20 @@ struct DeliveryInboxTests {
         for start in stride(from: 0, to: 64, by: 2) { #expect(Set(taken[start..<start + 2]) == ["a:1", "b:1"]) }
     }
 
+    @Test("small messages come before large ones of other groups, and environments share a shorter transaction")
+    func smallFirst() async throws {
+        inbox.put([
+            delivery("a", number: 0, bytes: 9_000), delivery("a", number: 1, bytes: 9_000),
+            delivery("a", number: 2, bytes: 10, of: 2), delivery("b", number: 0, bytes: 5_000),
+        ])
+        let shared = try #require(await inbox.take())
+        #expect(names(shared) == ["a:2", "b:1", "a:1", "a:1"] && numbers(shared) == [2, 0, 0, 1])
+        #expect(shared.allowance == CommandLimits.perSharedTransaction)
+        inbox.finish(shared)
+        inbox.put([delivery("a", number: 3, bytes: 10), delivery("b", number: 1, bytes: 10)])
+        #expect(await inbox.take()?.allowance == CommandLimits.perTransaction)
+    }
+
     @Test("a closed inbox gives nothing, neither to waiting lanes nor to later ones")
     func closing() async {
         async let waiting = inbox.take()

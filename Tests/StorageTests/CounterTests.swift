@@ -39,6 +39,14 @@ struct CounterTests {
                 Issue.record("a counter that is there cannot be used: \(full)")
                 return
             }
+            let loaded = try await LedgerStore.load([try books.key("alice")], on: connection)
+            try await connection.script("rollback")
+            let decision = try Entitlement.decide(
+                account: loaded.accounts[0].account, catalogue: books.catalogue,
+                request: EntitlementRequest(
+                    feature: books.feature,
+                    demand: .measured(.units(1), Attributes(["member": .string("ben")]))), now: loaded.now)
+            #expect(decision.denial == .quotaExceeded && decision.affordableUnits == 0)
             try await connection.script(
                 """
                 update counters set window_end = now() - interval '1 second', window_start = now() - interval '1 day'

@@ -75,8 +75,8 @@ package struct ZoneRules: Hashable, Sendable {
     }
 
     /// The same local time of day a number of months and then days later. If the month lacks the day, its last day is
-    /// used. A skipped local time is moved forward by the gap: 02:30 becomes 03:30. For a local time that occurs twice, the first
-    /// instant is used.
+    /// used. A skipped local time is moved forward by the gap: 02:30 becomes 03:30. For a local time that occurs twice,
+    /// the first instant is used.
     ///
     /// - Parameters:
     ///   - months: 0 to 12,000.

@@ -129,7 +129,8 @@ package enum Measure: Hashable, Sendable {
 package struct PriorUsage: Hashable, Sendable {
     /// The units so far in the period, for tiers that fill over it.
     package var used: [String: Int64]
-    /// The part of the charges that exceeds the exact sum, in parts of `perUnits` of a millicredit, for models that carry fractions.
+    /// The part of the charges that exceeds the exact sum, in parts of `perUnits` of a millicredit, for models that carry
+    /// fractions.
     package var remainders: [String: Int64]
 
     package init(used: [String: Int64] = [:], remainders: [String: Int64] = [:]) {

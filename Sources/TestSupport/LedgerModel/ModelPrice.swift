@@ -124,9 +124,7 @@ package indirect enum ModelPrice: Hashable, Sendable {
             throw ModelLedger.Refusal("feature_not_priced")
         case .dimensions(let prices):
             guard case .quantities(let quantities) = demand else { throw ModelLedger.Refusal("quantities_expected") }
-            if let unknown = quantities.keys.sorted().first(where: { prices[$0] == nil }) {
-                throw ModelLedger.Refusal("unknown_dimension \(unknown)")
-            }
+            try requireKnownDimensions(demand)
             var sum: Int128 = 0
             var charge = Charge(cost: 0)
             for (name, price) in prices {
@@ -141,6 +139,14 @@ package indirect enum ModelPrice: Hashable, Sendable {
             let key = ModelSumKey(row: row, dimension: "")
             charge.cost = try Self.inRange(try add(units, key, used[""] ?? 0, sums[key], to: &charge))
             return charge
+        }
+    }
+
+    /// Refuses a dimension that has no price.
+    func requireKnownDimensions(_ demand: ModelDemand) throws(ModelLedger.Refusal) {
+        guard case .dimensions(let prices) = self, case .quantities(let quantities) = demand else { return }
+        if let unknown = quantities.keys.sorted().first(where: { prices[$0] == nil }) {
+            throw ModelLedger.Refusal("unknown_dimension \(unknown)")
         }
     }
 

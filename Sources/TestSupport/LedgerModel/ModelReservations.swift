@@ -105,6 +105,7 @@ extension ModelLedger {
                 growth = try priceAnew(total, own, row, after: before, old, oldRow, key, used: used, sums: sums)
                 growth.due -= part.charged
             } else {
+                try own.requireKnownDimensions(total)
                 // Earlier charges stay. Only the growth is priced, after all that was counted so far.
                 let grown = try own.charge(
                     own.part(total, ofPeriod: true, beyond: part.watermark), attributes: [:], used: used, sums: sums,

@@ -174,7 +174,8 @@ package enum CheckpointStore {
     /// Adds the entries after $3 and up to $4 to the checkpoint at $3.
     ///
     /// 1. `made` inserts the checkpoint. When another process has done so, it is empty, and nothing else is inserted.
-    /// 2. `reported` are the attributes that the features declare now; none while the end user is being erased. `kept` are those of them that are summed.
+    /// 2. `reported` are the attributes that the features declare now; none while the end user is being erased. `kept` are
+    ///    those of them that are summed.
     /// 3. A reservation that is over, and has no entry behind this checkpoint, never changes again and needs no row. With
     ///    `offset 0` PostgreSQL looks for the entries of one reservation after another, instead of hashing all entries
     ///    behind this checkpoint.

@@ -60,7 +60,8 @@ package struct CounterID: Hashable, Comparable, Sendable {
 }
 
 /// The counters of an account, or those of them that a decision needs: the usage under its limits and in its period
-/// tiers, and the remainders of its prices. A window that has ended counts as unused. A reset therefore needs no job, and none can be missed.
+/// tiers, and the remainders of its prices. A window that has ended counts as unused. A reset therefore needs no job, and
+/// none can be missed.
 ///
 /// A batch of commands loads the counters that its commands name (`Account.counterIDs`). A replica has all of them.
 package struct UsageCounters: Hashable, Sendable {
