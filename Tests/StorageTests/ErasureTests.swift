@@ -131,11 +131,11 @@ struct ErasureTests {
         }
     }
 
-    @Test("sums by attribute wait for a checkpoint that is being made, and keep no lock of the account")
+    @Test("sums by attribute wait for a checkpoint that is being made, and a later one makes none")
     func checkpoints() async throws {
         try await withDatabase { connection, configuration in
             let books = try await Self.books(connection)
-            try await books.apply([.eraseEndUser], to: "alice")
+            try await books.apply([books.use, .eraseEndUser], to: "alice")
             let other = try await PostgresConnection.connect(configuration)
             defer { other.close() }
             try await other.script("begin")
@@ -150,6 +150,10 @@ struct ErasureTests {
             let sums = "select count(*)::text from checkpoint_usage where attribute <> ''"
             #expect(try await connection.texts(sums) == ["1"])
             try await other.script("rollback")
+            let made = try await CheckpointStore.extend(
+                AccountID(1), of: books.environmentID, upTo: 99, spacing: .standard, on: connection)
+            #expect(made != nil)
+            #expect(try await connection.texts(sums) == ["1"])
             while try await Self.removeSlice(on: connection) != nil {}
             #expect(try await connection.texts(sums) == ["0"])
         }

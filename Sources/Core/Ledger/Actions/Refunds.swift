@@ -80,10 +80,8 @@ extension AccountDraft {
         _ reservation: Reservation, _ part: JobPart, givingBack amount: Int64, _ context: ActionContext
     ) -> Int64 {
         let known = known()
-        let last = known.last { entry in
-            entry.type == .commit && entry.cause.reservation == reservation.number
-                && entry.cause.featureKey == part.featureKey
-        }
+        // The report that lowers the price has just got its entry.
+        let last = known.last { $0.type == .commit && $0.cause.reservation == reservation.number }
         let charges = last.map { ChargeState.all(of: $0, among: known) } ?? []
         precondition(
             charges.reduce(0) { $0 + $1.cost } >= part.charged.rawValue,
