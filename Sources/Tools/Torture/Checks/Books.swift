@@ -246,6 +246,7 @@ struct Books {
             entry.payment = details["external_payment_id"]?.text
             entry.forfeited = details["forfeited"]?.integer ?? 0
             entry.isDeadline = details["trigger"]?.text == "deadline"
+            entry.isSettlement = details["trigger"]?.text == "settlement"
         }
         return entry
     }

@@ -101,8 +101,8 @@ struct EnvironmentReplay {
 
     /// Sorts the commands by revision and then by instant, the next one last. At the same revision and instant,
     /// accepted commands are replayed before refusals, and commands that changed something before others: commands with an
-    /// entry, and revocations of credits that had not landed. A report that costs nothing has no entry. Of two, the one
-    /// with more comes first: after it the other one changes nothing, and before it both would.
+    /// entry, and revocations of credits that had not landed. A report that costs nothing and an extension have no
+    /// entry. Of two, the one with more comes first: after it the other one changes nothing, and before it both would.
     private mutating func sort(_ endUser: String) {
         guard var traveller = travellers[endUser] else { return }
         let writing = Set(traveller.entries.compactMap(\.key))
@@ -111,15 +111,13 @@ struct EnvironmentReplay {
                 writing.contains(left.operation.key) || left.hasRevoked,
                 writing.contains(right.operation.key) || right.hasRevoked
             )
-            let progress = (
-                left: left.operation.command?.progress ?? 0, right: right.operation.command?.progress ?? 0
-            )
+            let extent = (left: left.operation.command?.extent ?? 0, right: right.operation.command?.extent ?? 0)
             let (left, right) = (left.command, right.command)
             if left.revision != right.revision { return left.revision > right.revision }
             if left.decidedAt != right.decidedAt { return left.decidedAt > right.decidedAt }
             if left.isRefusal != right.isRefusal { return left.isRefusal }
             if leftWrites != rightWrites { return rightWrites }
-            return progress.left < progress.right
+            return extent.left < extent.right
         }
         var places: [String: Int64] = [:]
         for entry in traveller.entries where entry.type == "transfer" && entry.amount > 0 {
@@ -391,8 +389,12 @@ extension Instant {
 }
 
 extension ModelCommand {
-    /// The total that a report of progress names; 0 for another command.
-    fileprivate var progress: Int64 {
-        if case .progress(_, let demand, _) = self { demand.total } else { 0 }
+    /// The total that a report of progress names, or the seconds of an extension; 0 for another command.
+    fileprivate var extent: Int64 {
+        switch self {
+        case .progress(_, let demand, _): demand.total
+        case .extend(_, let ttl): ttl
+        default: 0
+        }
     }
 }
