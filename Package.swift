@@ -142,8 +142,9 @@ let package = Package(
         module(
             .adapters, "Replica",
             [
-                "Catalogue", "Commands", "Credits", "Failpoints", "Ledger", "Postgres", "Runtime", "Storage", lifecycle,
-                logging, metrics,
+                "Catalogue", "Commands", "Credits", "Failpoints", "Ledger", "Metering", "Postgres", "Runtime",
+                "Storage",
+                lifecycle, logging, metrics,
             ]),
 
         module(
@@ -216,7 +217,7 @@ let package = Package(
         tests("HandleThread", ["HandleThread"]),
         tests("JSON", ["JSON"]),
         tests("Metering", ["Catalogue", "Credits", "JSON", "Metering", "SeededRandom"]),
-        tests("Catalogue", ["Catalogue", "Credits", "JSON", "Metering"]),
+        tests("Catalogue", ["Catalogue", "Credits", "JSON", "LedgerModel", "Metering"]),
         tests(
             "Ledger",
             ["Catalogue", "Credits", "Ledger", "LedgerModel", "Metering", "OldEntries", "SeededRandom", crypto]),

@@ -89,7 +89,8 @@ extension Acceptance {
 private func config(_ members: [(String, JSONValue)]) -> JSONValue {
     let defaults: [(key: String, value: JSONValue)] = [
         ("overage_policy", "block"), ("overage_limit", .null), ("timezone", "UTC"), ("rate_limit_per_second", .null),
-        ("fail_closed_over_ms", .null), ("create_end_users", "implicit"),
+        ("fail_closed_over_ms", .null), ("default_plan_variant_id", .null), ("fallback_variant_id", .null),
+        ("create_end_users", "implicit"),
     ]
     return .object(
         JSONObject(

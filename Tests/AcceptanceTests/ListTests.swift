@@ -124,6 +124,7 @@ extension Acceptance {
             let client = try await makeTenant().test
             try await client.sell("api", unitCost: 1)
             try await client.grant("alice", 10).expect(201)
+            try await client.post("/v1/plans", ["key": "pro", "name": "Pro"]).expect(201)
             let numbers = ["\(Int64.min)", "\(Int64.max)", "-1", "0", "2147483648", "99999999999999999999"]
             let ids = ["op", "rule", "key", "clk"].map { "\"\($0)_7ZZZZZZZZZZZZZZZZZZZZZZZZZ\"" }
             let cursors =
@@ -135,7 +136,8 @@ extension Acceptance {
                     }
                 }
             for path in [
-                "/v1/features", "/v1/metering-rules", "/v1/topup-packages", "/v1/end-users", "/v1/api-keys",
+                "/v1/features", "/v1/metering-rules", "/v1/topup-packages", "/v1/plans", "/v1/plans/pro/variants",
+                "/v1/end-users", "/v1/api-keys",
                 "/v1/audit-log", "/v1/credits/blocks?end_user_id=alice", "/v1/ledger?end_user_id=alice",
                 "/v1/ledger?end_user_id=alice&order=asc", "/v1/reservations?end_user_id=alice",
                 "/v1/spend-caps?end_user_id=alice", "/v1/entitlements?end_user_id=alice",

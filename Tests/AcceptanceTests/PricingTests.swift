@@ -37,7 +37,7 @@ extension Acceptance {
                     #expect(answer.json[path: name] == value, "\(name) of \(price)")
                 }
                 let names = Set(members.members.map(\.key))
-                    .union(["id", "feature_key", "version", "effective_from", "created_at"])
+                    .union(["id", "feature_key", "plan_variant_id", "version", "effective_from", "created_at"])
                 #expect(Set(answer.json.names) == names)
                 #expect(
                     try await client.get("/v1/metering-rules/\(try answer.text("id"))").expect(200).json == answer.json)
@@ -377,7 +377,7 @@ extension Acceptance {
                 ])
             #expect(made["key"] == "starter.100:v1" && made["name"] == "Starter" && made["credits"] == 100_000)
             #expect(made["price"] == 999 && made["currency"] == "EUR" && made["priority"] == 20)
-            #expect(made["expires_after"] == "P1Y1D" && made["archived"] == false)
+            #expect(made["expires_after"] == "P1YT24H" && made["archived"] == false)
             expectInstant(made["created_at"])
             let path = "/v1/topup-packages/starter.100:v1"
             #expect(try await client.get(path).expect(200).json == made.json)
@@ -385,7 +385,7 @@ extension Acceptance {
 
             let changed = try await client.patch(path, ["price": 0, "currency": "USD", "credits": 5, "name": "S"])
             #expect(changed.expect(200)["price"] == 0 && changed["currency"] == "USD")
-            #expect(changed["credits"] == 5 && changed["name"] == "S" && changed["expires_after"] == "P1Y1D")
+            #expect(changed["credits"] == 5 && changed["name"] == "S" && changed["expires_after"] == "P1YT24H")
             #expect(changed["priority"] == 20 && changed["created_at"] == made["created_at"])
             let cleared = try await client.patch(path, ["expires_after": .null, "priority": .null]).expect(200)
             #expect(cleared["expires_after"] == .null && cleared["priority"] == .null && cleared["price"] == 0)

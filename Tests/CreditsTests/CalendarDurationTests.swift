@@ -4,18 +4,20 @@ import Testing
 @Suite("Durations are ISO 8601; months are calendar months")
 struct CalendarDurationTests {
     @Test(
-        "A text stands for a number of months and a number of seconds",
+        "A text stands for a number of months, of days and of seconds",
         arguments: [
-            ("P1M", 1, 0), ("P1Y", 12, 0), ("P2Y3M", 27, 0), ("P1W", 0, 604_800), ("P1D", 0, 86_400),
-            ("P1W2D", 0, 777_600), ("PT5H", 0, 18_000), ("PT1M", 0, 60), ("PT1S", 0, 1), ("P1DT12H", 0, 129_600),
-            ("P1Y2M3W4DT5H6M7S", 14, 2_178_367), ("P0Y0M1D", 0, 86_400), ("P01M", 1, 0), ("PT90M", 0, 5_400),
-            ("P0DT1S", 0, 1), ("P1MT1M", 1, 60), ("P1000Y", 12_000, 0),
-        ] as [(String, Int64, Int64)])
-    func parsing(text: String, months: Int64, seconds: Int64) throws {
+            ("P1M", 1, 0, 0), ("P1Y", 12, 0, 0), ("P2Y3M", 27, 0, 0), ("P1W", 0, 7, 604_800), ("P1D", 0, 1, 86_400),
+            ("P1W2D", 0, 9, 777_600), ("PT5H", 0, 0, 18_000), ("PT1M", 0, 0, 60), ("PT1S", 0, 0, 1),
+            ("P1DT12H", 0, 1, 129_600), ("PT36H", 0, 0, 129_600), ("P1Y2M3W4DT5H6M7S", 14, 25, 2_178_367),
+            ("P0Y0M1D", 0, 1, 86_400), ("P01M", 1, 0, 0), ("PT90M", 0, 0, 5_400), ("P0DT1S", 0, 0, 1),
+            ("P1MT1M", 1, 0, 60), ("P1000Y", 12_000, 0, 0),
+        ] as [(String, Int64, Int64, Int64)])
+    func parsing(text: String, months: Int64, days: Int64, seconds: Int64) throws {
         let duration = try #require(CalendarDuration(iso8601: text))
         #expect(duration.months == months)
+        #expect(duration.days == days)
         #expect(duration.seconds == seconds)
-        #expect(CalendarDuration(months: months, seconds: seconds) == duration)
+        #expect(CalendarDuration(months: months, days: days, seconds: seconds) == duration)
     }
 
     @Test(
@@ -43,6 +45,8 @@ struct CalendarDurationTests {
         #expect(CalendarDuration(months: -1, seconds: 60) == nil)
         #expect(CalendarDuration(months: 1, seconds: -60) == nil)
         #expect(CalendarDuration(months: 12_001, seconds: 0) == nil)
+        #expect(CalendarDuration(months: 0, days: 2, seconds: 86_400) == nil)
+        #expect(CalendarDuration(months: 0, days: -1, seconds: 86_400) == nil)
         #expect(CalendarDuration(months: .max, seconds: .max) == nil)
         #expect(CalendarDuration(months: 12_000, seconds: 0) != nil)
     }

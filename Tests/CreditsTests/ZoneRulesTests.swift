@@ -61,7 +61,7 @@ struct ZoneRulesTests {
     @Test(
         "A duration has one spelling, which is read back as the same duration",
         arguments: [
-            ("PT60S", "PT1M"), ("P14M", "P1Y2M"), ("P1W", "P7D"), ("PT36H", "P1DT12H"), ("P1M", "P1M"),
+            ("PT60S", "PT1M"), ("P14M", "P1Y2M"), ("P1W", "P7D"), ("PT36H", "PT36H"), ("P1M", "P1M"),
             ("P1Y2M3W4DT5H6M7S", "P1Y2M25DT5H6M7S"), ("PT5H", "PT5H"),
         ])
     func durations(text: String, spelling: String) throws {

@@ -441,7 +441,7 @@ struct AutoTopUpTests {
             id: AccountID(1), environmentID: EnvironmentID(1), endUserID: try #require(EndUserID("alice")),
             version: 0, revision: 1, sums: .zero, advancedTo: hour, autoTopUp: state)
         var draft = AccountDraft(account: account, profile: nil)
-        draft.advance(to: Instant(microseconds: 2 * hour.microseconds), in: .utc)
+        draft.advance(to: Instant(microseconds: 2 * hour.microseconds), in: Catalogue())
         #expect(draft.events.map(\.at) == [hour] && draft.account.autoTopUp?.open?.requestedAt == hour)
     }
 }

@@ -35,7 +35,7 @@ enum CheckAnswer {
         let now = account.currentInstant(clock: clock, catalogue: catalogue)
         do throws(EntitlementFailure) {
             let entitlement = try Entitlement.decide(
-                account: account.advanced(to: now, in: catalogue.config.zone), catalogue: catalogue, request: request,
+                account: account.advanced(to: now, in: catalogue), catalogue: catalogue, request: request,
                 now: now)
             var denial = entitlement.denial?.rawValue
             if let limit = entitlement.denyingLimit, case .limit = limit.applied.face {

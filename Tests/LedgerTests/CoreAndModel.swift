@@ -135,14 +135,14 @@ struct CoreAndModel {
         let end = draft.account.currentInstant(clock: clock, catalogue: core.catalogue)
         guard draft.account.hasDue(at: end) else { return [] }
         var (once, often) = (draft, draft)
-        let zone = core.catalogue.config.zone
-        once.advance(to: end, in: zone)
+        let catalogue = core.catalogue
+        once.advance(to: end, in: catalogue)
         var time = draft.account.dueAt ?? end
         for step in steps where time < end {
-            often.advance(to: time, in: zone)
+            often.advance(to: time, in: catalogue)
             time = Instant(microseconds: time.microseconds + step)
         }
-        often.advance(to: end, in: zone)
+        often.advance(to: end, in: catalogue)
         let stripped = [once, often].map { draft in
             draft.entries.map { entry in
                 var plain = entry.plain
@@ -180,7 +180,7 @@ struct CoreAndModel {
     ) -> [String] {
         var untouched = before
         if before.account.advancedTo != after.account.advancedTo {
-            untouched.advance(to: after.account.advancedTo, in: core.catalogue.config.zone)
+            untouched.advance(to: after.account.advancedTo, in: core.catalogue)
         }
         if case .insufficientCredits = refusal, after.account.autoTopUp != untouched.account.autoTopUp {
             return after.entries == untouched.entries && after.account.blocks == untouched.account.blocks
@@ -320,7 +320,8 @@ private struct Comparison {
             guard let key = FeatureKey(name) else { continue }
             let dimensions = Set(feature.prices.flatMap { _ in ledger.filled(name).keys } + [""])
             let used = account.counters.periodUsage(
-                of: key, dimensions: dimensions.sorted(), now: account.advancedTo)
+                of: key, dimensions: dimensions.sorted(),
+                in: account.tierPeriod(at: account.advancedTo, catalogue))
             expect(used.filter { $0.value != 0 }, ledger.filled(name), "units of the month of \(name)")
         }
     }

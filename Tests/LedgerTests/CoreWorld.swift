@@ -201,7 +201,7 @@ struct CoreWorld {
     func advanced(_ endUser: String, _ clock: Instant) throws -> Account {
         let account = try participant(endUser).draft.account
         return account.advanced(
-            to: account.currentInstant(clock: clock, catalogue: catalogue), in: catalogue.config.zone)
+            to: account.currentInstant(clock: clock, catalogue: catalogue), in: catalogue)
     }
 
     mutating func commit(_ endUser: String) throws {

@@ -108,7 +108,7 @@ struct ErasureTests {
         for action in [.grant(grant), .eraseEndUser] as [AccountAction] {
             _ = draft.apply(action, idempotencyKey: "key", catalogue: Catalogue(), now: now)
         }
-        draft.advance(to: now.adding(seconds: 60), in: .utc)
+        draft.advance(to: now.adding(seconds: 60), in: Catalogue())
         let erasure = try #require(draft.erasure)
         #expect(erasure.upTo == 1 && erasure.owner.endUserID.rawValue == "alice" && erasure.owner.salt == .zero)
         #expect(draft.book.salt == nil && draft.account.endUserID.isErased && draft.profile?.erasedAt == now)

@@ -143,14 +143,14 @@ struct ExpiryTests {
     func nothingDue() throws {
         let before = try draft(expiries: [10], advancedTo: 0)
         var after = AccountDraft(account: before.account, profile: before.profile)
-        after.advance(to: Instant(microseconds: 9), in: .utc)
+        after.advance(to: Instant(microseconds: 9), in: Catalogue())
         #expect(!after.isChanged)
         #expect(after.entries.isEmpty)
         #expect(after.account.advancedTo.microseconds == 9)
         #expect(after.account.revision == before.account.revision)
-        after.advance(to: Instant(microseconds: 10), in: .utc)
+        after.advance(to: Instant(microseconds: 10), in: Catalogue())
         #expect(after.isChanged)
-        after.advance(to: Instant(microseconds: 3), in: .utc)
+        after.advance(to: Instant(microseconds: 3), in: Catalogue())
         #expect(after.account.advancedTo.microseconds == 10)
     }
 
@@ -165,7 +165,7 @@ struct ExpiryTests {
                 .grant(grant), idempotencyKey: nil, catalogue: Catalogue(), now: Instant(microseconds: 0))
             guard case .granted = outcome else { throw ScriptError("not granted") }
         }
-        draft.advance(to: Instant(microseconds: advancedTo), in: .utc)
+        draft.advance(to: Instant(microseconds: advancedTo), in: Catalogue())
         return draft
     }
 }

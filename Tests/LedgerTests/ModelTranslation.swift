@@ -243,6 +243,7 @@ extension ModelCommand {
         case .setRule(let rule): .setAutoTopUp(try Translation.rule(rule))
         case .deleteRule: .deleteAutoTopUp
         case .failRequest(let number, let reason): .failTopUpRequest(Int32(number), reason: reason)
+        case .subscription: throw ScriptError("the core has no subscriptions yet")
         case .create(let settings): .createEndUser(try settings.change())
         case .update(let settings): .updateEndUser(try settings.change())
         case .erase: .eraseEndUser
@@ -326,6 +327,8 @@ extension Outcome {
             .done([Int64(autoTopUp.failures), autoTopUp.isSuspended ? 1 : 0])
         case .endUser(_, _, let isCreated): .done([isCreated ? 1 : 0])
         case .endUserErased, .advanced: .done([])
+        case .subscribed(let subscription), .subscriptionChanged(let subscription):
+            .done([Int64(subscription.number)])
         case .refused(let refusal): .refused(refusal.plain)
         }
     }
@@ -347,6 +350,7 @@ extension Refusal {
             ModelLedger.Refusal("expires_before_start", instant.microseconds, start.microseconds)
         case .startsTooLate: ModelLedger.Refusal("starts_too_late")
         case .expiresTooLate: ModelLedger.Refusal("expires_too_late")
+        case .catchingUp: ModelLedger.Refusal("catching_up")
         case .unknownEndUser: ModelLedger.Refusal("unknown_end_user")
         case .unknownPackage: ModelLedger.Refusal("unknown_package")
         case .unknownReservation(let number): ModelLedger.Refusal("unknown_reservation", Int64(number))
@@ -367,6 +371,14 @@ extension Refusal {
         case .unknownFeature(let key): ModelLedger.Refusal("unknown_feature", of: key.rawValue)
         case .featureNotInPlan(let key): ModelLedger.Refusal("feature_not_in_plan", of: key.rawValue)
         case .featureNotPriced(let key): ModelLedger.Refusal("feature_not_priced", of: key.rawValue)
+        case .subscriptionPaused(let key): ModelLedger.Refusal("subscription_paused", of: key.rawValue)
+        case .subscriptionPastDue(let key): ModelLedger.Refusal("subscription_past_due", of: key.rawValue)
+        case .unknownVariant: ModelLedger.Refusal("unknown_variant")
+        case .unknownSubscription(let number): ModelLedger.Refusal("unknown_subscription", Int64(number))
+        case .alreadySubscribed(_, let number): ModelLedger.Refusal("already_subscribed", Int64(number))
+        case .invalidTransition(let transition):
+            ModelLedger.Refusal("invalid_transition", Int64(transition.subscription))
+        case .notInTheFuture(let field, _, _): ModelLedger.Refusal("not_in_the_future \(field)")
         case .wrongMeasure(.unitsExpected): ModelLedger.Refusal("units_expected")
         case .wrongMeasure(.quantitiesExpected): ModelLedger.Refusal("quantities_expected")
         case .wrongMeasure(.unknownDimension(let name)): ModelLedger.Refusal("unknown_dimension \(name)")
@@ -505,6 +517,7 @@ extension Event {
             return event(request, [threshold.rawValue, effective] + (credits.map { [$0] } ?? []), package)
         case .topUpFailed(let request, let reason, let failures): return event(request, [Int64(failures)], reason)
         case .topUpSuspended(let request, let failures): return event(request, [Int64(failures)], nil)
+        case .subscription(_, let told): return event(told.subscription.number, [], nil)
         }
     }
 }

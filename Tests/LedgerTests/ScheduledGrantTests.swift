@@ -257,7 +257,7 @@ struct ScheduledGrantTests {
         next.history.blocks = [1: read]
         for batch in [draft, next] {
             var batch = batch
-            batch.advance(to: later, in: .utc)
+            batch.advance(to: later, in: Catalogue())
             #expect(batch.entries.map(\.cause) == [expected])
             #expect(batch.account.scheduled.isEmpty && batch.account.balance == grant.credits)
             #expect(batch.account.revision == 2)

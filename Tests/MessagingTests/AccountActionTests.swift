@@ -80,7 +80,8 @@ struct AccountActionTests {
     func auditActions() throws {
         let names = try Samples.allActions.compactMap { AuditAction($0) }
         let catalogue: Set<AuditAction> = [
-            .createFeature, .updateFeature, .createRule, .createPackage, .updatePackage, .createKey, .rollKey,
+            .createFeature, .updateFeature, .createRule, .createPackage, .updatePackage, .createPlan, .updatePlan,
+            .createVariant, .updateVariant, .createKey, .rollKey,
             .revokeKey, .updateConfig, .createTestClock, .advanceTestClock, .createTenant,
             .updateTenantLimits,
         ]

@@ -122,6 +122,7 @@ enum Samples {
                 + (try reportActions.map { request($0) })
                 + (try latestActions.map { try request($0) })
                 + (try topUpActions.map { try request($0) }) + (try severalActions.map { try request($0) })
+                + (try planActions.map { request($0) }) + (try subscriptionActions.map { try request($0) })
         }
     }
 
@@ -207,6 +208,78 @@ enum Samples {
         }
     }
 
+    /// Actions on subscriptions, which were added after `planActions`.
+    static var subscriptionActions: [AccountAction] {
+        get throws {
+            let key = VariantName.key(try #require(VariantKey("pro.monthly")))
+            let id = VariantName.id(PublicID(.planVariant, Bits128(high: 10, low: .max)))
+            let later = Instant(microseconds: .max)
+            return [
+                .subscribe(NewSubscription(variant: key)),
+                .subscribe(
+                    NewSubscription(
+                        variant: id, quantity: 1_000_000, startsAt: later, trialDays: 0,
+                        contract: Contract(periods: 12, onEnd: .expire, noticeDays: 0),
+                        metadata: Metadata(canonicalJSON: #"{"a":1}"#))),
+                .subscription(1, .renew), .subscription(.max, .withdrawChange),
+                .subscription(
+                    2, .change(SubscriptionChange(variant: key, quantity: 3, timing: .now, proration: .restart))),
+                .subscription(2, .change(SubscriptionChange(quantity: 3))),
+                .subscription(2, .pause(until: nil)), .subscription(2, .pause(until: later)), .subscription(2, .resume),
+                .subscription(2, .cancel(.now, revokesCredits: true)),
+                .subscription(2, .cancel(.periodEnd, revokesCredits: false)), .subscription(2, .uncancel),
+            ]
+        }
+    }
+
+    /// Actions on the catalogue that were added after `severalActions`.
+    static var planActions: [CatalogueAction] {
+        get throws {
+            let key = try #require(FeatureKey("api_calls"))
+            let (plan, variant) = (try #require(PlanKey("pro")), try #require(VariantKey("pro.monthly")))
+            let planID = PublicID(.plan, Bits128(high: 9, low: .max))
+            let variantID = PublicID(.planVariant, Bits128(high: 10, low: .max))
+            let metadata = Metadata(canonicalJSON: #"{"a":"é"}"#)
+            let hours = try #require(CalendarDuration(iso8601: "PT5H"))
+            let terms = VariantTerms(
+                billingInterval: BillingInterval(.month, count: 12), billingMode: .postpaid,
+                grants: [
+                    GrantLine(
+                        credits: .max, cadence: .period, expiry: .periodEnd, priority: 7,
+                        rollover: GrantLine.Rollover(percentage: 50, cap: .max), accumulationCap: .max,
+                        featureKeys: [key]),
+                    GrantLine(credits: .max, cadence: .every(hours, anchor: .firstUse), expiry: .nextGrant),
+                ], features: [key: .quota(Quota(limit: 5, window: .day))],
+                limits: [
+                    try #require(LimitKey("five")): VariantLimit(
+                        Limit(unit: .units, amount: 5, window: .duration(hours)), isPerQuantity: true)
+                ], overagePolicy: .notify, trialDays: 14, trialCredits: .max, price: 990, currency: "EUR")
+            let change = try VariantTermsChange(canonicalJSON: #"{"price":null,"trial_days":7}"#)
+            return [
+                .createPlan(
+                    NewPlan(key: plan, name: "Pro", slot: try #require(PlanSlot("seats")), metadata: metadata)),
+                .createPlan(NewPlan(name: "Pro")),
+                .updatePlan(
+                    .key(plan), PlanChange(name: "P", slot: .base, metadata: .set(metadata), isArchived: true)),
+                .updatePlan(.id(planID), PlanChange(metadata: .set(nil))),
+                .createVariant(
+                    plan: .id(planID),
+                    NewVariant(key: variant, name: "Monthly", terms: terms, fallback: .id(variantID))),
+                .createVariant(plan: .key(plan), NewVariant(name: "Yearly", terms: .defaults)),
+                .updateVariant(
+                    .key(variant),
+                    VariantChange(name: "M", terms: change, fallback: .set(.key(variant)), isArchived: false)),
+                .updateVariant(.id(variantID), VariantChange(fallback: .set(nil))),
+                .updateVariant(.id(variantID), VariantChange()),
+                .createRule(
+                    featureKey: key, price: Price(.flat(amount: .max)), effectiveFrom: nil, variant: .key(variant)),
+                .updateConfig(
+                    ConfigChange(defaultVariant: .set(.id(variantID)), fallbackVariant: .set(.key(variant)))),
+                .updateConfig(ConfigChange(defaultVariant: .set(nil), fallbackVariant: .set(nil))),
+            ]
+        }
+    }
+
     /// Actions that were added after `reportActions`.
     static let latestActions: [AccountAction] = [.eraseEndUser]
 
@@ -232,7 +305,7 @@ enum Samples {
 
     /// All actions on accounts.
     static var allActions: [AccountAction] {
-        get throws { try actions + laterActions + latestActions + topUpActions + severalActions }
+        get throws { try actions + laterActions + latestActions + topUpActions + severalActions + subscriptionActions }
     }
 
     /// Actions on accounts that were added after `latestActions`.

@@ -51,8 +51,8 @@ struct QuotaCodingTests {
             (#"{"limit":1,"window":"PT30S"}"#, ["/window must be \(WindowLength.expectation)"]),
             (#"{"limit":1,"window":7}"#, ["/window must be a string, not a number"]),
             (
-                #"{"limit":1,"window":"day","anchor":"subscription"}"#,
-                [#"/anchor must be one of "calendar", "first_use""#]
+                #"{"limit":1,"window":"day","anchor":"never"}"#,
+                [#"/anchor must be one of "calendar", "subscription", "first_use""#]
             ),
             (#"{"limit":1,"window":"day","reset":"never"}"#, ["/reset is not a known field"]),
             ("[]", [" must be an object, not an array"]),

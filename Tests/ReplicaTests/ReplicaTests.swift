@@ -83,6 +83,68 @@ struct ReplicaTests {
         }
     }
 
+    @Test("a replica holds plans, all versions of variants, their prices and the variants of the configuration")
+    func plans() async throws {
+        try await withDatabase { connection, configuration in
+            let books = try await TestBooks(connection)
+            let environmentID = books.environmentID
+            // Metadata of this size is moved out of its row, and an update of another column does not repeat it.
+            try await connection.script(
+                """
+                alter table plans alter column metadata set storage external;
+                alter table plans set (toast_tuple_target = 128);
+                insert into features (environment_id, feature_key, name, type, created_at, updated_at)
+                values (\(environmentID.rawValue), 'calls', 'Calls', 'metered', now(), now())
+                """)
+            let now = Instant(microseconds: 5)
+            let metadata = Metadata(canonicalJSON: #"{"a":"\#(String(repeating: "x", count: 4_000))"}"#)
+            let plan = Plan(
+                id: PublicID(.plan, Bits128(high: 0, low: 1)), key: PlanKey("pro"), name: "Pro", metadata: metadata,
+                createdAt: now)
+            let first = PlanVariant(
+                id: PublicID(.planVariant, Bits128(high: 0, low: 2)), planID: plan.id, key: VariantKey("monthly"),
+                name: "Monthly", terms: .defaults, createdAt: now)
+            try await PlanStore.insert(plan, environmentID: environmentID, on: connection)
+            try await VariantStore.insert(first, environmentID: environmentID, on: connection)
+            let replica = Replica(postgres: configuration, metrics: MetricsRegistry(), logger: quietLogger)
+            let running = Task { try await replica.run() }
+            func reaches(_ version: Int64) async throws -> Bool {
+                await replica.reaches(.catalogue(environmentID, version: version), by: .now + .seconds(60))
+            }
+            #expect(try await reaches(0))
+            #expect(replica.catalogue(environmentID)?.plans == [plan.id: plan])
+            #expect(replica.catalogue(environmentID)?.variant(first.reference) == first)
+
+            _ = try await connection.run(PostgresQuery("begin"))
+            let renamed = plan.applying(PlanChange(name: "P"), at: now.adding(seconds: 1))
+            try await PlanStore.update(renamed, environmentID: environmentID, on: connection)
+            let change = VariantChange(
+                terms: try VariantTermsChange(
+                    canonicalJSON: #"{"features":[{"enabled":true,"feature_key":"calls"}]}"#))
+            let second = try first.applying(change, fallbackID: nil, at: now.adding(seconds: 1))
+            try await VariantStore.insert(second, environmentID: environmentID, on: connection)
+            let rule = MeteringRule(
+                id: PublicID(.rule, Bits128(high: 0, low: 3)), featureKey: books.feature, variantID: first.id,
+                version: 1, price: Price(.flat(amount: .zero)), effectiveFrom: now)
+            try await RuleStore.insert(rule, environmentID: environmentID, on: connection)
+            let config = try await CatalogueStore.updateConfig(
+                ConfigChange(), defaultVariant: .set(first.id), fallbackVariant: .set(first.id),
+                environmentID: environmentID, on: connection)
+            try await CatalogueStore.finish([], raising: environmentID, on: connection)
+            #expect(try await reaches(1))
+            let catalogue = try #require(replica.catalogue(environmentID))
+            #expect(catalogue.plans == [plan.id: renamed])
+            #expect(catalogue.variant(first.reference) == first && catalogue.latestVariant(first.id) == second)
+            #expect(catalogue.listedFeatures == [books.feature])
+            #expect(catalogue.rule(for: books.feature, at: now, variant: first.id) == rule)
+            #expect(catalogue.rule(for: books.feature, at: now) == nil)
+            #expect(catalogue.config == config)
+            running.cancel()
+            _ = await running.result
+            try await slotsAreGone(connection)
+        }
+    }
+
     @Test("a table of a newer release that is published is skipped, and the tables after it are followed")
     func newerTable() async throws {
         try await withDatabase { connection, configuration in

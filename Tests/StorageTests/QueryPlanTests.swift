@@ -30,10 +30,10 @@ struct QueryPlanTests {
                     BulkStatement.updateBlocks.statement,
                     ids + [
                         .int32s([1]), .int64s([900]), .int64s([0]), .nullableTimestamps(microseconds: [nil]),
-                        .bools([false]),
+                        .nullableTimestamps(microseconds: [nil]), .bools([false]),
                     ]
                 ),
-                (LedgerStore.loadActiveReservations, ids),
+                (LedgerStore.loadActiveReservations, ids), (SubscriptionStore.loadLive, ids),
                 (LedgerStore.loadCharges, ids + [.int64s([1])]),
                 (LedgerStore.loadSettling, ids + [.int64s([1])]),
                 (LedgerStore.loadLandingBlocks, ids + [.timestamp(microseconds: 0)]),

@@ -1,4 +1,5 @@
 import Answers
+import Catalogue
 import Commands
 import Credits
 import Ledger
@@ -300,6 +301,49 @@ struct RowLevelSecurityTests {
             }
         ),
         (
+            "subscription",
+            { number, connection in
+                try await SubscriptionStore.list(
+                    environmentID: EnvironmentID(number), accountID: AccountID(Int64(number)), status: nil, before: nil,
+                    limit: 10, on: connection
+                ).count
+            }
+        ),
+        (
+            "events",
+            { number, connection in
+                try await EventReads.page(
+                    environmentID: EnvironmentID(number), after: .start, limit: 10, on: connection
+                ).count
+            }
+        ),
+        (
+            "plans",
+            { number, connection in
+                try await PlanStore.list(
+                    environmentID: EnvironmentID(number), after: nil, limit: 10, on: connection
+                ).count
+            }
+        ),
+        (
+            "plan variant",
+            { number, connection in
+                let key = try #require(VariantKey("monthly"))
+                let found = try await VariantStore.find(
+                    .key(key), environmentID: EnvironmentID(number), on: connection)
+                return found == nil ? 0 : 1
+            }
+        ),
+        (
+            "plan variants",
+            { number, connection in
+                let plan = PublicID(.plan, TwoEnvironments.id(number))
+                return try await VariantStore.list(
+                    ofPlan: plan, environmentID: EnvironmentID(number), before: nil, limit: 10, on: connection
+                ).count
+            }
+        ),
+        (
             "packages",
             { number, connection in
                 try await PackageStore.list(
@@ -372,7 +416,8 @@ struct RowLevelSecurityTests {
             "alter table entries disable trigger all", "update commands set status = 200",
             "update metering_rules set price = ''", "delete from metering_rules",
             "update topup_packages set created_at = now()",
-            "delete from topup_packages", "update api_keys set key_hash = ''",
+            "delete from topup_packages", "update plans set created_at = now()", "delete from plans",
+            "update plan_variants set terms = ''", "delete from plan_variants", "update api_keys set key_hash = ''",
             "update environments set tenant_id = tenant_id", "update blocks set original = 9", "delete from blocks",
             "delete from api_keys", "delete from tenants", "delete from environments", "delete from features",
             "select from tenants", "update installation set shard_count = 1", "update payments set status = 200",

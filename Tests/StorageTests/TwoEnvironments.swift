@@ -57,6 +57,11 @@ struct TwoEnvironments {
                 created_at) values (\(number), \(id), 'calls', 1, '{"amount":10,"model":"flat"}', now(), now());
             insert into topup_packages (environment_id, package_key, name, credits, price, currency, created_at,
                 updated_at) values (\(number), 'small', 'Small', 100, 1, 'EUR', now(), now());
+            insert into plans (environment_id, plan_id, plan_key, name, slot, created_at, updated_at)
+                values (\(number), \(id), 'pro', 'Pro', 'base', now(), now());
+            insert into plan_variants (environment_id, variant_id, version, plan_id, variant_key, name, terms, created_at,
+                updated_at) values (\(number), \(id), 1, \(id), 'monthly', 'Monthly',
+                    '{"billing_interval":{"unit":"month"}}', now(), now());
             insert into accounts (environment_id, end_user_id, revision, version) values (\(number), 'alice', 1, 1);
             insert into blocks (environment_id, account_id, number, original, remaining, held, priority, feature_keys,
                 open, source, created_at) values (\(number), \(number), 1, 5, 5, 0, 50, '{}', true, 'topup', now());
@@ -82,6 +87,9 @@ struct TwoEnvironments {
                 values (\(number), \(number), \(id), now(), 'infinity', 3);
             insert into events (environment_id, account_id, sequence, type, data, at, recorded_at)
                 values (\(number), \(number), 1, 'topup.requested', '{}', now(), now());
+            insert into subscriptions (environment_id, account_id, number, status, slot, plan_id, variant_id,
+                variant_version, quantity, state, created_at) values (\(number), \(number), 1, 'active', 'base', \(id),
+                    \(id), 1, 1, '{"anchor":0,"period":[0,1],"period_index":1,"starts_at":0,"terms_since":0}', now());
             insert into topup_requests (environment_id, account_id, number, credits, requested_at, status)
                 values (\(number), \(number), 1, 5, now(), 'open');
             insert into checkpoint_requests values (\(number), \(number), 1);

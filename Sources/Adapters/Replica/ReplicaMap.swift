@@ -2,6 +2,7 @@ import Catalogue
 import Commands
 import Credits
 import Ledger
+import Metering
 import Runtime
 import Storage
 import Synchronization
@@ -99,6 +100,15 @@ final class ReplicaMap: ReplicaRows, Sendable {
         } ?? nil
     }
 
+    func subscription(_ accountID: AccountID, _ number: Int32) -> SubscriptionRow? {
+        read(accountID) { account in
+            account.subscriptions[at: number].map { subscription in
+                SubscriptionRow(
+                    environmentID: account.row.environmentID, accountID: accountID, subscription: subscription)
+            }
+        } ?? nil
+    }
+
     func counter(_ accountID: AccountID, _ id: CounterID) -> CounterRow? {
         read(accountID) { account in
             account.counters[id].map { counter in
@@ -163,6 +173,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
         case .accountRemoved(let id): byID.withLock { $0.removeValue(forKey: id) }
         case .block(let row): byID.withLock { $0[row.accountID] }
         case .reservation(let row): byID.withLock { $0[row.accountID] }
+        case .subscription(let row): byID.withLock { $0[row.accountID] }
         case .counter(let row): byID.withLock { $0[row.accountID] }
         case .counterRemoved(let id, _): byID.withLock { $0[id] }
         case .environment, .catalogue, .key, .partial: nil
@@ -179,6 +190,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
         case .accountRemoved: accounts[account.row.key] = nil
         case .block(let row): account.set(row.block)
         case .reservation(let row): account.set(row.reservation)
+        case .subscription(let row): account.set(row.subscription)
         case .counter(let row): account.set(row.id, row.counter)
         case .counterRemoved(_, let id): account.set(id, nil)
         case .environment, .catalogue, .key, .partial: break
@@ -201,7 +213,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
                 environments[row.environmentID] = environment
             }
         case .key(let row): keys.withLock { $0[KeyHash(row.hash)] = row }
-        case .account, .accountRemoved, .block, .reservation, .counter, .counterRemoved, .partial: break
+        case .account, .accountRemoved, .block, .reservation, .subscription, .counter, .counterRemoved, .partial: break
         }
     }
 
@@ -236,6 +248,8 @@ private final class ReplicaAccount: @unchecked Sendable {
     private(set) var scheduled = ScheduledBlocks()
     /// The active reservations, by number.
     private(set) var reservations = OrderedList<Reservation>()
+    /// The live subscriptions, by number.
+    private(set) var subscriptions = OrderedList<Subscription>()
     private(set) var counters: [CounterID: WindowCounter] = [:]
     /// The number of counters that are remainders of prices.
     private var remainders = 0
@@ -258,6 +272,7 @@ private final class ReplicaAccount: @unchecked Sendable {
         blocks = other.blocks
         scheduled = other.scheduled
         reservations = other.reservations
+        subscriptions = other.subscriptions
         counters = other.counters
         (remainders, ended, nextEnd, countedAt) = (other.remainders, other.ended, other.nextEnd, other.countedAt)
         self.stripe = stripe
@@ -284,7 +299,7 @@ private final class ReplicaAccount: @unchecked Sendable {
     func account(_ needed: (Account) -> [CounterID]) -> Account {
         var account = row.account(
             blocks: blocks, scheduled: scheduled, reservations: reservations,
-            counters: UsageCounters(storedCount: openCounters()))
+            subscriptions: subscriptions, counters: UsageCounters(storedCount: openCounters()))
         if !counters.isEmpty {
             for id in needed(account) {
                 if let counter = counters[id] { account.counters.load(id, counter) }
@@ -312,6 +327,11 @@ private final class ReplicaAccount: @unchecked Sendable {
     /// Replaces a reservation, and removes one that has ended.
     func set(_ reservation: Reservation) {
         reservations[at: reservation.number] = reservation.status == .active ? reservation : nil
+    }
+
+    /// Replaces a subscription, and removes one that has ended.
+    func set(_ subscription: Subscription) {
+        subscriptions[at: subscription.number] = subscription.isLive ? subscription : nil
     }
 
     /// The open or scheduled block with a number.

@@ -13,12 +13,13 @@ enum ReplicatedTable: Sendable {
     case accounts
     case blocks
     case reservations
+    case subscriptions
     case counters
 
     /// All tables, in the order in which a snapshot loads them.
     static let all: [ReplicatedTable] =
         [.environments] + CatalogueTables.all.map { .catalogue($0) } + [
-            .keys, .accounts, .blocks, .reservations, .counters,
+            .keys, .accounts, .blocks, .reservations, .subscriptions, .counters,
         ]
 
     private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
@@ -39,18 +40,20 @@ enum ReplicatedTable: Sendable {
         case .accounts: AccountRow.self
         case .blocks: BlockRow.self
         case .reservations: ReservationRow.self
+        case .subscriptions: SubscriptionRow.self
         case .counters: CounterRow.self
         }
     }
 
-    /// The COPY statement of the snapshot. Blocks that are neither scheduled nor have remaining credits and reservations
-    /// that have ended are left out.
+    /// The COPY statement of the snapshot. Blocks that are neither scheduled nor have remaining credits, and reservations
+    /// and subscriptions that have ended, are left out.
     var snapshotSQL: String {
         let columns = row.columns.map { row.unreplicatedColumns.contains($0) ? "null" : $0 }
         let condition =
             switch self {
             case .blocks: " where open"
             case .reservations: " where status = 'active'"
+            case .subscriptions: " where ended_at is null"
             default: ""
             }
         return "copy (select \(columns.joined(separator: ", ")) from \(name)\(condition)) to stdout (format binary)"
@@ -93,6 +96,10 @@ enum ReplicatedTable: Sendable {
             _ = try key.environmentID()
             let old = try rows.flatMap { $0.reservation(try key.accountID(), try key.int32()) }
             return .reservation(try ReservationRow(&fields, keeping: old))
+        case .subscriptions:
+            _ = try key.environmentID()
+            let old = try rows.flatMap { $0.subscription(try key.accountID(), try key.int32()) }
+            return .subscription(try SubscriptionRow(&fields, keeping: old))
         case .counters:
             _ = try key.environmentID()
             let old = try rows.flatMap { $0.counter(try key.accountID(), CounterID(bits: try key.bits())) }
@@ -133,6 +140,7 @@ protocol ReplicaRows {
     func account(_ id: AccountID) -> AccountRow?
     func block(_ accountID: AccountID, _ number: Int32) -> BlockRow?
     func reservation(_ accountID: AccountID, _ number: Int32) -> ReservationRow?
+    func subscription(_ accountID: AccountID, _ number: Int32) -> SubscriptionRow?
     func counter(_ accountID: AccountID, _ id: CounterID) -> CounterRow?
 }
 
@@ -145,6 +153,7 @@ enum ReplicaChange {
     case accountRemoved(AccountID)
     case block(BlockRow)
     case reservation(ReservationRow)
+    case subscription(SubscriptionRow)
     case counter(CounterRow)
     case counterRemoved(AccountID, CounterID)
     /// An update that leaves out unchanged values. It is read when the previous row is known.

@@ -82,6 +82,16 @@ struct TransactionRows: ReplicaRows {
         } ?? map.counter(accountID, id)
     }
 
+    func subscription(_ accountID: AccountID, _ number: Int32) -> SubscriptionRow? {
+        last { change in
+            if case .subscription(let row) = change, row.accountID == accountID, row.subscription.number == number {
+                row
+            } else {
+                nil
+            }
+        } ?? map.subscription(accountID, number)
+    }
+
     func reservation(_ accountID: AccountID, _ number: Int32) -> ReservationRow? {
         last { change in
             if case .reservation(let row) = change, row.accountID == accountID, row.reservation.number == number {

@@ -48,6 +48,8 @@ package struct Answer: Hashable, Sendable {
         case .autoTopUpDeleted: self.init(204) { _ in }
         case .topUpRequestFailed(let number, let reason, let autoTopUp):
             self.init(200) { $0.failedTopUpRequest(number, reason: reason, autoTopUp, of: account) }
+        case .subscribed(let subscription): self.init(201) { $0.subscription(subscription, of: account) }
+        case .subscriptionChanged(let subscription): self.init(200) { $0.subscription(subscription, of: account) }
         case .endUser(let profile, let settings, let created):
             self.init(created ? 201 : 200) { $0.endUser(profile, settings, id: account.endUserID) }
         case .endUserErased(let instant): self.init(200) { $0.erasure(at: instant, of: account) }

@@ -22,6 +22,7 @@ extension JSONWriter {
         beginObject()
         member("id", rule.id)
         member("feature_key", rule.featureKey.rawValue)
+        member("plan_variant_id", rule.variantID?.description)
         member("version", Int64(rule.version))
         for (name, value) in rule.price.json.members {
             key(name)

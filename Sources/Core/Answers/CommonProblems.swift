@@ -1,9 +1,12 @@
-import Catalogue
+package import Catalogue
 package import Credits
 
 // Refusals that both the API and the ledger give. Each text is written once, here.
 
 extension Problem {
+    package static let catchingUp = Problem(
+        .unavailable,
+        "Time has done more to the end user's account than fits in one step. Repeat the request in a moment.")
     package static let unknownEndUser = Problem(
         .unknownEndUser, "No end user has that id in this environment. Create it, or check the id.")
     package static let unknownReservation = Problem(
@@ -39,6 +42,34 @@ extension Problem {
             .notFound,
             "There is no top-up package\(name) in this environment, or it is archived. Create it with POST /v1/topup-packages."
         )
+    }
+
+    /// The refusal of a grant that does not fit its feature's type.
+    ///
+    /// - Parameter pointer: The list of grants in the body.
+    package static func wrongGrant(of key: FeatureKey, at pointer: String) -> Problem {
+        Problem(
+            at: pointer, "must fit the feature's type",
+            "limit is only for features of type limit, quota only for metered features; \(key.rawValue) has another type."
+        )
+    }
+
+    /// - Parameter name: Nil when the client's text is neither an id nor a valid key.
+    package static func unknownPlan(_ name: PlanName? = nil) -> Problem {
+        let name = name.map { " \($0.text)" } ?? " with that id or key"
+        return Problem(
+            .notFound, "There is no plan\(name) in this environment. Create it with POST /v1/plans, or check the name.")
+    }
+
+    /// - Parameters:
+    ///   - name: Nil when the client's text is neither an id nor a valid key.
+    ///   - pointer: The field of the body that names the variant; nil if the path does.
+    package static func unknownVariant(_ name: VariantName? = nil, at pointer: String? = nil) -> Problem {
+        let name = name.map { " \($0.text)" } ?? " with that id or key"
+        return Problem(
+            .notFound,
+            "There is no plan variant\(name) in this environment, or it is archived. Create it with POST /v1/plans/{id}/variants, or check the name.",
+            errors: pointer.map { [FieldError(pointer: $0, detail: "must be a variant that is not archived")] } ?? [])
     }
 
     /// The refusal to create one object more than an environment's catalogue may have.

@@ -18,6 +18,8 @@ extension JSONWriter {
         member("timezone", config.effectiveTimeZone)
         member("rate_limit_per_second", config.rateLimitPerSecond.map { Int64($0) })
         member("fail_closed_over_ms", config.failClosedOverMilliseconds.map { Int64($0) })
+        member("default_plan_variant_id", config.defaultVariantID?.description)
+        member("fallback_variant_id", config.fallbackVariantID?.description)
         member("create_end_users", config.effectiveEndUserCreation.rawValue)
         endObject()
     }

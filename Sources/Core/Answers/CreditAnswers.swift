@@ -121,6 +121,7 @@ extension JSONWriter {
         member("price_paid", granted.payment?.price)
         member("currency", granted.payment?.currency)
         member("external_payment_id", granted.payment?.externalID)
+        origin(of: granted.block, account)
         // While the text of an erased end user is still being removed, nothing shows it.
         let isErased = account.endUserID.isErased
         member("reason", isErased ? nil : granted.reason)
@@ -128,5 +129,15 @@ extension JSONWriter {
         member("created_at", granted.createdAt as Instant?)
         member("revoked_at", remaining.revokedAt)
         endObject()
+    }
+}
+
+extension JSONWriter {
+    /// Writes the subscription, the line and the period that a block comes from.
+    mutating func origin(of block: Block, _ account: AccountName) {
+        let origin = block.origin
+        member("subscription_id", origin.map { account.id(.subscription, $0.subscription).description })
+        member("subscription_line", origin?.line.map { Int64($0) })
+        member("period_index", origin.map { Int64($0.periodIndex) })
     }
 }

@@ -8,10 +8,16 @@ package struct EntitlementAnswer: Sendable {
     package let account: AccountName
     package let request: EntitlementRequest
     package let balances: Balances
+    /// Nil without a live subscription.
+    package let subscriptionStatus: SubscriptionStatus?
     package let entitlement: Entitlement
 
-    package init(account: AccountName, request: EntitlementRequest, balances: Balances, entitlement: Entitlement) {
+    package init(
+        account: AccountName, request: EntitlementRequest, balances: Balances,
+        subscriptionStatus: SubscriptionStatus? = nil, entitlement: Entitlement
+    ) {
         self.account = account
+        self.subscriptionStatus = subscriptionStatus
         self.request = request
         self.balances = balances
         self.entitlement = entitlement
@@ -45,7 +51,7 @@ extension JSONWriter {
         case .credits: break
         }
         member("rule_id", entitlement.ruleID?.description)
-        member("subscription_status", nil as String?)
+        member("subscription_status", answer.subscriptionStatus?.rawValue)
         member("overage_policy", entitlement.overage.policy.rawValue)
         member("overage_limit", entitlement.overage.limit?.rawValue)
         member("limit", entitlement.limit)

@@ -26,6 +26,7 @@ extension JSONWriter {
         member("expires_at", granted.block.expiresAt)
         member("price_paid", granted.payment?.price)
         array("feature_keys", granted.block.featureKeys) { json, key in json.value(key.rawValue) }
+        origin(of: granted.block, account)
         member("original", granted.block.original.rawValue)
         member("remaining", history.remaining)
         member("held", history.held)

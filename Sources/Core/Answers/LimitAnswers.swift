@@ -1,7 +1,7 @@
 import Credits
 package import JSON
 package import Ledger
-import Metering
+package import Metering
 
 extension JSONWriter {
     /// Writes a limit with its state, as a check and the list of limits show it.

@@ -13,6 +13,8 @@ package enum ProblemCode: String, Sendable, CaseIterable {
     case spendCapReached = "spend_cap_reached"
     case quotaExceeded = "quota_exceeded"
     case featureNotInPlan = "feature_not_in_plan"
+    case subscriptionPaused = "subscription_paused"
+    case subscriptionPastDue = "subscription_past_due"
     case notFound = "not_found"
     case methodNotAllowed = "method_not_allowed"
     case requestTimeout = "request_timeout"
@@ -23,6 +25,8 @@ package enum ProblemCode: String, Sendable, CaseIterable {
     case reservationNotActive = "reservation_not_active"
     case paymentAlreadyApplied = "payment_already_applied"
     case alreadyRefunded = "already_refunded"
+    case invalidTransition = "invalid_transition"
+    case alreadySubscribed = "already_subscribed"
     case bodyTooLarge = "body_too_large"
     case uriTooLong = "uri_too_long"
     case unsupportedMediaType = "unsupported_media_type"
@@ -40,11 +44,13 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .invalidRequest, .unknownField, .amountOutOfRange, .invalidCursor: 400
         case .unauthenticated: 401
         case .insufficientCredits, .spendCapReached, .quotaExceeded: 402
-        case .forbiddenScope, .testModeOnly, .featureNotInPlan: 403
+        case .forbiddenScope, .testModeOnly, .featureNotInPlan, .subscriptionPaused, .subscriptionPastDue: 403
         case .notFound, .unknownFeature, .unknownEndUser: 404
         case .methodNotAllowed: 405
         case .requestTimeout: 408
-        case .conflict, .featureNotPriced, .reservationNotActive, .paymentAlreadyApplied, .alreadyRefunded: 409
+        case .conflict, .featureNotPriced, .reservationNotActive, .paymentAlreadyApplied, .alreadyRefunded,
+            .invalidTransition, .alreadySubscribed:
+            409
         case .bodyTooLarge: 413
         case .uriTooLong: 414
         case .unsupportedMediaType: 415
@@ -71,6 +77,8 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .spendCapReached: "A spend cap is reached"
         case .quotaExceeded: "The quota is used up"
         case .featureNotInPlan: "The end user does not have the feature"
+        case .subscriptionPaused: "The subscription is paused"
+        case .subscriptionPastDue: "The subscription is past due"
         case .notFound: "The resource does not exist"
         case .methodNotAllowed: "The endpoint does not have this method"
         case .requestTimeout: "The request took too long to arrive"
@@ -81,6 +89,8 @@ package enum ProblemCode: String, Sendable, CaseIterable {
         case .reservationNotActive: "The reservation has ended"
         case .paymentAlreadyApplied: "The payment was already applied"
         case .alreadyRefunded: "The refund exceeds what is left of the charge"
+        case .invalidTransition: "The subscription's state does not allow this"
+        case .alreadySubscribed: "The end user has a subscription already"
         case .bodyTooLarge: "The body is too large"
         case .uriTooLong: "The request line is too long"
         case .unsupportedMediaType: "The body must be JSON"

@@ -39,6 +39,7 @@ extension Problem {
                 at: "/starts_at", "must not be after \(Instant.latest)",
                 "starts_at is after \(Instant.latest), the last instant that can be written (now is \(now)). Send an earlier instant."
             )
+        case .catchingUp: self = .catchingUp
         case .unknownEndUser: self = .unknownEndUser
         case .unknownPackage(let key):
             self = .unknownPackage(key)
@@ -104,15 +105,16 @@ extension Problem {
             self.init(
                 .conflict,
                 "An end user can have at most \(Block.maximumOpen) open blocks of credits. Revoke some of them first.")
+        case .tooMany(.subscriptions):
+            self.init(
+                .conflict,
+                "An end user can have at most \(Subscription.maximumLive) live subscriptions. Cancel one first.")
         case .tooMany(.overrides):
             self.init(
                 .conflict, "An end user can have at most \(AccountSettings.maximumOverrides) feature overrides.",
                 errors: [FieldError(pointer: "/feature_overrides", detail: "has too many items")])
         case .wrongOverride(let key):
-            self.init(
-                at: "/feature_overrides", "must fit the feature's type",
-                "limit is only for features of type limit, quota only for metered features; \(key.rawValue) has another type."
-            )
+            self = .wrongGrant(of: key, at: "/feature_overrides")
         case .reservationNotActive(let number):
             self.init(
                 .reservationNotActive,
@@ -132,7 +134,24 @@ extension Problem {
         case .featureNotInPlan(let key):
             self.init(
                 .featureNotInPlan,
-                "A feature override denies \(key.rawValue) to the end user. Change the override to allow the feature.")
+                "Neither a live subscription nor a feature override gives \(key.rawValue) to the end user.")
+        case .subscriptionPaused(let key):
+            self.init(
+                .subscriptionPaused,
+                "The subscription that includes \(key.rawValue) is paused. Resume it to use the feature.")
+        case .subscriptionPastDue(let key):
+            self.init(
+                .subscriptionPastDue,
+                "The subscription that includes \(key.rawValue) is past due and permits no use until it is renewed.")
+        case .unknownVariant(let name): self = .unknownVariant(name, at: "/plan_variant_id")
+        case .unknownSubscription: self = .unknownSubscription
+        case .alreadySubscribed(let slot, let number):
+            self.init(alreadySubscribed: number, in: slot, account: account)
+        case .invalidTransition(let transition): self.init(transition, account: account)
+        case .notInTheFuture(let field, let instant, let now):
+            self.init(
+                at: "/\(field)", "must be in the future",
+                "\(field) is \(instant), which is not after now (\(now)). Send a later instant.")
         case .featureNotPriced(let key):
             self.init(
                 .featureNotPriced,
@@ -206,7 +225,7 @@ extension Problem {
     /// The problem of one wrong field.
     ///
     /// - Parameter sentence: The detail of the problem; nil means the pointer followed by `detail`.
-    init(at pointer: String, _ detail: String, _ sentence: String? = nil) {
+    package init(at pointer: String, _ detail: String, _ sentence: String? = nil) {
         self.init(
             .invalidRequest, sentence ?? "\(pointer) \(detail).", errors: [FieldError(pointer: pointer, detail: detail)]
         )

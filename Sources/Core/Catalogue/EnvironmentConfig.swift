@@ -15,6 +15,11 @@ package struct EnvironmentConfig: Hashable, Sendable {
     package var overageLimit: Millicredits?
     /// The way in which end users come into being; nil means `implicit`.
     package var createEndUsers: EndUserCreation?
+    /// The variant on which an end user starts who is seen for the first time; nil means none. Its plan is of slot `base`.
+    package var defaultVariantID: PublicID?
+    /// The variant to which an end user falls back from a subscription whose variant names none; nil means none. It is
+    /// used only for subscriptions of its plan's slot.
+    package var fallbackVariantID: PublicID?
     /// The IANA name of the time zone that the days, weeks and months of windows follow; nil means UTC.
     package var timeZone: String?
     /// The rules of `timeZone`.
@@ -23,7 +28,8 @@ package struct EnvironmentConfig: Hashable, Sendable {
     package init(
         rateLimitPerSecond: Int32? = nil, operatorRateLimit: Int32? = nil, failClosedOverMilliseconds: Int32? = nil,
         overagePolicy: OveragePolicy? = nil, overageLimit: Millicredits? = nil,
-        createEndUsers: EndUserCreation? = nil, timeZone: String? = nil, zone: ZoneRules = .utc
+        createEndUsers: EndUserCreation? = nil, defaultVariantID: PublicID? = nil, fallbackVariantID: PublicID? = nil,
+        timeZone: String? = nil, zone: ZoneRules = .utc
     ) {
         self.rateLimitPerSecond = rateLimitPerSecond
         self.operatorRateLimit = operatorRateLimit
@@ -31,6 +37,8 @@ package struct EnvironmentConfig: Hashable, Sendable {
         self.overagePolicy = overagePolicy
         self.overageLimit = overageLimit
         self.createEndUsers = createEndUsers
+        self.defaultVariantID = defaultVariantID
+        self.fallbackVariantID = fallbackVariantID
         self.timeZone = timeZone
         self.zone = zone
     }
@@ -69,19 +77,24 @@ package struct ConfigChange: Hashable, Sendable {
     package var overagePolicy: FieldChange<OveragePolicy>
     package var overageLimit: FieldChange<Millicredits>
     package var createEndUsers: FieldChange<EndUserCreation>
+    package var defaultVariant: FieldChange<VariantName>
+    package var fallbackVariant: FieldChange<VariantName>
     /// The name of a time zone. The database decides whether it exists.
     package var timeZone: FieldChange<String>
 
     package init(
         rateLimitPerSecond: FieldChange<Int32> = .keep, failClosedOverMilliseconds: FieldChange<Int32> = .keep,
         overagePolicy: FieldChange<OveragePolicy> = .keep, overageLimit: FieldChange<Millicredits> = .keep,
-        createEndUsers: FieldChange<EndUserCreation> = .keep, timeZone: FieldChange<String> = .keep
+        createEndUsers: FieldChange<EndUserCreation> = .keep, defaultVariant: FieldChange<VariantName> = .keep,
+        fallbackVariant: FieldChange<VariantName> = .keep, timeZone: FieldChange<String> = .keep
     ) {
         self.rateLimitPerSecond = rateLimitPerSecond
         self.failClosedOverMilliseconds = failClosedOverMilliseconds
         self.overagePolicy = overagePolicy
         self.overageLimit = overageLimit
         self.createEndUsers = createEndUsers
+        self.defaultVariant = defaultVariant
+        self.fallbackVariant = fallbackVariant
         self.timeZone = timeZone
     }
 }

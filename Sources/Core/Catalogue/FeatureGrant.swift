@@ -1,7 +1,9 @@
+package import Credits
 package import JSON
 package import Metering
 
-/// An end user's override of one feature. It takes precedence over the catalogue.
+/// What a plan's variant gives of one feature, or an end user's override of one, which takes precedence over the variant
+/// and the catalogue.
 package enum FeatureGrant: Hashable, Sendable {
     /// Allows or denies the feature.
     case enabled(Bool)
@@ -37,7 +39,31 @@ extension FeatureGrant {
     }
 }
 
+extension FeatureGrant {
+    /// Whether a feature of a type can be granted in this way.
+    package func fits(_ type: FeatureType) -> Bool {
+        switch (self, type) {
+        case (.enabled, _), (.limit, .limit), (.quota, .metered): true
+        case (.limit, _), (.quota, _): false
+        }
+    }
+}
+
 extension JSONReader {
+    /// Reads an array of grants, each with its `feature_key`, and reports a feature that comes twice. Nil if the member is
+    /// absent or has a problem.
+    package mutating func featureGrants(_ key: String, atMost count: Int) -> [FeatureKey: FeatureGrant]? {
+        var grants: [FeatureKey: FeatureGrant] = [:]
+        let read = optionalObjects(key, count: 0...count) { item -> Bool? in
+            let feature = item.string("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
+            let grant = item.featureGrant()
+            guard let feature, let grant else { return nil }
+            if grants.updateValue(grant, forKey: feature) != nil { item.report("feature_key", "comes twice") }
+            return true
+        }
+        return read.map { _ in grants }
+    }
+
     /// Reads a grant from one of `enabled`, `limit` and `quota`.
     package mutating func featureGrant() -> FeatureGrant? {
         let stated = ["enabled", "limit", "quota"].filter { value($0) != nil }

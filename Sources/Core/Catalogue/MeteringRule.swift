@@ -1,11 +1,14 @@
 package import Credits
 package import Metering
 
-/// One version of a feature's price. Rules are never edited: a later version takes effect at its `effectiveFrom`.
+/// One version of a feature's price, or of its price for the subscribers of one variant. Rules are never edited: a later
+/// version takes effect at its `effectiveFrom`.
 package struct MeteringRule: Hashable, Sendable {
     package let id: PublicID
     package let featureKey: FeatureKey
-    /// 1, 2, 3, … in the order in which the rules of the feature were created.
+    /// The variant to whose subscribers the rule belongs; nil for a rule for all others.
+    package let variantID: PublicID?
+    /// 1, 2, 3, … in the order in which the rules of the feature, or of the feature and the variant, were created.
     package let version: Int32
     package let price: Price
     package let effectiveFrom: Instant
@@ -13,11 +16,13 @@ package struct MeteringRule: Hashable, Sendable {
 
     /// - Parameter createdAt: Nil means `effectiveFrom`.
     package init(
-        id: PublicID, featureKey: FeatureKey, version: Int32, price: Price, effectiveFrom: Instant,
+        id: PublicID, featureKey: FeatureKey, variantID: PublicID? = nil, version: Int32, price: Price,
+        effectiveFrom: Instant,
         createdAt: Instant? = nil
     ) {
         self.id = id
         self.featureKey = featureKey
+        self.variantID = variantID
         self.version = version
         self.price = price
         self.effectiveFrom = effectiveFrom
@@ -25,7 +30,7 @@ package struct MeteringRule: Hashable, Sendable {
     }
 }
 
-/// All metering rules of one feature.
+/// All metering rules of one feature, or of one feature for the subscribers of one variant.
 package struct PriceList: Hashable, Sendable {
     /// Latest version first.
     private var rules: [MeteringRule] = []

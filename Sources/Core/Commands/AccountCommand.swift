@@ -35,6 +35,14 @@ extension AuditAction {
     package static let setAutoTopUp = AuditAction("auto_topup.set", .credits)
     package static let deleteAutoTopUp = AuditAction("auto_topup.delete", .credits)
     package static let failTopUpRequest = AuditAction("auto_topup.fail", .credits)
+    package static let createSubscription = AuditAction("subscription.create", .subscriptions)
+    package static let renewSubscription = AuditAction("subscription.renew", .subscriptions)
+    package static let changeSubscription = AuditAction("subscription.change", .subscriptions)
+    package static let withdrawSubscriptionChange = AuditAction("subscription.withdraw_change", .subscriptions)
+    package static let pauseSubscription = AuditAction("subscription.pause", .subscriptions)
+    package static let resumeSubscription = AuditAction("subscription.resume", .subscriptions)
+    package static let cancelSubscription = AuditAction("subscription.cancel", .subscriptions)
+    package static let uncancelSubscription = AuditAction("subscription.uncancel", .subscriptions)
     package static let createEndUser = AuditAction("end_user.create", .credits)
     package static let updateEndUser = AuditAction("end_user.update", .credits)
 
@@ -44,7 +52,9 @@ extension AuditAction {
         createUsage, grantCredits, createTopUp, refundCredits, revokeCredits, adjustCredits, transferCredits,
         createReservation, commitReservation, releaseReservation, extendReservation, progressReservation,
         createSpendCap, deleteSpendCap, createEndUser, updateEndUser, eraseEndUser, setLimit,
-        deleteLimit, setAutoTopUp, deleteAutoTopUp, failTopUpRequest,
+        deleteLimit, setAutoTopUp, deleteAutoTopUp, failTopUpRequest, createSubscription, renewSubscription,
+        changeSubscription, withdrawSubscriptionChange, pauseSubscription, resumeSubscription, cancelSubscription,
+        uncancelSubscription,
     ]
 
     /// Nil for `advance`, which the scheduler issues and not a client.
@@ -69,6 +79,14 @@ extension AuditAction {
         case .setAutoTopUp: self = .setAutoTopUp
         case .deleteAutoTopUp: self = .deleteAutoTopUp
         case .failTopUpRequest: self = .failTopUpRequest
+        case .subscribe: self = .createSubscription
+        case .subscription(_, .renew): self = .renewSubscription
+        case .subscription(_, .change): self = .changeSubscription
+        case .subscription(_, .withdrawChange): self = .withdrawSubscriptionChange
+        case .subscription(_, .pause): self = .pauseSubscription
+        case .subscription(_, .resume): self = .resumeSubscription
+        case .subscription(_, .cancel): self = .cancelSubscription
+        case .subscription(_, .uncancel): self = .uncancelSubscription
         case .createEndUser: self = .createEndUser
         case .updateEndUser: self = .updateEndUser
         case .eraseEndUser: self = .eraseEndUser

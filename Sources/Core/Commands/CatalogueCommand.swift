@@ -30,9 +30,14 @@ package enum CatalogueAction: Hashable, Sendable {
     case rollKey(id: Bits128, NewKey, overlapSeconds: Int64, grantor: KeyRights)
     case createFeature(NewFeature)
     case updateFeature(key: FeatureKey, FeatureChange)
-    case createRule(featureKey: FeatureKey, price: Price, effectiveFrom: Instant?)
+    case createRule(featureKey: FeatureKey, price: Price, effectiveFrom: Instant?, variant: VariantName? = nil)
     case createPackage(key: PackageKey, PackageTerms)
     case updatePackage(key: PackageKey, PackageChange)
+    case createPlan(NewPlan)
+    case updatePlan(PlanName, PlanChange)
+    case createVariant(plan: PlanName, NewVariant)
+    /// Makes a new version.
+    case updateVariant(VariantName, VariantChange)
     case updateConfig(ConfigChange)
     case createTestClock(now: Instant)
     case advanceTestClock(id: Bits128, to: Instant)
@@ -44,6 +49,10 @@ extension AuditAction {
     package static let createRule = AuditAction("metering_rule.create", .catalog)
     package static let createPackage = AuditAction("topup_package.create", .catalog)
     package static let updatePackage = AuditAction("topup_package.update", .catalog)
+    package static let createPlan = AuditAction("plan.create", .catalog)
+    package static let updatePlan = AuditAction("plan.update", .catalog)
+    package static let createVariant = AuditAction("plan_variant.create", .catalog)
+    package static let updateVariant = AuditAction("plan_variant.update", .catalog)
     package static let createKey = AuditAction("api_key.create", .admin, secret: .apiKey)
     package static let rollKey = AuditAction("api_key.roll", .admin, secret: .apiKey)
     package static let revokeKey = AuditAction("api_key.revoke", .admin)
@@ -54,7 +63,8 @@ extension AuditAction {
     package static let updateTenantLimits = AuditAction("tenant.update_limits", .admin)
 
     static let catalogueActions: [AuditAction] = [
-        createFeature, updateFeature, createRule, createPackage, updatePackage, createKey, rollKey, revokeKey,
+        createFeature, updateFeature, createRule, createPackage, updatePackage, createPlan, updatePlan,
+        createVariant, updateVariant, createKey, rollKey, revokeKey,
         updateConfig, createTestClock, advanceTestClock, createTenant, updateTenantLimits,
     ]
 
@@ -70,6 +80,10 @@ extension AuditAction {
         case .createRule: self = .createRule
         case .createPackage: self = .createPackage
         case .updatePackage: self = .updatePackage
+        case .createPlan: self = .createPlan
+        case .updatePlan: self = .updatePlan
+        case .createVariant: self = .createVariant
+        case .updateVariant: self = .updateVariant
         case .updateConfig: self = .updateConfig
         case .createTestClock: self = .createTestClock
         case .advanceTestClock: self = .advanceTestClock

@@ -13,7 +13,7 @@ package struct CommandResult: Hashable, Sendable {
     package let status: UInt16
     /// True if the command was decided earlier and this is its first answer again.
     package var isReplay: Bool
-    package let position: Position
+    package var position: Position
     package let body: Body
     /// The instant of the decision by the database's clock. Only the result of a command whose answer shows a secret has
     /// it, because a replay shows the secret for some minutes only.

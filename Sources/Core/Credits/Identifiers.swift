@@ -154,13 +154,16 @@ package enum PublicIDKind: String, Sendable {
     case testClock = "clk"
     case topUpRequest = "atr"
     case event = "evt"
+    case plan = "plan"
+    case planVariant = "var"
+    case subscription = "sub"
 }
 
 /// A prefixed, sortable public id: `<prefix>_` and 26 characters that carry 128 bits.
 ///
 /// The alphabet is Crockford's base 32 in lower case, most significant digit first, so ids of one kind sort like their
-/// values. Blocks, entries, usage, reservations, spend caps, requests for top-ups and events are numbered inside their
-/// account: their ids carry the account's number and their own. All other ids carry the creation time and random bits.
+/// values. Blocks, entries, usage, reservations, spend caps, requests for top-ups, events and subscriptions are numbered
+/// inside their account: their ids carry the account's number and their own. All other ids carry the creation time and random bits.
 package struct PublicID: Hashable, Sendable, CustomStringConvertible {
     package let kind: PublicIDKind
     package let bits: Bits128

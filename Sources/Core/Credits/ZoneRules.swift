@@ -83,11 +83,23 @@ package struct ZoneRules: Hashable, Sendable {
     ///   - days: 0 to 10^6. With zero months and days the instant is returned unchanged.
     package func adding(months: Int64, days: Int64, to instant: Instant) -> Instant {
         guard months > 0 || days > 0 else { return instant }
+        return moved(instant, months: months, days: days)
+    }
+
+    /// The same local time of day a number of days before, by the rules of `adding`.
+    ///
+    /// - Parameter days: 0 to 10^6.
+    package func subtracting(days: Int64, from instant: Instant) -> Instant {
+        days > 0 ? moved(instant, months: 0, days: -days) : instant
+    }
+
+    private func moved(_ instant: Instant, months: Int64, days: Int64) -> Instant {
         let (second, fraction) = instant.microseconds.flooredDivision(by: 1_000_000)
         let span = span(at: second)
         let (day, time) = (second + Int64(offset(ofSpan: span))).flooredDivision(by: 86_400)
         let wanted = (CivilDate.day(day, addingMonths: months) + days) * 86_400 + time
-        var reached = self.second(reaching: wanted, from: span)
+        // Local time and UTC differ by at most a day, so an earlier time is found from two days before it.
+        var reached = self.second(reaching: wanted, from: days < 0 ? self.span(at: wanted - 2 * 86_400) : span)
         let after = self.span(at: reached)
         // The clocks before the skip would show the wanted time then.
         if reached + Int64(offset(ofSpan: after)) != wanted, after > 0 {

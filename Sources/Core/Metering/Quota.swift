@@ -18,6 +18,8 @@ package struct Quota: Hashable, Sendable {
 package enum WindowAnchor: String, CaseIterable, Hashable, Sendable {
     /// Windows follow the calendar without gaps.
     case calendar
+    /// Windows are counted from the start of the end user's subscription; from the calendar without one.
+    case subscription
     /// A window opens at the first use after the previous window closed.
     case firstUse = "first_use"
 }
@@ -65,15 +67,14 @@ package enum WindowLength: Hashable, Sendable {
     }
 
     /// The window that opens at an instant. It ends at the same local time a day, seven days or a month later, or after
-    /// the duration, whose months are added first and in local time.
+    /// the duration, whose months and days are added first and in local time.
     package func window(openedAt instant: Instant, in zone: ZoneRules) -> TimeWindow {
         let end =
             switch self {
             case .day: zone.adding(months: 0, days: 1, to: instant)
             case .week: zone.adding(months: 0, days: 7, to: instant)
             case .month: zone.adding(months: 1, days: 0, to: instant)
-            case .duration(let duration):
-                zone.adding(months: duration.months, days: 0, to: instant).adding(seconds: duration.seconds)
+            case .duration(let duration): zone.adding(duration, to: instant)
             }
         return TimeWindow(start: instant, end: end)
     }

@@ -1,10 +1,7 @@
-import Credits
+package import Credits
 package import JSON
 
 extension WindowLength {
-    /// Windows are at least a minute and at most ten years long.
-    private static let lengths = Instant(microseconds: 60_000_000)...Instant(microseconds: 3_652 * 86_400_000_000)
-
     /// The valid texts of a window length, in the form that completes "must be …".
     package static let expectation = "\"day\", \"week\", \"month\" or an ISO 8601 duration from PT1M to P10Y"
 
@@ -15,9 +12,7 @@ extension WindowLength {
         case "week": self = .week
         case "month": self = .month
         default:
-            guard let duration = CalendarDuration(iso8601: text),
-                Self.lengths.contains(Instant(microseconds: 0).adding(duration))
-            else { return nil }
+            guard let duration = CalendarDuration(iso8601: text), duration.isWindowLength else { return nil }
             self = .duration(duration)
         }
     }
@@ -31,6 +26,15 @@ extension WindowLength {
         case .duration(let duration): duration.iso8601
         }
     }
+}
+
+extension CalendarDuration {
+    /// Windows are at least a minute and at most ten years long.
+    private static let windowLengths =
+        Instant(microseconds: 60_000_000)...Instant(microseconds: 3_652 * 86_400_000_000)
+
+    /// Whether a window can have this length.
+    package var isWindowLength: Bool { Self.windowLengths.contains(Instant(microseconds: 0).adding(self)) }
 }
 
 extension Quota {

@@ -149,6 +149,7 @@ struct AccountBatch {
         needs.commands = items.map(\.commandKey)
         let loaded = try await LedgerStore.load(keys, needs: needs, upTo: BatchPace.loadedRows, on: connection)
         drafts = loaded.accounts
+        for index in drafts.indices { drafts[index].limitSteps() }
         unusedAccounts = loaded.unusedAccounts
         for draft in drafts { pace.add(draft.account.environmentID, loadedRows: draft.openRows + draft.history.rows) }
         decided = loaded.decided
@@ -250,6 +251,12 @@ struct AccountBatch {
             return CommandResult(decision, isReplay: true, wantsBody: item.wantsBody)
         }
         let outcome = apply(item, to: index, catalogue: catalogue)
+        // The account is a step further. The command is not decided, and its repetition goes on from there.
+        if case .refused(.catchingUp) = outcome {
+            var result = CommandResult(.catchingUp, requestID: item.origin.requestID)
+            result.position = drafts[index].account.position
+            return result
+        }
         let decision = decision(of: item, outcome, account: drafts[index].account)
         // Only `advance` has no audit action. It is idempotent, so it is neither audited nor stored as decided.
         if decision.action != nil { remember(decision) }

@@ -119,8 +119,9 @@ struct CatalogueChange {
                 $0.feature($1)
             }
         case .updateFeature(let key, let change): return try await updateFeature(key, change, now: now)
-        case .createRule(let featureKey, let price, let effectiveFrom):
-            return try await createRule(featureKey, price: price, effectiveFrom: effectiveFrom ?? now, now: now)
+        case .createRule(let featureKey, let price, let effectiveFrom, let variant):
+            return try await createRule(
+                featureKey, price: price, effectiveFrom: effectiveFrom ?? now, variant: variant, now: now)
         case .createPackage(let key, let terms):
             let package = TopupPackage(key: key, terms: terms, createdAt: now)
             return try await create(
@@ -134,6 +135,10 @@ struct CatalogueChange {
             } changed: {
                 .success($0.applying(change, at: now))
             }
+        case .createPlan(let new): return try await createPlan(new, now: now)
+        case .updatePlan(let name, let change): return try await updatePlan(name, change, now: now)
+        case .createVariant(let plan, let new): return try await createVariant(plan, new, now: now)
+        case .updateVariant(let name, let change): return try await updateVariant(name, change, now: now)
         case .updateConfig(let change): return try await updateConfig(change)
         case .createTestClock(let instant): return try await createTestClock(instant, kind: kind, now: now)
         case .advanceTestClock(let id, let instant):
@@ -209,16 +214,38 @@ struct CatalogueChange {
                     .invalidRequest, "There is no time zone with that name. Use an IANA name such as Europe/Berlin.",
                     errors: [Problem.FieldError(pointer: "/timezone", detail: "must be the IANA name of a time zone")]))
         }
-        let config = try await CatalogueStore.updateConfig(change, environmentID: environmentID, on: connection)
+        var (defaultVariant, fallbackVariant) = (FieldChange<PublicID>.keep, FieldChange<PublicID>.keep)
+        do {
+            if case .set(let name) = change.defaultVariant {
+                defaultVariant = .set(try await self.defaultVariant(name))
+            }
+            if case .set(let name) = change.fallbackVariant {
+                fallbackVariant = .set(try await self.fallbackVariant(name))
+            }
+        } catch let problem as Problem {
+            return refused(problem)
+        }
+        let config = try await CatalogueStore.updateConfig(
+            change, defaultVariant: defaultVariant, fallbackVariant: fallbackVariant, environmentID: environmentID,
+            on: connection)
         guard let config else { return noEnvironment }
         return Answer(200) { $0.config(config) }
     }
 
+    /// - Parameter variantName: The variant to whose subscribers the rule belongs; nil for a rule for all others. The
+    ///   variant may be archived, because its subscriptions go on.
     private func createRule(
-        _ featureKey: FeatureKey, price: Price, effectiveFrom: Instant, now: Instant
+        _ featureKey: FeatureKey, price: Price, effectiveFrom: Instant, variant variantName: VariantName?, now: Instant
     ) async throws -> Answer {
         guard try await FeatureStore.find(featureKey, environmentID: environmentID, on: connection) != nil else {
             return refused(.unknownFeature(featureKey))
+        }
+        var variantID: PublicID?
+        if let variantName {
+            guard let found = try await variant(variantName) else {
+                return refused(.unknownVariant(variantName, at: "/plan_variant_id"))
+            }
+            variantID = found.id
         }
         guard try await hasRoom(in: RuleRow.table) else { return refused(.tooMany("rules")) }
         let bytes = try await RuleStore.bytes(environmentID: environmentID, on: connection)
@@ -229,10 +256,11 @@ struct CatalogueChange {
                     "All rules of an environment together can have at most \(CatalogueLimits.ruleBytes >> 20) MiB. Use fewer price rows, dimensions or tiers."
                 ))
         }
-        let version = try await RuleStore.nextVersion(featureKey, environmentID: environmentID, on: connection)
+        let version = try await RuleStore.nextVersion(
+            featureKey, variant: variantID, environmentID: environmentID, on: connection)
         let rule = MeteringRule(
-            id: PublicID(.rule, newID(at: now, 0)), featureKey: featureKey, version: version, price: price,
-            effectiveFrom: effectiveFrom, createdAt: now)
+            id: PublicID(.rule, newID(at: now, 0)), featureKey: featureKey, variantID: variantID, version: version,
+            price: price, effectiveFrom: effectiveFrom, createdAt: now)
         try await RuleStore.insert(rule, environmentID: environmentID, on: connection)
         return Answer(201) { $0.rule(rule) }
     }

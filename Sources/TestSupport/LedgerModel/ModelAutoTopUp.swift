@@ -45,6 +45,10 @@ extension ModelLedger {
         package let request: Int
         package let at: Instant
         package let recordedAt: Instant
+        /// The number of the subscription; nil for events of top-ups.
+        package var subscription: Int?
+        /// The usage of a postpaid period.
+        package var usage: [Usage] = []
 
         package init(
             type: String, figures: [Int64], text: String?, request: Int, at: Instant, recordedAt: Instant

@@ -11,6 +11,10 @@ package struct ModelCatalogue: Sendable {
     package var zone = ModelZone.utc
     /// The instant of each test clock, by number.
     package var clocks: [Int: Instant] = [:]
+    /// The variants of all plans by number, from 1 on. Each version is a variant.
+    package var variants: [Int: ModelVariant] = [:]
+    package var defaultVariant: Int?
+    package var fallbackVariant: Int?
 
     package init(features: [String: ModelLedger.Feature]) {
         self.features = features
@@ -47,6 +51,8 @@ extension ModelLedger {
         package let window: ModelWindow
         /// Whether the first use opens the window; otherwise windows follow the calendar.
         package let opensWithUse: Bool
+        /// Whether windows are counted from the subscription's start, where there is one.
+        package var countsFromStart = false
 
         package init(limit: Int64, window: ModelWindow, opensWithUse: Bool) {
             self.limit = limit
@@ -85,12 +91,13 @@ extension ModelLedger {
         case at(Instant)
         case after(months: Int64, seconds: Int64)
 
-        package func instant(_ now: Instant) -> Instant? {
+        /// The instant of the expiry. Months are local ones.
+        package func instant(_ now: Instant, in zone: ModelZone) -> Instant? {
             switch self {
             case .never: nil
             case .at(let instant): instant
             case .after(let months, let seconds):
-                ModelZone.utc.later(now, months: months, days: 0).adding(seconds: seconds)
+                zone.later(now, months: months, days: 0).adding(seconds: seconds)
             }
         }
     }

@@ -22,6 +22,7 @@ package enum ModelCommand: Hashable, Sendable {
     case setRule(ModelLedger.TopUpRule)
     case deleteRule
     case failRequest(Int, reason: String?)
+    case subscription(ModelSubscriptionAct)
     case create(Settings)
     case update(Settings)
     case erase
@@ -141,12 +142,19 @@ package struct ModelWorld: Sendable {
             ledger.key = nil
             ledgers[endUser] = ledger
         }
+        let before = ledger
         do throws(ModelLedger.Refusal) {
-            if command != .advance && command != .erase { try ledger.requireExistence() }
+            if command != .advance && command != .erase {
+                try ledger.requireExistence()
+                ledger.startIfNew(command)
+            }
             let figures = try ledger.apply(command)
+            if command != .advance && command != .erase { ledger.exists = true }
+            ledger.advance(to: ledger.now)
             ledger.judge(at: ledger.now)
             return .done(figures)
         } catch {
+            ledger = before
             ledger.refused(command, error)
             ledger.judge(at: ledger.now)
             return .refused(error)
@@ -179,18 +187,26 @@ package struct ModelWorld: Sendable {
         guard isOneClock else { return .refused(ModelLedger.Refusal("different_clocks")) }
         var receiver = take(other)
         receiver.advance(to: now)
+        let before = (sender, receiver)
         sender.key = key
+        receiver.key = key
         defer {
             sender.key = nil
             receiver.key = nil
             ledgers[other] = receiver
         }
         do throws(ModelLedger.Refusal) {
+            sender.startIfNew()
+            receiver.startIfNew()
             try ModelLedger.transfer(credits, from: &sender, to: &receiver)
+            sender.exists = true
+            sender.advance(to: sender.now)
+            receiver.advance(to: receiver.now)
             sender.judge(at: sender.now)
             receiver.judge(at: receiver.now)
             return .done([credits])
         } catch {
+            (sender, receiver) = before
             return .refused(error)
         }
     }
@@ -241,7 +257,9 @@ package struct ModelWorld: Sendable {
         if let policy = settings.policy { ledger.policy = policy }
         if let limit = settings.limit { ledger.overageLimit = limit }
         if let name = settings.name { ledger.name = name }
+        ledger.startIfNew()
         ledger.exists = true
+        ledger.advance(to: ledger.now)
         return ledger
     }
 }
@@ -251,11 +269,21 @@ extension ModelLedger {
         if isErased || (!exists && !catalogue.createsEndUsers) { throw Refusal("unknown_end_user") }
     }
 
+    /// Starts an end user who does not exist yet on the default plan, before the command that creates it.
+    mutating func startIfNew(_ command: ModelCommand? = nil) {
+        if exists { return }
+        if case .subscription(let act) = command {
+            startDefault(without: act)
+        } else {
+            startDefault()
+        }
+    }
+
     /// Applies a command that concerns only this account and returns the figures of the answer.
     package mutating func apply(_ command: ModelCommand) throws(Refusal) -> [Int64] {
         switch command {
         case .grant(let grant):
-            let end = grant.expiry.instant(grant.startsAt ?? now)
+            let end = grant.expiry.instant(grant.startsAt ?? now, in: catalogue.zone)
             if case .after = grant.expiry, let end, end <= now {
                 throw Refusal("ends_in_the_past", end.microseconds, now.microseconds)
             }
@@ -285,7 +313,8 @@ extension ModelLedger {
                 try grant(
                     topUp.credits ?? 0,
                     Terms(
-                        source: "topup", priority: topUp.priority ?? 50, expiresAt: topUp.expiry?.instant(now),
+                        source: "topup", priority: topUp.priority ?? 50,
+                        expiresAt: topUp.expiry?.instant(now, in: catalogue.zone),
                         isPaid: (topUp.price ?? 0) > 0, features: topUp.features), payment: topUp.payment)
             }
             toppedUp(topUp.request)
@@ -334,6 +363,7 @@ extension ModelLedger {
         case .failRequest(let number, let reason):
             try failRequest(number, reason: reason)
             return [topUps.failures, topUps.isSuspended ? 1 : 0]
+        case .subscription(let act): return try apply(act)
         case .advance: return []
         case .transfer, .create, .update: return []
         }

@@ -42,6 +42,8 @@ extension ModelLedger {
 
     /// Pays overage from new unrestricted credits, the oldest debt first.
     mutating func settle(_ incoming: [Share], at instant: Instant? = nil) {
+        // A postpaid period reports its overage at its end instead.
+        if let policySubscription, reportsOverage(policySubscription) { return }
         let new = available.filter { block, _ in
             block.features.isEmpty && incoming.contains { $0.block == block.number }
         }
@@ -109,7 +111,8 @@ extension ModelLedger {
             package.credits,
             Terms(
                 source: "topup", priority: priority ?? package.priority ?? 50,
-                expiresAt: (expiry ?? package.expiry).instant(now), isPaid: (price ?? package.price) > 0,
+                expiresAt: (expiry ?? package.expiry).instant(now, in: catalogue.zone),
+                isPaid: (price ?? package.price) > 0,
                 features: features), payment: payment)
     }
 
@@ -138,7 +141,7 @@ extension ModelLedger {
             Tally(usages: [feature: [demand]], credits: [feature: decision.cost]))
         keep(decision.sums, feature, decision.version)
         if !decision.filled.isEmpty {
-            fillings.append(Filling(feature: feature, at: now, units: decision.filled))
+            fillings.append(Filling(feature: feature, window: tierWindow, units: decision.filled))
         }
         let entry = write("use", Self.negative(taken), overage: decision.short, at: instant) { entry in
             entry.feature = feature
@@ -172,7 +175,7 @@ extension ModelLedger {
             write("adjust", [share])
             settle([share])
         } else {
-            let open = available.sorted { Self.burnsBefore($0.block, $1.block) }
+            let open = available.filter { !isFrozen($0.block) }.sorted { Self.burnsBefore($0.block, $1.block) }
             let spendable = open.reduce(0) { $0 + $1.amount }
             if -amount > spendable {
                 throw .insufficient(effective: effective, spendable: spendable, required: -amount)
@@ -215,6 +218,7 @@ extension ModelLedger {
     mutating func erase() throws(Refusal) {
         if !exists || isErased { throw Refusal("unknown_end_user") }
         key = nil
+        cancelAll()
         for index in reservations.indices where reservations[index].status == "active" {
             giveBack(reservation: index + 1, status: "released", at: now)
             sweep(at: now)

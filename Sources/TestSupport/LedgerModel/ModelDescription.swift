@@ -30,6 +30,9 @@ extension ModelLedger.Entry: CustomStringConvertible {
         addNumber("forfeited", forfeited)
         if isDeadline { parts.append("deadline") }
         if isSettlement { parts.append("settlement") }
+        add("subscription", subscription)
+        add("line", line)
+        add("period", period)
         add("key", key)
         add("effective", effectiveAt)
         if recordedAt != effectiveAt { add("recorded", recordedAt) }

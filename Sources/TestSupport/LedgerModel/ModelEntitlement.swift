@@ -65,10 +65,9 @@ extension ModelLedger {
         _ feature: String, _ attributes: [String: String], pricedAt: Instant? = nil
     ) throws(Refusal) -> Situation {
         try requireUsable([feature], pricedAt: pricedAt)
-        let known = catalogue.features[feature]
-        let version = known?.version(at: pricedAt ?? now)
+        let version = version(of: feature, at: pricedAt ?? now)
         return Situation(
-            feature: feature, price: version.flatMap { known?.prices[$0 - 1].price }, version: version,
+            feature: feature, price: version.flatMap { price(of: feature, version: $0) }, version: version,
             filled: filled(feature), sums: sums(feature, version), limits: standings([feature], attributes),
             spendable: spendable(feature), effective: effective)
     }
@@ -76,7 +75,11 @@ extension ModelLedger {
     /// Throws the first reason that any of the features has, and names the first feature with it.
     private func requireUsable(_ features: [String], pricedAt: Instant? = nil) throws(Refusal) {
         let reasons = features.map { reason(against: $0, pricedAt: pricedAt) }
-        for code in ["unknown_feature", "feature_not_in_plan", "feature_not_priced"] {
+        let codes = [
+            "unknown_feature", "feature_not_in_plan", "feature_not_priced", "subscription_paused",
+            "subscription_past_due",
+        ]
+        for code in codes {
             if let place = reasons.firstIndex(of: code) { throw Refusal(code, of: features[place]) }
         }
     }
@@ -84,11 +87,12 @@ extension ModelLedger {
     /// The reason why a feature cannot be used at all; nil if it can.
     private func reason(against feature: String, pricedAt: Instant?) -> String? {
         guard let known = catalogue.features[feature], !known.isArchived else { return "unknown_feature" }
-        if overrides[feature] == .enabled(false) { return "feature_not_in_plan" }
+        let ofPlans = planReason(feature)
+        if ofPlans == "feature_not_in_plan" { return ofPlans }
         let hasTerms =
-            known.version(at: pricedAt ?? now) != nil || quota(of: feature) != nil
+            version(of: feature, at: pricedAt ?? now) != nil || !quotas(of: feature).isEmpty
             || limits["quota:\(feature)"] != nil
-        return known.kind == .metered && hasTerms ? nil : "feature_not_priced"
+        return known.kind == .metered && hasTerms ? ofPlans : "feature_not_priced"
     }
 
     func decide(
@@ -153,12 +157,18 @@ extension ModelLedger {
     package func check(
         _ feature: String, _ demand: ModelDemand, attributes: [String: String] = [:]
     ) throws(Refusal) -> Answer {
+        if !exists && !isErased && catalogue.defaultVariant != nil {
+            var seen = self
+            seen.exists = true
+            seen.startDefault()
+            return try seen.check(feature, demand, attributes: attributes)
+        }
         var answer = Answer(reason: nil, cost: nil, spendable: spendable(feature), affordable: 0)
-        if let known = catalogue.features[feature], !known.isArchived, known.kind != .metered,
-            overrides[feature] != .enabled(false)
-        {
+        if let known = catalogue.features[feature], !known.isArchived, known.kind != .metered {
+            answer.reason = planReason(feature)
+            if answer.reason != nil { return answer }
             answer.affordable = Self.largestAmount
-            if known.kind == .limit, case .limit(let limit) = overrides[feature] {
+            if known.kind == .limit, let limit = number(of: feature) {
                 answer.affordable = limit
                 if demand.total > limit { answer.reason = "quota_exceeded" }
             }
@@ -169,13 +179,13 @@ extension ModelLedger {
             answer.cost = try decide(feature, demand, attributes: attributes).cost
         } catch {
             let reasons = [
-                "unknown_feature", "feature_not_in_plan", "feature_not_priced", "quota_exceeded", "spend_cap_reached",
-                "insufficient_credits",
+                "unknown_feature", "feature_not_in_plan", "feature_not_priced", "subscription_paused",
+                "subscription_past_due", "quota_exceeded", "spend_cap_reached", "insufficient_credits",
             ]
             let code = String(error.code.prefix { $0 != " " })
             guard reasons.contains(code) else { throw error }
             answer.reason = code
-            if reasons[3...].contains(code) { answer.cost = try cost(feature, demand, attributes) }
+            if reasons[5...].contains(code) { answer.cost = try cost(feature, demand, attributes) }
         }
         return answer
     }
@@ -184,8 +194,10 @@ extension ModelLedger {
         _ feature: String, _ demand: ModelDemand, _ attributes: [String: String]
     ) throws(Refusal) -> Int64 {
         if case .credits(let credits) = demand { return credits }
-        guard let known = catalogue.features[feature], let version = known.version(at: now) else { return 0 }
-        return try known.prices[version - 1].price.charge(
+        guard let version = version(of: feature, at: now), let price = price(of: feature, version: version) else {
+            return 0
+        }
+        return try price.charge(
             demand, attributes: attributes, used: filled(feature), sums: sums(feature, version)
         ).cost
     }
@@ -223,18 +235,10 @@ extension ModelLedger {
 // MARK: - Counting
 
 extension ModelLedger {
-    /// The quota of a feature: the end user's override, or the feature's own.
-    package func quota(of feature: String) -> Quota? {
-        guard let known = catalogue.features[feature], known.kind == .metered else { return nil }
-        if case .quota(let quota) = overrides[feature] { return quota }
-        return known.quota
-    }
-
-    /// The units of a feature in this UTC month that fill the tiers of period-scoped prices.
+    /// The units of a feature in this period, or UTC month, that fill the tiers of period-scoped prices.
     package func filled(_ feature: String) -> [String: Int64] {
-        let (start, end) = ModelWindow.month.around(now, in: .utc)
         var sums: [String: Int64] = [:]
-        for filling in fillings where filling.feature == feature && start <= filling.at && filling.at < end {
+        for filling in fillings where filling.feature == feature && filling.window == tierWindow {
             for (name, units) in filling.units { sums[name] = Self.sum([sums[name] ?? 0, units]) }
         }
         return sums.filter { $0.value != 0 }
@@ -262,12 +266,16 @@ extension ModelLedger {
         if reservation != nil {
             for standing in standings(features, attributes) { ends[standing.applied.name] = standing.end }
         }
-        var quotas: [String: Quota] = [:]
-        for feature in features where limits["quota:\(feature)"] == nil { quotas[feature] = quota(of: feature) }
-        counted.append(
-            Counted(
-                features: features, attributes: attributes, at: now, tally: tally, quotas: quotas,
-                reservation: reservation, isActive: true, zone: catalogue.zone, past: [tally], ends: ends))
+        var quotas: [String: [Quota]] = [:]
+        for feature in features where limits["quota:\(feature)"] == nil {
+            quotas[feature] = self.quotas(of: feature).map(\.quota)
+        }
+        var event = Counted(
+            features: features, attributes: attributes, at: now, tally: tally, quotas: quotas,
+            reservation: reservation, isActive: true, zone: catalogue.zone, past: [tally], ends: ends)
+        event.variantLimits = Set(variantLimits.map(\.name))
+        event.starts = starts
+        counted.append(event)
     }
 
     /// Replaces the usage of a reservation in the counts.

@@ -13,7 +13,7 @@ package struct ModelLedger: Sendable {
         package let original: Int64
         package var remaining: Int64
         package let priority: Int64
-        package let expiresAt: Instant?
+        package var expiresAt: Instant?
         package var isPaid = false
         package var source = ""
         /// Empty means all features.
@@ -28,6 +28,12 @@ package struct ModelLedger: Sendable {
         package var revokedAt: Instant?
         /// The id that the server gave the block.
         package var id = ""
+        /// The number of the subscription that gave the credits, and the place of its line; no line for a trial's.
+        package var subscription: Int?
+        package var line: Int?
+        package var endsWithPeriod = false
+        /// Whether the first use of the line's credits decides when they expire.
+        package var waitsForUse = false
 
         package init(
             number: Int, original: Int64, remaining: Int64, priority: Int64, expiresAt: Instant?, features: [String]
@@ -89,6 +95,10 @@ package struct ModelLedger: Sendable {
         package var forfeited: Int64 = 0
         package var isDeadline = false
         package var isSettlement = false
+        /// The subscription that caused the entry, the place of its line, and the index of its period.
+        package var subscription: Int?
+        package var line: Int?
+        package var period: Int?
         package var key: String?
         package var effectiveAt: Instant?
         package var recordedAt: Instant?
@@ -192,7 +202,7 @@ package struct ModelLedger: Sendable {
         let at: Instant
         var tally: Tally
         /// The quotas that the features had at that time, with any limit.
-        let quotas: [String: Quota]
+        let quotas: [String: [Quota]]
         let reservation: Int?
         var isActive: Bool
         /// The zone of that time.
@@ -210,6 +220,10 @@ package struct ModelLedger: Sendable {
         var final: [String: String]?
         /// For a commit with other attributes: those of its reservation, and the instant at which that was made.
         var reserved: (attributes: [String: String], at: Instant)?
+        /// The names of the variants' limits that applied at that time.
+        var variantLimits: Set<String> = []
+        /// The starts of the subscriptions of that time, by slot.
+        var starts: [String: Instant] = [:]
     }
 
     /// A feature of a reservation.
@@ -218,10 +232,10 @@ package struct ModelLedger: Sendable {
         let feature: String
     }
 
-    /// Units that fill the tiers of a month.
+    /// Units that fill the tiers of a month or of a subscription's period.
     struct Filling: Sendable {
         let feature: String
-        let at: Instant
+        let window: TierWindow
         let units: [String: Int64]
     }
 
@@ -250,6 +264,11 @@ package struct ModelLedger: Sendable {
     package var debts: [Debt] = []
     package var events: [Event] = []
     package var topUps = TopUps()
+    package var subscriptions: [ModelSubscription] = []
+    /// The overage that the latest end of a postpaid period has settled.
+    var overageClosed: Int64 = 0
+    /// The windows of period tiers in which reservations were made, by number.
+    var tierWindows: [Int: TierWindow] = [:]
     package var caps: [Cap] = []
     package var capCount = 0
     package var limits: [String: OwnLimit] = [:]
@@ -297,7 +316,7 @@ extension ModelLedger {
         reservations.reduce(0) { $0 + $1.holds.reduce(0) { $0 + $1.amount } }
     }
 
-    package var effective: Int64 { balance - reserved }
+    package var effective: Int64 { balance - reserved - frozen }
 
     /// The held credits of each block.
     package var held: [Int: Int64] {
@@ -344,7 +363,8 @@ extension ModelLedger {
     /// The blocks that are open to every one of the features; for nil, the unrestricted blocks. In burn order.
     func eligible(_ features: [String]?) -> [(block: Block, amount: Int64)] {
         available.filter { block, _ in
-            !block.isOver(at: now) && (features.map { $0.allSatisfy(block.isOpen) } ?? block.features.isEmpty)
+            !isOver(block, at: now) && !isFrozen(block)
+                && (features.map { $0.allSatisfy(block.isOpen) } ?? block.features.isEmpty)
         }.sorted { Self.burnsBefore($0.block, $1.block) }
     }
 
@@ -356,7 +376,12 @@ extension ModelLedger {
 
     /// Whether the policy in force allows overage, and its limit.
     package var terms: (isAllowed: Bool, limit: Int64?) {
-        ((policy ?? catalogue.policy ?? .block) != .block, overageLimit ?? catalogue.overageLimit)
+        let ofVariant = policySubscription.flatMap { variant(of: $0).policy }
+        let limitOfVariant = running.lazy.compactMap { variant(of: $0).overageLimit }.first
+        return (
+            (policy ?? ofVariant ?? catalogue.policy ?? .block) != .block,
+            overageLimit ?? limitOfVariant ?? catalogue.overageLimit
+        )
     }
 
     /// Takes an amount from blocks in the given order; returns the share of each block.
@@ -373,7 +398,8 @@ extension ModelLedger {
     /// The instants after `start` and up to `end` at which time changes the account, in order.
     package func expiries(after start: Instant, upTo end: Instant) -> [Instant] {
         let instants =
-            available.compactMap(\.block.expiresAt)
+            available.map(\.block).filter { liveSubscription(of: $0)?.status != .paused }.compactMap(\.expiresAt)
+            + subscriptionInstants
             + reservations.filter { $0.status == "active" }.map(\.expiresAt) + awaited.map(\.arrivesAt)
             + (topUpInstant.map { [$0] } ?? [])
         return instants.filter { start < $0 && $0 <= end }.sorted()
@@ -409,6 +435,7 @@ extension ModelLedger {
         entry.recordedAt = now
         change(&entry)
         entries.append(entry)
+        openFirstUseWindows(entry)
         return entry
     }
 
@@ -436,6 +463,7 @@ extension ModelLedger {
 extension ModelLedger {
     /// Records everything that was due, in due order, each effect in its own entry.
     package mutating func advance(to instant: Instant) {
+        let before = now
         now = max(now, instant)
         let command = key
         key = nil
@@ -444,11 +472,14 @@ extension ModelLedger {
             for index in reservations.indices
             where reservations[index].status == "active" && reservations[index].expiresAt <= due {
                 giveBack(reservation: index + 1, status: "expired", at: due)
-                sweep(at: due)
+                sweep(at: due, sparesSubscriptions: true)
             }
-            sweep(at: due)
+            // A command can begin a period that is over already. Its end counts from the command.
+            let instant = max(due, before)
+            turnSubscriptions(due: due, at: instant)
+            sweep(at: instant)
             for block in awaited where block.arrivesAt <= due { arrive(block) }
-            judge(at: due)
+            judge(at: instant)
         }
     }
 
@@ -461,7 +492,9 @@ extension ModelLedger {
     }
 
     /// Takes the available credits of revoked and expired blocks.
-    mutating func sweep(at instant: Instant) {
+    ///
+    /// - Parameter spares: Whether to leave the blocks of subscriptions that expire at this very instant.
+    mutating func sweep(at instant: Instant, sparesSubscriptions spares: Bool = false) {
         let command = key
         key = nil
         defer { key = command }
@@ -469,7 +502,8 @@ extension ModelLedger {
             let rest = [Share(block: block.number, amount: -amount)]
             if block.revokedAt != nil {
                 write("revoke", rest, at: instant)
-            } else if block.isOver(at: instant) {
+            } else if isOver(block, at: instant) {
+                if spares, block.expiresAt == instant, liveSubscription(of: block) != nil { continue }
                 blocks[block.number - 1].hasExpired = true
                 write("expire", rest, at: instant)
             }

@@ -9,6 +9,8 @@ extension ModelLedger {
         /// Nil for `concurrent`.
         package var window: ModelWindow?
         package var opensWithUse = false
+        /// Whether windows are counted from the subscription's start, where there is one.
+        package var countsFromStart = false
         /// Empty means all.
         package var features: [String] = []
         package var match: [String: [String]] = [:]
@@ -74,6 +76,8 @@ extension ModelLedger {
         let count: Int
         let at: Instant
         let zone: ModelZone
+        /// The starts of the subscriptions of that time, by slot.
+        let starts: [String: Instant]
     }
 
     /// A limit that applies to the end user.
@@ -83,12 +87,18 @@ extension ModelLedger {
         /// The number of the spend cap.
         package var cap: Int?
         var isQuota = false
-        /// Nil for the quota of a feature or of an override, which counts from when it applied.
+        /// Whether the limit is one of a variant. It counts while it applies.
+        var isOfVariant = false
+        /// The slot of the subscription that brings the limit or the quota.
+        var slot: String?
+        /// Nil for a quota of the catalogue or of an override, and for a variant's limit, which count from when they
+        /// applied.
         let defined: Definition?
 
         /// The name of the limit by all that its counters belong to.
         var name: String {
-            "\(key) \(limit.unit) \(limit.window.map { "\($0)" } ?? "") \(limit.opensWithUse) \(defined?.count ?? -1)"
+            "\(key) \(limit.unit) \(limit.window.map { "\($0)" } ?? "") \(limit.opensWithUse) "
+                + "\(limit.countsFromStart) \(defined?.count ?? -1)"
         }
     }
 
@@ -122,7 +132,7 @@ extension ModelLedger {
         }
     }
 
-    var definition: Definition { Definition(count: counted.count, at: now, zone: catalogue.zone) }
+    var definition: Definition { Definition(count: counted.count, at: now, zone: catalogue.zone, starts: starts) }
 
     /// The limits that apply to the end user for any feature.
     package var applied: [Applied] {
@@ -133,21 +143,23 @@ extension ModelLedger {
             return Applied(key: "cap:\(cap.number)", limit: limit, cap: cap.number, defined: cap.defined)
         }
         let own = limits.filter { !$0.key.hasPrefix("quota:") }.sorted { $0.key < $1.key }
-        return metered.compactMap { quotaLimit(of: $0) } + caps
+        return metered.flatMap { quotaLimits(of: $0) } + caps
             + own.compactMap { key, own in own.limit.map { Applied(key: key, limit: $0, defined: own.defined) } }
+            + variantLimits
     }
 
-    /// The quota of a feature as a limit.
-    func quotaLimit(of feature: String) -> Applied? {
+    /// The quotas of a feature as limits.
+    func quotaLimits(of feature: String) -> [Applied] {
         let key = "quota:\(feature)"
         if let own = limits[key] {
-            return own.limit.map { Applied(key: key, limit: $0, isQuota: true, defined: own.defined) }
+            return own.limit.map { [Applied(key: key, limit: $0, isQuota: true, defined: own.defined)] } ?? []
         }
-        return quota(of: feature).map { quota in
+        return quotas(of: feature).map { quota, slot in
             var limit = Limit(unit: "units", amount: quota.limit, window: quota.window)
             limit.opensWithUse = quota.opensWithUse
+            limit.countsFromStart = quota.countsFromStart
             limit.features = [feature]
-            return Applied(key: key, limit: limit, isQuota: true, defined: nil)
+            return Applied(key: key, limit: limit, isQuota: true, slot: slot, defined: nil)
         }
     }
 
@@ -173,9 +185,12 @@ extension ModelLedger {
             {
                 return false
             }
+            if applied.isOfVariant { return event.variantLimits.contains(applied.name) }
             guard applied.isQuota, applied.defined == nil else { return true }
-            let quota = limit.features.first.flatMap { event.quotas[$0] }
-            return quota?.window == limit.window && quota?.opensWithUse == limit.opensWithUse
+            return (limit.features.first.flatMap { event.quotas[$0] } ?? []).contains { quota in
+                quota.window == limit.window && quota.opensWithUse == limit.opensWithUse
+                    && quota.countsFromStart == limit.countsFromStart
+            }
         }
         func amount(_ event: Counted) -> Int64 {
             if let final = event.final, !limit.counts(event.features, event.attributes, like: final) { return 0 }
@@ -193,21 +208,25 @@ extension ModelLedger {
             let before = rest.prefix { $0.offset < defined.count }
             rest = rest[before.endIndex...]
             if !limit.opensWithUse {
-                let (start, end) = window.around(defined.at, in: defined.zone)
+                let (start, end) = span(applied, window, at: defined.at, in: defined.zone, defined.starts)
                 used = before.filter { start <= $0.element.reserved?.at ?? $0.element.at }
                     .map { ($0.offset, amount($0.element)) }
                 if !used.isEmpty { open = (start, end) }
             }
         }
-        func next(_ instant: Instant, _ zone: ModelZone) -> (start: Instant, end: Instant) {
+        func next(
+            _ instant: Instant, _ zone: ModelZone, _ starts: [String: Instant]
+        ) -> (start: Instant, end: Instant) {
             if limit.opensWithUse { return (instant, window.end(openedAt: instant, in: zone)) }
-            let (start, end) = window.around(instant, in: zone)
+            let (start, end) = span(applied, window, at: instant, in: zone, starts)
             if let open, start <= open.end && open.end < end { return (open.end, end) }
             return (start, end)
         }
         for (place, event) in rest {
             let isOpen = open.map { $0.start <= event.at && event.at < $0.end } ?? false
-            let window = isOpen ? open ?? next(event.at, event.zone) : next(event.at, event.zone)
+            let window =
+                isOpen
+                ? open ?? next(event.at, event.zone, event.starts) : next(event.at, event.zone, event.starts)
             // A commit enters the window in which its reservation was made, and that of a first use in any case.
             if let reserved = event.reserved, !limit.opensWithUse, reserved.at < window.start { continue }
             if !isOpen {
@@ -222,7 +241,7 @@ extension ModelLedger {
                 applied: applied, used: Self.sum(used.map(\.amount)), start: open.start, end: open.end, isOpen: true,
                 members: Set(used.map(\.place)))
         }
-        let (start, end) = next(now, catalogue.zone)
+        let (start, end) = next(now, catalogue.zone, starts)
         return Standing(applied: applied, used: 0, start: start, end: end)
     }
 
@@ -265,7 +284,19 @@ extension ModelLedger {
         guard let defined = applied.defined, let window = applied.limit.window, !applied.limit.opensWithUse,
             made < defined.count
         else { return false }
-        return window.around(defined.at, in: defined.zone).start <= counted[made].at
+        return span(applied, window, at: defined.at, in: defined.zone, defined.starts).start <= counted[made].at
+    }
+
+    /// The window of a limit that contains an instant: one of the calendar, or one that is counted from the start of the
+    /// limit's subscription, or else of the first by slot.
+    private func span(
+        _ applied: Applied, _ window: ModelWindow, at instant: Instant, in zone: ModelZone, _ starts: [String: Instant]
+    ) -> (start: Instant, end: Instant) {
+        let first = starts.min { ($0.key == "base" ? 0 : 1, $0.key) < ($1.key == "base" ? 0 : 1, $1.key) }
+        guard applied.limit.countsFromStart, let start = applied.slot.flatMap({ starts[$0] }) ?? first?.value,
+            start <= instant
+        else { return window.around(instant, in: zone) }
+        return window.around(instant, from: start, in: zone)
     }
 
     /// Counts growth as an event of its own in the limits in which the job has counted nothing so far, if it has not opened
@@ -289,6 +320,7 @@ extension ModelLedger {
                 features: event.features, attributes: event.attributes, at: now, tally: tally, quotas: event.quotas,
                 reservation: number, isActive: true, zone: catalogue.zone, past: [tally])
             opening.only = applied.name
+            (opening.variantLimits, opening.starts) = (event.variantLimits, starts)
             counted.append(opening)
         }
     }

@@ -36,7 +36,8 @@ extension ModelLedger {
 
     /// Gives back all or part of a use or a commit.
     package mutating func refund(_ sequence: Int64, _ extent: Extent, expiry: Expiry?) throws(Refusal) -> Refunded {
-        let expiresAt = (expiry ?? .after(months: 0, seconds: 30 * 86_400)).instant(now)
+        let expiresAt =
+            expiry.map { $0.instant(now, in: catalogue.zone) } ?? catalogue.zone.later(now, months: 0, days: 30)
         try requireFuture(expiresAt)
         let charge = try charge(sequence)
         let earlier = refundRecords.filter { record in charge.contains { $0.sequence == record.charge } }
@@ -58,7 +59,8 @@ extension ModelLedger {
         let left = charge.reduce(0) { $0 - $1.amount } - earlier.reduce(0) { $0 + $1.credits }
         if min(amount, left) == 0 { return 0 }
         return try giveBack(
-            min(amount, left), of: charge, earlier, expiresAt: now.adding(seconds: 30 * 86_400), isSettlement: true
+            min(amount, left), of: charge, earlier, expiresAt: catalogue.zone.later(now, months: 0, days: 30),
+            isSettlement: true
         ).credits
     }
 
@@ -185,7 +187,7 @@ extension ModelLedger {
     }
 
     private func isLost(_ part: Reversal.Part) -> Bool {
-        !isForfeited(part) && (part.block.map { blocks[$0 - 1].isOver(at: now) } ?? true)
+        !isForfeited(part) && (part.block.map { isOver(blocks[$0 - 1], at: now) } ?? true)
     }
 
     private func credits(

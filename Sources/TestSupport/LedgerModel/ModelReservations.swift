@@ -24,7 +24,7 @@ extension ModelLedger {
         let number = reservations.count + 1
         let reservation = Reservation(
             number: number,
-            parts: features.map { Part(feature: $0, version: catalogue.features[$0]?.version(at: now)) },
+            parts: features.map { Part(feature: $0, version: version(of: $0, at: now)) },
             estimate: demand, attributes: attributes, estimatedCost: decision.cost,
             holds: portions(decision.cost - decision.short, of: eligible(features)), uncovered: decision.short,
             expiresAt: now.adding(seconds: ttl), createdAt: now)
@@ -34,6 +34,7 @@ extension ModelLedger {
             entry.attributes = attributes
         }
         reservations.append(reservation)
+        tierWindows[number] = tierWindow
         exists = true
         return number
     }
@@ -94,8 +95,9 @@ extension ModelLedger {
         if case .credits(let credits) = total {
             growth = Growth(due: max(0, credits - part.charged), carried: carriedCosts[key] ?? [:])
         } else if let version = part.version {
-            let price = (catalogue.features[part.feature]?.prices ?? [])[version - 1].price
-            guard let (row, own) = price.row(for: attributes) else {
+            guard let price = price(of: part.feature, version: version),
+                let (row, own) = price.row(for: attributes)
+            else {
                 throw Refusal("feature_not_priced", of: part.feature)
             }
             let used = filled(part.feature)
@@ -133,10 +135,10 @@ extension ModelLedger {
     ) throws(Refusal) -> Growth {
         var used = used
         let names = ["", "in", "out", "steps"]
-        // The units of an earlier month are not known.
-        let isOfMonth = ModelWindow.month.around(now, in: .utc).start <= reservations[part.reservation - 1].createdAt
+        // The units of an earlier window are not known.
+        let isOfWindow = tierWindows[part.reservation] == tierWindow
         func fills(_ name: String) -> Bool {
-            guard isOfMonth, case .graduated(_, perPeriod: true) = old.price(of: name) else { return false }
+            guard isOfWindow, case .graduated(_, perPeriod: true) = old.price(of: name) else { return false }
             return true
         }
         for name in names where fills(name) { used[name] = max(0, (used[name] ?? 0) - before.units(of: name)) }
@@ -273,6 +275,7 @@ extension ModelLedger {
             features: made.features, attributes: attributes, at: now, tally: tally, quotas: made.quotas,
             reservation: number, isActive: false, zone: catalogue.zone, past: [tally])
         entered.reserved = (made.attributes, made.at)
+        (entered.variantLimits, entered.starts) = (made.variantLimits, made.starts)
         counted.append(entered)
     }
 
@@ -392,7 +395,7 @@ extension ModelLedger {
         carriedCosts[key] = growth.carried
         keep(growth.sums, part.feature, part.version)
         if !growth.filled.isEmpty {
-            fillings.append(Filling(feature: part.feature, at: now, units: growth.filled))
+            fillings.append(Filling(feature: part.feature, window: tierWindow, units: growth.filled))
         }
     }
 }

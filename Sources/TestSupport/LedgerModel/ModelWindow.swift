@@ -123,6 +123,22 @@ package enum ModelWindow: Hashable, Sendable {
         }
     }
 
+    /// The window that contains an instant, of windows that follow each other from a start on.
+    func around(_ instant: Instant, from start: Instant, in zone: ModelZone) -> (start: Instant, end: Instant) {
+        let length: ModelDuration =
+            switch self {
+            case .day: ModelDuration(days: 1)
+            case .week: ModelDuration(days: 7)
+            case .month: ModelDuration(months: 1)
+            case .duration(let months, let seconds): ModelDuration(months: months, seconds: seconds)
+            }
+        // No month is longer than 31 days and no day longer than two, so this number is not too large.
+        let longest = length.months * 31 * 86_400 + length.days * 2 * 86_400 + length.seconds
+        var number = max(0, (instant.microseconds - start.microseconds) / 1_000_000 / longest - 1)
+        while length.end(of: number + 1, from: start, in: zone) <= instant { number += 1 }
+        return (length.end(of: number, from: start, in: zone), length.end(of: number + 1, from: start, in: zone))
+    }
+
     /// The end of a window that opens at an instant.
     func end(openedAt instant: Instant, in zone: ModelZone) -> Instant {
         switch self {

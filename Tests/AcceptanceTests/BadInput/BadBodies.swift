@@ -258,7 +258,7 @@ extension BadRequests {
             (#"{"limit":9007199254740992,"window":"day"}"#, "/quota/limit"),
             (#"{"limit":1,"window":"year"}"#, "/quota/window"), (#"{"limit":1,"window":"PT59S"}"#, "/quota/window"),
             (#"{"limit":1,"window":"P11Y"}"#, "/quota/window"),
-            (#"{"limit":1,"window":"day","anchor":"subscription"}"#, "/quota/anchor"),
+            (#"{"limit":1,"window":"day","anchor":"never"}"#, "/quota/anchor"),
         ].flatMap { quota, pointer in
             [
                 .post("/v1/features", #"{"key":"q","name":"Q","type":"metered","quota":\#(quota)}"#, at: pointer),

@@ -9,7 +9,7 @@ extension Acceptance {
                 BadRequests.notJSON, .numbers, .grants, .usage, .catalogue, .prices, .packages, .time, .reports,
                 .queries,
                 .routes,
-                .envelopes, .credits, .reservations, .limits, .autoTopUps,
+                .envelopes, .credits, .reservations, .limits, .autoTopUps, .plans,
             ])
         func refused(_ group: BadRequests) async throws {
             let tenant = try await furnishedTenant()

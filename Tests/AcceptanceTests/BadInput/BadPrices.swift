@@ -33,7 +33,7 @@ extension BadRequests {
             .rule(#""price_rows":[{"match":{"m":{}},"model":"flat","amount":1}]"#, at: "/price_rows/0/match/m"),
             .rule(
                 #""price_rows":[{"match":{},"model":"flat","amount":1}],"model":"flat","amount":1"#, at: "/price_rows"),
-            .rule(#""model":"flat","amount":1,"plan_variant_id":"var_x""#, "unknown_field", at: "/plan_variant_id"),
+            .rule(#""model":"flat","amount":1,"plan_variant_id":"var_x""#, at: "/plan_variant_id"),
             .preview("", at: "/rule"), .preview(#""rule":5"#, at: "/rule"),
             .preview(#""rule":{"model":"flat"}"#, at: "/rule/amount"),
             .preview(#""rule":{"model":"flat","amount":1,"x":1}"#, "unknown_field", at: "/rule/x"),

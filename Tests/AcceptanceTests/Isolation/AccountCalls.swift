@@ -29,6 +29,48 @@ extension EndpointCall {
         .call("POST", "/v1/reservations/{id}/commit", .write(.reservations), ["units": 1], 404) {
             "/v1/reservations/\($0.reservationID)/commit"
         },
+        .call(
+            "POST", "/v1/subscriptions", .write(.subscriptions),
+            ["end_user_id": "alice", "plan_variant_id": "secret-variant"], 404),
+        .call("GET", "/v1/subscriptions", .read(.subscriptions), 404) { _ in "/v1/subscriptions?end_user_id=alice" },
+        .call("GET", "/v1/subscriptions/{id}", .read(.subscriptions), 404) {
+            "/v1/subscriptions/\($0.subscriptionID)"
+        },
+        .call("GET", "/v1/subscriptions/{id}/preview", .read(.subscriptions), 404) {
+            "/v1/subscriptions/\($0.subscriptionID)/preview?quantity=2"
+        },
+        .call("GET", "/v1/subscriptions/{id}/upcoming", .read(.subscriptions), 404) {
+            "/v1/subscriptions/\($0.subscriptionID)/upcoming"
+        },
+        .call("POST", "/v1/subscriptions/{id}/renew", .write(.subscriptions), [:], 404) {
+            "/v1/subscriptions/\($0.subscriptionID)/renew"
+        },
+        .call(
+            "POST", "/v1/subscriptions/{id}/upgrade", .write(.subscriptions), ["plan_variant_id": "secret-variant"], 404
+        ) { "/v1/subscriptions/\($0.subscriptionID)/upgrade" },
+        .call(
+            "POST", "/v1/subscriptions/{id}/downgrade", .write(.subscriptions), ["plan_variant_id": "secret-variant"],
+            404
+        ) { "/v1/subscriptions/\($0.subscriptionID)/downgrade" },
+        .call("POST", "/v1/subscriptions/{id}/quantity", .write(.subscriptions), ["quantity": 2], 404) {
+            "/v1/subscriptions/\($0.subscriptionID)/quantity"
+        },
+        .call("POST", "/v1/subscriptions/{id}/pause", .write(.subscriptions), [:], 404) {
+            "/v1/subscriptions/\($0.subscriptionID)/pause"
+        },
+        .call("POST", "/v1/subscriptions/{id}/resume", .write(.subscriptions), [:], 404) {
+            "/v1/subscriptions/\($0.subscriptionID)/resume"
+        },
+        .call("POST", "/v1/subscriptions/{id}/cancel", .write(.subscriptions), [:], 404) {
+            "/v1/subscriptions/\($0.subscriptionID)/cancel"
+        },
+        .call("POST", "/v1/subscriptions/{id}/uncancel", .write(.subscriptions), [:], 404) {
+            "/v1/subscriptions/\($0.subscriptionID)/uncancel"
+        },
+        .call("DELETE", "/v1/subscriptions/{id}/pending-change", .write(.subscriptions), 404) {
+            "/v1/subscriptions/\($0.subscriptionID)/pending-change"
+        },
+        .call("GET", "/v1/events", .read(.webhooks), 404) { "/v1/events?after=\($0.eventID)" },
         .call("POST", "/v1/reservations/{id}/release", .write(.reservations), [:], 404) {
             "/v1/reservations/\($0.reservationID)/release"
         },

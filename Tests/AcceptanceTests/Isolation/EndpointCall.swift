@@ -77,6 +77,20 @@ struct EndpointCall: Sendable {
             "/v1/topup-packages/secret-other"
         },
 
+        .call("POST", "/v1/plans", .write(.catalog), ["key": "secret-plan", "name": "Mine"], 201),
+        .call("GET", "/v1/plans", .read(.catalog), 200),
+        .call("GET", "/v1/plans/{key}", .read(.catalog), 404) { _ in "/v1/plans/secret-other" },
+        .call("PATCH", "/v1/plans/{key}", .write(.catalog), ["archived": true], 404) { _ in "/v1/plans/secret-other" },
+        .call(
+            "POST", "/v1/plans/{key}/variants", .write(.catalog),
+            ["name": "Mine", "billing_interval": ["unit": "month"]], 404
+        ) { _ in "/v1/plans/secret-other/variants" },
+        .call("GET", "/v1/plans/{key}/variants", .read(.catalog), 404) { _ in "/v1/plans/secret-other/variants" },
+        .call("GET", "/v1/variants/{key}", .read(.catalog), 404) { _ in "/v1/variants/secret-variant" },
+        .call("PATCH", "/v1/variants/{key}", .write(.catalog), ["archived": true], 404) { _ in
+            "/v1/variants/secret-variant"
+        },
+
         .call("POST", "/v1/end-users", .write(.credits), ["end_user_id": "mallory"], 201),
         .call("GET", "/v1/end-users", .read(.credits), 200),
         .call("GET", "/v1/end-users/{id}", .read(.credits), 404) { _ in "/v1/end-users/alice" },

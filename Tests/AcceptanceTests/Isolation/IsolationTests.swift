@@ -120,7 +120,7 @@ extension Acceptance {
             try await ask("/v1/credits/blocks", 404, "unknown_end_user", query: alice)
             try await ask("/v1/ledger", 404, "unknown_end_user", query: alice)
             try await ask("/v1/entitlements/check", 200, query: alice + [("feature_key", "secret-feature")])
-            for path in ["/v1/features", "/v1/metering-rules", "/v1/topup-packages", "/v1/end-users"] {
+            for path in ["/v1/features", "/v1/metering-rules", "/v1/topup-packages", "/v1/plans", "/v1/end-users"] {
                 try await ask(path, 200)
                 #expect(try await client.all(path).isEmpty, "\(path)")
             }
@@ -207,6 +207,11 @@ extension Acceptance {
                 "/v1/topup-packages",
                 ["key": "secret-other", "name": "Confidential Six", "credits": 7, "price": 1, "currency": "EUR"]
             ).expect(201)
+            try await client.post("/v1/plans", ["key": "secret-other", "name": "Confidential Seven"]).expect(201)
+            try await client.post(
+                "/v1/plans/secret-other/variants",
+                ["key": "secret-variant", "name": "Confidential Eight", "billing_interval": ["unit": "month"]]
+            ).expect(201)
             let key = try await client.post("/v1/api-keys", ["name": "Confidential Two"]).expect(201)
             let clock = try await client.post("/v1/test-clocks", ["now": "2026-01-01T00:00:00Z"]).expect(201)
             try await client.post("/v1/end-users", ["end_user_id": "alice", "name": "Confidential Three"]).expect(201)
@@ -221,6 +226,8 @@ extension Acceptance {
             let rule = try await client.send(
                 "PUT", "/v1/end-users/alice/auto-topup", bytes: Array(#"{"threshold":5000,"credits":9}"#.utf8)
             ).expect(201)
+            let subscribed = try await client.subscribe("alice", "secret-variant").expect(201)
+            let subscription = try #require(PublicID(.subscription, parsing: try subscribed.text("id")))
             let operation = try #require(accepted.headers["location"])
             try await waitUntil("\(operation) is decided", within: 10) {
                 try await client.get(operation).expect(200)["operation.status"] == "succeeded"
@@ -229,7 +236,8 @@ extension Acceptance {
                 tenantID: tenantID, ruleID: try price.text("id"), keyID: try key.text("id"),
                 clockID: try clock.text("id"), blockID: try granted.text("block.id"), usageID: try used.text("id"),
                 reservationID: try reserved.text("id"), capID: try cap.text("id"),
-                topUpRequestID: try rule.text("open_request_id"), operation: operation,
+                topUpRequestID: try rule.text("open_request_id"), subscriptionID: subscription.description,
+                eventID: PublicID(.event, account: subscription.account, number: 1).description, operation: operation,
                 position: try #require(used.position),
                 secrets: [
                     "Confidential", try clock.text("id"), try price.text("id"), try key.text("id"),
@@ -242,13 +250,14 @@ extension Acceptance {
         private func snapshot(_ client: Client) async throws -> [[JSONValue]] {
             var shown: [[JSONValue]] = []
             for path in [
-                "/v1/features", "/v1/metering-rules", "/v1/topup-packages", "/v1/end-users", "/v1/api-keys",
+                "/v1/features", "/v1/metering-rules", "/v1/topup-packages", "/v1/plans",
+                "/v1/plans/secret-other/variants", "/v1/end-users", "/v1/api-keys",
             ] {
                 shown.append(try await client.all(path))
             }
             shown.append([try await client.get("/v1/config").json])
             shown.append(try await client.all("/v1/audit-log"))
-            for path in ["/v1/reservations", "/v1/spend-caps"] {
+            for path in ["/v1/reservations", "/v1/spend-caps", "/v1/subscriptions"] {
                 shown.append(try await client.all(path, [("end_user_id", "alice")]))
             }
             return shown + [try await client.blocks("alice"), try await client.ledger("alice")]
@@ -267,6 +276,8 @@ struct Property: Sendable {
     let reservationID: String
     let capID: String
     let topUpRequestID: String
+    let subscriptionID: String
+    let eventID: String
     let operation: String
     let position: String
     /// Texts that no answer to another environment may contain.

@@ -43,6 +43,12 @@ extension AccountAction: FieldCodable {
                 writer.write(1, Int64(number))
                 writer.write(2, reason)
             }
+        case .subscribe(let new): writer.write(21, since: 5) { new.write(to: &$0) }
+        case .subscription(let number, let action):
+            writer.write(22, since: 5) { writer in
+                writer.write(1, Int64(number))
+                writer.write(2, action)
+            }
         }
     }
 
@@ -85,6 +91,12 @@ extension AccountAction: FieldCodable {
             self = try reader.message(20, "action") { (reader) throws(CodingError) in
                 .failTopUpRequest(
                     try reader.int32(1, "request"), reason: try reader.optionalString(2, "reason"))
+            }
+        case 21: self = .subscribe(try reader.value(21, "action"))
+        case 22:
+            self = try reader.message(22, "action") { (reader) throws(CodingError) in
+                .subscription(
+                    try reader.int32(1, "subscription"), try reader.value(2, "action on a subscription"))
             }
         default: throw .missing(field: "action")
         }

@@ -46,11 +46,12 @@ extension CatalogueAction: FieldCodable {
                 writer.write(1, key.rawValue)
                 writer.write(2, change)
             }
-        case .createRule(let featureKey, let price, let effectiveFrom):
+        case .createRule(let featureKey, let price, let effectiveFrom, let variant):
             writer.write(6) { writer in
                 writer.write(1, featureKey.rawValue)
                 writer.write(2, price.canonicalJSON)
                 writer.write(3, effectiveFrom)
+                if let variant { writer.write(4, since: 4) { $0.write(1, variant.text) } }
             }
         case .rollKey(let id, let key, let overlapSeconds, let grantor):
             writer.write(7) { writer in
@@ -74,6 +75,22 @@ extension CatalogueAction: FieldCodable {
         case .updatePackage(let key, let change):
             writer.write(12) { writer in
                 writer.write(1, key.rawValue)
+                writer.write(2, change)
+            }
+        case .createPlan(let plan): writer.write(15, since: 4) { $0.write(1, plan) }
+        case .updatePlan(let name, let change):
+            writer.write(16, since: 4) { writer in
+                writer.write(1, name.text)
+                writer.write(2, change)
+            }
+        case .createVariant(let plan, let variant):
+            writer.write(17, since: 4) { writer in
+                writer.write(1, plan.text)
+                writer.write(2, variant)
+            }
+        case .updateVariant(let name, let change):
+            writer.write(18, since: 4) { writer in
+                writer.write(1, name.text)
                 writer.write(2, change)
             }
         }
@@ -111,7 +128,8 @@ extension CatalogueAction: FieldCodable {
             .createRule(
                 featureKey: try reader.featureKey(1),
                 price: try reader.parsed(2, "price") { text in try? Price(json: text) },
-                effectiveFrom: try reader.optionalInstant(3))
+                effectiveFrom: try reader.optionalInstant(3),
+                variant: try reader.optionalMessage(4) { (reader) throws(CodingError) in try reader.name(1) })
         case 7:
             .rollKey(
                 id: try reader.value(1, "key"), try reader.value(2, "key"),
@@ -128,6 +146,10 @@ extension CatalogueAction: FieldCodable {
             .updateTenantLimits(
                 tenantID: try reader.value(1, "tenant"),
                 rateLimitPerSecond: try reader.setting(2, in: EnvironmentConfig.rateLimits))
+        case 15: .createPlan(try reader.value(1, "plan"))
+        case 16: .updatePlan(try reader.name(1), try reader.value(2, "change"))
+        case 17: .createVariant(plan: try reader.name(1), try reader.value(2, "variant"))
+        case 18: .updateVariant(try reader.name(1), try reader.value(2, "change"))
         default: throw .invalid(field: "catalogue action")
         }
     }
@@ -241,6 +263,8 @@ extension ConfigChange: FieldCodable {
         writer.write(4, overageLimit) { $0.write($1, $2 as Millicredits?) }
         writer.write(5, timeZone) { $0.write($1, $2 as String?) }
         writer.write(6, since: 3, createEndUsers) { $0.write($1, $2.rawValue) }
+        writer.write(7, since: 4, defaultVariant) { $0.write($1, $2.text) }
+        writer.write(8, since: 4, fallbackVariant) { $0.write($1, $2.text) }
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
@@ -259,6 +283,8 @@ extension ConfigChange: FieldCodable {
         createEndUsers = try reader.change(6) { (reader) throws(CodingError) in
             try reader.optional(1, "creation of end users") { EndUserCreation(rawValue: $0) }
         }
+        defaultVariant = try reader.nameChange(7)
+        fallbackVariant = try reader.nameChange(8)
     }
 }
 

@@ -132,13 +132,15 @@ extension CalendarDuration: FieldCodable {
     func write(to writer: inout FieldWriter) {
         writer.write(1, Int64(months))
         writer.write(2, seconds)
+        if days > 0 { writer.write(3, days) }
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
-        guard
-            let duration = CalendarDuration(
-                months: try reader.int64(1, "duration"), seconds: try reader.int64(2, "duration"))
-        else { throw .invalid(field: "duration") }
+        let (months, seconds) = (try reader.int64(1, "duration"), try reader.int64(2, "duration"))
+        let days = try reader.optionalInt64(3) ?? 0
+        guard let duration = CalendarDuration(months: months, days: days, seconds: seconds) else {
+            throw .invalid(field: "duration")
+        }
         self = duration
     }
 }

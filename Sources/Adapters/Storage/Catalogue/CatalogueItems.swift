@@ -4,10 +4,12 @@ package import Postgres
 
 /// The items of one table of a catalogue.
 package enum CatalogueItems<Row: CatalogueRow> {
+    /// The item with a key; of several versions the latest.
     package static func find(
         _ key: Row.Key, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws -> Row.Item? {
-        let statement = Row.select(where: "t.environment_id = $1 and t.\(Row.keyColumn) = $2")
+        let statement = Row.select(
+            where: "t.environment_id = $1 and t.\(Row.column(of: key)) = $2 \(Row.choice)")
         let result = try await connection.run(PostgresQuery(statement, [.id(environmentID), Row.value(of: key)]))
         return try Row.all(result).first?.item
     }

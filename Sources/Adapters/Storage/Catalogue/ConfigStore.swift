@@ -20,10 +20,15 @@ extension CatalogueStore {
     ///
     /// A time zone that is set gets the transitions that the database knows for it at that moment.
     ///
-    /// - Parameter change: Its time zone must have passed `isTimeZone`.
+    /// - Parameters:
+    ///   - change: Its time zone must have passed `isTimeZone`.
+    ///   - defaultVariant: The change's default variant, looked up.
+    ///   - fallbackVariant: The change's fallback variant, looked up.
     /// - Returns: The new configuration; nil when there is no such environment.
     package static func updateConfig(
-        _ change: ConfigChange, environmentID: EnvironmentID, on connection: PostgresConnection
+        _ change: ConfigChange, defaultVariant: FieldChange<PublicID> = .keep,
+        fallbackVariant: FieldChange<PublicID> = .keep,
+        environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws -> EnvironmentConfig? {
         let environment = PostgresValue.id(environmentID)
         let found = try await connection.run(PostgresQuery(loadEnvironment, [environment]))
@@ -33,19 +38,23 @@ extension CatalogueStore {
             to: config.failClosedOverMilliseconds)
         config.overagePolicy = change.overagePolicy.applied(to: config.overagePolicy)
         config.overageLimit = change.overageLimit.applied(to: config.overageLimit)
+        config.defaultVariantID = defaultVariant.applied(to: config.defaultVariantID)
+        config.fallbackVariantID = fallbackVariant.applied(to: config.fallbackVariantID)
         config.createEndUsers = change.createEndUsers.applied(to: config.createEndUsers)
         var queries = [
             PostgresQuery(
                 """
                 update environments
                 set rate_limit_per_second = $2::integer, fail_closed_over_ms = $3::integer, overage_policy = $4::text,
-                    overage_limit = $5::bigint, create_end_users = $6::text
+                    overage_limit = $5::bigint, create_end_users = $6::text, default_variant_id = $7::uuid,
+                    fallback_variant_id = $8::uuid
                 where environment_id = $1
                 """,
                 [
                     environment, .optional(config.rateLimitPerSecond), .optional(config.failClosedOverMilliseconds),
                     .optional(config.overagePolicy?.rawValue), .optional(config.overageLimit?.rawValue),
-                    .optional(config.createEndUsers?.rawValue),
+                    .optional(config.createEndUsers?.rawValue), .bits(config.defaultVariantID?.bits),
+                    .bits(config.fallbackVariantID?.bits),
                 ])
         ]
         if case .set(let name) = change.timeZone {

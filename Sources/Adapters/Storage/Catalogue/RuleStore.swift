@@ -38,15 +38,17 @@ extension RuleStore {
     }
 
     /// The version number for a new rule of a feature: one more than the latest.
+    ///
+    /// - Parameter variant: The variant whose rules are counted; nil for the feature's own.
     package static func nextVersion(
-        _ key: FeatureKey, environmentID: EnvironmentID, on connection: PostgresConnection
+        _ key: FeatureKey, variant: PublicID?, environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws -> Int32 {
         let result = try await connection.run(
             PostgresQuery(
                 """
                 select coalesce(max(version), 0) + 1 from metering_rules
-                where environment_id = $1 and feature_key = $2
-                """, [.id(environmentID), .text(key.rawValue)]))
+                where environment_id = $1 and feature_key = $2 and plan_variant_id is not distinct from $3::uuid
+                """, [.id(environmentID), .text(key.rawValue), .bits(variant?.bits)]))
         guard let row = result.first else { throw StorageError.missingRow("the next rule version") }
         return try row.int32(0)
     }

@@ -8,7 +8,7 @@ struct ErasureSlice {
     /// The tables, in the order in which they lose their text.
     private enum Stage: Int16 {
         case usage, entries, blocks, reservations, answers, receivedTransfers, counters, transfersOfVersion1,
-            parkedCommands, events
+            parkedCommands, events, subscriptions
     }
 
     private let environmentID: EnvironmentID
@@ -82,6 +82,7 @@ struct ErasureSlice {
         case .transfersOfVersion1: try await renameInTransfersOfVersion1()
         case .parkedCommands: try await removeFromParkedCommands()
         case .events: try await removeFromEvents()
+        case .subscriptions: try await changed(Self.removeFromSubscriptions)
         }
     }
 
@@ -201,6 +202,16 @@ struct ErasureSlice {
             order by t.number
             limit $4
             """)
+
+    private static let removeFromSubscriptions: PostgresStatement = """
+        update subscriptions set metadata = null
+        where (environment_id, account_id, number) in (
+            select s.environment_id, s.account_id, s.number
+            from subscriptions s
+            where s.environment_id = $1 and s.account_id = $2 and s.metadata is not null
+            limit $3)
+        returning 1
+        """
 
     // MARK: - Commands
 

@@ -149,6 +149,7 @@ package enum LedgerStore {
                 blocks: BlockList(blocks.filter { !$0.isScheduled }),
                 scheduled: ScheduledBlocks(blocks.filter(\.isScheduled)),
                 reservations: OrderedList(past?.reservations ?? []),
+                subscriptions: OrderedList(past?.subscriptions ?? []),
                 counters: UsageCounters(
                     storedCount: Int(account.book.counterCount), endsAt: account.book.countersEndAt))
             var draft = AccountDraft(

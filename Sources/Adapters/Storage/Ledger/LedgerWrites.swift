@@ -53,6 +53,11 @@ extension LedgerStore {
             changed.flatMap { draft in draft.olderChangedBlocks.map { (account: draft.account, block: $0) } })
         add(.insertReservations, changed.flatMap { draft in draft.newReservations.map { draft.row(of: $0) } })
         add(.updateReservations, changed.flatMap { draft in draft.olderChangedReservations.map { draft.row(of: $0) } })
+        // A fallback takes the slot of the subscription that has ended, so the old one is closed first.
+        add(
+            .updateSubscriptions, changed.flatMap { draft in draft.olderChangedSubscriptions.map { draft.row(of: $0) } }
+        )
+        add(.insertSubscriptions, changed.flatMap { draft in draft.newSubscriptions.map { draft.row(of: $0) } })
         func rows(_ requests: (AccountDraft) -> [TopUpRequest]) -> [TopUpRequestRow] {
             changed.flatMap { draft in
                 requests(draft).map { TopUpRequestRow(account: draft.account, request: $0) }
@@ -160,5 +165,9 @@ extension BulkStatement<AccountDraft> {
 extension AccountDraft {
     fileprivate func row(of reservation: Reservation) -> ReservationRow {
         ReservationRow(environmentID: account.environmentID, accountID: account.id, reservation: reservation)
+    }
+
+    fileprivate func row(of subscription: Subscription) -> SubscriptionRow {
+        SubscriptionRow(environmentID: account.environmentID, accountID: account.id, subscription: subscription)
     }
 }

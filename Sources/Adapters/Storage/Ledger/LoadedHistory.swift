@@ -3,10 +3,11 @@ import Credits
 package import Ledger
 package import Postgres
 
-/// The rows of an account that a batch needs beside its own row and its open blocks: the active reservations of an
-/// account that has had any, and the history for refunds, revocations and landings.
+/// The rows of an account that a batch needs beside its own row and its open blocks: the active reservations and the live
+/// subscriptions of an account that has had any, and the history for refunds, revocations and landings.
 struct LoadedHistory {
     var reservations: [Reservation] = []
+    var subscriptions: [Subscription] = []
     var history = AccountHistory()
 }
 
@@ -29,16 +30,23 @@ extension LedgerStore {
             return (blocks[account.row.id] ?? []).contains { $0.isScheduled && ($0.since <= now || mayLeaveRealTime) }
         }.map(\.row)
         let reserving = accounts.filter { $0.book.book.reservationCount > 0 }.map(\.row)
+        let subscribed = accounts.filter { $0.book.book.subscriptionCount > 0 }.map(\.row)
         let asked = accounts.compactMap { account in needs[account.key].map { (account.row, $0) } }
         let charges = asked.flatMap { row, needs in needs.charges.sorted().map { (row, $0) } }
         let revoked = asked.flatMap { row, needs in needs.blocks.sorted().map { (row, Int64($0)) } }
-        guard !reserving.isEmpty || !charges.isEmpty || !revoked.isEmpty || !landing.isEmpty else { return [:] }
+        guard !reserving.isEmpty || !subscribed.isEmpty || !charges.isEmpty || !revoked.isEmpty || !landing.isEmpty
+        else { return [:] }
         var group = QueryGroup()
         let reservations = group.add(
             PostgresQuery(
                 loadActiveReservations,
                 [.int32s(reserving.map(\.environmentID.rawValue)), .int64s(reserving.map(\.id.rawValue))]),
             ReservationRow.all)
+        let subscriptions = group.add(
+            PostgresQuery(
+                SubscriptionStore.loadLive,
+                [.int32s(subscribed.map(\.environmentID.rawValue)), .int64s(subscribed.map(\.id.rawValue))]),
+            SubscriptionRow.all)
         let chargeEntries = group.add(PostgresQuery(loadCharges, numbered(charges)), EntryRow.all)
         let settlingEntries = group.add(PostgresQuery(loadSettling, numbered(charges)), EntryRow.all)
         let namedBlocks = group.add(
@@ -56,6 +64,9 @@ extension LedgerStore {
         var histories: [AccountID: LoadedHistory] = [:]
         for row in results[reservations] {
             histories[row.accountID, default: LoadedHistory()].reservations.append(row.reservation)
+        }
+        for row in results[subscriptions] {
+            histories[row.accountID, default: LoadedHistory()].subscriptions.append(row.subscription)
         }
         // A refund's own id may be named as a charge. Its entry is then in both results.
         for row in Set(results[chargeEntries] + results[settlingEntries]) {

@@ -102,11 +102,13 @@ package struct BookVerifier {
             return (row, book, before.map { EntryOwner(account: row.id, endUserID: $0, salt: salt) })
         }
         let reservations = try await activeReservations(rows.map(\.0))
+        let subscriptions = try await liveSubscriptions(rows.map(\.0))
         return rows.map { row, book, ownerBefore in
             StoredAccount(
                 account: row.account(
                     advancedTo: book.advancedTo, blocks: BlockList(), scheduled: ScheduledBlocks(),
-                    reservations: OrderedList(reservations[row.id] ?? []), counters: .none),
+                    reservations: OrderedList(reservations[row.id] ?? []),
+                    subscriptions: OrderedList(subscriptions[row.id] ?? []), counters: .none),
                 book: book.book, ownerBefore: ownerBefore)
         }
     }
@@ -119,6 +121,17 @@ package struct BookVerifier {
         where (a.environment_id, a.account_id) > ($1, $2)
         order by a.environment_id, a.account_id limit $3
         """)
+
+    private func liveSubscriptions(_ rows: [AccountRow]) async throws -> [AccountID: [Subscription]] {
+        let result = try await connection.run(
+            PostgresQuery(
+                SubscriptionStore.loadLive,
+                [.int32s(rows.map(\.environmentID.rawValue)), .int64s(rows.map(\.id.rawValue))]),
+            within: .seconds(600))
+        return Dictionary(grouping: try SubscriptionRow.all(result), by: \.accountID).mapValues {
+            $0.map(\.subscription)
+        }
+    }
 
     private func activeReservations(_ rows: [AccountRow]) async throws -> [AccountID: [Reservation]] {
         let result = try await connection.run(

@@ -41,15 +41,16 @@ package struct AccountRow: TableRow, Sendable {
     ///   - blocks: The blocks with remaining credits.
     ///   - scheduled: The blocks whose grants start later.
     ///   - reservations: The active ones.
+    ///   - subscriptions: The live ones.
     ///   - counters: Those that the caller needs.
     package func account(
         advancedTo: Instant = Instant(microseconds: .min), blocks: BlockList, scheduled: ScheduledBlocks,
-        reservations: OrderedList<Reservation>, counters: UsageCounters
+        reservations: OrderedList<Reservation>, subscriptions: OrderedList<Subscription>, counters: UsageCounters
     ) -> Account {
         Account(
             id: id, environmentID: environmentID, endUserID: endUserID, version: version, revision: revision,
             sums: sums, advancedTo: advancedTo, blocks: blocks, scheduled: scheduled, reservations: reservations,
-            settings: settings, counters: counters, autoTopUp: autoTopUp)
+            subscriptions: subscriptions, settings: settings, counters: counters, autoTopUp: autoTopUp)
     }
 }
 
@@ -67,20 +68,22 @@ struct AccountBookRow {
     let profile: EndUserProfile
 
     static let columns = [
-        "block_count", "reservation_count", "event_count", "last_hash", "salt", "advanced_to", "counter_count",
+        "block_count", "reservation_count", "subscription_count", "event_count", "last_hash", "salt", "advanced_to",
+        "counter_count",
         "counters_end_at", "open_rows", "name", "metadata", "created_at", "updated_at", "erased_at",
     ]
 
     init(_ fields: inout RowFields) throws {
         let (blockCount, reservationCount) = (try fields.int32(), try fields.int32())
+        let subscriptionCount = try fields.int32()
         let eventCount = try fields.int64()
         guard let hash = EntryHash(bytes: try fields.bytes()) else {
             throw StorageError.unknownValue(column: "last_hash")
         }
         let salt = try fields.salt()
         book = AccountBook(
-            blockCount: blockCount, reservationCount: reservationCount, eventCount: eventCount, lastHash: hash,
-            salt: salt)
+            blockCount: blockCount, reservationCount: reservationCount, subscriptionCount: subscriptionCount,
+            eventCount: eventCount, lastHash: hash, salt: salt)
         advancedTo = try fields.instant()
         counterCount = try fields.int32()
         countersEndAt = try fields.instantOrNil()
@@ -118,6 +121,7 @@ extension BulkStatement<AccountDraft> {
             .amount("lifetime_granted") { $0.account.lifetimeGranted },
             .int32("block_count") { $0.book.blockCount as Int32 },
             .int32("reservation_count") { $0.book.reservationCount as Int32 },
+            .int32("subscription_count") { $0.book.subscriptionCount as Int32 },
             .int64("event_count") { $0.book.eventCount as Int64 },
             .bytes("last_hash") { $0.book.lastHash.bytes as [UInt8] },
             .instant("advanced_to") { $0.account.advancedTo as Instant },

@@ -16,7 +16,8 @@ package struct BlockRow: TableRow, Sendable {
     package static let table = "blocks"
     package static let columns = [
         "environment_id", "account_id", "number", "original", "remaining", "held", "priority", "expires_at",
-        "price_paid", "feature_keys", "revoked_at", "created_at", "starts_at", "scheduled",
+        "price_paid", "feature_keys", "revoked_at", "created_at", "starts_at", "scheduled", "subscription", "line",
+        "period_index", "ends_with_period",
     ]
 
     package init(_ fields: inout RowFields, keeping old: BlockRow?) throws {
@@ -38,11 +39,16 @@ package struct BlockRow: TableRow, Sendable {
         createdAt = try fields.instant(or: old?.createdAt)
         startsAt = try fields.instantOrNil(or: old.map(\.startsAt))
         let since = max(createdAt, startsAt ?? createdAt)
+        let isScheduled = try fields.bool(or: before?.isScheduled)
+        let subscription = try fields.int32OrNil(or: before.map { $0.origin?.subscription })
+        let line = try fields.int16OrNil(or: before.map { $0.origin?.line })
+        let period = try fields.int32OrNil(or: before.map { $0.origin?.periodIndex })
         block = Block(
             number: number, original: original, remaining: remaining, held: held, priority: priority,
             expiresAt: expiresAt, isPaid: (pricePaid ?? 0) > 0, featureSet: FeatureSet(featureKeys), since: since,
-            startsLater: since > createdAt, isScheduled: try fields.bool(or: before?.isScheduled),
-            revokedAt: revokedAt)
+            startsLater: since > createdAt, isScheduled: isScheduled, revokedAt: revokedAt,
+            origin: subscription.map { SubscriptionOrigin(subscription: $0, line: line, periodIndex: period ?? 0) },
+            endsWithPeriod: try fields.bool(or: before?.endsWithPeriod))
     }
 
     /// Makes a row from a block in memory, whose price and creation are not known. It serves to take unchanged values
@@ -111,6 +117,10 @@ extension BulkStatement<BlockToWrite> {
             .int64("price_paid") { $0.granted.payment?.price },
             .text("currency") { $0.granted.payment?.currency },
             .text("external_payment_id") { $0.granted.payment?.externalID },
+            .int32("subscription") { $0.state.origin?.subscription },
+            .int16("line") { $0.state.origin?.line },
+            .int32("period_index") { $0.state.origin?.periodIndex },
+            .bool("ends_with_period") { $0.state.endsWithPeriod },
         ], computed: [(name: "open", expression: "n.remaining > 0 or n.scheduled")])
 }
 
@@ -123,6 +133,7 @@ extension BulkStatement<(account: Account, block: Block)> {
             .int32("number") { $0.block.number as Int32 },
             .amount("remaining") { $0.block.remaining },
             .amount("held") { $0.block.held },
+            .instant("expires_at") { $0.block.expiresAt },
             .instant("revoked_at") { $0.block.revokedAt },
             .bool("scheduled") { $0.block.isScheduled },
         ], computed: [(name: "open", expression: "n.remaining > 0 or n.scheduled")])

@@ -25,13 +25,22 @@ package protocol CatalogueRow: TableRow, Sendable {
     /// - Parameter key: Stands at the key column.
     static func item(_ key: inout RowFields, in catalogue: Catalogue) throws -> Item?
 
+    /// The column in which a look-up finds a key. It is `keyColumn`, unless an item has a key of the tenant's own too.
+    static func column(of key: Key) -> String
     static func value(of key: Key) -> PostgresValue
+
+    /// The end of a look-up's statement, which chooses one of several rows with a key; empty for a table that has one.
+    static var choice: String { get }
 
     func insertQuery() -> PostgresQuery
 }
 
 extension CatalogueRow {
     package static func item(_ key: inout RowFields, in catalogue: Catalogue) throws -> Item? { nil }
+
+    package static func column(of key: Key) -> String { keyColumn }
+
+    package static var choice: String { "" }
 }
 
 /// A row of a catalogue that can be changed.
@@ -43,6 +52,6 @@ package protocol MutableCatalogueRow: CatalogueRow {
 /// The tables of a catalogue. The ledger worker loads them, and replicas follow them, in this order.
 package enum CatalogueTables {
     package static let all: [any CatalogueRow.Type] = [
-        FeatureRow.self, RuleRow.self, PackageRow.self, TestClockRow.self,
+        FeatureRow.self, RuleRow.self, PackageRow.self, PlanRow.self, VariantRow.self, TestClockRow.self,
     ]
 }

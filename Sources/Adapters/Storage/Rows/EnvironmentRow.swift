@@ -13,7 +13,7 @@ package struct EnvironmentRow: TableRow, Sendable {
     package static let columns = [
         "environment_id", "kind", "catalogue_version", "rate_limit_per_second", "fail_closed_over_ms",
         "overage_policy", "overage_limit", "timezone", "zone_starts", "zone_offsets", "operator_rate_limit",
-        "create_end_users",
+        "create_end_users", "default_variant_id", "fallback_variant_id",
     ]
 
     package init(_ fields: inout RowFields, keeping old: EnvironmentRow?) throws {
@@ -34,10 +34,14 @@ package struct EnvironmentRow: TableRow, Sendable {
         let createEndUsers = try fields.parsedOrNil("create_end_users", or: before.map(\.createEndUsers)) {
             EndUserCreation(rawValue: $0)
         }
+        let defaultVariant = try fields.bitsOrNil(or: before.map { $0.defaultVariantID?.bits })
+        let fallbackVariant = try fields.bitsOrNil(or: before.map { $0.fallbackVariantID?.bits })
         config = EnvironmentConfig(
             rateLimitPerSecond: rateLimit, operatorRateLimit: operatorRateLimit,
             failClosedOverMilliseconds: failClosed, overagePolicy: policy,
-            overageLimit: limit, createEndUsers: createEndUsers, timeZone: timeZone,
+            overageLimit: limit, createEndUsers: createEndUsers,
+            defaultVariantID: defaultVariant.map { PublicID(.planVariant, $0) },
+            fallbackVariantID: fallbackVariant.map { PublicID(.planVariant, $0) }, timeZone: timeZone,
             zone: timeZone == nil ? .utc : try ZoneRules(storedStarts: starts, offsets: offsets))
     }
 }

@@ -45,7 +45,7 @@ package struct FeatureRow: MutableCatalogueRow {
 
 extension FeatureRow {
     package func enter(_ catalogue: inout Catalogue) {
-        catalogue.features[item.key] = item
+        catalogue.insert(item)
     }
 
     package static func item(_ key: inout RowFields, in catalogue: Catalogue) throws -> Feature? {

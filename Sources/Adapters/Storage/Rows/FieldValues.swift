@@ -1,3 +1,4 @@
+import Catalogue
 package import Credits
 package import Ledger
 package import Postgres
@@ -98,6 +99,13 @@ extension PostgresValue {
     static func id(_ accountID: AccountID) -> PostgresValue { .int64(accountID.rawValue) }
     static func bits(_ bits: Bits128) -> PostgresValue { .uuid(high: bits.high, low: bits.low) }
     static func bits(_ bits: Bits128?) -> PostgresValue { bits.map { .uuid(high: $0.high, low: $0.low) } ?? .null }
+    /// An id's bits or a key's text.
+    static func name(_ name: CatalogueName<some NamedByKey>) -> PostgresValue {
+        switch name {
+        case .id(let id): .bits(id.bits)
+        case .key(let key): .text(key.rawValue)
+        }
+    }
     static func instant(_ instant: Instant) -> PostgresValue { .timestamp(microseconds: instant.microseconds) }
     static func instant(_ instant: Instant?) -> PostgresValue {
         .optionalTimestamp(microseconds: instant?.microseconds)

@@ -37,7 +37,7 @@ package struct PackageRow: MutableCatalogueRow {
 
 extension PackageRow {
     package func enter(_ catalogue: inout Catalogue) {
-        catalogue.packages[item.key] = item
+        catalogue.insert(item)
     }
 
     package static func item(_ key: inout RowFields, in catalogue: Catalogue) throws -> TopupPackage? {

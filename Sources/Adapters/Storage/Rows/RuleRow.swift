@@ -12,6 +12,7 @@ package struct RuleRow: CatalogueRow {
     package static let table = "metering_rules"
     package static let columns = [
         "environment_id", "rule_id", "feature_key", "version", "price", "effective_from", "created_at",
+        "plan_variant_id",
     ]
 
     package init(environmentID: EnvironmentID, item: MeteringRule) {
@@ -22,18 +23,22 @@ package struct RuleRow: CatalogueRow {
     package init(_ fields: inout RowFields, keeping old: RuleRow?) throws {
         environmentID = try fields.environmentID(or: old?.environmentID)
         let before = old?.item
+        let id = PublicID(.rule, try fields.bits(or: before?.id.bits))
+        let featureKey = try fields.featureKey(or: before?.featureKey)
+        let version = try fields.int32(or: before?.version)
+        let price = try fields.parsed("price", or: before?.price) { try Price(json: $0) }
+        let effectiveFrom = try fields.instant(or: before?.effectiveFrom)
+        let createdAt = try fields.instant(or: before?.createdAt)
+        let variant = try fields.bitsOrNil(or: before.map { $0.variantID?.bits })
         item = MeteringRule(
-            id: PublicID(.rule, try fields.bits(or: before?.id.bits)),
-            featureKey: try fields.featureKey(or: before?.featureKey), version: try fields.int32(or: before?.version),
-            price: try fields.parsed("price", or: before?.price) { try Price(json: $0) },
-            effectiveFrom: try fields.instant(or: before?.effectiveFrom),
-            createdAt: try fields.instant(or: before?.createdAt))
+            id: id, featureKey: featureKey, variantID: variant.map { PublicID(.planVariant, $0) }, version: version,
+            price: price, effectiveFrom: effectiveFrom, createdAt: createdAt)
     }
 }
 
 extension RuleRow {
     package func enter(_ catalogue: inout Catalogue) {
-        catalogue.prices[item.featureKey, default: PriceList()].insert(item)
+        catalogue.insert(item)
     }
 
     package static func value(of key: Bits128) -> PostgresValue { .bits(key) }
@@ -50,6 +55,7 @@ extension RuleRow {
             .text("price") { $0.item.price.canonicalJSON as String },
             .instant("effective_from") { $0.item.effectiveFrom as Instant },
             .instant("created_at") { $0.item.createdAt as Instant },
+            .bits("plan_variant_id") { $0.item.variantID?.bits },
         ])
 }
 

@@ -27,7 +27,7 @@ package struct TestClockRow: MutableCatalogueRow {
 
 extension TestClockRow {
     package func enter(_ catalogue: inout Catalogue) {
-        catalogue.testClocks[item.publicID] = item.now
+        catalogue.insert(item)
     }
 
     package static func value(of key: Bits128) -> PostgresValue { .bits(key) }

@@ -32,6 +32,8 @@ package struct Account: Hashable, Sendable {
     package internal(set) var scheduled: ScheduledBlocks
     /// The active reservations, by number.
     package internal(set) var reservations: OrderedList<Reservation>
+    /// The live subscriptions, by number.
+    package internal(set) var subscriptions: OrderedList<Subscription>
     package internal(set) var settings: AccountSettings
     /// The counters that the reader of the account needs. The ledger loads those that its commands name.
     package var counters: UsageCounters
@@ -48,11 +50,13 @@ package struct Account: Hashable, Sendable {
     ///   - blocks: The blocks with remaining credits.
     ///   - scheduled: The blocks whose grants start later.
     ///   - reservations: The active reservations, by number.
+    ///   - subscriptions: The live subscriptions, by number.
     package init(
         id: AccountID, environmentID: EnvironmentID, endUserID: EndUserID, version: Int64, revision: Int64,
         sums: AccountSums, advancedTo: Instant = Instant(microseconds: .min), blocks: BlockList = BlockList(),
         scheduled: ScheduledBlocks = ScheduledBlocks(), reservations: OrderedList<Reservation> = OrderedList(),
-        settings: AccountSettings = .none, counters: UsageCounters = .none, autoTopUp: AutoTopUp? = nil
+        subscriptions: OrderedList<Subscription> = OrderedList(), settings: AccountSettings = .none,
+        counters: UsageCounters = .none, autoTopUp: AutoTopUp? = nil
     ) {
         self.id = id
         self.environmentID = environmentID
@@ -67,6 +71,7 @@ package struct Account: Hashable, Sendable {
         self.blocks = blocks
         self.scheduled = scheduled
         self.reservations = reservations
+        self.subscriptions = subscriptions
         self.settings = settings
         self.counters = counters
         autoTopUpBox = AutoTopUpBox(autoTopUp)
@@ -82,7 +87,7 @@ package struct Account: Hashable, Sendable {
 
     /// The sums that every answer shows.
     package var balances: Balances {
-        let frozen: Int64 = 0
+        let frozen = frozenCredits
         let effective = balance.rawValue - reserved.rawValue - frozen
         return Balances(
             balance: balance.rawValue, reserved: reserved.rawValue, frozen: frozen, effective: effective)
@@ -95,7 +100,20 @@ package struct Account: Hashable, Sendable {
     /// The credits that a hold over some features can take, from the blocks open to all of them. Costs a walk over the
     /// blocks.
     func spendable(for features: [FeatureKey]) -> Int64 {
-        blocks.reduce(0) { $0 + ($1.isOpen(to: features) ? $1.available : 0) }
+        let frozen = frozenSubscriptions
+        return blocks.reduce(0) { sum, block in
+            block.isOpen(to: features) && !block.isFrom(frozen) ? sum + block.available : sum
+        }
+    }
+
+    /// The numbers of the subscriptions whose credits cannot be spent now: paused ones, and those past due that permit no
+    /// usage then.
+    private var frozenSubscriptions: [Int32] { subscriptions.filter(\.deniesUsage).map(\.number) }
+
+    /// The available credits of frozen blocks. Costs a walk over the blocks while a subscription is frozen.
+    private var frozenCredits: Int64 {
+        let frozen = frozenSubscriptions
+        return frozen.isEmpty ? 0 : blocks.reduce(0) { $0 + ($1.isFrom(frozen) ? $1.available : 0) }
     }
 
     /// Whether the sum of all credits ever granted stays in the range of an amount when further credits come in now. The
@@ -110,9 +128,10 @@ package struct Account: Hashable, Sendable {
     func burn(_ cost: Int64, from isEligible: (Block) -> Bool) -> (allocations: [Allocation], rest: Int64) {
         var owed = cost
         var allocations: [Allocation] = []
+        let frozen = frozenSubscriptions
         for block in blocks {
             guard owed > 0 else { break }
-            guard block.available > 0, isEligible(block) else { continue }
+            guard block.available > 0, !block.isFrom(frozen), isEligible(block) else { continue }
             let share = min(owed, block.available)
             allocations.append(Allocation(block: block.number, amount: -share))
             owed -= share
@@ -176,6 +195,8 @@ package struct AccountBook: Hashable, Sendable {
     package internal(set) var blockCount: Int32
     /// The number of the latest reservation.
     package internal(set) var reservationCount: Int32
+    /// The number of the latest subscription.
+    package internal(set) var subscriptionCount: Int32
     /// The sequence of the latest event.
     package internal(set) var eventCount: Int64
     /// The hash of the latest entry; 32 zero bytes before the first.
@@ -184,10 +205,12 @@ package struct AccountBook: Hashable, Sendable {
     package internal(set) var salt: Salt?
 
     package init(
-        blockCount: Int32, reservationCount: Int32, eventCount: Int64 = 0, lastHash: EntryHash, salt: Salt?
+        blockCount: Int32, reservationCount: Int32, subscriptionCount: Int32 = 0, eventCount: Int64 = 0,
+        lastHash: EntryHash, salt: Salt?
     ) {
         self.blockCount = blockCount
         self.reservationCount = reservationCount
+        self.subscriptionCount = subscriptionCount
         self.eventCount = eventCount
         self.lastHash = lastHash
         self.salt = salt

@@ -55,15 +55,45 @@ package struct AccountDraft: Hashable, Sendable {
         do throws(Refusal) {
             try attachClock(action, catalogue: catalogue)
             let now = account.currentInstant(clock: clock, catalogue: catalogue)
-            advance(to: now, in: catalogue.config.zone)
+            advance(to: now, in: catalogue)
+            guard account.advancedTo >= now else { throw .catchingUp }
             let context = ActionContext(idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
             let mark = Mark(self)
+            let before = startDefaultPlan(unlessFor: action, context)
             let outcome = performOrRefuse(action, context)
+            if let before, case .refused = outcome { self = before }
+            openWindows(context)
             judgeAutoTopUp(context)
             close(since: mark, at: now)
             return outcome
         } catch {
             return .refused(error)
+        }
+    }
+
+    /// Starts the default plan of an end user that is seen for the first time.
+    ///
+    /// - Returns: The draft before that, to which a refused action returns; nil if no plan was started.
+    mutating func startDefaultPlan(unlessFor action: AccountAction, _ context: ActionContext) -> AccountDraft? {
+        guard profile == nil, context.catalogue.config.defaultVariantID != nil, action != .advance else { return nil }
+        // An end user that begins with a subscription of the tenant's choice needs no other in its place.
+        if case .subscribe(let new) = action,
+            let variant = context.catalogue.latestVariant(new.variant),
+            context.catalogue.plan(of: variant)?.slot == .base
+        {
+            return nil
+        }
+        let before = self
+        account.startDefaultPlan(
+            SubscriptionMoment(at: context.now, now: context.now, catalogue: context.catalogue), into: &recorder)
+        account.advance(to: context.now, in: context.catalogue, into: &recorder)
+        return before
+    }
+
+    /// Opens the windows of grant lines that open with a use, if the action has used them.
+    mutating func openWindows(_ context: ActionContext) {
+        for var subscription in account.subscriptions {
+            account.openWindows(of: &subscription, context.moment, into: &recorder)
         }
     }
 
@@ -98,6 +128,8 @@ package struct AccountDraft: Hashable, Sendable {
         case .deleteSpendCap(let number): return try deleteSpendCap(number)
         case .setLimit(let key, let limit): return try setLimit(key, limit, context)
         case .deleteLimit(let key): return try deleteLimit(key, context)
+        case .subscribe(let new): return try apply(new, context)
+        case .subscription(let number, let action): return try apply(action, to: number, context)
         case .setAutoTopUp(let rule): return try setAutoTopUp(rule, context)
         case .deleteAutoTopUp: return try deleteAutoTopUp()
         case .failTopUpRequest(let number, let reason): return try failTopUpRequest(number, reason: reason, context)
@@ -116,12 +148,16 @@ package struct AccountDraft: Hashable, Sendable {
         guard profile != nil || catalogue.config.effectiveEndUserCreation == .implicit else { throw .unknownEndUser }
     }
 
-    /// Records everything that was due by `now`. All of it together raises the revision by one.
-    ///
-    /// - Parameter zone: The environment's zone.
-    package mutating func advance(to now: Instant, in zone: ZoneRules) {
+    /// Stops time after a number of effects of one step.
+    package mutating func limitSteps(to effects: Int = Account.maximumEffects) {
+        recorder.effectLimit = recorder.effectCount + effects
+    }
+
+    /// Records everything that was due by `now`. All of it together raises the revision by one. If that is more than a step
+    /// may cost, the account stays at an earlier instant, and another step goes on from there.
+    package mutating func advance(to now: Instant, in catalogue: Catalogue) {
         let count = recorder.effectCount
-        account.advance(to: now, in: zone, into: &recorder)
+        account.advance(to: now, in: catalogue, into: &recorder)
         if recorder.effectCount > count { account.revision += 1 }
     }
 
@@ -219,7 +255,7 @@ package struct AccountDraft: Hashable, Sendable {
     /// The number of rows that the changes so far write.
     package var changedRows: Int {
         recorder.entries.count + recorder.changedBlocks.count + recorder.changedReservations.count
-            + recorder.events.count + recorder.changedTopUpRequests.count
+            + recorder.changedSubscriptions.count + recorder.events.count + recorder.changedTopUpRequests.count
             + removedGenerations.reduce(0) { $0 + (history.counterCounts[$1] ?? 0) }
     }
 
@@ -287,6 +323,16 @@ package struct AccountDraft: Hashable, Sendable {
     /// The blocks that existed before the batch and changed in it, in their present state.
     package var olderChangedBlocks: [Block] {
         recorder.changedBlocks.values.filter { $0.number <= bookBefore.blockCount }
+    }
+
+    /// The subscriptions that existed before the batch and changed in it, in their present state.
+    package var olderChangedSubscriptions: [Subscription] {
+        recorder.changedSubscriptions.values.filter { $0.number <= bookBefore.subscriptionCount }
+    }
+
+    /// The subscriptions that were made in the batch, in their present state.
+    package var newSubscriptions: [Subscription] {
+        recorder.changedSubscriptions.values.filter { $0.number > bookBefore.subscriptionCount }
     }
 
     /// The reservations that existed before the batch and changed in it, in their present state.

@@ -5,12 +5,16 @@ package import Credits
 // worker and the replica apply it by the same `advance`. The scheduler finds accounts by `due_at`, the earliest instant
 // of the list at which anything changes.
 
-/// An effect of time on an account, at the instant at which it is due.
+// Subscriptions have a list of their own (`Subscription.nextDue`), because each of their effects can make or move others.
+
+/// An effect of time on holds and blocks, at the instant at which it is due.
 struct DueEvent: Comparable {
     /// The order of the cases is their order at one instant.
     enum Kind: Int {
         /// The deadline of a reservation: its hold is given back.
         case reservationLapses
+        /// The next effect of time on the subscriptions.
+        case subscriptionTurns
         /// The expiry of a block: its available credits are taken.
         case blockExpires
         /// The start of a grant that was made before: its credits come in.
@@ -21,7 +25,7 @@ struct DueEvent: Comparable {
 
     let at: Instant
     let kind: Kind
-    /// The number of the reservation or the block; 0 for the automatic top-up.
+    /// The number of the reservation or the block; 0 for the subscriptions and the automatic top-up.
     let number: Int32
 
     static func < (left: DueEvent, right: DueEvent) -> Bool {
@@ -30,6 +34,10 @@ struct DueEvent: Comparable {
 }
 
 extension Account {
+    /// The largest number of effects of time that one step has, or a little more. A step of a day has a few; only a test
+    /// clock that jumps over years of recurring grants has more, and then takes several steps.
+    package static let maximumEffects = 20_000
+
     /// Calls the body with every effect that is due at some instant, in no particular order.
     ///
     /// - Parameter heldBlocks: Whether to include blocks that have no available credits now. Their expiry has an effect
@@ -38,8 +46,9 @@ extension Account {
         for reservation in reservations {
             body(DueEvent(at: reservation.expiresAt, kind: .reservationLapses, number: reservation.number))
         }
+        let paused = pausedSubscriptions
         for block in blocks where heldBlocks || block.available > 0 {
-            guard let expiresAt = block.expiresAt else { continue }
+            guard let expiresAt = block.expiresAt, !block.isFrom(paused) else { continue }
             body(DueEvent(at: expiresAt, kind: .blockExpires, number: block.number))
         }
         for block in scheduled {
@@ -48,15 +57,24 @@ extension Account {
             guard heldBlocks, let expiresAt = block.expiresAt else { continue }
             body(DueEvent(at: expiresAt, kind: .blockExpires, number: block.number))
         }
+        if let instant = subscriptionsDueAt {
+            body(DueEvent(at: instant, kind: .subscriptionTurns, number: 0))
+        }
         if let instant = autoTopUpDueAt { body(DueEvent(at: instant, kind: .topUpIsJudged, number: 0)) }
     }
 
-    /// All effects on holds and blocks that may be due by an instant, in the order in which they happen. The automatic
-    /// top-up is not among them, because each of them can make or end a request.
-    private func dueEvents(by now: Instant) -> [DueEvent] {
+    /// The numbers of the subscriptions whose blocks do not expire now.
+    private var pausedSubscriptions: [Int32] { subscriptions.filter { $0.status == .paused }.map(\.number) }
+
+    /// All effects on holds and blocks that may be due in a span of time, in the order in which they happen.
+    /// Subscriptions and the automatic top-up are not among them, because each of their effects can make others due.
+    private func dueEvents(from start: Instant = Instant(microseconds: .min), by now: Instant) -> ArraySlice<DueEvent> {
         var events: [DueEvent] = []
-        forEachDueEvent(heldBlocks: true) { if $0.at <= now, $0.kind != .topUpIsJudged { events.append($0) } }
-        return events.sorted()
+        forEachDueEvent(heldBlocks: true) { event in
+            guard event.at <= now, event.at >= start else { return }
+            if event.kind != .topUpIsJudged, event.kind != .subscriptionTurns { events.append(event) }
+        }
+        return events.sorted()[...]
     }
 
     /// The next instant at which time changes the account; nil if there is none.
@@ -86,34 +104,62 @@ extension Account {
     /// The account at `now`, for a check or a balance. No entry is made and nothing is hashed. The revision of the
     /// result is not a position that a client could wait for, because nothing has been written.
     ///
-    /// - Parameter zone: The environment's zone.
-    package func advanced(to now: Instant, in zone: ZoneRules) -> Account {
+    ///
+    /// - Returns: An account of before `now` if more is due than one step may cost; its `advancedTo` tells.
+    package func advanced(to now: Instant, in catalogue: Catalogue) -> Account {
         guard hasDue(at: now) else { return self }
         var copy = self
         var recorder = NoRecorder()
-        copy.advance(to: now, in: zone, into: &recorder)
+        copy.advance(to: now, in: catalogue, into: &recorder)
         return copy
     }
 
     /// Applies every effect that is due by `now`, each at the instant at which it was due, in due order. For n blocks and
-    /// reservations of which k are due, it costs O(n + k log n).
-    mutating func advance(to now: Instant, in zone: ZoneRules, into recorder: inout some EffectRecorder) {
-        let events = dueEvents(by: now)
-        var rest = events[...]
-        while let instant = earlier(rest.first?.at, autoTopUpDueAt), instant <= now {
-            let events = rest.prefix { $0.at == instant }
+    /// reservations of which k are due, it costs O(n + k log n), and O(n log n) more for each instant at which a
+    /// subscription turns.
+    mutating func advance(to now: Instant, in catalogue: Catalogue, into recorder: inout some EffectRecorder) {
+        var rest = dueEvents(by: now)
+        var reached = advancedTo
+        while let instant = earlier(rest.first?.at, earlier(subscriptionsDueAt, autoTopUpDueAt)), instant <= now {
+            guard !recorder.isFull else {
+                advancedTo = reached
+                return
+            }
+            reached = max(reached, instant)
+            var events = rest.prefix { $0.at <= instant }
             rest = rest[events.endIndex...]
-            // The first lapse takes what expires with it. Later ones free no more of these blocks than they held.
-            var expiring = events.filter { $0.kind == .blockExpires }.map(\.number)
+            // The first lapse takes what expires with it. Later ones free no more of these blocks than they held. Blocks of
+            // subscriptions wait, because a turn at the same instant may move them.
+            let live = subscriptions.map(\.number)
+            var expiring: [Int32] = []
+            var waiting: [Int32] = []
+            for event in events where event.kind == .blockExpires {
+                if blocks.block(event.number)?.isFrom(live) ?? false {
+                    waiting.append(event.number)
+                } else {
+                    expiring.append(event.number)
+                }
+            }
             for event in events where event.kind == .reservationLapses {
                 guard let reservation = reservations[at: event.number] else { continue }
                 end(reservation, as: .expired, at: instant, now: now, taking: expiring, into: &recorder)
                 expiring = []
             }
+            if let due = subscriptionsDueAt, due <= instant {
+                advanceSubscriptions(to: instant, now: now, in: catalogue, into: &recorder)
+                // Turns open blocks and move expiries.
+                rest = dueEvents(from: instant, by: now)
+                events = rest.prefix { $0.at <= instant }
+                rest = rest[events.endIndex...]
+                expiring = events.filter { $0.kind == .blockExpires }.map(\.number)
+                waiting = []
+            }
+            expiring += waiting
             sweep(expiring, at: instant, now: now, into: &recorder)
             for event in events where event.kind == .grantLands { land(event.number, now: now, into: &recorder) }
             // A worker of a release without automatic top-ups may have left a request undone. It is due at once.
-            judgeAutoTopUp(at: max(instant, advancedTo), now: now, in: zone, into: &recorder)
+            judgeAutoTopUp(
+                at: max(instant, advancedTo), now: now, in: catalogue.config.zone, into: &recorder)
         }
         advancedTo = max(advancedTo, now)
     }
@@ -134,11 +180,12 @@ extension Account {
         settle(from: [number], at: block.since, now: now, into: &recorder)
     }
 
-    /// Pays overage from the given blocks, which have just received credits. Only unrestricted blocks pay.
+    /// Pays overage from the given blocks, which have just received credits. Only unrestricted blocks pay, and nothing pays
+    /// overage that a postpaid subscription bills at the end of its period.
     mutating func settle(
         from numbers: [Int32], at instant: Instant, now: Instant, into recorder: inout some EffectRecorder
     ) {
-        guard overage > .zero else { return }
+        guard overage > .zero, billingSubscription == nil else { return }
         let payers = Set(numbers)
         let (allocations, rest) = burn(overage.rawValue) { block in
             block.featureSet == nil && payers.contains(block.number)
@@ -156,9 +203,10 @@ extension Account {
     mutating func sweep(
         _ numbers: [Int32], at instant: Instant, now: Instant, into recorder: inout some EffectRecorder
     ) {
+        let paused = pausedSubscriptions
         for number in numbers.count > 1 ? numbers.sorted() : numbers {
             guard let block = blocks.block(number), block.available > 0,
-                block.revokedAt != nil || block.hasExpired(at: instant)
+                block.revokedAt != nil || block.hasExpired(at: instant) && !block.isFrom(paused)
             else { continue }
             let type: EntryType = block.revokedAt != nil ? .revoke : .expire
             post(

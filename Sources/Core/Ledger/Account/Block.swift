@@ -28,8 +28,9 @@ package struct Block: Hashable, Sendable {
     package internal(set) var held: Millicredits
     /// 0 to 100; lower burns first.
     package let priority: Int16
-    /// The block can be spent before this instant and not at it; nil means that it never expires.
-    package let expiresAt: Instant?
+    /// The block can be spent before this instant and not at it; nil means that it never expires. Only subscriptions
+    /// move it.
+    package internal(set) var expiresAt: Instant?
     /// True if a price above zero was paid.
     package let isPaid: Bool
     /// The features that the block is restricted to; nil means that it may be spent on all features.
@@ -43,11 +44,16 @@ package struct Block: Hashable, Sendable {
     package internal(set) var isScheduled: Bool
     /// When the block was revoked; nil if it was not. Credits that come back to a revoked block are taken at once.
     package internal(set) var revokedAt: Instant?
+    /// The subscription that gave the block; nil for every other block.
+    package let origin: SubscriptionOrigin?
+    /// Whether the block of a subscription ends with the period, whenever that is.
+    package let endsWithPeriod: Bool
 
     package init(
         number: Int32, original: Millicredits, remaining: Millicredits, held: Millicredits, priority: Int16,
         expiresAt: Instant?, isPaid: Bool, featureSet: FeatureSet? = nil, since: Instant, startsLater: Bool = false,
-        isScheduled: Bool = false, revokedAt: Instant? = nil
+        isScheduled: Bool = false, revokedAt: Instant? = nil, origin: SubscriptionOrigin? = nil,
+        endsWithPeriod: Bool = false
     ) {
         self.number = number
         self.original = original
@@ -61,6 +67,8 @@ package struct Block: Hashable, Sendable {
         self.startsLater = startsLater
         self.isScheduled = isScheduled
         self.revokedAt = revokedAt
+        self.origin = origin
+        self.endsWithPeriod = endsWithPeriod
     }
 
     /// The credits that a new charge can take. Never negative, because `held` is at most `remaining`.
@@ -76,6 +84,12 @@ package struct Block: Hashable, Sendable {
     func isOpen(to features: [FeatureKey]) -> Bool {
         guard let featureSet else { return true }
         return features.allSatisfy { featureSet.contains($0) }
+    }
+
+    /// Whether one of some subscriptions gave the block.
+    func isFrom(_ subscriptions: [Int32]) -> Bool {
+        guard !subscriptions.isEmpty, let origin else { return false }
+        return subscriptions.contains(origin.subscription)
     }
 
     package func hasExpired(at now: Instant) -> Bool {

@@ -18,19 +18,41 @@ protocol EffectRecorder {
     ///
     /// - Parameter instant: The instant at which it was due.
     mutating func happened(_ content: EventContent, at instant: Instant, now: Instant)
+    /// A subscription was made, changed or ended.
+    mutating func changed(_ subscription: Subscription)
+    /// Whether time must stop, because it has done as much as one step may cost.
+    var isFull: Bool { get }
     /// The cause of the entry by which the credits of a scheduled block land.
     func causeOfLanding(_ number: Int32) -> EntryCause
+    /// The number of the next block that opens.
+    mutating func nextBlockNumber() -> Int32
+    /// The number of the next subscription that is made.
+    mutating func nextSubscriptionNumber() -> Int32
 }
 
-/// The recorder of a reader: it ignores everything.
+/// The recorder of a reader: it ignores everything. Its blocks and subscriptions have numbers behind all stored ones, so
+/// that they sort like those that a writer would make.
 struct NoRecorder: EffectRecorder {
-    mutating func posted(_ posting: Posting, changed: [Block], account: Account, now: Instant) {}
+    private var latestNumber = Block.maximumCount
+    private var effectCount = 0
+
+    var isFull: Bool { effectCount >= Account.maximumEffects }
+
+    mutating func posted(_ posting: Posting, changed: [Block], account: Account, now: Instant) { effectCount += 1 }
     mutating func opened(_ granted: GrantedBlock) {}
     mutating func changed(_ block: Block) {}
     mutating func changed(_ reservation: Reservation) {}
     mutating func changed(_ request: TopUpRequest) {}
     mutating func happened(_ content: EventContent, at instant: Instant, now: Instant) {}
+    mutating func changed(_ subscription: Subscription) { effectCount += 1 }
     func causeOfLanding(_ number: Int32) -> EntryCause { EntryCause() }
+
+    mutating func nextBlockNumber() -> Int32 {
+        if latestNumber < .max { latestNumber += 1 }
+        return latestNumber
+    }
+
+    mutating func nextSubscriptionNumber() -> Int32 { nextBlockNumber() }
 }
 
 /// The recorder of a batch: it collects the entries, the events and the rows that must be written.
@@ -47,10 +69,16 @@ struct BatchRecorder: EffectRecorder, Hashable {
     var changedReservations: [Int32: Reservation] = [:]
     /// The requests for top-ups that were made or have ended in the batch, by number, in their present state.
     var changedTopUpRequests: [Int32: TopUpRequest] = [:]
+    /// The subscriptions that were made or changed in the batch, by number, in their present state.
+    var changedSubscriptions: [Int32: Subscription] = [:]
     /// In order of sequence.
     var events: [Event] = []
     /// The number of recorded changes.
     var effectCount = 0
+    /// The number of changes from which on time stops.
+    var effectLimit = Int.max
+
+    var isFull: Bool { effectCount >= effectLimit }
 
     init(book: AccountBook) {
         self.book = book
@@ -97,6 +125,15 @@ struct BatchRecorder: EffectRecorder, Hashable {
         book.reservationCount = max(book.reservationCount, reservation.number)
         changedReservations[reservation.number] = reservation
     }
+
+    mutating func changed(_ subscription: Subscription) {
+        effectCount += 1
+        book.subscriptionCount = max(book.subscriptionCount, subscription.number)
+        changedSubscriptions[subscription.number] = subscription
+    }
+
+    func nextBlockNumber() -> Int32 { book.blockCount + 1 }
+    func nextSubscriptionNumber() -> Int32 { book.subscriptionCount + 1 }
 
     mutating func changed(_ request: TopUpRequest) {
         effectCount += 1

@@ -1,4 +1,5 @@
 package import Credits
+package import Metering
 
 /// A change that a command makes to one account. The API has checked the shape; `AccountDraft` decides everything that
 /// depends on state or time.
@@ -24,6 +25,9 @@ package enum AccountAction: Hashable, Sendable {
     case deleteAutoTopUp
     /// The tenant could not charge for the request with this number.
     case failTopUpRequest(Int32, reason: String?)
+    case subscribe(NewSubscription)
+    /// An action on the subscription with this number.
+    case subscription(Int32, SubscriptionAction)
     case createEndUser(EndUserChange)
     case updateEndUser(EndUserChange)
     case eraseEndUser
@@ -93,7 +97,7 @@ extension AccountAction {
         case .setAutoTopUp: needs.latestTopUpRequests = true
         case .createEndUser(let change), .updateEndUser(let change): needs.testClock = change.testClock
         case .grant, .use, .adjust, .reserve, .reservation, .createSpendCap, .deleteSpendCap, .setLimit, .deleteLimit,
-            .deleteAutoTopUp, .eraseEndUser, .advance:
+            .deleteAutoTopUp, .subscribe, .subscription, .eraseEndUser, .advance:
             break
         }
         return needs

@@ -19,6 +19,9 @@ extension AccountDraft {
         for reservation in account.reservations {
             account.end(reservation, as: .released, at: now, now: now, into: &recorder)
         }
+        for subscription in account.subscriptions {
+            account.end(subscription.erased, as: .canceled, context.moment, fallsBack: false, into: &recorder)
+        }
         for var block in account.scheduled {
             block.revokedAt = now
             block.isScheduled = false
@@ -51,6 +54,21 @@ extension Reservation {
                 return erased
             }, estimate: estimate.erased, estimatedCost: estimatedCost, status: status, holds: holds,
             uncovered: uncovered, expiresAt: expiresAt, createdAt: createdAt, finishedAt: finishedAt, counts: [],
+            metadata: nil)
+    }
+}
+
+extension Subscription {
+    /// The subscription without the text that can name a person, which is its metadata.
+    package var erased: Subscription {
+        Subscription(
+            number: number, planID: planID, slot: slot, variant: variant, quantity: quantity, status: status,
+            periodIndex: periodIndex, period: period, anchor: anchor, pausedTime: pausedTime, trialDays: trialDays,
+            trialEndsAt: trialEndsAt, graceEndsAt: graceEndsAt, isRenewedAhead: isRenewedAhead,
+            cancelsAtPeriodEnd: cancelsAtPeriodEnd, revokesCredits: revokesCredits, pendingChange: pendingChange,
+            pause: pause, contract: contract, notices: notices, lines: lines, termsSince: termsSince,
+            deniesOverdueUsage: deniesOverdueUsage, isPostpaid: isPostpaid,
+            statesOveragePolicy: statesOveragePolicy, startsAt: startsAt, createdAt: createdAt, endedAt: endedAt,
             metadata: nil)
     }
 }

@@ -57,7 +57,8 @@ extension AccountDraft {
         of grant: Grant, field: String, _ context: ActionContext
     ) throws(Refusal) -> GrantedBlock {
         let now = context.now
-        let expiresAt = try grant.expiry.instant(from: grant.startsAt, now: now)
+        let expiresAt = try grant.expiry.instant(
+            from: grant.startsAt, now: now, in: context.catalogue.config.zone)
         for feature in grant.featureKeys where context.catalogue.activeFeature(feature) == nil {
             throw .unknownFeature(feature)
         }
@@ -117,14 +118,14 @@ extension Grant.Expiry {
     ///
     /// - Parameter start: The start that the grant states, which may be before or after now; nil if it states none. The
     ///   credits expire after it.
-    func instant(from start: Instant? = nil, now: Instant) throws(Refusal) -> Instant? {
+    func instant(from start: Instant? = nil, now: Instant, in zone: ZoneRules) throws(Refusal) -> Instant? {
         if let start, start > .latest { throw .startsTooLate(now: now) }
         let instant: Instant
         switch self {
         case .never: return nil
         case .at(let stated): instant = stated
         case .after(let duration):
-            instant = (start ?? now).adding(duration)
+            instant = zone.adding(duration, to: start ?? now)
             if instant <= now { throw .endsInThePast(instant, now: now) }
         }
         if instant <= now { throw .expiresInThePast(instant, now: now) }

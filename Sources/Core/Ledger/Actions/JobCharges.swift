@@ -72,7 +72,10 @@ extension AccountDraft {
                 .commit, amount: -charge.amount, reservedDelta: -held, overageDelta: charge.overage,
                 allocations: charge.allocations, holds: before.holds.negated,
                 cause: cause(of: before, part, total, context), effectiveAt: context.now), now: context.now)
-        account.count(growth, of: part.featureKey, now: context.now)
+        account.count(growth, of: part.featureKey, context)
+        account.bill(
+            part.featureKey, units: max(0, total.units - (part.watermark?.units ?? 0)), cost: change,
+            context.catalogue)
         account.recount(before, limits, to: usage(charging: change), now: context.now)
         account.set(reservation, into: &recorder)
         let refunded = growth.due < 0 ? settle(before, part, givingBack: -growth.due, context) : 0
@@ -123,7 +126,10 @@ extension AccountDraft {
                     cause: cause(of: before, part, watermark, context), effectiveAt: context.now), now: context.now)
             if growth.due > 0, reservation.holds.isEmpty { growHold(of: &reservation, context) }
         }
-        account.count(growth, of: part.featureKey, now: context.now)
+        account.count(growth, of: part.featureKey, context)
+        account.bill(
+            part.featureKey, units: watermark.units - (part.watermark?.units ?? 0), cost: growth.due,
+            context.catalogue)
         reservation.counts = account.recount(before, limits, to: reservation.counted, now: context.now)
         account.set(reservation, into: &recorder)
         let refunded = growth.due < 0 ? settle(before, part, givingBack: -growth.due, context) : 0
@@ -174,7 +180,7 @@ extension AccountDraft {
         }
         do throws(PricingFailure) {
             let growth = try account.growth(
-                of: part, madeAt: reservation.createdAt, to: measure, attributes, rule, now: context.now)
+                of: part, madeAt: reservation.createdAt, to: measure, attributes, rule, context)
             // The growth of a job is priced by itself, so its total must be in the range of amounts too.
             guard growth.due <= reservation.room else { throw .outOfRange }
             return growth
@@ -198,7 +204,7 @@ extension AccountDraft {
         var charge = Charge(
             amount: due, fromHold: fromHold, allocations: fromHold.adding(others), overage: 0)
         guard missing > 0 else { return charge }
-        let terms = OverageTerms(account: account.settings, config: context.catalogue.config)
+        let terms = account.overageTerms(context.catalogue)
         switch mode {
         case .reject: break
         case .cap:
@@ -240,7 +246,7 @@ extension Account {
     /// given back, and the remainders of their row with them.
     fileprivate func growth(
         of part: JobPart, madeAt created: Instant, to measure: Measure, _ attributes: Attributes, _ rule: MeteringRule,
-        now: Instant
+        _ context: ActionContext
     ) throws(PricingFailure) -> JobGrowth {
         let (price, feature) = (rule.price, part.featureKey)
         guard let row = price.row(for: attributes), let terms = price.terms(for: attributes) else {
@@ -252,7 +258,7 @@ extension Account {
                     (UsageCounters.remainder(rule.id, row: row, name), remainder)
                 })
         }
-        let prior = priorUsage(of: feature, rule, attributes, now: now)
+        let prior = priorUsage(of: feature, rule, attributes, context.catalogue, now: context.now)
         let charged = part.charged.rawValue
         guard case .measured(let earlier, let own)? = part.watermark, let oldRow = price.row(for: own) else {
             let priced = try price.priced(measure, attributes: attributes, used: prior)
@@ -270,10 +276,10 @@ extension Account {
                 due: growth.cost.rawValue, periodUnits: growth.periodUnits, remainders: ids(growth.remainders),
                 carried: part.carried.merging(growth.carriedCosts) { $0 + $1 })
         }
-        // A job of this month has filled the tiers of this month. For an earlier one that is not known, and nothing is
+        // A job of this period has filled the tiers of this period. For an earlier one that is not known, and nothing is
         // taken out.
-        let month = WindowLength.month.calendarWindow(containing: now, in: .utc)
-        let counted = month.contains(created) ? price.periodDimensions(for: own) : []
+        let period = tierPeriod(at: context.now, context.catalogue)
+        let counted = period.contains(created) ? price.periodDimensions(for: own) : []
         var before = prior
         for name in counted { before.used[name] = max(0, (prior.used[name] ?? 0) - earlier.units(of: name)) }
         let priced = try price.priced(measure, attributes: attributes, used: before)
@@ -281,7 +287,7 @@ extension Account {
             due: priced.cost.rawValue - charged, periodUnits: priced.periodUnits, remainders: ids(priced.remainders),
             carried: priced.carriedCosts)
         for name in counted { growth.periodUnits[name, default: 0] -= earlier.units(of: name) }
-        let kept = priorUsage(of: feature, rule, own, now: now).remainders
+        let kept = priorUsage(of: feature, rule, own, context.catalogue, now: context.now).remainders
         for name in price.carriedDimensions(for: own) where earlier.units(of: name) > 0 {
             let remainder = price.terms(for: own)?.model(of: name)?.remainder(
                 after: -earlier.units(of: name), costing: -(part.carried[name] ?? 0), before: kept[name] ?? 0)
@@ -292,8 +298,9 @@ extension Account {
     }
 
     /// Keeps what a job's growth leaves to later prices.
-    fileprivate mutating func count(_ growth: JobGrowth, of feature: FeatureKey, now: Instant) {
-        counters.count(growth.periodUnits, feature: feature, now: now)
+    fileprivate mutating func count(_ growth: JobGrowth, of feature: FeatureKey, _ context: ActionContext) {
+        let period = tierPeriod(at: context.now, context.catalogue)
+        counters.count(growth.periodUnits, feature: feature, in: period)
         for (id, remainder) in growth.remainders { counters.carry(remainder, id) }
     }
 
@@ -306,7 +313,7 @@ extension Account {
 
     /// The shortfall mode of a charge that names none.
     fileprivate func defaultShortfall(_ context: ActionContext) -> Shortfall {
-        OverageTerms(account: settings, config: context.catalogue.config).isAllowed ? .overage : .reject
+        overageTerms(context.catalogue).isAllowed ? .overage : .reject
     }
 }
 

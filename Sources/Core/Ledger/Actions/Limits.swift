@@ -1,6 +1,6 @@
 package import Catalogue
 package import Credits
-import Metering
+package import Metering
 
 /// A limit that was set on an end user.
 package struct OwnLimit: Hashable, Sendable {
@@ -82,10 +82,12 @@ extension AccountDraft {
     /// the limit had been there when they were made.
     private func usage(before applied: AppliedLimit, _ context: ActionContext) -> PriorCounts {
         let limit = applied.limit
-        guard limit.anchor == .calendar else { return PriorCounts() }
-        let window = limit.newWindow(at: context.now, in: context.catalogue.config.zone)
+        guard limit.anchor != .firstUse else { return PriorCounts() }
+        let window = applied.newWindow(at: context.now, in: context.catalogue.config.zone)
         var counts = PriorCounts()
-        if let query = limit.usageQuery(context.catalogue, now: context.now) {
+        if let query = limit.usageQuery(
+            from: applied.subscribedAt, context.catalogue, now: context.now)
+        {
             for (value, amount) in history.usage[query] ?? [:] {
                 counts.add(amount, applied.counterID(value: value?.text))
             }
@@ -116,7 +118,7 @@ extension AccountDraft {
     /// Counts the usage in the open window of a limit before it was set.
     mutating func count(usageBefore applied: AppliedLimit, _ context: ActionContext) {
         let counts = usage(before: applied, context)
-        let window = applied.limit.newWindow(at: context.now, in: context.catalogue.config.zone)
+        let window = applied.newWindow(at: context.now, in: context.catalogue.config.zone)
         for (number, count) in counts.reservations {
             guard var reservation = account.reservations[at: number] else { continue }
             reservation.counts.append(count)
@@ -152,9 +154,12 @@ extension Limit {
 
     /// The past usage that a limit counts which is set now; nil for one whose window opens with the first use after that,
     /// and for one of reservations, which the account has.
-    func usageQuery(_ catalogue: Catalogue, now: Instant) -> UsageQuery? {
-        guard unit != .concurrent, anchor == .calendar else { return nil }
-        return UsageQuery(limit: with(amount: 0), since: newWindow(at: now, in: catalogue.config.zone).start)
+    ///
+    /// - Parameter start: The start of the end user's subscription; nil without one.
+    func usageQuery(from start: Instant?, _ catalogue: Catalogue, now: Instant) -> UsageQuery? {
+        guard unit != .concurrent, anchor != .firstUse else { return nil }
+        return UsageQuery(
+            limit: with(amount: 0), since: newWindow(at: now, from: start, in: catalogue.config.zone).start)
     }
 }
 
@@ -168,8 +173,8 @@ extension Account {
     package func applied(_ key: LimitKey, _ catalogue: Catalogue) -> AppliedLimit? {
         if let feature = key.quotaFeature {
             guard let known = catalogue.activeFeature(feature), known.type == .metered else { return nil }
-            return limits(covering: [known]).first { $0.key == key }
+            return limits(covering: [known], catalogue).first { $0.key == key }
         }
-        return ownLimits.first { $0.key == key }
+        return keyedLimits(catalogue).first { $0.key == key }
     }
 }

@@ -1,3 +1,4 @@
+package import Catalogue
 package import Credits
 package import Metering
 
@@ -30,6 +31,8 @@ package enum Outcome: Hashable, Sendable {
     case endUser(EndUserProfile, AccountSettings, created: Bool)
     case endUserErased(at: Instant)
     case advanced
+    case subscribed(Subscription)
+    case subscriptionChanged(Subscription)
     case refused(Refusal)
 }
 
@@ -83,6 +86,8 @@ package enum Refusal: Error, Hashable, Sendable {
     case expiresTooLate(now: Instant)
     /// The start is after `Instant.latest`.
     case startsTooLate(now: Instant)
+    /// Time has more to do to the account than one step may cost. Nothing was decided, and a repetition goes on.
+    case catchingUp
     case unknownEndUser
     case unknownPackage(PackageKey)
     case unknownReservation(Int32)
@@ -113,6 +118,15 @@ package enum Refusal: Error, Hashable, Sendable {
     case unknownFeature(FeatureKey)
     case featureNotInPlan(FeatureKey)
     case featureNotPriced(FeatureKey)
+    case subscriptionPaused(FeatureKey)
+    case subscriptionPastDue(FeatureKey)
+    case unknownVariant(VariantName)
+    case unknownSubscription(Int32)
+    /// The end user has a live subscription in the slot, with this number.
+    case alreadySubscribed(PlanSlot, Int32)
+    case invalidTransition(InvalidTransition)
+    /// An instant of the request is not after now.
+    case notInTheFuture(field: String, Instant, now: Instant)
     /// The rule asks for units where quantities were given or the reverse, or for other dimensions; or progress changed
     /// its measure.
     case wrongMeasure(WrongMeasure)
@@ -132,6 +146,6 @@ package enum Refusal: Error, Hashable, Sendable {
 
     /// The objects of which an account can have only a limited number.
     package enum TooMany: String, Hashable, Sendable {
-        case limits, reservations, overrides, blocks, counters
+        case limits, reservations, overrides, blocks, counters, subscriptions
     }
 }

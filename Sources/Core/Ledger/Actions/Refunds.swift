@@ -1,3 +1,4 @@
+import Catalogue
 package import Credits
 import Metering
 
@@ -17,12 +18,12 @@ package struct Refund: Hashable, Sendable {
     /// The sequence of the charge's entry.
     package var charge: Int64
     package var extent: Extent
-    /// The expiry of compensation blocks; nil means 30 days from now.
+    /// The expiry of compensation blocks; nil means 30 local days from now.
     package var compensationExpiry: Grant.Expiry?
     package var reason: String?
     package var metadata: Metadata?
 
-    package static let compensationSeconds: Int64 = 30 * 86_400
+    package static let compensationDays: Int64 = 30
 
     package init(
         account: AccountID, charge: Int64, extent: Extent = .rest, compensationExpiry: Grant.Expiry? = nil,
@@ -42,9 +43,8 @@ extension AccountDraft {
     /// last block, then its overage that was settled since.
     mutating func apply(_ refund: Refund, _ context: ActionContext) throws(Refusal) -> Outcome {
         let now = context.now
-        let compensationExpiry =
-            refund.compensationExpiry ?? .at(min(.latest, now.adding(seconds: Refund.compensationSeconds)))
-        let expiresAt = try compensationExpiry.instant(now: now)
+        let compensationExpiry = refund.compensationExpiry ?? .at(context.compensationExpiry)
+        let expiresAt = try compensationExpiry.instant(now: now, in: context.catalogue.config.zone)
         let known = known()
         guard refund.account == account.id, let named = known.first(where: { $0.sequence == refund.charge }),
             named.type == .use || named.type == .commit
@@ -90,7 +90,7 @@ extension AccountDraft {
         guard left > 0 else { return 0 }
         return giveBack(
             left, of: charges,
-            compensationExpiry: min(.latest, context.now.adding(seconds: Refund.compensationSeconds)),
+            compensationExpiry: context.compensationExpiry,
             cause: EntryCause(
                 idempotencyKey: context.idempotencyKey, details: EntryDetails(isSettlement: true)),
             now: context.now
@@ -367,5 +367,12 @@ extension [Allocation] {
             }
         }
         return sums
+    }
+}
+
+extension ActionContext {
+    /// The expiry of a compensation block whose refund states none.
+    fileprivate var compensationExpiry: Instant {
+        min(.latest, catalogue.config.zone.adding(months: 0, days: Refund.compensationDays, to: now))
     }
 }

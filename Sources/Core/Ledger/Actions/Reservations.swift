@@ -66,7 +66,7 @@ extension AccountDraft {
         let reservation = Reservation(
             number: recorder.book.reservationCount + 1,
             parts: request.featureKeys.map { feature in
-                JobPart(featureKey: feature, ruleID: context.catalogue.rule(for: feature, at: now)?.id)
+                JobPart(featureKey: feature, ruleID: account.rule(for: feature, at: now, context.catalogue)?.id)
             }, estimate: request.estimate, estimatedCost: cost, status: .active, holds: allocations.negated,
             uncovered: Millicredits.zero.changed(by: uncovered),
             expiresAt: min(.latest, now.adding(seconds: request.ttlSeconds)), createdAt: now, finishedAt: nil,

@@ -32,9 +32,9 @@ extension AccountDraft {
             sender.account.currentInstant(clock: clock, catalogue: catalogue),
             receiver.account.currentInstant(clock: clock, catalogue: catalogue))
         let sameClock = sender.account.settings.testClock == receiver.account.settings.testClock
-        let zone = catalogue.config.zone
         sender.advance(
-            to: sameClock ? now : sender.account.currentInstant(clock: clock, catalogue: catalogue), in: zone)
+            to: sameClock ? now : sender.account.currentInstant(clock: clock, catalogue: catalogue), in: catalogue)
+        guard !sameClock || sender.account.advancedTo >= now else { return .refused(.catchingUp) }
         do throws(Refusal) {
             try sender.requireEndUser(catalogue)
             try receiver.requireEndUser(catalogue)
@@ -42,7 +42,29 @@ extension AccountDraft {
             return .refused(error)
         }
         guard sameClock else { return .refused(.differentClocks) }
-        receiver.advance(to: now, in: zone)
+        receiver.advance(to: now, in: catalogue)
+        guard receiver.account.advancedTo >= now else { return .refused(.catchingUp) }
+        let before = (sender: sender, receiver: receiver)
+        let marks = (sender: Mark(sender), receiver: Mark(receiver))
+        let context = ActionContext(idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
+        _ = sender.startDefaultPlan(unlessFor: .transfer(transfer), context)
+        _ = receiver.startDefaultPlan(unlessFor: .transfer(transfer), context)
+        let outcome = move(transfer, from: &sender, to: &receiver, context)
+        if case .refused = outcome { (sender, receiver) = before }
+        sender.openWindows(context)
+        receiver.openWindows(context)
+        sender.judgeAutoTopUp(context)
+        receiver.judgeAutoTopUp(context)
+        sender.close(since: marks.sender, at: now)
+        receiver.close(since: marks.receiver, at: now)
+        return outcome
+    }
+
+    /// Takes the credits of a transfer from one account that is ready for it, and gives them to the other.
+    private static func move(
+        _ transfer: Transfer, from sender: inout AccountDraft, to receiver: inout AccountDraft, _ context: ActionContext
+    ) -> Outcome {
+        let (now, idempotencyKey) = (context.now, context.idempotencyKey)
         let credits = transfer.credits.rawValue
         guard receiver.account.hasRoom(for: transfer.credits) else {
             return .refused(.amountOutOfRange(field: "credits"))
@@ -58,7 +80,6 @@ extension AccountDraft {
             return .refused(.tooMany(.blocks))
         }
 
-        let marks = (sender: Mark(sender), receiver: Mark(receiver))
         // The next entry of each account is its side of the transfer.
         func cause(of other: Account) -> EntryCause {
             EntryCause(
@@ -87,11 +108,6 @@ extension AccountDraft {
                 allocations: blocks.map { Allocation(block: $0.block.number, amount: $0.block.original.rawValue) },
                 cause: causes.received, effectiveAt: now), now: now)
         receiver.settle(from: blocks.map(\.block.number), now: now)
-        let context = ActionContext(idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
-        sender.judgeAutoTopUp(context)
-        receiver.judgeAutoTopUp(context)
-        sender.close(since: marks.sender, at: now)
-        receiver.close(since: marks.receiver, at: now)
         return .transferred(
             TransferResult(sent: sent, received: received, blocks: blocks, receiver: receiver.account.id),
             sender.account.balances)

@@ -56,8 +56,10 @@ extension AccountDraft {
                 .use, amount: -cost, overageDelta: shortfall, allocations: allocations, cause: cause,
                 effectiveAt: occurredAt), now: now)
         count(demand, cost: cost, against: entitlement.limits)
+        account.bill(event.featureKey, units: demand.units, cost: cost, context.catalogue)
         if let priced = entitlement.priced, let ruleID = entitlement.ruleID {
-            account.counters.count(priced.periodUnits, feature: event.featureKey, now: now)
+            let period = account.tierPeriod(at: now, context.catalogue)
+            account.counters.count(priced.periodUnits, feature: event.featureKey, in: period)
             for (dimension, remainder) in priced.remainders {
                 account.counters.carry(
                     remainder, UsageCounters.remainder(ruleID, row: entitlement.row, dimension))
@@ -108,6 +110,8 @@ extension Entitlement {
         case .unknownFeature: return .unknownFeature(deniedFeature ?? request.feature)
         case .featureNotInPlan: return .featureNotInPlan(deniedFeature ?? request.feature)
         case .featureNotPriced: return .featureNotPriced(deniedFeature ?? request.feature)
+        case .subscriptionPaused: return .subscriptionPaused(deniedFeature ?? request.feature)
+        case .subscriptionPastDue: return .subscriptionPastDue(deniedFeature ?? request.feature)
         case .quotaExceeded, .spendCapReached:
             guard let denyingLimit else { return insufficient }
             let amount = denyingLimit.limit.counted(request.demand, cost: required)

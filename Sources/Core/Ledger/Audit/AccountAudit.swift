@@ -57,6 +57,11 @@ package struct AccountAudit {
     /// Whether the end user was erased and all text must be gone.
     private let isErased: Bool
 
+    /// The latest period that the entries of each subscription name.
+    private var periods: [Int32: Int32] = [:]
+    /// The lines of each subscription that have rolled over in that period.
+    private var rolledOver: [Int32: Set<Int16>] = [:]
+
     /// - Parameter blocks: Every block of the account, open or closed; empty if only the entries are available.
     package init(
         owner: EntryOwner, environmentID: EnvironmentID, blocks: [Block] = [], isErased: Bool = false
@@ -87,6 +92,7 @@ package struct AccountAudit {
         takeSums(entry)
         takeBlocks(entry)
         takeHash(entry, of: owner ?? self.owner)
+        takeSubscription(entry)
         if isErased, entry.hasPersonalText { blame("I27", entry, "the end user was erased, and the entry has text") }
         if !isErased, entry.personalDigest != nil, entry.hasPersonalText {
             blame("I27", entry, "the entry has a digest instead of its text, and text, which could be another one")
@@ -104,6 +110,21 @@ package struct AccountAudit {
             unprovable += 1
         } else {
             blame("I9", entry, "neither the account has a salt nor the entry its personal_digest")
+        }
+    }
+
+    /// Checks that the periods of a subscription follow each other, and that each line rolls over once for each period.
+    private mutating func takeSubscription(_ entry: Entry) {
+        guard let cause = entry.cause.details.subscription else { return }
+        let number = cause.subscription
+        if cause.periodIndex < periods[number, default: 0] {
+            blame("I28", entry, "the entry belongs to a period of its subscription that is over")
+        }
+        if cause.periodIndex > periods[number, default: 0] { rolledOver[number] = [] }
+        periods[number] = cause.periodIndex
+        guard entry.type == .rollover, let line = cause.line else { return }
+        if !rolledOver[number, default: []].insert(line).inserted {
+            blame("I28", entry, "the line has rolled over in this period already")
         }
     }
 
@@ -215,6 +236,22 @@ package struct AccountAudit {
         }
         if !remaining.isEmpty || held.values.contains(where: { $0 != 0 }) {
             blame("I1", nil, "the entries name a block that does not exist")
+        }
+        for (number, period) in periods {
+            if number < 1 || number > book.subscriptionCount {
+                blame("I28", nil, "the entries name a subscription that does not exist")
+            }
+            if let live = account.subscriptions[at: number], period > live.periodIndex {
+                blame("I28", nil, "the entries are of a later period than that of subscription \(number)")
+            }
+        }
+        for subscription in account.subscriptions {
+            if let due = subscription.nextDue, due.at <= account.advancedTo {
+                blame("I28", nil, "subscription \(subscription.number) has not changed at \(due.at), when it was due")
+            }
+            if subscription.period.end < subscription.period.start {
+                blame("I28", nil, "the period of subscription \(subscription.number) ends before it starts")
+            }
         }
         for reservation in account.reservations {
             let stored = Dictionary(uniqueKeysWithValues: reservation.holds.map { ($0.block, $0.amount) })

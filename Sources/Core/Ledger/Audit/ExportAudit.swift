@@ -144,6 +144,16 @@ extension JSONReader {
         } ?? []
     }
 
+    private mutating func subscriptionCause() -> SubscriptionOrigin? {
+        let id = optionalString("subscription_id", expected: "a subscription's id") { text in
+            PublicID(.subscription, parsing: text).flatMap { Int32(exactly: $0.number) }
+        }
+        let line = optionalInt64("subscription_line").flatMap { Int16(exactly: $0) }
+        let index = optionalInt64("period_index").flatMap { Int32(exactly: $0) }
+        guard let id, let index else { return nil }
+        return SubscriptionOrigin(subscription: id, line: line, periodIndex: index)
+    }
+
     fileprivate mutating func entryCause() -> EntryCause {
         var cause = EntryCause()
         cause.featureKey = optionalString("feature_key", expected: "a feature's key") { FeatureKey($0) }
@@ -171,6 +181,7 @@ extension JSONReader {
                 "feature_keys", count: 1...Reservation.maximumFeatures, expected: FeatureKey.expectation
             ) { FeatureKey($0) } ?? []
         cause.details.addedUnits = optionalInt64("added_units")
+        cause.details.subscription = subscriptionCause()
         let trigger = optionalString("trigger", expected: "\"deadline\" or \"settlement\"") { text in
             text == "deadline" || text == "settlement" ? text : nil
         }

@@ -14,7 +14,7 @@ extension Entitlement {
         let feature = request.feature
         var entitlement = Entitlement(
             spendable: spendable ?? account.spendable(for: request.features),
-            overage: OverageTerms(account: account.settings, config: catalogue.config), affordableUnits: 0, limits: [])
+            overage: account.overageTerms(catalogue), affordableUnits: 0, limits: [])
         guard request.features.count == 1 else {
             try entitlement.hold(request, account, catalogue, now: now)
             return entitlement
@@ -23,19 +23,25 @@ extension Entitlement {
             entitlement.denial = .unknownFeature
             return entitlement
         }
-        let override = account.settings.overrides[feature]
-        if case .enabled(false) = override {
+        let access = account.access(to: feature, catalogue)
+        guard access != .featureNotInPlan else {
             entitlement.denial = .featureNotInPlan
             return entitlement
         }
         switch known.type {
         case .boolean:
-            entitlement.affordableUnits = Millicredits.limit
+            entitlement.denial = access
+            entitlement.affordableUnits = access == nil ? Millicredits.limit : 0
         case .limit:
-            if case .limit(let number) = override { entitlement.limit = number }
+            entitlement.limit = account.number(of: feature, catalogue)
             entitlement.affordableUnits = entitlement.limit ?? Millicredits.limit
             if let limit = entitlement.limit, request.demand.units > limit { entitlement.denial = .quotaExceeded }
+            if let access {
+                entitlement.denial = access
+                entitlement.affordableUnits = 0
+            }
         case .metered:
+            entitlement.access = access
             try entitlement.meter(request, known, account, catalogue, now: now)
         }
         return entitlement
@@ -56,9 +62,8 @@ extension Entitlement {
             if let feature = catalogue.activeFeature(key) {
                 let isPriced =
                     feature.type == .metered
-                    && (catalogue.rule(for: key, at: now) != nil || account.hasQuota(feature))
-                if !isPriced { reason = .featureNotPriced }
-                if case .enabled(false) = account.settings.overrides[key] { reason = .featureNotInPlan }
+                    && (account.rule(for: key, at: now, catalogue) != nil || account.hasQuota(feature, catalogue))
+                reason = account.denial(of: key, isPriced: isPriced, catalogue)
                 known.append(feature)
             } else {
                 reason = .unknownFeature
@@ -74,10 +79,10 @@ extension Entitlement {
     private mutating func meter(
         _ request: EntitlementRequest, _ known: Feature, _ account: Account, _ catalogue: Catalogue, now: Instant
     ) throws(EntitlementFailure) {
-        let rule = catalogue.rule(for: known.key, at: request.occurredAt ?? now)
+        let rule = account.rule(for: known.key, at: request.occurredAt ?? now, catalogue)
         limits = account.limitStates([known], request.attributes, catalogue, now: now)
-        let used = account.priorUsage(of: known.key, rule, request.attributes, now: now)
-        guard rule != nil || account.hasQuota(known) else {
+        let used = account.priorUsage(of: known.key, rule, request.attributes, catalogue, now: now)
+        guard rule != nil || account.hasQuota(known, catalogue) else {
             denial = .featureNotPriced
             return
         }
@@ -115,6 +120,11 @@ extension Entitlement {
     /// Compares the demand with the limits and the credits; the first that does not suffice becomes the denial.
     private mutating func judge(_ request: EntitlementRequest, _ account: Account) throws(EntitlementFailure) {
         let cost = cost?.rawValue ?? 0
+        if let access {
+            denial = access
+            affordableUnits = affordableUnits.map { _ in 0 }
+            return
+        }
         if let limit = limits.failing(request, cost: cost, storedCounters: account.counters.storedCount) {
             denyingLimit = limit
             // A limit in credits that has room denies because the account has no place for its counter.

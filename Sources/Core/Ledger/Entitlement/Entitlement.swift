@@ -1,4 +1,4 @@
-package import Catalogue
+import Catalogue
 package import Credits
 package import Metering
 
@@ -7,6 +7,8 @@ package enum Denial: String, Hashable, Sendable, CaseIterable {
     case unknownFeature = "unknown_feature"
     case featureNotInPlan = "feature_not_in_plan"
     case featureNotPriced = "feature_not_priced"
+    case subscriptionPaused = "subscription_paused"
+    case subscriptionPastDue = "subscription_past_due"
     case quotaExceeded = "quota_exceeded"
     case spendCapReached = "spend_cap_reached"
     case insufficientCredits = "insufficient_credits"
@@ -52,10 +54,9 @@ package struct OverageTerms: Hashable, Sendable {
     /// Nil means no limit.
     package let limit: Millicredits?
 
-    /// Takes the end user's own setting, then the environment's, then the default: `block` and no limit.
-    package init(account: AccountSettings, config: EnvironmentConfig) {
-        policy = account.overagePolicy ?? config.effectiveOveragePolicy
-        limit = account.overageLimit ?? config.overageLimit
+    package init(policy: OveragePolicy, limit: Millicredits?) {
+        self.policy = policy
+        self.limit = limit
     }
 
     package var isAllowed: Bool { policy != .block }
@@ -70,6 +71,8 @@ package struct OverageTerms: Hashable, Sendable {
 package struct Entitlement: Hashable, Sendable {
     /// Nil if the use is allowed.
     package var denial: Denial?
+    /// The reason for which the end user's plans deny a metered feature that they include.
+    var access: Denial?
     /// The feature of several to which the denial applies; nil when it is the only one, or applies to all.
     var deniedFeature: FeatureKey?
     /// The cost with its breakdown; nil if no rule prices the demand.

@@ -4,7 +4,7 @@ package import Metering
 
 /// The types of ledger entries.
 package enum EntryType: String, Sendable, CaseIterable {
-    case grant, use, reserve, commit, release, expire, refund, revoke, adjust, transfer, settle
+    case grant, use, reserve, commit, release, expire, refund, revoke, adjust, transfer, settle, rollover
 }
 
 /// The change of one block by an entry: positive for a gain, negative for a loss.
@@ -70,6 +70,8 @@ package struct EntryDetails: Hashable, Sendable {
     /// The units that a commit of a reservation over several features adds to the feature's earlier ones; nil in every other
     /// entry.
     package var addedUnits: Int64?
+    /// The subscription that gave or took the credits.
+    package var subscription: SubscriptionOrigin?
     /// True if a deadline, not a request, caused the entry.
     package var isDeadline: Bool
     /// True if the refund is part of the price of a job whose larger total costs less.
@@ -78,7 +80,8 @@ package struct EntryDetails: Hashable, Sendable {
     package init(
         attributes: Attributes = .none, quantities: [String: Int64] = [:], externalPaymentID: String? = nil,
         counterparty: EndUserID? = nil, counterpartyEntry: PublicID? = nil, forfeited: Int64 = 0,
-        featureKeys: [FeatureKey] = [], addedUnits: Int64? = nil, isDeadline: Bool = false, isSettlement: Bool = false
+        featureKeys: [FeatureKey] = [], addedUnits: Int64? = nil, subscription: SubscriptionOrigin? = nil,
+        isDeadline: Bool = false, isSettlement: Bool = false
     ) {
         self.attributes = attributes
         self.quantities = quantities
@@ -88,6 +91,7 @@ package struct EntryDetails: Hashable, Sendable {
         self.forfeited = forfeited
         self.featureKeys = featureKeys
         self.addedUnits = addedUnits
+        self.subscription = subscription
         self.isDeadline = isDeadline
         self.isSettlement = isSettlement
     }
@@ -191,6 +195,9 @@ extension Entry {
         if form.hasPersonalText { json.idempotencyKeyAndMetadata(of: self) }
         if overageAfter != 0 { json.member("overage_after", overageAfter) }
         json.member("overage_delta", overageDelta)
+        if let subscription = details.subscription {
+            json.member("period_index", Int64(subscription.periodIndex))
+        }
         if let digest = form.digest {
             json.key("personal_digest")
             json.raw([UInt8(ascii: "\"")] + digest.hexadecimal + [UInt8(ascii: "\"")])
@@ -222,6 +229,11 @@ extension Entry {
             json.id(ruleID)
         }
         json.member("sequence", sequence)
+        if let origin = details.subscription {
+            json.key("subscription_id")
+            json.id(PublicID(.subscription, account: account, number: Int64(origin.subscription)))
+            if let line = origin.line { json.member("subscription_line", Int64(line)) }
+        }
         if let trigger = details.trigger { json.member("trigger", trigger) }
         json.member("type", type.rawValue)
         if let units = cause.units { json.member("units", units) }

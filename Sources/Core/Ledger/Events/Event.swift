@@ -26,6 +26,20 @@ package enum EventType: String, Sendable, CaseIterable {
     case topUpRequested = "topup.requested"
     case topUpFailed = "topup.failed"
     case topUpSuspended = "topup.suspended"
+    case subscriptionCreated = "subscription.created"
+    case subscriptionTrialEnding = "subscription.trial_ending"
+    case subscriptionActivated = "subscription.activated"
+    case subscriptionRenewalDue = "subscription.renewal_due"
+    case subscriptionRenewed = "subscription.renewed"
+    case subscriptionPastDue = "subscription.past_due"
+    case subscriptionPaused = "subscription.paused"
+    case subscriptionResumed = "subscription.resumed"
+    case subscriptionChanged = "subscription.changed"
+    case subscriptionCanceled = "subscription.canceled"
+    case subscriptionExpired = "subscription.expired"
+    case subscriptionFallbackStarted = "subscription.fallback_started"
+    case contractEndingSoon = "contract.ending_soon"
+    case contractEnded = "contract.ended"
 }
 
 /// The data of an event. A new type is a case here and in `EventType`; `type` and `data` then must name it.
@@ -41,12 +55,15 @@ package enum EventContent: Hashable, Sendable {
     case topUpFailed(request: Int32, reason: String?, failures: Int32)
     /// - Parameter request: The request whose failure was the last one.
     case topUpSuspended(request: Int32, failures: Int32)
+    /// - Parameter type: One of the types of subscriptions and contracts.
+    case subscription(_ type: EventType, SubscriptionEvent)
 
     package var type: EventType {
         switch self {
         case .topUpRequested: .topUpRequested
         case .topUpFailed: .topUpFailed
         case .topUpSuspended: .topUpSuspended
+        case .subscription(let type, _): type
         }
     }
 
@@ -83,6 +100,7 @@ package enum EventContent: Hashable, Sendable {
             ])
         case .topUpSuspended(let request, let failures):
             return .object(["request_id": id(request), "failures": .integer(Int64(failures))])
+        case .subscription(_, let event): return event.data(of: account)
         }
     }
 }

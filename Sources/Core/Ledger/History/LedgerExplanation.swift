@@ -76,7 +76,7 @@ package struct ExplainedEntitlement: Sendable {
         self.units = units
         self.account = account
         self.isPast = isPast
-        rule = catalogue.rule(for: feature, at: instant)
+        rule = account.rule(for: feature, at: instant, catalogue)
         var decided = try? Entitlement.decide(
             account: account, catalogue: catalogue,
             request: EntitlementRequest(feature: feature, demand: .measured(.units(units), .none)), now: instant)
@@ -95,7 +95,8 @@ package struct ExplainedEntitlement: Sendable {
             let holds = entitlement.denial != reason
             var comparison = Comparison(reason: reason, holds: holds)
             switch reason {
-            case .unknownFeature, .featureNotInPlan, .featureNotPriced: made.append(comparison)
+            case .unknownFeature, .featureNotInPlan, .featureNotPriced, .subscriptionPaused, .subscriptionPastDue:
+                made.append(comparison)
             case .quotaExceeded:
                 if let number = entitlement.limit {
                     (comparison.required, comparison.available) = (units, number)

@@ -33,14 +33,18 @@ extension AccountDraft {
         default: break
         }
         needs.counters.formUnion(account.counterIDs(toAdvanceTo: now))
+        needs.counters.formUnion(account.billedCounterIDs(endingBy: now, by: action, catalogue))
+        // Time and the default plan can change the variants, on which prices and limits depend.
+        let account = account.subscribed(at: now, isNew: profile == nil, catalogue)
         switch action {
         case .use(let event):
-            let rule = catalogue.rule(for: event.featureKey, at: event.occurredAt ?? now)
+            let rule = account.rule(for: event.featureKey, at: event.occurredAt ?? now, catalogue)
             needs.counters.formUnion(
                 account.counterIDs(for: event.featureKey, event.attributes, rule, catalogue))
+            needs.counters.formUnion(account.billedCounterIDs([event.featureKey], catalogue))
         case .reserve(let request):
             for feature in request.featureKeys {
-                let rule = catalogue.rule(for: feature, at: now)
+                let rule = account.rule(for: feature, at: now, catalogue)
                 needs.counters.formUnion(
                     account.counterIDs(for: feature, request.estimate.attributes, rule, catalogue))
             }
@@ -48,6 +52,7 @@ extension AccountDraft {
             guard let reservation = account.reservations[at: number] else { break }
             let report = action.report
             needs.counters.formUnion(account.counterIDs(of: reservation, report?.demand, catalogue))
+            needs.counters.formUnion(account.billedCounterIDs(reservation.featureKeys, catalogue))
             if let report, let place = try? reservation.place(of: report.feature),
                 reservation.mayGiveBack(
                     of: reservation.parts[place], at: report.demand, isFinal: report.isFinal, report.shortfall,
@@ -59,15 +64,19 @@ extension AccountDraft {
             needs.generations = account.settings.generations(of: key)
             guard let limit else { break }
             if let applied = account.applied(key, catalogue) { needs.counters.insert(applied.counterID(value: nil)) }
-            if let query = limit.of(key).usageQuery(catalogue, now: now) { needs.usage.insert(query) }
+            if let query = limit.of(key).usageQuery(
+                from: account.subscribedAt, catalogue, now: now)
+            {
+                needs.usage.insert(query)
+            }
         case .createSpendCap(let cap):
-            if let query = cap.limit.usageQuery(catalogue, now: now) { needs.usage.insert(query) }
+            if let query = cap.limit.usageQuery(from: nil, catalogue, now: now) { needs.usage.insert(query) }
         case .deleteSpendCap(let number):
             if let applied = account.applied(cap: number) { needs.counters.insert(applied.counterID(value: nil)) }
         case .eraseEndUser: needs.counters.formUnion(account.reservations.flatMap { $0.counts.map(\.counter) })
         case .deleteLimit(let key): needs.generations = account.settings.generations(of: key)
         case .grant, .topUp, .refund, .revoke, .adjust, .transfer, .createEndUser, .updateEndUser,
-            .setAutoTopUp, .deleteAutoTopUp, .failTopUpRequest, .advance:
+            .setAutoTopUp, .deleteAutoTopUp, .failTopUpRequest, .subscribe, .subscription, .advance:
             break
         }
         return needs
@@ -95,9 +104,10 @@ extension Account {
         for requests: [EntitlementRequest], _ catalogue: Catalogue, clock: Instant
     ) -> [CounterID] {
         let now = currentInstant(clock: clock, catalogue: catalogue)
+        let account = subscribed(at: now, isNew: revision == 0, catalogue)
         return requests.reduce(into: counterIDs(toAdvanceTo: now)) { ids, request in
-            let rule = catalogue.rule(for: request.feature, at: request.occurredAt ?? now)
-            ids += counterIDs(for: request.feature, request.attributes, rule, catalogue)
+            let rule = account.rule(for: request.feature, at: request.occurredAt ?? now, catalogue)
+            ids += account.counterIDs(for: request.feature, request.attributes, rule, catalogue)
         }
     }
 
@@ -105,7 +115,9 @@ extension Account {
     package func counterIDs(ofAllLimitsFor value: String?, _ catalogue: Catalogue, clock: Instant) -> [CounterID] {
         let now = currentInstant(clock: clock, catalogue: catalogue)
         return counterIDs(toAdvanceTo: now)
-            + limits(catalogue).map { $0.counterID(value: $0.limit.per == nil ? nil : value) }
+            + subscribed(at: now, isNew: revision == 0, catalogue).limits(catalogue).map {
+                $0.counterID(value: $0.limit.per == nil ? nil : value)
+            }
     }
 
     /// The counters that change when the account is advanced: those of the reservations that lapse.
@@ -119,7 +131,7 @@ extension Account {
         of reservation: Reservation, _ report: Demand?, _ catalogue: Catalogue
     ) -> [CounterID] {
         let known = reservation.featureKeys.compactMap { catalogue.features[$0] }
-        let limits = limits(covering: known)
+        let limits = limits(covering: known, catalogue)
         var ids = reservation.counts.map(\.counter)
         for attributes in [reservation.estimate.attributes, report?.attributes].compactMap({ $0 }) {
             // Tiers and remainders of its rules count on when a feature is archived, and so do the limits.

@@ -160,7 +160,7 @@ extension UsageCounters {
 extension Account {
     /// The period's units and the remainders with which an event is priced by a rule.
     package func priorUsage(
-        of feature: FeatureKey, _ rule: MeteringRule?, _ attributes: Attributes, now: Instant
+        of feature: FeatureKey, _ rule: MeteringRule?, _ attributes: Attributes, _ catalogue: Catalogue, now: Instant
     ) -> PriorUsage {
         guard let price = rule?.price, let ruleID = rule?.id, let row = price.row(for: attributes) else {
             return PriorUsage()
@@ -168,7 +168,8 @@ extension Account {
         let periods = price.periodDimensions(for: attributes)
         let carried = price.carriedDimensions(for: attributes)
         guard !periods.isEmpty || !carried.isEmpty else { return PriorUsage() }
-        var prior = PriorUsage(used: counters.periodUsage(of: feature, dimensions: periods, now: now))
+        let period = tierPeriod(at: now, catalogue)
+        var prior = PriorUsage(used: counters.periodUsage(of: feature, dimensions: periods, in: period))
         for dimension in carried {
             prior.remainders[dimension] = counters[UsageCounters.remainder(ruleID, row: row, dimension)]?.used
         }
@@ -195,18 +196,20 @@ extension UsageCounters {
         if remainder == 0 { remove(id) } else { set(id, WindowCounter(window: .remainder, used: remainder)) }
     }
 
-    /// The counter of a dimension of a feature in the calendar month, UTC.
+    /// The counter of a dimension of a feature in the period of the subscription or in the calendar month, UTC.
     ///
     /// - Parameter dimension: "" for a rule without dimensions.
     static func period(_ feature: FeatureKey, _ dimension: String) -> CounterID {
         CounterID(["period", feature.rawValue, dimension])
     }
 
-    /// The usage of a feature in the period that contains an instant: the calendar month in UTC.
-    package func periodUsage(of feature: FeatureKey, dimensions: [String], now: Instant) -> [String: Int64] {
+    /// The usage of a feature in a period. Periods are told apart by their start, because a pause moves an end.
+    package func periodUsage(
+        of feature: FeatureKey, dimensions: [String], in period: TimeWindow
+    ) -> [String: Int64] {
         var used: [String: Int64] = [:]
         for dimension in dimensions {
-            guard let counter = counters[Self.period(feature, dimension)], counter.window.contains(now) else {
+            guard let counter = counters[Self.period(feature, dimension)], counter.window.start == period.start else {
                 continue
             }
             used[dimension] = counter.used
@@ -214,16 +217,14 @@ extension UsageCounters {
         return used
     }
 
-    /// Counts units of period-scoped dimensions, in the month that contains an instant. A negative number takes units out
-    /// that were counted in this month.
-    mutating func count(_ units: [String: Int64], feature: FeatureKey, now: Instant) {
-        let month = WindowLength.month.calendarWindow(containing: now, in: .utc)
+    /// Counts units of period-scoped dimensions in a period. A negative number takes units out that were counted in it.
+    mutating func count(_ units: [String: Int64], feature: FeatureKey, in period: TimeWindow) {
         for (dimension, count) in units {
             let id = Self.period(feature, dimension)
             let counter = counters[id]
-            let isOpen = counter?.window.contains(now) ?? false
+            let isOpen = counter?.window.start == period.start
             if count < 0, isOpen { counters[id]?.used = max(0, (counter?.used ?? 0) + count) }
-            self.count(count, id, used: isOpen ? counter?.used ?? 0 : 0, in: month)
+            self.count(count, id, used: isOpen ? counter?.used ?? 0 : 0, in: period)
         }
     }
 }

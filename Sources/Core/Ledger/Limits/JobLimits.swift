@@ -39,7 +39,7 @@ extension Account {
         let features = reservation.featureKeys
         var limits = JobLimits(staying: reservation.counts)
         let known = features.compactMap { context.catalogue.features[$0] }
-        let all = self.limits(covering: known).map { applied in
+        let all = self.limits(covering: known, context.catalogue).map { applied in
             let own = applied.counterID(of: features, reservation.estimate.attributes)
             return (applied: applied, own: own, final: applied.counterID(of: features, attributes))
         }

@@ -1,72 +1,7 @@
-package import Credits
-package import Metering
+import Credits
+import Metering
 
-/// A limit on the usage of an end user: at most `amount` in each window, over all events that it covers.
-///
-/// Quotas and spend caps are limits too (`AppliedLimit.Face`). One piece of code counts and decides all of them.
-package struct Limit: Hashable, Sendable {
-    /// The largest number of limits that apply to an end user, quotas and spend caps included.
-    package static let maximumCount = 50
-    /// The largest number of features that a limit names.
-    package static let maximumFeatures = 100
-    /// The largest number of attributes that a limit asks for.
-    package static let maximumMatches = 16
-    /// The largest definition, as compact JSON. All of them are read with the account.
-    package static let maximumBytes = 8_192
-
-    /// The thing that is counted.
-    package enum Unit: String, CaseIterable, Sendable {
-        /// The units of an event, or the sum of its quantities.
-        case units
-        /// Millicredits.
-        case credits
-        /// Active reservations.
-        case concurrent
-    }
-
-    package let unit: Unit
-    /// 0 to 2^53 − 1. 0 allows nothing.
-    package let amount: Int64
-    /// Nil for `concurrent`, which has no windows.
-    package let window: WindowLength?
-    package let anchor: WindowAnchor
-    /// The features that the limit covers; empty means all.
-    package let features: Set<FeatureKey>
-    /// The values that each of these attributes must have one of. All of them must match.
-    package let match: [String: Set<AttributeValue>]
-    /// The attribute each of whose values has a counter of its own. An event without it counts under null.
-    package let per: String?
-    /// The one dimension of an event that counts; nil means the sum of all.
-    package let dimension: String?
-
-    package init(
-        unit: Unit, amount: Int64, window: WindowLength?, anchor: WindowAnchor = .calendar,
-        features: Set<FeatureKey> = [], match: [String: Set<AttributeValue>] = [:], per: String? = nil,
-        dimension: String? = nil
-    ) {
-        self.unit = unit
-        self.amount = amount
-        self.window = window
-        self.anchor = anchor
-        self.features = features
-        self.match = match
-        self.per = per
-        self.dimension = dimension
-    }
-
-    /// The same limit of another amount.
-    package func with(amount: Int64) -> Limit {
-        Limit(
-            unit: unit, amount: amount, window: window, anchor: anchor, features: features, match: match, per: per,
-            dimension: dimension)
-    }
-
-    /// Whether an event of a feature with these attributes counts.
-    package func covers(_ feature: FeatureKey, _ attributes: Attributes) -> Bool {
-        guard features.isEmpty || features.contains(feature) else { return false }
-        return match.allSatisfy { name, values in attributes.values[name].map(values.contains) ?? false }
-    }
-
+extension Limit {
     /// The amount by which a demand counts.
     ///
     /// - Parameter cost: In millicredits.
@@ -79,41 +14,29 @@ package struct Limit: Hashable, Sendable {
     }
 
     /// The window at an instant for which nothing has been counted yet.
-    func newWindow(at now: Instant, in zone: ZoneRules) -> TimeWindow {
+    ///
+    /// - Parameter start: The start of the subscription from which windows of that anchor are counted; nil without one.
+    func newWindow(at now: Instant, from start: Instant?, in zone: ZoneRules) -> TimeWindow {
         guard let window else { return .always }
-        return switch anchor {
-        case .calendar: window.calendarWindow(containing: now, in: zone)
-        case .firstUse: window.window(openedAt: now, in: zone)
+        switch (anchor, start) {
+        case (.firstUse, _): return window.window(openedAt: now, in: zone)
+        case (.subscription, let start?) where start <= now:
+            return window.duration.window(containing: now, from: start, in: zone)
+        case (.subscription, _), (.calendar, _): return window.calendarWindow(containing: now, in: zone)
         }
     }
 }
 
-/// The key of a limit. A quota's key is `quota:` and the feature's key; a spend cap's is its id.
-package struct LimitKey: Hashable, Comparable, Sendable {
-    package let rawValue: String
-
-    /// - Parameter rawValue: Keys of limits have the characters of feature keys, and a quota's `quota:` before that.
-    package init?(_ rawValue: String) {
-        let name = rawValue.hasPrefix(Self.quotaPrefix) ? String(rawValue.dropFirst(Self.quotaPrefix.count)) : rawValue
-        guard name.isCatalogueName else { return nil }
-        self.rawValue = rawValue
+extension Limit {
+    /// The amount for a number of seats, at most the largest amount.
+    func amount(times quantity: Int32) -> Int64 {
+        let (product, overflow) = amount.multipliedReportingOverflow(by: Int64(quantity))
+        return overflow ? Millicredits.limit : min(product, Millicredits.limit)
     }
+}
 
-    init(quotaOf feature: FeatureKey) { rawValue = Self.quotaPrefix + feature.rawValue }
-
+extension LimitKey {
     init(cap number: Int32, of account: AccountID) {
-        rawValue = PublicID(.spendCap, account: account, number: Int64(number)).description
-    }
-
-    private static let quotaPrefix = "quota:"
-
-    /// The feature whose quota has this key; nil for another key.
-    package var quotaFeature: FeatureKey? {
-        guard rawValue.hasPrefix(Self.quotaPrefix) else { return nil }
-        return FeatureKey(String(rawValue.dropFirst(Self.quotaPrefix.count)))
-    }
-
-    package static func < (left: LimitKey, right: LimitKey) -> Bool {
-        left.rawValue.utf8.lexicographicallyPrecedes(right.rawValue.utf8)
+        self.init(cap: PublicID(.spendCap, account: account, number: Int64(number)))
     }
 }

@@ -254,6 +254,11 @@ extension EntryDetails {
         if !featureKeys.isEmpty { members.append(("feature_keys", .array(featureKeys.map { .string($0.rawValue) }))) }
         if forfeited != 0 { members.append(("forfeited", .integer(forfeited))) }
         if !quantities.isEmpty { members.append(("quantities", .quantities(quantities))) }
+        if let subscription {
+            let parts = [Int64(subscription.subscription), Int64(subscription.periodIndex)]
+            members.append(
+                ("subscription", .array((parts + (subscription.line.map { [Int64($0)] } ?? [])).map { .integer($0) })))
+        }
         if let trigger { members.append(("trigger", .string(trigger))) }
         return JSONValue.object(JSONObject(members: members)).text
     }
@@ -267,8 +272,28 @@ extension EntryDetails {
             counterparty: try stored.parsed("counterparty") { EndUserID($0) },
             counterpartyEntry: try stored.parsed("counterparty_entry") { PublicID(.entry, parsing: $0) },
             forfeited: try stored.integer("forfeited") ?? 0, featureKeys: try stored.featureKeys("feature_keys"),
-            addedUnits: try stored.integer("added_units"), isDeadline: trigger == "deadline",
+            addedUnits: try stored.integer("added_units"), subscription: try SubscriptionOrigin(stored: stored),
+            isDeadline: trigger == "deadline",
             isSettlement: trigger == "settlement")
+    }
+}
+
+extension SubscriptionOrigin {
+    /// Reads `[number, period index]` or `[number, period index, line]`.
+    fileprivate init?(stored: StoredObject) throws(StoredJSONError) {
+        let parts = try stored.elements(of: "subscription")
+        guard !parts.isEmpty else { return nil }
+        guard 2...3 ~= parts.count, case .integer(let number) = parts[0], let number = Int32(exactly: number),
+            case .integer(let index) = parts[1], let index = Int32(exactly: index)
+        else { throw stored.invalid("subscription") }
+        var line: Int16?
+        if parts.count == 3 {
+            guard case .integer(let place) = parts[2], let place = Int16(exactly: place) else {
+                throw stored.invalid("subscription")
+            }
+            line = place
+        }
+        self.init(subscription: number, line: line, periodIndex: index)
     }
 }
 

@@ -1,3 +1,4 @@
+import Answers
 import Commands
 import Credits
 import Messaging
@@ -35,30 +36,47 @@ struct ClockFollowers: Sendable {
         }
     }
 
+    /// An account to which time has more to do than fits in one step is sent further commands.
     private func advance(_ endUsers: [EndUserID], until patience: CommandGateway.Patience) async -> Bool {
+        var left = endUsers
+        while !left.isEmpty {
+            guard let behind = await step(left, until: patience) else { return false }
+            left = behind
+            if !left.isEmpty, patience.deadline <= .now { return false }
+        }
+        return true
+    }
+
+    /// Sends each account one command.
+    ///
+    /// - Returns: The end users that need another step; nil when one has not advanced by the deadline.
+    private func step(_ endUsers: [EndUserID], until patience: CommandGateway.Patience) async -> [EndUserID]? {
         let queues = Dictionary(grouping: endUsers) { endUserID in
             services.mutations.topology.ledgerQueue(environmentID: caller.environmentID, endUserID: endUserID)
         }
-        let replies = await withTaskGroup(of: CommandGateway.Reply.self) { group in
+        let replies = await withTaskGroup(of: (endUsers: [EndUserID], reply: CommandGateway.Reply).self) { group in
             for (queue, endUsers) in queues {
                 let commands = endUsers.map { AccountCommand(advancing: $0) }
                 group.addTask {
-                    await services.mutations.gateway.send(
+                    let reply = await services.mutations.gateway.send(
                         .account(commands), to: queue, from: headers.origin, wantsBodies: false,
                         until: patience)
+                    return (endUsers, reply)
                 }
             }
             return await group.reduce(into: []) { $0.append($1) }
         }
-        for reply in replies {
-            guard case .results(let results) = reply else { return false }
-            for result in results {
+        var behind: [EndUserID] = []
+        for (endUsers, reply) in replies {
+            guard case .results(let results) = reply else { return nil }
+            for (endUser, result) in zip(endUsers, results) {
+                if result.status == Problem.catchingUp.code.status { behind.append(endUser) }
                 guard await services.replica.reaches(result.position, by: max(patience.deadline, .now + .seconds(1)))
                 else {
-                    return false
+                    return nil
                 }
             }
         }
-        return true
+        return behind
     }
 }

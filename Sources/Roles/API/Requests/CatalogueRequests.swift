@@ -4,6 +4,15 @@ import Credits
 import JSON
 import Metering
 
+/// A metering rule to be created.
+struct NewRule {
+    let featureKey: FeatureKey
+    /// The variant to whose subscribers the rule belongs; nil for a rule for all others.
+    let variant: VariantName?
+    let price: Price
+    let effectiveFrom: Instant?
+}
+
 /// Reads request bodies about the catalogue: features, metering rules, top-up packages, API keys and configuration.
 extension JSONReader {
     mutating func newFeature() -> NewFeature? {
@@ -29,12 +38,13 @@ extension JSONReader {
             reportBy: fieldChange("report_by") { $0.reportBy() })
     }
 
-    mutating func newRule() -> (featureKey: FeatureKey, price: Price, effectiveFrom: Instant?)? {
+    mutating func newRule() -> NewRule? {
         let key = featureKey()
+        let variant: VariantName? = optionalName("plan_variant_id")
         let price = price()
         let effectiveFrom = optionalInstant("effective_from")
         guard let key, let price else { return nil }
-        return (key, price, effectiveFrom)
+        return NewRule(featureKey: key, variant: variant, price: price, effectiveFrom: effectiveFrom)
     }
 
     mutating func newPackage() -> CatalogueAction? {
@@ -69,6 +79,8 @@ extension JSONReader {
             overagePolicy: fieldChange("overage_policy") { $0.optionalChoice("overage_policy") },
             overageLimit: fieldChange("overage_limit") { $0.optionalAmount("overage_limit") },
             createEndUsers: fieldChange("create_end_users") { $0.optionalChoice("create_end_users") },
+            defaultVariant: fieldChange("default_plan_variant_id") { $0.optionalName("default_plan_variant_id") },
+            fallbackVariant: fieldChange("fallback_variant_id") { $0.optionalName("fallback_variant_id") },
             timeZone: fieldChange("timezone") { $0.optionalString("timezone", length: 1...64) })
     }
 

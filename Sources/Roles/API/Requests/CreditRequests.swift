@@ -76,21 +76,10 @@ extension JSONReader {
             metadata: fieldChange("metadata") { $0.metadata() },
             overagePolicy: fieldChange("overage_policy") { $0.optionalChoice("overage_policy") },
             overageLimit: fieldChange("overage_limit") { $0.optionalAmount("overage_limit") },
-            overrides: fieldChange("feature_overrides") { $0.featureOverrides() },
+            overrides: fieldChange("feature_overrides") {
+                $0.featureGrants("feature_overrides", atMost: AccountSettings.maximumOverrides)
+            },
             testClock: optionalID("test_clock_id", .testClock))
-    }
-
-    /// Reads the overrides of features, and reports a feature that comes twice.
-    private mutating func featureOverrides() -> [FeatureKey: FeatureGrant]? {
-        var overrides: [FeatureKey: FeatureGrant] = [:]
-        let read = optionalObjects("feature_overrides", count: 0...AccountSettings.maximumOverrides) { item -> Bool? in
-            let feature = item.featureKey()
-            let grant = item.featureGrant()
-            guard let feature, let grant else { return nil }
-            if overrides.updateValue(grant, forKey: feature) != nil { item.report("feature_key", "comes twice") }
-            return true
-        }
-        return read.map { _ in overrides }
     }
 
     mutating func spendCap() -> NewSpendCap? {

@@ -35,7 +35,8 @@ struct EntitlementChecks {
 
     /// Writes the members of the answer to a check. It writes nothing when it throws.
     mutating func write(_ check: CheckRequest, into json: inout JSONWriter) throws(Problem) {
-        var known = accounts[check.endUserID] ?? read(check.endUserID)
+        var known: Known
+        if let seen = accounts[check.endUserID] { known = seen } else { known = try read(check.endUserID) }
         let feature = check.request.feature
         let spendable = known.spendable[feature] ?? known.account.spendable(for: feature)
         known.spendable[feature] = spendable
@@ -51,12 +52,12 @@ struct EntitlementChecks {
         json.members(
             EntitlementAnswer(
                 account: known.account.name, request: check.request, balances: known.account.balances,
-                entitlement: entitlement))
+                subscriptionStatus: known.account.subscriptionStatus, entitlement: entitlement))
         json.member("position", PositionToken.text(known.position))
         json.member("replica_age_ms", Int64(replica.age.seconds * 1_000))
     }
 
-    private func read(_ endUserID: EndUserID) -> Known {
+    private func read(_ endUserID: EndUserID) throws(Problem) -> Known {
         let clock = Instant.now
         // The rest of an erased end user's credits cannot be spent: a check answers as for an unknown end user.
         let held =
@@ -67,8 +68,13 @@ struct EntitlementChecks {
             }
         let stored = held ?? Account(id: AccountID(0), environmentID: environmentID, endUserID: endUserID)
         let now = stored.currentInstant(clock: clock, catalogue: catalogue)
+        var account = stored.advanced(to: now, in: catalogue)
+        guard held == nil || account.advancedTo >= now || !stored.hasDue(at: now) else { throw .catchingUp }
+        if held == nil, !endUserID.isErased {
+            // An end user that was never seen is answered like one whom the first command puts on the default plan.
+            account = account.subscribed(at: now, isNew: true, catalogue)
+        }
         return Known(
-            position: held.map { .account($0.id, revision: $0.revision) } ?? .none,
-            account: stored.advanced(to: now, in: catalogue.config.zone), now: now)
+            position: held.map { .account($0.id, revision: $0.revision) } ?? .none, account: account, now: now)
     }
 }

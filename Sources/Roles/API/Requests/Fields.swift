@@ -22,21 +22,6 @@ extension JSONReader {
         return isThere ? .set(value) : .keep
     }
 
-    /// An amount that is not negative.
-    mutating func optionalAmount(_ key: String) -> Millicredits? {
-        optionalInt64(key, .amount, in: 0...Millicredits.limit).flatMap { try? Millicredits($0) }
-    }
-
-    /// `credits`, above zero, required.
-    mutating func credits() -> Millicredits? {
-        int64("credits", .amount, in: 1...Millicredits.limit).flatMap { try? Millicredits($0) }
-    }
-
-    /// `credits`, above zero.
-    mutating func optionalCredits() -> Millicredits? {
-        optionalInt64("credits", .amount, in: 1...Millicredits.limit).flatMap { try? Millicredits($0) }
-    }
-
     /// `name`, required.
     mutating func name() -> String? {
         string("name", length: Self.nameLength)
@@ -48,26 +33,10 @@ extension JSONReader {
 
     private static let nameLength = 1...200
 
-    /// `priority` of a block.
-    mutating func priority() -> Int16? {
-        optionalInt64("priority", .plain, in: 0...100).map { Int16($0) }
-    }
-
     mutating func expiresAfter() -> CalendarDuration? {
         optionalString("expires_after", expected: "an ISO 8601 duration, such as P30D or PT5H") {
             CalendarDuration(iso8601: $0)
         }
-    }
-
-    mutating func optionalCurrency() -> String? {
-        optionalString("currency", expected: Self.currencyExpectation, Self.currency)
-    }
-
-    static let currencyExpectation = "three capital letters, as in ISO 4217"
-
-    static func currency(_ text: String) -> String? {
-        text.utf8.count == 3 && text.utf8.allSatisfy { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) }
-            ? text : nil
     }
 
     mutating func instant(_ key: String) -> Instant? {

@@ -59,7 +59,10 @@ struct CatalogueItemRoutes<Row: CatalogueRow>: Sendable where Row.Key: Sendable 
         var query = try RequestQuery(request)
         let page = try query.page()
         try query.finish()
-        let after = try page.cursorParts { parts in CatalogueCursor(parts, key) }
+        let after = try page.cursorParts { parts in
+            // A page begins after a key of the column that orders the list.
+            CatalogueCursor(parts) { text in key(text).flatMap { Row.column(of: $0) == Row.keyColumn ? $0 : nil } }
+        }
         let items = try await services.reads.read(of: caller.environmentID) { connection in
             try await CatalogueItems<Row>.list(
                 environmentID: caller.environmentID, after: after.map { ($0.createdAt, $0.key) },

@@ -4,13 +4,15 @@ import Commands
 import Credits
 import Storage
 
-/// The items of a catalogue that have a key of the tenant's own.
+/// The items of a catalogue that have a key of the tenant's own, and the variants of plans.
 struct CatalogueRoutes {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
         features.add(to: &routes)
         packages.add(to: &routes)
+        plans.add(to: &routes)
+        PlanVariantRoutes(services: services).add(to: &routes)
     }
 
     /// The features that an environment sells.
@@ -31,5 +33,15 @@ struct CatalogueRoutes {
             creation: { reader in reader.newPackage() },
             change: { reader, key in reader.packageChange().map { .updatePackage(key: key, $0) } },
             write: { json, package in json.topupPackage(package) })
+    }
+
+    /// Plans: what a tenant sells under one name.
+    private var plans: CatalogueItemRoutes<PlanRow> {
+        CatalogueItemRoutes(
+            services: services, path: "/v1/plans", key: { PlanName($0) },
+            place: { ($0.createdAt, $0.id.description) }, unknown: .unknownPlan(),
+            creation: { reader in reader.newPlan().map { .createPlan($0) } },
+            change: { reader, name in reader.planChange().map { .updatePlan(name, $0) } },
+            write: { json, plan in json.plan(plan) })
     }
 }

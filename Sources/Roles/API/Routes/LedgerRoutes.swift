@@ -118,7 +118,7 @@ struct LedgerRoutes: Sendable {
         if let featureKey {
             let then =
                 instant == nil
-                ? account.advanced(to: now, in: catalogue.config.zone)
+                ? account.advanced(to: now, in: catalogue)
                 : try explanation.account(environmentID: caller.environmentID, settings: account.settings)
             json.entitlement(
                 ExplainedEntitlement(

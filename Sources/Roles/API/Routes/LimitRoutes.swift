@@ -4,6 +4,7 @@ import Credits
 import Hummingbird
 import JSON
 import Ledger
+import Metering
 
 /// Limits of an end user: at most so many units, credits or jobs at once, in windows, by attributes. Quotas and spend
 /// caps are limits too, and are listed with them.

@@ -26,8 +26,9 @@ struct MeteringRuleRoutes: Sendable {
         let rule = try read(try await request.json(upTo: .rule)) { $0.newRule() }
         try Self.requireSize(of: rule.price)
         return try await services.changeCatalogue(
-            .createRule(featureKey: rule.featureKey, price: rule.price, effectiveFrom: rule.effectiveFrom), caller,
-            headers)
+            .createRule(
+                featureKey: rule.featureKey, price: rule.price, effectiveFrom: rule.effectiveFrom, variant: rule.variant
+            ), caller, headers)
     }
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws

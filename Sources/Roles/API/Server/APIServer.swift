@@ -64,6 +64,8 @@ package struct APIServer: Service {
             SpendCapRoutes(services: services).add(to: &routes)
             LimitRoutes(services: services).add(to: &routes)
             AutoTopUpRoutes(services: services).add(to: &routes)
+            SubscriptionRoutes(services: services).add(to: &routes)
+            EventRoutes(services: services).add(to: &routes)
             EntitlementRoutes(admission: admission).add(to: &routes)
             UsageRoutes(services: services).add(to: &routes)
             AuditRoutes(services: services).add(to: &routes)

@@ -32,7 +32,7 @@ extension Admission {
             account.counterIDs(ofAllLimitsFor: value, catalogue, clock: clock)
         }
         let now = account.currentInstant(clock: clock, catalogue: catalogue)
-        return (account.advanced(to: now, in: catalogue.config.zone), catalogue, now)
+        return (account.advanced(to: now, in: catalogue), catalogue, now)
     }
 
     /// The catalogue of the caller's environment, as of the last change that this node has seen.

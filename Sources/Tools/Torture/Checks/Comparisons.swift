@@ -49,7 +49,7 @@ struct ReplyComparison {
         case .create, .setLimit, .setRule: return (figures == [1] ? 201 : 200, [])
         case .update: return (200, [])
         case .use: return (201, [])
-        case .erase, .advance, nil: return (200, [])
+        case .subscription, .erase, .advance, nil: return (200, [])
         }
     }
 

@@ -39,6 +39,8 @@ extension Operation {
         case .setLimit(let key, _), .deleteLimit(let key): "/v1/end-users/\(endUser.id)/limits/\(key)"
         case .setRule, .deleteRule: "/v1/end-users/\(endUser.id)/auto-topup"
         case .failRequest: "/v1/auto-topups/\(subject)/failed"
+        case .subscription(.subscribe): "/v1/subscriptions"
+        case .subscription: "/v1/subscriptions/\(subject)"
         case .create: "/v1/end-users"
         case .update: "/v1/end-users/\(endUser.id)"
         case .erase: "/v1/end-users/\(endUser.id)/erase"
@@ -72,6 +74,7 @@ extension Operation {
         case .setRule: "automatic top-up set"
         case .deleteRule: "automatic top-up deleted"
         case .failRequest: "top-up failed"
+        case .subscription: "subscription"
         case .create, .update: "end user set"
         case .erase: "end user erased"
         case .advance: "advance"
@@ -138,7 +141,8 @@ extension Operation {
         case .failRequest(_, let reason): return [("reason", reason.map { .string($0) })]
         case .create(let settings): return [owner] + Self.settings(settings)
         case .update(let settings): return Self.settings(settings)
-        case .release, .deleteCap, .deleteLimit, .deleteRule, .erase, .advance: return []
+        // The storm draws no commands for subscriptions.
+        case .release, .deleteCap, .deleteLimit, .deleteRule, .subscription, .erase, .advance: return []
         }
     }
 

@@ -1,6 +1,5 @@
 import Credits
 package import JSON
-import Metering
 
 extension Limit {
     /// Reads a limit from the canonical text of `json`.

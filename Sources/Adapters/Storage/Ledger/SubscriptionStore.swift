@@ -1,0 +1,50 @@
+package import Credits
+package import Ledger
+package import Postgres
+
+/// Reads the subscriptions of accounts, live or ended, as they were last written. What time has done since may not be
+/// applied yet.
+package enum SubscriptionStore {
+    package static func find(
+        _ number: Int32, accountID: AccountID, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> Subscription? {
+        let result = try await connection.run(
+            PostgresQuery(findStatement, [.id(environmentID), .id(accountID), .int32(number)]))
+        return try SubscriptionRow.all(result).first?.subscription
+    }
+
+    private static let findStatement = SubscriptionRow.select(
+        where: "t.environment_id = $1 and t.account_id = $2 and t.number = $3")
+
+    /// A page of an account's subscriptions, newest first, with numbers below `before`. It costs the rows of the page; with
+    /// a status also the rows of other statuses in between.
+    package static func list(
+        environmentID: EnvironmentID, accountID: AccountID, status: SubscriptionStatus?, before: Int32?, limit: Int,
+        on connection: PostgresConnection
+    ) async throws -> [Subscription] {
+        let result = try await connection.run(
+            PostgresQuery(
+                listStatement,
+                [
+                    .id(environmentID), .id(accountID), .optional(status?.rawValue), .int32(before ?? .max),
+                    .int64(Int64(limit)),
+                ]))
+        return try SubscriptionRow.all(result).map(\.subscription)
+    }
+
+    private static let listStatement = SubscriptionRow.select(
+        where: """
+            t.environment_id = $1 and t.account_id = $2 and ($3::text is null or t.status = $3) and t.number < $4
+            order by t.number desc
+            limit $5
+            """)
+
+    /// The live subscriptions of some accounts.
+    static let loadLive = PostgresStatement(
+        """
+        select \(SubscriptionRow.columns(of: "s"))
+        from unnest($1::integer[], $2::bigint[]) as k (environment_id, account_id)
+        join subscriptions s using (environment_id, account_id)
+        where s.ended_at is null
+        """)
+}

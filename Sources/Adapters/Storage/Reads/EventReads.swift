@@ -1,0 +1,89 @@
+package import Credits
+package import Postgres
+
+/// An event as the feed shows it.
+package struct StoredEvent: Sendable {
+    /// The place of the event in the feed.
+    package let place: EventPlace
+    package let endUserID: EndUserID
+    package let type: String
+    /// Canonical JSON.
+    package let data: String
+    /// The instant at which it was due.
+    package let at: Instant
+    package let recordedAt: Instant
+}
+
+/// A place in an environment's feed of events. Places are ordered by transaction, account and sequence.
+package struct EventPlace: Sendable {
+    package let transaction: Int64
+    package let account: AccountID
+    package let sequence: Int64
+
+    package init(transaction: Int64, account: AccountID, sequence: Int64) {
+        self.transaction = transaction
+        self.account = account
+        self.sequence = sequence
+    }
+
+    /// The place before every event.
+    package static let start = EventPlace(transaction: 0, account: AccountID(0), sequence: 0)
+}
+
+/// Reads the events of an environment in the order of their transactions.
+///
+/// An event is shown once no older transaction can add one before it. A reader that continues from the last event that it
+/// has seen therefore misses none, however long a transaction took.
+package enum EventReads {
+    /// A page of events behind a place. Costs the rows of the page.
+    package static func page(
+        environmentID: EnvironmentID, after place: EventPlace, limit: Int, on connection: PostgresConnection
+    ) async throws -> [StoredEvent] {
+        let rows = try await connection.run(
+            PostgresQuery(
+                pageStatement,
+                [
+                    .id(environmentID), .text("\(place.transaction)"), .id(place.account), .int64(place.sequence),
+                    .int64(Int64(limit)),
+                ]))
+        return try rows.map { row in
+            guard let endUserID = EndUserID(try row.text(2)) else {
+                throw StorageError.unknownValue(column: "end_user_id")
+            }
+            return StoredEvent(
+                place: EventPlace(
+                    transaction: try row.int64(0), account: AccountID(try row.int64(1)), sequence: try row.int64(3)),
+                endUserID: endUserID, type: try row.text(4), data: try row.text(5),
+                at: Instant(microseconds: try row.timestamp(6)),
+                recordedAt: Instant(microseconds: try row.timestamp(7)))
+        }
+    }
+
+    static let pageStatement = PostgresStatement(
+        """
+        select e.transaction_id::text::bigint, e.account_id, a.end_user_id, e.sequence, e.type, e.data, e.at,
+            e.recorded_at
+        from events e
+        join accounts a using (environment_id, account_id)
+        where e.environment_id = $1 and (e.transaction_id, e.account_id, e.sequence) > ($2::text::xid8, $3, $4)
+            and e.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+        order by e.transaction_id, e.account_id, e.sequence
+        limit $5
+        """)
+
+    /// The place of an event; nil if there is none with the number.
+    package static func place(
+        of sequence: Int64, account: AccountID, environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> EventPlace? {
+        let rows = try await connection.run(
+            PostgresQuery(placeStatement, [.id(environmentID), .id(account), .int64(sequence)]))
+        return try rows.first.map {
+            EventPlace(transaction: try $0.int64(0), account: account, sequence: sequence)
+        }
+    }
+
+    private static let placeStatement: PostgresStatement = """
+        select transaction_id::text::bigint from events
+        where environment_id = $1 and account_id = $2 and sequence = $3
+        """
+}

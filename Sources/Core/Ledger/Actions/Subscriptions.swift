@@ -1,0 +1,269 @@
+package import Catalogue
+package import Credits
+import Metering
+
+/// A subscription to create.
+package struct NewSubscription: Hashable, Sendable {
+    package var variant: VariantName
+    package var quantity: Int32
+    /// Nil, or an instant that is not after now, means now.
+    package var startsAt: Instant?
+    /// Nil means the variant's.
+    package var trialDays: Int32?
+    package var contract: Contract?
+    package var metadata: Metadata?
+
+    package init(
+        variant: VariantName, quantity: Int32 = 1, startsAt: Instant? = nil, trialDays: Int32? = nil,
+        contract: Contract? = nil, metadata: Metadata? = nil
+    ) {
+        self.variant = variant
+        self.quantity = quantity
+        self.startsAt = startsAt
+        self.trialDays = trialDays
+        self.contract = contract
+        self.metadata = metadata
+    }
+}
+
+/// A change of variant or quantity.
+package struct SubscriptionChange: Hashable, Sendable {
+    package enum Timing: String, Sendable, CaseIterable {
+        case now
+        case periodEnd = "period_end"
+    }
+
+    package enum Proration: String, Sendable, CaseIterable {
+        /// The period stays, and what the change adds is granted for the rest of it.
+        case credits
+        /// A new period starts now.
+        case restart
+    }
+
+    /// Nil keeps the variant.
+    package var variant: VariantName?
+    /// Nil keeps the quantity.
+    package var quantity: Int32?
+    /// Nil means now for more seats, and the period's end for fewer.
+    package var timing: Timing?
+    package var proration: Proration
+
+    package init(
+        variant: VariantName? = nil, quantity: Int32? = nil, timing: Timing? = nil, proration: Proration = .credits
+    ) {
+        self.variant = variant
+        self.quantity = quantity
+        self.timing = timing
+        self.proration = proration
+    }
+}
+
+/// An action on a subscription.
+package enum SubscriptionAction: Hashable, Sendable {
+    case renew
+    case change(SubscriptionChange)
+    case withdrawChange
+    /// - `until`: The instant at which the pause ends by itself.
+    case pause(until: Instant?)
+    case resume
+    case cancel(SubscriptionChange.Timing, revokesCredits: Bool)
+    case uncancel
+}
+
+extension AccountDraft {
+    mutating func apply(_ new: NewSubscription, _ context: ActionContext) throws(Refusal) -> Outcome {
+        let (variant, plan) = try context.catalogue.open(new.variant)
+        if let live = account.subscriptions.first(where: { $0.slot == plan.slot }) {
+            throw .alreadySubscribed(plan.slot, live.number)
+        }
+        guard account.subscriptions.count < Subscription.maximumLive else { throw .tooMany(.subscriptions) }
+        if let start = new.startsAt, start > .latest { throw .startsTooLate(now: context.now) }
+        try requireRoom(for: variant.terms, replacing: nil, context.catalogue)
+        let number = account.create(
+            new, of: variant, plan, number: recorder.nextSubscriptionNumber(), context.moment, into: &recorder)
+        // A notice can be due at once.
+        account.advance(to: context.now, in: context.catalogue, into: &recorder)
+        return .subscribed(try changed(number))
+    }
+
+    mutating func apply(
+        _ action: SubscriptionAction, to number: Int32, _ context: ActionContext
+    ) throws(Refusal) -> Outcome {
+        guard 0 < number, number <= recorder.book.subscriptionCount else { throw .unknownSubscription(number) }
+        guard var subscription = account.subscriptions[at: number] else {
+            throw .invalidTransition(
+                Refusal.InvalidTransition(
+                    subscription: number, status: recorder.changedSubscriptions[number]?.status ?? .canceled,
+                    trigger: action.trigger, obstacle: nil))
+        }
+        let moment = context.moment
+        let terms = moment.terms(of: subscription)
+        try subscription.require(action.trigger, terms.billingMode)
+        switch action {
+        case .renew: renew(subscription, moment)
+        case .change(let change): try self.change(subscription, change, context)
+        case .withdrawChange:
+            subscription.pendingChange = nil
+            account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
+        case .pause(let until):
+            if let until, until <= context.now {
+                throw .notInTheFuture(field: "resume_at", until, now: context.now)
+            }
+            account.pause(subscription, until: until, moment, into: &recorder)
+        case .resume: account.resume(subscription, moment, into: &recorder)
+        case .cancel(let timing, let revokesCredits):
+            subscription.revokesCredits = revokesCredits
+            if timing == .now || subscription.status == .scheduled {
+                account.end(subscription, as: .canceled, moment, into: &recorder)
+            } else {
+                subscription.cancelsAtPeriodEnd = true
+                subscription.notices.renewalDue = nil
+                account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
+            }
+        case .uncancel:
+            subscription.cancelsAtPeriodEnd = false
+            subscription.revokesCredits = false
+            account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
+        }
+        // A period that begins in the past can be over already.
+        account.advance(to: context.now, in: context.catalogue, into: &recorder)
+        return .subscriptionChanged(try changed(number))
+    }
+
+    /// The present state of a subscription that was changed in the batch, or that an action has left as it was.
+    private func changed(_ number: Int32) throws(Refusal) -> Subscription {
+        guard let subscription = recorder.changedSubscriptions[number] ?? account.subscriptions[at: number] else {
+            throw .unknownSubscription(number)
+        }
+        return subscription
+    }
+
+    private mutating func renew(_ before: Subscription, _ moment: SubscriptionMoment) {
+        var subscription = before
+        switch subscription.status {
+        case .active:
+            subscription.isRenewedAhead = true
+            subscription.notices.renewalDue = nil
+            account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
+        case .trialing: account.beginPeriod(subscription, from: moment.at, moment, into: &recorder)
+        default: account.beginPeriod(subscription, from: subscription.period.end, moment, into: &recorder)
+        }
+    }
+
+    private mutating func change(
+        _ before: Subscription, _ change: SubscriptionChange, _ context: ActionContext
+    ) throws(Refusal) {
+        var subscription = before
+        let moment = context.moment
+        var variant = subscription.variant
+        if let name = change.variant {
+            let (named, plan) = try context.catalogue.open(name)
+            guard plan.slot == subscription.slot else {
+                throw .invalidTransition(
+                    Refusal.InvalidTransition(
+                        subscription: subscription.number, status: subscription.status, trigger: .change,
+                        obstacle: .otherSlot))
+            }
+            variant = named.reference
+        }
+        let quantity = change.quantity ?? subscription.quantity
+        guard variant != subscription.variant || quantity != subscription.quantity else { return }
+        let isNow = change.timing.map { $0 == .now } ?? (quantity > subscription.quantity)
+        try requireRoom(for: moment.terms(of: variant), replacing: subscription, context.catalogue)
+        guard isNow || subscription.status == .trialing && change.variant != nil else {
+            subscription.pendingChange = Subscription.PendingChange(variant: variant, quantity: quantity)
+            account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
+            return
+        }
+        subscription.pendingChange = nil
+        let isRestart = change.proration == .restart && subscription.status != .trialing
+        if isRestart { account.revokeBlocks(of: subscription, moment, into: &recorder) }
+        let isNewInterval =
+            moment.terms(of: variant).billingInterval != moment.terms(of: subscription).billingInterval
+        account.apply(variant, quantity: quantity, to: &subscription, moment)
+        account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
+        if isRestart {
+            account.beginPeriod(subscription, from: moment.at, moment, startsLines: true, into: &recorder)
+        } else if subscription.status == .active {
+            // The period stays. The next one is counted from its end if its length differs.
+            if isNewInterval {
+                subscription.anchor = subscription.period.end
+                account.set(subscription, into: &recorder)
+            }
+            account.prorate(subscription, isOfVariant: variant != before.variant, moment, into: &recorder)
+        }
+    }
+
+    /// Refuses a variant whose limits would be too many together with those that the end user has.
+    private func requireRoom(
+        for terms: VariantTerms, replacing old: Subscription?, _ catalogue: Catalogue
+    ) throws(Refusal) {
+        let added = terms.limits.keys.count { account.settings.limits[$0] == nil } + terms.quotaCount
+        let removed = old.flatMap { catalogue.variant($0.variant)?.terms }.map { $0.limits.count + $0.quotaCount } ?? 0
+        guard added > removed, account.limits(catalogue).count + added - removed > Limit.maximumCount else { return }
+        throw .tooMany(.limits)
+    }
+}
+
+extension Account {
+    /// Creates a subscription, and starts it unless it is scheduled for later.
+    ///
+    /// - Returns: Its number.
+    @discardableResult
+    mutating func create(
+        _ new: NewSubscription, of variant: PlanVariant, _ plan: Plan, number: Int32, _ moment: SubscriptionMoment,
+        into recorder: inout some EffectRecorder
+    ) -> Int32 {
+        let start = max(new.startsAt ?? moment.at, moment.at)
+        let trialDays = new.trialDays ?? variant.terms.trialDays
+        let isNow = start == moment.at
+        var subscription = Subscription(
+            number: number, planID: plan.id, slot: plan.slot, variant: variant.reference, quantity: new.quantity,
+            status: isNow ? trialDays > 0 ? .trialing : .active : .scheduled,
+            period: TimeWindow(start: start, end: start), anchor: start, trialDays: trialDays, contract: new.contract,
+            termsSince: start, startsAt: start, createdAt: moment.at, metadata: new.metadata)
+        tell(.subscriptionCreated, &subscription, moment, into: &recorder)
+        if isNow { self.start(subscription, moment, into: &recorder) }
+        return number
+    }
+}
+
+extension ActionContext {
+    /// The instant of an action as one at which something happens to a subscription.
+    var moment: SubscriptionMoment {
+        SubscriptionMoment(at: now, now: now, catalogue: catalogue, idempotencyKey: idempotencyKey)
+    }
+}
+
+extension SubscriptionAction {
+    /// The trigger in the table of states.
+    fileprivate var trigger: SubscriptionTrigger {
+        switch self {
+        case .renew: .renew
+        case .change: .change
+        case .withdrawChange: .withdrawChange
+        case .pause: .pause
+        case .resume: .resume
+        case .cancel(.now, _): .cancelNow
+        case .cancel(.periodEnd, _): .cancelAtPeriodEnd
+        case .uncancel: .uncancel
+        }
+    }
+}
+
+extension Catalogue {
+    /// The latest version of a variant that can be subscribed to, and its plan.
+    fileprivate func open(_ name: VariantName) throws(Refusal) -> (PlanVariant, Plan) {
+        guard let variant = latestVariant(name), !variant.isArchived, let plan = plans[variant.planID],
+            !plan.isArchived
+        else { throw .unknownVariant(name) }
+        return (variant, plan)
+    }
+}
+
+extension VariantTerms {
+    /// The number of quotas among the features.
+    fileprivate var quotaCount: Int {
+        features.values.count { if case .quota = $0 { true } else { false } }
+    }
+}

@@ -1,0 +1,312 @@
+import Catalogue
+import Credits
+import Metering
+
+// The turns of a subscription: what happens when it starts, when a period begins or ends, when it is paused and resumed,
+// and when it ends. Each turn happens at one instant and is complete in itself.
+
+extension Account {
+    /// Starts a new or a scheduled subscription, with its trial or with period 1.
+    mutating func start(
+        _ before: Subscription, _ moment: SubscriptionMoment, into recorder: inout some EffectRecorder
+    ) {
+        var subscription = before
+        let terms = moment.terms(of: subscription)
+        subscription.lines = terms.grants.map { LineState($0, anchor: moment.at) }
+        subscription.termsSince = moment.at
+        subscription.take(terms)
+        guard subscription.trialDays > 0 else {
+            return beginPeriod(subscription, from: moment.at, moment, startsLines: true, into: &recorder)
+        }
+        let end = moment.zone.adding(months: 0, days: Int64(subscription.trialDays), to: moment.at)
+        subscription.status = .trialing
+        subscription.period = TimeWindow(start: moment.at, end: end)
+        subscription.trialEndsAt = end
+        let notice = moment.zone.subtracting(days: Subscription.trialNoticeDays, from: end)
+        subscription.notices.trialEnding = max(moment.at, notice)
+        set(subscription, into: &recorder)
+        if terms.trialCredits > .zero {
+            land(
+                Landing(
+                    credits: terms.trialCredits.times(subscription.quantity), source: .trial, expiresAt: end,
+                    endsWithPeriod: true), of: subscription, moment, into: &recorder)
+        }
+        for (index, line) in terms.grants.enumerated() {
+            if case .every = line.cadence { landEvery(index, of: &subscription, moment, into: &recorder) }
+        }
+        set(subscription, into: &recorder)
+    }
+
+    /// Begins the next period, which is paid for: the old period's credits end and roll over, a pending change takes
+    /// effect, and the credits of the new period land.
+    ///
+    /// - Parameters:
+    ///   - start: The start of the period, which is before the moment when it is paid for in grace.
+    ///   - startsLines: Whether all `every` lines start anew, as in a new subscription.
+    mutating func beginPeriod(
+        _ before: Subscription, from start: Instant, _ moment: SubscriptionMoment, startsLines: Bool = false,
+        into recorder: inout some EffectRecorder
+    ) {
+        var subscription = before
+        let old = moment.terms(of: subscription)
+        let isFirst = subscription.periodIndex == 0
+        let unused = endPeriodBlocks(of: subscription, moment, into: &recorder)
+        var isNewInterval = isFirst || startsLines
+        if let change = subscription.pendingChange {
+            subscription.pendingChange = nil
+            apply(change.variant, quantity: change.quantity, to: &subscription, moment)
+            isNewInterval = isNewInterval || moment.terms(of: subscription).billingInterval != old.billingInterval
+            tell(.subscriptionChanged, &subscription, moment, into: &recorder)
+        }
+        let terms = moment.terms(of: subscription)
+        if isNewInterval { subscription.anchor = start }
+        let end = terms.billingInterval.firstEnd(after: start, from: subscription.anchor, in: moment.zone)
+        subscription.period = TimeWindow(start: start, end: end)
+        subscription.periodIndex += 1
+        subscription.status = .active
+        subscription.pausedTime = 0
+        subscription.graceEndsAt = nil
+        // A restart leaves the next period paid for.
+        subscription.isRenewedAhead = startsLines && !isFirst && subscription.isRenewedAhead
+        subscription.deniesOverdueUsage = false
+        subscription.notices.trialEnding = nil
+        subscription.planNotices(terms, moment.zone)
+        for index in subscription.lines.indices where terms.grants.indices.contains(index) {
+            if terms.grants[index].isEvery { continue }
+            subscription.lines[index].granted = 0
+        }
+        var details = SubscriptionEvent.Details.none
+        if old.billingMode == .postpaid {
+            let summary = summary(of: before, moment)
+            if !isFirst { details.summary = summary }
+        }
+        tell(
+            isFirst ? .subscriptionActivated : .subscriptionRenewed, &subscription, moment, details: details,
+            into: &recorder)
+        closeOverage(details.summary?.settledOverage ?? 0, of: before, moment, into: &recorder)
+        for index in 0..<max(old.grants.count, terms.grants.count) {
+            if old.grants.indices.contains(index), let credits = unused[index] {
+                rollOver(credits, line: index, old.grants[index], of: subscription, moment, into: &recorder)
+            }
+            guard terms.grants.indices.contains(index) else { continue }
+            switch terms.grants[index].cadence {
+            case .activation:
+                if isFirst { landLine(index, of: &subscription, moment, into: &recorder) }
+            case .period: landLine(index, of: &subscription, moment, into: &recorder)
+            case .every:
+                if startsLines {
+                    subscription.lines[index] = LineState(terms.grants[index], anchor: moment.at)
+                    landEvery(index, of: &subscription, moment, into: &recorder)
+                }
+            }
+        }
+        set(subscription, into: &recorder)
+    }
+
+    /// Ends a period at its end: the next one begins if it is paid for or postpaid, else grace.
+    mutating func endPeriod(
+        _ before: Subscription, _ moment: SubscriptionMoment, into recorder: inout some EffectRecorder
+    ) {
+        var subscription = before
+        let isLast = subscription.contract.map { $0.lastPeriod <= subscription.periodIndex } ?? false
+        if isLast {
+            subscription.contract?.firstPeriod = subscription.periodIndex + 1
+            subscription.notices.contractEnding = nil
+            tell(.contractEnded, &subscription, moment, into: &recorder)
+        }
+        if subscription.cancelsAtPeriodEnd {
+            return end(subscription, as: .canceled, moment, into: &recorder)
+        }
+        if isLast, subscription.contract?.onEnd == .expire {
+            end(subscription, as: .expired, moment, into: &recorder)
+        }
+        if subscription.isRenewedAhead || moment.terms(of: subscription).billingMode == .postpaid {
+            beginPeriod(subscription, from: subscription.period.end, moment, into: &recorder)
+        } else {
+            fallPastDue(subscription, moment, into: &recorder)
+        }
+    }
+
+    /// Begins grace at the end of a period or of a trial that nobody has paid beyond.
+    mutating func fallPastDue(
+        _ before: Subscription, _ moment: SubscriptionMoment, into recorder: inout some EffectRecorder
+    ) {
+        var subscription = before
+        let terms = moment.terms(of: subscription)
+        let end = moment.zone.adding(months: 0, days: Int64(terms.gracePeriodDays), to: moment.at)
+        subscription.status = .pastDue
+        subscription.graceEndsAt = end
+        subscription.deniesOverdueUsage = !terms.allowsUsageWhileOverdue
+        subscription.notices.trialEnding = nil
+        subscription.notices.renewalDue = nil
+        tell(.subscriptionPastDue, &subscription, moment, into: &recorder)
+        // What a trial gave ends with it.
+        guard before.status != .trialing else { return }
+        for block in blocksEndingWithPeriod(of: subscription.number) { move(block, to: end, into: &recorder) }
+    }
+
+    /// Ends a subscription for good, and starts its fallback.
+    mutating func end(
+        _ before: Subscription, as status: SubscriptionStatus, _ moment: SubscriptionMoment, fallsBack: Bool = true,
+        into recorder: inout some EffectRecorder
+    ) {
+        var subscription = before
+        let terms = moment.terms(of: before)
+        if let pause = subscription.pause { shiftBlocks(of: subscription, from: pause, moment, into: &recorder) }
+        subscription.pause = nil
+        subscription.status = status
+        subscription.endedAt = moment.at
+        subscription.pendingChange = nil
+        subscription.isRenewedAhead = false
+        subscription.notices = .none
+        for index in subscription.lines.indices {
+            subscription.lines[index].window = nil
+            subscription.lines[index].waitingBlocks = []
+        }
+        var details = SubscriptionEvent.Details.none
+        if before.periodIndex > 0, terms.billingMode == .postpaid {
+            details.summary = summary(of: before, moment)
+        }
+        tell(
+            status == .expired ? .subscriptionExpired : .subscriptionCanceled, &subscription, moment,
+            details: details, into: &recorder)
+        closeOverage(details.summary?.settledOverage ?? 0, of: before, moment, into: &recorder)
+        if subscription.revokesCredits { revokeBlocks(of: subscription, moment, into: &recorder) }
+        sweep(blocks(of: subscription.number).map(\.number), at: moment.at, now: moment.now, into: &recorder)
+        if fallsBack { fallBack(from: subscription, moment, into: &recorder) }
+    }
+
+    /// Starts the subscription to which the end user falls back. The fallback of the variant comes before that of the
+    /// environment, and is used only in the slot of its plan.
+    private mutating func fallBack(
+        from ended: Subscription, _ moment: SubscriptionMoment, into recorder: inout some EffectRecorder
+    ) {
+        let catalogue = moment.catalogue
+        let named = moment.terms(of: ended).fallbackVariantID ?? catalogue.config.fallbackVariantID
+        guard let variant = named.flatMap({ catalogue.latestVariant($0) }), !variant.isArchived,
+            let plan = catalogue.plans[variant.planID], plan.slot == ended.slot,
+            !subscriptions.contains(where: { $0.slot == ended.slot })
+        else { return }
+        var fallback = Subscription(
+            number: recorder.nextSubscriptionNumber(), planID: plan.id, slot: plan.slot, variant: variant.reference,
+            quantity: 1, status: .active, period: TimeWindow(start: moment.at, end: moment.at), anchor: moment.at,
+            termsSince: moment.at, startsAt: moment.at, createdAt: moment.at)
+        tell(
+            .subscriptionFallbackStarted, &fallback, moment,
+            details: SubscriptionEvent.Details(endedSubscription: ended.number), into: &recorder)
+        start(fallback, moment, into: &recorder)
+    }
+
+    /// Stops time for a subscription.
+    mutating func pause(
+        _ before: Subscription, until: Instant?, _ moment: SubscriptionMoment, into recorder: inout some EffectRecorder
+    ) {
+        var subscription = before
+        subscription.pause = Subscription.Pause(at: moment.at, until: until, statusBefore: subscription.status)
+        subscription.status = .paused
+        tell(.subscriptionPaused, &subscription, moment, into: &recorder)
+    }
+
+    /// Lets time go on for a paused subscription: everything that was to come is later by the pause.
+    mutating func resume(
+        _ before: Subscription, _ moment: SubscriptionMoment, into recorder: inout some EffectRecorder
+    ) {
+        var subscription = before
+        guard let pause = subscription.pause else { preconditionFailure("only a paused subscription can resume") }
+        let shift = moment.at.microseconds - pause.at.microseconds
+        subscription.pause = nil
+        subscription.status = pause.statusBefore
+        subscription.pausedTime += shift
+        subscription.period = TimeWindow(
+            start: subscription.period.start, end: subscription.period.end.moved(by: shift))
+        // Later periods count from the moved end.
+        subscription.anchor = subscription.period.end
+        if subscription.status == .trialing { subscription.trialEndsAt = subscription.period.end }
+        subscription.graceEndsAt = subscription.graceEndsAt?.moved(by: shift)
+        subscription.notices = Subscription.Notices(
+            trialEnding: subscription.notices.trialEnding?.moved(by: shift),
+            renewalDue: subscription.notices.renewalDue?.moved(by: shift),
+            contractEnding: subscription.notices.contractEnding?.moved(by: shift))
+        let terms = moment.terms(of: subscription)
+        for (index, line) in terms.grants.enumerated() {
+            subscription.lines[index].resume(line, shift: shift, at: moment.at, in: moment.zone)
+        }
+        tell(.subscriptionResumed, &subscription, moment, into: &recorder)
+        shiftBlocks(of: subscription, from: pause, moment, into: &recorder)
+        sweep(blocks(of: subscription.number).map(\.number), at: moment.at, now: moment.now, into: &recorder)
+    }
+
+    /// Gives a subscription another version of a variant and another quantity. Lines match by their place.
+    func apply(
+        _ variant: VariantReference, quantity: Int32, to subscription: inout Subscription, _ moment: SubscriptionMoment
+    ) {
+        let old = moment.terms(of: subscription).grants
+        let new = moment.terms(of: variant).grants
+        var lines = Array(subscription.lines.prefix(new.count))
+        for (index, line) in new.enumerated() {
+            let isSame = old.indices.contains(index) && old[index].cadence == line.cadence
+            var state = isSame ? lines[index] : LineState(line, anchor: moment.at)
+            if !isSame, case .every(let duration, _) = line.cadence {
+                // A line that is new lands first one duration after the change.
+                state.window = TimeWindow(start: moment.at, end: moment.zone.adding(duration, to: moment.at))
+            }
+            if index < lines.count { lines[index] = state } else { lines.append(state) }
+        }
+        subscription.lines = lines
+        if variant != subscription.variant { subscription.termsSince = moment.at }
+        subscription.take(moment.terms(of: variant))
+        subscription.variant = variant
+        subscription.quantity = quantity
+    }
+}
+
+extension Subscription {
+    /// Copies what decisions without the catalogue need of the terms.
+    mutating func take(_ terms: VariantTerms) {
+        isPostpaid = terms.billingMode == .postpaid
+        statesOveragePolicy = terms.overagePolicy != nil
+    }
+
+    /// The local days before a trial's end at which the tenant is told.
+    static let trialNoticeDays: Int64 = 3
+
+    /// Plans the notices of the period that has just begun.
+    mutating func planNotices(_ terms: VariantTerms, _ zone: ZoneRules) {
+        notices.renewalDue =
+            terms.billingMode == .prepaid
+            ? max(period.start, zone.subtracting(days: Int64(terms.renewalDueDays), from: period.end)) : nil
+        guard let contract, contract.firstPeriod == periodIndex else { return }
+        let end = terms.billingInterval.firstEnd(
+            after: period.start, skipping: Int64(contract.periods) - 1, from: anchor, in: zone)
+        notices.contractEnding = max(period.start, zone.subtracting(days: Int64(contract.noticeDays), from: end))
+    }
+}
+
+extension LineState {
+    /// Moves what is to come of a line by the length of a pause. Windows of the calendar do not move.
+    fileprivate mutating func resume(_ line: GrantLine, shift: Int64, at instant: Instant, in zone: ZoneRules) {
+        guard case .every(let duration, let lineAnchor) = line.cadence, let open = window else { return }
+        switch lineAnchor {
+        case .calendar:
+            guard open.end <= instant else { return }
+            let current = WindowLength(calendarDuration: duration).calendarWindow(containing: instant, in: zone)
+            window = TimeWindow(start: open.start, end: current.end)
+        case .subscription, .firstUse:
+            window = TimeWindow(start: open.start.moved(by: shift), end: open.end.moved(by: shift))
+            anchor = open.end.moved(by: shift)
+        }
+    }
+}
+
+extension Instant {
+    /// The instant that is some microseconds later. Saturates at the end of the 64-bit range.
+    func moved(by microseconds: Int64) -> Instant {
+        Instant(microseconds: self.microseconds.addingSaturated(microseconds))
+    }
+}
+
+extension GrantLine {
+    var isEvery: Bool {
+        if case .every = cadence { true } else { false }
+    }
+}

@@ -1,0 +1,84 @@
+import Answers
+import Catalogue
+import Credits
+import Hummingbird
+import JSON
+import Storage
+
+/// The events of an environment as a feed, oldest first.
+struct EventRoutes: Sendable {
+    let services: APIServices
+
+    func add(to routes: inout RouteTable) {
+        routes.get("/v1/events", .read(.webhooks), use: list)
+    }
+
+    /// `after` is the id of an event or a `next_cursor`. A page always has a cursor from which to continue, also when
+    /// nothing follows yet.
+    @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        var query = try RequestQuery(request)
+        let after = try query.optional("after", expected: "the id of an event, or a next_cursor") { Place($0) }
+        let limit = try query.optional("limit", expected: "an integer from 1 to 100") { text in
+            Int(text).flatMap { 1...100 ~= $0 ? $0 : nil }
+        }
+        try query.finish()
+        let (size, environmentID) = (limit ?? 25, caller.environmentID)
+        let (start, events) = try await services.reads.read(of: environmentID) { connection in
+            var start = EventPlace.start
+            switch after {
+            case .cursor(let place)?: start = place
+            case .event(let account, let sequence)?:
+                guard
+                    let place = try await EventReads.place(
+                        of: sequence, account: account, environmentID: environmentID, on: connection)
+                else { throw Problem(.notFound, "No event has that id in this environment. Check the id.") }
+                start = place
+            case nil: break
+            }
+            let events = try await EventReads.page(
+                environmentID: environmentID, after: start, limit: size + 1, on: connection)
+            return (start, events)
+        }
+        var json = JSONWriter(capacity: 4_096)
+        json.beginObject()
+        json.array("data", events.prefix(size)) { json, event in
+            json.event(
+                event.place.sequence, type: event.type, data: event.data, at: event.at, recordedAt: event.recordedAt,
+                environment: caller.kind, of: event.place.account, event.endUserID)
+        }
+        json.object("pagination") { json in
+            json.member("has_more", events.count > size)
+            json.member("next_cursor", (events.prefix(size).last?.place ?? start).cursor)
+        }
+        json.endObject()
+        return .json(json.bytes)
+    }
+
+    /// The place from which a client continues.
+    private enum Place: Sendable {
+        case event(AccountID, Int64)
+        case cursor(EventPlace)
+
+        init?(_ text: String) {
+            if let id = PublicID(.event, parsing: text) {
+                self = .event(id.account, id.number)
+            } else if let place = EventPlace(cursor: text) {
+                self = .cursor(place)
+            } else {
+                return nil
+            }
+        }
+    }
+}
+
+extension EventPlace {
+    fileprivate var cursor: String { "\(transaction)-\(account.rawValue)-\(sequence)" }
+
+    fileprivate init?(cursor: String) {
+        let parts = cursor.split(separator: "-", omittingEmptySubsequences: false).map { Int64($0) }
+        guard parts.count == 3, let transaction = parts[0], let account = parts[1], let sequence = parts[2],
+            transaction >= 0, account >= 0, sequence >= 0
+        else { return nil }
+        self.init(transaction: transaction, account: AccountID(account), sequence: sequence)
+    }
+}

@@ -1,0 +1,335 @@
+import Catalogue
+import Credits
+import Testing
+
+@testable import Ledger
+
+@Suite("Subscriptions")
+struct SubscriptionTests {
+    private func mc(_ amount: Int64) throws -> Millicredits { try Millicredits(amount) }
+
+    private func monthly(_ lines: [GrantLine], _ mode: BillingMode = .prepaid) -> VariantTerms {
+        VariantTerms(billingInterval: BillingInterval(.month), billingMode: mode, grants: lines)
+    }
+
+    @Test("A prepaid month is renewed ahead, and its unused credits expire when the next one starts")
+    func prepaid() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(
+            monthly([GrantLine(credits: try mc(1_000), cadence: .period, expiry: .periodEnd)]))
+        try alice.subscribe(variant, at: "2026-01-31T10:00:00Z")
+        try alice.use(300, at: "2026-02-01T00:00:00Z")
+        #expect(alice.balance == 700)
+        try alice.at("2026-02-26T00:00:00Z", .subscription(1, .renew))
+        try alice.pass(to: "2026-02-28T09:59:59Z")
+        #expect(alice.balance == 700)
+        try alice.pass(to: "2026-02-28T10:00:00Z")
+        #expect(alice.balance == 1_000)
+        // Nobody pays for the third month: grace of three days, and then the end.
+        try alice.pass(to: "2026-03-31T10:00:00Z")
+        let subscription = try alice.subscription()
+        #expect(subscription.status == .pastDue && subscription.period.end.description == "2026-03-31T10:00:00.000Z")
+        #expect(alice.balance == 1_000)
+        try alice.pass(to: "2026-05-01T00:00:00Z")
+        #expect(
+            alice.entries == [
+                "grant 1000 2026-01-31T10:00", "use -300 2026-02-01T00:00", "expire -700 2026-02-28T10:00",
+                "grant 1000 2026-02-28T10:00", "expire -1000 2026-04-03T10:00",
+            ])
+        #expect(
+            alice.events == [
+                "subscription.created 2026-01-31T10:00", "subscription.activated 2026-01-31T10:00",
+                "subscription.renewal_due 2026-02-25T10:00", "subscription.changed 2026-02-26T00:00",
+                "subscription.renewed 2026-02-28T10:00", "subscription.renewal_due 2026-03-28T10:00",
+                "subscription.past_due 2026-03-31T10:00", "subscription.expired 2026-04-03T10:00",
+            ])
+        #expect(alice.violation == nil)
+    }
+
+    @Test("A renewal in grace starts the new period where the old one ended")
+    func renewedInGrace() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(
+            monthly([GrantLine(credits: try mc(1_000), cadence: .period, expiry: .periodEnd)]))
+        try alice.subscribe(variant, at: "2026-01-15T00:00:00Z")
+        try alice.use(100, at: "2026-02-16T00:00:00Z")
+        try alice.at("2026-02-17T00:00:00Z", .subscription(1, .renew))
+        let subscription = try alice.subscription()
+        #expect(subscription.status == .active && subscription.periodIndex == 2)
+        #expect(subscription.period.start.description == "2026-02-15T00:00:00.000Z")
+        #expect(subscription.period.end.description == "2026-03-15T00:00:00.000Z")
+        #expect(
+            alice.entries == [
+                "grant 1000 2026-01-15T00:00", "use -100 2026-02-16T00:00", "expire -900 2026-02-17T00:00",
+                "grant 1000 2026-02-17T00:00",
+            ])
+        #expect(alice.violation == nil)
+    }
+
+    @Test("Unused credits roll over up to the cap, and the grant is cut to what may accumulate")
+    func rollover() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(
+            monthly(
+                [
+                    GrantLine(
+                        credits: try mc(1_000), cadence: .period, expiry: .periodEnd,
+                        rollover: GrantLine.Rollover(percentage: 50, cap: try mc(300)),
+                        accumulationCap: try mc(1_200))
+                ], .postpaid))
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
+        try alice.use(500, at: "2026-01-10T00:00:00Z")
+        try alice.pass(to: "2026-02-01T00:00:00Z")
+        try alice.pass(to: "2026-03-01T00:00:00Z")
+        #expect(
+            alice.entries == [
+                "grant 1000 2026-01-01T00:00", "use -500 2026-01-10T00:00", "expire -500 2026-02-01T00:00",
+                "rollover 250 2026-02-01T00:00", "grant 950 2026-02-01T00:00", "expire -250 2026-03-01T00:00",
+                "expire -950 2026-03-01T00:00", "rollover 300 2026-03-01T00:00", "grant 900 2026-03-01T00:00",
+            ])
+        #expect(alice.draft.account.lifetimeGranted.rawValue == 2_850)
+        #expect(alice.violation == nil)
+    }
+
+    @Test("A trial gives its own credits, and then a prepaid subscription waits for its payment")
+    func trial() throws {
+        var alice = Subscriber()
+        var terms = monthly([
+            GrantLine(credits: try mc(1_000), cadence: .period, expiry: .periodEnd),
+            GrantLine(credits: try mc(50), cadence: .activation, expiry: .never),
+        ])
+        terms.trialDays = 14
+        terms.trialCredits = try mc(100)
+        let variant = try alice.variant(terms)
+        let subscription = try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
+        #expect(subscription.status == .trialing && subscription.periodIndex == 0)
+        try alice.pass(to: "2026-01-16T00:00:00Z")
+        #expect(try alice.subscription().status == .pastDue)
+        #expect(alice.balance == 0)
+        try alice.at("2026-01-16T12:00:00Z", .subscription(1, .renew))
+        let renewed = try alice.subscription()
+        #expect(renewed.periodIndex == 1 && renewed.period.start.description == "2026-01-15T00:00:00.000Z")
+        #expect(alice.balance == 1_050)
+        #expect(
+            alice.events == [
+                "subscription.created 2026-01-01T00:00", "subscription.trial_ending 2026-01-12T00:00",
+                "subscription.past_due 2026-01-15T00:00", "subscription.activated 2026-01-16T12:00",
+            ])
+        #expect(alice.violation == nil)
+    }
+
+    @Test("Recurring grants land from the start, independent of the periods, and in local days by the calendar")
+    func recurring() throws {
+        var alice = Subscriber()
+        let fiveHours = try #require(CalendarDuration(iso8601: "PT5H"))
+        let variant = try alice.variant(
+            monthly(
+                [
+                    GrantLine(
+                        credits: try mc(10), cadence: .every(fiveHours, anchor: .subscription), expiry: .nextGrant),
+                    GrantLine(credits: try mc(7), cadence: .every(.day, anchor: .calendar), expiry: .nextGrant),
+                ], .postpaid))
+        try alice.subscribe(variant, at: "2026-01-01T01:00:00Z")
+        try alice.use(4, at: "2026-01-01T02:00:00Z")
+        try alice.pass(to: "2026-01-01T11:00:00Z")
+        try alice.pass(to: "2026-01-02T00:00:00Z")
+        #expect(
+            alice.entries == [
+                "grant 10 2026-01-01T01:00", "grant 7 2026-01-01T01:00", "use -4 2026-01-01T02:00",
+                "expire -6 2026-01-01T06:00", "grant 10 2026-01-01T06:00", "expire -10 2026-01-01T11:00",
+                "grant 10 2026-01-01T11:00", "expire -10 2026-01-01T16:00", "grant 10 2026-01-01T16:00",
+                "expire -10 2026-01-01T21:00", "grant 10 2026-01-01T21:00", "expire -7 2026-01-02T00:00",
+                "grant 7 2026-01-02T00:00",
+            ])
+        #expect(alice.violation == nil)
+    }
+
+    @Test("A window that opens with a use waits for it")
+    func firstUse() throws {
+        var alice = Subscriber()
+        let fiveHours = try #require(CalendarDuration(iso8601: "PT5H"))
+        let variant = try alice.variant(
+            monthly(
+                [
+                    GrantLine(
+                        credits: try mc(10), cadence: .every(fiveHours, anchor: .firstUse), expiry: .nextGrant)
+                ], .postpaid))
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
+        try alice.pass(to: "2026-01-03T00:00:00Z")
+        #expect(alice.spendable == 10)
+        try alice.use(4, at: "2026-01-03T07:00:00Z")
+        #expect(alice.draft.account.blocks.first?.expiresAt?.description == "2026-01-03T12:00:00.000Z")
+        try alice.pass(to: "2026-01-10T00:00:00Z")
+        #expect(
+            alice.entries == [
+                "grant 10 2026-01-01T00:00", "use -4 2026-01-03T07:00", "expire -6 2026-01-03T12:00",
+                "grant 10 2026-01-03T12:00",
+            ])
+        #expect(alice.violation == nil)
+    }
+
+    @Test("Upgrade, downgrade and upgrade again give the difference once")
+    func proration() throws {
+        var alice = Subscriber()
+        let thirtyDays = BillingInterval(.day, count: 30)
+        func terms(_ credits: Int64) throws -> VariantTerms {
+            VariantTerms(
+                billingInterval: thirtyDays,
+                grants: [GrantLine(credits: try mc(credits), cadence: .period, expiry: .periodEnd)])
+        }
+        let (small, large) = (try alice.variant(try terms(100)), try alice.variant(try terms(1_000)))
+        try alice.subscribe(small, at: "2026-01-01T00:00:00Z")
+        func change(to variant: PublicID) -> AccountAction {
+            .subscription(1, .change(SubscriptionChange(variant: .id(variant), timing: .now)))
+        }
+        for _ in 1...3 {
+            try alice.at("2026-01-16T00:00:00Z", change(to: large))
+            try alice.at("2026-01-16T00:00:00Z", change(to: small))
+        }
+        #expect(alice.entries == ["grant 100 2026-01-01T00:00", "grant 450 2026-01-16T00:00"])
+        #expect(alice.balance == 550)
+        #expect(alice.violation == nil)
+    }
+
+    @Test("More seats count now, fewer with the next period, and every amount is multiplied")
+    func quantity() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(
+            VariantTerms(
+                billingInterval: BillingInterval(.day, count: 30), billingMode: .postpaid,
+                grants: [GrantLine(credits: try mc(100), cadence: .period, expiry: .periodEnd)]))
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z", quantity: 2)
+        try alice.at("2026-01-16T00:00:00Z", .subscription(1, .change(SubscriptionChange(quantity: 5))))
+        #expect(alice.balance == 350)
+        try alice.at("2026-01-17T00:00:00Z", .subscription(1, .change(SubscriptionChange(quantity: 1))))
+        let pending = try #require(try alice.subscription().pendingChange)
+        #expect(pending.quantity == 1 && alice.balance == 350)
+        try alice.pass(to: "2026-01-31T00:00:00Z")
+        #expect(alice.balance == 100)
+        #expect(try alice.subscription().quantity == 1)
+        #expect(alice.violation == nil)
+    }
+
+    @Test("A pause freezes the credits and moves what is to come")
+    func pause() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(
+            monthly([GrantLine(credits: try mc(1_000), cadence: .period, expiry: .periodEnd)], .postpaid))
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
+        try alice.at("2026-01-11T00:00:00Z", .subscription(1, .pause(until: nil)))
+        #expect(alice.spendable == 0 && alice.draft.account.balances.frozen == 1_000)
+        #expect(alice.draft.account.balances.effective == 0)
+        try alice.pass(to: "2026-02-15T00:00:00Z")
+        #expect(alice.balance == 1_000)
+        try alice.at("2026-02-20T00:00:00Z", .subscription(1, .resume))
+        let subscription = try alice.subscription()
+        #expect(subscription.status == .active && alice.spendable == 1_000)
+        // 40 days after 1 February.
+        #expect(subscription.period.end.description == "2026-03-13T00:00:00.000Z")
+        try alice.pass(to: "2026-03-13T00:00:00Z")
+        #expect(alice.entries.suffix(2) == ["expire -1000 2026-03-13T00:00", "grant 1000 2026-03-13T00:00"])
+        #expect(try alice.subscription().period.end.description == "2026-04-13T00:00:00.000Z")
+        #expect(alice.violation == nil)
+    }
+
+    @Test("A postpaid period ends with a summary of its usage, and its overage is settled")
+    func postpaid() throws {
+        var alice = Subscriber()
+        var terms = monthly([GrantLine(credits: try mc(100), cadence: .period, expiry: .periodEnd)], .postpaid)
+        terms.overagePolicy = .allow
+        let variant = try alice.variant(terms)
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
+        try alice.use(250, at: "2026-01-20T00:00:00Z")
+        #expect(alice.balance == -150)
+        try alice.pass(to: "2026-02-01T00:00:00Z")
+        #expect(
+            alice.entries == [
+                "grant 100 2026-01-01T00:00", "use -250 2026-01-20T00:00", "settle 150 2026-02-01T00:00",
+                "grant 100 2026-02-01T00:00",
+            ])
+        guard case .subscription(.subscriptionRenewed, let event)? = alice.draft.events.last?.content else {
+            Issue.record("no renewal")
+            return
+        }
+        let summary = try #require(event.details.summary)
+        #expect(summary.usage.map(\.units) == [250] && summary.usage.map(\.cost) == [250])
+        #expect(summary.settledOverage == 150)
+        #expect(alice.violation == nil)
+    }
+
+    @Test("An ended subscription falls back to the plan that its variant names")
+    func fallback() throws {
+        var alice = Subscriber()
+        let free = try alice.variant(
+            monthly([GrantLine(credits: try mc(5), cadence: .period, expiry: .periodEnd)], .postpaid))
+        var terms = monthly([GrantLine(credits: try mc(1_000), cadence: .period, expiry: .periodEnd)])
+        terms.fallbackVariantID = free
+        let paid = try alice.variant(terms)
+        try alice.subscribe(paid, at: "2026-01-01T00:00:00Z")
+        try alice.at("2026-01-10T00:00:00Z", .subscription(1, .cancel(.periodEnd, revokesCredits: false)))
+        try alice.pass(to: "2026-02-01T00:00:00Z")
+        #expect(try alice.subscription(1).status == .canceled)
+        #expect(try alice.subscription(2).status == .active)
+        #expect(
+            alice.entries == [
+                "grant 1000 2026-01-01T00:00", "expire -1000 2026-02-01T00:00", "grant 5 2026-02-01T00:00",
+            ])
+        #expect(
+            alice.events.suffix(3) == [
+                "subscription.canceled 2026-02-01T00:00", "subscription.fallback_started 2026-02-01T00:00",
+                "subscription.activated 2026-02-01T00:00",
+            ])
+        #expect(alice.violation == nil)
+    }
+
+    @Test("An end user that is seen for the first time starts on the default plan, unless the command is refused")
+    func defaultPlan() throws {
+        var alice = Subscriber()
+        alice.catalogue.config.defaultVariantID = try alice.variant(
+            monthly([GrantLine(credits: try mc(20), cadence: .period, expiry: .periodEnd)], .postpaid))
+        try alice.at("2026-01-01T00:00:00Z", .use(UsageEvent(featureKey: Subscriber.calls, units: 21)))
+        #expect(alice.draft.profile == nil && alice.entries.isEmpty)
+        try alice.use(3, at: "2026-01-02T00:00:00Z")
+        #expect(alice.entries == ["grant 20 2026-01-02T00:00", "use -3 2026-01-02T00:00"])
+        #expect(alice.violation == nil)
+    }
+
+    @Test("One jump of two years gives the entries and events of every day by itself")
+    func oneJump() throws {
+        var alice = Subscriber()
+        let free = try alice.variant(
+            monthly(
+                [GrantLine(credits: try mc(5), cadence: .every(.day, anchor: .calendar), expiry: .nextGrant)], .postpaid
+            ))
+        var terms = monthly(
+            [
+                GrantLine(
+                    credits: try mc(1_000), cadence: .period, expiry: .periodEnd,
+                    rollover: GrantLine.Rollover(percentage: 30)),
+                GrantLine(
+                    credits: try mc(10),
+                    cadence: .every(try #require(CalendarDuration(iso8601: "P10D")), anchor: .subscription),
+                    expiry: .after(.month)),
+            ], .postpaid)
+        terms.trialDays = 10
+        terms.fallbackVariantID = free
+        let paid = try alice.variant(terms)
+        try alice.at(
+            "2026-01-31T13:00:00Z",
+            .subscribe(
+                NewSubscription(
+                    variant: .id(paid), contract: Contract(periods: 6, onEnd: .expire, noticeDays: 20))))
+        var (once, often) = (alice, alice)
+        try once.pass(to: "2028-01-31T13:00:00Z")
+        let start = try #require(Instant(rfc3339: "2026-01-31T13:00:00Z"))
+        for hour in stride(from: 7, through: 730 * 24, by: 7) {
+            try often.pass(to: start.adding(seconds: Int64(hour) * 3_600).description)
+        }
+        try often.pass(to: "2028-01-31T13:00:00Z")
+        #expect(once.draft.entries.count > 500)
+        let first = zip(once.entries, often.entries).first { $0 != $1 }
+        #expect(first == nil && once.draft.entries.count == often.draft.entries.count)
+        #expect(once.events == often.events)
+        #expect(once.violation == nil && often.violation == nil)
+    }
+}
