@@ -196,8 +196,9 @@ let package = Package(
         program(
             .programs, "QuotaStackCLI",
             [
-                "API", "Doctor", "Failpoints", "Ingest", "JSON", "Ledger", "LoadGenerator", "Messaging", "Migrations",
-                "Nodes", "Postgres", "Runtime", "Storage", arguments, asyncHTTPClient, logging, nioCore, nioHTTP1,
+                "API", "Credits", "Doctor", "Failpoints", "Ingest", "JSON", "Ledger", "LoadGenerator", "Messaging",
+                "Migrations", "Nodes", "Postgres", "Runtime", "Storage", arguments, asyncHTTPClient, logging, nioCore,
+                nioHTTP1,
             ]),
 
         module(.testSupport, "LedgerModel", ["Credits"]),

@@ -13,6 +13,7 @@ struct QuotaStackCommand: AsyncParsableCommand {
         subcommands: [
             UpCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self, VerifyCommand.self,
             DoctorCommand.self, IngestCommand.self,
-            BenchCommand.self, BenchCountersCommand.self, ConfigCommand.self, FailpointsCommand.self,
+            BenchCommand.self, BenchCountersCommand.self, BenchRenewalsCommand.self, ConfigCommand.self,
+            FailpointsCommand.self,
         ])
 }

@@ -14,6 +14,8 @@ struct EnvironmentReplay {
         /// Transfers to the account that are still to be replayed, the next one last.
         var arrivals: [DecidedOperation] = []
         var revision: Int64 = 0
+        /// The commands that were replayed, for a person who looks for the cause of a difference.
+        var trail: [DecidedOperation] = []
         /// Whether a difference was found. Everything after it would differ as well.
         var isLost = false
     }
@@ -89,12 +91,23 @@ struct EnvironmentReplay {
                     }
                 } catch {
                     violations.add("replay of environment \(environment.number), \(endUser): \(error)")
+                    tellTrail(of: endUser)
                     travellers[endUser]?.isLost = true
                     break travel
                 }
             }
         }
         for endUser in travellers.keys.sorted() { finish(endUser) }
+    }
+
+    /// Prints the commands of an account up to its first difference.
+    private func tellTrail(of endUser: String) {
+        for decided in travellers[endUser]?.trail ?? [] {
+            let (operation, command) = (decided.operation, decided.command)
+            progress(
+                "trail of \(endUser): \(command.decidedAt) revision \(command.revision) \(command.status) "
+                    + "\(operation.kind) \(operation.key) \(operation.body())")
+        }
     }
 
     // MARK: - Order
@@ -253,6 +266,7 @@ struct EnvironmentReplay {
 
     private mutating func take(_ decided: DecidedOperation) throws {
         counts.commands += 1
+        travellers[decided.operation.endUser.id]?.trail.append(decided)
         if isRepeatedPayment(decided) { return try takeRepeatedPayment(decided) }
         guard let command = decided.operation.command else { return }
         let endUser = decided.operation.endUser.id
