@@ -27,8 +27,8 @@ struct BenchRenewalsCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try await Settings.load()
         try LogSetup.start(level: settings.logLevel)
-        guard let books = environment("QUOTASTACK_BENCH_DATABASE_URL") else {
-            throw ValidationError("QUOTASTACK_BENCH_DATABASE_URL is not set; ./ops/bench renewals sets it.")
+        guard let books = environment("QUOTASTACK_BENCH_BOOKS_URL") else {
+            throw ValidationError("QUOTASTACK_BENCH_BOOKS_URL is not set; ./ops/bench renewals sets it.")
         }
         let connection = try await PostgresConnection.connect(
             try PostgresConfiguration(url: books), logger: Logger(label: "quotastack"))

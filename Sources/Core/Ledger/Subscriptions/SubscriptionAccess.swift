@@ -99,6 +99,7 @@ extension Account {
     /// The account with the subscriptions that it has at an instant: those that time changes by then, and the default one of
     /// a new end user.
     package func subscribed(at now: Instant, isNew: Bool, _ catalogue: Catalogue) -> Account {
+        guard isNew || !subscriptions.isEmpty else { return self }
         var account = self
         var recorder = NoRecorder()
         if let due = account.subscriptionsDueAt, due <= now { account.advance(to: now, in: catalogue, into: &recorder) }
