@@ -59,6 +59,21 @@ struct Subscriber {
         return subscription
     }
 
+    /// Another end user.
+    static var other: AccountDraft {
+        AccountDraft(
+            account: Account(
+                id: AccountID(2), environmentID: EnvironmentID(1), endUserID: EndUserID("bob").unsafelyUnwrapped),
+            profile: nil)
+    }
+
+    /// Moves credits to another end user.
+    mutating func transfer(_ transfer: Transfer, to receiver: inout AccountDraft, now: Instant) throws {
+        let outcome = AccountDraft.transfer(
+            transfer, from: &draft, to: &receiver, idempotencyKey: nil, catalogue: catalogue, now: now)
+        guard case .transferred = outcome else { throw ScriptError("\(outcome)") }
+    }
+
     mutating func use(_ units: Int64, at instant: String) throws {
         let outcome = try at(instant, .use(UsageEvent(featureKey: Self.calls, units: units)))
         guard case .used = outcome else {

@@ -1,5 +1,6 @@
 import Catalogue
 import Credits
+import Metering
 import Testing
 
 @testable import Ledger
@@ -331,5 +332,43 @@ struct SubscriptionTests {
         #expect(first == nil && once.draft.entries.count == often.draft.entries.count)
         #expect(once.events == often.events)
         #expect(once.violation == nil && often.violation == nil)
+    }
+
+    // MARK: - Turns at their edges
+
+    private func period(_ credits: Int64, rollover: Int32? = nil) throws -> GrantLine {
+        GrantLine(
+            credits: try mc(credits), cadence: .period, expiry: .periodEnd,
+            rollover: rollover.map { GrantLine.Rollover(percentage: $0) })
+    }
+
+    private func every(
+        _ credits: Int64, _ duration: String, _ anchor: GrantLine.Anchor, _ expiry: GrantLine.Expiry = .nextGrant,
+        rollover: GrantLine.Rollover? = nil
+    ) throws -> GrantLine {
+        let duration = try #require(CalendarDuration(iso8601: duration))
+        return GrantLine(
+            credits: try mc(credits), cadence: .every(duration, anchor: anchor), expiry: expiry, rollover: rollover)
+    }
+
+    private func hold(_ units: Int64, ttlSeconds: Int64) -> AccountAction {
+        .reserve(
+            ReservationRequest(
+                featureKey: Subscriber.calls, estimate: .measured(.units(units), .none), ttlSeconds: ttlSeconds))
+    }
+
+    @Test("A contract that expires ends its subscription, and no period follows")
+    func contractExpires() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(monthly([try period(100)], .postpaid))
+        try alice.at(
+            "2026-01-01T00:00:00Z",
+            .subscribe(
+                NewSubscription(variant: .id(variant), contract: Contract(periods: 1, onEnd: .expire, noticeDays: 5))))
+        try alice.pass(to: "2026-03-01T00:00:00Z")
+        #expect(try alice.subscription().status == .expired)
+        #expect(alice.entries == ["grant 100 2026-01-01T00:00", "expire -100 2026-02-01T00:00"])
+        #expect(alice.events.suffix(2) == ["contract.ended 2026-02-01T00:00", "subscription.expired 2026-02-01T00:00"])
+        #expect(alice.violation == nil)
     }
 }

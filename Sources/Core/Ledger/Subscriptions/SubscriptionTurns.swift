@@ -118,7 +118,7 @@ extension Account {
             return end(subscription, as: .canceled, moment, into: &recorder)
         }
         if isLast, subscription.contract?.onEnd == .expire {
-            end(subscription, as: .expired, moment, into: &recorder)
+            return end(subscription, as: .expired, moment, into: &recorder)
         }
         if subscription.isRenewedAhead || moment.terms(of: subscription).billingMode == .postpaid {
             beginPeriod(subscription, from: subscription.period.end, moment, into: &recorder)
