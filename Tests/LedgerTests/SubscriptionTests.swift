@@ -371,4 +371,18 @@ struct SubscriptionTests {
         #expect(alice.events.suffix(2) == ["contract.ended 2026-02-01T00:00", "subscription.expired 2026-02-01T00:00"])
         #expect(alice.violation == nil)
     }
+
+    @Test("Nobody falls back to a variant of an archived plan")
+    func archivedFallback() throws {
+        var alice = Subscriber()
+        let free = try alice.variant(monthly([try period(5)], .postpaid))
+        var plan = try #require(alice.catalogue.latestVariant(free).flatMap { alice.catalogue.plan(of: $0) })
+        plan.archivedAt = .epoch
+        alice.catalogue.insert(plan)
+        var terms = monthly([])
+        terms.fallbackVariantID = free
+        try alice.subscribe(try alice.variant(terms), at: "2026-01-01T00:00:00Z")
+        try alice.at("2026-01-02T00:00:00Z", .subscription(1, .cancel(.now, revokesCredits: false)))
+        #expect(alice.events.last == "subscription.canceled 2026-01-02T00:00" && alice.entries.isEmpty)
+    }
 }

@@ -184,7 +184,7 @@ extension Account {
         let catalogue = moment.catalogue
         let named = moment.terms(of: ended).fallbackVariantID ?? catalogue.config.fallbackVariantID
         guard let variant = named.flatMap({ catalogue.latestVariant($0) }), !variant.isArchived,
-            let plan = catalogue.plans[variant.planID], plan.slot == ended.slot,
+            let plan = catalogue.plans[variant.planID], !plan.isArchived, plan.slot == ended.slot,
             !subscriptions.contains(where: { $0.slot == ended.slot })
         else { return }
         var fallback = Subscription(
