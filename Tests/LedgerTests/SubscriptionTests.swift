@@ -385,4 +385,25 @@ struct SubscriptionTests {
         try alice.at("2026-01-02T00:00:00Z", .subscription(1, .cancel(.now, revokesCredits: false)))
         #expect(alice.events.last == "subscription.canceled 2026-01-02T00:00" && alice.entries.isEmpty)
     }
+
+    @Test("A postpaid period that ends by a change to a prepaid variant is summed up and settled", arguments: [true, false])
+    func leavesPostpaid(isRestart: Bool) throws {
+        var alice = Subscriber()
+        var terms = monthly([], .postpaid)
+        terms.overagePolicy = .allow
+        let (postpaid, prepaid) = (try alice.variant(terms), try alice.variant(monthly([])))
+        try alice.subscribe(postpaid, at: "2026-01-01T00:00:00Z")
+        try alice.use(30, at: "2026-01-02T00:00:00Z")
+        let change = SubscriptionChange(
+            variant: .id(prepaid), timing: isRestart ? .now : .periodEnd, proration: isRestart ? .restart : .credits)
+        try alice.at("2026-01-03T00:00:00Z", .subscription(1, .change(change)))
+        try alice.pass(to: "2026-02-01T00:00:00Z")
+        #expect(alice.entries == ["use -30 2026-01-02T00:00", "settle 30 2026-0\(isRestart ? "1-03" : "2-01")T00:00"])
+        let summaries = alice.draft.events.compactMap { event -> UsageSummary? in
+            guard case .subscription(_, let told) = event.content else { return nil }
+            return told.details.summary
+        }
+        #expect(summaries.map(\.settledOverage) == [30] && summaries.first?.usage.map(\.units) == [30])
+        #expect(alice.violation == nil)
+    }
 }

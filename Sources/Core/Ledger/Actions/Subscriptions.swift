@@ -175,16 +175,18 @@ extension AccountDraft {
             account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
             return
         }
+        if change.proration == .restart, subscription.status != .trialing {
+            account.revokeBlocks(of: subscription, moment, into: &recorder)
+            // The new period begins with the change, after the old one has ended by its own terms.
+            subscription.pendingChange = Subscription.PendingChange(variant: variant, quantity: quantity)
+            return account.beginPeriod(subscription, from: moment.at, moment, startsLines: true, into: &recorder)
+        }
         subscription.pendingChange = nil
-        let isRestart = change.proration == .restart && subscription.status != .trialing
-        if isRestart { account.revokeBlocks(of: subscription, moment, into: &recorder) }
         let isNewInterval =
             moment.terms(of: variant).billingInterval != moment.terms(of: subscription).billingInterval
         account.apply(variant, quantity: quantity, to: &subscription, moment)
         account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
-        if isRestart {
-            account.beginPeriod(subscription, from: moment.at, moment, startsLines: true, into: &recorder)
-        } else if subscription.status == .active {
+        if subscription.status == .active {
             // The period stays. The next one is counted from its end if its length differs.
             if isNewInterval {
                 subscription.anchor = subscription.period.end

@@ -52,6 +52,11 @@ extension Account {
         let isFirst = subscription.periodIndex == 0
         let unused = endPeriodBlocks(of: subscription, moment, into: &recorder)
         var isNewInterval = isFirst || startsLines
+        var details = SubscriptionEvent.Details.none
+        if old.billingMode == .postpaid {
+            let summary = summary(of: before, moment)
+            if !isFirst { details.summary = summary }
+        }
         if let change = subscription.pendingChange {
             subscription.pendingChange = nil
             apply(change.variant, quantity: change.quantity, to: &subscription, moment)
@@ -74,11 +79,6 @@ extension Account {
         for index in subscription.lines.indices where terms.grants.indices.contains(index) {
             if terms.grants[index].isEvery { continue }
             subscription.lines[index].granted = 0
-        }
-        var details = SubscriptionEvent.Details.none
-        if old.billingMode == .postpaid {
-            let summary = summary(of: before, moment)
-            if !isFirst { details.summary = summary }
         }
         tell(
             isFirst ? .subscriptionActivated : .subscriptionRenewed, &subscription, moment, details: details,
