@@ -406,4 +406,17 @@ struct SubscriptionTests {
         #expect(summaries.map(\.settledOverage) == [30] && summaries.first?.usage.map(\.units) == [30])
         #expect(alice.violation == nil)
     }
+
+    @Test("The credits that end with the last period expire, before its overage is settled and others are revoked")
+    func endsInOrder() throws {
+        var alice = Subscriber()
+        var terms = monthly(
+            [try period(100), GrantLine(credits: try mc(7), cadence: .activation, expiry: .never)], .postpaid)
+        terms.overagePolicy = .allow
+        try alice.subscribe(try alice.variant(terms), at: "2026-01-01T00:00:00Z")
+        try alice.at("2026-01-03T00:00:00Z", .subscription(1, .cancel(.periodEnd, revokesCredits: true)))
+        try alice.pass(to: "2026-02-01T00:00:00Z")
+        #expect(alice.entries.suffix(2) == ["expire -100 2026-02-01T00:00", "revoke -7 2026-02-01T00:00"])
+        #expect(alice.violation == nil)
+    }
 }

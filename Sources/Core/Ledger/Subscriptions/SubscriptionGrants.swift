@@ -221,6 +221,7 @@ extension Account {
         of subscription: Subscription, _ moment: SubscriptionMoment, into recorder: inout some EffectRecorder
     ) {
         for var block in blocks(of: subscription.number) where block.revokedAt == nil {
+            if block.hasExpired(at: moment.at) { continue }
             block.revokedAt = moment.at
             blocks.set(block)
             recorder.changed(block)

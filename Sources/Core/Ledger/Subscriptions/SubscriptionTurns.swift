@@ -153,6 +153,9 @@ extension Account {
         var subscription = before
         let terms = moment.terms(of: before)
         if let pause = subscription.pause { shiftBlocks(of: subscription, from: pause, moment, into: &recorder) }
+        sweep(
+            blocksEndingWithPeriod(of: subscription.number).map(\.number), at: moment.at, now: moment.now,
+            into: &recorder)
         subscription.pause = nil
         subscription.status = status
         subscription.endedAt = moment.at
@@ -172,7 +175,6 @@ extension Account {
             details: details, into: &recorder)
         closeOverage(details.summary?.settledOverage ?? 0, of: before, moment, into: &recorder)
         if subscription.revokesCredits { revokeBlocks(of: subscription, moment, into: &recorder) }
-        sweep(blocks(of: subscription.number).map(\.number), at: moment.at, now: moment.now, into: &recorder)
         if fallsBack { fallBack(from: subscription, moment, into: &recorder) }
     }
 
