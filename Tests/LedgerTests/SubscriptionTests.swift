@@ -419,4 +419,15 @@ struct SubscriptionTests {
         #expect(alice.entries.suffix(2) == ["expire -100 2026-02-01T00:00", "revoke -7 2026-02-01T00:00"])
         #expect(alice.violation == nil)
     }
+
+    @Test("What a trial gave ends with it: nothing rolls over into period 1")
+    func trialDoesNotRollOver() throws {
+        var alice = Subscriber()
+        var terms = monthly([try every(10, "P1M", .subscription, .periodEnd, rollover: .init(percentage: 100))], .postpaid)
+        terms.trialDays = 7
+        try alice.subscribe(try alice.variant(terms), at: "2026-01-01T00:00:00Z")
+        try alice.pass(to: "2026-01-08T00:00:00Z")
+        #expect(alice.entries == ["grant 10 2026-01-01T00:00", "expire -10 2026-01-08T00:00"])
+        #expect(alice.events.contains("subscription.activated 2026-01-08T00:00"))
+    }
 }

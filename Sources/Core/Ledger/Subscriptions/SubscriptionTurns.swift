@@ -50,7 +50,8 @@ extension Account {
         var subscription = before
         let old = moment.terms(of: subscription)
         let isFirst = subscription.periodIndex == 0
-        let unused = endPeriodBlocks(of: subscription, moment, into: &recorder)
+        let ended = endPeriodBlocks(of: subscription, moment, into: &recorder)
+        let unused = isFirst ? [:] : ended
         var isNewInterval = isFirst || startsLines
         var details = SubscriptionEvent.Details.none
         if old.billingMode == .postpaid {
@@ -141,7 +142,10 @@ extension Account {
         subscription.notices.renewalDue = nil
         tell(.subscriptionPastDue, &subscription, moment, into: &recorder)
         // What a trial gave ends with it.
-        guard before.status != .trialing else { return }
+        guard before.status != .trialing else {
+            _ = endPeriodBlocks(of: subscription, moment, into: &recorder)
+            return
+        }
         for block in blocksEndingWithPeriod(of: subscription.number) { move(block, to: end, into: &recorder) }
     }
 
