@@ -430,4 +430,14 @@ struct SubscriptionTests {
         #expect(alice.entries == ["grant 10 2026-01-01T00:00", "expire -10 2026-01-08T00:00"])
         #expect(alice.events.contains("subscription.activated 2026-01-08T00:00"))
     }
+
+    @Test("Erasing ends subscriptions first and takes no credits back")
+    func erasure() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(monthly([try period(100)]))
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
+        try alice.at("2026-01-02T00:00:00Z", .subscription(1, .cancel(.periodEnd, revokesCredits: true)))
+        try alice.at("2026-01-03T00:00:00Z", .eraseEndUser)
+        #expect(alice.balance == 100 && alice.entries == ["grant 100 2026-01-01T00:00"])
+    }
 }

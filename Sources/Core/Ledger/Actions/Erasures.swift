@@ -16,11 +16,14 @@ extension AccountDraft {
     mutating func eraseEndUser(_ context: ActionContext) throws(Refusal) -> Outcome {
         guard let before = profile else { throw .unknownEndUser }
         let now = context.now
+        for subscription in account.subscriptions {
+            var subscription = subscription.erased
+            // What is left of the balance stays.
+            subscription.revokesCredits = false
+            account.end(subscription, as: .canceled, context.moment, fallsBack: false, into: &recorder)
+        }
         for reservation in account.reservations {
             account.end(reservation, as: .released, at: now, now: now, into: &recorder)
-        }
-        for subscription in account.subscriptions {
-            account.end(subscription.erased, as: .canceled, context.moment, fallsBack: false, into: &recorder)
         }
         for var block in account.scheduled {
             block.revokedAt = now
