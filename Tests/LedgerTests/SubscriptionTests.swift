@@ -440,4 +440,19 @@ struct SubscriptionTests {
         try alice.at("2026-01-03T00:00:00Z", .eraseEndUser)
         #expect(alice.balance == 100 && alice.entries == ["grant 100 2026-01-01T00:00"])
     }
+
+    @Test("Credits that were held over the end of their period expire when the hold ends, also in a later grace")
+    func heldOverTheEnd() throws {
+        var alice = Subscriber()
+        var terms = VariantTerms(billingInterval: BillingInterval(.day), grants: [try period(100)])
+        terms.gracePeriodDays = 10
+        try alice.subscribe(try alice.variant(terms), at: "2026-01-01T00:00:00Z")
+        try alice.at("2026-01-01T01:00:00Z", .subscription(1, .renew))
+        try alice.at("2026-01-01T02:00:00Z", hold(60, ttlSeconds: 604_800))
+        try alice.pass(to: "2026-01-03T01:00:00Z")
+        #expect(try alice.subscription().status == .pastDue)
+        try alice.at("2026-01-03T02:00:00Z", .reservation(1, .release))
+        #expect(alice.entries.last == "expire -60 2026-01-03T02:00" && alice.balance == 100)
+        #expect(alice.violation == nil)
+    }
 }

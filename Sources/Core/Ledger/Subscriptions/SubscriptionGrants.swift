@@ -40,8 +40,11 @@ extension Account {
         blocks.filter { $0.origin?.subscription == subscription }.sorted { $0.number < $1.number }
     }
 
-    func blocksEndingWithPeriod(of subscription: Int32) -> [Block] {
-        blocks(of: subscription).filter(\.endsWithPeriod)
+    /// The open blocks that end with the period that ends at an instant. Those of earlier periods have only held credits.
+    func blocksEndingWithPeriod(of subscription: Int32, at instant: Instant) -> [Block] {
+        blocks(of: subscription).filter { block in
+            block.endsWithPeriod && block.expiresAt.map { $0 >= instant } ?? false
+        }
     }
 
     /// What remains of the credits of a line.
@@ -193,7 +196,7 @@ extension Account {
         of subscription: Subscription, _ moment: SubscriptionMoment, into recorder: inout some EffectRecorder
     ) -> [Int: Int64] {
         var unused: [Int: Int64] = [:]
-        let ending = blocksEndingWithPeriod(of: subscription.number)
+        let ending = blocksEndingWithPeriod(of: subscription.number, at: moment.at)
         for block in ending {
             if let line = block.origin?.line { unused[Int(line), default: 0] += block.available }
             move(block, to: moment.at, into: &recorder)

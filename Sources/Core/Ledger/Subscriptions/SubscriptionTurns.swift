@@ -146,7 +146,9 @@ extension Account {
             _ = endPeriodBlocks(of: subscription, moment, into: &recorder)
             return
         }
-        for block in blocksEndingWithPeriod(of: subscription.number) { move(block, to: end, into: &recorder) }
+        for block in blocksEndingWithPeriod(of: subscription.number, at: moment.at) {
+            move(block, to: end, into: &recorder)
+        }
     }
 
     /// Ends a subscription for good, and starts its fallback.
@@ -158,7 +160,7 @@ extension Account {
         let terms = moment.terms(of: before)
         if let pause = subscription.pause { shiftBlocks(of: subscription, from: pause, moment, into: &recorder) }
         sweep(
-            blocksEndingWithPeriod(of: subscription.number).map(\.number), at: moment.at, now: moment.now,
+            blocksEndingWithPeriod(of: subscription.number, at: moment.at).map(\.number), at: moment.at, now: moment.now,
             into: &recorder)
         subscription.pause = nil
         subscription.status = status
