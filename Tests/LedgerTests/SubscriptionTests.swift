@@ -455,4 +455,21 @@ struct SubscriptionTests {
         #expect(alice.entries.last == "expire -60 2026-01-03T02:00" && alice.balance == 100)
         #expect(alice.violation == nil)
     }
+
+    @Test("A hold that lapses at the end of a period gives credits back that roll over")
+    func lapsesAtTheEnd() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(
+            VariantTerms(
+                billingInterval: BillingInterval(.day), billingMode: .postpaid, grants: [try period(100, rollover: 50)]))
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
+        try alice.at("2026-01-01T12:00:00Z", hold(60, ttlSeconds: 43_200))
+        try alice.pass(to: "2026-01-02T00:00:00Z")
+        #expect(
+            alice.entries.suffix(4) == [
+                "release 0 2026-01-02T00:00", "expire -100 2026-01-02T00:00", "rollover 50 2026-01-02T00:00",
+                "grant 100 2026-01-02T00:00",
+            ])
+        #expect(alice.violation == nil)
+    }
 }

@@ -142,7 +142,9 @@ extension Account {
             }
             for event in events where event.kind == .reservationLapses {
                 guard let reservation = reservations[at: event.number] else { continue }
-                end(reservation, as: .expired, at: instant, now: now, taking: expiring, into: &recorder)
+                end(
+                    reservation, as: .expired, at: instant, now: now, taking: expiring, leavingTo: live,
+                    into: &recorder)
                 expiring = []
             }
             if let due = subscriptionsDueAt, due <= instant {
@@ -199,15 +201,19 @@ extension Account {
 
     /// Takes the available credits of those of the given blocks that were revoked or have expired at `instant`.
     ///
-    /// - Parameter numbers: The blocks whose credits may have become available, in any order.
+    /// - Parameters:
+    ///   - numbers: The blocks whose credits may have become available, in any order.
+    ///   - turning: The subscriptions that are still to turn at this instant. Their turns take what expires with it.
     mutating func sweep(
-        _ numbers: [Int32], at instant: Instant, now: Instant, into recorder: inout some EffectRecorder
+        _ numbers: [Int32], at instant: Instant, now: Instant, leavingTo turning: [Int32] = [],
+        into recorder: inout some EffectRecorder
     ) {
         let paused = pausedSubscriptions
         for number in numbers.count > 1 ? numbers.sorted() : numbers {
             guard let block = blocks.block(number), block.available > 0,
                 block.revokedAt != nil || block.hasExpired(at: instant) && !block.isFrom(paused)
             else { continue }
+            if block.revokedAt == nil, block.expiresAt == instant, block.isFrom(turning) { continue }
             let type: EntryType = block.revokedAt != nil ? .revoke : .expire
             post(
                 Posting(
@@ -222,9 +228,10 @@ extension Account {
     /// - Parameters:
     ///   - key: The idempotency key of the request; nil at the deadline.
     ///   - expiring: Further blocks that expire at the same instant.
+    ///   - turning: The subscriptions that are still to turn at this instant.
     mutating func end(
         _ before: Reservation, as status: ReservationStatus, at instant: Instant, now: Instant, key: String? = nil,
-        taking expiring: [Int32] = [], into recorder: inout some EffectRecorder
+        taking expiring: [Int32] = [], leavingTo turning: [Int32] = [], into recorder: inout some EffectRecorder
     ) {
         var reservation = before
         reservation.status = status
@@ -239,7 +246,8 @@ extension Account {
             now: now, into: &recorder)
         recount(before, to: before.used, now: now)
         set(reservation, into: &recorder)
-        sweep(before.holds.map(\.block) + expiring, at: instant, now: now, into: &recorder)
+        sweep(
+            before.holds.map(\.block) + expiring, at: instant, now: now, leavingTo: turning, into: &recorder)
     }
 }
 
