@@ -472,4 +472,14 @@ struct SubscriptionTests {
             ])
         #expect(alice.violation == nil)
     }
+
+    @Test("The expiry of credits that nobody used opens the window of their line at its instant")
+    func windowOpensByExpiry() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(
+            monthly([try every(10, "PT5H", .firstUse, .after(try #require(CalendarDuration(iso8601: "P1D"))))], .postpaid))
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
+        try alice.pass(to: "2026-01-02T01:00:00Z")
+        #expect(Subscriber.short(try alice.subscription().lines[0].window?.end) == "2026-01-02T05:00")
+    }
 }

@@ -159,6 +159,11 @@ extension Account {
             expiring += waiting
             sweep(expiring, at: instant, now: now, into: &recorder)
             for event in events where event.kind == .grantLands { land(event.number, now: now, into: &recorder) }
+            for var subscription in subscriptions {
+                let moment = SubscriptionMoment(
+                    at: instant, now: now, catalogue: catalogue, isReading: recorder is NoRecorder)
+                openWindows(of: &subscription, moment, into: &recorder)
+            }
             // A worker of a release without automatic top-ups may have left a request undone. It is due at once.
             judgeAutoTopUp(
                 at: max(instant, advancedTo), now: now, in: catalogue.config.zone, into: &recorder)

@@ -52,6 +52,7 @@ extension Account {
         let isFirst = subscription.periodIndex == 0
         let ended = endPeriodBlocks(of: subscription, moment, into: &recorder)
         let unused = isFirst ? [:] : ended
+        openWindows(of: &subscription, moment, into: &recorder)
         var isNewInterval = isFirst || startsLines
         var details = SubscriptionEvent.Details.none
         if old.billingMode == .postpaid {
