@@ -482,4 +482,16 @@ struct SubscriptionTests {
         try alice.pass(to: "2026-01-02T01:00:00Z")
         #expect(Subscriber.short(try alice.subscription().lines[0].window?.end) == "2026-01-02T05:00")
     }
+
+    @Test("Credits that waited for the end of grace land when the renewal comes")
+    func waitsForRenewal() throws {
+        var alice = Subscriber()
+        var terms = VariantTerms(billingInterval: BillingInterval(.day), grants: [try every(10, "PT5H", .firstUse)])
+        terms.allowsUsageWhileOverdue = false
+        try alice.subscribe(try alice.variant(terms), at: "2026-01-01T00:00:00Z")
+        try alice.use(4, at: "2026-01-01T21:00:00Z")
+        try alice.pass(to: "2026-01-02T04:00:00Z")
+        try alice.at("2026-01-02T05:00:00Z", .subscription(1, .renew))
+        #expect(alice.entries.suffix(2) == ["expire -6 2026-01-02T02:00", "grant 10 2026-01-02T05:00"])
+    }
 }

@@ -96,8 +96,14 @@ extension Account {
                 if isFirst { landLine(index, of: &subscription, moment, into: &recorder) }
             case .period: landLine(index, of: &subscription, moment, into: &recorder)
             case .every:
+                // A window that opens with a use waited for the end of a grace without usage.
+                let hasWaited =
+                    before.deniesUsage && subscription.lines[index].opensWithUse
+                    && subscription.lines[index].window.map { $0.end <= moment.at } ?? false
                 if startsLines {
                     subscription.lines[index] = LineState(terms.grants[index], anchor: moment.at)
+                    landEvery(index, of: &subscription, moment, into: &recorder)
+                } else if hasWaited {
                     landEvery(index, of: &subscription, moment, into: &recorder)
                 }
             }
