@@ -494,4 +494,35 @@ struct SubscriptionTests {
         try alice.at("2026-01-02T05:00:00Z", .subscription(1, .renew))
         #expect(alice.entries.suffix(2) == ["expire -6 2026-01-02T02:00", "grant 10 2026-01-02T05:00"])
     }
+
+    @Test("A renewal is due again after a withdrawn cancellation, and for the terms of a change")
+    func renewalDueAgain() throws {
+        var alice = Subscriber()
+        let (postpaid, prepaid) = (try alice.variant(monthly([], .postpaid)), try alice.variant(monthly([])))
+        try alice.subscribe(prepaid, at: "2026-01-01T00:00:00Z")
+        try alice.at("2026-01-02T00:00:00Z", .subscription(1, .cancel(.periodEnd, revokesCredits: false)))
+        try alice.at("2026-01-03T00:00:00Z", .subscription(1, .uncancel))
+        var other = alice
+        try other.at(
+            "2026-01-04T00:00:00Z", .subscription(1, .change(SubscriptionChange(variant: .id(postpaid), timing: .now))))
+        try alice.pass(to: "2026-01-30T00:00:00Z")
+        try other.pass(to: "2026-01-30T00:00:00Z")
+        #expect(alice.events.last == "subscription.renewal_due 2026-01-29T00:00")
+        #expect(!other.events.contains("subscription.renewal_due 2026-01-29T00:00"))
+    }
+
+    @Test("The notice of a contract's end counts from the end that a pause and other periods give it")
+    func contractNotice() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(monthly([], .postpaid))
+        try alice.at(
+            "2026-01-28T00:00:00Z",
+            .subscribe(
+                NewSubscription(variant: .id(variant), contract: Contract(periods: 2, onEnd: .expire, noticeDays: 1))))
+        try alice.at("2026-02-10T00:00:00Z", .subscription(1, .pause(until: nil)))
+        try alice.at("2026-02-11T00:00:00Z", .subscription(1, .resume))
+        // The moved end of period 1 is 1 March, so period 2 ends on 1 April.
+        try alice.pass(to: "2026-04-01T00:00:00Z")
+        #expect(alice.events.contains("contract.ending_soon 2026-03-31T00:00"))
+    }
 }

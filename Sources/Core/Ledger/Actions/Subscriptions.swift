@@ -117,7 +117,6 @@ extension AccountDraft {
                 account.end(subscription, as: .canceled, moment, into: &recorder)
             } else {
                 subscription.cancelsAtPeriodEnd = true
-                subscription.notices.renewalDue = nil
                 account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
             }
         case .uncancel:
@@ -143,7 +142,6 @@ extension AccountDraft {
         switch subscription.status {
         case .active:
             subscription.isRenewedAhead = true
-            subscription.notices.renewalDue = nil
             account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
         case .trialing: account.beginPeriod(subscription, from: moment.at, moment, into: &recorder)
         default: account.beginPeriod(subscription, from: subscription.period.end, moment, into: &recorder)
@@ -185,6 +183,7 @@ extension AccountDraft {
         let isNewInterval =
             moment.terms(of: variant).billingInterval != moment.terms(of: subscription).billingInterval
         account.apply(variant, quantity: quantity, to: &subscription, moment)
+        subscription.recountNotices(moment.terms(of: variant), moment.zone)
         account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
         if subscription.status == .active {
             // The period stays. The next one is counted from its end if its length differs.

@@ -83,7 +83,7 @@ package struct Subscription: Hashable, Sendable {
         }
     }
 
-    /// The instants of the notices that are still to come.
+    /// The instants of the notices that are still to come. That of a renewal is told only while the renewal is missing.
     package struct Notices: Hashable, Sendable {
         package var trialEnding: Instant?
         package var renewalDue: Instant?

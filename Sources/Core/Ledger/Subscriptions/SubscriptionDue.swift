@@ -36,7 +36,9 @@ extension Subscription {
         case .trialing, .active, .pastDue:
             consider(notices.trialEnding, .trialEnding)
             consider(notices.contractEnding, .contractEnding)
-            consider(notices.renewalDue, .renewalDue)
+            if status == .active, !isPostpaid, !isRenewedAhead, !cancelsAtPeriodEnd {
+                consider(notices.renewalDue, .renewalDue)
+            }
             switch status {
             case .trialing: consider(period.end, .trialEnds)
             case .active: consider(period.end, .periodEnds)

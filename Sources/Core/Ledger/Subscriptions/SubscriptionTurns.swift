@@ -22,8 +22,8 @@ extension Account {
         subscription.status = .trialing
         subscription.period = TimeWindow(start: moment.at, end: end)
         subscription.trialEndsAt = end
-        let notice = moment.zone.subtracting(days: Subscription.trialNoticeDays, from: end)
-        subscription.notices.trialEnding = max(moment.at, notice)
+        subscription.notices.trialEnding = end
+        subscription.recountNotices(terms, moment.zone)
         set(subscription, into: &recorder)
         if terms.trialCredits > .zero {
             land(
@@ -238,11 +238,8 @@ extension Account {
         subscription.anchor = subscription.period.end
         if subscription.status == .trialing { subscription.trialEndsAt = subscription.period.end }
         subscription.graceEndsAt = subscription.graceEndsAt?.moved(by: shift)
-        subscription.notices = Subscription.Notices(
-            trialEnding: subscription.notices.trialEnding?.moved(by: shift),
-            renewalDue: subscription.notices.renewalDue?.moved(by: shift),
-            contractEnding: subscription.notices.contractEnding?.moved(by: shift))
         let terms = moment.terms(of: subscription)
+        subscription.recountNotices(terms, moment.zone)
         for (index, line) in terms.grants.enumerated() {
             subscription.lines[index].resume(line, shift: shift, at: moment.at, in: moment.zone)
         }
@@ -287,13 +284,27 @@ extension Subscription {
 
     /// Plans the notices of the period that has just begun.
     mutating func planNotices(_ terms: VariantTerms, _ zone: ZoneRules) {
-        notices.renewalDue =
-            terms.billingMode == .prepaid
-            ? max(period.start, zone.subtracting(days: Int64(terms.renewalDueDays), from: period.end)) : nil
-        guard let contract, contract.firstPeriod == periodIndex else { return }
-        let end = terms.billingInterval.firstEnd(
-            after: period.start, skipping: Int64(contract.periods) - 1, from: anchor, in: zone)
-        notices.contractEnding = max(period.start, zone.subtracting(days: Int64(contract.noticeDays), from: end))
+        notices.renewalDue = period.start
+        if contract?.firstPeriod == periodIndex { notices.contractEnding = period.start }
+        recountNotices(terms, zone)
+    }
+
+    /// Counts the notices that are still to come from the ends as they are now.
+    mutating func recountNotices(_ terms: VariantTerms, _ zone: ZoneRules) {
+        func notice(_ days: Int64, before end: Instant) -> Instant {
+            max(period.start, zone.subtracting(days: days, from: end))
+        }
+        if notices.trialEnding != nil { notices.trialEnding = notice(Self.trialNoticeDays, before: period.end) }
+        if notices.renewalDue != nil {
+            notices.renewalDue = notice(Int64(terms.renewalDueDays), before: period.end)
+        }
+        guard notices.contractEnding != nil, let contract else { return }
+        let further = Int64(contract.lastPeriod - periodIndex)
+        let end =
+            further > 0
+            ? terms.billingInterval.firstEnd(after: period.end, skipping: further - 1, from: anchor, in: zone)
+            : period.end
+        notices.contractEnding = notice(Int64(contract.noticeDays), before: end)
     }
 }
 
