@@ -525,4 +525,19 @@ struct SubscriptionTests {
         try alice.pass(to: "2026-04-01T00:00:00Z")
         #expect(alice.events.contains("contract.ending_soon 2026-03-31T00:00"))
     }
+
+    @Test("What rolls over until the next grant expires with it, and the cap is that of the old seats")
+    func rolloverOfWindows() throws {
+        var alice = Subscriber()
+        let rollover = GrantLine.Rollover(percentage: 100, cap: try mc(4), expiry: .nextGrant)
+        let variant = try alice.variant(
+            VariantTerms(
+                billingInterval: BillingInterval(.day), billingMode: .postpaid,
+                grants: [try every(10, "P2D", .subscription, .periodEnd, rollover: rollover)]))
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z", quantity: 2)
+        try alice.at("2026-01-01T01:00:00Z", .subscription(1, .change(SubscriptionChange(quantity: 1))))
+        try alice.pass(to: "2026-01-02T00:00:00Z")
+        #expect(alice.entries.suffix(2) == ["expire -20 2026-01-02T00:00", "rollover 8 2026-01-02T00:00"])
+        #expect(Subscriber.short(alice.draft.account.blocks.first?.expiresAt) == "2026-01-03T00:00")
+    }
 }

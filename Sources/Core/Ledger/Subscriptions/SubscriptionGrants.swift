@@ -206,16 +206,21 @@ extension Account {
     }
 
     /// Brings back a share of a line's unused credits.
+    ///
+    /// - Parameter quantity: The quantity of the period that has ended.
     mutating func rollOver(
-        _ unused: Int64, line index: Int, _ line: GrantLine, of subscription: Subscription,
+        _ unused: Int64, line index: Int, _ line: GrantLine, quantity: Int32, of subscription: Subscription,
         _ moment: SubscriptionMoment, into recorder: inout some EffectRecorder
     ) {
         guard let rollover = line.rollover else { return }
         var credits = unused.share(Int64(rollover.percentage), of: 100)
-        if let cap = rollover.cap { credits = min(credits, cap.times(subscription.quantity)) }
+        if let cap = rollover.cap { credits = min(credits, cap.times(quantity)) }
+        let state = subscription.lines.indices.contains(index) ? subscription.lines[index] : nil
         var landing = subscription.landing(
-            credits, line, index, source: .rollover, expiry: rollover.expiry, nextLanding: nil, moment)
+            credits, line, index, source: .rollover, expiry: rollover.expiry,
+            nextLanding: state?.window?.end, moment)
         landing.type = .rollover
+        landing.cap = line.accumulationCap.map { $0.times(quantity) }
         land(landing, of: subscription, moment, into: &recorder)
     }
 

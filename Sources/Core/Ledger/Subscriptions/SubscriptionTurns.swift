@@ -88,7 +88,9 @@ extension Account {
         closeOverage(details.summary?.settledOverage ?? 0, of: before, moment, into: &recorder)
         for index in 0..<max(old.grants.count, terms.grants.count) {
             if old.grants.indices.contains(index), let credits = unused[index] {
-                rollOver(credits, line: index, old.grants[index], of: subscription, moment, into: &recorder)
+                rollOver(
+                    credits, line: index, old.grants[index], quantity: before.quantity, of: subscription, moment,
+                    into: &recorder)
             }
             guard terms.grants.indices.contains(index) else { continue }
             switch terms.grants[index].cadence {
