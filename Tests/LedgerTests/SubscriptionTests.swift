@@ -540,4 +540,20 @@ struct SubscriptionTests {
         #expect(alice.entries.suffix(2) == ["expire -20 2026-01-02T00:00", "rollover 8 2026-01-02T00:00"])
         #expect(Subscriber.short(alice.draft.account.blocks.first?.expiresAt) == "2026-01-03T00:00")
     }
+
+    @Test("A line that a variant lacks for a while gives its credits once")
+    func prorationOfLines() throws {
+        var alice = Subscriber()
+        let thirtyDays = BillingInterval(.day, count: 30)
+        let long = try alice.variant(
+            VariantTerms(billingInterval: thirtyDays, grants: [try period(10), try period(100)]))
+        let short = try alice.variant(VariantTerms(billingInterval: thirtyDays, grants: [try period(10)]))
+        try alice.subscribe(long, at: "2026-01-01T00:00:00Z")
+        for variant in [short, long] {
+            try alice.at(
+                "2026-01-16T00:00:00Z",
+                .subscription(1, .change(SubscriptionChange(variant: .id(variant), timing: .now))))
+        }
+        #expect(alice.balance == 110)
+    }
 }

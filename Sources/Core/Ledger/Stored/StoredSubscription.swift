@@ -137,6 +137,7 @@ extension LineState {
         var members: [(key: String, value: JSONValue)] = [("anchor", .instant(anchor))]
         if granted != 0 { members.append(("granted", .integer(granted))) }
         if opensWithUse { members.append(("opens_with_use", .bool(true))) }
+        if periodGranted != 0 { members.append(("period_granted", .integer(periodGranted))) }
         if !waitingBlocks.isEmpty {
             members.append(("waiting_blocks", .array(waitingBlocks.map { .integer(Int64($0)) })))
         }
@@ -161,7 +162,8 @@ extension LineState {
             window = TimeWindow(start: Instant(microseconds: start), end: Instant(microseconds: end))
         }
         self.init(
-            granted: try stored.integer("granted") ?? 0, window: window,
+            granted: try stored.integer("granted") ?? 0,
+            periodGranted: try stored.integer("period_granted") ?? 0, window: window,
             anchor: try stored.required("anchor", try stored.instant("anchor")),
             opensWithUse: stored.object["opens_with_use"] != nil, waitingBlocks: blocks)
     }

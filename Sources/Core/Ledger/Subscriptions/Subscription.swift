@@ -157,9 +157,11 @@ extension Subscription: Ordered {
 
 /// The state of one grant line of a subscription.
 package struct LineState: Hashable, Sendable {
-    /// The credits that count as granted in the open period, or in the open window of an `every` line: the highest of
-    /// all that its variants gave. It bounds what changes of the variant add.
+    /// The credits that count as granted in the open window of an `every` line: the highest of all that its variants gave.
+    /// It bounds what changes of the variant add.
     package internal(set) var granted: Int64
+    /// The same of the `period` lines at this place in the open period, also while the variant has no such line.
+    package internal(set) var periodGranted: Int64
     /// The open window of an `every` line, whose end is the next landing; nil for every other line, and while the
     /// credits of a `first_use` line wait for their first use.
     package internal(set) var window: TimeWindow?
@@ -171,10 +173,11 @@ package struct LineState: Hashable, Sendable {
     package internal(set) var waitingBlocks: [Int32]
 
     package init(
-        granted: Int64 = 0, window: TimeWindow? = nil, anchor: Instant, opensWithUse: Bool = false,
+        granted: Int64 = 0, periodGranted: Int64 = 0, window: TimeWindow? = nil, anchor: Instant, opensWithUse: Bool = false,
         waitingBlocks: [Int32] = []
     ) {
         self.granted = granted
+        self.periodGranted = periodGranted
         self.window = window
         self.anchor = anchor
         self.opensWithUse = opensWithUse

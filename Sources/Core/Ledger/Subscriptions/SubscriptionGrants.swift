@@ -110,7 +110,7 @@ extension Account {
     ) {
         let line = moment.terms(of: subscription).grants[index]
         let credits = line.credits.times(subscription.quantity)
-        if line.cadence == .period { subscription.lines[index].granted = credits }
+        if line.cadence == .period { subscription.lines[index].periodGranted = credits }
         land(
             subscription.landing(credits, line, index, source: .plan, nextLanding: nil, moment), of: subscription,
             moment, into: &recorder)
@@ -271,7 +271,8 @@ extension Account {
         let period = subscription.period
         for (index, line) in moment.terms(of: subscription).grants.enumerated() {
             let credits = line.credits.times(subscription.quantity)
-            let excess = credits - subscription.lines[index].granted
+            let state = subscription.lines[index]
+            let excess = credits - (line.cadence == .period ? state.periodGranted : state.granted)
             var added: Int64 = 0
             switch line.cadence {
             case .activation: continue
@@ -297,7 +298,11 @@ extension Account {
                     added, line, index, source: line.isEvery ? .recurring : .plan,
                     nextLanding: subscription.lines[index].window?.end, moment), of: subscription, moment,
                 into: &recorder)
-            subscription.lines[index].granted = credits
+            if line.isEvery {
+                subscription.lines[index].granted = credits
+            } else {
+                subscription.lines[index].periodGranted = credits
+            }
             if isWaiting, let block { subscription.lines[index].waitingBlocks.append(block) }
             set(subscription, into: &recorder)
         }

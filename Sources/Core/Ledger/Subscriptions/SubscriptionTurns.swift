@@ -78,10 +78,8 @@ extension Account {
         subscription.deniesOverdueUsage = false
         subscription.notices.trialEnding = nil
         subscription.planNotices(terms, moment.zone)
-        for index in subscription.lines.indices where terms.grants.indices.contains(index) {
-            if terms.grants[index].isEvery { continue }
-            subscription.lines[index].granted = 0
-        }
+        subscription.lines = Array(subscription.lines.prefix(terms.grants.count))
+        for index in subscription.lines.indices { subscription.lines[index].periodGranted = 0 }
         tell(
             isFirst ? .subscriptionActivated : .subscriptionRenewed, &subscription, moment, details: details,
             into: &recorder)
@@ -256,10 +254,16 @@ extension Account {
     ) {
         let old = moment.terms(of: subscription).grants
         let new = moment.terms(of: variant).grants
-        var lines = Array(subscription.lines.prefix(new.count))
+        // What the lines of a place have given counts for the period, also while there is none.
+        var lines = subscription.lines.enumerated().map { index, state in
+            new.indices.contains(index)
+                ? state : LineState(periodGranted: state.periodGranted, anchor: moment.at)
+        }
+        while lines.count > new.count, lines.last?.periodGranted == 0 { lines.removeLast() }
         for (index, line) in new.enumerated() {
             let isSame = old.indices.contains(index) && old[index].cadence == line.cadence
             var state = isSame ? lines[index] : LineState(line, anchor: moment.at)
+            if lines.indices.contains(index) { state.periodGranted = lines[index].periodGranted }
             if !isSame, case .every(let duration, _) = line.cadence {
                 // A line that is new lands first one duration after the change.
                 state.window = TimeWindow(start: moment.at, end: moment.zone.adding(duration, to: moment.at))
