@@ -556,4 +556,19 @@ struct SubscriptionTests {
         }
         #expect(alice.balance == 110)
     }
+
+    @Test("A change of the interval that is taken back leaves the anchor")
+    func anchorStays() throws {
+        var alice = Subscriber()
+        let month = try alice.variant(monthly([], .postpaid))
+        let week = try alice.variant(VariantTerms(billingInterval: BillingInterval(.week), billingMode: .postpaid))
+        try alice.subscribe(month, at: "2026-01-31T00:00:00Z")
+        for variant in [week, month] {
+            try alice.at(
+                "2026-02-01T00:00:00Z",
+                .subscription(1, .change(SubscriptionChange(variant: .id(variant), timing: .now))))
+        }
+        try alice.pass(to: "2026-02-28T00:00:00Z")
+        #expect(Subscriber.short(try alice.subscription().period.end) == "2026-03-31T00:00")
+    }
 }

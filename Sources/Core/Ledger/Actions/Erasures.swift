@@ -66,7 +66,8 @@ extension Subscription {
     package var erased: Subscription {
         Subscription(
             number: number, planID: planID, slot: slot, variant: variant, quantity: quantity, status: status,
-            periodIndex: periodIndex, period: period, anchor: anchor, pausedTime: pausedTime, trialDays: trialDays,
+            periodIndex: periodIndex, period: period, anchor: anchor,
+            periodInterval: periodInterval, pausedTime: pausedTime, trialDays: trialDays,
             trialEndsAt: trialEndsAt, graceEndsAt: graceEndsAt, isRenewedAhead: isRenewedAhead,
             cancelsAtPeriodEnd: cancelsAtPeriodEnd, revokesCredits: revokesCredits, pendingChange: pendingChange,
             pause: pause, contract: contract, notices: notices, lines: lines, termsSince: termsSince,

@@ -180,17 +180,15 @@ extension AccountDraft {
             return account.beginPeriod(subscription, from: moment.at, moment, startsLines: true, into: &recorder)
         }
         subscription.pendingChange = nil
-        let isNewInterval =
-            moment.terms(of: variant).billingInterval != moment.terms(of: subscription).billingInterval
+        if subscription.status == .active {
+            // The period stays. The next one is counted from its end if its length differs.
+            let interval = subscription.periodInterval ?? moment.terms(of: subscription).billingInterval
+            subscription.periodInterval = interval == moment.terms(of: variant).billingInterval ? nil : interval
+        }
         account.apply(variant, quantity: quantity, to: &subscription, moment)
         subscription.recountNotices(moment.terms(of: variant), moment.zone)
         account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
         if subscription.status == .active {
-            // The period stays. The next one is counted from its end if its length differs.
-            if isNewInterval {
-                subscription.anchor = subscription.period.end
-                account.set(subscription, into: &recorder)
-            }
             account.prorate(subscription, isOfVariant: variant != before.variant, moment, into: &recorder)
         }
     }

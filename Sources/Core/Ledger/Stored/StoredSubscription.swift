@@ -30,6 +30,13 @@ extension Subscription {
                 ))
         }
         if pausedTime != 0 { members.append(("paused_time", .integer(pausedTime))) }
+        if let periodInterval {
+            members.append(
+                (
+                    "period_interval",
+                    .array([.string(periodInterval.unit.rawValue), .integer(Int64(periodInterval.count))])
+                ))
+        }
         if let pendingChange {
             members.append(
                 (
@@ -69,6 +76,7 @@ extension Subscription {
             periodIndex: try stored.required("period_index", try stored.number("period_index")),
             period: TimeWindow(start: Instant(microseconds: start), end: Instant(microseconds: end)),
             anchor: try stored.required("anchor", try stored.instant("anchor")),
+            periodInterval: try BillingInterval(stored: stored),
             pausedTime: try stored.integer("paused_time") ?? 0, trialDays: try stored.number("trial_days") ?? 0,
             trialEndsAt: try stored.instant("trial_ends_at"), graceEndsAt: try stored.instant("grace_ends_at"),
             isRenewedAhead: stored.object["is_renewed_ahead"] != nil,
@@ -99,6 +107,17 @@ extension Subscription.PendingChange {
             case .integer(let quantity) = parts[2], let quantity = Int32(exactly: quantity)
         else { throw stored.invalid("pending_change") }
         self.init(variant: VariantReference(id: id, version: version), quantity: quantity)
+    }
+}
+
+extension BillingInterval {
+    fileprivate init?(stored: StoredObject) throws(StoredJSONError) {
+        let parts = try stored.elements(of: "period_interval")
+        guard !parts.isEmpty else { return nil }
+        guard parts.count == 2, case .string(let text) = parts[0], let unit = Unit(rawValue: text),
+            case .integer(let count) = parts[1], let count = Int32(exactly: count)
+        else { throw stored.invalid("period_interval") }
+        self.init(unit, count: count)
     }
 }
 

@@ -26,6 +26,8 @@ package struct Subscription: Hashable, Sendable {
     package internal(set) var period: TimeWindow
     /// The instant from which the ends of periods are counted.
     package internal(set) var anchor: Instant
+    /// The interval of the open period, while the variant has another one; nil otherwise.
+    package internal(set) var periodInterval: BillingInterval?
     /// The microseconds of the open period in which the subscription was paused.
     package internal(set) var pausedTime: Int64
     package internal(set) var trialDays: Int32
@@ -100,7 +102,8 @@ package struct Subscription: Hashable, Sendable {
 
     package init(
         number: Int32, planID: PublicID, slot: PlanSlot, variant: VariantReference, quantity: Int32,
-        status: SubscriptionStatus, periodIndex: Int32 = 0, period: TimeWindow, anchor: Instant, pausedTime: Int64 = 0,
+        status: SubscriptionStatus, periodIndex: Int32 = 0, period: TimeWindow, anchor: Instant,
+        periodInterval: BillingInterval? = nil, pausedTime: Int64 = 0,
         trialDays: Int32 = 0, trialEndsAt: Instant? = nil, graceEndsAt: Instant? = nil, isRenewedAhead: Bool = false,
         cancelsAtPeriodEnd: Bool = false, revokesCredits: Bool = false, pendingChange: PendingChange? = nil,
         pause: Pause? = nil, contract: Contract? = nil, notices: Notices = .none, lines: [LineState] = [],
@@ -117,6 +120,7 @@ package struct Subscription: Hashable, Sendable {
         self.periodIndex = periodIndex
         self.period = period
         self.anchor = anchor
+        self.periodInterval = periodInterval
         self.pausedTime = pausedTime
         self.trialDays = trialDays
         self.trialEndsAt = trialEndsAt

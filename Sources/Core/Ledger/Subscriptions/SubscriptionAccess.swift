@@ -86,7 +86,8 @@ extension Account {
         if status == .pastDue {
             start = subscription.period.end
             let zone = catalogue.config.zone
-            let anchor = subscription.periodIndex == 0 ? start : subscription.anchor
+            let isNewLength = subscription.periodIndex == 0 || subscription.periodInterval != nil
+            let anchor = isNewLength ? start : subscription.anchor
             while true {
                 let end = terms.billingInterval.firstEnd(after: start, from: anchor, in: zone)
                 if end > now { break }

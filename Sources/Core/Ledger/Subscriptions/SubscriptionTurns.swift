@@ -53,7 +53,6 @@ extension Account {
         let ended = endPeriodBlocks(of: subscription, moment, into: &recorder)
         let unused = isFirst ? [:] : ended
         openWindows(of: &subscription, moment, into: &recorder)
-        var isNewInterval = isFirst || startsLines
         var details = SubscriptionEvent.Details.none
         if old.billingMode == .postpaid {
             let summary = summary(of: before, moment)
@@ -62,11 +61,12 @@ extension Account {
         if let change = subscription.pendingChange {
             subscription.pendingChange = nil
             apply(change.variant, quantity: change.quantity, to: &subscription, moment)
-            isNewInterval = isNewInterval || moment.terms(of: subscription).billingInterval != old.billingInterval
             tell(.subscriptionChanged, &subscription, moment, into: &recorder)
         }
         let terms = moment.terms(of: subscription)
-        if isNewInterval { subscription.anchor = start }
+        let oldInterval = before.periodInterval ?? old.billingInterval
+        if isFirst || startsLines || terms.billingInterval != oldInterval { subscription.anchor = start }
+        subscription.periodInterval = nil
         let end = terms.billingInterval.firstEnd(after: start, from: subscription.anchor, in: moment.zone)
         subscription.period = TimeWindow(start: start, end: end)
         subscription.periodIndex += 1
@@ -308,8 +308,8 @@ extension Subscription {
         let further = Int64(contract.lastPeriod - periodIndex)
         let end =
             further > 0
-            ? terms.billingInterval.firstEnd(after: period.end, skipping: further - 1, from: anchor, in: zone)
-            : period.end
+            ? (periodInterval ?? terms.billingInterval).firstEnd(
+                after: period.end, skipping: further - 1, from: anchor, in: zone) : period.end
         notices.contractEnding = notice(Int64(contract.noticeDays), before: end)
     }
 }
