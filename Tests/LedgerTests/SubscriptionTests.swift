@@ -571,4 +571,15 @@ struct SubscriptionTests {
         try alice.pass(to: "2026-02-28T00:00:00Z")
         #expect(Subscriber.short(try alice.subscription().period.end) == "2026-03-31T00:00")
     }
+
+    @Test("Credits that are due at the very end of a pause land")
+    func landsAtTheResume() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(monthly([try every(7, "P1D", .calendar)], .postpaid))
+        try alice.subscribe(variant, at: "2026-01-01T12:00:00Z")
+        let midnight = try #require(Instant(rfc3339: "2026-01-02T00:00:00Z"))
+        try alice.at("2026-01-01T13:00:00Z", .subscription(1, .pause(until: midnight)))
+        try alice.pass(to: "2026-01-02T00:00:00Z")
+        #expect(alice.entries.last == "grant 7 2026-01-02T00:00")
+    }
 }

@@ -320,7 +320,7 @@ extension LineState {
         guard case .every(let duration, let lineAnchor) = line.cadence, let open = window else { return }
         switch lineAnchor {
         case .calendar:
-            guard open.end <= instant else { return }
+            guard open.end < instant else { return }
             let current = WindowLength(calendarDuration: duration).calendarWindow(containing: instant, in: zone)
             window = TimeWindow(start: open.start, end: current.end)
         case .subscription, .firstUse:
