@@ -582,4 +582,18 @@ struct SubscriptionTests {
         try alice.pass(to: "2026-01-02T00:00:00Z")
         #expect(alice.entries.last == "grant 7 2026-01-02T00:00")
     }
+
+    @Test("In a trial a change of quantity that names the same variant waits for period 1")
+    func quantityInTrial() throws {
+        var alice = Subscriber()
+        var terms = monthly([])
+        terms.trialDays = 7
+        let variant = try alice.variant(terms)
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z", quantity: 3)
+        try alice.at(
+            "2026-01-02T00:00:00Z",
+            .subscription(1, .change(SubscriptionChange(variant: .id(variant), quantity: 2, timing: .periodEnd))))
+        let subscription = try alice.subscription()
+        #expect(subscription.quantity == 3 && subscription.pendingChange?.quantity == 2)
+    }
 }

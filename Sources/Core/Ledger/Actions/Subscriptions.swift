@@ -168,7 +168,7 @@ extension AccountDraft {
         guard variant != subscription.variant || quantity != subscription.quantity else { return }
         let isNow = change.timing.map { $0 == .now } ?? (quantity > subscription.quantity)
         try requireRoom(for: moment.terms(of: variant), replacing: subscription, context.catalogue)
-        guard isNow || subscription.status == .trialing && change.variant != nil else {
+        guard isNow || subscription.status == .trialing && variant != subscription.variant else {
             subscription.pendingChange = Subscription.PendingChange(variant: variant, quantity: quantity)
             account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
             return
