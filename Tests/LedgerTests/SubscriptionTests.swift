@@ -596,4 +596,29 @@ struct SubscriptionTests {
         let subscription = try alice.subscription()
         #expect(subscription.quantity == 3 && subscription.pendingChange?.quantity == 2)
     }
+
+    @Test("Credits that had expired before a pause expire when their hold ends in it")
+    func expiredBeforeThePause() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(
+            VariantTerms(
+                billingInterval: BillingInterval(.day), billingMode: .postpaid, grants: [try period(100)]))
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
+        try alice.at("2026-01-01T12:00:00Z", hold(60, ttlSeconds: 604_800))
+        try alice.at("2026-01-02T01:00:00Z", .subscription(1, .pause(until: nil)))
+        try alice.at("2026-01-02T02:00:00Z", .reservation(1, .release))
+        #expect(alice.entries.last == "expire -60 2026-01-02T02:00" && alice.balance == 100)
+    }
+
+    @Test("A refund in a pause goes back to the frozen credits, whose expiry moves")
+    func refundInAPause() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(
+            VariantTerms(billingInterval: BillingInterval(.day), billingMode: .postpaid, grants: [try period(100)]))
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
+        try alice.use(40, at: "2026-01-01T12:00:00Z")
+        try alice.at("2026-01-01T13:00:00Z", .subscription(1, .pause(until: nil)))
+        try alice.at("2026-01-05T00:00:00Z", .refund(Refund(account: AccountID(1), charge: 2, extent: .rest)))
+        #expect(alice.draft.account.blocks.map(\.remaining.rawValue) == [100])
+    }
 }

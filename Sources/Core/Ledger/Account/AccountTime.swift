@@ -63,6 +63,15 @@ extension Account {
         if let instant = autoTopUpDueAt { body(DueEvent(at: instant, kind: .topUpIsJudged, number: 0)) }
     }
 
+    /// Whether a block has expired. Time stands still for the blocks of a paused subscription.
+    func hasExpired(_ block: Block, at instant: Instant) -> Bool {
+        guard let expiresAt = block.expiresAt, expiresAt <= instant else { return false }
+        guard let origin = block.origin, let pause = subscriptions[at: origin.subscription]?.pause else {
+            return true
+        }
+        return expiresAt <= pause.at
+    }
+
     /// The numbers of the subscriptions whose blocks do not expire now.
     private var pausedSubscriptions: [Int32] { subscriptions.filter { $0.status == .paused }.map(\.number) }
 
@@ -213,10 +222,9 @@ extension Account {
         _ numbers: [Int32], at instant: Instant, now: Instant, leavingTo turning: [Int32] = [],
         into recorder: inout some EffectRecorder
     ) {
-        let paused = pausedSubscriptions
         for number in numbers.count > 1 ? numbers.sorted() : numbers {
             guard let block = blocks.block(number), block.available > 0,
-                block.revokedAt != nil || block.hasExpired(at: instant) && !block.isFrom(paused)
+                block.revokedAt != nil || hasExpired(block, at: instant)
             else { continue }
             if block.revokedAt == nil, block.expiresAt == instant, block.isFrom(turning) { continue }
             let type: EntryType = block.revokedAt != nil ? .revoke : .expire

@@ -171,7 +171,7 @@ extension AccountDraft {
         guard let number = portion.block else { return .compensation([]) }
         guard let block = block(number) else { preconditionFailure("the caller must load the blocks of a charge") }
         if block.revokedAt != nil { return .nowhere }
-        guard block.hasExpired(at: now) else { return .block(number) }
+        guard account.hasExpired(block, at: now) else { return .block(number) }
         return .compensation(block.featureKeys)
     }
 
