@@ -621,4 +621,21 @@ struct SubscriptionTests {
         try alice.at("2026-01-05T00:00:00Z", .refund(Refund(account: AccountID(1), charge: 2, extent: .rest)))
         #expect(alice.draft.account.blocks.map(\.remaining.rawValue) == [100])
     }
+
+    @Test("The credits of a window expire with it wherever its first use takes them")
+    func firstUseTakesAll() throws {
+        var alice = Subscriber()
+        let variant = try alice.variant(monthly([try every(10, "PT5H", .firstUse)], .postpaid))
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
+        try alice.use(10, at: "2026-01-01T01:00:00Z")
+        try alice.at("2026-01-01T02:00:00Z", .refund(Refund(account: AccountID(1), charge: 2, extent: .rest)))
+        #expect(Subscriber.short(alice.draft.account.blocks.first?.expiresAt) == "2026-01-01T06:00")
+        var (sender, receiver) = (Subscriber(), Subscriber.other)
+        sender.catalogue = alice.catalogue
+        try sender.subscribe(variant, at: "2026-01-01T00:00:00Z")
+        let now = try #require(Instant(rfc3339: "2026-01-01T01:00:00Z"))
+        let transfer = Transfer(receiver: receiver.account.endUserID, credits: try mc(3))
+        try sender.transfer(transfer, to: &receiver, now: now)
+        #expect(Subscriber.short(receiver.account.blocks.first?.expiresAt) == "2026-01-01T06:00")
+    }
 }

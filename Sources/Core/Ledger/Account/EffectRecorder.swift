@@ -22,6 +22,8 @@ protocol EffectRecorder {
     mutating func changed(_ subscription: Subscription)
     /// Whether time must stop, because it has done as much as one step may cost.
     var isFull: Bool { get }
+    /// The present state of a block that has changed and may be closed; nil if it is not known.
+    func changedBlock(_ number: Int32) -> Block?
     /// The cause of the entry by which the credits of a scheduled block land.
     func causeOfLanding(_ number: Int32) -> EntryCause
     /// The number of the next block that opens.
@@ -45,6 +47,7 @@ struct NoRecorder: EffectRecorder {
     mutating func changed(_ request: TopUpRequest) {}
     mutating func happened(_ content: EventContent, at instant: Instant, now: Instant) {}
     mutating func changed(_ subscription: Subscription) { effectCount += 1 }
+    func changedBlock(_ number: Int32) -> Block? { nil }
     func causeOfLanding(_ number: Int32) -> EntryCause { EntryCause() }
 
     mutating func nextBlockNumber() -> Int32 {
@@ -145,6 +148,8 @@ struct BatchRecorder: EffectRecorder, Hashable {
         book.eventCount += 1
         events.append(Event(sequence: book.eventCount, content: content, at: instant, recordedAt: now))
     }
+
+    func changedBlock(_ number: Int32) -> Block? { changedBlocks[number] }
 
     func causeOfLanding(_ number: Int32) -> EntryCause {
         guard let granted = granted(number) ?? history.blocks[number] else {

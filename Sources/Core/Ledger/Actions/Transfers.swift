@@ -89,6 +89,11 @@ extension AccountDraft {
                     counterpartyEntry: PublicID(.entry, account: other.id, number: other.version + 1)))
         }
         let causes = (sent: cause(of: receiver.account), received: cause(of: sender.account))
+        let sent = sender.post(
+            Posting(
+                .transfer, amount: -credits, allocations: taken, cause: causes.sent, effectiveAt: now), now: now)
+        // The transfer can open the window with which a block ends.
+        sender.openWindows(context)
         var blocks: [GrantedBlock] = []
         for portion in taken {
             guard let block = sender.block(portion.block) else { continue }
@@ -98,9 +103,6 @@ extension AccountDraft {
                     expiresAt: block.expiresAt, featureKeys: [], reason: transfer.reason,
                     metadata: transfer.metadata, now: now))
         }
-        let sent = sender.post(
-            Posting(
-                .transfer, amount: -credits, allocations: taken, cause: causes.sent, effectiveAt: now), now: now)
         receiver.account.lifetimeGranted = receiver.account.lifetimeGranted.changed(by: credits)
         let received = receiver.post(
             Posting(

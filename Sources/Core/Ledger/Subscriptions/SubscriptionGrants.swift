@@ -181,7 +181,9 @@ extension Account {
             subscription.lines[index].window = TimeWindow(start: moment.at, end: end)
             set(subscription, into: &recorder)
             guard line.expiry == .nextGrant else { continue }
-            for block in state.waitingBlocks.compactMap({ blocks.block($0) }) {
+            for number in state.waitingBlocks {
+                // The use may have emptied the block, to which a refund still gives back.
+                guard let block = blocks.block(number) ?? recorder.changedBlock(number) else { continue }
                 move(block, to: min(end, .latest), into: &recorder)
             }
         }
