@@ -638,4 +638,26 @@ struct SubscriptionTests {
         try sender.transfer(transfer, to: &receiver, now: now)
         #expect(Subscriber.short(receiver.account.blocks.first?.expiresAt) == "2026-01-01T06:00")
     }
+
+    @Test("Usage of an earlier postpaid period is in no later summary")
+    func staleUsage() throws {
+        var alice = Subscriber()
+        var free = monthly([], .postpaid)
+        free.overagePolicy = .allow
+        let (postpaid, prepaid) = (try alice.variant(free), try alice.variant(monthly([try period(100)])))
+        try alice.subscribe(postpaid, at: "2026-01-01T00:00:00Z")
+        try alice.use(30, at: "2026-01-02T00:00:00Z")
+        func change(to variant: PublicID) -> AccountAction {
+            .subscription(1, .change(SubscriptionChange(variant: .id(variant), timing: .now)))
+        }
+        try alice.at("2026-01-03T00:00:00Z", change(to: prepaid))
+        try alice.at("2026-01-04T00:00:00Z", .subscription(1, .renew))
+        try alice.at("2026-02-03T00:00:00Z", change(to: postpaid))
+        try alice.pass(to: "2026-03-01T00:00:00Z")
+        guard case .subscription(.subscriptionRenewed, let told)? = alice.draft.events.last?.content else {
+            Issue.record("\(alice.events)")
+            return
+        }
+        #expect(told.details.summary?.usage.isEmpty == true)
+    }
 }

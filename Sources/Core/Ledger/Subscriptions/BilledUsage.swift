@@ -19,7 +19,7 @@ extension Account {
         guard let subscription = billedSubscription(catalogue) else { return }
         for (measure, amount) in [(BilledMeasure.units, units), (.cost, cost)] where amount != 0 {
             let id = UsageCounters.billed(measure, of: feature, subscription.number)
-            let used = counters[id]?.used ?? 0
+            let used = billed(id, of: subscription)
             counters.set(
                 id,
                 WindowCounter(
@@ -28,11 +28,17 @@ extension Account {
         }
     }
 
+    /// What a counter has counted in the open period. A period that was prepaid at its end leaves its counters behind.
+    private func billed(_ id: CounterID, of subscription: Subscription) -> Int64 {
+        guard let counter = counters[id], counter.window.start == subscription.period.start else { return 0 }
+        return counter.used
+    }
+
     /// The usage that was counted for a subscription's summary, one total for each feature, by key. The counters begin anew.
-    mutating func takeBilledUsage(of subscription: Int32, _ catalogue: Catalogue) -> [UsageTotal] {
+    mutating func takeBilledUsage(of subscription: Subscription, _ catalogue: Catalogue) -> [UsageTotal] {
         catalogue.features.keys.sorted().compactMap { feature in
-            let ids = BilledMeasure.allCases.map { UsageCounters.billed($0, of: feature, subscription) }
-            let (units, cost) = (counters[ids[0]]?.used ?? 0, counters[ids[1]]?.used ?? 0)
+            let ids = BilledMeasure.allCases.map { UsageCounters.billed($0, of: feature, subscription.number) }
+            let (units, cost) = (billed(ids[0], of: subscription), billed(ids[1], of: subscription))
             for id in ids { counters.remove(id) }
             guard units > 0 || cost > 0 else { return nil }
             return UsageTotal(.feature(feature), charges: 0, units: units, cost: cost)

@@ -330,7 +330,7 @@ extension Account {
     mutating func summary(of subscription: Subscription, _ moment: SubscriptionMoment) -> UsageSummary {
         UsageSummary(
             period: TimeWindow(start: subscription.period.start, end: moment.at),
-            usage: takeBilledUsage(of: subscription.number, moment.catalogue),
+            usage: takeBilledUsage(of: subscription, moment.catalogue),
             settledOverage: settlesOverage(subscription) ? overage.rawValue : 0)
     }
 
