@@ -660,4 +660,33 @@ struct SubscriptionTests {
         }
         #expect(told.details.summary?.usage.isEmpty == true)
     }
+
+    @Test("What is due at the instant of a command is told by it")
+    func tellsAtOnce() throws {
+        var alice = Subscriber()
+        var terms = monthly([])
+        terms.trialDays = 2
+        let variant = try alice.variant(terms)
+        try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
+        #expect(alice.events.last == "subscription.trial_ending 2026-01-01T00:00" && alice.violation == nil)
+    }
+
+    @Test("A commit takes from held blocks in the burn order of now, which a pause can change")
+    func commitsInBurnOrder() throws {
+        var alice = Subscriber()
+        let week = try #require(CalendarDuration(iso8601: "P7D"))
+        var terms = monthly([], .postpaid)
+        terms.trialDays = 20
+        terms.grants = [try every(10, "P1M", .subscription, .after(week))]
+        let other = try alice.variant(terms, slot: "more")
+        terms.grants = [try every(10, "P1M", .subscription, .after(try #require(CalendarDuration(iso8601: "P6D"))))]
+        try alice.subscribe(try alice.variant(terms), at: "2026-01-01T00:00:00Z")
+        try alice.subscribe(other, at: "2026-01-01T00:00:00Z")
+        try alice.at("2026-01-01T00:00:00Z", hold(20, ttlSeconds: 604_800))
+        try alice.at("2026-01-01T00:00:00Z", .subscription(1, .pause(until: nil)))
+        try alice.at("2026-01-03T00:00:00Z", .subscription(1, .resume))
+        try alice.at("2026-01-03T00:00:00Z", .reservation(1, .commit(.measured(.units(10), .none), shortfall: nil)))
+        let commit = try #require(alice.draft.entries.last { $0.type == .commit })
+        #expect(commit.allocations.map(\.block) == [2])
+    }
 }

@@ -198,7 +198,10 @@ extension AccountDraft {
         _ due: Int64, of reservation: Reservation, _ part: JobPart, _ mode: Shortfall, field: String,
         _ context: ActionContext
     ) throws(Refusal) -> Charge {
-        let fromHold = reservation.holds.burned(due)
+        // Expiries of a subscription's blocks may have moved since they were held.
+        let holds =
+            account.subscriptions.isEmpty ? reservation.holds : reservation.holds.inBurnOrder(of: account.blocks)
+        let fromHold = holds.burned(due)
         let excess = due + fromHold.total
         let (others, missing) = account.burn(excess) { $0.isOpen(to: [part.featureKey]) }
         var charge = Charge(
@@ -392,6 +395,12 @@ extension Demand {
 }
 
 extension [Allocation] {
+    /// The holds in the order in which their blocks burn now.
+    fileprivate func inBurnOrder(of blocks: BlockList) -> [Allocation] {
+        compactMap { hold in blocks.block(hold.block).map { (hold: hold, place: $0.place) } }
+            .sorted { $0.place < $1.place }.map(\.hold)
+    }
+
     /// The debits by which each hold pays a charge, in order.
     fileprivate func burned(_ due: Int64) -> [Allocation] {
         var owed = due
