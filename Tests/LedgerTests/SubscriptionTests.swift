@@ -386,7 +386,9 @@ struct SubscriptionTests {
         #expect(alice.events.last == "subscription.canceled 2026-01-02T00:00" && alice.entries.isEmpty)
     }
 
-    @Test("A postpaid period that ends by a change to a prepaid variant is summed up and settled", arguments: [true, false])
+    @Test(
+        "A postpaid period that ends by a change to a prepaid variant is summed up and settled",
+        arguments: [true, false])
     func leavesPostpaid(isRestart: Bool) throws {
         var alice = Subscriber()
         var terms = monthly([], .postpaid)
@@ -423,7 +425,8 @@ struct SubscriptionTests {
     @Test("What a trial gave ends with it: nothing rolls over into period 1")
     func trialDoesNotRollOver() throws {
         var alice = Subscriber()
-        var terms = monthly([try every(10, "P1M", .subscription, .periodEnd, rollover: .init(percentage: 100))], .postpaid)
+        var terms = monthly(
+            [try every(10, "P1M", .subscription, .periodEnd, rollover: .init(percentage: 100))], .postpaid)
         terms.trialDays = 7
         try alice.subscribe(try alice.variant(terms), at: "2026-01-01T00:00:00Z")
         try alice.pass(to: "2026-01-08T00:00:00Z")
@@ -461,7 +464,8 @@ struct SubscriptionTests {
         var alice = Subscriber()
         let variant = try alice.variant(
             VariantTerms(
-                billingInterval: BillingInterval(.day), billingMode: .postpaid, grants: [try period(100, rollover: 50)]))
+                billingInterval: BillingInterval(.day), billingMode: .postpaid, grants: [try period(100, rollover: 50)])
+        )
         try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
         try alice.at("2026-01-01T12:00:00Z", hold(60, ttlSeconds: 43_200))
         try alice.pass(to: "2026-01-02T00:00:00Z")
@@ -477,7 +481,8 @@ struct SubscriptionTests {
     func windowOpensByExpiry() throws {
         var alice = Subscriber()
         let variant = try alice.variant(
-            monthly([try every(10, "PT5H", .firstUse, .after(try #require(CalendarDuration(iso8601: "P1D"))))], .postpaid))
+            monthly(
+                [try every(10, "PT5H", .firstUse, .after(try #require(CalendarDuration(iso8601: "P1D"))))], .postpaid))
         try alice.subscribe(variant, at: "2026-01-01T00:00:00Z")
         try alice.pass(to: "2026-01-02T01:00:00Z")
         #expect(Subscriber.short(try alice.subscription().lines[0].window?.end) == "2026-01-02T05:00")

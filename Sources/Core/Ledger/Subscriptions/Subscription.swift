@@ -177,7 +177,8 @@ package struct LineState: Hashable, Sendable {
     package internal(set) var waitingBlocks: [Int32]
 
     package init(
-        granted: Int64 = 0, periodGranted: Int64 = 0, window: TimeWindow? = nil, anchor: Instant, opensWithUse: Bool = false,
+        granted: Int64 = 0, periodGranted: Int64 = 0, window: TimeWindow? = nil, anchor: Instant,
+        opensWithUse: Bool = false,
         waitingBlocks: [Int32] = []
     ) {
         self.granted = granted

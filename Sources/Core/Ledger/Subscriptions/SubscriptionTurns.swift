@@ -167,7 +167,8 @@ extension Account {
         let terms = moment.terms(of: before)
         if let pause = subscription.pause { shiftBlocks(of: subscription, from: pause, moment, into: &recorder) }
         sweep(
-            blocksEndingWithPeriod(of: subscription.number, at: moment.at).map(\.number), at: moment.at, now: moment.now,
+            blocksEndingWithPeriod(of: subscription.number, at: moment.at).map(\.number), at: moment.at,
+            now: moment.now,
             into: &recorder)
         subscription.pause = nil
         subscription.status = status
