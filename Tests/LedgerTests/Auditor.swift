@@ -174,6 +174,9 @@ struct Auditor {
         let open = blocks.map(\.block).filter { $0.remaining > .zero }
         expect(account.blocks == BlockList(open), "the open blocks must be \(open)")
         for block in open where block.hasExpired(at: account.advancedTo) || block.revokedAt != nil {
+            // Time stands still for the blocks of a paused subscription.
+            let pause = block.origin.flatMap { account.subscriptions[at: $0.subscription]?.pause }
+            if let pause, block.revokedAt == nil, block.expiresAt.map({ $0 > pause.at }) ?? true { continue }
             expect(block.available == 0, "block \(block.number) is over")
         }
         let holds = account.reservations.flatMap(\.holds)
@@ -231,6 +234,11 @@ extension Auditor {
         if !entry.holds.isEmpty { members["hold_allocation"] = list(entry.holds) }
         if entry.overageAfter != 0 { members["overage_after"] = "\(entry.overageAfter)" }
         let details = entry.cause.details
+        if let subscription = details.subscription {
+            members["subscription_id"] = quoted(id("sub", owner.account.rawValue, Int64(subscription.subscription)))
+            members["subscription_line"] = subscription.line.map { "\($0)" }
+            members["period_index"] = "\(subscription.periodIndex)"
+        }
         if details.isDeadline { members["trigger"] = quoted("deadline") }
         if details.isSettlement { members["trigger"] = quoted("settlement") }
         if details.forfeited != 0 { members["forfeited"] = "\(details.forfeited)" }

@@ -28,14 +28,17 @@ enum CheckAnswer {
             demand: try Translation.demand(use.demand, use.attributes))
     }
 
-    /// - Parameter account: The account in any past state. It is advanced to the clock first.
+    /// - Parameters:
+    ///   - account: The account in any past state. It is advanced to the clock first.
+    ///   - isNew: Whether the end user does not exist yet, and may start on a default plan.
     static func words(
-        _ request: EntitlementRequest, of account: Account, _ catalogue: Catalogue, clock: Instant
+        _ request: EntitlementRequest, of account: Account, _ catalogue: Catalogue, clock: Instant, isNew: Bool
     ) -> String {
         let now = account.currentInstant(clock: clock, catalogue: catalogue)
         do throws(EntitlementFailure) {
             let entitlement = try Entitlement.decide(
-                account: account.advanced(to: now, in: catalogue), catalogue: catalogue, request: request,
+                account: account.advanced(to: now, in: catalogue).subscribed(at: now, isNew: isNew, catalogue),
+                catalogue: catalogue, request: request,
                 now: now)
             var denial = entitlement.denial?.rawValue
             if let limit = entitlement.denyingLimit, case .limit = limit.applied.face {

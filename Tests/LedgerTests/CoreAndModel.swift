@@ -47,7 +47,9 @@ struct CoreAndModel {
             (draft: try core.participant(endUser).draft, entries: model.ledgers[endUser]?.entries.count ?? 0)
         }
         let asked = try CheckAnswer.asked(by: command, core.catalogue).map { request in
-            CheckAnswer.words(request, of: try core.participant(endUser).draft.account, core.catalogue, clock: clock)
+            CheckAnswer.words(
+                request, of: try core.participant(endUser).draft.account, core.catalogue, clock: clock,
+                isNew: before[0].draft.profile == nil)
         }
         let reply = model.apply(command, to: endUser, clock: clock, key: key)
         let outcome = try core.apply(command, to: endUser, clock: clock, key: key)
@@ -94,8 +96,10 @@ struct CoreAndModel {
         } catch {
             refused = error.code
         }
-        let account = try core.advanced(endUser, clock)
-        let now = account.currentInstant(clock: clock, catalogue: core.catalogue)
+        let advanced = try core.advanced(endUser, clock)
+        let now = advanced.currentInstant(clock: clock, catalogue: core.catalogue)
+        let isNew = try core.participant(endUser).draft.profile == nil
+        let account = advanced.subscribed(at: now, isNew: isNew, core.catalogue)
         func decide(_ demand: ModelDemand) throws -> Entitlement {
             var asked = use
             asked.demand = demand
@@ -160,6 +164,9 @@ struct CoreAndModel {
             && once.account.balances == often.account.balances
             && Self.open(once.account.counters, end) == Self.open(often.account.counters, end)
             && once.account.reservations == often.account.reservations
+            && once.account.subscriptions == often.account.subscriptions
+            && Set(once.newSubscriptions) == Set(often.newSubscriptions)
+            && Set(once.olderChangedSubscriptions) == Set(often.olderChangedSubscriptions)
             && once.changedReservations == often.changedReservations
             && Set(once.olderChangedBlocks) == Set(often.olderChangedBlocks)
             && once.grantedBlocks.map(once.current) == often.grantedBlocks.map(often.current)
@@ -201,6 +208,8 @@ struct CoreAndModel {
         let written = draft.entries.suffix(max(0, Int(account.version) - count))
         comparison.compare(written.map(\.plain), Array(ledger.entries.dropFirst(count)))
         comparison.expect(account.balance.rawValue, ledger.balance, "balance")
+        comparison.expect(account.balances.frozen, ledger.frozen, "frozen")
+        comparison.expect(account.balances.effective, ledger.effective, "effective")
         comparison.expect(account.reserved.rawValue, ledger.reserved, "reserved")
         comparison.expect(account.overage.rawValue, ledger.overage, "overage")
         comparison.expect(account.lifetimeGranted.rawValue, ledger.lifetime, "lifetime granted")
@@ -215,7 +224,9 @@ struct CoreAndModel {
         comparison.compareTopUps(account.autoTopUp, ledger)
         comparison.expect(Int(draft.book.eventCount), ledger.events.count, "number of events")
         comparison.expect(
-            draft.events.map(\.plain), Array(ledger.events.suffix(draft.events.count)), "events of the batch")
+            draft.events.map(\.plain), ledger.events.suffix(draft.events.count).map(\.plain), "events of the batch")
+        let live = ledger.subscriptions.filter { !$0.isFinal }
+        comparison.expect(account.subscriptions.map(\.plain), live.map { $0.plain(ledger) }, "live subscriptions")
         comparison.expect(
             draft.events.map { Int($0.sequence) },
             Array((ledger.events.count - draft.events.count)..<ledger.events.count).map { $0 + 1 },
@@ -250,12 +261,15 @@ struct CoreAndModel {
         var comparison = Comparison(endUser: endUser)
         let (blocks, reservations, held) = (participant.blocks, participant.reservations, ledger.held)
         comparison.expect(account.settings.caps.map { Int($0.number) }, ledger.caps.map(\.number), "caps")
-        comparison.expect(participant.events.map(\.plain), ledger.events, "events")
+        comparison.compare(participant.events.map(\.plain), ledger.events.map(\.plain))
+        comparison.expect(
+            participant.subscriptions.map(\.plain), ledger.subscriptions.map { $0.plain(ledger) }, "subscriptions")
         comparison.expect(participant.requests.map(\.plain), ledger.topUps.requests, "requests for top-ups")
         comparison.expect(blocks.count, ledger.blocks.count, "blocks ever")
         comparison.expect(reservations.count, ledger.reservations.count, "reservations ever")
         for (granted, var expected) in zip(blocks, ledger.blocks) {
             expected.hasExpired = false
+            expected.forgetWindow()
             comparison.expect(granted.plain, expected, "block \(expected.number)")
             comparison.expect(granted.block.held.rawValue, held[expected.number] ?? 0, "held of \(expected.number)")
         }
@@ -284,10 +298,23 @@ private struct Comparison {
         if core != model { problems.append("\(endUser), \(what): the core has \(core), the model \(model)") }
     }
 
+    mutating func compare(_ core: [ModelLedger.Event], _ model: [ModelLedger.Event]) {
+        expect(core.count, model.count, "events")
+        for (index, (event, expected)) in zip(core, model).enumerated() where event != expected {
+            problems.append("\(endUser), event \(index + 1): the core has\n  \(event), the model\n  \(expected)")
+            return
+        }
+    }
+
     mutating func compare(_ core: [ModelLedger.Entry], _ model: [ModelLedger.Entry]) {
-        expect(core.count, model.count, "new entries")
         for (entry, expected) in zip(core, model) where entry != expected {
             problems.append("\(endUser): the core has\n  \(entry), the model\n  \(expected)")
+            return
+        }
+        expect(core.count, model.count, "new entries")
+        if core.count != model.count {
+            let rest = core.count > model.count ? core.dropFirst(model.count) : model.dropFirst(core.count)
+            problems.append("\(endUser): one side alone has \(rest.map(\.description).prefix(3))")
         }
     }
 

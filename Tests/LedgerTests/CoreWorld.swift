@@ -13,6 +13,7 @@ struct CoreWorld {
         private(set) var storedReservations: [Int32: Reservation] = [:]
         private(set) var storedRequests: [Int32: TopUpRequest] = [:]
         private(set) var storedEvents: [Event] = []
+        private(set) var storedSubscriptions: [Int32: Subscription] = [:]
         var draft: AccountDraft
 
         init(account: Account) {
@@ -55,10 +56,19 @@ struct CoreWorld {
 
         var events: [Event] { storedEvents + draft.events }
 
+        /// Every subscription that ever existed, by number, in its present state.
+        var subscriptions: [Subscription] { subscriptionsByNumber.values.sorted { $0.number < $1.number } }
+
+        private var subscriptionsByNumber: [Int32: Subscription] {
+            let changed = draft.newSubscriptions + draft.olderChangedSubscriptions
+            return storedSubscriptions.merging(changed.map { ($0.number, $0) }) { $1 }
+        }
+
         /// Ends the batch: writes the draft, and reads the account back.
         mutating func commit() throws {
             storedRequests = requestsByNumber
             storedEvents += draft.events
+            storedSubscriptions = subscriptionsByNumber
             storedReservations = reservationsByNumber
             storedBlocks = blocksByNumber
             storedEntries += draft.entries
@@ -71,6 +81,7 @@ struct CoreWorld {
             let open = storedBlocks.values.map(\.block).filter { $0.remaining > .zero }
             let scheduled = storedBlocks.values.map(\.block).filter(\.isScheduled)
             let active = storedReservations.values.filter { $0.status == .active }
+            let live = try storedSubscriptions.values.filter(\.isLive).map { try $0.readBack() }
             let read = Account(
                 id: account.id, environmentID: account.environmentID, endUserID: account.endUserID,
                 version: Int64(storedEntries.count), revision: account.revision,
@@ -78,12 +89,13 @@ struct CoreWorld {
                     balance: account.balance, reserved: account.reserved, overage: account.overage,
                     lifetimeGranted: account.lifetimeGranted),
                 advancedTo: account.advancedTo, blocks: BlockList(open),
-                scheduled: ScheduledBlocks(scheduled), reservations: OrderedList(active), settings: account.settings,
-                counters: account.counters,
+                scheduled: ScheduledBlocks(scheduled), reservations: OrderedList(active),
+                subscriptions: OrderedList(live), settings: account.settings, counters: account.counters,
                 autoTopUp: try account.autoTopUp.map { try AutoTopUp(storedJSON: $0.storedJSON) })
             let book = AccountBook(
                 blockCount: Int32(storedBlocks.count), reservationCount: Int32(storedReservations.count),
-                eventCount: Int64(storedEvents.count), lastHash: storedEntries.last?.hash ?? .zero,
+                subscriptionCount: Int32(storedSubscriptions.count), eventCount: Int64(storedEvents.count),
+                lastHash: storedEntries.last?.hash ?? .zero,
                 salt: draft.book.salt)
             guard read == account, book == draft.book else {
                 throw ScriptError("the account differs after it was written and read: \(read)")
@@ -274,6 +286,15 @@ extension Entry {
         if let units = cause.units { return .measured(.units(units), cause.details.attributes) }
         let quantities = cause.details.quantities
         return quantities.isEmpty ? nil : .measured(.quantities(quantities), cause.details.attributes)
+    }
+}
+
+extension Subscription {
+    /// The subscription as it is after it was written and read.
+    fileprivate func readBack() throws -> Subscription {
+        try Subscription(
+            number: number, planID: planID, slot: slot, variant: variant, quantity: quantity, status: status,
+            storedState: storedState, createdAt: createdAt, endedAt: endedAt, metadata: metadata)
     }
 }
 

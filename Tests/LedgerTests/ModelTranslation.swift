@@ -23,7 +23,11 @@ enum Translation {
         return key
     }
 
-    static func ruleID(version: Int) -> PublicID { PublicID(.rule, Bits128(high: 3, low: UInt64(version))) }
+    /// - Parameter feature: The feature; nil for the rules of features, whose versions are told apart by the feature.
+    static func ruleID(version: Int, of feature: String? = nil) -> PublicID {
+        let high = feature.map { $0.utf8.reduce(UInt64(7)) { ($0 &* 31 &+ UInt64($1)) % 1_000_003 } } ?? 3
+        return PublicID(.rule, Bits128(high: high, low: UInt64(version)))
+    }
 
     static func clockID(_ number: Int) -> PublicID { PublicID(.testClock, Bits128(high: 5, low: UInt64(number))) }
 
@@ -73,7 +77,8 @@ enum Translation {
 
     static func quota(_ quota: ModelLedger.Quota) throws -> Quota {
         Quota(
-            limit: quota.limit, window: try window(quota.window), anchor: quota.opensWithUse ? .firstUse : .calendar)
+            limit: quota.limit, window: try window(quota.window),
+            anchor: quota.opensWithUse ? .firstUse : quota.countsFromStart ? .subscription : .calendar)
     }
 }
 
@@ -152,6 +157,7 @@ extension Translation {
             transitions: model.zone.changes.map {
                 (at: Instant(microseconds: $0.at * 1_000_000), offsetSeconds: Int32($0.offset))
             }, initialOffsetSeconds: Int32(model.zone.first))
+        try insertPlans(of: model, into: &catalogue)
         for (number, instant) in model.clocks { catalogue.testClocks[clockID(number)] = instant }
         return catalogue
     }
@@ -167,7 +173,8 @@ extension Translation {
         guard let unit = Limit.Unit(rawValue: limit.unit) else { throw ScriptError("\(limit.unit) is no unit") }
         return Limit(
             unit: unit, amount: limit.amount, window: try limit.window.map(window),
-            anchor: limit.opensWithUse ? .firstUse : .calendar, features: Set(try limit.features.map(feature)),
+            anchor: limit.opensWithUse ? .firstUse : limit.countsFromStart ? .subscription : .calendar,
+            features: Set(try limit.features.map(feature)),
             match: limit.match.mapValues { Set($0.map { .string($0) }) }, per: limit.per, dimension: limit.dimension)
     }
 }
@@ -243,7 +250,7 @@ extension ModelCommand {
         case .setRule(let rule): .setAutoTopUp(try Translation.rule(rule))
         case .deleteRule: .deleteAutoTopUp
         case .failRequest(let number, let reason): .failTopUpRequest(Int32(number), reason: reason)
-        case .subscription: throw ScriptError("the core has no subscriptions yet")
+        case .subscription(let act): try act.action()
         case .create(let settings): .createEndUser(try settings.change())
         case .update(let settings): .updateEndUser(try settings.change())
         case .erase: .eraseEndUser
@@ -373,12 +380,12 @@ extension Refusal {
         case .featureNotPriced(let key): ModelLedger.Refusal("feature_not_priced", of: key.rawValue)
         case .subscriptionPaused(let key): ModelLedger.Refusal("subscription_paused", of: key.rawValue)
         case .subscriptionPastDue(let key): ModelLedger.Refusal("subscription_past_due", of: key.rawValue)
-        case .unknownVariant: ModelLedger.Refusal("unknown_variant")
+        case .unknownVariant: ModelLedger.Refusal("not_found")
         case .unknownSubscription(let number): ModelLedger.Refusal("unknown_subscription", Int64(number))
-        case .alreadySubscribed(_, let number): ModelLedger.Refusal("already_subscribed", Int64(number))
-        case .invalidTransition(let transition):
-            ModelLedger.Refusal("invalid_transition", Int64(transition.subscription))
-        case .notInTheFuture(let field, _, _): ModelLedger.Refusal("not_in_the_future \(field)")
+        case .alreadySubscribed: ModelLedger.Refusal("already_subscribed")
+        case .invalidTransition: ModelLedger.Refusal("invalid_transition")
+        case .notInTheFuture(_, let instant, let now):
+            ModelLedger.Refusal("resumes_in_the_past", instant.microseconds, now.microseconds)
         case .wrongMeasure(.unitsExpected): ModelLedger.Refusal("units_expected")
         case .wrongMeasure(.quantitiesExpected): ModelLedger.Refusal("quantities_expected")
         case .wrongMeasure(.unknownDimension(let name)): ModelLedger.Refusal("unknown_dimension \(name)")
@@ -452,6 +459,11 @@ extension Entry {
         plain.forfeited = cause.details.forfeited
         plain.isDeadline = cause.details.isDeadline
         plain.isSettlement = cause.details.isSettlement
+        if let subscription = cause.details.subscription {
+            plain.subscription = Int(subscription.subscription)
+            plain.line = subscription.line.map { Int($0) }
+            plain.period = Int(subscription.periodIndex)
+        }
         plain.key = cause.idempotencyKey
         plain.effectiveAt = effectiveAt
         plain.recordedAt = recordedAt
@@ -470,6 +482,9 @@ extension GrantedBlock {
         plain.arrivesAt = block.since
         plain.isPlanned = block.startsLater
         plain.isAwaited = block.isScheduled
+        plain.subscription = block.origin.map { Int($0.subscription) }
+        plain.line = block.origin?.line.map { Int($0) }
+        plain.endsWithPeriod = block.endsWithPeriod
         return plain
     }
 }
@@ -517,7 +532,19 @@ extension Event {
             return event(request, [threshold.rawValue, effective] + (credits.map { [$0] } ?? []), package)
         case .topUpFailed(let request, let reason, let failures): return event(request, [Int64(failures)], reason)
         case .topUpSuspended(let request, let failures): return event(request, [Int64(failures)], nil)
-        case .subscription(_, let told): return event(told.subscription.number, [], nil)
+        case .subscription(_, let told):
+            let subscription = told.subscription
+            var plain = event(
+                0, [Int64(subscription.variant.number), Int64(subscription.quantity), Int64(subscription.periodIndex)],
+                nil)
+            plain.subscription = Int(subscription.number)
+            plain.facts = told.facts
+            plain.usage =
+                told.details.summary?.usage.compactMap { total in
+                    guard case .feature(let feature?) = total.group else { return nil }
+                    return ModelLedger.Usage(feature: feature.rawValue, units: total.units, cost: total.cost)
+                } ?? []
+            return plain
         }
     }
 }

@@ -9,6 +9,10 @@ struct RandomStep {
         case check(ModelCommand.Use, by: String)
         case config(policy: ModelCatalogue.Policy?, limit: Int64?, createsEndUsers: Bool)
         case moveClock(Int, to: Instant)
+        /// Publishes the second version of a variant.
+        case publish(Int)
+        /// Sets the variants on which end users start, and to which they fall back.
+        case plans(start: Int?, fallback: Int?)
     }
 
     let clock: Instant
@@ -27,6 +31,9 @@ struct RandomStep {
             "config policy \(policy?.rawValue ?? "none") limit \(limit.map { "\($0)" } ?? "none") users "
                 + (createsEndUsers ? "implicit" : "explicit")
         case .moveClock(let number, let instant): "clock \(number) \(instant)"
+        case .publish(let number): "publish v\(number)"
+        case .plans(let start, let fallback):
+            "plans default \(start.map { "v\($0)" } ?? "none") fallback \(fallback.map { "v\($0)" } ?? "none")"
         }
     }
 }
@@ -37,6 +44,8 @@ struct StepGenerator {
     private var clock: Instant
     /// Whether credits are short, as in half of the runs.
     private let isPoor: Bool
+    /// Nil for a run without plans.
+    private let pace: PlanPace?
     /// The end user whose job is followed without a pause, and the number of steps for which it still is.
     private var followed = (endUser: "alice", steps: 0)
     static let endUsers = ["alice", "bob", "carol"]
@@ -44,6 +53,7 @@ struct StepGenerator {
     init(seed: UInt64, start: Instant) {
         random = SeededGenerator(seed: seed)
         isPoor = seed % 2 == 0
+        pace = PlanPace(seed: seed)
         clock = start
     }
 
@@ -64,6 +74,9 @@ struct StepGenerator {
                     policy: random.pick([nil, .block, .allow, .notify]), limit: random.pick([nil, 0, 50, 500]),
                     createsEndUsers: random.chance(60))
             case 1, 2: moveClock(world)
+            case 9 where pace != nil: plansAct(world)
+            case 10..<38 where pace != nil:
+                .command(.subscription(subscriptionAct(world.advanced(endUser, clock))), by: endUser)
             case 3..<9: .check(use(world.advanced(endUser, clock), isNow: true), by: endUser)
             default: .command(command(world.advanced(endUser, clock)), by: endUser)
             }
@@ -97,7 +110,7 @@ struct StepGenerator {
         case 12: time += 1
         case 13..<17: time += Int64.random(in: 0...60_000_000, using: &random)
         case 17..<20: time += Int64.random(in: 0...7_200_000_000, using: &random)
-        case 20: time += Int64.random(in: 0...40 * 86_400_000_000, using: &random)
+        case 20: time += Int64.random(in: 0...longestJump * 86_400_000_000, using: &random)
         case 21: time -= Int64.random(in: 0...600_000_000, using: &random)
         case 22, 23, 24: time = due ?? time
         case 25, 26: time = due.map { $0 - 1 } ?? time
@@ -106,8 +119,21 @@ struct StepGenerator {
         default: time = max(time, ledger.testClock == nil ? ledger.now.microseconds : time)
         }
         // An account on a test clock may have deadlines far from the real time.
-        if time < clock.microseconds - 600_000_000 || time > clock.microseconds + 500 * 86_400_000_000 { return }
+        if time < clock.microseconds - 600_000_000 || time > clock.microseconds + 800 * 86_400_000_000 { return }
+        // Short windows over a long time would make too many entries.
+        if pace == .fast, time > clock.microseconds + 25 * 86_400_000_000 { return }
         clock = Instant(microseconds: time)
+    }
+
+    /// The days of a jump in time.
+    private var longestJump: Int64 {
+        mutating get {
+            switch pace {
+            case nil: 40
+            case .fast: random.chance(10) ? 20 : 4
+            case .slow: random.chance(15) ? 730 : 60
+            }
+        }
     }
 
     private mutating func windowEnd(_ ledger: ModelLedger) -> Instant? {
@@ -342,6 +368,10 @@ extension StepGenerator {
 // MARK: - Use
 
 extension StepGenerator {
+    private mutating func feature() -> String {
+        pace != nil && random.chance(25) ? random.pick(["pro", "pro", "team"]) : random.pick(Self.features)
+    }
+
     /// The features of the steps; `plain` has no price, `old` is archived, `none` does not exist.
     static let features = [
         "unit", "unit", "unit", "tokens", "tokens", "report", "free", "late", "dear", "packs", "steps", "month",
@@ -351,7 +381,7 @@ extension StepGenerator {
     ]
 
     private mutating func use(_ ledger: ModelLedger, isNow: Bool) -> ModelCommand.Use {
-        var use = ModelCommand.Use(feature: random.pick(Self.features), demand: .units(0))
+        var use = ModelCommand.Use(feature: feature(), demand: .units(0))
         attributes(&use)
         use.demand = demand(use, ledger)
         guard !isNow else { return use }

@@ -17,7 +17,7 @@ struct RandomRun {
     init(seed: UInt64) throws {
         self.seed = seed
         generator = StepGenerator(seed: seed, start: Self.start)
-        player = try StepPlayer()
+        player = try StepPlayer(seed: seed)
     }
 
     /// Compares everything at the end of a run.
@@ -73,6 +73,13 @@ struct RandomRun {
             met.insert("revocation before the landing")
         }
         if ledger.testClock != nil { met.insert("on a test clock") }
+        for status in ledger.subscriptions.map(\.status.rawValue) { met.insert("state \(status)") }
+        for entry in recent where entry.subscription != nil { met.insert("\(entry.type) of a subscription") }
+        if ledger.subscriptions.contains(where: { $0.lines.contains(where: \.isWaiting) }) {
+            met.insert("waits for use")
+        }
+        if ledger.frozen > 0 { met.insert("frozen") }
+        for event in ledger.events.suffix(6) where event.subscription != nil { met.insert("event \(event.type)") }
         for event in ledger.events.suffix(3) { met.insert("event \(event.type) \(event.text ?? "")") }
         if ledger.events.contains(where: { $0.type == "topup.requested" && $0.at != $0.recordedAt }) {
             met.insert("request by time")
@@ -97,7 +104,7 @@ struct RandomRun {
 
     /// A short script that fails in the same way as the run.
     func shrunk() -> String {
-        let original = Replay(steps.enumerated().map { ($0, $1) }, like: nil)
+        let original = Replay(steps.enumerated().map { ($0, $1) }, seed: seed, like: nil)
         var failing = original
         var length = max(1, failing.steps.count / 2)
         while true {
@@ -106,7 +113,7 @@ struct RandomRun {
             while start < failing.steps.count {
                 var fewer = zip(failing.numbers, failing.numbers.map { steps[$0] }).map { ($0, $1) }
                 fewer.removeSubrange(start..<min(start + length, fewer.count))
-                let replay = Replay(fewer, like: original)
+                let replay = Replay(fewer, seed: seed, like: original)
                 if replay.hasFailed {
                     failing = replay
                     isShorter = true
@@ -117,7 +124,8 @@ struct RandomRun {
             if length == 1 && !isShorter { break }
             if !isShorter { length = max(1, length / 2) }
         }
-        return failing.script
+        let plans = failing.variants.map { Syntax.text($0, $1) }
+        return (plans + [failing.script]).joined(separator: "\n")
     }
 }
 
@@ -129,6 +137,7 @@ private struct Replay {
         var blocks = 0
         var reservations = 0
         var requests = 0
+        var subscriptions = 0
     }
 
     /// The steps up to the failing one as they were played, and their numbers in the run.
@@ -138,10 +147,17 @@ private struct Replay {
     /// The numbers before each step, in the order of the steps.
     private var counts: [(number: Int, before: [String: Counts])] = []
     private var said: [[String]] = []
+    /// The variants to which an end user was subscribed.
+    private(set) var variants: [(number: Int, variant: ModelVariant)] = []
 
     /// - Parameter original: The run in which the steps were drawn. A shorter run numbers its objects differently.
-    init(_ steps: [(number: Int, step: RandomStep)], like original: Replay?) {
-        guard var player = try? StepPlayer() else { return }
+    init(_ steps: [(number: Int, step: RandomStep)], seed: UInt64, like original: Replay?) {
+        guard var player = try? StepPlayer(seed: seed) else { return }
+        defer {
+            let used = Set(player.both.model.ledgers.values.flatMap { $0.subscriptions.map(\.variant) })
+            let known = player.both.model.catalogue.variants
+            variants = used.sorted().compactMap { number in known[number].map { (number, $0) } }
+        }
         for (number, var step) in steps {
             let ledgers = player.both.model.ledgers
             counts.append(
@@ -150,7 +166,8 @@ private struct Replay {
                     ledgers.mapValues { ledger in
                         Counts(
                             entries: ledger.entries.count, blocks: ledger.blocks.count,
-                            reservations: ledger.reservations.count, requests: ledger.topUps.requests.count)
+                            reservations: ledger.reservations.count, requests: ledger.topUps.requests.count,
+                            subscriptions: ledger.subscriptions.count)
                     }
                 ))
             if let original { step = renumbered(step, from: original) }
@@ -202,6 +219,8 @@ private struct Replay {
             renumbered = .topUp(topUp)
         case .progress(let old, let demand, let feature):
             renumbered = .progress(number(old, \.reservations), demand, of: feature)
+        case .subscription(let act):
+            renumbered = .subscription(act.renumbered { max(1, number($0, \.subscriptions)) })
         default: return step
         }
         return RandomStep(
@@ -213,9 +232,14 @@ private struct Replay {
 /// Plays steps on a new environment.
 struct StepPlayer {
     private(set) var both: CoreAndModel
+    private let plans: RandomPlans?
 
-    init() throws {
-        both = try CoreAndModel(catalogue: Market.catalogue(around: RandomRun.start))
+    /// - Parameter seed: The seed of the run, which decides its plans.
+    init(seed: UInt64) throws {
+        var catalogue = Market.catalogue(around: RandomRun.start)
+        plans = RandomPlans(seed: seed, start: RandomRun.start)
+        plans?.add(to: &catalogue)
+        both = try CoreAndModel(catalogue: catalogue)
     }
 
     mutating func compareAll() throws -> [String] {
@@ -237,6 +261,12 @@ struct StepPlayer {
         case .moveClock(let number, let instant):
             try both.change { $0.clocks[number] = instant }
             return ([], [])
+        case .publish(let number):
+            try both.change { plans?.publish(number, in: &$0) }
+            return ([], [])
+        case .plans(let start, let fallback):
+            try both.change { ($0.defaultVariant, $0.fallbackVariant) = (start, fallback) }
+            return ([], [])
         case .check(let use, let endUser):
             let (answer, problems) = try both.check(use, by: endUser, clock: step.clock)
             let said = answer.map { [$0.reason ?? "allowed", $0.affordable.map { "\($0)" } ?? "any"] }
@@ -247,6 +277,22 @@ struct StepPlayer {
             let (reply, problems) = try both.play(
                 command, by: endUser, clock: step.clock, isThorough: step.isThorough)
             return (LedgerRunner.words(reply), steps + problems)
+        }
+    }
+}
+
+extension ModelSubscriptionAct {
+    /// The same command with another number of its subscription.
+    fileprivate func renumbered(_ number: (Int) -> Int) -> ModelSubscriptionAct {
+        switch self {
+        case .subscribe: self
+        case .renew(let old): .renew(number(old))
+        case .change(let old, let change): .change(number(old), change)
+        case .pause(let old, let resumeAt): .pause(number(old), until: resumeAt)
+        case .resume(let old): .resume(number(old))
+        case .cancel(let old, let isNow, let revokes): .cancel(number(old), now: isNow, revokes: revokes)
+        case .uncancel(let old): .uncancel(number(old))
+        case .withdrawChange(let old): .withdrawChange(number(old))
         }
     }
 }

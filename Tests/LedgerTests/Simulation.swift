@@ -264,7 +264,8 @@ struct Simulation {
         for replica in replicas where replica.position == database.changes.count {
             counts["checks", default: 0] += 1
             let account = try account(of: message.endUser, at: replica)
-            let said = CheckAnswer.words(request, of: account, catalogue, clock: clock)
+            let said = CheckAnswer.words(
+                request, of: account, catalogue, clock: clock, isNew: account.revision == 0)
             if said != CheckAnswer.words(outcome) {
                 problems.append("\(clock): a replica says \(said) to \(message), the debit \(outcome.reply)")
             }

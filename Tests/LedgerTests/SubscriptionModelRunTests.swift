@@ -157,10 +157,6 @@ private struct ModelSubscriptionRun {
         let slots = ledger.subscriptions.filter { !$0.isFinal }.map(\.slot)
         require(Set(slots).count == slots.count, "a slot has two live subscriptions")
         require(ledger.due.map { $0 > clock } ?? true, "something is overdue: \(ledger.due as Any)")
-        let instants = ledger.entries.compactMap(\.effectiveAt)
-        require(zip(instants, instants.dropFirst()).allSatisfy { $0 <= $1 }, "the entries are not in due order")
-        let told = ledger.events.map(\.at)
-        require(zip(told, told.dropFirst()).allSatisfy { $0 <= $1 }, "the events are not in due order")
         require(ledger.effective + ledger.frozen + ledger.reserved == ledger.balance, "the balances do not add up")
         for subscription in ledger.subscriptions where subscription.isRunning {
             require(subscription.start < subscription.end, "a period is empty: \(subscription)")

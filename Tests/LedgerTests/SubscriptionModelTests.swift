@@ -219,6 +219,7 @@ struct SubscriptionModelTests {
         #expect(
             scene.events == [
                 "created 0", "activated 0", "renewal_due 27", "past_due 30", "expired 33", "fallback_started 33",
+                "activated 33",
             ])
     }
 
@@ -237,7 +238,7 @@ struct SubscriptionModelTests {
         scene.refuses(34, .renew(1), "invalid_transition")
     }
 
-    @Test("A renewal of a short period that is over already ends at once, as of the renewal")
+    @Test("A renewal of a short period that is over already ends at once, as of its end")
     func renewedTooLate() {
         var variant = ModelVariant(.hour)
         variant.lines = [ModelLine(10, .period)]
@@ -246,7 +247,7 @@ struct SubscriptionModelTests {
         scene.at(1, .renew(1))
         #expect(scene.state.status == .pastDue && scene.state.index == 2)
         #expect(scene.state.graceEnd == scene.day(3, hours: 2) && scene.ledger.balance == 10)
-        #expect(scene.events.suffix(3) == ["renewed 1", "renewal_due 1", "past_due 1"])
+        #expect(scene.events.suffix(3) == ["renewed 1", "renewal_due 0", "past_due 0"])
     }
 
     @Test("A trial has its own credits; grants of the period wait for its end")

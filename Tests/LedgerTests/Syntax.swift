@@ -395,7 +395,7 @@ extension Syntax {
         case .deleteRule: parts = ["unrule", endUser]
         case .failRequest(let number, let reason):
             parts = ["fail", endUser, "q\(number)"] + (reason.map { [$0] } ?? [])
-        case .subscription(let act): parts = ["subscription", endUser, "\(act)"]
+        case .subscription(let act): parts = text(act, of: endUser)
         case .create(let settings): parts = ["create", endUser] + text(settings)
         case .update(let settings): parts = ["set", endUser] + text(settings)
         case .erase: parts = ["erase", endUser]

@@ -49,6 +49,8 @@ extension ModelLedger {
         package var subscription: Int?
         /// The usage of a postpaid period.
         package var usage: [Usage] = []
+        /// The state of the subscription when it was told; nil for events of top-ups.
+        package var facts: Facts?
 
         package init(
             type: String, figures: [Int64], text: String?, request: Int, at: Instant, recordedAt: Instant
@@ -59,6 +61,27 @@ extension ModelLedger {
             self.request = request
             self.at = at
             self.recordedAt = recordedAt
+        }
+    }
+
+    /// What an event tells of its subscription besides variant, quantity and period.
+    package struct Facts: Equatable, Sendable {
+        package let status: String
+        package let start: Instant
+        package let end: Instant
+        package let graceEnd: Instant?
+        package let cancels: Bool
+        /// The period of the summary and the overage that was settled; nil without a summary.
+        package var summary: [Int64]?
+        /// The number of the subscription that a fallback takes the place of.
+        package var ended: Int?
+
+        package init(status: String, start: Instant, end: Instant, graceEnd: Instant?, cancels: Bool) {
+            self.status = status
+            self.start = start
+            self.end = end
+            self.graceEnd = graceEnd
+            self.cancels = cancels
         }
     }
 

@@ -141,8 +141,9 @@ extension ModelLedger {
             Tally(usages: [feature: [demand]], credits: [feature: decision.cost]))
         keep(decision.sums, feature, decision.version)
         if !decision.filled.isEmpty {
-            fillings.append(Filling(feature: feature, window: tierWindow, units: decision.filled))
+            fillings.append(Filling(feature: feature, window: tierStart, units: decision.filled))
         }
+        bill(feature, units: demand.total, cost: decision.cost)
         let entry = write("use", Self.negative(taken), overage: decision.short, at: instant) { entry in
             entry.feature = feature
             entry.measure(demand)
@@ -200,6 +201,7 @@ extension ModelLedger {
         sender.write("transfer", negative(portions)) { $0.counterparty = counterparty }
         var shares: [Share] = []
         for portion in portions {
+            // The transfer may have opened the window that decides when the block expires.
             let block = sender.blocks[portion.block - 1]
             let terms = Terms(source: "transfer", priority: block.priority, expiresAt: block.expiresAt)
             shares.append(receiver.newBlock(portion.amount, terms))

@@ -39,6 +39,8 @@ extension ModelLedger {
         let limits: [Standing]
         let spendable: Int64
         let effective: Int64
+        /// The reason for which the plans deny what they include.
+        var denial: String?
     }
 
     /// Decides a use or a reservation, at the account's instant.
@@ -64,17 +66,20 @@ extension ModelLedger {
     func situation(
         _ feature: String, _ attributes: [String: String], pricedAt: Instant? = nil
     ) throws(Refusal) -> Situation {
-        try requireUsable([feature], pricedAt: pricedAt)
+        let reason = reason(against: feature, pricedAt: pricedAt)
+        // A price is asked before the state of a subscription.
+        let isOfState = reason.map { $0.hasPrefix("subscription_") } ?? false
+        if let reason, !isOfState { throw Refusal(reason, of: feature) }
         let version = version(of: feature, at: pricedAt ?? now)
         return Situation(
             feature: feature, price: version.flatMap { price(of: feature, version: $0) }, version: version,
             filled: filled(feature), sums: sums(feature, version), limits: standings([feature], attributes),
-            spendable: spendable(feature), effective: effective)
+            spendable: spendable(feature), effective: effective, denial: reason)
     }
 
     /// Throws the first reason that any of the features has, and names the first feature with it.
-    private func requireUsable(_ features: [String], pricedAt: Instant? = nil) throws(Refusal) {
-        let reasons = features.map { reason(against: $0, pricedAt: pricedAt) }
+    private func requireUsable(_ features: [String]) throws(Refusal) {
+        let reasons = features.map { reason(against: $0, pricedAt: nil) }
         let codes = [
             "unknown_feature", "feature_not_in_plan", "feature_not_priced", "subscription_paused",
             "subscription_past_due",
@@ -118,6 +123,7 @@ extension ModelLedger {
         } else if case .quantities = demand {
             throw Refusal("units_expected")
         }
+        if let denial = situation.denial { throw Refusal(denial, of: situation.feature) }
         try refuse(
             situation.limits.filter { standing in
                 (standing.applied.limit.unit != "concurrent" || isReservation)
@@ -185,7 +191,7 @@ extension ModelLedger {
             let code = String(error.code.prefix { $0 != " " })
             guard reasons.contains(code) else { throw error }
             answer.reason = code
-            if reasons[5...].contains(code) { answer.cost = try cost(feature, demand, attributes) }
+            if reasons[3...].contains(code) { answer.cost = try cost(feature, demand, attributes) }
         }
         return answer
     }
@@ -238,10 +244,21 @@ extension ModelLedger {
     /// The units of a feature in this period, or UTC month, that fill the tiers of period-scoped prices.
     package func filled(_ feature: String) -> [String: Int64] {
         var sums: [String: Int64] = [:]
-        for filling in fillings where filling.feature == feature && filling.window == tierWindow {
-            for (name, units) in filling.units { sums[name] = Self.sum([sums[name] ?? 0, units]) }
+        // Counting begins anew with the first units of another window.
+        var windows: [String: Instant] = [:]
+        for filling in fillings where filling.feature == feature {
+            for (name, units) in filling.units {
+                let isOpen = windows[name] == filling.window
+                if units < 0 {
+                    if isOpen { sums[name] = max(0, (sums[name] ?? 0) + units) }
+                } else if units > 0 {
+                    sums[name] = Self.sum([isOpen ? sums[name] ?? 0 : 0, units])
+                    windows[name] = filling.window
+                }
+            }
         }
-        return sums.filter { $0.value != 0 }
+        let start = tierStart
+        return sums.filter { $0.value != 0 && windows[$0.key] == start }
     }
 
     /// The sums of prices of a version of a feature that carry fractions.
@@ -266,10 +283,8 @@ extension ModelLedger {
         if reservation != nil {
             for standing in standings(features, attributes) { ends[standing.applied.name] = standing.end }
         }
-        var quotas: [String: [Quota]] = [:]
-        for feature in features where limits["quota:\(feature)"] == nil {
-            quotas[feature] = self.quotas(of: feature).map(\.quota)
-        }
+        var quotas: [String: Set<String>] = [:]
+        for feature in features { quotas[feature] = Set(quotaLimits(of: feature).filter(\.counts).map(\.name)) }
         var event = Counted(
             features: features, attributes: attributes, at: now, tally: tally, quotas: quotas,
             reservation: reservation, isActive: true, zone: catalogue.zone, past: [tally], ends: ends)

@@ -32,8 +32,9 @@ package struct ModelLedger: Sendable {
         package var subscription: Int?
         package var line: Int?
         package var endsWithPeriod = false
-        /// Whether the first use of the line's credits decides when they expire.
+        /// Whether the first use of the block opens the window of its line, and whether that decides when it expires.
         package var waitsForUse = false
+        var endsWithWindow = false
 
         package init(
             number: Int, original: Int64, remaining: Int64, priority: Int64, expiresAt: Instant?, features: [String]
@@ -53,6 +54,9 @@ package struct ModelLedger: Sendable {
         }
 
         package func isOver(at now: Instant) -> Bool { expiresAt.map { $0 <= now } ?? false }
+
+        /// Forgets what only the model knows of the block, so that it can be compared.
+        package mutating func forgetWindow() { (waitsForUse, endsWithWindow) = (false, false) }
         package func isOpen(to feature: String) -> Bool { features.isEmpty || features.contains(feature) }
     }
 
@@ -202,7 +206,7 @@ package struct ModelLedger: Sendable {
         let at: Instant
         var tally: Tally
         /// The quotas that the features had at that time, with any limit.
-        let quotas: [String: [Quota]]
+        let quotas: [String: Set<String>]
         let reservation: Int?
         var isActive: Bool
         /// The zone of that time.
@@ -235,8 +239,15 @@ package struct ModelLedger: Sendable {
     /// Units that fill the tiers of a month or of a subscription's period.
     struct Filling: Sendable {
         let feature: String
-        let window: TierWindow
+        /// The start of the window.
+        let window: Instant
         let units: [String: Int64]
+    }
+
+    /// Usage for the summary of a postpaid subscription.
+    struct Bill: Sendable {
+        let subscription: Int
+        let usage: Usage
     }
 
     /// The overage of one entry.
@@ -267,8 +278,7 @@ package struct ModelLedger: Sendable {
     package var subscriptions: [ModelSubscription] = []
     /// The overage that the latest end of a postpaid period has settled.
     var overageClosed: Int64 = 0
-    /// The windows of period tiers in which reservations were made, by number.
-    var tierWindows: [Int: TierWindow] = [:]
+    var bills: [Bill] = []
     package var caps: [Cap] = []
     package var capCount = 0
     package var limits: [String: OwnLimit] = [:]
@@ -435,7 +445,8 @@ extension ModelLedger {
         entry.recordedAt = now
         change(&entry)
         entries.append(entry)
-        openFirstUseWindows(entry)
+        // A use counts when it is applied, whenever it occurred.
+        openFirstUseWindows(entry, at: type == "use" ? now : instant ?? now)
         return entry
     }
 
@@ -474,12 +485,11 @@ extension ModelLedger {
                 giveBack(reservation: index + 1, status: "expired", at: due)
                 sweep(at: due, sparesSubscriptions: true)
             }
-            // A command can begin a period that is over already. Its end counts from the command.
-            let instant = max(due, before)
-            turnSubscriptions(due: due, at: instant)
-            sweep(at: instant)
+            // A command can begin a period that is over already. It has ended when it was due.
+            turnSubscriptions(due: due)
+            sweep(at: due)
             for block in awaited where block.arrivesAt <= due { arrive(block) }
-            judge(at: instant)
+            judge(at: max(due, before))
         }
     }
 

@@ -95,9 +95,12 @@ extension ModelLedger {
         /// applied.
         let defined: Definition?
 
+        /// Whether it counts from when it applied, and not from a definition.
+        var counts: Bool { defined == nil }
+
         /// The name of the limit by all that its counters belong to.
         var name: String {
-            "\(key) \(limit.unit) \(limit.window.map { "\($0)" } ?? "") \(limit.opensWithUse) "
+            "\(slot.map { $0 == "base" ? "" : $0 + "/" } ?? "")\(key) \(limit.unit) \(limit.window.map { "\($0)" } ?? "") \(limit.opensWithUse) "
                 + "\(limit.countsFromStart) \(defined?.count ?? -1)"
         }
     }
@@ -143,9 +146,11 @@ extension ModelLedger {
             return Applied(key: "cap:\(cap.number)", limit: limit, cap: cap.number, defined: cap.defined)
         }
         let own = limits.filter { !$0.key.hasPrefix("quota:") }.sorted { $0.key < $1.key }
-        return metered.flatMap { quotaLimits(of: $0) } + caps
-            + own.compactMap { key, own in own.limit.map { Applied(key: key, limit: $0, defined: own.defined) } }
+        let keyed =
+            own.compactMap { key, own in own.limit.map { Applied(key: key, limit: $0, defined: own.defined) } }
             + variantLimits
+        return metered.flatMap { quotaLimits(of: $0) } + caps
+            + keyed.enumerated().sorted { ($0.element.key, $0.offset) < ($1.element.key, $1.offset) }.map(\.element)
     }
 
     /// The quotas of a feature as limits.
@@ -187,10 +192,7 @@ extension ModelLedger {
             }
             if applied.isOfVariant { return event.variantLimits.contains(applied.name) }
             guard applied.isQuota, applied.defined == nil else { return true }
-            return (limit.features.first.flatMap { event.quotas[$0] } ?? []).contains { quota in
-                quota.window == limit.window && quota.opensWithUse == limit.opensWithUse
-                    && quota.countsFromStart == limit.countsFromStart
-            }
+            return limit.features.first.flatMap { event.quotas[$0] }?.contains(applied.name) ?? false
         }
         func amount(_ event: Counted) -> Int64 {
             if let final = event.final, !limit.counts(event.features, event.attributes, like: final) { return 0 }

@@ -27,7 +27,9 @@ extension ModelLedger {
     /// The reason for which the plans of the end user deny a feature; nil if they do not.
     func planReason(_ feature: String) -> String? {
         if let override = overrides[feature] { return override == .enabled(false) ? "feature_not_in_plan" : nil }
-        guard catalogue.variants.values.contains(where: { $0.features[feature] != nil }) else { return nil }
+        // The latest version of a variant lists features, also when it is archived.
+        let latest = catalogue.variants.values.filter { $0.newer == nil }
+        guard latest.contains(where: { $0.features[feature] != nil }) else { return nil }
         let including = running.filter { subscription in
             variant(of: subscription).features[feature].map { $0 != .enabled(false) } ?? false
         }
@@ -39,7 +41,7 @@ extension ModelLedger {
     /// The number of a feature of kind `limit`; nil if nobody states one.
     func number(of feature: String) -> Int64? {
         if case .limit(let number) = overrides[feature] { return number }
-        for subscription in running where permits(subscription) {
+        for subscription in running {
             if case .limit(let number) = variant(of: subscription).features[feature] { return number }
         }
         return nil
@@ -84,10 +86,10 @@ extension ModelLedger {
     /// The versions of variant `n` are `n × 1,000 + 1`, `n × 1,000 + 2` and so on.
     package func version(of feature: String, at instant: Instant) -> Int? {
         for subscription in running {
-            let rules = variant(of: subscription).prices[feature] ?? []
-            if let place = rules.lastIndex(where: { $0.from <= instant }) {
-                return subscription.variant * 1_000 + place + 1
-            }
+            // Prices belong to the variant, whatever its version.
+            let first = catalogue.firstVersion(of: subscription.variant)
+            let rules = catalogue.variants[first]?.prices[feature] ?? []
+            if let place = rules.lastIndex(where: { $0.from <= instant }) { return first * 1_000 + place + 1 }
         }
         return catalogue.features[feature]?.version(at: instant)
     }
@@ -100,18 +102,29 @@ extension ModelLedger {
         return catalogue.features[feature]?.prices[version - 1].price
     }
 
-    /// The window in which period tiers fill now: that of the first running subscription, or the UTC month.
-    var tierWindow: TierWindow {
-        guard let first = running.first else {
-            return TierWindow(subscription: 0, number: 0, start: ModelWindow.month.around(now, in: .utc).start)
+    /// The start of the window in which period tiers fill now: that of the period of the first running subscription,
+    /// or of the UTC month. In grace the unpaid periods follow each other.
+    var tierStart: Instant {
+        guard var first = running.first else { return ModelWindow.month.around(now, in: .utc).start }
+        guard first.innerStatus == .pastDue else { return first.start }
+        let interval = variant(of: first).interval
+        if first.index == 0 || first.interval != interval {
+            (first.anchor, first.boundary, first.interval) = (first.end, 0, interval)
         }
-        return TierWindow(subscription: first.number, number: first.tiers, start: Instant(microseconds: 0))
+        repeat {
+            first.start = first.end
+            setEnd(&first)
+        } while first.end <= now
+        return first.start
     }
 
-    struct TierWindow: Hashable, Sendable {
-        let subscription: Int
-        let number: Int
-        let start: Instant
+    /// The first running postpaid subscription, whose summary has the usage of now.
+    var biller: ModelSubscription? { running.first { variant(of: $0).isPostpaid } }
+
+    /// Takes note of usage for the summary of a postpaid subscription.
+    mutating func bill(_ feature: String, units: Int64, cost: Int64) {
+        guard let biller else { return }
+        bills.append(Bill(subscription: biller.number, usage: Usage(feature: feature, units: units, cost: cost)))
     }
 
     // MARK: - Frozen credits

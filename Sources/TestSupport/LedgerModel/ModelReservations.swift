@@ -34,7 +34,6 @@ extension ModelLedger {
             entry.attributes = attributes
         }
         reservations.append(reservation)
-        tierWindows[number] = tierWindow
         exists = true
         return number
     }
@@ -136,7 +135,7 @@ extension ModelLedger {
         var used = used
         let names = ["", "in", "out", "steps"]
         // The units of an earlier window are not known.
-        let isOfWindow = tierWindows[part.reservation] == tierWindow
+        let isOfWindow = tierStart <= reservations[part.reservation - 1].createdAt
         func fills(_ name: String) -> Bool {
             guard isOfWindow, case .graduated(_, perPeriod: true) = old.price(of: name) else { return false }
             return true
@@ -223,6 +222,7 @@ extension ModelLedger {
         finish(number, tally(change), attributes)
         writeCommit(
             reservation, part, total, attributes, taken, short: short, holds: Self.negative(reservation.holds))
+        bill(part.feature, units: max(0, total.total - (part.watermark?.total ?? 0)), cost: change)
         let refunded = due < 0 ? try settle(reservation: number, part.feature, givingBack: -due) : 0
         sweep(at: now)
         return Change(
@@ -317,6 +317,7 @@ extension ModelLedger {
         keep(growth, of: number, part)
         openWindows(for: number, tally, reservation.attributes)
         recount(number, tally, isActive: true)
+        bill(part.feature, units: max(0, total.total - (part.watermark?.total ?? 0)), cost: growth.due)
         if growth.due == 0 { return Change() }
         let taken = taking(charge - short, of: reservation, part.feature)
         reservations[number - 1].parts[place].charged += growth.due
@@ -395,7 +396,7 @@ extension ModelLedger {
         carriedCosts[key] = growth.carried
         keep(growth.sums, part.feature, part.version)
         if !growth.filled.isEmpty {
-            fillings.append(Filling(feature: part.feature, window: tierWindow, units: growth.filled))
+            fillings.append(Filling(feature: part.feature, window: tierStart, units: growth.filled))
         }
     }
 }

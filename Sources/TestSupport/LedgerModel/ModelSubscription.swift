@@ -46,8 +46,6 @@ package struct ModelSubscription: Equatable, Sendable {
         var opened: Instant?
         /// Whether the credits of a `first_use` line wait for their first use.
         package var isWaiting = false
-        /// Whether a landing of a `first_use` line was skipped in grace.
-        var isOwed = false
         /// The highest credits that counted in the open window.
         var best: Int64 = 0
     }
@@ -85,10 +83,8 @@ package struct ModelSubscription: Equatable, Sendable {
     var best: [Int: Int64] = [:]
     /// The microseconds of pauses in the period.
     var pauses: Int64 = 0
-    /// The number of the present window of period tiers.
-    var tiers = 0
-    /// The number of entries before the period.
-    var entriesBefore = 0
+    /// The number of billed usages before the period.
+    var billsBefore = 0
     var hasToldTrialEnding = false
     var hasToldRenewalDue = false
 

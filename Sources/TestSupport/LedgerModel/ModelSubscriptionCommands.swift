@@ -83,9 +83,13 @@ extension ModelLedger {
         guard let number = catalogue.latestVersion(of: catalogue.defaultVariant),
             let variant = catalogue.variants[number]
         else { return }
+        let command = key
+        key = nil
+        defer { key = command }
         // An end user who begins by a subscription in the slot of the default plan has that one in its place.
         if case .subscribe(let wanted) = act, catalogue.variants[wanted.variant]?.slot == variant.slot { return }
         addSubscription(number, quantity: 1, startsAt: nil, trialDays: variant.trialDays, at: now)
+        advance(to: now)
     }
 
     private mutating func renew(_ number: Int) throws(Refusal) {
@@ -98,6 +102,7 @@ extension ModelLedger {
                 throw Refusal("invalid_transition")
             }
             subscriptions[place].renewedAhead = true
+            tell("subscription.changed", place, [], "renewed_ahead", at: now)
         case .trialing: beginPeriod(place, from: now, at: now)
         default: beginPeriod(place, from: subscription.end, at: now)
         }
@@ -115,10 +120,11 @@ extension ModelLedger {
         if wanted == before.variant && quantity == before.quantity { return }
         let isNow: Bool
         switch (change.effective, change.verb) {
+        case (_, _) where before.status == .trialing && wanted != before.variant: isNow = true
         case (.now?, _): isNow = true
         case (.periodEnd?, _): isNow = false
         case (nil, .upgrade): isNow = true
-        case (nil, .downgrade): isNow = before.status == .trialing && wanted != before.variant
+        case (nil, .downgrade): isNow = false
         case (nil, .quantity): isNow = quantity > before.quantity
         }
         let (state, count) = (self, applied.count)
@@ -146,7 +152,6 @@ extension ModelLedger {
             revokeBlocks(of: place, at: now)
             subscriptions[place].pending = ModelSubscription.Pending(variant: number, quantity: quantity)
             beginPeriod(place, from: now, at: now, restarts: true)
-            tell("subscription.changed", place, [], "restart", at: now)
         } else {
             switchTerms(place, variant: number, quantity: quantity, at: now)
             prorate(place, from: old, changesVariant: number != before.variant)
@@ -240,6 +245,8 @@ extension ModelLedger {
         let left = blocks.filter { $0.subscription == number && $0.remaining > 0 && $0.revokedAt == nil }
         for block in left {
             if isOver(block, at: instant) { continue }
+            // The line ends, so no window opens.
+            blocks[block.number - 1].waitsForUse = false
             blocks[block.number - 1].revokedAt = instant
             let rest = block.remaining - (held[block.number] ?? 0)
             if rest == 0 { continue }

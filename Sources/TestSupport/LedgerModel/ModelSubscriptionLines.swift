@@ -23,7 +23,7 @@ extension ModelLedger {
         var state = subscription.lines[number]
         let credits = Self.product(line.credits, subscription.quantity)
         let isSkipped = !permits(subscription)
-        (state.opened, state.best, state.isWaiting, state.isOwed) = (due, credits, false, false)
+        (state.opened, state.best, state.isWaiting) = (due, credits, false)
         switch anchor {
         case .subscription:
             state.landings = max(0, state.landings - 2)
@@ -33,8 +33,7 @@ extension ModelLedger {
             state.next = duration.end(of: state.landings, from: state.anchor, in: catalogue.zone)
         case .calendar: state.next = duration.window.around(due, in: catalogue.zone).end
         case .firstUse:
-            (state.next, state.opened) = (nil, nil)
-            (state.isWaiting, state.isOwed) = (!isSkipped, isSkipped)
+            (state.next, state.opened, state.isWaiting) = (nil, nil, true)
         }
         subscriptions[place].lines[number] = state
         if isSkipped { return }
@@ -42,31 +41,38 @@ extension ModelLedger {
             if isOver(block, at: instant) { expire(block.number, at: instant) }
         }
         grant(place, number, line, credits, at: instant)
+        // Credits that were cut to nothing cannot be used, so their window opens at once.
+        if !blocks.contains(where: { $0.subscription == place + 1 && $0.line == number && $0.waitsForUse }) {
+            openWindow(place, number, at: instant)
+        }
     }
 
     /// Grants credits of a line, as much as fits.
     mutating func grant(_ place: Int, _ number: Int, _ line: ModelLine, _ credits: Int64, at instant: Instant) {
         let subscription = subscriptions[place]
         let cap = line.accumulationCap.map { Self.product($0, subscription.quantity) }
-        let (expiresAt, ends, waits) = expiry(of: line.expiry, line, place, number, at: instant)
+        let (expiresAt, ends, endsWithWindow) = expiry(of: line.expiry, line, place, number, at: instant)
         var terms = Terms(
             source: line.isEvery ? "recurring" : "plan", priority: line.priority ?? (line.isEvery ? 50 : 10),
             expiresAt: expiresAt)
         terms.features = line.features
         grant(
             place, number, room(for: credits, place, number, cap: cap), terms, endsWithPeriod: ends,
-            waitsForUse: waits, at: instant)
+            endsWithWindow: endsWithWindow, at: instant)
     }
 
     mutating func grant(
-        _ place: Int, _ number: Int?, _ wanted: Int64, _ terms: Terms, endsWithPeriod: Bool, waitsForUse: Bool = false,
-        at instant: Instant
+        _ place: Int, _ number: Int?, _ wanted: Int64, _ terms: Terms, endsWithPeriod: Bool,
+        endsWithWindow: Bool = false, at instant: Instant
     ) {
         let coming = awaited.reduce(0) { $0 + $1.original }
         let credits = min(wanted, Self.largestAmount - balance, Self.largestAmount - lifetime - coming)
         guard credits > 0, hasRoomForBlock else { return }
         let share = newBlock(credits, terms, of: place, number, endsWithPeriod: endsWithPeriod, at: instant)
-        blocks[share.block - 1].waitsForUse = waitsForUse
+        if let number, subscriptions[place].lines.indices.contains(number) {
+            blocks[share.block - 1].waitsForUse = subscriptions[place].lines[number].isWaiting
+        }
+        blocks[share.block - 1].endsWithWindow = endsWithWindow
         lifetime += credits
         let subscription = subscriptions[place]
         write("grant", [share], at: instant) { $0.mark(subscription, number) }
@@ -94,11 +100,11 @@ extension ModelLedger {
         return share
     }
 
-    /// The expiry of new credits of a line, whether they end with the period, and whether their first use decides when
-    /// they expire.
+    /// The expiry of new credits of a line, whether they end with the period, and whether they end with a window that is
+    /// still to open.
     private func expiry(
         of expiry: ModelLine.Expiry, _ line: ModelLine, _ place: Int, _ number: Int, at instant: Instant
-    ) -> (at: Instant?, endsWithPeriod: Bool, waitsForUse: Bool) {
+    ) -> (at: Instant?, endsWithPeriod: Bool, endsWithWindow: Bool) {
         let subscription = subscriptions[place]
         switch expiry {
         case .never: return (nil, false, false)
@@ -111,28 +117,26 @@ extension ModelLedger {
         }
     }
 
-    /// Opens the windows of `first_use` lines from whose blocks an entry has taken credits.
-    mutating func openFirstUseWindows(_ entry: Entry) {
-        let taken =
-            entry.type == "reserve"
-            ? entry.holds.map(\.block)
-            : ["use", "commit"].contains(entry.type) ? entry.allocation.filter { $0.amount < 0 }.map(\.block) : []
-        for number in taken {
-            let block = blocks[number - 1]
-            guard let subscription = liveSubscription(of: block), let line = block.line,
-                subscription.lines.indices.contains(line), subscription.lines[line].isWaiting,
-                case .every(let duration, .firstUse) = variant(of: subscription).lines[line].cadence
-            else { continue }
-            let place = subscription.number - 1
-            let end = duration.end(from: now, in: catalogue.zone)
-            subscriptions[place].lines[line].isWaiting = false
-            subscriptions[place].lines[line].opened = now
-            subscriptions[place].lines[line].next = end
-            for other in blocks where other.subscription == block.subscription && other.line == line {
-                guard other.waitsForUse else { continue }
-                blocks[other.number - 1].waitsForUse = false
-                blocks[other.number - 1].expiresAt = end
-            }
+    /// Opens the windows of `first_use` lines from whose waiting blocks an entry takes or holds credits.
+    mutating func openFirstUseWindows(_ entry: Entry, at instant: Instant) {
+        let taken = entry.holds.filter { $0.amount > 0 } + entry.allocation.filter { $0.amount < 0 }
+        for block in taken.map({ blocks[$0.block - 1] }) where block.waitsForUse {
+            guard let subscription = liveSubscription(of: block), let line = block.line else { continue }
+            openWindow(subscription.number - 1, line, at: instant)
+        }
+    }
+
+    private mutating func openWindow(_ place: Int, _ line: Int, at instant: Instant) {
+        guard subscriptions[place].lines.indices.contains(line), subscriptions[place].lines[line].isWaiting,
+            case .every(let duration, .firstUse) = variant(of: subscriptions[place]).lines[line].cadence
+        else { return }
+        let end = duration.end(from: instant, in: catalogue.zone)
+        subscriptions[place].lines[line].isWaiting = false
+        subscriptions[place].lines[line].opened = instant
+        subscriptions[place].lines[line].next = end
+        for block in blocks where block.subscription == place + 1 && block.line == line && block.waitsForUse {
+            blocks[block.number - 1].waitsForUse = false
+            if block.endsWithWindow { blocks[block.number - 1].expiresAt = end }
         }
     }
 

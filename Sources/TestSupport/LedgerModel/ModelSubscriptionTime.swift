@@ -1,7 +1,7 @@
 package import Credits
 
-// All that time does to subscriptions. An effect that becomes due only by a command, in the past, is stamped with the
-// instant of that command.
+// All that time does to subscriptions. Each effect is stamped with the instant at which it was due, also one that a
+// command makes due in the past.
 
 extension ModelLedger {
     /// The instants at which time changes a subscription.
@@ -13,32 +13,38 @@ extension ModelLedger {
             case .paused: return subscription.resumeAt.map { [$0] } ?? []
             case .trialing, .active, .pastDue:
                 let notices = [trialNotice(subscription), renewalNotice(subscription), contractNotice(subscription)]
-                return [subscription.deadline] + notices.compactMap(\.self) + subscription.lines.compactMap(\.next)
+                return [subscription.deadline] + notices.compactMap(\.self)
+                    + subscription.lines.indices.compactMap { lineInstant(subscription.number - 1, $0) }
             }
         }
     }
 
     /// Applies everything of subscriptions that is due, one subscription after the other.
-    mutating func turnSubscriptions(due: Instant, at instant: Instant) {
+    mutating func turnSubscriptions(due: Instant) {
         var place = 0
         while place < subscriptions.count {
-            while turn(place, due: due, at: instant) {}
+            while turn(place, due: due) {}
             for line in subscriptions[place].lines.indices {
-                while let next = lineInstant(place, line), next <= due { land(place, line, due: next, at: instant) }
+                while let next = lineInstant(place, line), next <= due { land(place, line, due: next, at: next) }
             }
             place += 1
         }
     }
 
+    /// The next landing of a line. One of `first_use` waits while the subscription permits no use.
     private func lineInstant(_ place: Int, _ line: Int) -> Instant? {
         let subscription = subscriptions[place]
         guard subscription.isRunning, subscription.status != .paused else { return nil }
+        if case .every(_, .firstUse) = variant(of: subscription).lines[line].cadence, !permits(subscription) {
+            return nil
+        }
         return subscription.lines[line].next
     }
 
     /// Applies one effect that is due, except the landing of an `every` line; returns whether there was one.
-    private mutating func turn(_ place: Int, due: Instant, at instant: Instant) -> Bool {
+    private mutating func turn(_ place: Int, due: Instant) -> Bool {
         let subscription = subscriptions[place]
+        let instant = due
         switch subscription.status {
         case .canceled, .expired: return false
         case .scheduled:
@@ -51,13 +57,13 @@ extension ModelLedger {
             if let notice = trialNotice(subscription), notice <= due {
                 subscriptions[place].hasToldTrialEnding = true
                 tell("subscription.trial_ending", place, [subscription.end.microseconds], at: instant)
-            } else if let notice = renewalNotice(subscription), notice <= due {
-                subscriptions[place].hasToldRenewalDue = true
-                tell("subscription.renewal_due", place, [subscription.end.microseconds], at: instant)
             } else if let notice = contractNotice(subscription), notice <= due {
                 let end = contractEnd(subscription)?.microseconds ?? 0
                 subscriptions[place].contract?.isAnnounced = true
                 tell("contract.ending_soon", place, [end], at: instant)
+            } else if let notice = renewalNotice(subscription), notice <= due {
+                subscriptions[place].hasToldRenewalDue = true
+                tell("subscription.renewal_due", place, [subscription.end.microseconds], at: instant)
             } else if subscription.deadline <= due {
                 reachDeadline(place, at: instant)
             } else {
@@ -87,7 +93,7 @@ extension ModelLedger {
         guard let contract = subscription.contract, !contract.isAnnounced, let end = contractEnd(subscription) else {
             return nil
         }
-        return max(contract.begunAt, catalogue.zone.later(end, months: 0, days: -contract.noticeDays))
+        return max(subscription.start, catalogue.zone.later(end, months: 0, days: -contract.noticeDays))
     }
 
     /// The end of the present run of the contract; nil between two runs and before the first.
@@ -106,7 +112,7 @@ extension ModelLedger {
     /// Makes a subscription. It begins at once, or at the planned start.
     mutating func addSubscription(
         _ number: Int, quantity: Int64, startsAt: Instant?, trialDays: Int64,
-        contract: ModelSubscription.Contract? = nil, at instant: Instant, tells event: Bool = true
+        contract: ModelSubscription.Contract? = nil, at instant: Instant, replacing ended: Int? = nil
     ) {
         let variant = catalogue.variants[number] ?? ModelVariant()
         let start = max(startsAt ?? instant, instant)
@@ -116,19 +122,21 @@ extension ModelLedger {
                 createdAt: instant, trialDays: trialDays, begunAt: start, start: start, end: start, anchor: start,
                 interval: variant.interval, contract: contract))
         let place = subscriptions.count - 1
-        if event {
-            let status = start > instant ? "scheduled" : trialDays > 0 ? "trialing" : "active"
-            tell("subscription.created", place, [], status, at: instant)
+        subscriptions[place].status = start > instant ? .scheduled : trialDays > 0 ? .trialing : .active
+        if let ended {
+            tell("subscription.fallback_started", place, [Int64(ended)], ended: ended, at: instant)
+        } else {
+            tell("subscription.created", place, [], subscriptions[place].status.rawValue, at: instant)
         }
-        if start <= instant { begin(place, at: instant, tells: event) }
+        if start <= instant { begin(place, at: instant) }
     }
 
     /// Begins the trial, or period 1.
-    private mutating func begin(_ place: Int, at instant: Instant, tells event: Bool = true) {
+    private mutating func begin(_ place: Int, at instant: Instant) {
         let subscription = subscriptions[place]
         let variant = variant(of: subscription)
         guard subscription.trialDays > 0 else {
-            beginPeriod(place, from: subscription.start, at: instant, tells: event)
+            beginPeriod(place, from: subscription.start, at: instant)
             return
         }
         subscriptions[place].status = .trialing
@@ -169,8 +177,7 @@ extension ModelLedger {
             }
             if isOver {
                 expirePeriod(place, at: instant)
-                let usage = variant.isPostpaid ? closeUsage(place, at: instant) : nil
-                finish(place, as: subscription.cancels ? .canceled : .expired, at: instant, usage: usage)
+                finish(place, as: subscription.cancels ? .canceled : .expired, at: instant)
             } else if variant.isPostpaid || subscription.renewedAhead {
                 beginPeriod(place, from: subscription.end, at: instant)
             } else {
@@ -185,39 +192,40 @@ extension ModelLedger {
         let graceEnd = catalogue.zone.later(
             subscription.end, months: 0, days: variant(of: subscription).graceDays)
         for block in blocks where block.subscription == subscription.number && block.endsWithPeriod {
-            if block.expiresAt == subscription.end, !block.hasExpired, subscription.status == .active {
+            if block.expiresAt == subscription.end, block.remaining > 0, subscription.status == .active {
                 blocks[block.number - 1].expiresAt = graceEnd
             }
         }
         subscriptions[place].status = .pastDue
         subscriptions[place].graceEnd = graceEnd
-        subscriptions[place].tiers += 1
         tell("subscription.past_due", place, [graceEnd.microseconds], at: instant)
     }
 
     /// Ends a subscription, and starts the one that it falls back to.
     mutating func finish(
-        _ place: Int, as status: ModelSubscription.Status, at instant: Instant, usage: [Usage]? = nil,
-        fallsBack: Bool = true
+        _ place: Int, as status: ModelSubscription.Status, at instant: Instant, fallsBack: Bool = true
     ) {
         let subscription = subscriptions[place]
+        if let pausedAt = subscription.pausedAt { shiftBlocks(of: place, from: pausedAt, to: instant) }
+        subscriptions[place].pausedAt = nil
+        let isBilled = subscription.index > 0 && variant(of: subscription).isPostpaid
+        let usage = isBilled ? closeUsage(place, at: instant) : nil
         if subscription.revokesAtEnd { revokeBlocks(of: place, at: instant) }
         subscriptions[place].status = status
         subscriptions[place].pausedStatus = nil
-        subscriptions[place].pausedAt = nil
+        subscriptions[place].resumeAt = nil
         subscriptions[place].pending = nil
         subscriptions[place].lines = []
         subscriptions[place].endedAt = instant
         tell(
-            "subscription.\(status.rawValue)", place, usage == nil ? [] : [overageClosed], usage: usage ?? [],
-            at: instant)
+            "subscription.\(status.rawValue)", place, usage == nil ? [] : [overageClosed], usage: usage, at: instant)
         if !fallsBack { return }
         let named = variant(of: subscription).fallback ?? catalogue.fallbackVariant
         guard let next = catalogue.latestVersion(of: named), catalogue.variants[next]?.slot == subscription.slot,
             !subscriptions.contains(where: { !$0.isFinal && $0.slot == subscription.slot })
         else { return }
-        addSubscription(next, quantity: 1, startsAt: nil, trialDays: 0, at: instant, tells: false)
-        tell("subscription.fallback_started", subscriptions.count - 1, [Int64(subscription.number)], at: instant)
+        addSubscription(
+            next, quantity: 1, startsAt: nil, trialDays: 0, at: instant, replacing: subscription.number)
     }
 
     // MARK: - Periods
@@ -226,18 +234,18 @@ extension ModelLedger {
     ///
     /// - Parameter start: The end of the trial or of the period before.
     mutating func beginPeriod(
-        _ place: Int, from start: Instant, at instant: Instant, restarts: Bool = false, tells event: Bool = true
+        _ place: Int, from start: Instant, at instant: Instant, restarts: Bool = false
     ) {
         let before = subscriptions[place]
         let (old, isFirst) = (variant(of: before), before.index == 0)
         let unused = isFirst || restarts ? [:] : unusedCredits(of: place)
         expirePeriod(place, at: instant)
         var usage: [Usage]?
-        if before.status == .active, old.isPostpaid { usage = closeUsage(place, at: instant) }
+        if !isFirst, old.isPostpaid { usage = closeUsage(place, at: instant) }
         let overage = usage == nil ? [] : [overageClosed]
         if let pending = before.pending {
-            switchTerms(place, variant: pending.variant, quantity: pending.quantity, at: start)
-            if !restarts { tell("subscription.changed", place, [], "applied", at: instant) }
+            switchTerms(place, variant: pending.variant, quantity: pending.quantity, at: instant)
+            tell("subscription.changed", place, [], restarts ? "restart" : "applied", at: instant)
         }
         let variant = variant(of: subscriptions[place])
         var subscription = subscriptions[place]
@@ -254,8 +262,7 @@ extension ModelLedger {
         if !restarts { subscription.renewedAhead = false }
         subscription.hasToldRenewalDue = false
         subscription.pauses = 0
-        subscription.entriesBefore = entries.count
-        if before.status != .pastDue { subscription.tiers += 1 }
+        subscription.billsBefore = bills.count
         if var contract = subscription.contract {
             contract.begun += 1
             if contract.begun == 1 { (contract.begunAt, contract.isAnnounced) = (start, false) }
@@ -280,19 +287,21 @@ extension ModelLedger {
             case .every:
                 if isNew {
                     land(place, number, due: start, at: instant)
-                } else if subscription.lines[number].isOwed {
+                } else if case .every(_, .firstUse) = line.cadence, !permits(before),
+                    let next = subscription.lines[number].next, next <= instant
+                {
                     land(place, number, due: instant, at: instant)
                 }
             }
         }
-        if !event || (restarts && usage == nil) { return }
         let type = isFirst ? "subscription.activated" : "subscription.renewed"
         tell(
-            type, place, [start.microseconds, subscription.end.microseconds] + overage, usage: usage ?? [], at: instant)
+            type, place, [start.microseconds, subscription.end.microseconds] + overage, usage: usage,
+            from: before.start, at: instant)
     }
 
     /// Sets the end of the period to the first boundary after its start.
-    private func setEnd(_ subscription: inout ModelSubscription) {
+    func setEnd(_ subscription: inout ModelSubscription) {
         var number = max(0, subscription.boundary - 2)
         func boundary() -> Instant {
             subscription.interval.end(of: number, from: subscription.anchor, in: catalogue.zone)
@@ -314,14 +323,14 @@ extension ModelLedger {
     /// Whether a block ends with the trial, period or grace that runs.
     private func endsNow(_ block: Block, _ place: Int) -> Bool {
         let subscription = subscriptions[place]
-        return block.subscription == subscription.number && block.endsWithPeriod && !block.hasExpired
+        return block.subscription == subscription.number && block.endsWithPeriod
             && block.expiresAt == subscription.deadline
     }
 
     /// Takes the available credits of the blocks that end with the trial, period or grace that runs. Held credits follow
     /// when their hold ends.
     private mutating func expirePeriod(_ place: Int, at instant: Instant) {
-        let ending = blocks.filter { endsNow($0, place) }
+        let ending = blocks.filter { endsNow($0, place) && $0.remaining > 0 }
         for block in ending {
             if let expiry = block.expiresAt { blocks[block.number - 1].expiresAt = min(expiry, instant) }
             expire(block.number, at: instant)
@@ -344,9 +353,7 @@ extension ModelLedger {
         guard let pausedAt = subscription.pausedAt, let status = subscription.pausedStatus else { return }
         let length = instant.microseconds - pausedAt.microseconds
         func moved(_ instant: Instant) -> Instant { Instant(microseconds: instant.microseconds + length) }
-        for block in blocks where block.subscription == subscription.number {
-            if let expiry = block.expiresAt, expiry > pausedAt { blocks[block.number - 1].expiresAt = moved(expiry) }
-        }
+        shiftBlocks(of: place, from: pausedAt, to: instant)
         subscription.end = moved(subscription.end)
         subscription.anchor = subscription.end
         subscription.boundary = 0
@@ -374,6 +381,15 @@ extension ModelLedger {
         tell("subscription.resumed", place, [length, subscription.end.microseconds], at: instant)
     }
 
+    /// Moves the expiries of the subscription's credits by the length of a pause. What was spent has no expiry to move.
+    private mutating func shiftBlocks(of place: Int, from pausedAt: Instant, to instant: Instant) {
+        let length = instant.microseconds - pausedAt.microseconds
+        for block in blocks where block.subscription == place + 1 && block.remaining > 0 {
+            guard let expiry = block.expiresAt, expiry > pausedAt else { continue }
+            blocks[block.number - 1].expiresAt = Instant(microseconds: expiry.microseconds + length)
+        }
+    }
+
     // MARK: - Postpaid periods
 
     /// The units and the cost of one feature in a period.
@@ -381,6 +397,12 @@ extension ModelLedger {
         package let feature: String
         package var units: Int64
         package var cost: Int64
+
+        package init(feature: String, units: Int64, cost: Int64) {
+            self.feature = feature
+            self.units = units
+            self.cost = cost
+        }
     }
 
     /// Sums what was applied in the period, and closes the account's overage if this subscription reports it. The
@@ -388,20 +410,11 @@ extension ModelLedger {
     private mutating func closeUsage(_ place: Int, at instant: Instant) -> [Usage] {
         let subscription = subscriptions[place]
         var usages: [String: Usage] = [:]
-        for entry in entries.dropFirst(subscription.entriesBefore) {
-            guard let feature = entry.feature else { continue }
-            var usage = usages[feature] ?? Usage(feature: feature, units: 0, cost: 0)
-            switch entry.type {
-            case "use":
-                usage.units = Self.sum([usage.units, entry.units ?? Self.sum(Array(entry.quantities.values))])
-                usage.cost -= entry.amount
-            case "commit":
-                usage.units = Self.sum([usage.units, growth(by: entry)])
-                usage.cost -= entry.amount
-            case "refund" where entry.isSettlement: usage.cost -= entry.amount
-            default: continue
-            }
-            usages[feature] = usage
+        for bill in bills.dropFirst(subscription.billsBefore) where bill.subscription == subscription.number {
+            var usage = usages[bill.usage.feature] ?? Usage(feature: bill.usage.feature, units: 0, cost: 0)
+            usage.units = Self.sum([usage.units, bill.usage.units])
+            usage.cost = max(0, usage.cost + bill.usage.cost)
+            usages[bill.usage.feature] = usage
         }
         overageClosed = 0
         if reportsOverage(subscription), overage > 0 {
@@ -412,26 +425,19 @@ extension ModelLedger {
                 entry.mark(subscription, nil)
             }
         }
-        return usages.values.sorted { $0.feature < $1.feature }
-    }
-
-    /// The units by which a commit exceeds the earlier ones of the same feature of its reservation.
-    private func growth(by entry: Entry) -> Int64 {
-        let earlier = commits(of: entry.reservation, entry.feature).filter { $0.sequence < entry.sequence }
-        let names = entry.quantities.isEmpty ? [""] : Array(entry.quantities.keys)
-        return Self.sum(
-            names.map { name in
-                func units(_ entry: Entry) -> Int64 { name.isEmpty ? entry.units ?? 0 : entry.quantities[name] ?? 0 }
-                return max(0, units(entry) - (earlier.map(units).max() ?? 0))
-            })
+        return usages.values.filter { $0.units > 0 || $0.cost > 0 }.sorted { $0.feature < $1.feature }
     }
 
     // MARK: - Telling
 
     /// Records an event of a subscription. Its figures are variant, quantity and period, and then those of its type.
+    ///
+    /// - Parameters:
+    ///   - usage: Nil without a summary.
+    ///   - from: The start of the period of the summary; nil means that of the open period.
     mutating func tell(
-        _ type: String, _ place: Int, _ figures: [Int64], _ text: String? = nil, usage: [Usage] = [],
-        at instant: Instant
+        _ type: String, _ place: Int, _ figures: [Int64], _ text: String? = nil, usage: [Usage]? = nil,
+        from start: Instant? = nil, ended: Int? = nil, at instant: Instant
     ) {
         let subscription = subscriptions[place]
         var event = Event(
@@ -439,7 +445,15 @@ extension ModelLedger {
             figures: [Int64(subscription.variant), subscription.quantity, Int64(subscription.index)] + figures,
             text: text, request: 0, at: instant, recordedAt: now)
         event.subscription = subscription.number
-        event.usage = usage
+        event.usage = usage ?? []
+        var facts = Facts(
+            status: subscription.status.rawValue, start: subscription.start, end: subscription.end,
+            graceEnd: subscription.graceEnd, cancels: subscription.cancels)
+        if usage != nil {
+            facts.summary = [(start ?? subscription.start).microseconds, instant.microseconds, overageClosed]
+        }
+        facts.ended = ended
+        event.facts = facts
         events.append(event)
     }
 }

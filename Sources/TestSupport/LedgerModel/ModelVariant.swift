@@ -133,6 +133,13 @@ package struct ModelVariant: Sendable {
 }
 
 extension ModelCatalogue {
+    /// The number of the first version of a variant.
+    func firstVersion(of number: Int) -> Int {
+        var first = number
+        while let older = variants.first(where: { $0.value.newer == first })?.key { first = older }
+        return first
+    }
+
     /// The number of the latest version of a variant; nil if the variant does not exist or is archived.
     package func latestVersion(of number: Int?) -> Int? {
         guard var latest = number else { return nil }
