@@ -23,6 +23,8 @@ create table subscriptions (
         'scheduled', 'trialing', 'active', 'past_due', 'paused', 'canceled', 'expired')),
     constraint subscriptions_ended_when_final check ((ended_at is null) = (status not in ('canceled', 'expired')))
 ) with (fillfactor = 70);
+-- A replica needs the whole row of a subscription that it does not have, such as one that has ended.
+alter table subscriptions alter column state set storage main;
 
 -- An end user has at most one live subscription per slot.
 create unique index subscriptions_live on subscriptions (environment_id, account_id, slot) where ended_at is null;

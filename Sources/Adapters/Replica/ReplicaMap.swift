@@ -28,9 +28,25 @@ final class ReplicaMap: ReplicaRows, Sendable {
 
     var accountCount: Int { byID.withLock { $0.count } }
 
+    /// An account with some of its counters. What the caller needs may take long to find out, so it does that without the
+    /// lock, on a copy; if the account has changed meanwhile, it looks again.
+    ///
     /// - Parameter counters: The counters that the caller needs of the account, of which nothing else is returned.
     func account(_ key: AccountKey, counters: (Account) -> [CounterID]) -> Account? {
-        stripes[Self.stripe(of: key)].accounts.withLock { $0[key]?.account(counters) }
+        let stripe = stripes[Self.stripe(of: key)]
+        while true {
+            guard let (account, hasCounters) = stripe.accounts.withLock({ $0[key]?.copy() }) else { return nil }
+            guard hasCounters else { return account }
+            let ids = counters(account)
+            guard !ids.isEmpty else { return account }
+            let whole = stripe.accounts.withLock { accounts -> Account? in
+                guard let held = accounts[key], held.row.revision == account.revision, held.row.id == account.id else {
+                    return nil
+                }
+                return held.adding(ids, to: account)
+            }
+            if let whole { return whole }
+        }
     }
 
     func endUserID(of account: AccountID, in environmentID: EnvironmentID) -> EndUserID? {
@@ -295,15 +311,19 @@ private final class ReplicaAccount: @unchecked Sendable {
         return count - ended
     }
 
-    /// The account with those of its counters that the closure names.
-    func account(_ needed: (Account) -> [CounterID]) -> Account {
-        var account = row.account(
+    /// The account without its counters, and whether it has any.
+    func copy() -> (account: Account, hasCounters: Bool) {
+        let account = row.account(
             blocks: blocks, scheduled: scheduled, reservations: reservations,
             subscriptions: subscriptions, counters: UsageCounters(storedCount: openCounters()))
-        if !counters.isEmpty {
-            for id in needed(account) {
-                if let counter = counters[id] { account.counters.load(id, counter) }
-            }
+        return (account, !counters.isEmpty)
+    }
+
+    /// A copy of the account at the present revision with some of its counters.
+    func adding(_ ids: [CounterID], to copy: Account) -> Account {
+        var account = copy
+        for id in ids {
+            if let counter = counters[id] { account.counters.load(id, counter) }
         }
         return account
     }

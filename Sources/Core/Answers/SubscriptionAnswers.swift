@@ -98,11 +98,13 @@ extension Problem {
     /// - Parameter account: It is part of the public id of the subscription.
     init(_ transition: Refusal.InvalidTransition, account: AccountID) {
         let id = PublicID(.subscription, account: account, number: Int64(transition.subscription))
-        let reason = transition.obstacle.map(\.rawValue) ?? "its status is \(transition.status.rawValue)"
+        let reason =
+            transition.obstacle.map(\.rawValue) ?? transition.status.map { "its status is \($0.rawValue)" }
+            ?? "it has ended"
         self.init(
             .invalidTransition,
             "The subscription \(id) does not allow \"\(transition.trigger.rawValue)\": \(reason). Nothing was changed.",
-            texts: ["subscription_status": transition.status.rawValue])
+            texts: transition.status.map { ["subscription_status": $0.rawValue] } ?? [:])
     }
 
     /// - Parameter account: It is part of the public id of the subscription.

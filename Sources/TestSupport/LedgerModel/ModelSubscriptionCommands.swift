@@ -153,9 +153,12 @@ extension ModelLedger {
             subscriptions[place].pending = ModelSubscription.Pending(variant: number, quantity: quantity)
             beginPeriod(place, from: now, at: now, restarts: true)
         } else {
+            let isBilled = old.isPostpaid && catalogue.variants[number]?.isPostpaid == false
+            let usage = isBilled ? closeUsage(place, at: now) : nil
             switchTerms(place, variant: number, quantity: quantity, at: now)
             prorate(place, from: old, changesVariant: number != before.variant)
-            tell("subscription.changed", place, [], "now", at: now)
+            tell(
+                "subscription.changed", place, usage == nil ? [] : [overageClosed], "now", usage: usage, at: now)
         }
     }
 
@@ -163,6 +166,11 @@ extension ModelLedger {
     /// one duration after the change.
     mutating func switchTerms(_ place: Int, variant number: Int, quantity: Int64, at instant: Instant) {
         let old = variant(of: subscriptions[place])
+        let next = catalogue.variants[number]?.lines ?? []
+        for line in old.lines.indices
+        where !(next.indices.contains(line) && next[line].cadence == old.lines[line].cadence) {
+            openWindow(place, line, at: instant)
+        }
         subscriptions[place].variant = number
         subscriptions[place].quantity = quantity
         subscriptions[place].pending = nil

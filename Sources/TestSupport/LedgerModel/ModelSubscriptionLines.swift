@@ -126,7 +126,7 @@ extension ModelLedger {
         }
     }
 
-    private mutating func openWindow(_ place: Int, _ line: Int, at instant: Instant) {
+    mutating func openWindow(_ place: Int, _ line: Int, at instant: Instant) {
         guard subscriptions[place].lines.indices.contains(line), subscriptions[place].lines[line].isWaiting,
             case .every(let duration, .firstUse) = variant(of: subscriptions[place]).lines[line].cadence
         else { return }

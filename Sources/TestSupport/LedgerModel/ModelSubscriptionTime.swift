@@ -123,6 +123,9 @@ extension ModelLedger {
                 interval: variant.interval, contract: contract))
         let place = subscriptions.count - 1
         subscriptions[place].status = start > instant ? .scheduled : trialDays > 0 ? .trialing : .active
+        if subscriptions[place].status == .trialing {
+            subscriptions[place].end = catalogue.zone.later(start, months: 0, days: trialDays)
+        }
         if let ended {
             tell("subscription.fallback_started", place, [Int64(ended)], ended: ended, at: instant)
         } else {
@@ -211,6 +214,8 @@ extension ModelLedger {
         let isBilled = subscription.index > 0 && variant(of: subscription).isPostpaid
         let usage = isBilled ? closeUsage(place, at: instant) : nil
         if subscription.revokesAtEnd { revokeBlocks(of: place, at: instant) }
+        // Credits that waited for a use end like used ones.
+        for line in subscription.lines.indices { openWindow(place, line, at: instant) }
         subscriptions[place].status = status
         subscriptions[place].pausedStatus = nil
         subscriptions[place].resumeAt = nil
@@ -407,7 +412,7 @@ extension ModelLedger {
 
     /// Sums what was applied in the period, and closes the account's overage if this subscription reports it. The
     /// closed overage is `overageClosed` afterwards.
-    private mutating func closeUsage(_ place: Int, at instant: Instant) -> [Usage] {
+    mutating func closeUsage(_ place: Int, at instant: Instant) -> [Usage] {
         let subscription = subscriptions[place]
         var usages: [String: Usage] = [:]
         for bill in bills.dropFirst(subscription.billsBefore) where bill.subscription == subscription.number {

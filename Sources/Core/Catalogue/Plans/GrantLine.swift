@@ -75,3 +75,12 @@ package struct GrantLine: Hashable, Sendable {
         self.featureKeys = featureKeys
     }
 }
+
+extension GrantLine {
+    /// The number of times that an `every` line lands in a day, rounded up; 0 for every other line.
+    var landingsPerDay: Int64 {
+        guard case .every(let duration, _) = cadence else { return 0 }
+        let seconds = max(1, duration.months * 28 * 86_400 + duration.seconds)
+        return (86_400 + seconds - 1) / seconds
+    }
+}

@@ -57,6 +57,8 @@ package struct VariantReference: Hashable, Sendable {
 package struct VariantTerms: Hashable, Sendable {
     /// The largest numbers of grant lines and of features in a variant.
     package static let maximumGrants = 50
+    /// The largest number of landings of all `every` lines together in a day. Each writes to the ledger for ever.
+    package static let maximumLandingsPerDay: Int64 = 3_000
     package static let maximumFeatures = 1_000
     /// The most days of a trial.
     package static let maximumTrialDays: Int64 = 3_650

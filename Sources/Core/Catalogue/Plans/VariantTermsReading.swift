@@ -26,7 +26,13 @@ extension JSONReader {
         change("billing_interval", \.billingInterval) { $0.object("billing_interval") { $0.billingInterval() } }
         change("billing_mode", \.billingMode) { $0.optionalChoice("billing_mode") ?? defaults.billingMode }
         change("credit_grants", \.grants) { reader in
-            reader.optionalObjects("credit_grants", count: 0...VariantTerms.maximumGrants) { $0.grantLine() } ?? []
+            let grants =
+                reader.optionalObjects("credit_grants", count: 0...VariantTerms.maximumGrants) { $0.grantLine() } ?? []
+            if grants.reduce(0, { $0 + $1.landingsPerDay }) > VariantTerms.maximumLandingsPerDay {
+                reader.report(
+                    "credit_grants", "must land at most \(VariantTerms.maximumLandingsPerDay) times a day in all")
+            }
+            return grants
         }
         change("features", \.features) { $0.featureGrants("features", atMost: VariantTerms.maximumFeatures) ?? [:] }
         change("limits", \.limits) { $0.variantLimits() ?? [:] }

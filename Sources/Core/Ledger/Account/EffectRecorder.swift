@@ -26,8 +26,8 @@ protocol EffectRecorder {
     func changedBlock(_ number: Int32) -> Block?
     /// The cause of the entry by which the credits of a scheduled block land.
     func causeOfLanding(_ number: Int32) -> EntryCause
-    /// The number of the next block that opens.
-    mutating func nextBlockNumber() -> Int32
+    /// The number of the next block that opens; nil when the account has had as many as it ever may.
+    mutating func nextBlockNumber() -> Int32?
     /// The number of the next subscription that is made.
     mutating func nextSubscriptionNumber() -> Int32
 }
@@ -50,12 +50,13 @@ struct NoRecorder: EffectRecorder {
     func changedBlock(_ number: Int32) -> Block? { nil }
     func causeOfLanding(_ number: Int32) -> EntryCause { EntryCause() }
 
-    mutating func nextBlockNumber() -> Int32 {
+    mutating func nextBlockNumber() -> Int32? { nextNumber() }
+    mutating func nextSubscriptionNumber() -> Int32 { nextNumber() }
+
+    private mutating func nextNumber() -> Int32 {
         if latestNumber < .max { latestNumber += 1 }
         return latestNumber
     }
-
-    mutating func nextSubscriptionNumber() -> Int32 { nextBlockNumber() }
 }
 
 /// The recorder of a batch: it collects the entries, the events and the rows that must be written.
@@ -80,6 +81,8 @@ struct BatchRecorder: EffectRecorder, Hashable {
     var effectCount = 0
     /// The number of changes from which on time stops.
     var effectLimit = Int.max
+    /// Whether nothing will be written: the history of what lands was not loaded.
+    var isForecast = false
 
     var isFull: Bool { effectCount >= effectLimit }
 
@@ -135,7 +138,7 @@ struct BatchRecorder: EffectRecorder, Hashable {
         changedSubscriptions[subscription.number] = subscription
     }
 
-    func nextBlockNumber() -> Int32 { book.blockCount + 1 }
+    func nextBlockNumber() -> Int32? { book.blockCount < Block.maximumCount ? book.blockCount + 1 : nil }
     func nextSubscriptionNumber() -> Int32 { book.subscriptionCount + 1 }
 
     mutating func changed(_ request: TopUpRequest) {
@@ -153,6 +156,7 @@ struct BatchRecorder: EffectRecorder, Hashable {
 
     func causeOfLanding(_ number: Int32) -> EntryCause {
         guard let granted = granted(number) ?? history.blocks[number] else {
+            if isForecast { return EntryCause() }
             preconditionFailure("a scheduled block must be loaded before it lands")
         }
         return granted.cause(idempotencyKey: nil)

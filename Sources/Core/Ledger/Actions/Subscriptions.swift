@@ -78,9 +78,10 @@ extension AccountDraft {
         }
         guard account.subscriptions.count < Subscription.maximumLive else { throw .tooMany(.subscriptions) }
         if let start = new.startsAt, start > .latest { throw .startsTooLate(now: context.now) }
-        try requireRoom(for: variant.terms, replacing: nil, context.catalogue)
-        let number = account.create(
-            new, of: variant, plan, number: recorder.nextSubscriptionNumber(), context.moment, into: &recorder)
+        let number = recorder.nextSubscriptionNumber()
+        try requireRoom(
+            for: Subscription(new, of: variant, plan, number: number, context.moment), context.catalogue)
+        account.create(new, of: variant, plan, number: number, context.moment, into: &recorder)
         // A notice can be due at once.
         account.advance(to: context.now, in: context.catalogue, into: &recorder)
         return .subscribed(try changed(number))
@@ -93,7 +94,7 @@ extension AccountDraft {
         guard var subscription = account.subscriptions[at: number] else {
             throw .invalidTransition(
                 Refusal.InvalidTransition(
-                    subscription: number, status: recorder.changedSubscriptions[number]?.status ?? .canceled,
+                    subscription: number, status: recorder.changedSubscriptions[number]?.status,
                     trigger: action.trigger, obstacle: nil))
         }
         let moment = context.moment
@@ -167,7 +168,9 @@ extension AccountDraft {
         let quantity = change.quantity ?? subscription.quantity
         guard variant != subscription.variant || quantity != subscription.quantity else { return }
         let isNow = change.timing.map { $0 == .now } ?? (quantity > subscription.quantity)
-        try requireRoom(for: moment.terms(of: variant), replacing: subscription, context.catalogue)
+        var candidate = subscription
+        candidate.variant = variant
+        try requireRoom(for: candidate, context.catalogue)
         guard isNow || subscription.status == .trialing && variant != subscription.variant else {
             subscription.pendingChange = Subscription.PendingChange(variant: variant, quantity: quantity)
             account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
@@ -185,21 +188,40 @@ extension AccountDraft {
             let interval = subscription.periodInterval ?? moment.terms(of: subscription).billingInterval
             subscription.periodInterval = interval == moment.terms(of: variant).billingInterval ? nil : interval
         }
+        // What was used of a postpaid period is billed before the period is paid for in another way.
+        var details = SubscriptionEvent.Details.none
+        if before.isPostpaid, moment.terms(of: variant).billingMode == .prepaid {
+            let summary = account.summary(of: before, moment)
+            if before.periodIndex > 0 { details.summary = summary }
+        }
+        account.closeOverage(details.summary?.settledOverage ?? 0, of: before, moment, into: &recorder)
+        account.openLastWindows(of: before, before: moment.terms(of: variant).grants, moment, into: &recorder)
         account.apply(variant, quantity: quantity, to: &subscription, moment)
         subscription.recountNotices(moment.terms(of: variant), moment.zone)
-        account.tell(.subscriptionChanged, &subscription, moment, into: &recorder)
+        account.tell(.subscriptionChanged, &subscription, moment, details: details, into: &recorder)
         if subscription.status == .active {
             account.prorate(subscription, isOfVariant: variant != before.variant, moment, into: &recorder)
         }
     }
 
-    /// Refuses a variant whose limits would be too many together with those that the end user has.
-    private func requireRoom(
-        for terms: VariantTerms, replacing old: Subscription?, _ catalogue: Catalogue
-    ) throws(Refusal) {
-        let added = terms.limits.keys.count { account.settings.limits[$0] == nil } + terms.quotaCount
-        let removed = old.flatMap { catalogue.variant($0.variant)?.terms }.map { $0.limits.count + $0.quotaCount } ?? 0
-        guard added > removed, account.limits(catalogue).count + added - removed > Limit.maximumCount else { return }
+    /// Refuses a subscription whose limits would be too many together with those that the end user has. The default plan
+    /// and a fallback are never refused.
+    ///
+    /// - Parameter candidate: The subscription with its new variant.
+    private func requireRoom(for candidate: Subscription, _ catalogue: Catalogue) throws(Refusal) {
+        // Scheduled subscriptions count as if they had started, and a pending change as if it had taken effect.
+        var after = account
+        for var subscription in account.subscriptions {
+            if subscription.status == .scheduled { subscription.status = .active }
+            if let change = subscription.pendingChange { subscription.variant = change.variant }
+            after.subscriptions[at: subscription.number] = subscription
+        }
+        let before = after.limits(catalogue).count
+        var candidate = candidate
+        candidate.status = .active
+        after.subscriptions[at: candidate.number] = candidate
+        let count = after.limits(catalogue).count
+        guard count > before, count > Limit.maximumCount else { return }
         throw .tooMany(.limits)
     }
 }
@@ -213,17 +235,30 @@ extension Account {
         _ new: NewSubscription, of variant: PlanVariant, _ plan: Plan, number: Int32, _ moment: SubscriptionMoment,
         into recorder: inout some EffectRecorder
     ) -> Int32 {
+        var subscription = Subscription(new, of: variant, plan, number: number, moment)
+        tell(.subscriptionCreated, &subscription, moment, into: &recorder)
+        if subscription.status != .scheduled { start(subscription, moment, into: &recorder) }
+        return number
+    }
+}
+
+extension Subscription {
+    /// A new subscription before its start, with the end of its trial if that begins now.
+    fileprivate init(
+        _ new: NewSubscription, of variant: PlanVariant, _ plan: Plan, number: Int32, _ moment: SubscriptionMoment
+    ) {
         let start = max(new.startsAt ?? moment.at, moment.at)
         let trialDays = new.trialDays ?? variant.terms.trialDays
         let isNow = start == moment.at
-        var subscription = Subscription(
+        let trialEnd =
+            isNow && trialDays > 0
+            ? moment.zone.adding(months: 0, days: Int64(trialDays), to: start) : nil
+        self.init(
             number: number, planID: plan.id, slot: plan.slot, variant: variant.reference, quantity: new.quantity,
             status: isNow ? trialDays > 0 ? .trialing : .active : .scheduled,
-            period: TimeWindow(start: start, end: start), anchor: start, trialDays: trialDays, contract: new.contract,
-            termsSince: start, startsAt: start, createdAt: moment.at, metadata: new.metadata)
-        tell(.subscriptionCreated, &subscription, moment, into: &recorder)
-        if isNow { self.start(subscription, moment, into: &recorder) }
-        return number
+            period: TimeWindow(start: start, end: trialEnd ?? start), anchor: start, trialDays: trialDays,
+            trialEndsAt: trialEnd, contract: new.contract, termsSince: start, startsAt: start, createdAt: moment.at,
+            metadata: new.metadata)
     }
 }
 
@@ -257,12 +292,5 @@ extension Catalogue {
             !plan.isArchived
         else { throw .unknownVariant(name) }
         return (variant, plan)
-    }
-}
-
-extension VariantTerms {
-    /// The number of quotas among the features.
-    fileprivate var quotaCount: Int {
-        features.values.count { if case .quota = $0 { true } else { false } }
     }
 }

@@ -49,8 +49,10 @@ package struct AppliedLimit: Hashable, Sendable {
     func counterID(value: String?) -> CounterID {
         var name = key.rawValue
         if case .cap(let cap) = face { name = "cap:\(cap.number)" }
-        // Equal limits of subscriptions in two slots have counters of their own.
-        if let slot, slot != .base { name = "\(slot.rawValue)/\(name)" }
+        // Equal limits of subscriptions in two slots have counters of their own. No key has a slash. The quota of a
+        // variant in the slot `base` goes on counting where the feature's has.
+        let isBaseQuota = if case .quota = face { slot == .base } else { false }
+        if let slot, !isBaseQuota { name = "\(slot.rawValue)/\(name)" }
         var parts = [name, limit.unit.rawValue, limit.window?.text ?? "", limit.anchor.rawValue, "\(generation)"]
         if let value { parts.append(value) }
         return CounterID(parts)

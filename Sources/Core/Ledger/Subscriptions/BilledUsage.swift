@@ -1,4 +1,4 @@
-import Catalogue
+package import Catalogue
 import Credits
 
 // A postpaid period ends with a summary of its usage. The usage is counted while it happens, in counters of the account, so
@@ -53,16 +53,36 @@ extension Account {
         }
     }
 
+    /// The counters of the summaries of all live postpaid subscriptions. Costs the features of the catalogue.
+    package func billedCounterIDs(_ catalogue: Catalogue) -> [CounterID] {
+        subscriptions.filter(\.isPostpaid).flatMap { subscription in
+            catalogue.features.keys.flatMap { feature in
+                BilledMeasure.allCases.map { UsageCounters.billed($0, of: feature, subscription.number) }
+            }
+        }
+    }
+
     /// The counters of the summaries of postpaid periods that end by an instant, or by an action.
     func billedCounterIDs(endingBy now: Instant, by action: AccountAction, _ catalogue: Catalogue) -> [CounterID] {
         subscriptions.flatMap { subscription -> [CounterID] in
-            var ends = subscription.nextDue.map { $0.at <= now } ?? false
-            if case .subscription(subscription.number, _) = action { ends = true }
+            let end = subscription.pause.map(\.until) ?? subscription.period.end
+            var ends = end.map { $0 <= now } ?? false
+            if case .subscription(subscription.number, let action) = action { ends = ends || action.mayEndPeriod }
             if action == .eraseEndUser { ends = true }
             guard ends, catalogue.variant(subscription.variant)?.terms.billingMode == .postpaid else { return [] }
             return catalogue.features.keys.flatMap { feature in
                 BilledMeasure.allCases.map { UsageCounters.billed($0, of: feature, subscription.number) }
             }
+        }
+    }
+}
+
+extension SubscriptionAction {
+    /// Whether the action can end the open period at once.
+    fileprivate var mayEndPeriod: Bool {
+        switch self {
+        case .renew, .change, .cancel, .resume: true
+        case .withdrawChange, .pause, .uncancel: false
         }
     }
 }

@@ -12,18 +12,29 @@ extension BillingInterval {
     func firstEnd(after instant: Instant, skipping count: Int64 = 0, from anchor: Instant, in zone: ZoneRules)
         -> Instant
     {
-        let days: Int64 =
-            switch unit {
-            case .hour: 0
-            case .day: 1
-            case .week: 7
-            case .month: 28
-            case .year: 365
-            }
-        let seconds = Int64(self.count) * (unit == .hour ? 3_600 : days * 86_400)
-        return firstBoundary(after: instant, skipping: count, from: anchor, shortest: seconds) {
+        firstBoundary(after: instant, skipping: count, from: anchor, shortest: shortestSeconds) {
             end(of: $0, from: anchor, in: zone)
         }.end
+    }
+}
+
+extension BillingInterval {
+    /// The window between two ends of intervals that contains an instant, which is not before the anchor.
+    func window(containing instant: Instant, from anchor: Instant, in zone: ZoneRules) -> TimeWindow {
+        firstBoundary(after: instant, from: anchor, shortest: shortestSeconds) { end(of: $0, from: anchor, in: zone) }
+    }
+
+    /// The seconds of the shortest interval, without changes of clocks.
+    private var shortestSeconds: Int64 {
+        let length: Int64 =
+            switch unit {
+            case .hour: 3_600
+            case .day: 86_400
+            case .week: 7 * 86_400
+            case .month: 28 * 86_400
+            case .year: 365 * 86_400
+            }
+        return Int64(count) * length
     }
 }
 

@@ -88,11 +88,9 @@ extension Account {
             let zone = catalogue.config.zone
             let isNewLength = subscription.periodIndex == 0 || subscription.periodInterval != nil
             let anchor = isNewLength ? start : subscription.anchor
-            while true {
-                let end = terms.billingInterval.firstEnd(after: start, from: anchor, in: zone)
-                if end > now { break }
-                start = end
-            }
+            // A pause stops time.
+            let now = max(start, subscription.pause?.at ?? now)
+            start = max(start, terms.billingInterval.window(containing: now, from: anchor, in: zone).start)
         }
         return TimeWindow(start: start, end: .latest)
     }

@@ -12,8 +12,9 @@ package struct SubscriptionForecast: Hashable, Sendable {
     /// The instant at which it ends.
     package let at: Instant
 
-    /// The largest number of instants that a forecast goes through, so that its cost is bounded.
+    /// The largest numbers of instants and of effects that a forecast goes through, so that its cost is bounded.
     fileprivate static let maximumSteps = 2_000
+    fileprivate static let maximumEffects = 2_000
 }
 
 extension Account {
@@ -35,7 +36,7 @@ extension Account {
         var draft = forecastDraft
         var last = advancedTo
         for _ in 0..<SubscriptionForecast.maximumSteps where draft.events.count < count {
-            guard let due = draft.account.subscriptionsDueAt else { break }
+            guard let due = draft.account.subscriptionsDueAt, !draft.recorder.isFull else { break }
             last = max(last, due)
             draft.advance(to: last, in: catalogue)
         }
@@ -50,9 +51,12 @@ extension Account {
         let book = AccountBook(
             blockCount: latest, reservationCount: reservations.map(\.number).max() ?? 0, subscriptionCount: latest,
             lastHash: .zero, salt: .zero)
-        return AccountDraft(
+        var draft = AccountDraft(
             account: self, book: book,
             profile: EndUserProfile(name: nil, metadata: nil, createdAt: advancedTo, updatedAt: advancedTo))
+        draft.recorder.isForecast = true
+        draft.limitSteps(to: SubscriptionForecast.maximumEffects)
+        return draft
     }
 }
 

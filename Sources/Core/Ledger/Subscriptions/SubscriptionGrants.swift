@@ -79,13 +79,14 @@ extension Account {
         if landing.type == .grant {
             credits = min(credits, Millicredits.limit - lifetimeGranted.rawValue - scheduled.credits)
         }
-        guard credits > 0, blocks.count + scheduled.count < Block.maximumOpen else { return nil }
+        guard credits > 0, blocks.count + scheduled.count < Block.maximumOpen, let number = recorder.nextBlockNumber()
+        else { return nil }
         let amount = Millicredits.zero.changed(by: credits)
         let origin = SubscriptionOrigin(
             subscription: subscription.number, line: landing.line.flatMap { Int16(exactly: $0) },
             periodIndex: subscription.periodIndex)
         let block = Block(
-            number: recorder.nextBlockNumber(), original: amount, remaining: .zero, held: .zero,
+            number: number, original: amount, remaining: .zero, held: .zero,
             priority: landing.priority ?? landing.source.defaultPriority,
             expiresAt: landing.expiresAt.map { min($0, .latest) }, isPaid: false,
             featureSet: FeatureSet(landing.featureKeys), since: moment.at, origin: origin,
@@ -184,6 +185,26 @@ extension Account {
             for number in state.waitingBlocks {
                 // The use may have emptied the block, to which a refund still gives back.
                 guard let block = blocks.block(number) ?? recorder.changedBlock(number) else { continue }
+                move(block, to: min(end, .latest), into: &recorder)
+            }
+        }
+    }
+
+    /// Opens the windows of `first_use` lines that go no further, so that their unused credits end like used ones.
+    ///
+    /// - Parameter next: The lines that follow, by place; a line of the same cadence goes on.
+    mutating func openLastWindows(
+        of subscription: Subscription, before next: [GrantLine] = [], _ moment: SubscriptionMoment,
+        into recorder: inout some EffectRecorder
+    ) {
+        let grants = moment.terms(of: subscription).grants
+        for (index, state) in subscription.lines.enumerated()
+        where !state.waitingBlocks.isEmpty && grants.indices.contains(index) {
+            let goesOn = next.indices.contains(index) && next[index].cadence == grants[index].cadence
+            guard !goesOn, grants[index].expiry == .nextGrant, case .every(let duration, _) = grants[index].cadence
+            else { continue }
+            let end = moment.zone.adding(duration, to: moment.at)
+            for block in state.waitingBlocks.compactMap({ blocks.block($0) }) where block.revokedAt == nil {
                 move(block, to: min(end, .latest), into: &recorder)
             }
         }

@@ -125,7 +125,8 @@ extension Refusal {
         }
 
         package let subscription: Int32
-        package let status: SubscriptionStatus
+        /// Nil for a subscription that has ended, whose row was not loaded.
+        package let status: SubscriptionStatus?
         package let trigger: SubscriptionTrigger
         /// Nil if the state does not allow the request at all.
         package let obstacle: Obstacle?

@@ -60,6 +60,8 @@ extension Account {
         }
         if let change = subscription.pendingChange {
             subscription.pendingChange = nil
+            let next = moment.terms(of: change.variant).grants
+            openLastWindows(of: subscription, before: next, moment, into: &recorder)
             apply(change.variant, quantity: change.quantity, to: &subscription, moment)
             tell(.subscriptionChanged, &subscription, moment, into: &recorder)
         }
@@ -181,14 +183,16 @@ extension Account {
             subscription.lines[index].waitingBlocks = []
         }
         var details = SubscriptionEvent.Details.none
-        if before.periodIndex > 0, terms.billingMode == .postpaid {
-            details.summary = summary(of: before, moment)
+        if terms.billingMode == .postpaid {
+            let summary = summary(of: before, moment)
+            if before.periodIndex > 0 { details.summary = summary }
         }
         tell(
             status == .expired ? .subscriptionExpired : .subscriptionCanceled, &subscription, moment,
             details: details, into: &recorder)
         closeOverage(details.summary?.settledOverage ?? 0, of: before, moment, into: &recorder)
         if subscription.revokesCredits { revokeBlocks(of: subscription, moment, into: &recorder) }
+        openLastWindows(of: before, moment, into: &recorder)
         if fallsBack { fallBack(from: subscription, moment, into: &recorder) }
     }
 

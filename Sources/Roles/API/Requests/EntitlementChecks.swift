@@ -68,8 +68,7 @@ struct EntitlementChecks {
             }
         let stored = held ?? Account(id: AccountID(0), environmentID: environmentID, endUserID: endUserID)
         let now = stored.currentInstant(clock: clock, catalogue: catalogue)
-        var account = stored.advanced(to: now, in: catalogue)
-        guard held == nil || account.advancedTo >= now || !stored.hasDue(at: now) else { throw .catchingUp }
+        var account = try Admission.advanced(stored, to: now, in: catalogue)
         if held == nil, !endUserID.isErased {
             // An end user that was never seen is answered like one whom the first command puts on the default plan.
             account = account.subscribed(at: now, isNew: true, catalogue)

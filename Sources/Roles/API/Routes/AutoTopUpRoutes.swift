@@ -51,7 +51,7 @@ struct AutoTopUpRoutes: Sendable {
         let stored = try services.admission.account(try context.endUserID(), of: caller)
         let catalogue = try services.admission.catalogue(of: caller)
         let now = stored.currentInstant(clock: Instant.now, catalogue: catalogue)
-        let account = stored.advanced(to: now, in: catalogue)
+        let account = try Admission.advanced(stored, to: now, in: catalogue)
         guard let autoTopUp = account.autoTopUp, autoTopUp.rule != nil else { throw Problem.unknownAutoTopUp }
         var json = JSONWriter()
         json.autoTopUp(autoTopUp, of: account.name)

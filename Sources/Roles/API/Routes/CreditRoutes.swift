@@ -136,7 +136,7 @@ struct CreditRoutes: Sendable {
         let stored = try services.admission.account(endUserID, of: caller)
         let catalogue = try services.admission.catalogue(of: caller)
         let now = stored.currentInstant(clock: Instant.now, catalogue: catalogue)
-        let account = stored.advanced(to: now, in: catalogue)
+        let account = try Admission.advanced(stored, to: now, in: catalogue)
         return Self.balance(
             of: stored, account.balances, overage: account.overage.rawValue,
             lifetimeGranted: account.lifetimeGranted.rawValue, version: account.version, asOf: now)

@@ -126,11 +126,12 @@ struct SubscriptionRoutes: Sendable {
         guard let owner = services.replica.endUserID(of: id, in: caller.environmentID) else {
             throw .unknownSubscription
         }
-        let stored = try services.admission.account(owner, of: caller)
+        let known = try services.admission.catalogue(of: caller)
+        let stored = try services.admission.account(owner, of: caller) { $0.billedCounterIDs(known) }
+        // The account may be newer than the catalogue that was read before it.
         let catalogue = try services.admission.catalogue(of: caller)
         let now = stored.currentInstant(clock: Instant.now, catalogue: catalogue)
-        let account = stored.advanced(to: now, in: catalogue)
-        guard account.advancedTo >= now || !stored.hasDue(at: now) else { throw .catchingUp }
+        let account = try Admission.advanced(stored, to: now, in: catalogue)
         guard account.subscriptions[at: number] != nil else {
             throw Problem(.notFound, "No live subscription has that id in this environment. Check the id.")
         }

@@ -32,7 +32,16 @@ extension Admission {
             account.counterIDs(ofAllLimitsFor: value, catalogue, clock: clock)
         }
         let now = account.currentInstant(clock: clock, catalogue: catalogue)
-        return (account.advanced(to: now, in: catalogue), catalogue, now)
+        return (try Self.advanced(account, to: now, in: catalogue), catalogue, now)
+    }
+
+    /// An account at an instant.
+    ///
+    /// - Throws: `catchingUp` if time has more to do to it than fits in one step.
+    static func advanced(_ account: Account, to now: Instant, in catalogue: Catalogue) throws(Problem) -> Account {
+        let advanced = account.advanced(to: now, in: catalogue)
+        guard advanced.advancedTo >= now || !account.hasDue(at: now) else { throw .catchingUp }
+        return advanced
     }
 
     /// The catalogue of the caller's environment, as of the last change that this node has seen.
