@@ -73,16 +73,33 @@ struct RandomRun {
             met.insert("revocation before the landing")
         }
         if ledger.testClock != nil { met.insert("on a test clock") }
+        noteSubscriptions(ledger)
+        for event in ledger.events.suffix(3) { met.insert("event \(event.type) \(event.text ?? "")") }
+        if ledger.events.contains(where: { $0.type == "topup.requested" && $0.at != $0.recordedAt }) {
+            met.insert("request by time")
+        }
+    }
+
+    /// Notes what subscriptions have met.
+    private mutating func noteSubscriptions(_ ledger: ModelLedger) {
         for status in ledger.subscriptions.map(\.status.rawValue) { met.insert("state \(status)") }
-        for entry in recent where entry.subscription != nil { met.insert("\(entry.type) of a subscription") }
+        let recent = ledger.entries.suffix(6)
+        for entry in recent where entry.subscription != nil {
+            met.formUnion(["entry \(entry.type)", "\(entry.type) of a subscription"])
+        }
+        if zip(recent, recent.dropFirst()).contains(where: { before, after in
+            after.type == "expire" && before.effectiveAt.flatMap { at in after.effectiveAt.map { $0 < at } } ?? false
+        }) {
+            met.insert("expiry in the past")
+        }
         if ledger.subscriptions.contains(where: { $0.lines.contains(where: \.isWaiting) }) {
             met.insert("waits for use")
         }
         if ledger.frozen > 0 { met.insert("frozen") }
-        for event in ledger.events.suffix(6) where event.subscription != nil { met.insert("event \(event.type)") }
-        for event in ledger.events.suffix(3) { met.insert("event \(event.type) \(event.text ?? "")") }
-        if ledger.events.contains(where: { $0.type == "topup.requested" && $0.at != $0.recordedAt }) {
-            met.insert("request by time")
+        for event in ledger.events.suffix(6) where event.subscription != nil {
+            met.insert("event \(event.type)")
+            if !event.usage.isEmpty { met.insert("usage in a summary") }
+            if event.facts?.summary.map({ $0[2] > 0 }) ?? false { met.insert("overage in a summary") }
         }
     }
 

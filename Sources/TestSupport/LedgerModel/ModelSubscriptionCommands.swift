@@ -175,6 +175,13 @@ extension ModelLedger {
         subscriptions[place].quantity = quantity
         subscriptions[place].pending = nil
         let states = subscriptions[place].lines
+        let new = variant(of: subscriptions[place]).lines
+        for block in blocks where block.subscription == place + 1 && block.waitsForUse {
+            // The credits of a line that is replaced open no window of the new one.
+            guard let line = block.line else { continue }
+            let stays = new.indices.contains(line) && new[line].cadence == old.lines[line].cadence
+            if !stays { blocks[block.number - 1].waitsForUse = false }
+        }
         subscriptions[place].lines = variant(of: subscriptions[place]).lines.enumerated().map { number, line in
             guard case .every(let duration, _) = line.cadence else { return ModelSubscription.LineState() }
             if old.lines.indices.contains(number), old.lines[number].cadence == line.cadence { return states[number] }
@@ -247,14 +254,14 @@ extension ModelLedger {
     }
 
     /// Takes back the unspent credits of a subscription. Held credits follow when their hold ends.
-    mutating func revokeBlocks(of place: Int, at instant: Instant) {
+    mutating func revokeBlocks(of place: Int, at instant: Instant, ends: Bool = false) {
         let subscription = subscriptions[place]
         let number = subscription.number
         let left = blocks.filter { $0.subscription == number && $0.remaining > 0 && $0.revokedAt == nil }
         for block in left {
             if isOver(block, at: instant) { continue }
-            // The line ends, so no window opens.
-            blocks[block.number - 1].waitsForUse = false
+            // At the end of the subscription no window opens.
+            if ends { blocks[block.number - 1].waitsForUse = false }
             blocks[block.number - 1].revokedAt = instant
             let rest = block.remaining - (held[block.number] ?? 0)
             if rest == 0 { continue }

@@ -36,10 +36,10 @@ extension ModelLedger {
             (state.next, state.opened, state.isWaiting) = (nil, nil, true)
         }
         subscriptions[place].lines[number] = state
-        if isSkipped { return }
         for block in blocks where block.subscription == subscription.number && block.line == number {
             if isOver(block, at: instant) { expire(block.number, at: instant) }
         }
+        if isSkipped { return }
         grant(place, number, line, credits, at: instant)
         // Credits that were cut to nothing cannot be used, so their window opens at once.
         if !blocks.contains(where: { $0.subscription == place + 1 && $0.line == number && $0.waitsForUse }) {

@@ -213,7 +213,7 @@ extension ModelLedger {
         subscriptions[place].pausedAt = nil
         let isBilled = subscription.index > 0 && variant(of: subscription).isPostpaid
         let usage = isBilled ? closeUsage(place, at: instant) : nil
-        if subscription.revokesAtEnd { revokeBlocks(of: place, at: instant) }
+        if subscription.revokesAtEnd { revokeBlocks(of: place, at: instant, ends: true) }
         // Credits that waited for a use end like used ones.
         for line in subscription.lines.indices { openWindow(place, line, at: instant) }
         subscriptions[place].status = status
