@@ -694,4 +694,15 @@ struct SubscriptionTests {
         let commit = try #require(alice.draft.entries.last { $0.type == .commit })
         #expect(commit.allocations.map(\.block) == [2])
     }
+
+    @Test("The audit accepts a use at the instant of the renewal that then ends its credits")
+    func usedAtTheRenewal() throws {
+        var alice = Subscriber()
+        var terms = monthly([])
+        (terms.trialDays, terms.trialCredits) = (7, try mc(50))
+        try alice.subscribe(try alice.variant(terms), at: "2026-01-01T00:00:00Z")
+        try alice.use(10, at: "2026-01-02T00:00:00Z")
+        try alice.at("2026-01-02T00:00:00Z", .subscription(1, .renew))
+        #expect(alice.entries.last == "expire -40 2026-01-02T00:00" && alice.violation == nil)
+    }
 }

@@ -195,7 +195,9 @@ package struct AccountAudit {
         guard spent > max(0, freed) else { return }
         // A landing may pay overage from a block that has expired before the entries of both are written.
         let instant = entry.type == .settle ? entry.effectiveAt : entry.recordedAt
-        if block.hasExpired(at: instant) {
+        // A renewal ends the blocks of the period before at its instant, after what was spent at it.
+        let isOver = block.endsWithPeriod ? block.expiresAt.map { $0 < instant } : block.hasExpired(at: instant)
+        if isOver ?? false {
             blame("I19", entry, "the entry spends from a block at or after its expiry")
         }
         if let revokedAt = block.revokedAt, instant > revokedAt {
