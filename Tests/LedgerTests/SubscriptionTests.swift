@@ -192,6 +192,45 @@ struct SubscriptionTests {
         #expect(alice.violation == nil)
     }
 
+    @Test("A move names a version, keeps a later one, and leaves a subscription that has left the variant")
+    func move() throws {
+        var alice = Subscriber()
+        func terms(_ credits: Int64) throws -> VariantTerms {
+            monthly([GrantLine(credits: try mc(credits), cadence: .period, expiry: .periodEnd)])
+        }
+        let (pro, max) = (try alice.variant(try terms(100)), try alice.variant(try terms(10)))
+        let first = try #require(alice.catalogue.latestVariant(pro))
+        for version in 2...3 {
+            alice.catalogue.insert(
+                PlanVariant(
+                    id: pro, planID: first.planID, version: Int32(version), name: "variant",
+                    terms: try terms(Int64(version) * 100)))
+        }
+        func move(to version: Int32, of variant: PublicID) -> AccountAction {
+            .subscription(
+                1,
+                .change(
+                    SubscriptionChange(
+                        variant: .id(variant), version: version, source: pro, timing: .now, proration: .restart)))
+        }
+        let start = "2026-01-01T00:00:00Z"
+        try alice.subscribe(pro, at: start)
+        #expect(try alice.subscription().variant.version == 3)
+        try alice.at(start, move(to: 2, of: pro))
+        #expect(try alice.subscription().variant == VariantReference(id: pro, version: 3))
+        #expect(alice.entries == ["grant 300 2026-01-01T00:00"])
+        #expect(
+            try alice.at(start, move(to: 9, of: max)) == .refused(.unknownVariant(.id(max))), "an unknown version")
+        try alice.at(start, move(to: 1, of: max))
+        #expect(try alice.subscription().variant == VariantReference(id: max, version: 1))
+        guard case .refused(.invalidTransition(let refusal)) = try alice.at(start, move(to: 2, of: pro)) else {
+            Issue.record("the subscription has left the variant")
+            return
+        }
+        #expect(refusal.obstacle == .otherVariant && alice.balance == 10)
+        #expect(alice.violation == nil)
+    }
+
     @Test("More seats count now, fewer with the next period, and every amount is multiplied")
     func quantity() throws {
         var alice = Subscriber()

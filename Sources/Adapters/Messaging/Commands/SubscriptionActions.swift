@@ -40,6 +40,8 @@ extension SubscriptionChange: FieldCodable {
         writer.write(2, quantity.map { Int64($0) })
         writer.write(3, timing?.rawValue)
         writer.write(4, proration.rawValue)
+        writer.write(5, version.map { Int64($0) })
+        writer.write(6, source?.bits)
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
@@ -48,6 +50,9 @@ extension SubscriptionChange: FieldCodable {
             quantity: try reader.optionalInt32(2, "quantity"),
             timing: try reader.optional(3, "time") { Timing(rawValue: $0) },
             proration: try reader.parsed(4, "proration") { Proration(rawValue: $0) })
+        version = try reader.optionalInt32(5, "version")
+        let source: Bits128? = try reader.optional(6)
+        self.source = source.map { PublicID(.planVariant, $0) }
     }
 }
 

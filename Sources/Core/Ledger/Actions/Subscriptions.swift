@@ -42,6 +42,11 @@ package struct SubscriptionChange: Hashable, Sendable {
 
     /// Nil keeps the variant.
     package var variant: VariantName?
+    /// The version of the variant; nil means the latest. A subscription that has a later one keeps it.
+    package var version: Int32?
+    /// The variant that the subscription must still have; nil means any. A migration of a variant says it, because the end
+    /// user may change the variant while the command is on its way.
+    package var source: PublicID?
     /// Nil keeps the quantity.
     package var quantity: Int32?
     /// Nil means now for more seats, and the period's end for fewer.
@@ -49,9 +54,12 @@ package struct SubscriptionChange: Hashable, Sendable {
     package var proration: Proration
 
     package init(
-        variant: VariantName? = nil, quantity: Int32? = nil, timing: Timing? = nil, proration: Proration = .credits
+        variant: VariantName? = nil, version: Int32? = nil, source: PublicID? = nil, quantity: Int32? = nil,
+        timing: Timing? = nil, proration: Proration = .credits
     ) {
         self.variant = variant
+        self.version = version
+        self.source = source
         self.quantity = quantity
         self.timing = timing
         self.proration = proration
@@ -155,15 +163,18 @@ extension AccountDraft {
         var subscription = before
         let moment = context.moment
         var variant = subscription.variant
+        func refused(_ obstacle: Refusal.InvalidTransition.Obstacle) -> Refusal {
+            .invalidTransition(
+                Refusal.InvalidTransition(
+                    subscription: before.number, status: before.status, trigger: .change, obstacle: obstacle))
+        }
+        if let source = change.source, source != variant.id { throw refused(.otherVariant) }
         if let name = change.variant {
-            let (named, plan) = try context.catalogue.open(name)
-            guard plan.slot == subscription.slot else {
-                throw .invalidTransition(
-                    Refusal.InvalidTransition(
-                        subscription: subscription.number, status: subscription.status, trigger: .change,
-                        obstacle: .otherSlot))
-            }
-            variant = named.reference
+            let (latest, plan) = try context.catalogue.open(name)
+            guard plan.slot == subscription.slot else { throw refused(.otherSlot) }
+            let named = VariantReference(id: latest.id, version: change.version ?? latest.version)
+            guard context.catalogue.variant(named) != nil else { throw .unknownVariant(name) }
+            if named.id != variant.id || named.version > variant.version { variant = named }
         }
         let quantity = change.quantity ?? subscription.quantity
         guard variant != subscription.variant || quantity != subscription.quantity else { return }

@@ -122,6 +122,7 @@ extension Refusal {
             case renewedAhead = "its next period was paid for already"
             case nothingToWithdraw = "there is nothing to withdraw"
             case otherSlot = "the variant belongs to another slot"
+            case otherVariant = "its variant is not the one whose subscriptions are moved"
         }
 
         package let subscription: Int32
