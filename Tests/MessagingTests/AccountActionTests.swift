@@ -81,7 +81,7 @@ struct AccountActionTests {
         let names = try Samples.allActions.compactMap { AuditAction($0) }
         let catalogue: Set<AuditAction> = [
             .createFeature, .updateFeature, .createRule, .createPackage, .updatePackage, .createPlan, .updatePlan,
-            .createVariant, .updateVariant, .createKey, .rollKey,
+            .createVariant, .updateVariant, .migrateVariant, .createKey, .rollKey,
             .revokeKey, .updateConfig, .createTestClock, .advanceTestClock, .createTenant,
             .updateTenantLimits,
         ]

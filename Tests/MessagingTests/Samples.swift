@@ -123,6 +123,7 @@ enum Samples {
                 + (try latestActions.map { try request($0) })
                 + (try topUpActions.map { try request($0) }) + (try severalActions.map { try request($0) })
                 + (try planActions.map { request($0) }) + (try subscriptionActions.map { try request($0) })
+                + (try migrationActions.map { request($0) }) + (try moveActions.map { try request($0) })
         }
     }
 
@@ -232,6 +233,30 @@ enum Samples {
         }
     }
 
+    /// Actions on the catalogue that were added after `subscriptionActions`.
+    static var migrationActions: [CatalogueAction] {
+        get throws {
+            let variant = VariantName.key(try #require(VariantKey("pro.monthly")))
+            let target = VariantName.id(PublicID(.planVariant, Bits128(high: 10, low: .max)))
+            return [
+                .migrateVariant(variant, NewVariantMigration()),
+                .migrateVariant(target, NewVariantMigration(target: variant, timing: .now, proration: .restart)),
+            ]
+        }
+    }
+
+    /// Actions on subscriptions, which were added after `migrationActions`.
+    static var moveActions: [AccountAction] {
+        get throws {
+            let source = PublicID(.planVariant, Bits128(high: 10, low: .max))
+            let key = VariantName.key(try #require(VariantKey("pro.monthly")))
+            return [
+                .subscription(
+                    2, .change(SubscriptionChange(variant: key, version: .max, source: source, timing: .periodEnd)))
+            ]
+        }
+    }
+
     /// Actions on the catalogue that were added after `severalActions`.
     static var planActions: [CatalogueAction] {
         get throws {
@@ -305,7 +330,10 @@ enum Samples {
 
     /// All actions on accounts.
     static var allActions: [AccountAction] {
-        get throws { try actions + laterActions + latestActions + topUpActions + severalActions + subscriptionActions }
+        get throws {
+            try actions + laterActions + latestActions + topUpActions + severalActions + subscriptionActions
+                + moveActions
+        }
     }
 
     /// Actions on accounts that were added after `latestActions`.

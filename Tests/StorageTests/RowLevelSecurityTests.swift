@@ -344,6 +344,34 @@ struct RowLevelSecurityTests {
             }
         ),
         (
+            "versions of a variant",
+            { number, connection in
+                try await VariantStore.versions(
+                    [1], of: PublicID(.planVariant, TwoEnvironments.id(number)), environmentID: EnvironmentID(number),
+                    on: connection
+                ).count
+            }
+        ),
+        (
+            "variant migration",
+            { number, connection in
+                let found = try await VariantMigrationStore.find(
+                    PublicID(.variantMigration, TwoEnvironments.id(number)), environmentID: EnvironmentID(number),
+                    on: connection)
+                return found == nil ? 0 : 1
+            }
+        ),
+        (
+            "subscriptions of a variant",
+            { number, connection in
+                let variant = PublicID(.planVariant, TwoEnvironments.id(number))
+                return try await VariantMigrationStore.inUse(
+                    variant, movingTo: VariantReference(id: variant, version: 2),
+                    environmentID: EnvironmentID(number), on: connection
+                ).count
+            }
+        ),
+        (
             "packages",
             { number, connection in
                 try await PackageStore.list(
@@ -426,6 +454,7 @@ struct RowLevelSecurityTests {
             "delete from reservations", "update reservations set estimated_cost = 0", "truncate payments",
             "update events set type = ''", "delete from events", "truncate events",
             "update topup_requests set credits = 9", "delete from topup_requests",
+            "update variant_migrations set to_version = 9", "delete from variant_migrations",
         ])
     func ledgerIsAppendOnly(statement: String) async throws {
         try await withDatabase { connection, configuration in

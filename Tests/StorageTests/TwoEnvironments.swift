@@ -90,6 +90,8 @@ struct TwoEnvironments {
             insert into subscriptions (environment_id, account_id, number, status, slot, plan_id, variant_id,
                 variant_version, quantity, state, created_at) values (\(number), \(number), 1, 'active', 'base', \(id),
                     \(id), 1, 1, '{"anchor":0,"period":[0,1],"period_index":1,"starts_at":0,"terms_since":0}', now());
+            insert into variant_migrations (environment_id, migration_id, variant_id, to_variant_id, to_version, effective,
+                proration, created_at) values (\(number), \(id), \(id), \(id), 1, 'now', 'credits', now());
             insert into topup_requests (environment_id, account_id, number, credits, requested_at, status)
                 values (\(number), \(number), 1, 5, now(), 'open');
             insert into checkpoint_requests values (\(number), \(number), 1);

@@ -38,6 +38,8 @@ package enum CatalogueAction: Hashable, Sendable {
     case createVariant(plan: PlanName, NewVariant)
     /// Makes a new version.
     case updateVariant(VariantName, VariantChange)
+    /// Makes a job that moves the subscriptions of a variant.
+    case migrateVariant(VariantName, NewVariantMigration)
     case updateConfig(ConfigChange)
     case createTestClock(now: Instant)
     case advanceTestClock(id: Bits128, to: Instant)
@@ -53,6 +55,7 @@ extension AuditAction {
     package static let updatePlan = AuditAction("plan.update", .catalog)
     package static let createVariant = AuditAction("plan_variant.create", .catalog)
     package static let updateVariant = AuditAction("plan_variant.update", .catalog)
+    package static let migrateVariant = AuditAction("plan_variant.migrate", .catalog)
     package static let createKey = AuditAction("api_key.create", .admin, secret: .apiKey)
     package static let rollKey = AuditAction("api_key.roll", .admin, secret: .apiKey)
     package static let revokeKey = AuditAction("api_key.revoke", .admin)
@@ -64,7 +67,7 @@ extension AuditAction {
 
     static let catalogueActions: [AuditAction] = [
         createFeature, updateFeature, createRule, createPackage, updatePackage, createPlan, updatePlan,
-        createVariant, updateVariant, createKey, rollKey, revokeKey,
+        createVariant, updateVariant, migrateVariant, createKey, rollKey, revokeKey,
         updateConfig, createTestClock, advanceTestClock, createTenant, updateTenantLimits,
     ]
 
@@ -84,6 +87,7 @@ extension AuditAction {
         case .updatePlan: self = .updatePlan
         case .createVariant: self = .createVariant
         case .updateVariant: self = .updateVariant
+        case .migrateVariant: self = .migrateVariant
         case .updateConfig: self = .updateConfig
         case .createTestClock: self = .createTestClock
         case .advanceTestClock: self = .advanceTestClock

@@ -157,6 +157,7 @@ package enum PublicIDKind: String, Sendable {
     case plan = "plan"
     case planVariant = "var"
     case subscription = "sub"
+    case variantMigration = "mig"
 }
 
 /// A prefixed, sortable public id: `<prefix>_` and 26 characters that carry 128 bits.

@@ -79,7 +79,10 @@ package struct Node {
         if roles.contains(.ledger) {
             let worker = try LedgerWorker(
                 postgres: postgres, amqp: try settings.amqp(), topology: topology, metrics: metrics, logger: logger)
-            services += [worker, Eraser(postgres: postgres, metrics: metrics, logger: logger)]
+            services += [
+                worker, Eraser(postgres: postgres, metrics: metrics, logger: logger),
+                VariantMigrator(postgres: postgres, of: worker, metrics: metrics, logger: logger),
+            ]
             checks += [.session { worker.lastSeen }, .broker { worker.state }]
         }
         if roles.contains(.scheduler) {

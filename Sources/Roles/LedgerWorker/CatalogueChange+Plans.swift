@@ -1,5 +1,6 @@
 import Answers
 import Catalogue
+import Commands
 import Credits
 import JSON
 import Metering
@@ -86,6 +87,29 @@ extension CatalogueChange {
         }
         try await VariantStore.insert(changed, environmentID: environmentID, on: connection)
         return Answer(200) { $0.planVariant(changed) }
+    }
+
+    /// Makes a job that moves the live subscriptions of a variant, also of an archived one.
+    func migrateVariant(_ name: VariantName, _ new: NewVariantMigration, now: Instant) async throws -> Answer {
+        guard let variant = try await variant(name),
+            let plan = try await PlanStore.find(.id(variant.planID), environmentID: environmentID, on: connection)
+        else { return refused(.unknownVariant(name)) }
+        let (target, targetPlan): (PlanVariant, Plan)
+        do {
+            (target, targetPlan) = try await openVariant(new.target ?? .id(variant.id), at: "/to")
+        } catch let problem as Problem {
+            return refused(problem)
+        }
+        guard targetPlan.slot == plan.slot else { return refused(.otherSlot(targetPlan.slot, than: plan.slot)) }
+        let running = try await VariantMigrationStore.running(
+            of: variant.id, environmentID: environmentID, on: connection)
+        if let running { return refused(.migrationRuns(running.id)) }
+        let migration = try await VariantMigrationStore.insert(
+            VariantMigration(
+                id: PublicID(.variantMigration, newID(at: now, 0)), variantID: variant.id, target: target.reference,
+                timing: new.timing, proration: new.proration, createdAt: now),
+            environmentID: environmentID, on: connection)
+        return Answer(201) { $0.variantMigration(migration) }
     }
 
     /// The latest version of a variant.

@@ -139,6 +139,7 @@ struct CatalogueChange {
         case .updatePlan(let name, let change): return try await updatePlan(name, change, now: now)
         case .createVariant(let plan, let new): return try await createVariant(plan, new, now: now)
         case .updateVariant(let name, let change): return try await updateVariant(name, change, now: now)
+        case .migrateVariant(let name, let new): return try await migrateVariant(name, new, now: now)
         case .updateConfig(let change): return try await updateConfig(change)
         case .createTestClock(let instant): return try await createTestClock(instant, kind: kind, now: now)
         case .advanceTestClock(let id, let instant):

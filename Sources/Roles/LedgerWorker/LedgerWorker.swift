@@ -37,7 +37,8 @@ package struct LedgerWorker: Service {
     private static let laneCount = 4
 
     private let consumer: AMQPConsumer
-    private let publisher: AMQPPublisher
+    let publisher: AMQPPublisher
+    let topology: Topology
     private let inbox: DeliveryInbox
     private let lanes: [BatchLoop]
     private let keeper: ShardKeeper
@@ -56,6 +57,7 @@ package struct LedgerWorker: Service {
         publishing.connectionName = "quotastack-ledger reply"
         let inbox = DeliveryInbox(catalogueQueue: topology.catalogueQueue)
         self.inbox = inbox
+        self.topology = topology
         self.logger = logger
         publisher = try AMQPPublisher(configuration: publishing, logger: logger)
         consumer = try AMQPConsumer(

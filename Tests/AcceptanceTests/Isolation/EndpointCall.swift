@@ -90,6 +90,12 @@ struct EndpointCall: Sendable {
         .call("PATCH", "/v1/variants/{key}", .write(.catalog), ["archived": true], 404) { _ in
             "/v1/variants/secret-variant"
         },
+        .call("POST", "/v1/variants/{key}/migrate", .write(.catalog), [:], 404) { _ in
+            "/v1/variants/secret-variant/migrate"
+        },
+        .call("GET", "/v1/variant-migrations/{id}", .read(.catalog), 404) {
+            "/v1/variant-migrations/\($0.migrationID)"
+        },
 
         .call("POST", "/v1/end-users", .write(.credits), ["end_user_id": "mallory"], 201),
         .call("GET", "/v1/end-users", .read(.credits), 200),

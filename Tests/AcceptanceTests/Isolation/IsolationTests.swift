@@ -227,6 +227,8 @@ extension Acceptance {
                 "PUT", "/v1/end-users/alice/auto-topup", bytes: Array(#"{"threshold":5000,"credits":9}"#.utf8)
             ).expect(201)
             let subscribed = try await client.subscribe("alice", "secret-variant").expect(201)
+            let migration = try await client.done(
+                try await client.post("/v1/variants/secret-variant/migrate").expect(201))
             let subscription = try #require(PublicID(.subscription, parsing: try subscribed.text("id")))
             let operation = try #require(accepted.headers["location"])
             try await waitUntil("\(operation) is decided", within: 10) {
@@ -237,12 +239,13 @@ extension Acceptance {
                 clockID: try clock.text("id"), blockID: try granted.text("block.id"), usageID: try used.text("id"),
                 reservationID: try reserved.text("id"), capID: try cap.text("id"),
                 topUpRequestID: try rule.text("open_request_id"), subscriptionID: subscription.description,
+                migrationID: try migration.text("id"),
                 eventID: PublicID(.event, account: subscription.account, number: 1).description, operation: operation,
                 position: try #require(used.position),
                 secrets: [
                     "Confidential", try clock.text("id"), try price.text("id"), try key.text("id"),
                     try granted.text("block.id"), try reserved.text("id"), try cap.text("id"),
-                    try rule.text("open_request_id"),
+                    try rule.text("open_request_id"), try migration.text("id"),
                     try granted.text("entry.id"), try used.text("id"), try used.text("entry.hash"),
                 ])
         }
@@ -277,6 +280,7 @@ struct Property: Sendable {
     let capID: String
     let topUpRequestID: String
     let subscriptionID: String
+    let migrationID: String
     let eventID: String
     let operation: String
     let position: String

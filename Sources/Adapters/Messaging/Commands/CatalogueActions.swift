@@ -93,6 +93,11 @@ extension CatalogueAction: FieldCodable {
                 writer.write(1, name.text)
                 writer.write(2, change)
             }
+        case .migrateVariant(let name, let migration):
+            writer.write(19, since: 5) { writer in
+                writer.write(1, name.text)
+                writer.write(2, migration)
+            }
         }
     }
 
@@ -150,6 +155,7 @@ extension CatalogueAction: FieldCodable {
         case 16: .updatePlan(try reader.name(1), try reader.value(2, "change"))
         case 17: .createVariant(plan: try reader.name(1), try reader.value(2, "variant"))
         case 18: .updateVariant(try reader.name(1), try reader.value(2, "change"))
+        case 19: .migrateVariant(try reader.name(1), try reader.value(2, "migration"))
         default: throw .invalid(field: "catalogue action")
         }
     }

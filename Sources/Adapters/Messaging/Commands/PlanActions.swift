@@ -1,5 +1,7 @@
 import Catalogue
+import Commands
 import Credits
+import Ledger
 
 // The plans and variants of catalogue actions. The numbers of fields are permanent, as in AccountActions.swift.
 
@@ -79,5 +81,20 @@ extension VariantChange: FieldCodable {
             name: try reader.optionalString(1, "name"),
             terms: try reader.optional(2, "terms") { text in try? VariantTermsChange(canonicalJSON: text) } ?? .none,
             fallback: try reader.nameChange(3), isArchived: try reader.optionalBool(4, "flag"))
+    }
+}
+
+extension NewVariantMigration: FieldCodable {
+    func write(to writer: inout FieldWriter) {
+        writer.write(1, target?.text)
+        writer.write(2, timing.rawValue)
+        writer.write(3, proration.rawValue)
+    }
+
+    init(from reader: inout FieldReader) throws(CodingError) {
+        self.init(
+            target: try reader.optionalName(1),
+            timing: try reader.parsed(2, "time") { SubscriptionChange.Timing(rawValue: $0) },
+            proration: try reader.parsed(3, "proration") { SubscriptionChange.Proration(rawValue: $0) })
     }
 }

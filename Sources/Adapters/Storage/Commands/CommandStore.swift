@@ -148,6 +148,25 @@ package enum CommandStore {
         return result.rowCount > 0
     }
 
+    /// Those of the given commands that were parked.
+    package static func parked(
+        _ ids: [Bits128], environmentID: EnvironmentID, on connection: PostgresConnection
+    ) async throws -> Set<Bits128> {
+        let result = try await connection.run(
+            PostgresQuery(
+                """
+                select p.command_id
+                from unnest($2::uuid[]) as k (command_id)
+                join parked_commands p on p.environment_id = $1 and p.command_id = k.command_id
+                """,
+                [.id(environmentID), .uuids(ids.map { PostgresUUID($0) })]))
+        return Set(
+            try result.map { row in
+                var fields = RowFields(row)
+                return try fields.bits()
+            })
+    }
+
     /// Parks a command that cannot be applied. A command that was parked before stays as it is.
     ///
     /// - Parameters:

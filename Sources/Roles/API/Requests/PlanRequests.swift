@@ -1,6 +1,8 @@
 import Catalogue
+import Commands
 import Credits
 import JSON
+import Ledger
 
 /// Reads request bodies about plans and their variants.
 extension JSONReader {
@@ -42,6 +44,17 @@ extension JSONReader {
         return variantTermsChange().map {
             VariantChange(name: name, terms: $0, fallback: fallback, isArchived: isArchived)
         }
+    }
+
+    /// A migration of a variant.
+    mutating func variantMigration() -> (migration: NewVariantMigration, isDryRun: Bool) {
+        let target: VariantName? = optionalName("to")
+        let timing = optionalChoice("effective", of: SubscriptionChange.Timing.self)
+        let proration = optionalChoice("proration", of: SubscriptionChange.Proration.self)
+        let isDryRun = optionalBool("dry_run")
+        let migration = NewVariantMigration(
+            target: target, timing: timing ?? .periodEnd, proration: proration ?? .credits)
+        return (migration, isDryRun ?? false)
     }
 
     private mutating func ownKey<Key>(_ parse: (String) -> Key?) -> Key? {

@@ -13,6 +13,7 @@ struct CatalogueRoutes {
         packages.add(to: &routes)
         plans.add(to: &routes)
         PlanVariantRoutes(services: services).add(to: &routes)
+        VariantMigrationRoutes(services: services).add(to: &routes)
     }
 
     /// The features that an environment sells.
