@@ -259,7 +259,7 @@ extension ModelLedger {
         let number = subscription.number
         let left = blocks.filter { $0.subscription == number && $0.remaining > 0 && $0.revokedAt == nil }
         for block in left {
-            if isOver(block, at: instant) { continue }
+            if block.isOver(at: instant) { continue }
             // At the end of the subscription no window opens.
             if ends { blocks[block.number - 1].waitsForUse = false }
             blocks[block.number - 1].revokedAt = instant
