@@ -744,4 +744,17 @@ struct SubscriptionTests {
         try alice.at("2026-01-02T00:00:00Z", .subscription(1, .renew))
         #expect(alice.entries.last == "expire -40 2026-01-02T00:00" && alice.violation == nil)
     }
+
+    @Test("A late renewal, whose period is over, leaves held credits expired")
+    func heldOverALateRenewal() throws {
+        var alice = Subscriber()
+        var terms = VariantTerms(billingInterval: BillingInterval(.day), grants: [try period(100)])
+        terms.gracePeriodDays = 3
+        try alice.subscribe(try alice.variant(terms), at: "2026-01-01T00:00:00Z")
+        try alice.at("2026-01-01T02:00:00Z", hold(60, ttlSeconds: 604_800))
+        try alice.at("2026-01-04T00:00:00Z", .subscription(1, .renew))
+        try alice.at("2026-01-04T01:00:00Z", .reservation(1, .release))
+        #expect(alice.entries.last == "expire -60 2026-01-04T01:00" && alice.balance == 100)
+        #expect(alice.violation == nil)
+    }
 }

@@ -40,11 +40,11 @@ extension Account {
         blocks.filter { $0.origin?.subscription == subscription }.sorted { $0.number < $1.number }
     }
 
-    /// The open blocks that end with the period that ends at an instant. Those of earlier periods have only held credits.
-    func blocksEndingWithPeriod(of subscription: Int32, at instant: Instant) -> [Block] {
-        blocks(of: subscription).filter { block in
-            block.endsWithPeriod && block.expiresAt.map { $0 >= instant } ?? false
-        }
+    /// The open blocks that end with what runs: the trial, the period or the grace. Those that ended with an earlier period
+    /// have only held credits.
+    func blocksEndingWithPeriod(of subscription: Subscription) -> [Block] {
+        let end = min(subscription.periodBlocksEndAt, .latest)
+        return blocks(of: subscription.number).filter { $0.endsWithPeriod && $0.expiresAt == end }
     }
 
     /// What remains of the credits of a line.
@@ -219,7 +219,7 @@ extension Account {
         of subscription: Subscription, _ moment: SubscriptionMoment, into recorder: inout some EffectRecorder
     ) -> [Int: Int64] {
         var unused: [Int: Int64] = [:]
-        let ending = blocksEndingWithPeriod(of: subscription.number, at: moment.at)
+        let ending = blocksEndingWithPeriod(of: subscription)
         for block in ending {
             if let line = block.origin?.line { unused[Int(line), default: 0] += block.available }
             move(block, to: moment.at, into: &recorder)
@@ -374,6 +374,9 @@ extension Account {
 }
 
 extension Subscription {
+    /// The expiry of the blocks that end with the period.
+    fileprivate var periodBlocksEndAt: Instant { status == .pastDue ? graceEndsAt ?? period.end : period.end }
+
     /// The cause of an entry of a line, or of the whole subscription.
     ///
     /// - Parameter moment: Has the idempotency key of the request that caused it; nil for an entry that states none.
@@ -397,7 +400,7 @@ extension Subscription {
         if expiry == .nextGrant, !line.isEvery { expiry = .periodEnd }
         let expiresAt: Instant?
         switch expiry {
-        case .periodEnd: expiresAt = status == .pastDue ? graceEndsAt : period.end
+        case .periodEnd: expiresAt = periodBlocksEndAt
         case .nextGrant: expiresAt = nextLanding
         case .never: expiresAt = nil
         case .after(let duration): expiresAt = moment.zone.adding(duration, to: moment.at)

@@ -152,10 +152,10 @@ extension Account {
         tell(.subscriptionPastDue, &subscription, moment, into: &recorder)
         // What a trial gave ends with it.
         guard before.status != .trialing else {
-            _ = endPeriodBlocks(of: subscription, moment, into: &recorder)
+            _ = endPeriodBlocks(of: before, moment, into: &recorder)
             return
         }
-        for block in blocksEndingWithPeriod(of: subscription.number, at: moment.at) {
+        for block in blocksEndingWithPeriod(of: before) {
             move(block, to: end, into: &recorder)
         }
     }
@@ -169,7 +169,7 @@ extension Account {
         let terms = moment.terms(of: before)
         if let pause = subscription.pause { shiftBlocks(of: subscription, from: pause, moment, into: &recorder) }
         sweep(
-            blocksEndingWithPeriod(of: subscription.number, at: moment.at).map(\.number), at: moment.at,
+            blocksEndingWithPeriod(of: before).map(\.number), at: moment.at,
             now: moment.now,
             into: &recorder)
         subscription.pause = nil
