@@ -757,4 +757,17 @@ struct SubscriptionTests {
         #expect(alice.entries.last == "expire -60 2026-01-04T01:00" && alice.balance == 100)
         #expect(alice.violation == nil)
     }
+
+    @Test("The audit accepts that the credits of a late renewal pay overage")
+    func settlesByALateRenewal() throws {
+        var alice = Subscriber()
+        alice.catalogue.config.overagePolicy = .allow
+        try alice.subscribe(
+            try alice.variant(VariantTerms(billingInterval: BillingInterval(.day), grants: [try period(10)])),
+            at: "2026-01-01T00:00:00Z")
+        try alice.use(15, at: "2026-01-01T01:00:00Z")
+        try alice.at("2026-01-04T00:00:00Z", .subscription(1, .renew))
+        #expect(alice.entries.suffix(2) == ["grant 10 2026-01-04T00:00", "settle 0 2026-01-04T00:00"])
+        #expect(alice.violation == nil)
+    }
 }

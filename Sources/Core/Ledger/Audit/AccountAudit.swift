@@ -196,6 +196,8 @@ package struct AccountAudit {
         // A landing may pay overage from a block that has expired before the entries of both are written.
         let instant = entry.type == .settle ? entry.effectiveAt : entry.recordedAt
         // A renewal ends the blocks of the period before at its instant, after what was spent at it.
+        // Credits of a late renewal, whose period is over, pay overage when they come in.
+        if entry.type == .settle, block.origin != nil, block.since == instant { return }
         let isOver = block.endsWithPeriod ? block.expiresAt.map { $0 < instant } : block.hasExpired(at: instant)
         if isOver ?? false {
             blame("I19", entry, "the entry spends from a block at or after its expiry")
