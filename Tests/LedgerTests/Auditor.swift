@@ -80,7 +80,9 @@ struct Auditor {
         expect(abs(balance) <= Millicredits.limit, "the balance leaves its range")
         expect(entry.recordedAt >= recordedAt, "recorded_at must not decrease")
         let stamp = entry.type == .use ? entry.recordedAt : entry.effectiveAt
-        expect(stamp >= self.stamp, "it must not count before the previous entry")
+        // A command can make things due in the past, which are stamped so.
+        let followsCommand = entry.recordedAt == recordedAt && self.stamp == recordedAt
+        expect(stamp >= self.stamp || followsCommand, "it must not count before the previous entry")
         for list in [entry.allocations, entry.holds] {
             expect(Set(list.map(\.block)).count == list.count, "a block is named once")
             expect(!list.contains { $0.amount == 0 }, "a share of nothing")

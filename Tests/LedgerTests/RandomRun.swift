@@ -74,7 +74,9 @@ struct RandomRun {
         }
         if ledger.testClock != nil { met.insert("on a test clock") }
         noteSubscriptions(ledger)
-        for event in ledger.events.suffix(3) { met.insert("event \(event.type) \(event.text ?? "")") }
+        for event in ledger.events.suffix(3) {
+            met.formUnion(["event \(event.type)", "event \(event.type) \(event.text ?? "")"])
+        }
         if ledger.events.contains(where: { $0.type == "topup.requested" && $0.at != $0.recordedAt }) {
             met.insert("request by time")
         }

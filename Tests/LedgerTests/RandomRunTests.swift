@@ -45,12 +45,6 @@ struct RandomRunTests {
 
     @Test("The runs reach every outcome, so that their agreement is meaningful")
     func coverage() throws {
-        var met: Set<String> = []
-        for seed in UInt64(1)...200 {
-            var run = try RandomRun(seed: seed)
-            for _ in 0..<Self.stepsPerRun { _ = try run.step() }
-            met.formUnion(run.met)
-        }
         let expected: [String: [String]] = [
             "grant": [
                 "ok", "amount_out_of_range", "expires_in_the_past", "ends_in_the_past", "expires_before_start",
@@ -104,11 +98,6 @@ struct RandomRunTests {
             "withdraw": ["ok", "invalid_transition"],
             "state": ["scheduled", "trialing", "active", "past_due", "paused", "canceled", "expired"],
         ]
-        for (verb, outcomes) in expected {
-            for outcome in outcomes { #expect(met.contains("\(verb) \(outcome)"), "\(verb) \(outcome)") }
-        }
-        for type in EntryType.allCases { #expect(met.contains("entry \(type)")) }
-        for type in EventType.allCases { #expect(met.contains { $0.hasPrefix("event \(type.rawValue)") }, "\(type)") }
         let rest = [
             "use subscription_paused", "use subscription_past_due", "check subscription_paused",
             "check subscription_past_due", "grant of a subscription", "rollover of a subscription",
@@ -122,6 +111,15 @@ struct RandomRunTests {
             "event topup.requested ", "event topup.requested small", "event topup.failed declined",
             "event topup.failed timeout", "event topup.suspended ", "request by time",
         ]
-        for name in rest { #expect(met.contains(name), "\(name)") }
+        var missing = Set(rest)
+        for (verb, outcomes) in expected { missing.formUnion(outcomes.map { "\(verb) \($0)" }) }
+        missing.formUnion(EntryType.allCases.map { "entry \($0)" })
+        missing.formUnion(EventType.allCases.map { "event \($0.rawValue)" })
+        for seed in UInt64(1)...200 where !missing.isEmpty {
+            var run = try RandomRun(seed: seed)
+            for _ in 0..<Self.stepsPerRun { _ = try run.step() }
+            missing.subtract(run.met)
+        }
+        #expect(missing.isEmpty)
     }
 }
