@@ -162,8 +162,7 @@ extension Acceptance {
             let ended = try await client.act(id, "cancel", ["at": "now"], key: "end").expect(200)
             #expect(ended["status"] == "canceled" && ended["ended_at"] != .null)
             for action in ["pause", "resume", "renew", "cancel", "uncancel"] {
-                let refused = try await client.act(id, action).expect(409, "invalid_transition")
-                #expect(refused["subscription_status"] == "canceled")
+                try await client.act(id, action).expect(409, "invalid_transition")
             }
             #expect(try await client.subscription(id).json == ended.json)
             // The slot is free again.
