@@ -118,6 +118,19 @@ struct LimitTests {
             """)
     }
 
+    @Test("A job of quantities that is committed with none counts nothing in a limit that is set afterwards")
+    func committedWithNone() throws {
+        try ledger(
+            """
+            price tokens dimensions in=1/1 out=2/1
+            grant alice 10000
+            reserve alice in=12 tokens
+            commit alice r1 none
+            limit alice day 20 units per day
+            limited alice day 0
+            """)
+    }
+
     @Test("Only another amount keeps the counter; anything else begins anew with what the window held")
     func replaced() throws {
         try ledger(

@@ -258,7 +258,9 @@ extension ModelLedger.Entry {
     mutating func measure(_ demand: ModelDemand) {
         switch demand {
         case .units(let units): self.units = units
-        case .quantities(let quantities): self.quantities = quantities
+        case .quantities(let quantities):
+            self.quantities = quantities
+            if quantities.isEmpty { units = 0 }
         case .credits: break
         }
     }

@@ -147,7 +147,11 @@ extension EntryCause {
         guard case .measured(let measure, _) = demand else { return }
         switch measure {
         case .units(let units): self.units = units
-        case .quantities(let quantities): details.quantities = quantities
+        case .quantities(let quantities):
+            details.quantities = quantities
+            // An entry stores no empty quantities. Without a measure it would look like one in credits, and a limit that
+            // is set later would count the estimate of its job.
+            if quantities.isEmpty { units = 0 }
         }
     }
 }
