@@ -85,7 +85,7 @@ extension Acceptance {
                 200)
             #expect(changed["version"] == 2 && changed["trial_days"] == 0 && changed["price"] == 990)
             #expect(changed["credit_grants"] == made["credit_grants"] && changed["created_at"] == made["created_at"])
-            // What an answer shows can be sent back, and changes nothing.
+            // The members of an answer can be sent back, and change nothing.
             let others = ["id", "key", "plan_id", "version", "created_at", "updated_at"]
             let terms = changed.json.names.filter { !others.contains($0) }.map {
                 (key: $0, value: changed[$0] ?? .null)

@@ -153,7 +153,7 @@ extension ModelSubscriptionAct.Change {
     }
 }
 
-/// What answers and events show of a subscription, and what decides its next landings.
+/// The state of a subscription that answers and events show, or that decides its next landings.
 struct PlainSubscription: Equatable {
     var number: Int
     var slot: String

@@ -113,3 +113,32 @@ struct Subscriber {
         return audit.violation.map { "\($0.invariant) \($0.detail)" }
     }
 }
+
+// The values that most tests of subscriptions need.
+
+func mc(_ amount: Int64) throws -> Millicredits { try Millicredits(amount) }
+
+func monthly(_ lines: [GrantLine], _ mode: BillingMode = .prepaid) -> VariantTerms {
+    VariantTerms(billingInterval: BillingInterval(.month), billingMode: mode, grants: lines)
+}
+
+func period(_ credits: Int64, rollover: Int32? = nil) throws -> GrantLine {
+    GrantLine(
+        credits: try mc(credits), cadence: .period, expiry: .periodEnd,
+        rollover: rollover.map { GrantLine.Rollover(percentage: $0) })
+}
+
+func every(
+    _ credits: Int64, _ duration: String, _ anchor: GrantLine.Anchor, _ expiry: GrantLine.Expiry = .nextGrant,
+    rollover: GrantLine.Rollover? = nil
+) throws -> GrantLine {
+    let duration = try #require(CalendarDuration(iso8601: duration))
+    return GrantLine(
+        credits: try mc(credits), cadence: .every(duration, anchor: anchor), expiry: expiry, rollover: rollover)
+}
+
+func hold(_ units: Int64, ttlSeconds: Int64) -> AccountAction {
+    .reserve(
+        ReservationRequest(
+            featureKey: Subscriber.calls, estimate: .measured(.units(units), .none), ttlSeconds: ttlSeconds))
+}

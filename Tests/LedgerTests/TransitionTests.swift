@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Every pair of state and trigger")
 struct TransitionTests {
-    /// What the conditions of the table's rows are about.
+    /// The circumstances that the conditions of the table's rows name.
     struct Setting: CustomTestStringConvertible {
         let status: SubscriptionStatus
         var isPostpaid = false

@@ -108,7 +108,7 @@ struct CatalogueStoreTests {
             let bytes = [first, second, other].map { Int64($0.terms.canonicalJSON.utf8.count) }.reduce(0, +)
             #expect(try await VariantStore.bytes(environmentID: environmentID, on: connection) == bytes)
 
-            // What was loaded before gets the changed rows only, and is then like what is loaded as a whole.
+            // A catalogue that was loaded before gets the changed rows only, and then equals one that is loaded as a whole.
             for known in [nil, (version, loaded)] {
                 let catalogue = try await CatalogueStore.load(
                     environmentID, changedSince: known, on: connection

@@ -68,7 +68,7 @@ extension JSONWriter {
     }
 }
 
-/// What a job would do: the subscriptions that it would find, and the terms that would change for them.
+/// The effect of a job that is not started: the subscriptions that it would find, and the terms that would change.
 package struct VariantMigrationDryRun: Sendable {
     /// The versions whose terms are compared: the newest ones in use. It bounds the answer, because the terms of a version
     /// can have 64 KiB.

@@ -2,8 +2,8 @@ package import Credits
 package import JSON
 package import Metering
 
-/// What a plan's variant gives of one feature, or an end user's override of one, which takes precedence over the variant
-/// and the catalogue.
+/// The grant of one feature by a plan's variant or by an end user's override. An override takes precedence over the
+/// variant and the catalogue.
 package enum FeatureGrant: Hashable, Sendable {
     /// Allows or denies the feature.
     case enabled(Bool)

@@ -40,7 +40,7 @@ package struct VariantMigration: Hashable, Sendable {
     /// The numbers of subscriptions whose commands are decided, by their outcome.
     package struct Progress: Hashable, Sendable {
         package var moved: Int64
-        /// Those whose state allowed no change: past due, paused, scheduled, or ended meanwhile.
+        /// The subscriptions whose state allowed no change: past due, paused, scheduled, or ended meanwhile.
         package var skipped: Int64
         package var failed: Int64
 

@@ -32,7 +32,7 @@ package final class VariantMigrator: Service {
     private static let longestRest = Duration.seconds(1)
     /// The pauses between two looks for decisions: the first, which doubles, and the longest.
     private static let pauses = (first: Duration.milliseconds(10), longest: Duration.milliseconds(250))
-    /// How long the service waits for the decision of a command before it sends the command again.
+    /// The time that the service waits for the decision of a command before it sends the command again.
     private static let patience = Duration.seconds(30)
     /// The pause before commands are sent again that a queue has not accepted.
     private static let resendPause = Duration.seconds(1)

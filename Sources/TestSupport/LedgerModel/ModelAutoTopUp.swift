@@ -64,7 +64,7 @@ extension ModelLedger {
         }
     }
 
-    /// What an event tells of its subscription besides variant, quantity and period.
+    /// The details of an event besides the subscription's variant, quantity and period.
     package struct Facts: Equatable, Sendable {
         package let status: String
         package let start: Instant

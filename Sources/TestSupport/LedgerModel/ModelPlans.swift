@@ -1,6 +1,6 @@
 package import Credits
 
-// What the running subscriptions of an end user permit, price and limit.
+// The features, prices and limits of an end user's running subscriptions.
 
 extension ModelLedger {
     /// The subscriptions that have begun and not ended: `base` first, then by slot.

@@ -316,7 +316,7 @@ extension ModelLedger {
         subscription.end = boundary()
     }
 
-    /// What is left of the blocks that end with the period, by line.
+    /// The rest of the blocks that end with the period, by line.
     private func unusedCredits(of place: Int) -> [Int: Int64] {
         var unused: [Int: Int64] = [:]
         for (block, amount) in available where endsNow(block, place) {

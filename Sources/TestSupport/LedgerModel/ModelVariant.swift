@@ -45,7 +45,7 @@ package struct ModelLine: Hashable, Sendable {
         case after(ModelDuration)
     }
 
-    /// What comes back of unused credits when the next period starts.
+    /// The part of the unused credits that is granted again when the next period starts.
     package struct Rollover: Hashable, Sendable {
         package let percentage: Int64
         package let cap: Int64?

@@ -148,7 +148,7 @@ package enum CommandStore {
         return result.rowCount > 0
     }
 
-    /// Those of the given commands that were parked.
+    /// Finds which of the given commands were parked.
     package static func parked(
         _ ids: [Bits128], environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws -> Set<Bits128> {

@@ -34,7 +34,7 @@ package struct GrantLine: Hashable, Sendable {
         case after(CalendarDuration)
     }
 
-    /// What comes back of unused credits when the next period starts.
+    /// The part of the unused credits that is granted again when the next period starts.
     package struct Rollover: Hashable, Sendable {
         /// 1 to 100.
         package let percentage: Int32

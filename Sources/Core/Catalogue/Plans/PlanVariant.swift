@@ -53,7 +53,7 @@ package struct VariantReference: Hashable, Sendable {
     }
 }
 
-/// What a subscription gives and asks for.
+/// The terms of a subscription: its prices, credits, features and limits.
 package struct VariantTerms: Hashable, Sendable {
     /// The largest numbers of grant lines and of features in a variant.
     package static let maximumGrants = 50

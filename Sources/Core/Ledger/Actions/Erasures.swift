@@ -18,7 +18,7 @@ extension AccountDraft {
         let now = context.now
         for subscription in account.subscriptions {
             var subscription = subscription.erased
-            // What is left of the balance stays.
+            // The rest of the balance stays.
             subscription.revokesCredits = false
             account.end(subscription, as: .canceled, context.moment, fallsBack: false, into: &recorder)
         }

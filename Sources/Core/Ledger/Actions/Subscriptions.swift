@@ -199,7 +199,7 @@ extension AccountDraft {
             let interval = subscription.periodInterval ?? moment.terms(of: subscription).billingInterval
             subscription.periodInterval = interval == moment.terms(of: variant).billingInterval ? nil : interval
         }
-        // What was used of a postpaid period is billed before the period is paid for in another way.
+        // The usage of a postpaid period is billed before the subscription becomes prepaid.
         var details = SubscriptionEvent.Details.none
         if before.isPostpaid, moment.terms(of: variant).billingMode == .prepaid {
             let summary = account.summary(of: before, moment)

@@ -27,10 +27,10 @@ package struct SubscriptionEvent: Hashable, Sendable {
     }
 }
 
-/// What a tenant bills at the end of a postpaid period.
+/// The usage that a tenant bills at the end of a postpaid period.
 package struct UsageSummary: Hashable, Sendable {
     package let period: TimeWindow
-    /// What was applied in the period, one total for each feature.
+    /// The usage that was applied in the period, one total for each feature.
     package let usage: [UsageTotal]
     /// The overage that the end of the period has set back, in millicredits.
     package let settledOverage: Int64

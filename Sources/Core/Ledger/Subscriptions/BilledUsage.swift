@@ -28,7 +28,7 @@ extension Account {
         }
     }
 
-    /// What a counter has counted in the open period. A period that was prepaid at its end leaves its counters behind.
+    /// The usage that a counter has counted in the open period. A period that was prepaid at its end leaves its counters behind.
     private func billed(_ id: CounterID, of subscription: Subscription) -> Int64 {
         guard let counter = counters[id], counter.window.start == subscription.period.start else { return 0 }
         return counter.used

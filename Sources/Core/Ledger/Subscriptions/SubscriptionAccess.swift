@@ -2,7 +2,7 @@ package import Catalogue
 package import Credits
 import Metering
 
-// What subscriptions give besides credits: features, prices, limits and the overage policy.
+// Subscriptions give more than credits: features, prices, limits and the overage policy.
 
 extension Account {
     /// The status that a check shows: that of the first live subscription by slot; nil without one.

@@ -1,8 +1,8 @@
 package import Catalogue
 package import Credits
 
-/// What the ledger would do: the entries and events of a change, or of time, on a copy of the account. The numbers of blocks
-/// in it mean nothing outside it.
+/// The entries and events that a change, or time, would make. They are made on a copy of the account, so the numbers of
+/// their blocks mean nothing outside the forecast.
 package struct SubscriptionForecast: Hashable, Sendable {
     package let entries: [Entry]
     package let events: [Event]
@@ -18,7 +18,7 @@ package struct SubscriptionForecast: Hashable, Sendable {
 }
 
 extension Account {
-    /// What an action on a subscription would do now. Decided by the code that decides the action.
+    /// Forecasts an action on a subscription. The code that decides the action decides the forecast too.
     ///
     /// - Parameter instant: The account's current instant, to which it was advanced.
     package func preview(

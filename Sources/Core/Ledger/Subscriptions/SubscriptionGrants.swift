@@ -47,7 +47,7 @@ extension Account {
         return blocks(of: subscription.number).filter { $0.endsWithPeriod && $0.expiresAt == end }
     }
 
-    /// What remains of the credits of a line.
+    /// The remaining credits of a line.
     private func remaining(of subscription: Int32, line: Int) -> Int64 {
         blocks(of: subscription).reduce(0) { $0 + ($1.origin?.line == Int16(line) ? $1.remaining.rawValue : 0) }
     }
@@ -347,7 +347,7 @@ extension Account {
         return first.flatMap { $0.isPostpaid ? $0 : nil }
     }
 
-    /// What the tenant bills for the open period of a postpaid subscription, which ends.
+    /// Sums up the usage of a postpaid period that ends, for the tenant to bill.
     mutating func summary(of subscription: Subscription, _ moment: SubscriptionMoment) -> UsageSummary {
         UsageSummary(
             period: TimeWindow(start: subscription.period.start, end: moment.at),

@@ -150,7 +150,7 @@ extension Account {
         subscription.notices.trialEnding = nil
         subscription.notices.renewalDue = nil
         tell(.subscriptionPastDue, &subscription, moment, into: &recorder)
-        // What a trial gave ends with it.
+        // The credits of a trial end with it.
         guard before.status != .trialing else {
             _ = endPeriodBlocks(of: before, moment, into: &recorder)
             return
@@ -259,7 +259,7 @@ extension Account {
     ) {
         let old = moment.terms(of: subscription).grants
         let new = moment.terms(of: variant).grants
-        // What the lines of a place have given counts for the period, also while there is none.
+        // The grants of a line's place count for the whole period, also while the variant has no line there.
         var lines = subscription.lines.enumerated().map { index, state in
             new.indices.contains(index)
                 ? state : LineState(periodGranted: state.periodGranted, anchor: moment.at)

@@ -71,7 +71,7 @@ struct SubscriptionRoutes: Sendable {
 
     // MARK: - Forecasts
 
-    /// What a change would do now. Nothing is written.
+    /// Previews a change. Nothing is written.
     @Sendable private func preview(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
         var query = try RequestQuery(request)
@@ -104,7 +104,7 @@ struct SubscriptionRoutes: Sendable {
         return .json(json.bytes)
     }
 
-    /// What the next twelve events will do, if nobody changes anything. It ends earlier when they are too far away.
+    /// Forecasts the next twelve events if nobody changes anything. The list ends earlier when they are too far away.
     @Sendable private func upcoming(
         _ request: Request, _ context: APIContext, _ caller: Caller
     ) async throws -> Response {
