@@ -20,6 +20,17 @@ struct PageRequest {
         return parsed
     }
 
+    /// Reads the cursor of a list whose pages continue after one number.
+    ///
+    /// - Parameter parse: Makes the position of the number; nil if the list cannot have it.
+    /// - Returns: Nil for the first page.
+    func cursorNumber<Value>(_ parse: (Int64) -> Value?) throws(Problem) -> Value? {
+        try cursorParts { parts in
+            guard parts.count == 1, case .integer(let number) = parts[0] else { return nil }
+            return parse(number)
+        }
+    }
+
     /// Writes a page as JSON.
     ///
     /// - Parameters:

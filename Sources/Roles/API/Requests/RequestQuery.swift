@@ -44,6 +44,14 @@ struct RequestQuery {
         return value
     }
 
+    /// Reads the name of a case, such as a status.
+    mutating func optional<Value: CaseIterable & RawRepresentable<String>>(
+        _ name: String, oneOf type: Value.Type
+    ) throws(Problem) -> Value? {
+        let names = type.allCases.map(\.rawValue).joined(separator: ", ")
+        return try optional(name, expected: "one of \(names)") { Value(rawValue: $0) }
+    }
+
     mutating func endUserID() throws(Problem) -> EndUserID {
         guard let id = EndUserID(try required("end_user_id")) else {
             throw Problem(.invalidRequest, "The query parameter end_user_id must be 1 to 256 bytes long, without NUL.")

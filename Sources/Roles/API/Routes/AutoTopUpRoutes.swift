@@ -37,10 +37,8 @@ struct AutoTopUpRoutes: Sendable {
     @Sendable private func fail(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         let headers = try MutationHeaders(request, context, caller)
         let reason = try read(try await request.json()) { reader -> String?? in .some(reader.reason()) }
-        guard let id = PublicID(.topUpRequest, parsing: try context.pathParameter("id")),
-            let number = Int32(exactly: id.number)
-        else { throw Problem.unknownTopUpRequest }
-        let owner = try await services.owner(of: id.account, caller, unknown: .unknownTopUpRequest)
+        let (accountID, number) = try context.accountAndNumber(.topUpRequest, unknown: .unknownTopUpRequest)
+        let owner = try await services.owner(of: accountID, caller, unknown: .unknownTopUpRequest)
         return try await services.mutations.account(
             .failTopUpRequest(number, reason: reason), of: owner, key: headers.idempotencyKey, headers)
     }

@@ -91,10 +91,7 @@ struct EndUserRoutes: Sendable {
         var query = try RequestQuery(request)
         let page = try query.page()
         try query.finish()
-        let before = try page.cursorParts { parts -> AccountID? in
-            guard parts.count == 1, case .integer(let number) = parts[0] else { return nil }
-            return AccountID(number)
-        }
+        let before = try page.cursorNumber { AccountID($0) }
         let endUsers = try await services.reads.read(of: caller.environmentID) { connection in
             try await AccountReads.endUsers(
                 environmentID: caller.environmentID, before: before, limit: page.limit + 1, on: connection)

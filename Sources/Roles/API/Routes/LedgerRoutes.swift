@@ -23,18 +23,14 @@ struct LedgerRoutes: Sendable {
         var query = try RequestQuery(request)
         let endUserID = try query.endUserID()
         let page = try query.page()
-        let types = EntryType.allCases.map(\.rawValue).joined(separator: ", ")
         var filter = EntryFilter(limit: page.limit + 1)
-        filter.type = try query.optional("type", expected: "one of \(types)") { EntryType(rawValue: $0) }
+        filter.type = try query.optional("type", oneOf: EntryType.self)
         filter.featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
         filter.from = try query.instant("from")
         filter.to = try query.instant("to")
         filter.ascending =
             try query.optional("order", expected: "asc or desc") { ["asc": true, "desc": false][$0] } ?? false
-        filter.after = try page.cursorParts { parts -> Int64? in
-            guard parts.count == 1, case .integer(let sequence) = parts[0] else { return nil }
-            return sequence
-        }
+        filter.after = try page.cursorNumber { $0 }
         try query.finish()
         let account = try await services.settledAccount(endUserID, caller, context)
         let size: ReadSize = filter.type == nil && filter.featureKey == nil ? .small : .large

@@ -73,10 +73,7 @@ struct ReservationRoutes: Sendable {
 
     /// The account and the number of the reservation, from the id in the path.
     private func reservation(_ context: APIContext) throws(Problem) -> (AccountID, Int32) {
-        guard let id = PublicID(.reservation, parsing: try context.pathParameter("id")),
-            let number = Int32(exactly: id.number)
-        else { throw .unknownReservation }
-        return (id.account, number)
+        try context.accountAndNumber(.reservation, unknown: .unknownReservation)
     }
 
     // MARK: - Reading
@@ -99,14 +96,10 @@ struct ReservationRoutes: Sendable {
     @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         var query = try RequestQuery(request)
         let endUserID = try query.endUserID()
-        let statuses = ReservationStatus.allCases.map(\.rawValue).joined(separator: ", ")
-        let status = try query.optional("status", expected: "one of \(statuses)") { ReservationStatus(rawValue: $0) }
+        let status = try query.optional("status", oneOf: ReservationStatus.self)
         let page = try query.page()
         try query.finish()
-        let before = try page.cursorParts { parts -> Int32? in
-            guard parts.count == 1, case .integer(let number) = parts[0] else { return nil }
-            return Int32(exactly: number)
-        }
+        let before = try page.cursorNumber { Int32(exactly: $0) }
         let account = try await services.settledAccount(endUserID, caller, context)
         let size: ReadSize = status == nil || status == .active ? .small : .large
         let reservations = try await services.reads.read(of: caller.environmentID, size) { connection in

@@ -59,10 +59,7 @@ struct SpendCapRoutes: Sendable {
         let endUserID = try query.endUserID()
         let page = try query.page()
         try query.finish()
-        let before = try page.cursorParts { parts -> Int32? in
-            guard parts.count == 1, case .integer(let number) = parts[0] else { return nil }
-            return Int32(exactly: number)
-        }
+        let before = try page.cursorNumber { Int32(exactly: $0) }
         let (name, caps) = try caps(of: endUserID, caller)
         let older = caps.reversed().filter { $0.cap.number < before ?? .max }
         return .json(
@@ -85,9 +82,6 @@ struct SpendCapRoutes: Sendable {
 
     /// The account and the number of the cap, from the id in the path.
     private func cap(_ context: APIContext) throws(Problem) -> (AccountID, Int32) {
-        guard let id = PublicID(.spendCap, parsing: try context.pathParameter("id")),
-            let number = Int32(exactly: id.number)
-        else { throw .unknownSpendCap }
-        return (id.account, number)
+        try context.accountAndNumber(.spendCap, unknown: .unknownSpendCap)
     }
 }

@@ -63,10 +63,7 @@ struct SubscriptionRoutes: Sendable {
 
     /// The account and the number of the subscription, from the id in the path.
     private func subscription(_ context: APIContext) throws(Problem) -> (AccountID, Int32) {
-        guard let id = PublicID(.subscription, parsing: try context.pathParameter("id")),
-            let number = Int32(exactly: id.number)
-        else { throw .unknownSubscription }
-        return (id.account, number)
+        try context.accountAndNumber(.subscription, unknown: .unknownSubscription)
     }
 
     // MARK: - Forecasts
@@ -158,14 +155,10 @@ struct SubscriptionRoutes: Sendable {
     @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         var query = try RequestQuery(request)
         let endUserID = try query.endUserID()
-        let statuses = SubscriptionStatus.allCases.map(\.rawValue).joined(separator: ", ")
-        let status = try query.optional("status", expected: "one of \(statuses)") { SubscriptionStatus(rawValue: $0) }
+        let status = try query.optional("status", oneOf: SubscriptionStatus.self)
         let page = try query.page()
         try query.finish()
-        let before = try page.cursorParts { parts -> Int32? in
-            guard parts.count == 1, case .integer(let number) = parts[0] else { return nil }
-            return Int32(exactly: number)
-        }
+        let before = try page.cursorNumber { Int32(exactly: $0) }
         let account = try await services.settledAccount(endUserID, caller, context)
         let subscriptions = try await services.reads.read(of: caller.environmentID) { connection in
             try await SubscriptionStore.list(

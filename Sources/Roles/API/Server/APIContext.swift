@@ -53,4 +53,16 @@ struct APIContext: RequestContext {
         }
         return text
     }
+
+    /// The account and the number of a resource of an account, from the id in the path.
+    ///
+    /// - Parameter unknown: The answer to an id of another kind, or one that no resource can have.
+    func accountAndNumber(
+        _ kind: PublicIDKind, unknown: Problem
+    ) throws(Problem) -> (account: AccountID, number: Int32) {
+        guard let id = PublicID(kind, parsing: try pathParameter("id")), let number = Int32(exactly: id.number) else {
+            throw unknown
+        }
+        return (id.account, number)
+    }
 }
