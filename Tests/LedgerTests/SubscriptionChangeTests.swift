@@ -164,6 +164,56 @@ struct SubscriptionChangeTests {
         #expect(alice.events.contains("contract.ending_soon 2026-03-31T00:00"))
     }
 
+    @Test("The notice of a contract's end counts the periods to come by the interval of a change")
+    func contractNoticeAfterChange() throws {
+        var alice = Subscriber()
+        let month = try alice.variant(monthly([], .postpaid))
+        let week = try alice.variant(VariantTerms(billingInterval: BillingInterval(.week), billingMode: .postpaid))
+        try alice.at(
+            "2026-01-01T00:00:00Z",
+            .subscribe(
+                NewSubscription(variant: .id(month), contract: Contract(periods: 3, onEnd: .expire, noticeDays: 1))))
+        try alice.at(
+            "2026-01-02T00:00:00Z", .subscription(1, .change(SubscriptionChange(variant: .id(week), timing: .now))))
+        // The month ends on 1 February, and two weeks follow.
+        try alice.pass(to: "2026-02-15T00:00:00Z")
+        #expect(alice.events.contains("contract.ending_soon 2026-02-14T00:00"))
+        #expect(alice.events.last == "subscription.expired 2026-02-15T00:00")
+    }
+
+    @Test("The last period of a contract that expires cannot be renewed beyond")
+    func lastOfContract() throws {
+        func subscribed(_ end: Contract.End) throws -> Subscriber {
+            var subscriber = Subscriber()
+            let variant = try subscriber.variant(monthly([]))
+            try subscriber.at(
+                "2026-01-01T00:00:00Z",
+                .subscribe(NewSubscription(variant: .id(variant), contract: Contract(periods: 2, onEnd: end))))
+            try subscriber.at("2026-01-02T00:00:00Z", .subscription(1, .renew))
+            return subscriber
+        }
+        var alice = try subscribed(.expire)
+        guard
+            case .refused(.invalidTransition(let refusal)) = try alice.at(
+                "2026-02-02T00:00:00Z", .subscription(1, .renew))
+        else { throw ScriptError("the renewal is not refused") }
+        #expect(refusal.obstacle == .contractEnds)
+        var bob = try subscribed(.renew)
+        guard case .subscriptionChanged = try bob.at("2026-02-02T00:00:00Z", .subscription(1, .renew)) else {
+            throw ScriptError("the renewal is refused")
+        }
+    }
+
+    @Test("A renewal in the trial ends the trial")
+    func renewedInTrial() throws {
+        var alice = Subscriber()
+        var terms = monthly([])
+        terms.trialDays = 10
+        try alice.subscribe(try alice.variant(terms), at: "2026-01-01T00:00:00Z")
+        try alice.at("2026-01-04T00:00:00Z", .subscription(1, .renew))
+        #expect(Subscriber.short(try alice.subscription().trialEndsAt) == "2026-01-04T00:00")
+    }
+
     @Test("A line that a variant lacks for a while gives its credits once")
     func prorationOfLines() throws {
         var alice = Subscriber()

@@ -66,7 +66,7 @@ struct TransitionTests {
         var setting = Setting(status: row.from)
         switch row.condition {
         case "", "prepaid", "no cancellation asked for", "not asked for before", "prepaid, not renewed ahead",
-            "prepaid, not renewed ahead, no cancellation asked for":
+            "prepaid, not renewed ahead, no cancellation asked for, not the last of a contract":
             break
         case "postpaid": setting.isPostpaid = true
         case "cancellation asked for": setting.isCanceled = true
@@ -156,7 +156,7 @@ struct TransitionTests {
         switch trigger {
         case .renew:
             let isOpen = setting.status != .active || !setting.isPostpaid && !setting.isRenewedAhead
-            return isOpen && !setting.isCanceled
+            return isOpen && !setting.isCanceled && !setting.hasContract
         case .withdrawChange: return setting.isChanging
         case .cancelAtPeriodEnd: return !setting.isCanceled
         case .uncancel: return setting.isCanceled

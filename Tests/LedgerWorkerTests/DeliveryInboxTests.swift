@@ -246,6 +246,33 @@ struct DeliveryInboxTests {
         #expect(slow.contains(true), "\(slow)")
     }
 
+    @Test("heavy environments share no transaction with others, and leave them a lane")
+    func heavyEnvironments() async throws {
+        for environment: Int32 in 1...3 { inbox.put([delivery("a", number: 0, bytes: 10, of: environment)]) }
+        let all = try #require(await inbox.take())
+        #expect(all.messages.count == 3 && all.heavy == nil)
+        inbox.finish(
+            all, left: all.messages,
+            weights: [EnvironmentID(1): true, EnvironmentID(2): true, EnvironmentID(3): false])
+        #expect(inbox.heavyCount == 2)
+        var batches: [DeliveryInbox.Batch] = []
+        for _ in 1...3 { batches.append(try #require(await inbox.take())) }
+        #expect(Set(batches.map { names($0) }) == [["a:1"], ["a:2"], ["a:3"]])
+        #expect(batches.allSatisfy { ($0.heavy == nil) == (names($0) == ["a:3"]) })
+        let light = try #require(batches.first { $0.heavy == nil })
+        inbox.put([delivery("b", number: 0, bytes: 100_000, of: 1)])
+        let third = try #require(await inbox.take())
+        #expect(third.heavy == EnvironmentID(1) && names(third) == ["b:1"])
+        // The fourth lane stays free for other environments, although this one has waited longer.
+        inbox.put([delivery("d", number: 0, bytes: 100_000, of: 1)])
+        inbox.finish(light, weights: [EnvironmentID(3): false])
+        inbox.put([delivery("e", number: 0, bytes: 10, of: 3)])
+        #expect(names(await inbox.take()) == ["e:3"])
+        inbox.finish(third, weights: [EnvironmentID(1): true, EnvironmentID(2): false])
+        #expect(inbox.heavyCount == 1)
+        #expect(names(await inbox.take()) == ["d:1"])
+    }
+
     @Test("a message of several environments is decided after all earlier and before all later ones of its queue")
     func mixed() async throws {
         inbox.put([

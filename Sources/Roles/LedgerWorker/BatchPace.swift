@@ -21,6 +21,8 @@ struct BatchPace: Sendable {
     static let jobsGivingBack = 16
     /// A command that costs this much or more is expensive: 20 times as much as a usual use.
     private static let expensive = Duration.milliseconds(1)
+    /// The cost in one transaction for which the commands of other environments should not wait.
+    private static let heavy = limit / 4
 
     private static let perLoadedRow = Duration.microseconds(3)
     private static let perWrittenRow = Duration.microseconds(15)
@@ -40,6 +42,12 @@ struct BatchPace: Sendable {
         costs[environmentID, default: (0, .zero)].commands += commands
         costs[environmentID, default: (0, .zero)].cost += cost
         total += cost
+    }
+
+    /// Whether each environment of the transaction is heavy: the others should not wait for its commands.
+    var weights: [EnvironmentID: Bool] {
+        if KnownBug.unboundedTransactions.isActive { return [:] }
+        return costs.mapValues { $0.cost >= Self.heavy }
     }
 
     /// The new allowances, in commands per transaction, of the environments that are slow now or were before.

@@ -18,6 +18,10 @@ import Synchronization
 /// transaction, and its messages are taken alone, by one lane at a time. At most `slowLanes` lanes work on slow
 /// environments, so that the other lanes stay free for all others.
 ///
+/// An environment whose commands have made a transaction long is *heavy*, also when each of them was cheap. It shares no
+/// transaction with others, so that a single use of another one does not wait for a thousand commands of its. One lane
+/// is always left for environments that are neither slow nor heavy.
+///
 /// Invariants:
 /// - One lane at a time holds a group, and a lane decides the messages of a group in their order.
 /// - A message of several environments, which only older releases send, is decided before every later message of its
@@ -42,6 +46,8 @@ final class DeliveryInbox: Sendable {
         var messages: [MessageInHand]
         /// The slow environment that the batch belongs to; nil for a batch of others.
         var slow: EnvironmentID?
+        /// The heavy environment that the batch belongs to; nil for a batch of others.
+        var heavy: EnvironmentID?
         /// The number of commands to apply in one transaction.
         var allowance = CommandLimits.perTransaction
         fileprivate var groups: Set<GroupKey> = []
@@ -80,9 +86,12 @@ final class DeliveryInbox: Sendable {
         /// The commands per transaction of the slow environments.
         var allowances: [EnvironmentID: Int] = [:]
         var slowAtWork: Set<EnvironmentID> = []
+        var heavy: Set<EnvironmentID> = []
         var lanesAtWork = 0
-        /// The lanes at work on the accounts of environments that are not slow.
-        var commonLanes = 0
+        /// The lanes at work on each heavy environment.
+        var heavyLanes: [EnvironmentID: Int] = [:]
+        /// The lanes at work on the accounts of environments that are neither heavy nor slow.
+        var lightLanes = 0
         var turn = 0
         /// A lane is trying a suspect: when the process crashes now, the suspect is the cause.
         var isExclusive = false
@@ -92,6 +101,9 @@ final class DeliveryInbox: Sendable {
         var givenBack: Set<String> = []
     }
 
+    /// The number of batches of account commands that may be under way at once, each with a connection of its own. A
+    /// commit waits for the disk, and PostgreSQL lets several commits share one wait.
+    static let accountLanes = 4
     private static let slowLanes = 2
 
     private let catalogueQueue: String
@@ -183,6 +195,11 @@ final class DeliveryInbox: Sendable {
         state.withLock { $0.allowances.count }
     }
 
+    /// The number of environments whose commands share no transaction with those of others.
+    var heavyCount: Int {
+        state.withLock { $0.heavy.count }
+    }
+
     // MARK: - The lanes
 
     /// Waits for a batch: at least one message, from groups that no other lane holds. The lane holds these groups until
@@ -214,17 +231,27 @@ final class DeliveryInbox: Sendable {
     ///     groups.
     ///   - allowances: The new allowances of environments that were found to be slow, and nil for one that is slow no
     ///     longer.
-    func finish(_ batch: Batch, left: [MessageInHand] = [], allowances: [EnvironmentID: Int?] = [:]) {
+    ///   - weights: Whether an environment of the batch is heavy.
+    func finish(
+        _ batch: Batch, left: [MessageInHand] = [], allowances: [EnvironmentID: Int?] = [:],
+        weights: [EnvironmentID: Bool] = [:]
+    ) {
         var free: [CheckedContinuation<Bool, Never>] = []
         update { state in
             state.lanesAtWork -= 1
             state.isExclusive = false
             if let slow = batch.slow {
                 state.slowAtWork.remove(slow)
+            } else if let heavy = batch.heavy {
+                let lanes = state.heavyLanes.removeValue(forKey: heavy) ?? 1
+                if lanes > 1 { state.heavyLanes[heavy] = lanes - 1 }
             } else if batch.kind == .accounts {
-                state.commonLanes -= 1
+                state.lightLanes -= 1
             }
             for (environmentID, allowance) in allowances { state.allowances[environmentID] = allowance }
+            for (environmentID, isHeavy) in weights {
+                if isHeavy { state.heavy.insert(environmentID) } else { state.heavy.remove(environmentID) }
+            }
             let (taken, remaining) = (
                 Dictionary(grouping: batch.messages, by: \.groupKey), Dictionary(grouping: left, by: \.groupKey)
             )
@@ -262,7 +289,15 @@ final class DeliveryInbox: Sendable {
     private enum Choice {
         case suspect(GroupKey)
         /// Groups that go together into one batch.
-        case groups([GroupKey], slow: EnvironmentID?)
+        case groups(Candidates)
+    }
+
+    /// The free groups of one kind of environment.
+    private struct Candidates {
+        var keys: [GroupKey] = []
+        var bytes = 0
+        var slow: EnvironmentID?
+        var heavy: EnvironmentID?
     }
 
     /// The groups that a lane of the kind may take now; nil if there are none.
@@ -278,27 +313,43 @@ final class DeliveryInbox: Sendable {
             let groups = free.keys.filter {
                 $0.queue == catalogueQueue && ($0.environmentID == .installation) == (kind == .installation)
             }
-            return groups.isEmpty ? nil : .groups(Array(groups), slow: nil)
+            return groups.isEmpty ? nil : .groups(Candidates(keys: Array(groups)))
         }
-        var common: [GroupKey] = []
+        var light = Candidates()
+        var heavy: [EnvironmentID: Candidates] = [:]
         var slow: [GroupKey] = []
-        var bytes = 0
         for (key, group) in free where key.queue != catalogueQueue {
             if let environmentID = key.environmentID, state.allowances[environmentID] != nil {
                 if !state.slowAtWork.contains(environmentID) { slow.append(key) }
+            } else if let environmentID = key.environmentID, state.heavy.contains(environmentID) {
+                heavy[environmentID, default: Candidates(heavy: environmentID)].keys.append(key)
+                heavy[environmentID]?.bytes += group.bytes
             } else {
-                common.append(key)
-                bytes += group.bytes
+                light.keys.append(key)
+                light.bytes += group.bytes
             }
         }
-        let needed = state.commonLanes == 0 ? 1 : CommandLimits.bytesForAnotherLane
         func turn(_ key: GroupKey) -> Int { free[key]?.lastTurn ?? 0 }
-        let first = state.slowAtWork.count < Self.slowLanes ? slow.min { turn($0) < turn($1) } : nil
-        // The slow environments have their turn also while the others have work for every lane.
-        let isSlowFirst = first.map { first in common.allSatisfy { turn(first) < turn($0) } } ?? false
-        if bytes >= needed, !isSlowFirst { return .groups(common, slow: nil) }
-        guard let first else { return nil }
-        return .groups(slow.filter { $0.environmentID == first.environmentID }, slow: first.environmentID)
+        let slowOnes = slow.min { turn($0) < turn($1) }.map { first in
+            Candidates(keys: slow.filter { $0.environmentID == first.environmentID }, slow: first.environmentID)
+        }
+        // The environments that have waited longest come first: the slow ones and the heavy ones have their turn also
+        // while the others have work for every lane.
+        let allowed = ([light, slowOnes].compactMap(\.self) + heavy.values).filter {
+            !$0.keys.isEmpty && isAllowed($0, in: state)
+        }
+        func oldestTurn(_ candidates: Candidates) -> Int { candidates.keys.map(turn).min() ?? 0 }
+        return allowed.min { oldestTurn($0) < oldestTurn($1) }.map { .groups($0) }
+    }
+
+    /// Whether one more lane may take these groups.
+    private func isAllowed(_ candidates: Candidates, in state: State) -> Bool {
+        let areLanesLeft =
+            state.slowAtWork.count + state.heavyLanes.values.reduce(0, +) < Self.accountLanes - 1
+        if candidates.slow != nil { return state.slowAtWork.count < Self.slowLanes && areLanesLeft }
+        let lanes = candidates.heavy.map { state.heavyLanes[$0] ?? 0 } ?? state.lightLanes
+        return candidates.bytes >= (lanes == 0 ? 1 : CommandLimits.bytesForAnotherLane)
+            && (candidates.heavy == nil || areLanesLeft)
     }
 
     private func take(_ kind: LaneKind, from state: inout State) -> Batch? {
@@ -309,17 +360,20 @@ final class DeliveryInbox: Sendable {
         switch choice {
         case .suspect(let key):
             state.isExclusive = true
-            if kind == .accounts { state.commonLanes += 1 }
+            if kind == .accounts { state.lightLanes += 1 }
             batch.messages = state.take(1, of: key, into: &batch)
-        case .groups(let keys, let slow):
-            batch.slow = slow
-            if let slow {
+        case .groups(let candidates):
+            batch.slow = candidates.slow
+            batch.heavy = candidates.heavy
+            if let slow = candidates.slow {
                 state.slowAtWork.insert(slow)
                 batch.allowance = state.allowances[slow] ?? batch.allowance
+            } else if let heavy = candidates.heavy {
+                state.heavyLanes[heavy, default: 0] += 1
             } else if kind == .accounts {
-                state.commonLanes += 1
+                state.lightLanes += 1
             }
-            Self.fill(&batch, from: keys, &state)
+            Self.fill(&batch, from: candidates.keys, &state)
         }
         return batch
     }

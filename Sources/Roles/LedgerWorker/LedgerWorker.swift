@@ -32,10 +32,6 @@ import Storage
 /// were committed and sends their stored results. A command that the database rejects, or that keeps crashing workers,
 /// is parked in `parked_commands` and its operation has failed.
 package struct LedgerWorker: Service {
-    /// The number of batches of account commands that may be under way at once, each with a connection of its own. A
-    /// commit waits for the disk, and PostgreSQL lets several commits share one wait.
-    private static let laneCount = 4
-
     private let consumer: AMQPConsumer
     let publisher: AMQPPublisher
     let topology: Topology
@@ -78,10 +74,18 @@ package struct LedgerWorker: Service {
         ) {
             Double(inbox.slowCount)
         }
+        metrics.gauge(
+            "quotastack_ledger_heavy_environments",
+            "Environments whose commands share no transaction with those of others, because there are many."
+        ) {
+            Double(inbox.heavyCount)
+        }
         let ledgerMetrics = LedgerMetrics(metrics)
         let catalogues = CatalogueCache()
         let kinds =
-            Array(repeating: DeliveryInbox.LaneKind.accounts, count: Self.laneCount) + [.catalogues, .installation]
+            Array(repeating: DeliveryInbox.LaneKind.accounts, count: DeliveryInbox.accountLanes) + [
+                .catalogues, .installation,
+            ]
         lanes = kinds.map { [consumer, publisher] kind in
             BatchLoop(
                 kind, inbox: inbox, consumer: consumer, publisher: publisher, database: database,

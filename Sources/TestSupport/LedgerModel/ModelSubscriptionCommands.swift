@@ -96,6 +96,9 @@ extension ModelLedger {
         let place = try place(of: number, in: .trialing, .active, .pastDue)
         let subscription = subscriptions[place]
         if subscription.cancels { throw Refusal("invalid_transition") }
+        if let contract = subscription.contract, !contract.renews, contract.begun >= contract.periods {
+            throw Refusal("invalid_transition")
+        }
         switch subscription.status {
         case .active:
             if variant(of: subscription).isPostpaid || subscription.renewedAhead {

@@ -102,6 +102,8 @@ extension ModelLedger {
         var later = subscription
         for _ in 0..<max(0, contract.periods - contract.begun) {
             later.start = later.end
+            let interval = variant(of: later).interval
+            if later.interval != interval { (later.interval, later.anchor, later.boundary) = (interval, later.end, 0) }
             setEnd(&later)
         }
         return later.end

@@ -186,8 +186,12 @@ package enum LedgerStore {
             from unnest($1::integer[], $2::text[]) with ordinality as k (environment_id, end_user_id, n)
             join accounts a using (environment_id, end_user_id)
         ) as a
-        join blocks b using (environment_id, account_id)
-        where b.open and (a.total <= $3 or a.n <= 2)
+        cross join lateral (
+            select * from blocks t
+            where t.environment_id = a.environment_id and t.account_id = a.account_id and t.open
+            offset 0
+        ) b
+        where a.total <= $3 or a.n <= 2
         """)
 
     private static let loadCatalogueVersions: PostgresStatement = """

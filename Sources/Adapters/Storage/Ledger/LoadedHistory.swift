@@ -147,8 +147,11 @@ extension LedgerStore {
         """
         select \(ReservationRow.columns(of: "r"))
         from unnest($1::integer[], $2::bigint[]) as k (environment_id, account_id)
-        join reservations r using (environment_id, account_id)
-        where r.status = 'active'
+        cross join lateral (
+            select * from reservations t
+            where t.environment_id = k.environment_id and t.account_id = k.account_id and t.status = 'active'
+            offset 0
+        ) r
         """)
 
     /// The named charges and, for a charge of a reservation, all charges of that reservation. Each is listed once. The
@@ -206,8 +209,12 @@ extension LedgerStore {
         """
         select \(GrantedBlockRow.columns(of: "b"))
         from unnest($1::integer[], $2::bigint[]) as k (environment_id, account_id)
-        join blocks b using (environment_id, account_id)
-        where b.open and b.scheduled and b.starts_at <= greatest(
+        cross join lateral (
+            select * from blocks t
+            where t.environment_id = k.environment_id and t.account_id = k.account_id and t.open
+            offset 0
+        ) b
+        where b.scheduled and b.starts_at <= greatest(
             $3::timestamptz,
             (select max(c.shows) from test_clocks c where c.environment_id = k.environment_id))
         """)

@@ -65,7 +65,9 @@ package struct SubscriptionTransition: Hashable, Sendable {
         SubscriptionTransition(.active, .periodEnds, if: "prepaid, not renewed ahead", .pastDue),
         SubscriptionTransition(.active, .periodEnds, if: "cancellation asked for", .canceled),
         SubscriptionTransition(.active, .periodEnds, if: "contract ends and expires", .expired),
-        SubscriptionTransition(.active, .renew, if: "prepaid, not renewed ahead, no cancellation asked for", .active),
+        SubscriptionTransition(
+            .active, .renew, if: "prepaid, not renewed ahead, no cancellation asked for, not the last of a contract",
+            .active),
         SubscriptionTransition(.active, .change, .active),
         SubscriptionTransition(.active, .withdrawChange, if: "a change is pending", .active),
         SubscriptionTransition(.active, .pause, .paused),
@@ -99,6 +101,7 @@ extension Subscription {
             if cancelsAtPeriodEnd { obstacle = .cancellationPending }
             if status == .active, mode == .postpaid { obstacle = .postpaid }
             if isRenewedAhead { obstacle = .renewedAhead }
+            if let contract, contract.onEnd == .expire, contract.lastPeriod <= periodIndex { obstacle = .contractEnds }
         case .cancelAtPeriodEnd: if cancelsAtPeriodEnd { obstacle = .cancellationPending }
         case .uncancel: if !cancelsAtPeriodEnd { obstacle = .nothingToWithdraw }
         case .withdrawChange: if pendingChange == nil { obstacle = .nothingToWithdraw }
@@ -120,6 +123,7 @@ extension Refusal {
             case cancellationPending = "its cancellation at the period's end was asked for, which `uncancel` withdraws"
             case postpaid = "it is postpaid, so its periods follow each other without a renewal"
             case renewedAhead = "its next period was paid for already"
+            case contractEnds = "its contract ends with this period, and no other follows"
             case nothingToWithdraw = "there is nothing to withdraw"
             case otherSlot = "the variant belongs to another slot"
             case otherVariant = "its variant is not the one whose subscriptions are moved"

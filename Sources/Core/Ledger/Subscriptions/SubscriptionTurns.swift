@@ -75,6 +75,8 @@ extension Account {
         subscription.status = .active
         subscription.pausedTime = 0
         subscription.graceEndsAt = nil
+        // A renewal ends the trial before its time.
+        if before.status == .trialing { subscription.trialEndsAt = moment.at }
         // A restart leaves the next period paid for.
         subscription.isRenewedAhead = startsLines && !isFirst && subscription.isRenewedAhead
         subscription.deniesOverdueUsage = false
@@ -311,10 +313,12 @@ extension Subscription {
         }
         guard notices.contractEnding != nil, let contract else { return }
         let further = Int64(contract.lastPeriod - periodIndex)
+        // After a change of the interval the next periods are counted from the end of this one.
         let end =
             further > 0
-            ? (periodInterval ?? terms.billingInterval).firstEnd(
-                after: period.end, skipping: further - 1, from: anchor, in: zone) : period.end
+            ? terms.billingInterval.firstEnd(
+                after: period.end, skipping: further - 1, from: periodInterval == nil ? anchor : period.end, in: zone)
+            : period.end
         notices.contractEnding = notice(Int64(contract.noticeDays), before: end)
     }
 }
