@@ -125,6 +125,7 @@ let package = Package(
         module(.core, "Metering", ["Credits", "JSON"]),
         module(.core, "Catalogue", ["Credits", "JSON", "Metering"]),
         module(.core, "Ledger", ["Catalogue", "Credits", "JSON", "Metering", crypto], exclude: ["RULES.md"]),
+        module(.core, "Webhooks", ["Catalogue", "Credits", "JSON", crypto]),
         module(.core, "Commands", ["Catalogue", "Credits", "Ledger", "Metering", crypto]),
         module(.core, "Answers", ["Catalogue", "Commands", "Credits", "JSON", "Ledger", "Metering"]),
 
@@ -253,6 +254,7 @@ let package = Package(
                 "API", "Answers", "Catalogue", "Commands", "Credits", "JSON", "Ledger", "Messaging", "Metering",
                 "Postgres", nioCore,
             ]),
+        tests("Webhooks", ["Catalogue", "Credits", "JSON", "Webhooks"]),
         tests("Doctor", ["Doctor", "JSON", "Storage"]),
         tests("Ingest", ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix]),
         tests("ChildProcesses", ["ChildProcesses"]),

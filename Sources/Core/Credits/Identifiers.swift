@@ -154,6 +154,8 @@ package enum PublicIDKind: String, Sendable {
     case testClock = "clk"
     case topUpRequest = "atr"
     case event = "evt"
+    case webhookEndpoint = "whe"
+    case webhookDelivery = "dlv"
     case plan = "plan"
     case planVariant = "var"
     case subscription = "sub"
@@ -163,8 +165,8 @@ package enum PublicIDKind: String, Sendable {
 /// A prefixed, sortable public id: `<prefix>_` and 26 characters that carry 128 bits.
 ///
 /// The alphabet is Crockford's base 32 in lower case, most significant digit first, so ids of one kind sort like their
-/// values. Blocks, entries, usage, reservations, spend caps, requests for top-ups, events and subscriptions are numbered
-/// inside their account: their ids carry the account's number and their own. All other ids carry the creation time and random bits.
+/// values. Blocks, entries, usage, reservations, spend caps, requests for top-ups, events, subscriptions and webhook deliveries
+/// have ids that carry the number of their account and their own. All other ids carry the creation time and random bits.
 package struct PublicID: Hashable, Sendable, CustomStringConvertible {
     package let kind: PublicIDKind
     package let bits: Bits128
