@@ -91,6 +91,7 @@ let package = Package(
         .executable(name: "quotastack-entitlements", targets: ["NodeProgram"]),
         .executable(name: "quotastack-ledger", targets: ["NodeProgram"]),
         .executable(name: "quotastack-scheduler", targets: ["NodeProgram"]),
+        .executable(name: "quotastack-webhooks", targets: ["NodeProgram"]),
         .executable(name: "quotastack-torture", targets: ["Torture"]),
     ],
     dependencies: [
@@ -126,19 +127,25 @@ let package = Package(
         module(.core, "Catalogue", ["Credits", "JSON", "Metering"]),
         module(.core, "Ledger", ["Catalogue", "Credits", "JSON", "Metering", crypto], exclude: ["RULES.md"]),
         module(.core, "Webhooks", ["Catalogue", "Credits", "JSON", crypto]),
-        module(.core, "Commands", ["Catalogue", "Credits", "Ledger", "Metering", crypto]),
-        module(.core, "Answers", ["Catalogue", "Commands", "Credits", "JSON", "Ledger", "Metering"]),
+        module(.core, "Commands", ["Catalogue", "Credits", "Ledger", "Metering", "Webhooks", crypto]),
+        module(.core, "Answers", ["Catalogue", "Commands", "Credits", "JSON", "Ledger", "Metering", "Webhooks"]),
 
         module(
             .adapters, "Runtime",
             [
-                "CProcess", "Credits", "Failpoints", "Postgres", "RabbitMQ", configuration, logging, metrics,
+                "CProcess", "Credits", "Failpoints", "Postgres", "RabbitMQ", "Webhooks", configuration, logging,
+                metrics,
                 systemPackage,
             ]),
-        module(.adapters, "Messaging", ["Catalogue", "Commands", "Credits", "Ledger", "Metering", "RabbitMQ"]),
+        module(
+            .adapters, "Messaging",
+            ["Catalogue", "Commands", "Credits", "Ledger", "Metering", "RabbitMQ", "Webhooks"]),
         module(
             .adapters, "Storage",
-            ["Catalogue", "Commands", "Credits", "Failpoints", "Ledger", "Metering", "Postgres", logging]),
+            [
+                "Catalogue", "Commands", "Credits", "Failpoints", "JSON", "Ledger", "Metering", "Postgres", "Webhooks",
+                logging,
+            ]),
         module(.adapters, "Migrations", ["Storage"], plugins: ["EmbedFilesPlugin"]),
         module(
             .adapters, "Replica",
@@ -152,7 +159,7 @@ let package = Package(
             .roles, "LedgerWorker",
             [
                 "Answers", "Catalogue", "Commands", "Credits", "Failpoints", "JSON", "Ledger", "Messaging", "Metering",
-                "Postgres", "RabbitMQ", "Runtime", "Storage", crypto, lifecycle, logging, metrics,
+                "Postgres", "RabbitMQ", "Runtime", "Storage", "Webhooks", crypto, lifecycle, logging, metrics,
             ]),
         module(
             .roles, "Scheduler",
@@ -164,8 +171,16 @@ let package = Package(
             .roles, "API",
             [
                 "Answers", "Catalogue", "Commands", "Compression", "Credits", "Failpoints", "JSON", "Ledger",
-                "Messaging", "Metering", "Postgres", "RabbitMQ", "Replica", "Runtime", "Storage", crypto, httpTypes,
+                "Messaging", "Metering", "Postgres", "RabbitMQ", "Replica", "Runtime", "Storage", "Webhooks", crypto,
+                httpTypes,
                 hummingbird, lifecycle, logging, metrics, nioCore, nioHTTP1, nioPosix, nioSSL,
+            ]),
+
+        module(
+            .roles, "WebhookWorker",
+            [
+                "Answers", "Catalogue", "Credits", "Failpoints", "JSON", "Postgres", "Runtime", "Storage", "Webhooks",
+                asyncHTTPClient, lifecycle, logging, metrics, nioCore, nioHTTP1, nioPosix,
             ]),
 
         module(.tools, "ChildProcesses"),
@@ -191,15 +206,18 @@ let package = Package(
             .programs, "Nodes",
             [
                 "API", "Failpoints", "LedgerWorker", "Messaging", "Migrations", "Postgres", "RabbitMQ", "Replica",
-                "Runtime", "Scheduler", "Storage", lifecycle, logging, metrics, nioCore, nioPosix, signals,
+                "Runtime", "Scheduler", "Storage", "WebhookWorker", "Webhooks", lifecycle, logging, metrics, nioCore,
+                nioPosix,
+                signals,
             ]),
         program(.programs, "NodeProgram", ["Nodes", arguments]),
         program(
             .programs, "QuotaStackCLI",
             [
                 "API", "Credits", "Doctor", "Failpoints", "Ingest", "JSON", "Ledger", "LoadGenerator", "Messaging",
-                "Migrations", "Nodes", "Postgres", "Runtime", "Storage", arguments, asyncHTTPClient, logging, nioCore,
-                nioHTTP1,
+                "Migrations", "Nodes", "Postgres", "Runtime", "Storage", "Webhooks", arguments, asyncHTTPClient,
+                logging,
+                nioCore, nioHTTP1,
             ]),
 
         module(.testSupport, "LedgerModel", ["Credits"]),
@@ -213,6 +231,7 @@ let package = Package(
             ["Catalogue", "Commands", "Credits", "Ledger", "Metering", "Postgres", "SeededRandom", "Storage"]),
         module(.testSupport, "TestDatabases", ["Migrations", "Postgres", "Storage", "Turns", logging]),
         module(.testSupport, "Turns"),
+        module(.testSupport, "WebhookReceiver", [nioCore, nioHTTP1, nioPosix]),
 
         tests("Compression", ["Compression", "Deflation"]),
         tests("Credits", ["Credits"]),
@@ -226,14 +245,14 @@ let package = Package(
         tests("Postgres", ["Postgres", "SeededRandom", "TLSEndpoint"]),
         tests("RabbitMQ", ["RabbitMQ", "TCPProxy", "TLSEndpoint", logging]),
         tests(
-            "Messaging", ["Catalogue", "Commands", "Credits", "Ledger", "Messaging", "Metering"],
+            "Messaging", ["Catalogue", "Commands", "Credits", "Ledger", "Messaging", "Metering", "Webhooks"],
             exclude: ["Recorded/messages.txt"]),
         tests("Runtime", ["Runtime", metrics]),
         tests(
             "Storage",
             [
                 "Answers", "Catalogue", "Commands", "Credits", "Ledger", "Metering", "Migrations", "OldEntries",
-                "Postgres", "SeededRandom", "Storage", "TestBooks", "TestDatabases", logging,
+                "Postgres", "SeededRandom", "Storage", "TestBooks", "TestDatabases", "Webhooks", logging,
             ]),
         tests(
             "Replica",
@@ -255,6 +274,9 @@ let package = Package(
                 "Postgres", nioCore,
             ]),
         tests("Webhooks", ["Catalogue", "Credits", "JSON", "Webhooks"]),
+        tests(
+            "WebhookWorker",
+            ["Credits", "Postgres", "Runtime", "Storage", "WebhookReceiver", "WebhookWorker", "Webhooks"]),
         tests("Doctor", ["Doctor", "JSON", "Storage"]),
         tests("Ingest", ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix]),
         tests("ChildProcesses", ["ChildProcesses"]),
@@ -266,7 +288,8 @@ let package = Package(
                 "LedgerModel",
                 "Messaging", "NodeProgram", "Postgres",
                 "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage", "TCPProxy", "Turns",
-                asyncHTTPClient, logging, nioCore, nioHTTP1, nioSSL,
+                "WebhookReceiver", "Webhooks",
+                asyncHTTPClient, crypto, logging, nioCore, nioHTTP1, nioSSL,
             ], exclude: ["Recorded/answers.txt", "Recorded/export-version-1.ndjson", "Recorded/requests.txt"]),
         tests("Tidy"),
     ],

@@ -18,6 +18,7 @@ extension Acceptance.Processes {
                     ("login_api_\(suffix)", "REPLICATION IN ROLE quotastack_api, quotastack_replica"),
                     ("login_entitlements_\(suffix)", "REPLICATION IN ROLE quotastack_replica"),
                     ("login_scheduler_\(suffix)", "IN ROLE quotastack_scheduler"),
+                    ("login_webhooks_\(suffix)", "IN ROLE quotastack_webhooks"),
                     ("login_operator_\(suffix)", "IN ROLE quotastack_operator"),
                 ]) {
                     let ledger = try installation.node("quotastack-ledger")
@@ -29,6 +30,8 @@ extension Acceptance.Processes {
 
                     let scheduler = try installation.node("quotastack-scheduler")
                     try await scheduler.start(try url("scheduler"))
+                    let webhooks = try installation.node("quotastack-webhooks")
+                    try await webhooks.start(try url("webhooks"))
 
                     let client = try await installation.makeTenant(through: api).test
                     try await client.sell("api", unitCost: 10)

@@ -37,6 +37,13 @@ extension Acceptance {
                 let made = try await client.post("/v1/api-keys", ["name": "\(word) key"]).expect(201)
                 try await client.post("/v1/api-keys/\(try made.text("id"))/roll").expect(201)
 
+                let hook = try await client.post(
+                    "/v1/webhook-endpoints",
+                    ["url": "http://\(word).invalid/\(word)?\(word)", "description": .string(word)]
+                ).expect(201).text("id")
+                try await client.post("/v1/webhook-endpoints/\(hook)/test").expect(200)
+                try await client.delivers(hook, ["failed"])
+
                 // Requests that the API does not know.
                 try await client.get("/v1/\(word)").expect(404)
                 try await client.get("/v1/features", [(word, word)]).expect(400)

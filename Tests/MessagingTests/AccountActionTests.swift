@@ -83,7 +83,8 @@ struct AccountActionTests {
             .createFeature, .updateFeature, .createRule, .createPackage, .updatePackage, .createPlan, .updatePlan,
             .createVariant, .updateVariant, .migrateVariant, .createKey, .rollKey,
             .revokeKey, .updateConfig, .createTestClock, .advanceTestClock, .createTenant,
-            .updateTenantLimits,
+            .updateTenantLimits, .createWebhookEndpoint, .updateWebhookEndpoint, .deleteWebhookEndpoint,
+            .rotateWebhookSecret, .testWebhookEndpoint, .replayWebhookEvents, .retryWebhookDelivery,
         ]
         #expect(Set(names) == Set(AuditAction.all).subtracting(catalogue))
         #expect(AuditAction(.advance) == nil)

@@ -4,6 +4,7 @@ import Credits
 import Ledger
 import Metering
 import Testing
+import Webhooks
 
 /// One sample of everything that is sent to the ledger, with a distinct value in every field.
 enum Samples {
@@ -124,6 +125,35 @@ enum Samples {
                 + (try topUpActions.map { try request($0) }) + (try severalActions.map { try request($0) })
                 + (try planActions.map { request($0) }) + (try subscriptionActions.map { try request($0) })
                 + (try migrationActions.map { request($0) }) + (try moveActions.map { try request($0) })
+                + (try webhookActions.map { request($0) })
+        }
+    }
+
+    private static var webhookActions: [CatalogueAction] {
+        get throws {
+            let id = Bits128(high: 61, low: 62)
+            let url = try #require(WebhookURL("https://hooks.example.com/in?x=1"))
+            return [
+                .createWebhookEndpoint(
+                    NewWebhookEndpoint(
+                        url: url, eventTypes: ["topup.requested", "topup.failed"], description: "Höoks",
+                        sealedSecret: [1, 2, 3])),
+                .createWebhookEndpoint(
+                    NewWebhookEndpoint(url: url, eventTypes: nil, description: nil, sealedSecret: [9])),
+                .updateWebhookEndpoint(
+                    id: id,
+                    WebhookEndpointChange(
+                        url: url, eventTypes: .set(["topup.failed"]), description: .set("d"), isEnabled: true)),
+                .updateWebhookEndpoint(
+                    id: id, WebhookEndpointChange(eventTypes: .set(nil), description: .set(nil), isEnabled: false)),
+                .deleteWebhookEndpoint(id: id),
+                .rotateWebhookSecret(id: id, sealedSecret: [4, 5], overlapSeconds: 3_600),
+                .testWebhookEndpoint(id: id),
+                .replayWebhookEvents(
+                    id: id, from: Instant(microseconds: 1_000), to: Instant(microseconds: 2_000)),
+                .replayWebhookEvents(id: id, from: Instant(microseconds: 1_000), to: nil),
+                .retryWebhookDelivery(AccountID(77), number: 88),
+            ]
         }
     }
 

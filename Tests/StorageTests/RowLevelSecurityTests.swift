@@ -7,6 +7,7 @@ import Postgres
 import Storage
 import TestDatabases
 import Testing
+import Webhooks
 
 /// The rows that the database itself shows and refuses to each role, whatever the code above it asks for.
 @Suite("Row-level security")
@@ -314,6 +315,45 @@ struct RowLevelSecurityTests {
             { number, connection in
                 try await EventReads.page(
                     environmentID: EnvironmentID(number), after: .start, limit: 10, on: connection
+                ).filter { $0.endUserID != nil }.count
+            }
+        ),
+        (
+            "events of the environment",
+            { number, connection in
+                try await EventReads.page(
+                    environmentID: EnvironmentID(number), after: .start, limit: 10, on: connection
+                ).filter { $0.endUserID == nil }.count
+            }
+        ),
+        (
+            "webhook endpoints",
+            { number, connection in
+                try await WebhookEndpointStore.list(
+                    environmentID: EnvironmentID(number), before: nil, limit: 10, on: connection
+                ).count
+            }
+        ),
+        (
+            "webhook endpoint",
+            { number, connection in
+                let found = try await WebhookEndpointStore.find(
+                    TwoEnvironments.id(number), environmentID: EnvironmentID(number), on: connection)
+                return found == nil ? 0 : 1
+            }
+        ),
+        (
+            "replays",
+            { number, connection in
+                try await WebhookEndpointStore.replays(environmentID: EnvironmentID(number), on: connection).count
+            }
+        ),
+        (
+            "webhook deliveries",
+            { number, connection in
+                try await WebhookDeliveryStore.list(
+                    environmentID: EnvironmentID(number), endpointID: TwoEnvironments.id(number), status: .pending,
+                    before: nil, limit: 10, on: connection
                 ).count
             }
         ),
@@ -455,6 +495,9 @@ struct RowLevelSecurityTests {
             "update events set type = ''", "delete from events", "truncate events",
             "update topup_requests set credits = 9", "delete from topup_requests",
             "update variant_migrations set to_version = 9", "delete from variant_migrations",
+            "delete from webhook_deliveries", "delete from webhook_endpoints",
+            "update webhook_progress set lease = null",
+            "update webhook_deliveries set attempts = ''", "delete from environment_events",
         ])
     func ledgerIsAppendOnly(statement: String) async throws {
         try await withDatabase { connection, configuration in
@@ -517,6 +560,36 @@ struct RowLevelSecurityTests {
                     #expect(try await scheduler.refusal(of: change) == "42501", "\(change)")
                 }
             }
+        }
+    }
+
+    @Test("a webhook worker reads what it delivers and changes nothing of the ledger")
+    func webhooks() async throws {
+        try await withDatabase { connection, configuration in
+            let environments = try await TwoEnvironments(connection, configuration)
+            let tables = try await connection.texts(Self.allTables).filter { Self.open[$0] == nil }
+            try await environments.acting(as: .webhooks) { webhooks async throws in
+                let own = Set(tables.filter { $0.hasPrefix("webhook_") }).union(["events", "environment_events"])
+                for table in own { #expect(try await rowCount(table, webhooks) == 2, "\(table)") }
+                #expect(try await webhooks.texts("select kind from environments").count == 2)
+                for table in Set(tables).subtracting(own.union(["environments", "accounts"])) {
+                    #expect(try await webhooks.refusal(of: "select from \(table)") == "42501", "\(table)")
+                }
+                for refused in [
+                    "select balance from accounts", "select metadata from accounts",
+                    "select tenant_id from environments",
+                    "update events set data = ''", "delete from events", "update environment_events set data = ''",
+                    "delete from environment_events", "insert into events default values",
+                    "update webhook_endpoints set url = ''", "update webhook_endpoints set secret = ''",
+                    "insert into webhook_endpoints default values",
+                ] {
+                    #expect(try await webhooks.refusal(of: refused) == "42501", "\(refused)")
+                }
+            }
+            let secret = try await environments.acting(as: .api) {
+                try await $0.refusal(of: "select secret from webhook_endpoints")
+            }
+            #expect(secret == "42501")
         }
     }
 

@@ -95,6 +95,16 @@ struct TwoEnvironments {
             insert into topup_requests (environment_id, account_id, number, credits, requested_at, status)
                 values (\(number), \(number), 1, 5, now(), 'open');
             insert into checkpoint_requests values (\(number), \(number), 1);
+            insert into webhook_endpoints (environment_id, endpoint_id, url, secret, created_at, updated_at, enabled_at)
+                values (\(number), \(id), 'https://example.com/', '', now(), now(), now());
+            insert into webhook_progress (environment_id, endpoint_id) values (\(number), \(id));
+            insert into webhook_deliveries (environment_id, endpoint_id, account_id, event_sequence, event_type)
+                values (\(number), \(id), \(number), 1, 'topup.requested');
+            insert into webhook_lines values (\(number), \(id), \(number), now());
+            insert into webhook_replays (environment_id, endpoint_id, from_at, to_at, seen_transaction, created_at)
+                values (\(number), \(id), now() - interval '1 hour', now(), '0', now());
+            insert into environment_events (environment_id, sequence, type, data, at, recorded_at)
+                values (\(number), 1, 'webhook_endpoint.disabled', '{}', now(), now());
             insert into erasures (environment_id, account_id, end_user_id, salt, up_to, revision)
                 values (\(number), \(number), 'eve', sha256(''), 0, 1);
             insert into parked_commands (queue, environment_id, command_id, error, message)

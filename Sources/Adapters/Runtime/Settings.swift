@@ -5,6 +5,7 @@ import Glibc
 package import Postgres
 package import RabbitMQ
 import SystemPackage
+package import Webhooks
 
 /// Everything that can be configured, read once at the start.
 ///
@@ -58,12 +59,25 @@ package struct Settings: Sendable {
                 "At least 32 characters, the same on every API node: new API keys are derived from it. Without it the root key takes its place; whoever rolls the root key states the old one here."
         ),
         Key(
+            name: "QUOTASTACK_WEBHOOK_KEY", defaultValue: nil, isSecret: true,
+            help:
+                "At least 32 characters, the same on every API node and webhook worker: the signing secrets of webhook endpoints are encrypted with it. Make one with openssl rand -hex 32."
+        ),
+        Key(
+            name: "QUOTASTACK_WEBHOOK_ALLOW", defaultValue: "", isSecret: false,
+            help:
+                "Networks that webhooks may be delivered to although they are not public, on any port, separated by commas: 127.0.0.0/8,::1/128."
+        ),
+        Key(
+            name: "QUOTASTACK_WEBHOOK_RETENTION_DAYS", defaultValue: "30", isSecret: false,
+            help: "Days for which finished webhook deliveries and their attempts are kept."),
+        Key(
             name: "QUOTASTACK_HOST", defaultValue: "127.0.0.1", isSecret: false,
             help: "Address that the node listens on."),
         Key(
             name: "QUOTASTACK_PORT", defaultValue: "8080", isSecret: false,
             help:
-                "Port that the node listens on; without it quotastack-ledger takes 8081, quotastack-entitlements 8082, quotastack-scheduler 8083."
+                "Port that the node listens on; without it quotastack-ledger takes 8081, quotastack-entitlements 8082, quotastack-scheduler 8083, quotastack-webhooks 8084."
         ),
         Key(
             name: "QUOTASTACK_TLS_CERTIFICATE", defaultValue: nil, isSecret: false,
@@ -118,6 +132,9 @@ package struct Settings: Sendable {
     /// Nil when it is not set.
     package let maximumConnectionsPerAddress: Int?
     package let idleTimeout: Duration
+    /// The targets that webhooks may be delivered to.
+    package let webhookTargets: TargetRules
+    package let webhookRetentionDays: Int
     package let logLevel: String
     private let failpoint: String?
     private let knownBug: String?
@@ -125,6 +142,7 @@ package struct Settings: Sendable {
     private let amqpURL: String?
     private let rootKeyText: String?
     private let secretKeyText: String?
+    private let webhookKeyText: String?
     private let tlsCertificate: String?
     private let tlsKey: String?
 
@@ -193,6 +211,9 @@ package struct Settings: Sendable {
         amqpURL = secrets["AMQP_URL"]?.text
         rootKeyText = secrets["QUOTASTACK_ROOT_KEY"]?.text
         secretKeyText = secrets["QUOTASTACK_SECRET_KEY"]?.text
+        webhookKeyText = secrets["QUOTASTACK_WEBHOOK_KEY"]?.text
+        webhookTargets = try Self.webhookTargets(text("QUOTASTACK_WEBHOOK_ALLOW") ?? "")
+        webhookRetentionDays = try number("QUOTASTACK_WEBHOOK_RETENTION_DAYS", in: 1...3_650)
         host = text("QUOTASTACK_HOST") ?? ""
         tlsCertificate = text("QUOTASTACK_TLS_CERTIFICATE")
         tlsKey = text("QUOTASTACK_TLS_KEY")
@@ -241,6 +262,28 @@ package struct Settings: Sendable {
             throw SettingsError("QUOTASTACK_ROOT_KEY is not set; `quotastack key root` makes one")
         }
         return rootKeyText
+    }
+
+    /// The key under which the secrets of webhook endpoints are sealed; nil when there is none.
+    package func webhookKey() throws -> String? {
+        guard let webhookKeyText else { return nil }
+        guard webhookKeyText.utf8.count >= 32 else {
+            throw SettingsError(
+                "QUOTASTACK_WEBHOOK_KEY is shorter than 32 characters; make one with openssl rand -hex 32")
+        }
+        return webhookKeyText
+    }
+
+    private static func webhookTargets(_ text: String) throws -> TargetRules {
+        let names = text.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty }
+        return TargetRules(
+            allowed: try names.map { name in
+                guard let network = IPNetwork(name) else {
+                    throw SettingsError(
+                        "QUOTASTACK_WEBHOOK_ALLOW has \"\(name)\", which is no network such as 10.1.0.0/16 or ::1/128")
+                }
+                return network
+            })
     }
 
     /// The key that new API keys are derived from; nil when the root key takes its place.

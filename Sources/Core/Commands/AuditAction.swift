@@ -34,4 +34,6 @@ package enum SecretKind: Hashable, Sendable {
     case apiKey
     /// `api_keys`: the keys of a new tenant's environments.
     case tenantKeys
+    /// `secret`: the signing secret of a webhook endpoint.
+    case webhookSecret
 }

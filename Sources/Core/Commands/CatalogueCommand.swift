@@ -1,6 +1,7 @@
 package import Catalogue
 package import Credits
 package import Metering
+package import Webhooks
 
 /// A command for the catalogue of an environment, or for the installation.
 package struct CatalogueCommand: Hashable, Sendable {
@@ -43,6 +44,18 @@ package enum CatalogueAction: Hashable, Sendable {
     case updateConfig(ConfigChange)
     case createTestClock(now: Instant)
     case advanceTestClock(id: Bits128, to: Instant)
+    case createWebhookEndpoint(NewWebhookEndpoint)
+    case updateWebhookEndpoint(id: Bits128, WebhookEndpointChange)
+    case deleteWebhookEndpoint(id: Bits128)
+    /// Replaces the secret. The earlier one stays valid for the overlap.
+    /// - `sealedSecret`: As `SecretSeal` has sealed it.
+    case rotateWebhookSecret(id: Bits128, sealedSecret: [UInt8], overlapSeconds: Int64)
+    /// Sends a test event to an endpoint.
+    case testWebhookEndpoint(id: Bits128)
+    /// Delivers the events again that were recorded from one instant and before another; nil is now.
+    case replayWebhookEvents(id: Bits128, from: Instant, to: Instant?)
+    /// Attempts a delivery once more, as soon as the deliveries before it are finished.
+    case retryWebhookDelivery(AccountID, number: Int64)
 }
 
 extension AuditAction {
@@ -65,10 +78,22 @@ extension AuditAction {
     package static let createTenant = AuditAction("tenant.create", .admin, secret: .tenantKeys)
     package static let updateTenantLimits = AuditAction("tenant.update_limits", .admin)
 
+    package static let createWebhookEndpoint = AuditAction(
+        "webhook_endpoint.create", .webhooks, secret: .webhookSecret)
+    package static let updateWebhookEndpoint = AuditAction("webhook_endpoint.update", .webhooks)
+    package static let deleteWebhookEndpoint = AuditAction("webhook_endpoint.delete", .webhooks)
+    package static let rotateWebhookSecret = AuditAction(
+        "webhook_endpoint.rotate_secret", .webhooks, secret: .webhookSecret)
+    package static let testWebhookEndpoint = AuditAction("webhook_endpoint.test", .webhooks)
+    package static let replayWebhookEvents = AuditAction("webhook_endpoint.replay", .webhooks)
+    package static let retryWebhookDelivery = AuditAction("webhook_delivery.retry", .webhooks)
+
     static let catalogueActions: [AuditAction] = [
         createFeature, updateFeature, createRule, createPackage, updatePackage, createPlan, updatePlan,
         createVariant, updateVariant, migrateVariant, createKey, rollKey, revokeKey,
         updateConfig, createTestClock, advanceTestClock, createTenant, updateTenantLimits,
+        createWebhookEndpoint, updateWebhookEndpoint, deleteWebhookEndpoint, rotateWebhookSecret,
+        testWebhookEndpoint, replayWebhookEvents, retryWebhookDelivery,
     ]
 
     package init(_ action: CatalogueAction) {
@@ -91,6 +116,13 @@ extension AuditAction {
         case .updateConfig: self = .updateConfig
         case .createTestClock: self = .createTestClock
         case .advanceTestClock: self = .advanceTestClock
+        case .createWebhookEndpoint: self = .createWebhookEndpoint
+        case .updateWebhookEndpoint: self = .updateWebhookEndpoint
+        case .deleteWebhookEndpoint: self = .deleteWebhookEndpoint
+        case .rotateWebhookSecret: self = .rotateWebhookSecret
+        case .testWebhookEndpoint: self = .testWebhookEndpoint
+        case .replayWebhookEvents: self = .replayWebhookEvents
+        case .retryWebhookDelivery: self = .retryWebhookDelivery
         }
     }
 }

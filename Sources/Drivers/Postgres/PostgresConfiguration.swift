@@ -14,6 +14,9 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
     /// The login must be a member of the role. A replication connection ignores it, because it needs the login's
     /// REPLICATION attribute.
     package var role: String?
+    /// Settings of the server that a session has from its first statement on, such as `jit`. A replication connection ignores
+    /// them.
+    package var settings: [String: String] = [:]
 
     /// The longest time that connecting may take. The look-up of a host name is not covered: the resolver has its own
     /// limit.
@@ -109,6 +112,7 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
         } else {
             var options = ["-c client_connection_check_interval=2000"]
             if let given = all["options"] { options.append(given) }
+            for (name, value) in settings { options.append("-c \(name)=\(Self.escapedOption(value))") }
             if let role { options.append("-c role=\(Self.escapedOption(role))") }
             all["options"] = options.joined(separator: " ")
         }

@@ -14,6 +14,8 @@ import Scheduler
 import ServiceLifecycle
 import Storage
 import UnixSignals
+import WebhookWorker
+import Webhooks
 
 /// One process of an installation: its settings, its log, its metrics, and the services of its roles.
 package struct Node {
@@ -94,6 +96,18 @@ package struct Node {
             ]
             checks += [.session { scheduler.lastSeen }, .broker { scheduler.brokerState }]
         }
+        if roles.contains(.webhooks) {
+            guard let key = try settings.webhookKey() else {
+                throw SettingsError(
+                    "QUOTASTACK_WEBHOOK_KEY is not set: the webhook worker needs the key that encrypts the signing secrets; make one with openssl rand -hex 32 and give it to every API node too"
+                )
+            }
+            let worker = WebhookWorker(
+                postgres: postgres, key: key, rules: settings.webhookTargets,
+                retentionDays: settings.webhookRetentionDays, metrics: metrics, logger: logger)
+            services.append(worker)
+            checks.append(.session { worker.lastSeen })
+        }
         guard roles.contains(.api) || roles.contains(.entitlements) else {
             return services + [
                 try HTTPServer(address: address, limits: limits, checks: checks, metrics: metrics, logger: logger)
@@ -118,7 +132,8 @@ package struct Node {
         let api = try APIServer(
             address: address, limits: limits, rootKey: rootKey, secretKey: try settings.secretKey() ?? rootKey,
             reads: reads, answers: answers, topology: topology, commandWait: settings.commandWait, replica: replica,
-            gateway: gateway, metrics: metrics, logger: logger)
+            gateway: gateway, webhooks: WebhookSetup(key: try settings.webhookKey(), rules: settings.webhookTargets),
+            metrics: metrics, logger: logger)
         return services + [gateway, api]
     }
 

@@ -8,6 +8,8 @@ package enum NodeRole: String, CaseIterable, Sendable {
     case ledger
     /// The scheduler, which sends a command to each account that has something due.
     case scheduler
+    /// The webhook worker, which delivers events.
+    case webhooks
     /// Answers entitlement checks only; needs PostgreSQL only.
     case entitlements
 
@@ -21,6 +23,7 @@ package enum NodeRole: String, CaseIterable, Sendable {
         case .ledger: 8081
         case .entitlements: 8082
         case .scheduler: 8083
+        case .webhooks: 8084
         }
     }
 
@@ -30,6 +33,7 @@ package enum NodeRole: String, CaseIterable, Sendable {
         case .api: "Serve the HTTP API until SIGTERM or SIGINT."
         case .ledger: "Apply commands until SIGTERM or SIGINT; any number of workers share the queues."
         case .scheduler: "Apply due expiries and reservation deadlines on time, until SIGTERM or SIGINT."
+        case .webhooks: "Deliver events to webhook endpoints until SIGTERM or SIGINT; needs PostgreSQL only."
         case .entitlements: "Answer entitlement checks from memory until SIGTERM or SIGINT; needs PostgreSQL only."
         }
     }

@@ -144,6 +144,16 @@ struct CatalogueChange {
         case .createTestClock(let instant): return try await createTestClock(instant, kind: kind, now: now)
         case .advanceTestClock(let id, let instant):
             return try await advanceTestClock(id, to: instant, kind: kind, now: now)
+        case .createWebhookEndpoint(let new): return try await createWebhookEndpoint(new, now: now)
+        case .updateWebhookEndpoint(let id, let change): return try await updateWebhookEndpoint(id, change, now: now)
+        case .deleteWebhookEndpoint(let id): return try await deleteWebhookEndpoint(id, now: now)
+        case .rotateWebhookSecret(let id, let secret, let overlap):
+            return try await rotateWebhookSecret(id, secret, overlapSeconds: overlap, now: now)
+        case .testWebhookEndpoint(let id): return try await testWebhookEndpoint(id)
+        case .replayWebhookEvents(let id, let from, let to):
+            return try await replayWebhookEvents(id, from: from, to: to ?? now, now: now)
+        case .retryWebhookDelivery(let account, let number):
+            return try await retryWebhookDelivery(number, of: account)
         }
     }
 

@@ -33,6 +33,8 @@ final class Installation: Sendable {
         environment = [
             "PATH": variable("PATH") ?? "/usr/bin:/bin", "LANG": "C.UTF-8",
             "DATABASE_URL": Self.url(servers.databaseURL, database: name), "AMQP_URL": servers.amqpURL,
+            "QUOTASTACK_WEBHOOK_KEY": "\(name) seals webhook secrets with this",
+            "QUOTASTACK_WEBHOOK_ALLOW": "127.0.0.0/8",
             "QUOTASTACK_ROOT_KEY": rootKey, "QUOTASTACK_PORT": "\(port)", "QUOTASTACK_QUEUE_PREFIX": "\(name).",
             "QUOTASTACK_SHARDS": "4", "QUOTASTACK_LOG_LEVEL": "debug", "SWIFT_BACKTRACE": "enable=no",
         ]

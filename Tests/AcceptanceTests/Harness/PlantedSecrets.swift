@@ -7,7 +7,7 @@ import Synchronization
 enum PlantedSecrets {
     /// The word in everything that `SecretLeakTests` sends. The end user of most other tests is alice.
     static let word = "canary"
-    private static let words = [word, "alice", "Confidential", "qs_live_", "qs_test_", "qs_root_"]
+    private static let words = [word, "alice", "Confidential", "qs_live_", "qs_test_", "qs_root_", "whsec_"]
     private static let passwords = Mutex<Set<String>>([])
 
     /// Remembers the passwords in the URLs among the variables of a process.

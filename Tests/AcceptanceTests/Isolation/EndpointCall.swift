@@ -22,7 +22,7 @@ struct EndpointCall: Sendable {
     /// objects that are then the stranger's own.
     let stranger: Int
 
-    static let all: [EndpointCall] = others + ofAccounts
+    static let all: [EndpointCall] = others + ofAccounts + ofWebhooks
 
     private static let others: [EndpointCall] = [
         .open("/healthz"), .open("/readyz"), .open("/metrics"),
@@ -145,7 +145,7 @@ struct EndpointCall: Sendable {
             replica: Replica(postgres: postgres, metrics: metrics, logger: logger),
             gateway: try CommandGateway(
                 amqp: amqp, topology: topology, answers: answers, metrics: metrics, logger: logger),
-            metrics: metrics, logger: logger)
+            webhooks: WebhookSetup(), metrics: metrics, logger: logger)
         return Set(server.endpoints)
     }
 

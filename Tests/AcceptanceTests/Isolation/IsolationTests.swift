@@ -230,6 +230,14 @@ extension Acceptance {
             let migration = try await client.done(
                 try await client.post("/v1/variants/secret-variant/migrate").expect(201))
             let subscription = try #require(PublicID(.subscription, parsing: try subscribed.text("id")))
+            let webhook = try await client.post(
+                "/v1/webhook-endpoints",
+                ["url": "http://127.0.0.1:9/confidential", "description": "Confidential Nine"]
+            ).expect(201)
+            let webhookID = try webhook.text("id")
+            let delivery = try await client.post("/v1/webhook-endpoints/\(webhookID)/test").expect(200)
+            // A disabled endpoint gets no attempts, so nothing of it changes while others try.
+            try await client.patch("/v1/webhook-endpoints/\(webhookID)", ["enabled": false]).expect(200)
             let operation = try #require(accepted.headers["location"])
             try await waitUntil("\(operation) is decided", within: 10) {
                 try await client.get(operation).expect(200)["operation.status"] == "succeeded"
@@ -240,12 +248,14 @@ extension Acceptance {
                 reservationID: try reserved.text("id"), capID: try cap.text("id"),
                 topUpRequestID: try rule.text("open_request_id"), subscriptionID: subscription.description,
                 migrationID: try migration.text("id"),
-                eventID: PublicID(.event, account: subscription.account, number: 1).description, operation: operation,
+                eventID: PublicID(.event, account: subscription.account, number: 1).description,
+                webhookID: webhookID, deliveryID: try delivery.text("id"), operation: operation,
                 position: try #require(used.position),
                 secrets: [
                     "Confidential", try clock.text("id"), try price.text("id"), try key.text("id"),
                     try granted.text("block.id"), try reserved.text("id"), try cap.text("id"),
                     try rule.text("open_request_id"), try migration.text("id"),
+                    webhookID, try webhook.text("secret"), try delivery.text("id"), "confidential",
                     try granted.text("entry.id"), try used.text("id"), try used.text("entry.hash"),
                 ])
         }
@@ -254,7 +264,7 @@ extension Acceptance {
             var shown: [[JSONValue]] = []
             for path in [
                 "/v1/features", "/v1/metering-rules", "/v1/topup-packages", "/v1/plans",
-                "/v1/plans/secret-other/variants", "/v1/end-users", "/v1/api-keys",
+                "/v1/plans/secret-other/variants", "/v1/end-users", "/v1/api-keys", "/v1/webhook-endpoints",
             ] {
                 shown.append(try await client.all(path))
             }
@@ -282,6 +292,8 @@ struct Property: Sendable {
     let subscriptionID: String
     let migrationID: String
     let eventID: String
+    let webhookID: String
+    let deliveryID: String
     let operation: String
     let position: String
     /// Texts that no answer to another environment may contain.

@@ -67,6 +67,7 @@ struct AnswerNormalizer {
         var text = text
         if isProblem { text = text.replacing(/"(title|detail)":"(?:[^"\\]|\\.)*"/) { "\"\($0.1)\":\"…\"" } }
         text = text.replacing(/qs_(live|test|root)_[0-9A-Za-z]+/) { "<key of \($0.1)>" }
+        text = text.replacing(/whsec_[0-9A-Za-z+\/=]+/) { _ in "<secret>" }
         text = text.replacing(/"(position|next_cursor|request_id|hint|salt)":"[^"]*"/) { "\"\($0.1)\":\"<\($0.1)>\"" }
         text = text.replacing(/"(replica_age_ms)":[0-9]+/) { "\"\($0.1)\":<number>" }
         text = text.replacing(/"[0-9a-f]{64}"/) { _ in "\"<hash>\"" }

@@ -98,6 +98,9 @@ extension CatalogueAction: FieldCodable {
                 writer.write(1, name.text)
                 writer.write(2, migration)
             }
+        case .createWebhookEndpoint, .updateWebhookEndpoint, .deleteWebhookEndpoint, .rotateWebhookSecret,
+            .testWebhookEndpoint, .replayWebhookEvents, .retryWebhookDelivery:
+            writeWebhookAction(to: &writer)
         }
     }
 
@@ -156,7 +159,7 @@ extension CatalogueAction: FieldCodable {
         case 17: .createVariant(plan: try reader.name(1), try reader.value(2, "variant"))
         case 18: .updateVariant(try reader.name(1), try reader.value(2, "change"))
         case 19: .migrateVariant(try reader.name(1), try reader.value(2, "migration"))
-        default: throw .invalid(field: "catalogue action")
+        default: try webhookAction(number, from: &reader)
         }
     }
 }

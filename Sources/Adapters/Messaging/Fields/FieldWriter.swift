@@ -124,5 +124,5 @@ protocol FieldCodable {
 package enum MessageRevision {
     package static let first = 1
     /// The newest revision that this release reads and writes.
-    package static let current = 5
+    package static let current = 6
 }

@@ -9,6 +9,8 @@ package enum DatabaseRole: String, CaseIterable, Sendable {
     case api = "quotastack_api"
     /// Finds the accounts that are due.
     case scheduler = "quotastack_scheduler"
+    /// Delivers webhooks.
+    case webhooks = "quotastack_webhooks"
     /// Reads what replicas keep in memory.
     case replica = "quotastack_replica"
     /// Reads everything, for `verify` and `doctor`.

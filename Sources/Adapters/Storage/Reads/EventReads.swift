@@ -5,7 +5,8 @@ package import Postgres
 package struct StoredEvent: Sendable {
     /// The place of the event in the feed.
     package let place: EventPlace
-    package let endUserID: EndUserID
+    /// Nil for an event of the environment, whose account is 0.
+    package let endUserID: EndUserID?
     package let type: String
     /// Canonical JSON.
     package let data: String
@@ -30,7 +31,8 @@ package struct EventPlace: Sendable {
     package static let start = EventPlace(transaction: 0, account: AccountID(0), sequence: 0)
 }
 
-/// Reads the events of an environment in the order of their transactions.
+/// Reads the events of an environment in the order of their transactions: those of end users, and those of the environment
+/// itself, which have the account 0.
 ///
 /// An event is shown once no older transaction can add one before it. A reader that continues from the last event that it
 /// has seen therefore misses none, however long a transaction took.
@@ -47,9 +49,7 @@ package enum EventReads {
                     .int64(Int64(limit)),
                 ]))
         return try rows.map { row in
-            guard let endUserID = EndUserID(try row.text(2)) else {
-                throw StorageError.unknownValue(column: "end_user_id")
-            }
+            let endUserID = try row.textOrNil(2).flatMap { EndUserID($0) }
             return StoredEvent(
                 place: EventPlace(
                     transaction: try row.int64(0), account: AccountID(try row.int64(1)), sequence: try row.int64(3)),
@@ -61,13 +61,25 @@ package enum EventReads {
 
     static let pageStatement = PostgresStatement(
         """
-        select e.transaction_id::text::bigint, e.account_id, a.end_user_id, e.sequence, e.type, e.data, e.at,
-            e.recorded_at
-        from events e
-        join accounts a using (environment_id, account_id)
-        where e.environment_id = $1 and (e.transaction_id, e.account_id, e.sequence) > ($2::text::xid8, $3, $4)
-            and e.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
-        order by e.transaction_id, e.account_id, e.sequence
+        select transaction_id::text::bigint, account_id, end_user_id, sequence, type, data, at, recorded_at
+        from (
+            (select e.transaction_id, e.account_id, a.end_user_id, e.sequence, e.type, e.data, e.at, e.recorded_at
+            from events e
+            join accounts a using (environment_id, account_id)
+            where e.environment_id = $1 and (e.transaction_id, e.account_id, e.sequence) > ($2::text::xid8, $3, $4)
+                and e.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+            order by e.transaction_id, e.account_id, e.sequence
+            limit $5)
+            union all
+            (select e.transaction_id, 0, null, e.sequence, e.type, e.data, e.at, e.recorded_at
+            from environment_events e
+            where e.environment_id = $1 and e.transaction_id >= $2::text::xid8
+                and (e.transaction_id, 0::bigint, e.sequence) > ($2::text::xid8, $3, $4)
+                and e.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+            order by e.transaction_id, e.sequence
+            limit $5)
+        ) feed
+        order by transaction_id, account_id, sequence
         limit $5
         """)
 
@@ -85,5 +97,8 @@ package enum EventReads {
     private static let placeStatement: PostgresStatement = """
         select transaction_id::text::bigint from events
         where environment_id = $1 and account_id = $2 and sequence = $3
+        union all
+        select transaction_id::text::bigint from environment_events
+        where environment_id = $1 and $2 = 0 and sequence = $3
         """
 }

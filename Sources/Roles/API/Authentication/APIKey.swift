@@ -1,5 +1,6 @@
 package import Credits
 import Crypto
+import Webhooks
 
 /// API keys: `qs_live_…`, `qs_test_…` and the installation's `qs_root_…`.
 ///
@@ -92,6 +93,11 @@ package struct KeyDerivation: Sendable {
 
     func key(_ kind: APIKey.Kind, commandID: Bits128) -> String {
         APIKey.text(kind, secret: secret(kind.rawValue, commandID: commandID))
+    }
+
+    /// The signing secret of a webhook endpoint. A rotation is a command of its own and has another secret.
+    func webhookSecret(commandID: Bits128) -> WebhookSecret {
+        WebhookSecret(bytes: secret("webhook", commandID: commandID))
     }
 
     /// Bytes that nobody can compute without the secret key: the beginning of what the fingerprint of an erasure digests.

@@ -17,11 +17,12 @@ package struct APIServer: Service {
 
     /// - Parameters:
     ///   - secretKey: API keys are derived from it; the same on every node of an installation.
+    ///   - webhooks: The key that seals the secrets of webhook endpoints, and the allowed targets.
     ///   - reads: The server closes it when it ends.
     package init(
         address: HTTPServer.Address, limits: ConnectionLimits, rootKey: String, secretKey: String, reads: TenantReads,
         answers: DecidedAnswers, topology: Topology, commandWait: Duration, replica: Replica, gateway: CommandGateway,
-        metrics: MetricsRegistry,
+        webhooks: WebhookSetup, metrics: MetricsRegistry,
         logger: Logger
     ) throws {
         let admission = Admission(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
@@ -30,7 +31,7 @@ package struct APIServer: Service {
             mutations: Mutations(
                 gateway: gateway, topology: topology, replica: replica, answers: answers,
                 secrets: SecretAnswers(keys: KeyDerivation(secretKey: secretKey)),
-                wait: commandWait))
+                wait: commandWait), webhooks: webhooks)
         self.reads = reads
         metrics.gauge("quotastack_api_undecided_commands", "Commands that were taken and are not decided.") {
             Double(gateway.undecidedCommands)
@@ -66,6 +67,8 @@ package struct APIServer: Service {
             AutoTopUpRoutes(services: services).add(to: &routes)
             SubscriptionRoutes(services: services).add(to: &routes)
             EventRoutes(services: services).add(to: &routes)
+            WebhookEndpointRoutes(services: services).add(to: &routes)
+            WebhookDeliveryRoutes(services: services).add(to: &routes)
             EntitlementRoutes(admission: admission).add(to: &routes)
             UsageRoutes(services: services).add(to: &routes)
             AuditRoutes(services: services).add(to: &routes)

@@ -8,6 +8,7 @@ struct APIServices: Sendable {
     let admission: Admission
     let reads: TenantReads
     let mutations: Mutations
+    let webhooks: WebhookSetup
 
     var replica: Replica { admission.replica }
 
