@@ -12,8 +12,9 @@ struct QuotaStackCommand: AsyncParsableCommand {
             """,
         subcommands: [
             UpCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self, VerifyCommand.self,
-            DoctorCommand.self, IngestCommand.self,
-            BenchCommand.self, BenchCountersCommand.self, BenchRenewalsCommand.self, ConfigCommand.self,
+            DoctorCommand.self, IngestCommand.self, ListenCommand.self,
+            BenchCommand.self, BenchCountersCommand.self, BenchRenewalsCommand.self, BenchWebhooksCommand.self,
+            ConfigCommand.self,
             FailpointsCommand.self,
         ])
 }
