@@ -13,7 +13,7 @@ extension Client {
             .members([("url", .some(.string(receiver.url)))] + more.map { ($0.key, .some($0.value)) }))
     }
 
-    /// Makes an end user ask for a top-up, which is the event `topup.requested`.
+    /// Makes an end user ask for a top-up, which is the event `topup.requested`. The cooldown keeps it from asking again.
     ///
     /// - Returns: The id of the request.
     @discardableResult
@@ -21,7 +21,7 @@ extension Client {
         try await grant(endUser, 1).expect(201)
         let rule = try await send(
             "PUT", "/v1/end-users/\(percentEncoded(endUser))/auto-topup",
-            bytes: Array(#"{"threshold":100,"credits":5}"#.utf8)
+            bytes: Array(#"{"threshold":100,"credits":5,"cooldown_seconds":3600}"#.utf8)
         ).expect(201)
         return try rule.text("open_request_id")
     }
