@@ -22,7 +22,9 @@ final class Installation: Sendable {
 
     private static let temporaryFolder = variable("TMPDIR") ?? "/tmp"
 
-    private init(name: String, port: Int, rootKey: String, binary: String, servers: Servers) throws {
+    private init(
+        name: String, port: Int, rootKey: String, binary: String, servers: Servers, settings: [String: String]
+    ) throws {
         self.name = name
         self.port = port
         self.rootKey = rootKey
@@ -37,7 +39,7 @@ final class Installation: Sendable {
             "QUOTASTACK_WEBHOOK_ALLOW": "127.0.0.0/8",
             "QUOTASTACK_ROOT_KEY": rootKey, "QUOTASTACK_PORT": "\(port)", "QUOTASTACK_QUEUE_PREFIX": "\(name).",
             "QUOTASTACK_SHARDS": "4", "QUOTASTACK_LOG_LEVEL": "debug", "SWIFT_BACKTRACE": "enable=no",
-        ]
+        ].merging(settings) { $1 }
         PlantedSecrets.remember(passwordsIn: environment)
     }
 
@@ -45,8 +47,10 @@ final class Installation: Sendable {
 
     /// Creates an installation, migrates it and starts it.
     ///
-    /// - Parameter serves: False to start no `quotastack up`, because the test starts its own nodes.
-    static func start(serves: Bool = true) async throws -> Installation {
+    /// - Parameters:
+    ///   - serves: False to start no `quotastack up`, because the test starts its own nodes.
+    ///   - settings: Further environment variables of its processes.
+    static func start(serves: Bool = true, settings: [String: String] = [:]) async throws -> Installation {
         let servers = try Servers()
         let binary = try quotastack()
         let name = "acceptance_\(String(UInt64.random(in: 0...UInt64.max), radix: 36))"
@@ -55,8 +59,7 @@ final class Installation: Sendable {
         _ = unlink("\(temporaryFolder)/\(name).key")
         let installation = try Installation(
             name: name, port: try LoopbackPorts.next(), rootKey: String(key.output.prefix { $0 != "\n" }),
-            binary: binary,
-            servers: servers)
+            binary: binary, servers: servers, settings: settings)
         try await installation.onServer("CREATE DATABASE \(name)")
         do {
             let migrated = try await installation.run("migrate")

@@ -58,8 +58,9 @@ struct SharedInstallation: SuiteTrait, TestScoping {
 private actor LazyInstallation {
     private var starting: Task<Installation, any Error>?
 
+    /// The longest wait for the outcome of a mutation keeps a busy machine from answering tests with 202.
     func get() async throws -> Installation {
-        let task = starting ?? Task { try await Installation.start() }
+        let task = starting ?? Task { try await Installation.start(settings: ["QUOTASTACK_COMMAND_WAIT_MS": "60000"]) }
         starting = task
         return try await task.value
     }
