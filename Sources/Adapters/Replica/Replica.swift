@@ -63,6 +63,7 @@ package final class Replica: Service {
     private static let maximumKeyWaiters = 64
     private let unauthenticatedWaiters = Atomic<Int>(0)
     private let metrics: ReplicaMetrics
+    private let generation = CatalogueGeneration()
 
     package init(postgres: PostgresConfiguration, metrics: MetricsRegistry, logger: Logger) {
         var configuration = postgres
@@ -96,6 +97,11 @@ package final class Replica: Service {
     }
 
     private var map: ReplicaMap? { current.withLock { $0.map } }
+
+    /// A number that changes whenever anything but accounts changes: catalogues, configurations, keys. What was read
+    /// after the number was read is what the map has as long as the number is the same. A position of a catalogue counts
+    /// as reached only after the number has changed.
+    package var catalogueGeneration: UInt64 { generation.number }
 
     // MARK: - Reading
 
@@ -200,10 +206,13 @@ package final class Replica: Service {
             replication.close()
         }
         Failpoint.replicaAfterSlot.hit()
-        let map = ReplicaMap()
+        let map = ReplicaMap(generation)
         try await ReplicaSnapshot.load(slot.snapshot, into: map, configuration: configuration, logger: logger)
         Failpoint.replicaBeforeLive.hit()
-        current.withLock { $0 = Current(map: map, state: .live) }
+        current.withLock { current in
+            current = Current(map: map, state: .live)
+            generation.advance()
+        }
         waiters.recheck()
         onLive()
         logger.info("the replica has loaded \(map.accountCount) accounts in \((ContinuousClock.now - start).seconds) s")

@@ -19,8 +19,11 @@ final class ReplicaMap: ReplicaRows, Sendable {
     private let byID = Mutex<[AccountID: ReplicaAccount]>([:])
     private let environments = Mutex<[EnvironmentID: ReplicaEnvironment]>([:])
     private let keys = Mutex<[KeyHash: KeyRow]>([:])
+    private let generation: CatalogueGeneration
 
-    init() {
+    /// - Parameter generation: Advances with every change of something that is not an account.
+    init(_ generation: CatalogueGeneration = CatalogueGeneration()) {
+        self.generation = generation
         stripes = (0..<Self.stripeCount).map { _ in Stripe() }
     }
 
@@ -221,14 +224,20 @@ final class ReplicaMap: ReplicaRows, Sendable {
                 environment.row = row
                 environment.catalogue.config = row.config
                 environments[row.id] = environment
+                generation.advance()
             }
         case .catalogue(let row):
             environments.withLock { environments in
                 guard var environment = environments.removeValue(forKey: row.environmentID) else { return }
                 row.enter(&environment.catalogue)
                 environments[row.environmentID] = environment
+                generation.advance()
             }
-        case .key(let row): keys.withLock { $0[KeyHash(row.hash)] = row }
+        case .key(let row):
+            keys.withLock { keys in
+                keys[KeyHash(row.hash)] = row
+                generation.advance()
+            }
         case .account, .accountRemoved, .block, .reservation, .subscription, .counter, .counterRemoved, .partial: break
         }
     }
@@ -236,6 +245,16 @@ final class ReplicaMap: ReplicaRows, Sendable {
     private static func stripe(of key: AccountKey) -> Int {
         Int(UInt(bitPattern: key.hashValue) % UInt(stripeCount))
     }
+}
+
+/// The number of the latest change of something that is not an account. It advances under the lock under which the
+/// change becomes visible.
+final class CatalogueGeneration: Sendable {
+    private let latest = Atomic<UInt64>(0)
+
+    var number: UInt64 { latest.load(ordering: .acquiring) }
+
+    func advance() { latest.wrappingAdd(1, ordering: .releasing) }
 }
 
 /// The accounts that share one lock.

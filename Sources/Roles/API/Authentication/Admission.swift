@@ -9,7 +9,7 @@ import Replica
 struct Admission: Sendable {
     let authenticator: Authenticator
     let replica: Replica
-    private let limiter = RateLimiter()
+    let limiter = RateLimiter()
 
     init(authenticator: Authenticator, replica: Replica) {
         self.authenticator = authenticator
@@ -19,13 +19,11 @@ struct Admission: Sendable {
     /// Returns the caller of a request, once the replica has reached the request's minimum position.
     func admit(_ request: Request, _ access: Access) async throws -> Caller {
         var caller = try await knownCaller(request, access)
-        if let limit = caller.config.effectiveRateLimit {
-            guard limiter.admits(caller.environmentID, rate: Int64(limit), at: .now) else {
-                throw Problem(
-                    .rateLimited,
-                    "The environment makes more than \(limit) requests a second (its rate_limit_per_second, or the operator's limit). Try again in a second."
-                )
-            }
+        guard limiter.admits(caller) else {
+            throw Problem(
+                .rateLimited,
+                "The environment makes more than \(caller.config.effectiveRateLimit ?? 0) requests a second (its rate_limit_per_second, or the operator's limit). Try again in a second."
+            )
         }
         if let token = request.headers[.minimumPosition] {
             try await reach(token, for: caller)

@@ -45,7 +45,11 @@ struct Authenticator: Sendable {
     /// Returns the holder of the request's key. Throws when the key is unknown or of another kind than the access
     /// requires. It does not check scopes; see `Caller.require`.
     func caller(_ request: Request, _ access: Access) throws(Problem) -> Caller {
-        let text = try keyText(request)
+        try caller(key: try keyText(request), access)
+    }
+
+    /// Returns the holder of a key, in the same way.
+    func caller(key text: String, _ access: Access) throws(Problem) -> Caller {
         switch (APIKey.kind(of: text), access) {
         case (nil, _): throw Self.invalid
         case (.root?, .root), (.root?, .scopeOrRoot):

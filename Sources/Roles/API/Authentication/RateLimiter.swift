@@ -1,3 +1,4 @@
+import Catalogue
 import Credits
 import Synchronization
 
@@ -40,6 +41,12 @@ struct TokenBucket: Sendable {
 final class RateLimiter: Sendable {
     /// One bucket for each environment that ever sent a request under a limit.
     private let buckets = Mutex<[EnvironmentID: TokenBucket]>([:])
+
+    /// Takes a token of the caller's environment if it has a limit, and returns whether the request may pass.
+    func admits(_ caller: Caller) -> Bool {
+        guard let limit = caller.config.effectiveRateLimit else { return true }
+        return admits(caller.environmentID, rate: Int64(limit), at: .now)
+    }
 
     /// Takes a token if there is one, and returns whether the request may pass.
     func admits(_ environmentID: EnvironmentID, rate: Int64, at now: ContinuousClock.Instant) -> Bool {

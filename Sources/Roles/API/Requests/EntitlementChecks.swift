@@ -11,9 +11,7 @@ import Runtime
 /// once, and its spendable credits are summed once for each feature.
 struct EntitlementChecks {
     private struct Known {
-        let position: Position
-        let account: Account
-        let now: Instant
+        let checked: CheckedAccount
         var spendable: [FeatureKey: Int64] = [:]
     }
 
@@ -38,33 +36,39 @@ struct EntitlementChecks {
         var known: Known
         if let seen = accounts[check.endUserID] { known = seen } else { known = try read(check.endUserID) }
         let feature = check.request.feature
-        let spendable = known.spendable[feature] ?? known.account.spendable(for: feature)
+        let spendable = known.spendable[feature] ?? known.checked.account.spendable(for: feature)
         known.spendable[feature] = spendable
         accounts[check.endUserID] = known
-        let entitlement: Entitlement
-        do throws(EntitlementFailure) {
-            entitlement = try Entitlement.decide(
-                account: known.account, spendable: spendable, catalogue: catalogue, request: check.request,
-                now: known.now)
-        } catch {
-            throw Problem(error)
-        }
-        json.members(
-            EntitlementAnswer(
-                account: known.account.name, request: check.request, balances: known.account.balances,
-                subscriptionStatus: known.account.subscriptionStatus, entitlement: entitlement))
-        json.member("position", PositionToken.text(known.position))
-        json.member("replica_age_ms", Int64(replica.age.seconds * 1_000))
+        try known.checked.write(check.request, spendable: spendable, catalogue, replica, into: &json)
     }
 
     private func read(_ endUserID: EndUserID) throws(Problem) -> Known {
+        Known(
+            checked: try CheckedAccount(
+                endUserID, for: requests[endUserID] ?? [], of: environmentID, catalogue, replica))
+    }
+}
+
+/// An end user's account as the checks of one request see it: as of one instant.
+struct CheckedAccount {
+    let account: Account
+    private let position: Position
+    private let now: Instant
+
+    /// Reads the account and advances it to now.
+    ///
+    /// - Parameter requests: The checks that will be written.
+    init(
+        _ endUserID: EndUserID, for requests: [EntitlementRequest], of environmentID: EnvironmentID,
+        _ catalogue: Catalogue, _ replica: Replica
+    ) throws(Problem) {
         let clock = Instant.now
         // The rest of an erased end user's credits cannot be spent: a check answers as for an unknown end user.
         let held =
             endUserID.isErased
             ? nil
             : replica.account(AccountKey(environmentID: environmentID, endUserID: endUserID)) { account in
-                account.counterIDs(for: requests[endUserID] ?? [], catalogue, clock: clock)
+                account.counterIDs(for: requests, catalogue, clock: clock)
             }
         let stored = held ?? Account(id: AccountID(0), environmentID: environmentID, endUserID: endUserID)
         let now = stored.currentInstant(clock: clock, catalogue: catalogue)
@@ -73,7 +77,30 @@ struct EntitlementChecks {
             // An end user that was never seen is answered like one whom the first command puts on the default plan.
             account = account.subscribed(at: now, isNew: true, catalogue)
         }
-        return Known(
-            position: held.map { .account($0.id, revision: $0.revision) } ?? .none, account: account, now: now)
+        self.account = account
+        self.now = now
+        position = held.map { .account($0.id, revision: $0.revision) } ?? .none
+    }
+
+    /// Writes the members of the answer to a check. It writes nothing when it throws.
+    ///
+    /// - Parameter spendable: The account's spendable credits for the feature.
+    func write(
+        _ request: EntitlementRequest, spendable: Int64, _ catalogue: Catalogue, _ replica: Replica,
+        into json: inout JSONWriter
+    ) throws(Problem) {
+        let entitlement: Entitlement
+        do throws(EntitlementFailure) {
+            entitlement = try Entitlement.decide(
+                account: account, spendable: spendable, catalogue: catalogue, request: request, now: now)
+        } catch {
+            throw Problem(error)
+        }
+        json.members(
+            EntitlementAnswer(
+                account: account.name, request: request, balances: account.balances,
+                subscriptionStatus: account.subscriptionStatus, entitlement: entitlement))
+        json.member("position", PositionToken.text(position))
+        json.member("replica_age_ms", Int64(replica.age.seconds * 1_000))
     }
 }

@@ -16,8 +16,8 @@ struct EntitlementRoutes: Sendable {
     let admission: Admission
 
     func add(to routes: inout RouteTable) {
-        routes.get("/v1/entitlements/check", .read(.entitlements), isFromMemory: true, use: checkByQuery)
-        routes.post("/v1/entitlements/check", .read(.entitlements), use: checkByBody)
+        routes.get(CheckLane.route, .read(.entitlements), isFromMemory: true, use: checkByQuery)
+        routes.post(CheckLane.route, .read(.entitlements), use: checkByBody)
         routes.post("/v1/entitlements/check-batch", .read(.entitlements), use: checkMany)
         routes.get("/v1/entitlements", .read(.entitlements), use: list)
     }

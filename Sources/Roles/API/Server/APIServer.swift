@@ -49,7 +49,7 @@ package struct APIServer: Service {
         server = try HTTPServer(
             address: address, limits: limits,
             checks: [.postgres(reads), .broker { gateway.brokerState }, .replica(replica)], metrics: metrics,
-            logger: logger
+            logger: logger, entitlements: admission
         ) { router in
             var routes = RouteTable(router: router, admission: admission)
             TenantRoutes(services: services).add(to: &routes)
@@ -95,7 +95,8 @@ package struct EntitlementServer: Service {
     ) throws {
         let admission = Admission(authenticator: Authenticator(replica: replica, rootKey: nil), replica: replica)
         server = try HTTPServer(
-            address: address, limits: limits, checks: [.replica(replica)], metrics: metrics, logger: logger
+            address: address, limits: limits, checks: [.replica(replica)], metrics: metrics, logger: logger,
+            entitlements: admission
         ) { router in
             var routes = RouteTable(router: router, admission: admission)
             EntitlementRoutes(admission: admission).add(to: &routes)

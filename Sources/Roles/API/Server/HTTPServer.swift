@@ -38,21 +38,31 @@ package struct HTTPServer: Service {
         try self.init(address: address, limits: limits, checks: checks, metrics: metrics, logger: logger) { _ in }
     }
 
+    /// - Parameter entitlements: Admits the checks that are answered at once; nil without the routes of entitlements.
     init(
         address: Address, limits: ConnectionLimits, checks: [HealthCheck], metrics: MetricsRegistry, logger: Logger,
-        addRoutes: (Router<APIContext>) -> Void
+        entitlements: Admission? = nil, addRoutes: (Router<APIContext>) -> Void
     ) throws {
         let log = SparseLog(logger)
         let methods = AllowedMethods()
         let router = Router(context: APIContext.self)
-        router.add(middleware: RequestBoundary(methods: methods, metrics: metrics, log: log, logger: logger))
+        let seconds = RouteHistograms(metrics)
+        router.add(
+            middleware: RequestBoundary(
+                methods: methods, seconds: seconds, metrics: metrics, log: log, logger: logger))
         HealthRoutes(checks: checks, metrics: metrics).add(to: router)
         addRoutes(router)
         methods.learn(router.routes.map { ($0.method, $0.path.description) })
         let connectionMetrics = ConnectionMetrics(metrics)
         let connections = OpenConnections(limits, metrics: connectionMetrics, log: log)
+        let answers = MemoryShares(ConnectionLimits.answers)
         let service = ExchangeService(
-            routes: router.buildResponder(), idle: limits.idle, metrics: connectionMetrics, log: log, logger: logger)
+            routes: router.buildResponder(),
+            checks: entitlements.map { admission in
+                CheckLaneService(
+                    admission: admission, answers: answers,
+                    seconds: seconds.recorder(method: "GET", route: CheckLane.route), logger: logger)
+            }, idle: limits.idle, answers: answers, metrics: connectionMetrics, log: log, logger: logger)
         metrics.gauge("quotastack_http_connections", "Open connections of clients.") { Double(connections.count) }
         metrics.gauge("quotastack_http_body_bytes", "Bytes of requests that are being read or worked on.") {
             Double(service.bodies.used)

@@ -15,11 +15,13 @@ struct RequestBoundary: RouterMiddleware {
 
     /// - Parameter methods: The methods of each path. They may be added after the boundary, and before the first
     ///   request.
-    init(methods: AllowedMethods, metrics: MetricsRegistry, log: SparseLog, logger: Logger) {
+    init(
+        methods: AllowedMethods, seconds: RouteHistograms, metrics: MetricsRegistry, log: SparseLog, logger: Logger
+    ) {
         self.logger = logger
         self.log = log
         self.methods = methods
-        seconds = RouteHistograms(metrics)
+        self.seconds = seconds
         failed = metrics.counter("quotastack_api_errors_total", "Requests answered with a 5xx status.")
     }
 

@@ -22,14 +22,21 @@ final class RouteHistograms: Sendable {
     /// - Parameter route: The pattern of the path, such as `/v1/end-users/{id}`; nil when no route takes the request.
     ///   Its path is not recorded, because it could be any text.
     func observe(_ seconds: Double, method: String, route: String?) {
-        let route = route.map { Route(method: method, path: $0) } ?? Route(method: "", path: "none")
-        let recorder = recorders.withLock { recorders in
+        recorder(route.map { Route(method: method, path: $0) } ?? Route(method: "", path: "none")).record(seconds)
+    }
+
+    /// The series of a route.
+    func recorder(method: String, route: String) -> Recorder {
+        recorder(Route(method: method, path: route))
+    }
+
+    private func recorder(_ route: Route) -> Recorder {
+        recorders.withLock { recorders in
             if let known = recorders[route] { return known }
             let labels = [("method", route.method), ("route", route.path)]
             let fresh = Recorder(label: Self.name, dimensions: labels, factory: metrics)
             recorders[route] = fresh
             return fresh
         }
-        recorder.record(seconds)
     }
 }

@@ -39,6 +39,8 @@ final class ExchangeHandler: ChannelInboundHandler, NIOScheduledCallbackHandler 
     private let gate: MessageGate
     private let client: OpenConnection
     private let service: ExchangeService
+    /// Answers plain checks; nil on a node without them.
+    private let checks: CheckLane?
     private var context: ChannelHandlerContext?
 
     private var exchange: Exchange?
@@ -72,17 +74,20 @@ final class ExchangeHandler: ChannelInboundHandler, NIOScheduledCallbackHandler 
         self.gate = gate
         self.client = client
         self.service = service
+        checks = service.checks.map { CheckLane($0) }
     }
 
     // MARK: - The channel
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        if checks != nil { gate.takesHead = { [unowned self] in answerAtOnce($0) } }
         wait(for: .head, until: .now() + (client.isOverflow ? ConnectionLimits.overflowHead : ConnectionLimits.head))
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         alarm?.0.cancel()
+        gate.takesHead = nil
         self.context = nil
     }
 
@@ -130,7 +135,12 @@ final class ExchangeHandler: ChannelInboundHandler, NIOScheduledCallbackHandler 
                 if case .answer? = awaited?.0 { return }
                 context.close(promise: nil)
             } else if exchange == nil {
-                if gate.hasPartOfHead { refuse(Self.malformed) } else { context.close(promise: nil) }
+                if gate.hasPartOfHead {
+                    refuse(Self.malformed)
+                } else {
+                    // Behind the answers that were given at once.
+                    flush(ByteBuffer(), size: 0) { $0?.context?.close(promise: nil) }
+                }
             } else if !isRead {
                 exchange?.fail(Self.endedEarly)
             }
@@ -164,6 +174,19 @@ final class ExchangeHandler: ChannelInboundHandler, NIOScheduledCallbackHandler 
     }
 
     // MARK: - A request
+
+    /// Answers a plain check at once, unless the connection is about to end or its client leaves answers unread.
+    ///
+    /// - Returns: Whether it was answered. Nothing has been done otherwise.
+    private func answerAtOnce(_ head: ByteBuffer) -> Bool {
+        guard let checks, exchange == nil, !isLast, !isEnding, !inputIsClosed, !client.isOverflow, let context,
+            context.channel.isWritable, let answer = checks.answer(head, context.channel.allocator)
+        else { return false }
+        context.writeAndFlush(wrapOutboundOut(answer), promise: nil)
+        gate.expect(.nothing)
+        awaitNextRequest()
+        return true
+    }
 
     private func begin(_ decoded: HTTPRequestHead) {
         guard let context else { return }
@@ -375,6 +398,11 @@ final class ExchangeHandler: ChannelInboundHandler, NIOScheduledCallbackHandler 
         client.isServing.store(false, ordering: .relaxed)
         // The gate announces the end of the input when it holds no further request.
         guard !isLast, !inputIsClosed else { return end() }
+        awaitNextRequest()
+    }
+
+    /// Reads the next request, at once or when other connections have had their turn.
+    private func awaitNextRequest() {
         wait(for: .request, until: .now() + service.idle)
         requestsInTurn += 1
         guard requestsInTurn >= Self.mostRequestsInTurn, let context else { return readNext() }

@@ -30,6 +30,8 @@ final class MessageGate: ChannelDuplexHandler {
 
     /// Whether bytes of a body are passed on. It has no meaning for other parts.
     var isOpen = false
+    /// Is offered each head that begins while nothing else is under way, and returns whether it has answered the request.
+    var takesHead: ((ByteBuffer) -> Bool)?
     /// The header names, in lower case, whose values in the current head are not UTF-8; empty for the request line.
     private(set) var undecodableNames: Set<String> = []
     /// Whether the current request line begins with `HEAD`, also where the rest of the head cannot be read.
@@ -86,7 +88,8 @@ final class MessageGate: ChannelDuplexHandler {
     func forward() {
         guard !isForwarding, let context else { return }
         isForwarding = true
-        while let bytes = next() {
+        while let (bytes, isHead) = next() {
+            if isHead, !inputIsClosed, let takesHead, takesHead(bytes) { continue }
             headWasRead = false
             context.fireChannelRead(wrapInboundOut(bytes))
             // The decoder found no head in what looked like one.
@@ -143,24 +146,24 @@ final class MessageGate: ChannelDuplexHandler {
     }
 
     /// The next bytes for the decoder; nil when none may be passed on now.
-    private func next() -> ByteBuffer? {
+    private func next() -> (bytes: ByteBuffer, isHead: Bool)? {
         guard held.readableBytes > 0 else { return nil }
         switch part {
         case .nothing: return nil
         case .rest:
             held.clear()
             return nil
-        case .head: return nextHead()
+        case .head: return nextHead().map { ($0, true) }
         case .body(let remaining):
             guard isOpen else { return nil }
             let bytes = held.readSlice(length: min(remaining, held.readableBytes))
             part = .body(remaining - (bytes?.readableBytes ?? 0))
-            return bytes
+            return bytes.map { ($0, false) }
         case .chunks:
             guard isOpen else { return nil }
             let end = cuts < Self.mostCuts ? held.withUnsafeReadableBytes { chunkEnd.end(in: $0) } : nil
             if end != nil { cuts += 1 }
-            return held.readSlice(length: end ?? held.readableBytes)
+            return held.readSlice(length: end ?? held.readableBytes).map { ($0, false) }
         }
     }
 

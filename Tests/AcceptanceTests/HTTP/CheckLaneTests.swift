@@ -1,0 +1,113 @@
+import ChildProcesses
+import JSON
+import SeededRandom
+import Testing
+
+extension Acceptance {
+    /// Checks that are answered at once, on the event loop of their connection.
+    @Suite struct CheckLaneTests {
+        /// The number of requests that are played through both paths.
+        private static let count = 10_000
+
+        @Test("10,000 checks have the same answers at once and on the ordinary path")
+        func sameAnswers() async throws {
+            let client = try await makeTenant().test
+            let users = try await Self.prepare(client)
+            let seed = UInt64.random(in: 0...UInt64.max)
+            try await client.raw { connection in
+                var random = SeededGenerator(seed: seed)
+                for number in 0..<Self.count {
+                    let request = Self.request(users, key: client.key ?? "", number, &random)
+                    // A length of 0 means nothing, but no lane takes it.
+                    connection.send("\(request)\r\n\(request)Content-Length: 0\r\n\r\n")
+                    let (one, other) = (try connection.answer(), try connection.answer())
+                    #expect(one.status == other.status && one.bytes == other.bytes, "\(seed) \(number): \(request)")
+                    var (headers, others) = (one.headers, other.headers)
+                    (headers["date"], others["date"]) = (nil, nil)
+                    #expect(headers == others, "\(seed) \(number): \(request)")
+                    if number < 3 { #expect(one.status == 200) }
+                }
+            }
+        }
+
+        @Test("A check shows a mutation, a price, a config and a revoked key at once, on any connection")
+        func neverStale() async throws {
+            let tenant = try await makeTenant()
+            let client = tenant.test
+            try await client.sell("api", unitCost: 1)
+            let made = try await client.post("/v1/api-keys", ["name": "K"]).expect(201)
+            let second = Client(url: client.url, key: try made.text("key"))
+            for round in 1...20 {
+                try await client.grant("alice", 10).expect(201)
+                try await second.check("alice", "api").expect(200)
+                #expect(try await second.check("alice", "api")["balance"] == .integer(Int64(round) * 10))
+                try await client.post(
+                    "/v1/metering-rules",
+                    ["feature_key": "api", "model": "per_unit", "unit_cost": .integer(Int64(round)), "per_units": 1]
+                ).expect(201)
+                #expect(try await second.check("alice", "api")["estimated_cost"] == .integer(Int64(round)))
+                let policy: JSONValue = round % 2 == 0 ? "block" : "allow"
+                try await client.patch("/v1/config", ["overage_policy": policy]).expect(200)
+                #expect(try await second.check("alice", "api")["overage_policy"] == policy)
+            }
+            try await client.post("/v1/api-keys/\(try made.text("id"))/revoke").expect(200)
+            try await second.get("/v1/entitlements/check?end_user_id=alice&feature_key=api").expect(401)
+        }
+
+        /// Features of each kind, and end users of each kind.
+        private static func prepare(_ client: Client) async throws -> [String] {
+            try await client.sell("api", unitCost: 3)
+            try await client.post("/v1/features", ["key": "seats", "name": "Seats", "type": "limit"]).expect(201)
+            try await client.post("/v1/features", ["key": "sso", "name": "SSO", "type": "boolean"]).expect(201)
+            try await client.post(
+                "/v1/features",
+                ["key": "calls", "name": "Calls", "type": "metered", "quota": ["limit": 40, "window": "month"]]
+            ).expect(201)
+            for (number, user) in ["rich", "org/7@x.org", "u:1"].enumerated() {
+                try await client.grant(user, Int64(10 + 1_000 * number)).expect(201)
+            }
+            try await client.use("rich", "calls", 25).expect(201)
+            try await client.post(
+                "/v1/reservations", ["end_user_id": "org/7@x.org", "feature_key": "api", "units": 20]
+            ).expect(201)
+            return ["rich", "org/7@x.org", "u:1", "nobody", "a%20b", "a+b", "erased_1", ""]
+        }
+
+        private static func request(
+            _ users: [String], key: String, _ number: Int, _ random: inout SeededGenerator
+        ) -> String {
+            var parameters = [
+                "end_user_id=\(random.pick(users))",
+                "feature_key=\(random.pick(["api", "api", "calls", "seats", "sso", "none", "a/b"]))",
+            ]
+            if random.chance(60) {
+                let units = random.pick([
+                    "0", "1", "13", "16", "007", "9007199254740992", "1e3", "-1", "", "99999999999999999999",
+                ])
+                parameters.append("units=\(units)")
+            }
+            if random.chance(5) { parameters.append(random.pick(["reservation=true", "reservation=x", "unknown=1"])) }
+            if random.chance(30) { parameters.shuffle(using: &random) }
+            var headers = ["Host: localhost", random.chance(70) ? "Authorization: Bearer \(key)" : "x-api-key: \(key)"]
+            if random.chance(5) {
+                headers[1] = random.pick(["Authorization: Basic eA==", "X-API-Key: qs_test_1", "Accept: */*"])
+            }
+            headers += ["X-Request-Id: request-\(number)"]
+            if random.chance(30) { headers.append("User-Agent: test/1.0 (x; y)") }
+            if random.chance(20) {
+                headers.append("traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+            }
+            if random.chance(10) { headers.append("Connection: keep-alive") }
+            if random.chance(5) { headers.append("QuotaStack-Min-Position: 0") }
+            if random.chance(30) { headers.shuffle(using: &random) }
+            if number < 3 {
+                (parameters, headers) = (
+                    ["end_user_id=rich", "feature_key=api"],
+                    ["Host: localhost", "Authorization: Bearer \(key)", "X-Request-Id: request-\(number)"]
+                )
+            }
+            return "GET /v1/entitlements/check?\(parameters.joined(separator: "&")) HTTP/1.1\r\n"
+                + headers.map { "\($0)\r\n" }.joined()
+        }
+    }
+}
