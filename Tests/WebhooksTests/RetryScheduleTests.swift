@@ -50,6 +50,18 @@ struct RetryScheduleTests {
         #expect(delay(8, 100) == nil)
     }
 
+    @Test(
+        "a Retry-After is a number of seconds or a date; anything else asks for nothing",
+        arguments: [
+            ("120", 120), ("-3", -3), ("Thu, 01 Jan 1970 00:02:00 GMT", 120), ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+            ("Wed, 31 Dec 1969 23:59:00 GMT", -60), ("Tue, 05 Jan 1971 00:00:00 GMT", 31_881_600), ("", nil),
+            ("soon", nil), ("1.5", nil), ("Thu, 01 Jan 1970 00:02:00", nil), ("Thu, 01 Foo 1970 00:02:00 GMT", nil),
+            ("Thu, 41 Jan 1970 00:02:00 GMT", nil), ("Thursday, 01-Jan-70 00:02:00 GMT", nil),
+        ] as [(String, Int64?)])
+    func retryAfterTexts(_ text: String, _ seconds: Int64?) {
+        #expect(RetrySchedule.seconds(ofRetryAfter: text, at: Instant(microseconds: 0)) == seconds)
+    }
+
     @Test("the circuit opens after five failures in a row, and lets one attempt through after each longer pause")
     func circuit() {
         var circuit = Circuit(failures: 0, openings: 0)

@@ -30,6 +30,26 @@ package struct RetrySchedule: Hashable, Sendable {
     }
 }
 
+extension RetrySchedule {
+    private static let months = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
+
+    /// The seconds that a header `Retry-After` asks for: a number of seconds, or a date in the form of RFC 9110, section
+    /// 5.6.7, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    ///
+    /// - Returns: Nil for any other text; a negative number for a date that has passed.
+    package static func seconds(ofRetryAfter text: String, at now: Instant) -> Int64? {
+        if let seconds = Int64(text) { return seconds }
+        let parts = text.split(separator: " ")
+        guard parts.count == 6, parts[5] == "GMT", let month = months.firstIndex(where: { $0 == parts[2] }),
+            let date = Instant(
+                rfc3339: "\(parts[3])-\(month < 9 ? "0" : "")\(month + 1)-\(parts[1])T\(parts[4])Z")
+        else { return nil }
+        return (date.microseconds - now.microseconds + 999_999) / 1_000_000
+    }
+}
+
 /// Pauses the attempts of an endpoint that fails again and again, so that it costs few attempts until it recovers.
 package struct Circuit: Hashable, Sendable {
     /// Failures in a row after which the circuit opens.

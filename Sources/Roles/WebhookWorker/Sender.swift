@@ -92,7 +92,9 @@ package final class Sender: Sendable {
         request.body = .bytes(ByteBuffer(bytes: message.body))
         let response = try await client.execute(request, timeout: .seconds(WebhookLimits.attemptSeconds))
         var reply = Reply(status: Int(response.status.code))
-        reply.retryAfter = response.headers.first(name: "retry-after").flatMap { Int64($0) }
+        reply.retryAfter = response.headers.first(name: "retry-after").flatMap {
+            RetrySchedule.seconds(ofRetryAfter: $0, at: .now)
+        }
         reply.excerpt = DeliveryAttempt.excerpt(of: try await Self.beginning(of: response.body))
         switch response.status.code {
         case 200..<300: break
