@@ -46,7 +46,7 @@ extension RetrySchedule {
             let date = Instant(
                 rfc3339: "\(parts[3])-\(month < 9 ? "0" : "")\(month + 1)-\(parts[1])T\(parts[4])Z")
         else { return nil }
-        return (date.microseconds - now.microseconds + 999_999) / 1_000_000
+        return Int64((Double(date.microseconds - now.microseconds) / 1e6).rounded(.up))
     }
 }
 

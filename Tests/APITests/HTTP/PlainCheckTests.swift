@@ -58,7 +58,7 @@ import Testing
             host + key + "QuotaStack-Min-Position: 0\r\n", host + key + "Prefer: wait=1\r\n",
             host + key + "Idempotency-Key: a\r\n", host + key + "Content-Encoding: gzip\r\n",
             host + key + "TE: trailers\r\n", host + key + " folded\r\n", host + key + "Bad Name: x\r\n",
-            host + key + "No-Colon\r\n", host + key + "User-Agent: \u{1}\r\n", host + key + "User-Agent: é\r\n",
+            host + key + "No-Colon\r\n", host + key + ": x\r\n", host + key + "User-Agent: \u{1}\r\n", host + key + "User-Agent: é\r\n",
             host + key + "X-Request-Id: \r\n", host + key + "X-Request-Id: a b\r\n",
             host + key + "X-Request-Id: a\r\nX-Request-Id: b\r\n", "Host: \r\n" + key, "Host: a b\r\n" + key,
             host + "Authorization: Basic eA==\r\n", host + "Authorization: Bearer \r\n",

@@ -54,6 +54,25 @@ extension Acceptance {
             try await second.get("/v1/entitlements/check?end_user_id=alice&feature_key=api").expect(401)
         }
 
+        @Test("A client that sends 2,000 checks, ends its side and reads late gets every answer")
+        func lateReader() async throws {
+            let client = try await makeTenant().test
+            try await client.sell("api", unitCost: 1)
+            try await client.grant("alice", 10).expect(201)
+            try await client.raw { connection in
+                connection.keepSmallBuffer()
+                let head = "GET /v1/entitlements/check?end_user_id=alice&feature_key=api HTTP/1.1\r\nHost: h\r\n"
+                let request = head + "X-API-Key: \(client.key ?? "")\r\n\r\n"
+                connection.send(String(repeating: request, count: 2_000))
+                connection.endInput()
+                for number in 0..<2_000 {
+                    let answer = try connection.answer()
+                    #expect(answer.status == 200 && answer["balance"] == 10, "\(number)")
+                }
+                #expect(try connection.rest().isEmpty)
+            }
+        }
+
         /// Features of each kind, and end users of each kind.
         private static func prepare(_ client: Client) async throws -> [String] {
             try await client.sell("api", unitCost: 3)

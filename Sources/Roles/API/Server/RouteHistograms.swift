@@ -2,7 +2,8 @@ import CoreMetrics
 import Runtime
 import Synchronization
 
-/// The durations of requests, by method and route. The series of a route begins with its first request.
+/// The durations of requests, by method and route. The series of a route begins with its first request, or
+/// when its recorder is asked for.
 final class RouteHistograms: Sendable {
     private static let name = "quotastack_http_request_seconds"
 

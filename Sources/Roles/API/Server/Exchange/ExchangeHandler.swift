@@ -41,6 +41,8 @@ final class ExchangeHandler: ChannelInboundHandler, NIOScheduledCallbackHandler 
     private let service: ExchangeService
     /// Answers plain checks; nil on a node without them.
     private let checks: CheckLane?
+    /// Whether an answer that was given at once waits for its client.
+    private var isAnsweringAtOnce = false
     private var context: ChannelHandlerContext?
 
     private var exchange: Exchange?
@@ -74,7 +76,7 @@ final class ExchangeHandler: ChannelInboundHandler, NIOScheduledCallbackHandler 
         self.gate = gate
         self.client = client
         self.service = service
-        checks = service.checks.map { CheckLane($0) }
+        checks = client.isOverflow ? nil : service.checks.map { CheckLane($0) }
     }
 
     // MARK: - The channel
@@ -134,20 +136,15 @@ final class ExchangeHandler: ChannelInboundHandler, NIOScheduledCallbackHandler 
                 // An answer that is still being written ends the connection itself.
                 if case .answer? = awaited?.0 { return }
                 context.close(promise: nil)
-            } else if exchange == nil {
-                if gate.hasPartOfHead {
-                    refuse(Self.malformed)
-                } else {
-                    // Behind the answers that were given at once.
-                    flush(ByteBuffer(), size: 0) { $0?.context?.close(promise: nil) }
-                }
+            } else if exchange == nil, !isAnsweringAtOnce {
+                if gate.hasPartOfHead { refuse(Self.malformed) } else { context.close(promise: nil) }
             } else if !isRead {
                 exchange?.fail(Self.endedEarly)
             }
         case is ChannelShouldQuiesceEvent:
             isLast = true
             stopsAt = .now() + ConnectionLimits.stopping
-            if exchange == nil {
+            if exchange == nil, !isAnsweringAtOnce {
                 context.close(promise: nil)
             } else if let (thing, until) = awaited {
                 wait(for: thing, until: until)
@@ -175,17 +172,26 @@ final class ExchangeHandler: ChannelInboundHandler, NIOScheduledCallbackHandler 
 
     // MARK: - A request
 
-    /// Answers a plain check at once, unless the connection is about to end or its client leaves answers unread.
+    /// Answers a plain check at once, unless the connection is about to end.
     ///
     /// - Returns: Whether it was answered. Nothing has been done otherwise.
     private func answerAtOnce(_ head: ByteBuffer) -> Bool {
-        guard let checks, exchange == nil, !isLast, !isEnding, !inputIsClosed, !client.isOverflow, let context,
-            context.channel.isWritable, let answer = checks.answer(head, context.channel.allocator)
+        guard let checks, exchange == nil, !isLast, !isEnding, !inputIsClosed, let context,
+            let answer = checks.answer(head, context.channel.allocator)
         else { return false }
-        context.writeAndFlush(wrapOutboundOut(answer), promise: nil)
         gate.expect(.nothing)
-        awaitNextRequest()
+        isAnsweringAtOnce = true
+        flush(answer, size: answer.readableBytes) { $0?.finishAtOnce() }
+        // The client has not taken it yet.
+        if isAnsweringAtOnce { client.isServing.store(true, ordering: .relaxed) }
         return true
+    }
+
+    private func finishAtOnce() {
+        isAnsweringAtOnce = false
+        client.isServing.store(false, ordering: .relaxed)
+        guard !isLast, !inputIsClosed else { return end() }
+        awaitNextRequest()
     }
 
     private func begin(_ decoded: HTTPRequestHead) {

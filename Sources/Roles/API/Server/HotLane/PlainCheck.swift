@@ -90,7 +90,7 @@ struct PlainCheck {
                 else { return nil }
                 let end = lineFeed - 1
                 guard end > start else { break }
-                guard let colon = head.index(of: UInt8(ascii: ":"), from: start), colon < end,
+                guard let colon = head.index(of: UInt8(ascii: ":"), from: start), colon > start, colon < end,
                     head[start..<colon].allSatisfy(\.isTokenByte)
                 else { return nil }
                 let name = start..<colon
