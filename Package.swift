@@ -125,7 +125,9 @@ let package = Package(
         module(.core, "JSON"),
         module(.core, "Metering", ["Credits", "JSON"]),
         module(.core, "Catalogue", ["Credits", "JSON", "Metering"]),
-        module(.core, "Ledger", ["Catalogue", "Credits", "JSON", "Metering", crypto], exclude: ["RULES.md"]),
+        module(
+            .core, "Ledger", ["Catalogue", "Credits", "JSON", "Metering", crypto],
+            exclude: ["RULES.md", "Events/EVENTS.md"]),
         module(.core, "Webhooks", ["Catalogue", "Credits", "JSON", crypto]),
         module(.core, "Commands", ["Catalogue", "Credits", "Ledger", "Metering", "Webhooks", crypto]),
         module(.core, "Answers", ["Catalogue", "Commands", "Credits", "JSON", "Ledger", "Metering", "Webhooks"]),

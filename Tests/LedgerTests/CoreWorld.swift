@@ -90,7 +90,10 @@ struct CoreWorld {
                     lifetimeGranted: account.lifetimeGranted),
                 advancedTo: account.advancedTo, blocks: BlockList(open),
                 scheduled: ScheduledBlocks(scheduled), reservations: OrderedList(active),
-                subscriptions: OrderedList(live), settings: account.settings, counters: account.counters,
+                subscriptions: OrderedList(live),
+                settings: try account.settings.storedJSON.map { try AccountSettings(storedJSON: $0) } ?? .none,
+                counters: account.counters,
+                exhausted: try account.exhausted.storedJSON.map { try [ExhaustedLimit](storedJSON: $0) } ?? [],
                 autoTopUp: try account.autoTopUp.map { try AutoTopUp(storedJSON: $0.storedJSON) })
             let book = AccountBook(
                 blockCount: Int32(storedBlocks.count), reservationCount: Int32(storedReservations.count),

@@ -1,3 +1,4 @@
+import Catalogue
 import Credits
 import Ledger
 import LedgerModel
@@ -12,7 +13,10 @@ struct LedgerRunner {
         guard let start = Instant(rfc3339: "2026-04-12T00:00:00Z") else { throw ScriptError("no start") }
         clock = start
         let api = ModelLedger.Feature(prices: [(from: Instant(microseconds: 0), price: .perUnit(1, per: 1))])
-        both = try CoreAndModel(catalogue: ModelCatalogue(features: ["api": api]))
+        var catalogue = ModelCatalogue(features: ["api": api])
+        // Most scripts are not about what else is told.
+        catalogue.eventTypes = Self.eventTypes("plain")
+        both = try CoreAndModel(catalogue: catalogue)
     }
 
     /// Runs one statement. Returns the problems in words.
@@ -86,7 +90,11 @@ extension LedgerRunner {
     private mutating func configure(_ verb: String, _ words: inout Words) throws -> Bool {
         switch verb {
         case "market":
-            try both.change { $0 = Market.catalogue(around: clock) }
+            let types = both.model.catalogue.eventTypes
+            try both.change {
+                $0 = Market.catalogue(around: clock)
+                $0.eventTypes = types
+            }
         case "feature", "archive":
             let key = try words.word("a feature")
             let kind = words.next.flatMap { ModelLedger.FeatureKind(rawValue: $0) }
@@ -114,6 +122,15 @@ extension LedgerRunner {
                 case "limit":
                     let limit = words.take("none") ? nil : try words.number("an amount")
                     try both.change { $0.overageLimit = limit }
+                case "low":
+                    let thresholds = try Syntax.thresholds(words.word("thresholds"))
+                    try both.change { $0.thresholds = thresholds }
+                case "lead":
+                    let hours = try words.number("a number of hours")
+                    try both.change { $0.expiringSoonHours = hours }
+                case "events":
+                    let types = Self.eventTypes(try words.word("types"))
+                    try both.change { $0.eventTypes = types }
                 case "users":
                     let creates = try words.word("a way") == "implicit"
                     try both.change { $0.createsEndUsers = creates }
@@ -130,6 +147,19 @@ extension LedgerRunner {
         default: return false
         }
         return true
+    }
+
+    /// The types that a word stands for: `plain` are those of top-ups, subscriptions and contracts, `usual` are the default,
+    /// and a type may be a prefix.
+    static func eventTypes(_ word: String) -> Set<String>? {
+        if word == "usual" { return nil }
+        let prefixes =
+            word == "plain"
+            ? ["topup.", "subscription.", "contract."] : word.split(separator: ",").map(String.init)
+        return Set(
+            EventType.allCases.map(\.rawValue).filter { type in
+                word == "all" || prefixes.contains { type.hasPrefix($0) }
+            })
     }
 
     private mutating func package(_ words: inout Words) throws {

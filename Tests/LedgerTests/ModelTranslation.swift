@@ -152,6 +152,11 @@ extension Translation {
         }
         catalogue.config.overagePolicy = model.policy.flatMap { OveragePolicy(rawValue: $0.rawValue) }
         catalogue.config.overageLimit = try model.overageLimit.map(millicredits)
+        catalogue.config.balanceLowThresholds = try model.thresholds.map(threshold)
+        catalogue.config.expiringSoonHours = model.expiringSoonHours.map { Int32($0) }
+        catalogue.config.recordedEventTypes = model.eventTypes.map {
+            EventTypes($0.compactMap { EventType(rawValue: $0) })
+        }
         catalogue.config.createEndUsers = model.createsEndUsers ? nil : .explicit
         catalogue.config.zone = ZoneRules(
             transitions: model.zone.changes.map {
@@ -169,13 +174,21 @@ extension Translation {
         return key
     }
 
+    static func threshold(_ threshold: ModelLedger.Threshold) throws -> BalanceThreshold {
+        switch threshold {
+        case .credits(let credits): .credits(try Millicredits(credits))
+        case .percent(let percent): .percent(Int(percent))
+        }
+    }
+
     static func limit(_ limit: ModelLedger.Limit) throws -> Limit {
         guard let unit = Limit.Unit(rawValue: limit.unit) else { throw ScriptError("\(limit.unit) is no unit") }
         return Limit(
             unit: unit, amount: limit.amount, window: try limit.window.map(window),
             anchor: limit.opensWithUse ? .firstUse : limit.countsFromStart ? .subscription : .calendar,
             features: Set(try limit.features.map(feature)),
-            match: limit.match.mapValues { Set($0.map { .string($0) }) }, per: limit.per, dimension: limit.dimension)
+            match: limit.match.mapValues { Set($0.map { .string($0) }) }, per: limit.per, dimension: limit.dimension,
+            warnAt: limit.warnAt.map { Int($0) })
     }
 }
 
@@ -303,6 +316,9 @@ extension ModelCommand.Settings {
                     }
             }
             change.overrides = .set(grants)
+        }
+        if let thresholds {
+            change.balanceLowThresholds = .set(try thresholds.map { try $0.map(Translation.threshold) })
         }
         change.testClock = clock.map(Translation.clockID)
         return change
@@ -527,6 +543,30 @@ extension Event {
                 recordedAt: recordedAt)
         }
         switch content {
+        case .entry(let told): return told.plain(event)
+        case .expiringSoon(let notice):
+            return event(0, [Int64(notice.block), notice.credits, notice.expiresAt.microseconds], nil)
+        case .balance(let told):
+            let balances = told.balances
+            return event(
+                0,
+                (told.level.map { [$0, Int64(told.percent ?? 0)] } ?? []) + [
+                    balances.balance, balances.reserved, balances.frozen, balances.effective, told.overage,
+                ], nil)
+        case .reservation(let told):
+            return event(
+                0,
+                [
+                    Int64(told.number), told.held, told.uncovered, told.charged, told.returned,
+                    told.expiresAt.microseconds, told.balance, told.reserved,
+                ], told.featureKeys.map(\.rawValue).joined(separator: ","))
+        case .limit(let told):
+            let by = told.isPerValue ? " by " + (told.perValue ?? "null") : ""
+            return event(
+                0,
+                [told.used, told.limit, told.resetsAt?.microseconds ?? -1]
+                    + (told.percentage.map { [Int64($0)] } ?? []), told.key.plain + by)
+        case .endUserErased: return event(0, [], nil)
         case .topUpRequested(let request, let threshold, let effective, let amount):
             let (credits, package) = amount.plain
             return event(request, [threshold.rawValue, effective] + (credits.map { [$0] } ?? []), package)
@@ -545,6 +585,30 @@ extension Event {
                     return ModelLedger.Usage(feature: feature.rawValue, units: total.units, cost: total.cost)
                 } ?? []
             return plain
+        }
+    }
+}
+
+extension LimitKey {
+    /// The key as the model names it. A spend cap has its number.
+    fileprivate var plain: String {
+        PublicID(.spendCap, parsing: rawValue).map { "cap:\($0.number)" } ?? rawValue
+    }
+}
+
+extension EntryEvent {
+    fileprivate func plain(_ event: (Int32, [Int64], String?) -> ModelLedger.Event) -> ModelLedger.Event {
+        let figures = [entry, credits, Int64(block ?? 0), balance, reserved, overage]
+        switch details {
+        case .granted(let source, let expiresAt, let subscription, _):
+            return event(
+                0, figures + [expiresAt?.microseconds ?? -1, Int64(subscription ?? 0)], source?.rawValue)
+        case .used(let feature, let units, let reservation):
+            return event(0, figures + [units ?? -1, Int64(reservation ?? 0)], feature?.rawValue)
+        case .refunded(let charge, let feature, let reservation, let forfeited, _):
+            return event(
+                0, figures + [charge ?? 0, Int64(reservation ?? 0), forfeited], feature?.rawValue)
+        case .expired, .revoked, .settled: return event(0, figures, nil)
         }
     }
 }

@@ -8,6 +8,8 @@ struct RandomStep {
         case command(ModelCommand, by: String)
         case check(ModelCommand.Use, by: String)
         case config(policy: ModelCatalogue.Policy?, limit: Int64?, createsEndUsers: Bool)
+        /// Sets what is told of: the thresholds, the lead in hours and the types.
+        case news([ModelLedger.Threshold], hours: Int64?, types: String)
         case moveClock(Int, to: Instant)
         /// Publishes the second version of a variant.
         case publish(Int)
@@ -30,6 +32,8 @@ struct RandomStep {
         case .config(let policy, let limit, let createsEndUsers):
             "config policy \(policy?.rawValue ?? "none") limit \(limit.map { "\($0)" } ?? "none") users "
                 + (createsEndUsers ? "implicit" : "explicit")
+        case .news(let thresholds, let hours, let types):
+            "config low \(Syntax.text(thresholds)) lead \(hours ?? 72) events \(types)"
         case .moveClock(let number, let instant): "clock \(number) \(instant)"
         case .publish(let number): "publish v\(number)"
         case .plans(let start, let fallback):
@@ -69,6 +73,10 @@ struct StepGenerator {
         passTime(world.ledger(endUser), world)
         let act: RandomStep.Act =
             switch Int.random(in: 0..<100, using: &random) {
+            case 0 where random.chance(50):
+                .news(
+                    thresholds(), hours: random.pick([nil, 1, 24, 200]),
+                    types: random.pick(["usual", "all", "all", "credits,quota", "balance,limit"]))
             case 0:
                 .config(
                     policy: random.pick([nil, .block, .allow, .notify]), limit: random.pick([nil, 0, 50, 500]),
@@ -204,7 +212,16 @@ struct StepGenerator {
         if random.chance(30) { limit.match = ["model": random.pick([["large"], ["large", "small"]])] }
         if random.chance(30) { limit.per = "model" }
         if unit == "units", random.chance(20) { limit.dimension = "in" }
+        if random.chance(50) { limit.warnAt = random.pick([[50], [80, 100], [1, 20, 50, 90]]) }
         return limit
+    }
+
+    private mutating func thresholds() -> [ModelLedger.Threshold] {
+        let all: [ModelLedger.Threshold] = [
+            .credits(0), .credits(20), .credits(100), .credits(500), .credits(10_000), .percent(1), .percent(20),
+            .percent(50), .percent(100),
+        ]
+        return all.filter { _ in random.chance(30) }
     }
 
     private mutating func number(upTo count: Int) -> Int { Int.random(in: 1...max(1, count), using: &random) }
@@ -573,6 +590,7 @@ extension StepGenerator {
             settings.limit = .some(random.pick([nil, 0, ledger.overage, more, 100, ModelLedger.largestAmount]))
         }
         if random.chance(40) && ledger.endUser != "alice" { settings.clock = random.pick([1, 1, 1, 1, 2, 3]) }
+        if random.chance(25) { settings.thresholds = .some(random.chance(25) ? nil : thresholds()) }
         if random.chance(25) {
             var overrides: [String: ModelLedger.Override] = [:]
             if random.chance(50) { overrides["seats"] = .limit(Int64.random(in: 0...60, using: &random)) }

@@ -1,4 +1,5 @@
 import Credits
+import Ledger
 import LedgerModel
 import SeededRandom
 
@@ -23,6 +24,14 @@ struct RandomRun {
     /// Compares everything at the end of a run.
     mutating func finish() throws -> [String] {
         try player.compareAll()
+    }
+
+    /// All events of the run, with their accounts.
+    func events() throws -> [(account: AccountID, event: Event)] {
+        try (StepGenerator.endUsers + StepGenerator.erased(in: player.both.model)).flatMap { endUser in
+            let participant = try player.both.core.participant(endUser)
+            return participant.events.map { (participant.draft.account.id, $0) }
+        }
     }
 
     /// Draws and plays one step. Returns the differences in words.
@@ -163,6 +172,7 @@ private struct Replay {
     private(set) var steps: [RandomStep] = []
     private(set) var numbers: [Int] = []
     private(set) var hasFailed = false
+    private let seed: UInt64
     /// The numbers before each step, in the order of the steps.
     private var counts: [(number: Int, before: [String: Counts])] = []
     private var said: [[String]] = []
@@ -171,6 +181,7 @@ private struct Replay {
 
     /// - Parameter original: The run in which the steps were drawn. A shorter run numbers its objects differently.
     init(_ steps: [(number: Int, step: RandomStep)], seed: UInt64, like original: Replay?) {
+        self.seed = seed
         guard var player = try? StepPlayer(seed: seed) else { return }
         defer {
             let used = Set(player.both.model.ledgers.values.flatMap { $0.subscriptions.map(\.variant) })
@@ -203,7 +214,10 @@ private struct Replay {
 
     /// The steps as a ledger script, with the model's reply to each.
     var script: String {
-        var lines = ["at \(RandomRun.start)", "market"]
+        let (thresholds, hours, types) = StepPlayer.news(seed: seed)
+        let news =
+            "config low \(Syntax.text(thresholds)) lead \(hours ?? 72) events \(types == nil ? "usual" : "all")"
+        var lines = ["at \(RandomRun.start)", "market", news]
         var clock = RandomRun.start
         for (step, said) in zip(steps, said) {
             if step.clock != clock { lines.append("at \(step.clock)") }
@@ -256,9 +270,15 @@ struct StepPlayer {
     /// - Parameter seed: The seed of the run, which decides its plans.
     init(seed: UInt64) throws {
         var catalogue = Market.catalogue(around: RandomRun.start)
+        (catalogue.thresholds, catalogue.expiringSoonHours, catalogue.eventTypes) = Self.news(seed: seed)
         plans = RandomPlans(seed: seed, start: RandomRun.start)
         plans?.add(to: &catalogue)
         both = try CoreAndModel(catalogue: catalogue)
+    }
+
+    /// The thresholds, the lead and the types of events with which a run begins.
+    static func news(seed: UInt64) -> ([ModelLedger.Threshold], Int64?, Set<String>?) {
+        seed % 3 == 0 ? ([], nil, nil) : ([.credits(20), .percent(50)], 24, LedgerRunner.eventTypes("all"))
     }
 
     mutating func compareAll() throws -> [String] {
@@ -275,6 +295,13 @@ struct StepPlayer {
                 catalogue.createsEndUsers = createsEndUsers
                 catalogue.policy = policy
                 catalogue.overageLimit = limit
+            }
+            return ([], [])
+        case .news(let thresholds, let hours, let types):
+            try both.change {
+                ($0.thresholds, $0.expiringSoonHours, $0.eventTypes) = (
+                    thresholds, hours, LedgerRunner.eventTypes(types)
+                )
             }
             return ([], [])
         case .moveClock(let number, let instant):

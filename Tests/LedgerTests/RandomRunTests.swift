@@ -1,3 +1,4 @@
+import Catalogue
 import Glibc
 import Ledger
 import Testing

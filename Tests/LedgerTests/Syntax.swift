@@ -89,6 +89,8 @@ enum Syntax {
                 }
             case "by": limit.per = try words.word("an attribute")
             case "only": limit.dimension = try words.word("a dimension")
+            case "warn":
+                limit.warnAt = try words.word("percentages").split(separator: ",").compactMap { Int64($0) }
             default: throw ScriptError("\(word) is no option of a limit")
             }
         }
@@ -186,6 +188,9 @@ enum Syntax {
                 settings.policy = .some(ModelCatalogue.Policy(rawValue: word))
             case "limit": settings.limit = .some(words.take("none") ? nil : try words.number("an amount"))
             case "clock": settings.clock = Int(try words.number("a clock"))
+            case "low":
+                settings.thresholds = .some(
+                    words.take("environment") ? nil : try thresholds(words.word("thresholds")))
             case "overrides":
                 let list = try words.word("overrides")
                 settings.overrides = list == "none" ? [:] : try pairs(list).mapValues(override)
@@ -411,6 +416,7 @@ extension Syntax {
         if !limit.match.isEmpty { parts += ["where", text(limit.match.mapValues { $0.joined(separator: "|") })] }
         if let per = limit.per { parts += ["by", per] }
         if let dimension = limit.dimension { parts += ["only", dimension] }
+        if !limit.warnAt.isEmpty { parts += ["warn", limit.warnAt.map { "\($0)" }.joined(separator: ",")] }
         return parts
     }
 
@@ -463,8 +469,28 @@ extension Syntax {
         if let policy = settings.policy { parts += ["policy", policy?.rawValue ?? "none"] }
         if let limit = settings.limit { parts += ["limit", limit.map { "\($0)" } ?? "none"] }
         if let clock = settings.clock { parts += ["clock", "\(clock)"] }
+        if let thresholds = settings.thresholds { parts += ["low", thresholds.map(text) ?? "environment"] }
         if let overrides = settings.overrides { parts += ["overrides", text(overrides.mapValues(text))] }
         return parts
+    }
+
+    /// `100,20%`, or `none`.
+    static func thresholds(_ word: String) throws -> [ModelLedger.Threshold] {
+        if word == "none" { return [] }
+        return try word.split(separator: ",").map { part in
+            guard let number = Int64(part.filter { $0 != "%" }) else { throw ScriptError("\(part) is no threshold") }
+            return part.hasSuffix("%") ? .percent(number) : .credits(number)
+        }
+    }
+
+    static func text(_ thresholds: [ModelLedger.Threshold]) -> String {
+        let words = thresholds.map { threshold in
+            switch threshold {
+            case .credits(let credits): "\(credits)"
+            case .percent(let percent): "\(percent)%"
+            }
+        }
+        return words.isEmpty ? "none" : words.joined(separator: ",")
     }
 
     private static func text(_ override: ModelLedger.Override) -> String {

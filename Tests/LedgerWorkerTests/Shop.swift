@@ -35,7 +35,10 @@ struct Shop {
             id: PublicID(.rule, Bits128(high: 1, low: 1)), featureKey: calls, version: 1,
             price: Price(.perUnit(unitCost: try Millicredits(Int64(10)), perUnits: 1)), effectiveFrom: .epoch)
         try await RuleStore.insert(rule, environmentID: environmentID, on: connection)
-        try await connection.script("update environments set catalogue_version = 1")
+        // The tests are about the events of top-ups.
+        try await connection.script(
+            "update environments set catalogue_version = 1, "
+                + "recorded_event_types = 'topup.requested,topup.failed,topup.suspended'")
     }
 
     /// A worker's lane with its own connection; the test supplies its commands.

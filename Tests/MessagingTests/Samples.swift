@@ -126,6 +126,42 @@ enum Samples {
                 + (try planActions.map { request($0) }) + (try subscriptionActions.map { try request($0) })
                 + (try migrationActions.map { request($0) }) + (try moveActions.map { try request($0) })
                 + (try webhookActions.map { request($0) })
+                + (try eventActions.map { try request($0) })
+                + (try eventCatalogueActions.map { request($0) })
+        }
+    }
+
+    /// Actions on accounts that say what is told of.
+    static var eventActions: [AccountAction] {
+        get throws {
+            let limit = Limit(unit: .credits, amount: 5, window: .day, warnAt: [50, 100])
+            return [
+                .updateEndUser(EndUserChange(balanceLowThresholds: .set([.credits(.max), .percent(20)]))),
+                .updateEndUser(EndUserChange(balanceLowThresholds: .set(nil))),
+                .setLimit(try #require(LimitKey("five")), limit),
+            ]
+        }
+    }
+
+    /// Actions on the catalogue that say what is told of.
+    private static var eventCatalogueActions: [CatalogueAction] {
+        get throws {
+            let limits = [
+                try #require(LimitKey("five")): VariantLimit(
+                    Limit(unit: .units, amount: 5, window: .day, warnAt: [80]), isPerQuantity: false)
+            ]
+            var terms = VariantTerms.defaults
+            terms.limits = limits
+            return [
+                .updateConfig(
+                    ConfigChange(
+                        balanceLowThresholds: .set([.percent(1), .credits(.zero)]), expiringSoonHours: .set(24),
+                        recordedEventTypes: .set(EventTypes([.creditsUsed, .endUserErased])))),
+                .updateConfig(
+                    ConfigChange(
+                        balanceLowThresholds: .set(nil), expiringSoonHours: .set(nil), recordedEventTypes: .set(nil))),
+                .createVariant(plan: .key(try #require(PlanKey("pro"))), NewVariant(name: "Warns", terms: terms)),
+            ]
         }
     }
 

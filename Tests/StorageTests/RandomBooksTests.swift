@@ -1,3 +1,4 @@
+import Catalogue
 import Answers
 import Credits
 import Ledger
@@ -74,7 +75,8 @@ struct RandomBooksTests {
             PostgresQuery(
                 "select due_at, test_clock_id from accounts where account_id = $1", [.int64(account.id.rawValue)])
         ).first
-        #expect(try row?.timestampOrNil(0) == account.scheduledAt?.microseconds)
+        let due = account.settings.testClock == nil ? account.dueAt(announcing: 72 * 3_600_000_000) : nil
+        #expect(try row?.timestampOrNil(0) == due?.microseconds)
         #expect(try row?.uuidOrNil(1).map { Bits128($0) } == account.settings.testClock?.bits)
         let stored = try await books.connection.texts(
             """

@@ -319,6 +319,14 @@ struct RowLevelSecurityTests {
             }
         ),
         (
+            "feed of the ledger",
+            { number, connection in
+                let page = try await LedgerFeed.page(
+                    environmentID: EnvironmentID(number), after: LedgerPlace(before: 0), on: connection)
+                return page.entries.count
+            }
+        ),
+        (
             "events of the environment",
             { number, connection in
                 try await EventReads.page(
@@ -498,6 +506,7 @@ struct RowLevelSecurityTests {
             "delete from webhook_deliveries", "delete from webhook_endpoints",
             "update webhook_progress set lease = null",
             "update webhook_deliveries set attempts = ''", "delete from environment_events",
+            "update ledger_feed set last_sequences = first_sequences", "delete from ledger_feed",
         ])
     func ledgerIsAppendOnly(statement: String) async throws {
         try await withDatabase { connection, configuration in

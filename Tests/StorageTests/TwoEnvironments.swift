@@ -103,6 +103,8 @@ struct TwoEnvironments {
             insert into webhook_lines values (\(number), \(id), \(number), now());
             insert into webhook_replays (environment_id, endpoint_id, from_at, to_at, seen_transaction, created_at)
                 values (\(number), \(id), now() - interval '1 hour', now(), '0', now());
+            insert into ledger_feed (environment_id, account_ids, first_sequences, last_sequences)
+                values (\(number), '{\(number)}', '{1}', '{1}');
             insert into environment_events (environment_id, sequence, type, data, at, recorded_at)
                 values (\(number), 1, 'webhook_endpoint.disabled', '{}', now(), now());
             insert into erasures (environment_id, account_id, end_user_id, salt, up_to, revision)

@@ -60,6 +60,7 @@ package final class Replica: Service {
     private let logger: Logger
     private let current = Mutex(Current())
     private let waiters = PositionWaiters()
+    private let signals = LedgerSignals()
     private static let maximumKeyWaiters = 64
     private let unauthenticatedWaiters = Atomic<Int>(0)
     private let metrics: ReplicaMetrics
@@ -155,6 +156,16 @@ package final class Replica: Service {
         unauthenticatedWaiters.wrappingSubtract(1, ordering: .relaxed)
     }
 
+    /// Calls the body whenever a transaction may have written entries to the ledger of an environment, and after a loss of
+    /// the connection. It must return at once.
+    ///
+    /// - Returns: The body is called as long as the subscription is kept.
+    package func followLedger(
+        of environmentID: EnvironmentID, _ body: @escaping @Sendable (LedgerSignal) -> Void
+    ) -> LedgerSubscription {
+        signals.follow(environmentID, body)
+    }
+
     // MARK: - Following
 
     /// Loads and follows until a graceful shutdown.
@@ -214,9 +225,13 @@ package final class Replica: Service {
             generation.advance()
         }
         waiters.recheck()
+        signals.tellAll(.erased)
         onLive()
         logger.info("the replica has loaded \(map.accountCount) accounts in \((ContinuousClock.now - start).seconds) s")
-        let stream = ReplicaStream(map: map, metrics: metrics) { [waiters] in waiters.recheck() }
+        let stream = ReplicaStream(map: map, metrics: metrics) { [waiters, signals] changes in
+            waiters.recheck()
+            signals.tell(changes)
+        }
         try await replication.start(slot: slotName, publication: "quotastack", from: slot.consistentPoint) { message in
             self.current.withLock { $0.lastHeard = .now }
             do {

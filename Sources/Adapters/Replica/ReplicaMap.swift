@@ -141,8 +141,10 @@ final class ReplicaMap: ReplicaRows, Sendable {
 
     /// Applies the changes of one committed transaction, in order.
     ///
+    /// - Returns: The changes, of which none is partial.
     /// - Throws: When an update leaves out a value of a row that the map does not have. Nothing is applied then.
-    func apply(_ changes: [ReplicaChange]) throws {
+    @discardableResult
+    func apply(_ changes: [ReplicaChange]) throws -> [ReplicaChange] {
         let changes = try TransactionRows.whole(changes, map: self)
         for case .account(let row) in changes where row.endUserID.isErased { rename(row) }
         var perStripe: [Int: [(ReplicaAccount, ReplicaChange)]] = [:]
@@ -165,6 +167,7 @@ final class ReplicaMap: ReplicaRows, Sendable {
                 for (account, _) in changes { account.reached = account.row.revision }
             }
         }
+        return changes
     }
 
     /// Gives an account whose end user was erased its place under the opaque id. The old id leads to nothing from here on,

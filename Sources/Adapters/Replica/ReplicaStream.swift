@@ -21,10 +21,10 @@ final class ReplicaStream: Sendable {
 
     private let map: ReplicaMap
     private let metrics: ReplicaMetrics
-    private let onCommit: @Sendable () -> Void
+    private let onCommit: @Sendable ([ReplicaChange]) -> Void
     private let state = Mutex(State())
 
-    init(map: ReplicaMap, metrics: ReplicaMetrics, onCommit: @escaping @Sendable () -> Void) {
+    init(map: ReplicaMap, metrics: ReplicaMetrics, onCommit: @escaping @Sendable ([ReplicaChange]) -> Void) {
         self.map = map
         self.metrics = metrics
         self.onCommit = onCommit
@@ -86,11 +86,11 @@ final class ReplicaStream: Sendable {
             let changes = state.changes
             state.changes = []
             Failpoint.replicaBeforeApply.hit()
-            try map.apply(changes)
+            let whole = try map.apply(changes)
             Failpoint.replicaAfterApply.hit()
             if !changes.isEmpty {
                 metrics.visible(commitTime: commitTime, now: Instant.now.microseconds)
-                onCommit()
+                onCommit(whole)
             }
             return endPosition
         case .begin, .origin, .type, .message: break

@@ -69,6 +69,11 @@ extension JSONWriter {
             json.value(grant.value)
             json.endObject()
         }
+        if let thresholds = settings.balanceLowThresholds {
+            array("balance_low_thresholds", thresholds) { $0.value($1.json) }
+        } else {
+            member("balance_low_thresholds", nil as String?)
+        }
         member("test_clock_id", settings.testClock?.description)
         member("metadata", profile.metadata)
         member("created_at", profile.createdAt as Instant?)

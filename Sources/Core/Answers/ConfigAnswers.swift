@@ -20,6 +20,13 @@ extension JSONWriter {
         member("fail_closed_over_ms", config.failClosedOverMilliseconds.map { Int64($0) })
         member("default_plan_variant_id", config.defaultVariantID?.description)
         member("fallback_variant_id", config.fallbackVariantID?.description)
+        array("balance_low_thresholds", config.balanceLowThresholds ?? []) { $0.value($1.json) }
+        member("expiring_soon_hours", Int64(config.effectiveExpiringSoonHours))
+        if let types = config.recordedEventTypes {
+            array("record_event_types", types.types) { $0.value(.string($1.rawValue)) }
+        } else {
+            member("record_event_types", nil as String?)
+        }
         member("create_end_users", config.effectiveEndUserCreation.rawValue)
         endObject()
     }

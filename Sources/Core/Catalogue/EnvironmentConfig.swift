@@ -20,6 +20,13 @@ package struct EnvironmentConfig: Hashable, Sendable {
     /// The variant to which an end user falls back from a subscription whose variant names none; nil means none. It is
     /// used only for subscriptions of its plan's slot.
     package var fallbackVariantID: PublicID?
+    /// The levels of the effective balance below which the tenant is told that it is low, for end users that have none of
+    /// their own; nil means none.
+    package var balanceLowThresholds: [BalanceThreshold]?
+    /// The hours before an expiry at which the tenant is told of it; nil means 72.
+    package var expiringSoonHours: Int32?
+    /// The types of events that the accounts record; nil means all but `credits.used`.
+    package var recordedEventTypes: EventTypes?
     /// The IANA name of the time zone that the days, weeks and months of windows follow; nil means UTC.
     package var timeZone: String?
     /// The rules of `timeZone`.
@@ -29,7 +36,8 @@ package struct EnvironmentConfig: Hashable, Sendable {
         rateLimitPerSecond: Int32? = nil, operatorRateLimit: Int32? = nil, failClosedOverMilliseconds: Int32? = nil,
         overagePolicy: OveragePolicy? = nil, overageLimit: Millicredits? = nil,
         createEndUsers: EndUserCreation? = nil, defaultVariantID: PublicID? = nil, fallbackVariantID: PublicID? = nil,
-        timeZone: String? = nil, zone: ZoneRules = .utc
+        balanceLowThresholds: [BalanceThreshold]? = nil, expiringSoonHours: Int32? = nil,
+        recordedEventTypes: EventTypes? = nil, timeZone: String? = nil, zone: ZoneRules = .utc
     ) {
         self.rateLimitPerSecond = rateLimitPerSecond
         self.operatorRateLimit = operatorRateLimit
@@ -39,6 +47,9 @@ package struct EnvironmentConfig: Hashable, Sendable {
         self.createEndUsers = createEndUsers
         self.defaultVariantID = defaultVariantID
         self.fallbackVariantID = fallbackVariantID
+        self.balanceLowThresholds = balanceLowThresholds
+        self.expiringSoonHours = expiringSoonHours
+        self.recordedEventTypes = recordedEventTypes
         self.timeZone = timeZone
         self.zone = zone
     }
@@ -55,10 +66,19 @@ package struct EnvironmentConfig: Hashable, Sendable {
     /// The way in force in which end users come into being.
     package var effectiveEndUserCreation: EndUserCreation { createEndUsers ?? .implicit }
 
+    /// The types of events in force.
+    package var effectiveEventTypes: EventTypes { recordedEventTypes ?? .usual }
+
+    /// The lead in force, with which the tenant is told of an expiry.
+    package var effectiveExpiringSoonHours: Int32 { expiringSoonHours ?? Self.usualExpiringSoonHours }
+
     /// The time zone in force.
     package var effectiveTimeZone: String { timeZone ?? "UTC" }
 
     package static let rateLimits: ClosedRange<Int64> = 1...1_000_000
+    package static let usualExpiringSoonHours: Int32 = 72
+    /// At most a leap year.
+    package static let expiringSoonLeads: ClosedRange<Int64> = 1...8_784
     package static let failClosedLimits: ClosedRange<Int64> = 0...86_400_000
 }
 
@@ -79,6 +99,9 @@ package struct ConfigChange: Hashable, Sendable {
     package var createEndUsers: FieldChange<EndUserCreation>
     package var defaultVariant: FieldChange<VariantName>
     package var fallbackVariant: FieldChange<VariantName>
+    package var balanceLowThresholds: FieldChange<[BalanceThreshold]>
+    package var expiringSoonHours: FieldChange<Int32>
+    package var recordedEventTypes: FieldChange<EventTypes>
     /// The name of a time zone. The database decides whether it exists.
     package var timeZone: FieldChange<String>
 
@@ -86,7 +109,9 @@ package struct ConfigChange: Hashable, Sendable {
         rateLimitPerSecond: FieldChange<Int32> = .keep, failClosedOverMilliseconds: FieldChange<Int32> = .keep,
         overagePolicy: FieldChange<OveragePolicy> = .keep, overageLimit: FieldChange<Millicredits> = .keep,
         createEndUsers: FieldChange<EndUserCreation> = .keep, defaultVariant: FieldChange<VariantName> = .keep,
-        fallbackVariant: FieldChange<VariantName> = .keep, timeZone: FieldChange<String> = .keep
+        fallbackVariant: FieldChange<VariantName> = .keep,
+        balanceLowThresholds: FieldChange<[BalanceThreshold]> = .keep, expiringSoonHours: FieldChange<Int32> = .keep,
+        recordedEventTypes: FieldChange<EventTypes> = .keep, timeZone: FieldChange<String> = .keep
     ) {
         self.rateLimitPerSecond = rateLimitPerSecond
         self.failClosedOverMilliseconds = failClosedOverMilliseconds
@@ -95,6 +120,9 @@ package struct ConfigChange: Hashable, Sendable {
         self.createEndUsers = createEndUsers
         self.defaultVariant = defaultVariant
         self.fallbackVariant = fallbackVariant
+        self.balanceLowThresholds = balanceLowThresholds
+        self.expiringSoonHours = expiringSoonHours
+        self.recordedEventTypes = recordedEventTypes
         self.timeZone = timeZone
     }
 }

@@ -373,6 +373,34 @@ package struct JSONReader: Sendable {
         }
     }
 
+    /// Reads an array of integers in a range; nil if any element has a problem.
+    package mutating func optionalInt64s(
+        _ key: String, count: ClosedRange<Int>? = nil, in range: ClosedRange<Int64>
+    ) -> [Int64]? {
+        optionalArray(key, count: count).flatMap { elements in
+            eachElement(elements, key) { reader, index, element in reader.int64(element, index, .plain, range) }
+        }
+    }
+
+    /// Reads an array whose elements are integers in a range or objects; nil if any element has a problem.
+    ///
+    /// - Parameters:
+    ///   - integer: Turns an integer into an element.
+    ///   - object: Reads the members of an object.
+    package mutating func optionalMixed<Output>(
+        _ key: String, count: ClosedRange<Int>? = nil, _ kind: JSONIntegerKind, in range: ClosedRange<Int64>,
+        integer: (Int64) -> Output?, object: (inout JSONReader) -> Output?
+    ) -> [Output]? {
+        optionalArray(key, count: count).flatMap { elements in
+            eachElement(elements, key) { reader, index, element in
+                if case .object = element {
+                    return reader.object(element, reader.pointer.appendingPointerToken(index), object)
+                }
+                return reader.int64(element, index, kind, range).flatMap(integer)
+            }
+        }
+    }
+
     private mutating func object<Output>(
         _ value: JSONValue, _ pointer: String, _ body: (inout JSONReader) -> Output?
     ) -> Output? {

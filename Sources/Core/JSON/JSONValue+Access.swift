@@ -38,6 +38,9 @@ extension JSONValue {
         return json.bytes
     }
 
+    package static func optional(_ text: String?) -> JSONValue { text.map { .string($0) } ?? .null }
+    package static func optional(_ integer: Int64?) -> JSONValue { integer.map { .integer($0) } ?? .null }
+
     /// An object of the members that are not nil, in the given order.
     package static func members(_ members: [(String, JSONValue?)]) -> JSONValue {
         .object(JSONObject(members: members.compactMap { name, value in value.map { (key: name, value: $0) } }))

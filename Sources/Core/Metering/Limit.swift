@@ -12,6 +12,9 @@ package struct Limit: Hashable, Sendable {
     package static let maximumMatches = 16
     /// The largest definition, as compact JSON. All of them are read with the account.
     package static let maximumBytes = 8_192
+    /// The percentages of which a limit may warn, and the largest number of them.
+    package static let warnings: ClosedRange<Int64> = 1...100
+    package static let maximumWarnings = 10
 
     /// The thing that is counted.
     package enum Unit: String, CaseIterable, Sendable {
@@ -37,11 +40,13 @@ package struct Limit: Hashable, Sendable {
     package let per: String?
     /// The one dimension of an event that counts; nil means the sum of all.
     package let dimension: String?
+    /// The percentages of the amount that the tenant is told of when the usage reaches them; rising, each once.
+    package let warnAt: [Int]
 
     package init(
         unit: Unit, amount: Int64, window: WindowLength?, anchor: WindowAnchor = .calendar,
         features: Set<FeatureKey> = [], match: [String: Set<AttributeValue>] = [:], per: String? = nil,
-        dimension: String? = nil
+        dimension: String? = nil, warnAt: [Int] = []
     ) {
         self.unit = unit
         self.amount = amount
@@ -51,13 +56,26 @@ package struct Limit: Hashable, Sendable {
         self.match = match
         self.per = per
         self.dimension = dimension
+        self.warnAt = Set(warnAt).sorted()
     }
 
     /// The same limit of another amount.
     package func with(amount: Int64) -> Limit {
         Limit(
             unit: unit, amount: amount, window: window, anchor: anchor, features: features, match: match, per: per,
+            dimension: dimension, warnAt: warnAt)
+    }
+
+    /// The limit by what it counts: without its amount and its warnings. Limits that count the same share counters.
+    package var counted: Limit {
+        Limit(
+            unit: unit, amount: 0, window: window, anchor: anchor, features: features, match: match, per: per,
             dimension: dimension)
+    }
+
+    /// Whether a usage has reached a percentage of the amount.
+    package func isReached(_ percentage: Int, by used: Int64) -> Bool {
+        Int128(used) * 100 >= Int128(amount) * Int128(percentage)
     }
 
     /// Whether an event of a feature with these attributes counts.

@@ -29,6 +29,7 @@ extension Limit {
         }
         if let per { members.append(("per", .string(per))) }
         members.append(("unit", .string(unit.rawValue)))
+        if !warnAt.isEmpty { members.append(("warn_at", .array(warnAt.map { .integer(Int64($0)) }))) }
         if let window { members.append(("window", .string(window.text))) }
         return .object(JSONObject(members: members))
     }
@@ -39,8 +40,8 @@ extension JSONValue {
 }
 
 extension JSONReader {
-    /// Reads the definition of a limit: `unit`, `limit`, `window`, `anchor`, `feature_keys`, `match`, `per` and
-    /// `dimension`.
+    /// Reads the definition of a limit: `unit`, `limit`, `window`, `anchor`, `feature_keys`, `match`, `per`,
+    /// `dimension` and `warn_at`.
     package mutating func limit() -> Limit? {
         let unit = choice("unit", of: Limit.Unit.self)
         let amount = featureLimit()
@@ -52,6 +53,8 @@ extension JSONReader {
         let per = optionalString("per", expected: names) { $0.isCatalogueName ? $0 : nil }
         let dimension = optionalString("dimension", expected: names) { $0.isCatalogueName ? $0 : nil }
         let anchor = optionalChoice("anchor", of: WindowAnchor.self)
+        let warnAt = optionalInt64s("warn_at", count: 0...Limit.maximumWarnings, in: Limit.warnings) ?? []
+        if Set(warnAt).count < warnAt.count { report("warn_at", "has a percentage twice") }
         var window: WindowLength?
         if unit == .concurrent {
             for key in ["window", "anchor"] where presence(of: key) == .present {
@@ -65,7 +68,7 @@ extension JSONReader {
         guard problems.isEmpty, let unit, let amount else { return nil }
         let limit = Limit(
             unit: unit, amount: amount, window: window, anchor: anchor ?? .calendar, features: Set(features ?? []),
-            match: match ?? [:], per: per, dimension: dimension)
+            match: match ?? [:], per: per, dimension: dimension, warnAt: warnAt.map { Int($0) })
         guard limit.json.canonicalBytes.count <= Limit.maximumBytes else {
             reportObject("must be at most \(Limit.maximumBytes) bytes of compact JSON")
             return nil

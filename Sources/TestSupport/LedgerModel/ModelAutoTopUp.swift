@@ -150,8 +150,7 @@ extension ModelLedger {
 
     private mutating func tell(_ type: String, _ figures: [Int64], _ text: String?, _ request: Int, at instant: Instant)
     {
-        events.append(
-            Event(type: type, figures: figures, text: text, request: request, at: instant, recordedAt: now))
+        record(Event(type: type, figures: figures, text: text, request: request, at: instant, recordedAt: now))
     }
 
     // MARK: - Commands

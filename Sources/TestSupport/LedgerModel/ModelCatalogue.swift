@@ -9,6 +9,10 @@ package struct ModelCatalogue: Sendable {
     /// Whether the first mutation of an end user creates it.
     package var createsEndUsers = true
     package var zone = ModelZone.utc
+    package var thresholds: [ModelLedger.Threshold] = []
+    package var expiringSoonHours: Int64?
+    /// The types of events that are recorded; nil means all but `credits.used`.
+    package var eventTypes: Set<String>?
     /// The instant of each test clock, by number.
     package var clocks: [Int: Instant] = [:]
     /// The variants of all plans by number, from 1 on. Each version is a variant.

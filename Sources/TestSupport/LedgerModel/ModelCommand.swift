@@ -83,6 +83,8 @@ package enum ModelCommand: Hashable, Sendable {
         package var policy: ModelCatalogue.Policy??
         package var limit: Int64??
         package var overrides: [String: ModelLedger.Override]?
+        /// An inner nil means those of the environment.
+        package var thresholds: [ModelLedger.Threshold]??
         package var clock: Int?
 
         package init() {}
@@ -143,6 +145,7 @@ package struct ModelWorld: Sendable {
             ledgers[endUser] = ledger
         }
         let before = ledger
+        let state = ledger.balanceState
         do throws(ModelLedger.Refusal) {
             if command != .advance && command != .erase {
                 try ledger.requireExistence()
@@ -150,7 +153,8 @@ package struct ModelWorld: Sendable {
             }
             let figures = try ledger.apply(command)
             if command != .advance && command != .erase { ledger.exists = true }
-            ledger.advance(to: ledger.now)
+            ledger.advance(to: ledger.now, judges: false)
+            ledger.judgeBalance(since: state, at: ledger.now)
             ledger.judge(at: ledger.now)
             return .done(figures)
         } catch {
@@ -200,8 +204,10 @@ package struct ModelWorld: Sendable {
             receiver.startIfNew()
             try ModelLedger.transfer(credits, from: &sender, to: &receiver)
             sender.exists = true
-            sender.advance(to: sender.now)
-            receiver.advance(to: receiver.now)
+            sender.advance(to: sender.now, judges: false)
+            receiver.advance(to: receiver.now, judges: false)
+            sender.judgeBalance(since: before.0.balanceState, at: sender.now)
+            receiver.judgeBalance(since: before.1.balanceState, at: receiver.now)
             sender.judge(at: sender.now)
             receiver.judge(at: receiver.now)
             return .done([credits])
@@ -256,10 +262,11 @@ package struct ModelWorld: Sendable {
         }
         if let policy = settings.policy { ledger.policy = policy }
         if let limit = settings.limit { ledger.overageLimit = limit }
+        if let thresholds = settings.thresholds { ledger.thresholds = thresholds }
         if let name = settings.name { ledger.name = name }
         ledger.startIfNew()
         ledger.exists = true
-        ledger.advance(to: ledger.now)
+        ledger.advance(to: ledger.now, judges: false)
         return ledger
     }
 }

@@ -136,6 +136,7 @@ extension ModelLedger {
         }
         let decision = try decide(feature, demand, attributes: attributes, pricedAt: instant)
         let taken = portions(decision.cost - decision.short, of: eligible([feature]))
+        let marks = marks([feature], attributes)
         count(
             [feature], attributes,
             Tally(usages: [feature: [demand]], credits: [feature: decision.cost]))
@@ -151,6 +152,7 @@ extension ModelLedger {
             entry.version = decision.version
         }
         if decision.short > 0 { debts.append(Debt(entry: entry.sequence, amount: decision.short)) }
+        tellLimits(marks)
         exists = true
     }
 
@@ -230,11 +232,13 @@ extension ModelLedger {
             blocks[block.number - 1].revokedAt = now
         }
         (caps, limits, policy, overageLimit, overrides, name) = ([], [:], nil, nil, [:], nil)
+        (thresholds, exhausted) = (nil, [])
         (topUps.rule, topUps.failures, topUps.isSuspended, topUps.isShort) = (nil, 0, false, false)
         for index in topUps.requests.indices where topUps.requests[index].status == "open" {
             topUps.requests[index].status = "lapsed"
             topUps.requests[index].answeredAt = now
         }
+        record(Event(type: "end_user.erased", figures: [], text: nil, request: 0, at: now, recordedAt: now))
         isErased = true
     }
 

@@ -275,6 +275,12 @@ package struct ModelLedger: Sendable {
     package var debts: [Debt] = []
     package var events: [Event] = []
     package var topUps = TopUps()
+    /// Nil means those of the environment.
+    package var thresholds: [Threshold]?
+    var told: [String: Told] = [:]
+    var exhausted: [Exhausted] = []
+    /// The instant up to which time has gone through the account.
+    var reached = Instant(microseconds: .min)
     package var subscriptions: [ModelSubscription] = []
     /// The overage that the latest end of a postpaid period has settled.
     var overageClosed: Int64 = 0
@@ -407,12 +413,15 @@ extension ModelLedger {
 
     /// The instants after `start` and up to `end` at which time changes the account, in order.
     package func expiries(after start: Instant, upTo end: Instant) -> [Instant] {
-        let instants =
-            available.map(\.block).filter { liveSubscription(of: $0)?.status != .paused }.compactMap(\.expiresAt)
+        (instants + (topUpInstant.map { [$0] } ?? [])).filter { start < $0 && $0 <= end }.sorted()
+    }
+
+    /// The instants at which time changes the account, without those of top-ups.
+    private var instants: [Instant] {
+        available.map(\.block).filter { liveSubscription(of: $0)?.status != .paused }.compactMap(\.expiresAt)
             + subscriptionInstants
             + reservations.filter { $0.status == "active" }.map(\.expiresAt) + awaited.map(\.arrivesAt)
-            + (topUpInstant.map { [$0] } ?? [])
-        return instants.filter { start < $0 && $0 <= end }.sorted()
+            + exhausted.map(\.end) + notices.map(\.at)
     }
 
     /// The next instant at which time changes the account.
@@ -447,6 +456,7 @@ extension ModelLedger {
         entries.append(entry)
         // A use counts when it is applied, whenever it occurred.
         openFirstUseWindows(entry, at: type == "use" ? now : instant ?? now)
+        tell(of: entry, at: type == "use" ? now : instant ?? now)
         return entry
     }
 
@@ -473,12 +483,15 @@ extension ModelLedger {
 
 extension ModelLedger {
     /// Records everything that was due, in due order, each effect in its own entry.
-    package mutating func advance(to instant: Instant) {
+    ///
+    /// - Parameter judges: Whether events of the balance follow each instant. What follows from a command is judged with it.
+    package mutating func advance(to instant: Instant, judges: Bool = true) {
         let before = now
         now = max(now, instant)
         let command = key
         key = nil
         defer { key = command }
+        var state = balanceState
         while let due, due <= now {
             for index in reservations.indices
             where reservations[index].status == "active" && reservations[index].expiresAt <= due {
@@ -489,8 +502,17 @@ extension ModelLedger {
             turnSubscriptions(due: due)
             sweep(at: due)
             for block in awaited where block.arrivesAt <= due { arrive(block) }
+            resetLimits(at: due)
+            tellExpiries(at: due)
+            reached = max(reached, due)
+            // A later turn of the loop may belong to the same instant.
+            if judges, !instants.contains(where: { $0 <= due }) {
+                judgeBalance(since: state, at: max(due, before))
+                state = balanceState
+            }
             judge(at: max(due, before))
         }
+        reached = max(reached, now)
     }
 
     private mutating func arrive(_ block: Block) {
@@ -528,10 +550,12 @@ extension ModelLedger {
         reservations[number - 1].status = status
         reservations[number - 1].finishedAt = instant
         recount(number, reservation.tally(isActive: false), isActive: false)
-        return write("release", [], holds: Self.negative(reservation.holds), at: instant) { entry in
+        let entry = write("release", [], holds: Self.negative(reservation.holds), at: instant) { entry in
             entry.feature = reservation.isOfSeveral ? nil : reservation.feature
             entry.reservation = number
             entry.isDeadline = status == "expired"
         }
+        tell(reservation: number, returned: reservation.holds.reduce(0) { $0 + $1.amount }, at: instant)
+        return entry
     }
 }

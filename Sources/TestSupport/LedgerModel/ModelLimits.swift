@@ -16,6 +16,7 @@ extension ModelLedger {
         package var match: [String: [String]] = [:]
         package var per: String?
         package var dimension: String?
+        package var warnAt: [Int64] = []
 
         package init(unit: String, amount: Int64, window: ModelWindow?) {
             self.unit = unit
@@ -341,7 +342,10 @@ extension ModelLedger {
         }
         let (before, countBefore) = (limits, applied.count)
         var same = limits[key]?.limit
-        if let limit { same?.amount = limit.amount }
+        if let limit {
+            same?.amount = limit.amount
+            same?.warnAt = limit.warnAt
+        }
         let keeps = limit != nil && same == limit
         limits[key] = OwnLimit(limit: limit, defined: keeps ? before[key]?.defined ?? definition : definition)
         if applied.count > max(50, countBefore) || limits.count > 100 {

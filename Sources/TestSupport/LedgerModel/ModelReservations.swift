@@ -28,12 +28,15 @@ extension ModelLedger {
             estimate: demand, attributes: attributes, estimatedCost: decision.cost,
             holds: portions(decision.cost - decision.short, of: eligible(features)), uncovered: decision.short,
             expiresAt: now.adding(seconds: ttl), createdAt: now)
+        let marks = marks(features, attributes)
         count(features, attributes, reservation.tally(0, [demand], isActive: true), reservation: number)
         writeReserve(reservation, reservation.holds) { entry in
             entry.measure(demand)
             entry.attributes = attributes
         }
         reservations.append(reservation)
+        tell(reservation: number, at: now)
+        tellLimits(marks)
         exists = true
         return number
     }
@@ -212,6 +215,8 @@ extension ModelLedger {
         }
         let taken = taking(charge - short, of: reservation, part.feature)
         let change = charge + min(0, due)
+        let returned = held - taken.held.reduce(0) { $0 + $1.amount }
+        let marks = marks(reservation.features, attributes)
         reservations[number - 1].holds = []
         reservations[number - 1].status = "committed"
         reservations[number - 1].finishedAt = now
@@ -222,12 +227,13 @@ extension ModelLedger {
         finish(number, tally(change), attributes)
         writeCommit(
             reservation, part, total, attributes, taken, short: short, holds: Self.negative(reservation.holds))
+        tell(reservation: number, returned: returned, at: now)
+        tellLimits(marks)
         bill(part.feature, units: max(0, total.total - (part.watermark?.total ?? 0)), cost: change)
         let refunded = due < 0 ? try settle(reservation: number, part.feature, givingBack: -due) : 0
         sweep(at: now)
         return Change(
-            charged: charge, refunded: refunded, returned: held - taken.held.reduce(0) { $0 + $1.amount },
-            overage: short)
+            charged: charge, refunded: refunded, returned: returned, overage: short)
     }
 
     /// The most units with which the job fits its limits, and not fewer than the feature has reported. Other totals
@@ -313,12 +319,16 @@ extension ModelLedger {
             try judge(places(of: number, reservation.attributes), tally, isCapped: false)
         }
         let short = try short(charge, of: reservation, part.feature, mode(nil))
+        let marks = marks(reservation.features, reservation.attributes)
         reservations[number - 1].parts[place].watermark = total
         keep(growth, of: number, part)
         openWindows(for: number, tally, reservation.attributes)
         recount(number, tally, isActive: true)
         bill(part.feature, units: max(0, total.total - (part.watermark?.total ?? 0)), cost: growth.due)
-        if growth.due == 0 { return Change() }
+        if growth.due == 0 {
+            tellLimits(marks)
+            return Change()
+        }
         let taken = taking(charge - short, of: reservation, part.feature)
         reservations[number - 1].parts[place].charged += growth.due
         reservations[number - 1].holds = reservation.holds.compactMap { hold in
@@ -327,6 +337,7 @@ extension ModelLedger {
         }
         writeCommit(
             reservation, part, total, reservation.attributes, taken, short: short, holds: Self.negative(taken.held))
+        tellLimits(marks)
         if growth.due < 0 {
             return Change(refunded: try settle(reservation: number, part.feature, givingBack: -growth.due))
         }

@@ -461,6 +461,6 @@ extension ModelLedger {
         }
         facts.ended = ended
         event.facts = facts
-        events.append(event)
+        record(event)
     }
 }

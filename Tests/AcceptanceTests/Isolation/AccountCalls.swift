@@ -17,6 +17,8 @@ extension EndpointCall {
             "POST", "/v1/credits/transfer", .write(.credits),
             ["from_end_user_id": "alice", "to_end_user_id": "bob", "credits": 1], 402),
         .call("GET", "/v1/ledger/export", .read(.credits), 404) { _ in "/v1/ledger/export?end_user_id=alice" },
+        // A stream of the owner's would not end; `LedgerStreamTests` reads it with another environment's key.
+        .call("GET", "/v1/ledger/stream", .read(.credits), 404) { _ in "/v1/ledger/stream?end_user_id=nobody" },
         .call("GET", "/v1/ledger/explain", .read(.credits), 404) { _ in
             "/v1/ledger/explain?end_user_id=alice&feature_key=secret-other"
         },

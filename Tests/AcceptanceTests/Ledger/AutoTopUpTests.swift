@@ -53,6 +53,7 @@ extension Acceptance {
         @Test("A rule is set, shown, replaced and deleted, and every change is a mutation like any other")
         func life() async throws {
             let client = try await makeTenant().test
+            try await client.recordTopUpsOnly()
             let body: JSONValue = [
                 "threshold": 100, "credits": 500, "at_most": ["count": 3, "window": "day"], "cooldown_seconds": 60,
                 "stop_after_failures": 2,
@@ -91,6 +92,7 @@ extension Acceptance {
         @Test("A request is answered once, by a top-up or by a failure, and its events are written with the change")
         func answers() async throws {
             let client = try await makeTenant().test
+            try await client.recordTopUpsOnly()
             try await client.sell("api", unitCost: 10)
             try await client.grant("alice", 150).expect(201)
             try await put(client, "alice", ["threshold": 100, "credits": 500, "stop_after_failures": 1]).expect(201)
@@ -142,6 +144,7 @@ extension Acceptance {
             "A package stands for the amount; an archived one is refused when it is asked for, and amounts still work")
         func package() async throws {
             let client = try await makeTenant().test
+            try await client.recordTopUpsOnly()
             let package: JSONValue = ["key": "small", "name": "S", "credits": 300, "price": 5, "currency": "EUR"]
             try await client.post("/v1/topup-packages", package).expect(201)
             let made = try await put(client, "alice", ["threshold": 100, "package_key": "small"]).expect(201)
@@ -160,6 +163,7 @@ extension Acceptance {
         @Test("64 charges at once below the threshold make exactly one request")
         func race() async throws {
             let client = try await makeTenant().test
+            try await client.recordTopUpsOnly()
             try await client.sell("api", unitCost: 10)
             try await client.grant("alice", 640).expect(201)
             try await put(client, "alice", ["threshold": 500, "credits": 100]).expect(201)
@@ -178,6 +182,7 @@ extension Acceptance {
         @Test("Time makes and ends requests by itself, each at the instant at which it was due")
         func time() async throws {
             let client = try await makeTenant().test
+            try await client.recordTopUpsOnly()
             let clock = try await client.make("alice", at: "2030-01-01T10:00:00Z")
             let made = try await put(
                 client, "alice",
@@ -218,6 +223,7 @@ extension Acceptance {
         @Test("The scheduler makes a request without any command")
         func scheduler() async throws {
             let client = try await makeTenant().test
+            try await client.recordTopUpsOnly()
             try await client.post(
                 "/v1/credits/grant", ["end_user_id": "alice", "credits": 500, "expires_after": "PT2S"]
             ).expect(201)

@@ -44,6 +44,7 @@ extension Client {
             let page = try await get("/v1/events", [("after", after), ("limit", "100")]).expect(200)
             guard case .array(let events)? = page["data"] else { return types }
             types += events.filter { $0[path: "end_user_id"]?.text == endUser }.compactMap { $0[path: "type"]?.text }
+                .filter { $0.hasPrefix("subscription.") || $0.hasPrefix("contract.") }
             after = page["pagination.next_cursor"]?.text
             if page["pagination.has_more"] == .bool(false) { return types }
         }

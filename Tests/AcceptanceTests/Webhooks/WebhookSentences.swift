@@ -13,11 +13,19 @@ extension Client {
             .members([("url", .some(.string(receiver.url)))] + more.map { ($0.key, .some($0.value)) }))
     }
 
+    /// Makes the environment record no events but those of top-ups.
+    func recordTopUpsOnly() async throws {
+        let types: JSONValue = ["topup.requested", "topup.failed", "topup.suspended"]
+        try await patch("/v1/config", ["record_event_types": types]).expect(200)
+    }
+
     /// Makes an end user ask for a top-up, which is the event `topup.requested`. The cooldown keeps it from asking again.
+    /// No other events are recorded from then on.
     ///
     /// - Returns: The id of the request.
     @discardableResult
     func askForTopUps(_ endUser: String) async throws -> String {
+        try await recordTopUpsOnly()
         try await grant(endUser, 1).expect(201)
         let rule = try await send(
             "PUT", "/v1/end-users/\(percentEncoded(endUser))/auto-topup",

@@ -28,7 +28,7 @@ extension AccountAction: FieldCodable {
         case .createSpendCap(let cap): writer.write(13, cap)
         case .deleteSpendCap(let number): writer.write(14, Int64(number))
         case .setLimit(let key, let limit):
-            writer.write(15, since: 3) { writer in
+            writer.write(15, since: limit?.warnAt.isEmpty ?? true ? 3 : 6) { writer in
                 writer.write(1, key.rawValue)
                 writer.write(2, limit?.canonicalJSON)
             }
@@ -351,6 +351,7 @@ extension EndUserChange: FieldCodable {
             }
         }
         writer.write(6, testClock?.bits)
+        writer.write(7, since: 6, balanceLowThresholds) { $0.write($1, $2.canonicalJSON) }
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
@@ -373,6 +374,7 @@ extension EndUserChange: FieldCodable {
                 }
                 return Dictionary(pairs) { first, _ in first }
             },
+            balanceLowThresholds: try reader.thresholdsChange(7),
             testClock: try reader.optional(6).map { (bits: Bits128) in PublicID(.testClock, bits) })
     }
 }

@@ -274,6 +274,9 @@ extension ConfigChange: FieldCodable {
         writer.write(6, since: 3, createEndUsers) { $0.write($1, $2.rawValue) }
         writer.write(7, since: 4, defaultVariant) { $0.write($1, $2.text) }
         writer.write(8, since: 4, fallbackVariant) { $0.write($1, $2.text) }
+        writer.write(9, since: 6, balanceLowThresholds) { $0.write($1, $2.canonicalJSON) }
+        writer.write(10, since: 6, expiringSoonHours) { $0.write($1, Int64($2)) }
+        writer.write(11, since: 6, recordedEventTypes) { $0.write($1, $2.names) }
     }
 
     init(from reader: inout FieldReader) throws(CodingError) {
@@ -294,10 +297,21 @@ extension ConfigChange: FieldCodable {
         }
         defaultVariant = try reader.nameChange(7)
         fallbackVariant = try reader.nameChange(8)
+        balanceLowThresholds = try reader.thresholdsChange(9)
+        expiringSoonHours = try reader.setting(10, in: EnvironmentConfig.expiringSoonLeads)
+        recordedEventTypes = try reader.change(11) { (reader) throws(CodingError) in
+            try reader.optionalString(1, "event types").map { EventTypes(names: $0) }
+        }
     }
 }
 
 extension FieldReader {
+    mutating func thresholdsChange(_ number: Int) throws(CodingError) -> FieldChange<[BalanceThreshold]> {
+        try change(number) { (reader) throws(CodingError) in
+            try reader.optional(1, "thresholds") { try? [BalanceThreshold](json: $0) }
+        }
+    }
+
     fileprivate mutating func setting(
         _ number: Int, in range: ClosedRange<Int64>
     ) throws(CodingError) -> FieldChange<Int32> {

@@ -2,6 +2,7 @@ import Catalogue
 import Commands
 import Credits
 import Ledger
+import Metering
 
 // The plans and variants of catalogue actions. The numbers of fields are permanent, as in AccountActions.swift.
 
@@ -56,6 +57,7 @@ extension NewVariant: FieldCodable {
     func write(to writer: inout FieldWriter) {
         writer.write(1, key?.rawValue)
         writer.write(2, name)
+        if terms.limits.values.contains(where: { !$0.limit.warnAt.isEmpty }) { writer.demand(revision: 6) }
         writer.write(3, terms.canonicalJSON)
         writer.write(4, fallback?.text)
     }
@@ -71,6 +73,11 @@ extension NewVariant: FieldCodable {
 extension VariantChange: FieldCodable {
     func write(to writer: inout FieldWriter) {
         writer.write(1, name)
+        if let changed = try? terms.applied(to: .defaults),
+            changed.limits.values.contains(where: { !$0.limit.warnAt.isEmpty })
+        {
+            writer.demand(revision: 6)
+        }
         writer.write(2, terms == .none ? nil : terms.canonicalJSON)
         writer.write(3, fallback) { $0.write($1, $2.text) }
         writer.write(4, isArchived)

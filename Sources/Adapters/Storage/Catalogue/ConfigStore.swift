@@ -40,6 +40,9 @@ extension CatalogueStore {
         config.overageLimit = change.overageLimit.applied(to: config.overageLimit)
         config.defaultVariantID = defaultVariant.applied(to: config.defaultVariantID)
         config.fallbackVariantID = fallbackVariant.applied(to: config.fallbackVariantID)
+        config.balanceLowThresholds = change.balanceLowThresholds.applied(to: config.balanceLowThresholds)
+        config.expiringSoonHours = change.expiringSoonHours.applied(to: config.expiringSoonHours)
+        config.recordedEventTypes = change.recordedEventTypes.applied(to: config.recordedEventTypes)
         config.createEndUsers = change.createEndUsers.applied(to: config.createEndUsers)
         var queries = [
             PostgresQuery(
@@ -47,14 +50,16 @@ extension CatalogueStore {
                 update environments
                 set rate_limit_per_second = $2::integer, fail_closed_over_ms = $3::integer, overage_policy = $4::text,
                     overage_limit = $5::bigint, create_end_users = $6::text, default_variant_id = $7::uuid,
-                    fallback_variant_id = $8::uuid
+                    fallback_variant_id = $8::uuid, balance_low_thresholds = $9::text,
+                    expiring_soon_hours = $10::integer, recorded_event_types = $11::text
                 where environment_id = $1
                 """,
                 [
                     environment, .optional(config.rateLimitPerSecond), .optional(config.failClosedOverMilliseconds),
                     .optional(config.overagePolicy?.rawValue), .optional(config.overageLimit?.rawValue),
                     .optional(config.createEndUsers?.rawValue), .bits(config.defaultVariantID?.bits),
-                    .bits(config.fallbackVariantID?.bits),
+                    .bits(config.fallbackVariantID?.bits), .optional(config.balanceLowThresholds?.canonicalJSON),
+                    .optional(config.expiringSoonHours), .optional(config.recordedEventTypes?.names),
                 ])
         ]
         if case .set(let name) = change.timeZone {

@@ -102,7 +102,7 @@ package enum EntryStore {
     }
 
     /// The entries with the end users on the other sides of transfers. Makes no round trip when there is no transfer.
-    private static func named(
+    static func named(
         _ entries: [Entry], environmentID: EnvironmentID, on connection: PostgresConnection
     ) async throws -> [Entry] {
         let others = Set(entries.compactMap { $0.cause.details.counterpartyEntry?.account })

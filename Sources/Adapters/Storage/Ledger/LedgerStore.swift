@@ -151,7 +151,8 @@ package enum LedgerStore {
                 reservations: OrderedList(past?.reservations ?? []),
                 subscriptions: OrderedList(past?.subscriptions ?? []),
                 counters: UsageCounters(
-                    storedCount: Int(account.book.counterCount), endsAt: account.book.countersEndAt))
+                    storedCount: Int(account.book.counterCount), endsAt: account.book.countersEndAt),
+                exhausted: account.book.exhausted)
             var draft = AccountDraft(
                 account: state, book: account.book.book, profile: state.revision == 0 ? nil : account.book.profile)
             if let past { draft.history = past.history }

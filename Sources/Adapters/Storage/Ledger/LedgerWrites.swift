@@ -85,6 +85,7 @@ extension LedgerStore {
         let erased = changed.filter { $0.erasure != nil }
         if !erased.isEmpty { queries += ErasureStore.begin(erased) }
         add(.updateAccounts, changed)
+        queries += LedgerFeed.insert(changed)
         add(.insertCheckpointRequests, changed.filter { CheckpointSpacing.standard.isPassed(by: $0) })
         // Every writer inserts rows in the order of their keys. Of two batches with a common key, one then waits for
         // the other, and never both for each other.

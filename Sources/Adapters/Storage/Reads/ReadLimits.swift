@@ -15,8 +15,10 @@ package import Postgres
 /// connection goes to the environment that has the fewest. An environment that reads alone thus has a half, and when
 /// several wait, each comes to an equal part.
 ///
-/// A node has 6 connections beside those, which tenants' reads never take: 2 for look-ups that mutations need, 1 for
-/// the look-up of lost replies, 1 for the readiness check, and 2 for the pages of exports, of which an environment has 1.
+/// A node has 8 connections beside those, which tenants' reads never take: 2 for look-ups that mutations need, 1 for
+/// the look-up of lost replies, 1 for the readiness check, and 2 for the pages of exports, of which an environment has 1. It
+/// has 2 more for the streams of the ledger: 1 for what is new, which is read once for all watchers of an environment, and 1
+/// for what a watcher has missed.
 ///
 /// Every environment has these limits. A limit that an operator sets for one environment replaces its value here.
 package struct ReadLimits: Hashable, Sendable {
@@ -26,6 +28,8 @@ package struct ReadLimits: Hashable, Sendable {
     package var lookUps: PoolShare
     /// The connections for the pages of exports.
     package var exportPages: PoolShare
+    /// The connection for what is new in the ledgers, and that for what watchers have missed.
+    package var streamPages: PoolShare
     /// Exports that may be under way at once. Each keeps one page of entries in memory (`LedgerReads.export`), about
     /// 256 KiB, as long as its client takes to read it, and takes its turn with the others for each page.
     package var exports: Int
@@ -46,6 +50,8 @@ package struct ReadLimits: Hashable, Sendable {
         exportPages = PoolShare(
             atOnce: Self.exportConnections / 2, longAtOnce: 1, waiting: exports, patience: .seconds(60),
             longPatience: .seconds(60))
+        streamPages = PoolShare(
+            atOnce: 1, longAtOnce: 1, waiting: 1_024, patience: .seconds(60), longPatience: .seconds(60))
         smallStatement = .seconds(5)
         largeStatement = .seconds(20)
     }

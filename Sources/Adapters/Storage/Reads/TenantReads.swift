@@ -7,12 +7,14 @@ import Synchronization
 ///
 /// The statements name their environment too. A statement that forgot it would still see no other environment.
 ///
-/// Tenants' reads share one pool of connections, by `ReadLimits`. Four kinds of work never wait for them and have
-/// connections of their own: exports, the look-ups that mutations need, the look-up of lost replies, and the readiness
+/// Tenants' reads share one pool of connections, by `ReadLimits`. Five kinds of work never wait for them and have
+/// connections of their own: exports, streams of the ledger, the look-ups that mutations need, the look-up of lost replies, and the readiness
 /// check. Keys and the catalogue come from memory.
 package final class TenantReads: Sendable {
     private let reads: PostgresPool
     private let exportPages: PostgresPool
+    private let streams: PostgresPool
+    private let missed: PostgresPool
     private let lookUps: PostgresPool
     private let answers: PostgresPool
     private let readiness: PostgresPool
@@ -30,6 +32,8 @@ package final class TenantReads: Sendable {
         }
         reads = pool(connections, large: ReadLimits.largeReads(ofConnections: connections))
         exportPages = pool(ReadLimits.exportConnections, large: ReadLimits.exportConnections)
+        streams = pool(1, large: 1)
+        missed = pool(1, large: 1)
         lookUps = pool(ReadLimits.lookUpConnections, large: 1)
         answers = pool(1, large: 1)
         readiness = pool(1, large: 1)
@@ -104,6 +108,26 @@ package final class TenantReads: Sendable {
         _ = try await readiness.withConnection(.alone) { try await $0.run(PostgresQuery("select 1"), within: limit) }
     }
 
+    // MARK: - Streams
+
+    /// Like `read`, for what is new in the ledger of an environment.
+    package func readNew<Value: Sendable>(
+        of environmentID: EnvironmentID, _ body: @Sendable (PostgresConnection) async throws -> Value
+    ) async throws -> Value {
+        let limits = limits(of: environmentID)
+        let claim = PoolClaim(owner: environmentID.rawValue, isLong: false, share: limits.streamPages)
+        return try await read(of: environmentID, from: streams, claim, within: limits.smallStatement, body)
+    }
+
+    /// Like `read`, for one page of what a watcher of the ledger has missed.
+    package func readMissed<Value: Sendable>(
+        of environmentID: EnvironmentID, _ body: @Sendable (PostgresConnection) async throws -> Value
+    ) async throws -> Value {
+        let limits = limits(of: environmentID)
+        let claim = PoolClaim(owner: environmentID.rawValue, isLong: false, share: limits.streamPages)
+        return try await read(of: environmentID, from: missed, claim, within: limits.largeStatement, body)
+    }
+
     // MARK: - Exports
 
     /// Like `read`, for one page of an export, which waits for the pages of the environment's other exports only.
@@ -152,7 +176,7 @@ package final class TenantReads: Sendable {
 
     /// Waits until every connection is returned and closed.
     package func close() async {
-        for pool in [reads, exportPages, lookUps, answers, readiness] { await pool.close() }
+        for pool in [reads, exportPages, streams, missed, lookUps, answers, readiness] { await pool.close() }
     }
 }
 

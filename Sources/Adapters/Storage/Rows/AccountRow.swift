@@ -43,14 +43,17 @@ package struct AccountRow: TableRow, Sendable {
     ///   - reservations: The active ones.
     ///   - subscriptions: The live ones.
     ///   - counters: Those that the caller needs.
+    ///   - exhausted: Read by the ledger worker only.
     package func account(
         advancedTo: Instant = Instant(microseconds: .min), blocks: BlockList, scheduled: ScheduledBlocks,
-        reservations: OrderedList<Reservation>, subscriptions: OrderedList<Subscription>, counters: UsageCounters
+        reservations: OrderedList<Reservation>, subscriptions: OrderedList<Subscription>, counters: UsageCounters,
+        exhausted: [ExhaustedLimit] = []
     ) -> Account {
         Account(
             id: id, environmentID: environmentID, endUserID: endUserID, version: version, revision: revision,
             sums: sums, advancedTo: advancedTo, blocks: blocks, scheduled: scheduled, reservations: reservations,
-            subscriptions: subscriptions, settings: settings, counters: counters, autoTopUp: autoTopUp)
+            subscriptions: subscriptions, settings: settings, counters: counters, exhausted: exhausted,
+            autoTopUp: autoTopUp)
     }
 }
 
@@ -65,12 +68,14 @@ struct AccountBookRow {
     /// The number of open and scheduled blocks and of active reservations. An older release does not keep it up to date,
     /// so it only bounds what is loaded at once.
     let openRows: Int32
+    /// The limits that were exhausted in windows which are still open.
+    let exhausted: [ExhaustedLimit]
     let profile: EndUserProfile
 
     static let columns = [
         "block_count", "reservation_count", "subscription_count", "event_count", "last_hash", "salt", "advanced_to",
         "counter_count",
-        "counters_end_at", "open_rows", "name", "metadata", "created_at", "updated_at", "erased_at",
+        "counters_end_at", "open_rows", "exhausted_limits", "name", "metadata", "created_at", "updated_at", "erased_at",
     ]
 
     init(_ fields: inout RowFields) throws {
@@ -88,6 +93,7 @@ struct AccountBookRow {
         counterCount = try fields.int32()
         countersEndAt = try fields.instantOrNil()
         openRows = try fields.int32()
+        exhausted = try fields.textOrNil().map { try [ExhaustedLimit](storedJSON: $0) } ?? []
         profile = try EndUserProfile(&fields)
     }
 
@@ -125,7 +131,8 @@ extension BulkStatement<AccountDraft> {
             .int64("event_count") { $0.book.eventCount as Int64 },
             .bytes("last_hash") { $0.book.lastHash.bytes as [UInt8] },
             .instant("advanced_to") { $0.account.advancedTo as Instant },
-            .instant("due_at") { $0.account.scheduledAt },
+            .instant("due_at") { $0.scheduledAt },
+            .text("exhausted_limits") { $0.account.exhausted.storedJSON },
             .int32("open_rows") { Int32($0.openRows) as Int32 },
             .text("name") { $0.profile?.name },
             .text("metadata") { $0.profile?.metadata?.canonicalJSON },

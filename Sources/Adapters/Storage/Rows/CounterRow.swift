@@ -11,10 +11,10 @@ package struct CounterRow: TableRow, Sendable {
 
     package static let table = "counters"
     package static let columns = [
-        "environment_id", "account_id", "counter_id", "window_start", "window_end", "used", "generation",
+        "environment_id", "account_id", "counter_id", "window_start", "window_end", "used", "generation", "told",
     ]
 
-    package static let unreplicatedColumns: Set = ["generation"]
+    package static let unreplicatedColumns: Set = ["generation", "told"]
 
     package init(_ fields: inout RowFields, keeping old: CounterRow?) throws {
         environmentID = try fields.environmentID(or: old?.environmentID)
@@ -25,7 +25,8 @@ package struct CounterRow: TableRow, Sendable {
             window: TimeWindow(
                 start: try fields.instant(or: window?.start), end: try fields.instant(or: window?.end)),
             used: try fields.int64(or: old?.counter.used),
-            generation: try fields.int32OrNil(or: old.map { .some($0.counter.generation) }) ?? 0)
+            generation: try fields.int32OrNil(or: old.map { .some($0.counter.generation) }) ?? 0,
+            told: Int16(truncatingIfNeeded: try fields.int32OrNil(or: old.map { .some(Int32($0.counter.told)) }) ?? 0))
     }
 
     package init(environmentID: EnvironmentID, accountID: AccountID, id: CounterID, counter: WindowCounter) {
@@ -54,11 +55,12 @@ extension BulkStatement<CounterToWrite> {
             .instant("window_end") { $0.counter.window.end as Instant },
             .int64("used") { $0.counter.used as Int64 },
             .int32("generation") { $0.counter.generation as Int32 },
+            .int32("told") { Int32($0.counter.told) as Int32 },
             .bool("is_on_test_clock") { $0.account.settings.testClock != nil },
         ],
         suffix: """
             on conflict (environment_id, account_id, counter_id) do update set window_start = excluded.window_start,
                 window_end = excluded.window_end, used = excluded.used, generation = excluded.generation,
-                is_on_test_clock = excluded.is_on_test_clock
+                told = excluded.told, is_on_test_clock = excluded.is_on_test_clock
             """)
 }

@@ -13,7 +13,8 @@ package struct EnvironmentRow: TableRow, Sendable {
     package static let columns = [
         "environment_id", "kind", "catalogue_version", "rate_limit_per_second", "fail_closed_over_ms",
         "overage_policy", "overage_limit", "timezone", "zone_starts", "zone_offsets", "operator_rate_limit",
-        "create_end_users", "default_variant_id", "fallback_variant_id",
+        "create_end_users", "default_variant_id", "fallback_variant_id", "balance_low_thresholds",
+        "expiring_soon_hours", "recorded_event_types",
     ]
 
     package init(_ fields: inout RowFields, keeping old: EnvironmentRow?) throws {
@@ -36,12 +37,21 @@ package struct EnvironmentRow: TableRow, Sendable {
         }
         let defaultVariant = try fields.bitsOrNil(or: before.map { $0.defaultVariantID?.bits })
         let fallbackVariant = try fields.bitsOrNil(or: before.map { $0.fallbackVariantID?.bits })
+        let thresholds = try fields.parsedOrNil("balance_low_thresholds", or: before.map(\.balanceLowThresholds)) {
+            try [BalanceThreshold](json: $0)
+        }
+        let expiringSoonHours = try fields.int32OrNil(or: before.map(\.expiringSoonHours))
+        let eventTypes = try fields.parsedOrNil("recorded_event_types", or: before.map(\.recordedEventTypes)) {
+            EventTypes(names: $0)
+        }
         config = EnvironmentConfig(
             rateLimitPerSecond: rateLimit, operatorRateLimit: operatorRateLimit,
             failClosedOverMilliseconds: failClosed, overagePolicy: policy,
             overageLimit: limit, createEndUsers: createEndUsers,
             defaultVariantID: defaultVariant.map { PublicID(.planVariant, $0) },
-            fallbackVariantID: fallbackVariant.map { PublicID(.planVariant, $0) }, timeZone: timeZone,
+            fallbackVariantID: fallbackVariant.map { PublicID(.planVariant, $0) },
+            balanceLowThresholds: thresholds, expiringSoonHours: expiringSoonHours, recordedEventTypes: eventTypes,
+            timeZone: timeZone,
             zone: timeZone == nil ? .utc : try ZoneRules(storedStarts: starts, offsets: offsets))
     }
 }

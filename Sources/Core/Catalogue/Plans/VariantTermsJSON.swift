@@ -50,8 +50,6 @@ extension VariantTerms {
 }
 
 extension JSONValue {
-    fileprivate static func optional(_ text: String?) -> JSONValue { text.map { .string($0) } ?? .null }
-    fileprivate static func optional(_ integer: Int64?) -> JSONValue { integer.map { .integer($0) } ?? .null }
 }
 
 extension BillingInterval {

@@ -37,6 +37,8 @@ package struct Account: Hashable, Sendable {
     package internal(set) var settings: AccountSettings
     /// The counters that the reader of the account needs. The ledger loads those that its commands name.
     package var counters: UsageCounters
+    /// The limits that were exhausted in windows which are still open. Only the ledger reads it.
+    package internal(set) var exhausted: [ExhaustedLimit]
     private var autoTopUpBox: AutoTopUpBox
 
     /// An account without history, which every end user has before the first mutation.
@@ -56,7 +58,7 @@ package struct Account: Hashable, Sendable {
         sums: AccountSums, advancedTo: Instant = Instant(microseconds: .min), blocks: BlockList = BlockList(),
         scheduled: ScheduledBlocks = ScheduledBlocks(), reservations: OrderedList<Reservation> = OrderedList(),
         subscriptions: OrderedList<Subscription> = OrderedList(), settings: AccountSettings = .none,
-        counters: UsageCounters = .none, autoTopUp: AutoTopUp? = nil
+        counters: UsageCounters = .none, exhausted: [ExhaustedLimit] = [], autoTopUp: AutoTopUp? = nil
     ) {
         self.id = id
         self.environmentID = environmentID
@@ -74,6 +76,7 @@ package struct Account: Hashable, Sendable {
         self.subscriptions = subscriptions
         self.settings = settings
         self.counters = counters
+        self.exhausted = exhausted
         autoTopUpBox = AutoTopUpBox(autoTopUp)
     }
 

@@ -26,6 +26,10 @@ package struct AccountDraft: Hashable, Sendable {
     private let bookBefore: AccountBook
     private var countersBefore: [CounterID: WindowCounter] = [:]
     private var hasForgottenCounters = false
+    /// Whether the scheduler has sent a command for an instant at which nothing was due any more.
+    private var isRescheduled = false
+    /// The microseconds before an expiry at which the tenant is told of it; nil if it is not told.
+    private var expiryLead: Int64?
     /// The definitions of limits whose counters the batch deletes.
     package private(set) var removedGenerations: Set<Int32> = []
     /// The counters that were loaded, or looked for in vain.
@@ -59,16 +63,26 @@ package struct AccountDraft: Hashable, Sendable {
             guard account.advancedTo >= now else { throw .catchingUp }
             let context = ActionContext(idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
             let mark = Mark(self)
+            let standing = account.balanceStanding(catalogue)
             let before = startDefaultPlan(unlessFor: action, context)
             let outcome = performOrRefuse(action, context)
             if let before, case .refused = outcome { self = before }
             openWindows(context)
-            judgeAutoTopUp(context)
+            judge(since: standing, context)
             close(since: mark, at: now)
+            if action == .advance, !isChanged, account.settings.testClock == nil { isRescheduled = true }
             return outcome
         } catch {
             return .refused(error)
         }
+    }
+
+    /// Records what follows from the change of the balance by an action: what the tenant is told of it, and a request for a
+    /// top-up.
+    mutating func judge(since standing: BalanceStanding, _ context: ActionContext) {
+        account.judgeBalance(
+            since: standing, at: context.now, now: context.now, in: context.catalogue, into: &recorder)
+        judgeAutoTopUp(context)
     }
 
     /// Starts the default plan of an end user that is seen for the first time.
@@ -157,7 +171,14 @@ package struct AccountDraft: Hashable, Sendable {
     /// may cost, the account stays at an earlier instant, and another step goes on from there.
     package mutating func advance(to now: Instant, in catalogue: Catalogue) {
         let count = recorder.effectCount
+        // Nobody is told of what happens to the credits of an erased end user.
+        recorder.recorded =
+            account.endUserID.isErased
+            ? .none : recorder.isForecast ? .ofSubscriptions : catalogue.config.effectiveEventTypes
+        expiryLead = recorder.recorded.expiryLead(catalogue)
+        recorder.judgesBalance = true
         account.advance(to: now, in: catalogue, into: &recorder)
+        recorder.judgesBalance = false
         if recorder.effectCount > count { account.revision += 1 }
     }
 
@@ -263,7 +284,13 @@ package struct AccountDraft: Hashable, Sendable {
     package var isChanged: Bool { account.revision != revisionBefore }
 
     /// Whether there is anything to write.
-    package var hasWrites: Bool { isChanged || hasForgottenCounters }
+    package var hasWrites: Bool { isChanged || hasForgottenCounters || isRescheduled }
+
+    /// The instant at which the scheduler should send the account a command; nil for accounts on a test clock, and if
+    /// nothing is due.
+    package var scheduledAt: Instant? {
+        account.settings.testClock == nil ? account.dueAt(announcing: expiryLead) : nil
+    }
 
     /// Whether the batch has attached the end user to a test clock.
     package var hasNewClock: Bool { account.settings.testClock != settingsBefore.testClock }

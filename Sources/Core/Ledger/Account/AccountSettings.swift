@@ -20,13 +20,16 @@ package struct AccountSettings: Hashable, Sendable {
     package var limits: [LimitKey: OwnLimit]
     /// The number of definitions of limits so far.
     package var limitGeneration: Int32
+    /// Nil means the environment's thresholds.
+    package var balanceLowThresholds: [BalanceThreshold]?
     /// The clock that the end user is attached to; nil means real time.
     package var testClock: PublicID?
 
     package init(
         overagePolicy: OveragePolicy? = nil, overageLimit: Millicredits? = nil,
         overrides: [FeatureKey: FeatureGrant] = [:], caps: [SpendCap] = [], capCount: Int32 = 0,
-        limits: [LimitKey: OwnLimit] = [:], limitGeneration: Int32 = 0, testClock: PublicID? = nil
+        limits: [LimitKey: OwnLimit] = [:], limitGeneration: Int32 = 0,
+        balanceLowThresholds: [BalanceThreshold]? = nil, testClock: PublicID? = nil
     ) {
         self.overagePolicy = overagePolicy
         self.overageLimit = overageLimit
@@ -35,6 +38,7 @@ package struct AccountSettings: Hashable, Sendable {
         self.capCount = capCount
         self.limits = limits
         self.limitGeneration = limitGeneration
+        self.balanceLowThresholds = balanceLowThresholds
         self.testClock = testClock
     }
 

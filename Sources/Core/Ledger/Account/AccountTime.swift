@@ -19,13 +19,17 @@ struct DueEvent: Comparable {
         case blockExpires
         /// The start of a grant that was made before: its credits come in.
         case grantLands
+        /// The start of a new window of a limit that was exhausted: the tenant is told.
+        case limitResets
+        /// The lead before the expiry of a block: the tenant is told.
+        case expiryIsAnnounced
         /// The lapse of an open request for a top-up, or the end of what keeps the next one back.
         case topUpIsJudged
     }
 
     let at: Instant
     let kind: Kind
-    /// The number of the reservation or the block; 0 for the subscriptions and the automatic top-up.
+    /// The number of the reservation or the block; 0 for the subscriptions, the limits and the automatic top-up.
     let number: Int32
 
     static func < (left: DueEvent, right: DueEvent) -> Bool {
@@ -42,7 +46,9 @@ extension Account {
     ///
     /// - Parameter heldBlocks: Whether to include blocks that have no available credits now. Their expiry has an effect
     ///   only if a hold ends before it, or if their credits land before it.
-    private func forEachDueEvent(heldBlocks: Bool, _ body: (DueEvent) -> Void) {
+    /// - Parameter lead: The microseconds before an expiry at which the tenant is told of it; nil for a reader, to whom
+    ///   what the tenant is told means nothing.
+    private func forEachDueEvent(heldBlocks: Bool, announcing lead: Int64?, _ body: (DueEvent) -> Void) {
         for reservation in reservations {
             body(DueEvent(at: reservation.expiresAt, kind: .reservationLapses, number: reservation.number))
         }
@@ -50,17 +56,34 @@ extension Account {
         for block in blocks where heldBlocks || block.available > 0 {
             guard let expiresAt = block.expiresAt, !block.isFrom(paused) else { continue }
             body(DueEvent(at: expiresAt, kind: .blockExpires, number: block.number))
+            if let instant = announcement(of: block, lead) {
+                body(DueEvent(at: instant, kind: .expiryIsAnnounced, number: block.number))
+            }
         }
         for block in scheduled {
             body(DueEvent(at: block.since, kind: .grantLands, number: block.number))
             // A block expires after it lands, so its expiry is never the next event.
             guard heldBlocks, let expiresAt = block.expiresAt else { continue }
             body(DueEvent(at: expiresAt, kind: .blockExpires, number: block.number))
+            if let instant = announcement(of: block, lead) {
+                body(DueEvent(at: instant, kind: .expiryIsAnnounced, number: block.number))
+            }
         }
+        for limit in exhausted { body(DueEvent(at: limit.resetsAt, kind: .limitResets, number: 0)) }
         if let instant = subscriptionsDueAt {
             body(DueEvent(at: instant, kind: .subscriptionTurns, number: 0))
         }
         if let instant = autoTopUpDueAt { body(DueEvent(at: instant, kind: .topUpIsJudged, number: 0)) }
+    }
+
+    /// The instant at which the tenant is told that a block is going to expire; nil if that has passed, or if the block
+    /// came within the lead, so that its grant has told it.
+    ///
+    /// The account goes through every instant once, so what is not after `advancedTo` was told or never will be.
+    private func announcement(of block: Block, _ lead: Int64?) -> Instant? {
+        guard let lead, let expiresAt = block.expiresAt else { return nil }
+        let instant = Instant(microseconds: expiresAt.microseconds - lead)
+        return instant > max(advancedTo, block.since) ? instant : nil
     }
 
     /// Whether a block has expired. Time stands still for the blocks of a paused subscription.
@@ -77,24 +100,28 @@ extension Account {
 
     /// All effects on holds and blocks that may be due in a span of time, in the order in which they happen.
     /// Subscriptions and the automatic top-up are not among them, because each of their effects can make others due.
-    private func dueEvents(from start: Instant = Instant(microseconds: .min), by now: Instant) -> ArraySlice<DueEvent> {
+    private func dueEvents(
+        from start: Instant = Instant(microseconds: .min), by now: Instant, announcing lead: Int64?
+    ) -> ArraySlice<DueEvent> {
         var events: [DueEvent] = []
-        forEachDueEvent(heldBlocks: true) { event in
+        forEachDueEvent(heldBlocks: true, announcing: lead) { event in
             guard event.at <= now, event.at >= start else { return }
             if event.kind != .topUpIsJudged, event.kind != .subscriptionTurns { events.append(event) }
         }
         return events.sorted()[...]
     }
 
-    /// The next instant at which time changes the account; nil if there is none.
-    package var dueAt: Instant? {
+    /// The next instant at which time changes what a reader sees of the account; nil if there is none.
+    package var dueAt: Instant? { dueAt(announcing: nil) }
+
+    /// The next instant at which time changes the account or the tenant is told of something; nil if there is none.
+    ///
+    /// - Parameter lead: The microseconds before an expiry at which the tenant is told of it; nil if it is not told.
+    package func dueAt(announcing lead: Int64?) -> Instant? {
         var first: Instant?
-        forEachDueEvent(heldBlocks: false) { first = min(first ?? $0.at, $0.at) }
+        forEachDueEvent(heldBlocks: false, announcing: lead) { first = min(first ?? $0.at, $0.at) }
         return first
     }
-
-    /// The instant at which the scheduler should send the account a command; nil for accounts on a test clock.
-    package var scheduledAt: Instant? { settings.testClock == nil ? dueAt : nil }
 
     /// Whether an effect is due by `now`.
     package func hasDue(at now: Instant) -> Bool {
@@ -127,10 +154,20 @@ extension Account {
     /// reservations of which k are due, it costs O(n + k log n), and O(n log n) more for each instant at which a
     /// subscription turns.
     mutating func advance(to now: Instant, in catalogue: Catalogue, into recorder: inout some EffectRecorder) {
-        var rest = dueEvents(by: now)
+        let lead = recorder.recorded.expiryLead(catalogue)
+        var rest = dueEvents(by: now, announcing: lead)
         var reached = advancedTo
+        var announced: Instant?
+        var standing = recorder.judgesBalance ? balanceStanding(catalogue) : nil
+        func judge(_ account: inout Account, at instant: Instant, into recorder: inout some EffectRecorder) {
+            guard let before = standing else { return }
+            account.judgeBalance(
+                since: before, at: max(instant, account.advancedTo), now: now, in: catalogue, into: &recorder)
+            standing = account.balanceStanding(catalogue)
+        }
         while let instant = earlier(rest.first?.at, earlier(subscriptionsDueAt, autoTopUpDueAt)), instant <= now {
             guard !recorder.isFull else {
+                judge(&self, at: reached, into: &recorder)
                 advancedTo = reached
                 return
             }
@@ -159,7 +196,7 @@ extension Account {
             if let due = subscriptionsDueAt, due <= instant {
                 advanceSubscriptions(to: instant, now: now, in: catalogue, into: &recorder)
                 // Turns open blocks and move expiries.
-                rest = dueEvents(from: instant, by: now)
+                rest = dueEvents(from: instant, by: now, announcing: lead)
                 events = rest.prefix { $0.at <= instant }
                 rest = rest[events.endIndex...]
                 expiring = events.filter { $0.kind == .blockExpires }.map(\.number)
@@ -173,11 +210,30 @@ extension Account {
                     at: instant, now: now, catalogue: catalogue, isReading: recorder is NoRecorder)
                 openWindows(of: &subscription, moment, into: &recorder)
             }
+            resetLimits(at: instant, now: now, in: catalogue, into: &recorder)
+            // A second turn at the same instant announces nothing again.
+            for event in events where event.kind == .expiryIsAnnounced && announced != instant {
+                announceExpiry(of: event.number, at: instant, now: now, into: &recorder)
+            }
+            announced = instant
+            // An instant is judged when nothing more is due at it.
+            let isOver = earlier(rest.first?.at, subscriptionsDueAt).map { $0 > instant } ?? true
+            if isOver { judge(&self, at: instant, into: &recorder) }
             // A worker of a release without automatic top-ups may have left a request undone. It is due at once.
             judgeAutoTopUp(
                 at: max(instant, advancedTo), now: now, in: catalogue.config.zone, into: &recorder)
         }
         advancedTo = max(advancedTo, now)
+    }
+
+    /// Records that the available credits of a block are going to expire.
+    private func announceExpiry(
+        of number: Int32, at instant: Instant, now: Instant, into recorder: inout some EffectRecorder
+    ) {
+        guard let block = blocks.block(number), block.available > 0, let expiresAt = block.expiresAt else { return }
+        recorder.happened(
+            .expiringSoon(ExpiryNotice(block: number, credits: block.available, expiresAt: expiresAt)), at: instant,
+            now: now)
     }
 
     /// Brings the credits of a scheduled block in at the instant of its start, and pays outstanding overage from them.
@@ -259,8 +315,19 @@ extension Account {
             now: now, into: &recorder)
         recount(before, to: before.used, now: now)
         set(reservation, into: &recorder)
+        tell(reservation, returned: before.held, at: instant, now: now, into: &recorder)
         sweep(
             before.holds.map(\.block) + expiring, at: instant, now: now, leavingTo: turning, into: &recorder)
+    }
+}
+
+extension EventTypes {
+    private static let expiries = EventTypes([.creditsExpiringSoon])
+
+    /// The microseconds before an expiry at which the tenant is told of it; nil if it is not told.
+    package func expiryLead(_ catalogue: Catalogue) -> Int64? {
+        guard intersects(Self.expiries) else { return nil }
+        return Int64(catalogue.config.effectiveExpiringSoonHours) * 3_600_000_000
     }
 }
 

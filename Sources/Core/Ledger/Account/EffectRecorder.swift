@@ -1,3 +1,4 @@
+import Catalogue
 import Credits
 
 /// Receives the changes of an account, in order: a writer records them, a reader ignores them. The account has already
@@ -18,6 +19,14 @@ protocol EffectRecorder {
     ///
     /// - Parameter instant: The instant at which it was due.
     mutating func happened(_ content: EventContent, at instant: Instant, now: Instant)
+    /// Time has changed something that is neither a row nor told.
+    mutating func hasPassed()
+    /// The types of events that are recorded. Events of other types need not be made.
+    var recorded: EventTypes { get }
+    /// Whether time judges the balance after each instant. What follows from an action is judged with the action.
+    var judgesBalance: Bool { get }
+    /// The source of a block that has just received credits; nil if it is not known.
+    func source(ofBlock number: Int32) -> BlockSource?
     /// A subscription was made, changed or ended.
     mutating func changed(_ subscription: Subscription)
     /// Whether time must stop, because it has done as much as one step may cost.
@@ -46,6 +55,10 @@ struct NoRecorder: EffectRecorder {
     mutating func changed(_ reservation: Reservation) {}
     mutating func changed(_ request: TopUpRequest) {}
     mutating func happened(_ content: EventContent, at instant: Instant, now: Instant) {}
+    mutating func hasPassed() {}
+    var recorded: EventTypes { .none }
+    var judgesBalance: Bool { false }
+    func source(ofBlock number: Int32) -> BlockSource? { nil }
     mutating func changed(_ subscription: Subscription) { effectCount += 1 }
     func changedBlock(_ number: Int32) -> Block? { nil }
     func causeOfLanding(_ number: Int32) -> EntryCause { EntryCause() }
@@ -81,6 +94,9 @@ struct BatchRecorder: EffectRecorder, Hashable {
     var effectCount = 0
     /// The number of changes from which on time stops.
     var effectLimit = Int.max
+    /// The types of events of the environment; none until a catalogue is known.
+    var recorded = EventTypes.none
+    var judgesBalance = false
     /// Whether nothing will be written: the history of what lands was not loaded.
     var isForecast = false
 
@@ -147,12 +163,17 @@ struct BatchRecorder: EffectRecorder, Hashable {
     }
 
     mutating func happened(_ content: EventContent, at instant: Instant, now: Instant) {
+        guard recorded.contains(content.type) else { return }
         effectCount += 1
         book.eventCount += 1
         events.append(Event(sequence: book.eventCount, content: content, at: instant, recordedAt: now))
     }
 
+    mutating func hasPassed() { effectCount += 1 }
+
     func changedBlock(_ number: Int32) -> Block? { changedBlocks[number] }
+
+    func source(ofBlock number: Int32) -> BlockSource? { granted(number)?.source ?? history.blocks[number]?.source }
 
     func causeOfLanding(_ number: Int32) -> EntryCause {
         guard let granted = granted(number) ?? history.blocks[number] else {

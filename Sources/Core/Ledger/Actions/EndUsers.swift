@@ -9,19 +9,22 @@ package struct EndUserChange: Hashable, Sendable {
     package var overageLimit: FieldChange<Millicredits>
     /// The complete set of overrides; nil removes all.
     package var overrides: FieldChange<[FeatureKey: FeatureGrant]>
+    package var balanceLowThresholds: FieldChange<[BalanceThreshold]>
     /// The test clock to attach; nil if the change names none. An attached clock cannot be changed or detached.
     package var testClock: PublicID?
 
     package init(
         name: FieldChange<String> = .keep, metadata: FieldChange<Metadata> = .keep,
         overagePolicy: FieldChange<OveragePolicy> = .keep, overageLimit: FieldChange<Millicredits> = .keep,
-        overrides: FieldChange<[FeatureKey: FeatureGrant]> = .keep, testClock: PublicID? = nil
+        overrides: FieldChange<[FeatureKey: FeatureGrant]> = .keep,
+        balanceLowThresholds: FieldChange<[BalanceThreshold]> = .keep, testClock: PublicID? = nil
     ) {
         self.name = name
         self.metadata = metadata
         self.overagePolicy = overagePolicy
         self.overageLimit = overageLimit
         self.overrides = overrides
+        self.balanceLowThresholds = balanceLowThresholds
         self.testClock = testClock
     }
 }
@@ -57,6 +60,8 @@ extension AccountDraft {
         account.settings.overagePolicy = change.overagePolicy.applied(to: account.settings.overagePolicy)
         account.settings.overageLimit = change.overageLimit.applied(to: account.settings.overageLimit)
         account.settings.overrides = change.overrides.applied(to: account.settings.overrides) ?? [:]
+        account.settings.balanceLowThresholds = change.balanceLowThresholds.applied(
+            to: account.settings.balanceLowThresholds)
         return .endUser(changed, account.settings, created: isCreated)
     }
 

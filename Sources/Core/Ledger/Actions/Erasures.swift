@@ -1,3 +1,4 @@
+import Catalogue
 package import Credits
 import Metering
 
@@ -39,7 +40,10 @@ extension AccountDraft {
         erasure = Erasure(
             owner: EntryOwner(account: account.id, endUserID: account.endUserID, salt: recorder.book.salt),
             upTo: account.version, at: now)
+        account.exhausted = []
         account.endUserID = EndUserID(erased: account.id)
+        recorder.happened(.endUserErased(account.endUserID), at: now, now: now)
+        recorder.recorded = .none
         recorder.book.salt = nil
         return .endUserErased(at: now)
     }

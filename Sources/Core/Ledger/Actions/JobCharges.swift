@@ -78,13 +78,15 @@ extension AccountDraft {
             context.catalogue)
         account.recount(before, limits, to: usage(charging: change), now: context.now)
         account.set(reservation, into: &recorder)
+        let returned = held + charge.fromHold.total
+        account.tell(reservation, returned: returned, at: context.now, now: context.now, into: &recorder)
+        tellLimits(limits.states, context)
         let refunded = growth.due < 0 ? settle(before, part, givingBack: -growth.due, context) : 0
         account.sweep(before.holds.map(\.block), at: context.now, now: context.now, into: &recorder)
         return (
             reservation,
             ReservationChange(
-                charged: charge.amount, refunded: refunded, returned: held + charge.fromHold.total,
-                overage: charge.overage, entry: entry)
+                charged: charge.amount, refunded: refunded, returned: returned, overage: charge.overage, entry: entry)
         )
     }
 
@@ -132,6 +134,7 @@ extension AccountDraft {
             context.catalogue)
         reservation.counts = account.recount(before, limits, to: reservation.counted, now: context.now)
         account.set(reservation, into: &recorder)
+        tellLimits(limits.states, context)
         let refunded = growth.due < 0 ? settle(before, part, givingBack: -growth.due, context) : 0
         return (
             reservation,

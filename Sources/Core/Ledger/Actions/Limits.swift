@@ -37,7 +37,7 @@ extension AccountDraft {
         let settings = account.settings
         let before = settings.limits[key]
         let countBefore = account.limits(context.catalogue).count
-        let keepsCounters = before?.limit != nil && before?.limit == limit?.with(amount: before?.limit?.amount ?? 0)
+        let keepsCounters = before?.limit != nil && before?.limit?.counted == limit?.counted
         if !keepsCounters { account.settings.limitGeneration += 1 }
         let generation = keepsCounters ? before?.generation ?? 0 : account.settings.limitGeneration
         let own = OwnLimit(limit: limit, generation: generation)
@@ -149,7 +149,7 @@ extension Limit {
         guard let feature = key.quotaFeature else { return self }
         return Limit(
             unit: unit, amount: amount, window: window, anchor: anchor, features: [feature], match: match, per: per,
-            dimension: dimension)
+            dimension: dimension, warnAt: warnAt)
     }
 
     /// The past usage that a limit counts which is set now; nil for one whose window opens with the first use after that,
@@ -159,7 +159,7 @@ extension Limit {
     func usageQuery(from start: Instant?, _ catalogue: Catalogue, now: Instant) -> UsageQuery? {
         guard unit != .concurrent, anchor != .firstUse else { return nil }
         return UsageQuery(
-            limit: with(amount: 0), since: newWindow(at: now, from: start, in: catalogue.config.zone).start)
+            limit: counted, since: newWindow(at: now, from: start, in: catalogue.config.zone).start)
     }
 }
 

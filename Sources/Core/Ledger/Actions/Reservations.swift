@@ -84,6 +84,8 @@ extension AccountDraft {
             account.counters.count(amount, in: state)
         }
         account.set(reservation, into: &recorder)
+        account.tell(reservation, at: now, now: now, into: &recorder)
+        tellLimits(entitlement.limits, context)
         return .reserved(reservation, account.balances)
     }
 

@@ -46,6 +46,9 @@ extension AccountDraft {
         guard receiver.account.advancedTo >= now else { return .refused(.catchingUp) }
         let before = (sender: sender, receiver: receiver)
         let marks = (sender: Mark(sender), receiver: Mark(receiver))
+        let standings = (
+            sender: sender.account.balanceStanding(catalogue), receiver: receiver.account.balanceStanding(catalogue)
+        )
         let context = ActionContext(idempotencyKey: idempotencyKey, catalogue: catalogue, now: now)
         _ = sender.startDefaultPlan(unlessFor: .transfer(transfer), context)
         _ = receiver.startDefaultPlan(unlessFor: .transfer(transfer), context)
@@ -53,8 +56,8 @@ extension AccountDraft {
         if case .refused = outcome { (sender, receiver) = before }
         sender.openWindows(context)
         receiver.openWindows(context)
-        sender.judgeAutoTopUp(context)
-        receiver.judgeAutoTopUp(context)
+        sender.judge(since: standings.sender, context)
+        receiver.judge(since: standings.receiver, context)
         sender.close(since: marks.sender, at: now)
         receiver.close(since: marks.receiver, at: now)
         return outcome

@@ -65,6 +65,7 @@ extension AccountDraft {
                     remainder, UsageCounters.remainder(ruleID, row: entitlement.row, dimension))
             }
         }
+        tellLimits(entitlement.limits, context)
         return .used(entry, account.balances)
     }
 

@@ -54,6 +54,9 @@ extension Account {
         precondition(reserved >= .zero && overage >= .zero, "a posting takes reserved or overage below zero")
         version += 1
         recorder.posted(posting, changed: changed, account: self, now: now)
+        guard let event = posting.event(self, recorder) else { return }
+        // A use counts when it is applied, whenever it occurred.
+        recorder.happened(event, at: posting.type == .use ? now : posting.effectiveAt, now: now)
     }
 
     /// Inserts a new block among the open or the scheduled blocks. Its credits come with the entry that grants it.

@@ -1,3 +1,4 @@
+package import Catalogue
 package import Credits
 import JSON
 
@@ -21,29 +22,13 @@ package struct Event: Hashable, Sendable {
     }
 }
 
-/// The type of an event, by its public name.
-package enum EventType: String, Sendable, CaseIterable {
-    case topUpRequested = "topup.requested"
-    case topUpFailed = "topup.failed"
-    case topUpSuspended = "topup.suspended"
-    case subscriptionCreated = "subscription.created"
-    case subscriptionTrialEnding = "subscription.trial_ending"
-    case subscriptionActivated = "subscription.activated"
-    case subscriptionRenewalDue = "subscription.renewal_due"
-    case subscriptionRenewed = "subscription.renewed"
-    case subscriptionPastDue = "subscription.past_due"
-    case subscriptionPaused = "subscription.paused"
-    case subscriptionResumed = "subscription.resumed"
-    case subscriptionChanged = "subscription.changed"
-    case subscriptionCanceled = "subscription.canceled"
-    case subscriptionExpired = "subscription.expired"
-    case subscriptionFallbackStarted = "subscription.fallback_started"
-    case contractEndingSoon = "contract.ending_soon"
-    case contractEnded = "contract.ended"
-}
-
-/// The data of an event. A new type is a case here and in `EventType`; `type` and `data` then must name it.
+/// The data of an event. `EVENTS.md` describes it for every type.
 package enum EventContent: Hashable, Sendable {
+    case entry(EntryEvent)
+    case expiringSoon(ExpiryNotice)
+    case balance(BalanceEvent)
+    case reservation(ReservationEvent)
+    case limit(LimitEvent)
     /// - Parameters:
     ///   - request: The number of the request.
     ///   - effectiveBalance: In millicredits.
@@ -57,13 +42,21 @@ package enum EventContent: Hashable, Sendable {
     case topUpSuspended(request: Int32, failures: Int32)
     /// - Parameter type: One of the types of subscriptions and contracts.
     case subscription(_ type: EventType, SubscriptionEvent)
+    /// The end user's opaque id.
+    case endUserErased(EndUserID)
 
     package var type: EventType {
         switch self {
+        case .entry(let event): event.type
+        case .expiringSoon: .creditsExpiringSoon
+        case .balance(let event): event.type
+        case .reservation(let event): event.type
+        case .limit(let event): event.type
         case .topUpRequested: .topUpRequested
         case .topUpFailed: .topUpFailed
         case .topUpSuspended: .topUpSuspended
         case .subscription(let type, _): type
+        case .endUserErased: .endUserErased
         }
     }
 
@@ -74,10 +67,13 @@ package enum EventContent: Hashable, Sendable {
         String(decoding: data(of: account).canonicalBytes, as: UTF8.self)
     }
 
-    /// Stored data without the text that can name a person, which is the reason that a tenant has given.
+    /// Stored data without the text that can name a person: the reason that a tenant has given, and the value of the
+    /// attribute by which a limit counts.
     package static func erased(storedJSON text: String) throws(StoredJSONError) -> String {
         var object = try StoredObject(parsing: text).object
-        if let index = object.index(of: "reason") { object.members[index].value = .null }
+        for name in ["reason", "per_value"] {
+            if let index = object.index(of: name) { object.members[index].value = .null }
+        }
         return String(decoding: JSONValue.object(object).canonicalBytes, as: UTF8.self)
     }
 
@@ -86,6 +82,11 @@ package enum EventContent: Hashable, Sendable {
             .string(PublicID(.topUpRequest, account: account, number: Int64(request)).description)
         }
         switch self {
+        case .entry(let event): return event.data(of: account)
+        case .expiringSoon(let notice): return notice.data(of: account)
+        case .balance(let event): return event.data
+        case .reservation(let event): return event.data(of: account)
+        case .limit(let event): return event.data
         case .topUpRequested(let request, let threshold, let effectiveBalance, let amount):
             return .object(
                 JSONObject(
@@ -101,6 +102,7 @@ package enum EventContent: Hashable, Sendable {
         case .topUpSuspended(let request, let failures):
             return .object(["request_id": id(request), "failures": .integer(Int64(failures))])
         case .subscription(_, let event): return event.data(of: account)
+        case .endUserErased(let endUser): return .object(["end_user_id": .string(endUser.rawValue)])
         }
     }
 }

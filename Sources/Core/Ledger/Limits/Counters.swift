@@ -11,11 +11,14 @@ package struct WindowCounter: Hashable, Sendable {
     /// The definition of the end user's limit that counts; 0 for every other counter. The counters of a definition are
     /// deleted with it.
     package let generation: Int32
+    /// The highest percentage of the limit that the tenant was told of in the window; above 100 after its exhaustion.
+    package internal(set) var told: Int16
 
-    package init(window: TimeWindow, used: Int64, generation: Int32 = 0) {
+    package init(window: TimeWindow, used: Int64, generation: Int32 = 0, told: Int16 = 0) {
         self.window = window
         self.used = used
         self.generation = generation
+        self.told = told
     }
 
     /// Whether this is the remainder of a price. An account keeps remainders for ever, and they do not count among its
@@ -112,13 +115,17 @@ extension UsageCounters {
         _ amount: Int64, _ id: CounterID, used: Int64, in window: TimeWindow, generation: Int32 = 0
     ) {
         guard amount > 0 else { return }
-        set(id, WindowCounter(window: window, used: used.addingSaturated(amount), generation: generation))
+        let told = counters[id].map { $0.window == window ? $0.told : 0 } ?? 0
+        set(id, WindowCounter(window: window, used: used.addingSaturated(amount), generation: generation, told: told))
     }
 
     /// Adds to the counter of a limit in the window that a decision has read. Does nothing for an amount of 0.
     mutating func count(_ amount: Int64, in state: LimitState) {
         count(amount, state.counter, used: state.used, in: state.window, generation: state.applied.generation)
     }
+
+    /// Takes note of what the tenant was told of a limit in the open window.
+    mutating func note(told: Int16, _ id: CounterID) { counters[id]?.told = told }
 
     /// Corrects the count of a window in which a reservation was counted before. A later window is not changed, and the
     /// counter of a window that is over is not made again.

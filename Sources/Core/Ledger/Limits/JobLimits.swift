@@ -128,6 +128,9 @@ extension LimitState {
 }
 
 extension JobLimits {
+    /// The states of the limits in which the total counts.
+    var states: [LimitState] { places.map(\.state) }
+
     /// The limit that a job does not fit with a usage, and the growth that does not fit; nil when it fits all. Growth
     /// of zero fits a full limit.
     ///

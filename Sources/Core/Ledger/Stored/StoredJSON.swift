@@ -10,6 +10,7 @@ extension AccountSettings {
     package var storedJSON: String? {
         guard self != .none else { return nil }
         var members: [(key: String, value: JSONValue)] = []
+        if let balanceLowThresholds { members.append(("balance_low_thresholds", balanceLowThresholds.json)) }
         if capCount != 0 { members.append(("cap_count", .integer(Int64(capCount)))) }
         if !caps.isEmpty { members.append(("caps", .array(caps.map(\.stored)))) }
         if limitGeneration != 0 { members.append(("limit_generation", .integer(Int64(limitGeneration)))) }
@@ -30,6 +31,13 @@ extension AccountSettings {
             overageLimit: try stored.amount("overage_limit"), capCount: try stored.number("cap_count") ?? 0,
             limitGeneration: try stored.number("limit_generation") ?? 0,
             testClock: try stored.parsed("test_clock") { PublicID(.testClock, parsing: $0) })
+        if let value = stored.object["balance_low_thresholds"] {
+            let thresholds = try? JSONReader.read(.object(["thresholds": value])) {
+                $0.balanceThresholds("thresholds")
+            }
+            guard let thresholds else { throw stored.invalid("balance_low_thresholds") }
+            balanceLowThresholds = thresholds
+        }
         for element in try stored.elements(of: "caps") { caps.append(try SpendCap(stored: StoredObject(element))) }
         for (name, value) in try stored.members(of: "limits") {
             guard let key = LimitKey(name) else { throw stored.invalid("limits") }

@@ -81,6 +81,16 @@ extension JSONReader {
             createEndUsers: fieldChange("create_end_users") { $0.optionalChoice("create_end_users") },
             defaultVariant: fieldChange("default_plan_variant_id") { $0.optionalName("default_plan_variant_id") },
             fallbackVariant: fieldChange("fallback_variant_id") { $0.optionalName("fallback_variant_id") },
+            balanceLowThresholds: fieldChange("balance_low_thresholds") {
+                $0.balanceThresholds("balance_low_thresholds")
+            },
+            expiringSoonHours: setting("expiring_soon_hours", in: EnvironmentConfig.expiringSoonLeads),
+            recordedEventTypes: fieldChange("record_event_types") { reader in
+                reader.optionalStrings(
+                    "record_event_types", count: 0...EventType.allCases.count,
+                    expected: "the name of a type of events that accounts record"
+                ) { EventType(rawValue: $0) }.map { EventTypes($0) }
+            },
             timeZone: fieldChange("timezone") { $0.optionalString("timezone", length: 1...64) })
     }
 

@@ -79,6 +79,9 @@ extension JSONReader {
             overrides: fieldChange("feature_overrides") {
                 $0.featureGrants("feature_overrides", atMost: AccountSettings.maximumOverrides)
             },
+            balanceLowThresholds: fieldChange("balance_low_thresholds") {
+                $0.balanceThresholds("balance_low_thresholds")
+            },
             testClock: optionalID("test_clock_id", .testClock))
     }
 

@@ -10,18 +10,20 @@ extension HTTPField.Name {
     static let idempotentReplayed = literal("X-Idempotent-Replayed")
     static let position = literal("QuotaStack-Position")
     static let minimumPosition = literal("QuotaStack-Min-Position")
+    static let lastEventID = literal("Last-Event-ID")
     static let prefer = literal("Prefer")
     static let traceParent = literal("traceparent")
     static let preferenceApplied = literal("Preference-Applied")
 
     /// The headers of a request that the API reads. Their bytes must be UTF-8, so that no two values become one.
     static let readAsText: [HTTPField.Name] = [
-        .apiKey, .authorization, .requestID, .idempotencyKey, .minimumPosition, .prefer, .traceParent, .contentType,
+        .apiKey, .authorization, .requestID, .idempotencyKey, .minimumPosition, .lastEventID, .prefer, .traceParent,
+        .contentType,
         .contentEncoding, .contentLength, .transferEncoding, .expect, .connection, literal("Host"),
     ]
 
     /// The headers that a request may have once. Two of them would be joined to one value that nobody has sent.
     static let sentOnce: [HTTPField.Name] = [
-        .apiKey, .authorization, .idempotencyKey, .minimumPosition, .contentType,
+        .apiKey, .authorization, .idempotencyKey, .minimumPosition, .lastEventID, .contentType,
     ]
 }

@@ -16,6 +16,7 @@ struct LedgerRoutes: Sendable {
     func add(to routes: inout RouteTable) {
         routes.get("/v1/ledger", .read(.credits), use: list)
         routes.get("/v1/ledger/export", .read(.credits), use: export)
+        routes.get("/v1/ledger/stream", .read(.credits), use: stream)
         routes.get("/v1/ledger/explain", .read(.credits), use: explain)
     }
 
@@ -84,6 +85,42 @@ struct LedgerRoutes: Sendable {
             withExtendedLifetime(permit) {}
         }
         return Response(status: .ok, headers: [.contentType: "application/x-ndjson"], body: body)
+    }
+
+    // MARK: - Stream
+
+    /// Streams new entries as server-sent events, in the order of their transactions. `Last-Event-ID` names the place from
+    /// which it continues.
+    @Sendable private func stream(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
+    {
+        var query = try RequestQuery(request)
+        var filter = LedgerStreamFilter()
+        let endUserID = try query.optionalEndUserID()
+        filter.type = try query.optional("type", oneOf: EntryType.self)
+        filter.featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
+        try query.finish()
+        var start: LedgerPlace?
+        if let text = request.headers[.lastEventID], !text.isEmpty {
+            guard let place = LedgerPlace(text: text) else {
+                throw Problem(.invalidCursor, "Last-Event-ID must be an id of an event of this stream.")
+            }
+            start = place
+        }
+        if let endUserID { filter.account = try await services.settledAccount(endUserID, caller, context).id }
+        let permit = try services.streams.permit(of: caller.environmentID)
+        let authenticator = services.admission.authenticator
+        let watcher = LedgerWatcher(
+            streams: services.streams, environmentID: caller.environmentID, filter: filter, start: start,
+            isAdmitted: {
+                let present = try? authenticator.caller(request, .read(.credits))
+                return present?.environmentID == caller.environmentID
+            })
+        let body = ResponseBody { writer in
+            try await watcher.run(&writer)
+            withExtendedLifetime(permit) {}
+        }
+        return Response(
+            status: .ok, headers: [.contentType: "text/event-stream", .cacheControl: "no-store"], body: body)
     }
 
     // MARK: - Explanation

@@ -14,6 +14,7 @@ package struct APIServer: Service {
     package let endpoints: [Endpoint]
     private let server: HTTPServer
     private let reads: TenantReads
+    private let streams: LedgerStreams
 
     /// - Parameters:
     ///   - secretKey: API keys are derived from it; the same on every node of an installation.
@@ -26,12 +27,14 @@ package struct APIServer: Service {
         logger: Logger
     ) throws {
         let admission = Admission(authenticator: Authenticator(replica: replica, rootKey: rootKey), replica: replica)
+        let streams = LedgerStreams(reads: reads, replica: replica, logger: logger)
+        self.streams = streams
         let services = APIServices(
             admission: admission, reads: reads,
             mutations: Mutations(
                 gateway: gateway, topology: topology, replica: replica, answers: answers,
                 secrets: SecretAnswers(keys: KeyDerivation(secretKey: secretKey)),
-                wait: commandWait), webhooks: webhooks)
+                wait: commandWait), webhooks: webhooks, streams: streams)
         self.reads = reads
         metrics.gauge("quotastack_api_undecided_commands", "Commands that were taken and are not decided.") {
             Double(gateway.undecidedCommands)
@@ -41,6 +44,9 @@ package struct APIServer: Service {
         }
         metrics.gauge("quotastack_api_read_connections_in_use", "Connections of the read pool that are in use.") {
             Double(reads.statistics.open - reads.statistics.idle)
+        }
+        metrics.gauge("quotastack_api_ledger_streams", "Streams of the ledger that are open.") {
+            Double(streams.count)
         }
         metrics.gauge("quotastack_api_reads_waiting", "Reads that wait for a connection of the read pool.") {
             Double(reads.statistics.waiting)
@@ -78,9 +84,14 @@ package struct APIServer: Service {
         self.endpoints = endpoints
     }
 
-    /// Serves until a graceful shutdown; requests under way are answered first.
+    /// Serves until a graceful shutdown; requests under way are answered first, and streams end.
     package func run() async throws {
-        try await server.run()
+        try await withGracefulShutdownHandler {
+            try await server.run()
+        } onGracefulShutdown: {
+            streams.close()
+        }
+        streams.close()
         await reads.close()
     }
 }

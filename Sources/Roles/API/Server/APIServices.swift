@@ -9,6 +9,7 @@ struct APIServices: Sendable {
     let reads: TenantReads
     let mutations: Mutations
     let webhooks: WebhookSetup
+    let streams: LedgerStreams
 
     var replica: Replica { admission.replica }
 
