@@ -277,7 +277,7 @@ extension ModelLedger {
     }
 
     /// Starts an end user who does not exist yet on the default plan, before the command that creates it.
-    mutating func startIfNew(_ command: ModelCommand? = nil) {
+    package mutating func startIfNew(_ command: ModelCommand? = nil) {
         if exists { return }
         if case .subscription(let act) = command {
             startDefault(without: act)

@@ -80,6 +80,8 @@ struct ReplayCounts {
     var entries: [String: Int] = [:]
     /// Changes that time caused without a client's command, such as those of the scheduler.
     var advances = 0
+    /// Events of subscriptions and contracts.
+    var events = 0
     var transfers = 0
     /// Top-ups whose payment had been applied before.
     var repeatedPayments = 0
@@ -89,6 +91,7 @@ struct ReplayCounts {
         observations += other.observations
         entries.merge(other.entries, uniquingKeysWith: +)
         advances += other.advances
+        events += other.events
         transfers += other.transfers
         repeatedPayments += other.repeatedPayments
     }
@@ -98,6 +101,10 @@ struct ReplayCounts {
 struct DecidedOperation {
     let command: Books.Command
     let operation: Operation
+
+    /// The instant of the account when the command was decided. The client of an end user on a test clock sends one
+    /// request after another, so its clock shows what the client knows.
+    var instant: Instant { operation.clock ?? command.decidedAt }
 
     /// Whether the operation is a revocation that took credits back.
     var hasRevoked: Bool { command.json["revoked"]?.integer ?? 0 > 0 }

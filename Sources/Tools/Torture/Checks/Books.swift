@@ -48,6 +48,8 @@ struct Books {
         let revokedAt: Instant?
         let arrivesAt: Instant
         let isAwaited: Bool
+        let subscription: Int?
+        let line: Int?
     }
 
     struct Reservation {
@@ -81,6 +83,12 @@ struct Books {
     private(set) var entries: [Int64: [ModelLedger.Entry]] = [:]
     /// The payments by environment and by the payment provider's id.
     private(set) var payments: [Int32: [String: Payment]] = [:]
+    /// The subscriptions by account, in order of their numbers.
+    var subscriptions: [Int64: [Subscription]] = [:]
+    /// The events by account, in order of sequence.
+    var events: [Int64: [Event]] = [:]
+    /// The numbers of the variants in the model, by variant id.
+    var variants: [Bits128: Int] = [:]
     private(set) var parkedCommands: [String] = []
     /// The versions of metering rules, by rule id.
     private var versions: [Bits128: Int] = [:]
@@ -91,8 +99,11 @@ struct Books {
         defer { connection.close() }
         try await connection.script("begin isolation level repeatable read read only")
         var books = Books()
-        for row in try await connection.run("select rule_id, version from metering_rules") {
-            books.versions[try row.bits(0)] = Int(try row.int32(1))
+        try await books.readVariants(connection)
+        for row in try await connection.run("select rule_id, version, plan_variant_id from metering_rules") {
+            // See `ModelLedger.version(of:at:)`.
+            let variant = row.isNull(2) ? nil : books.variants[try row.bits(2)]
+            books.versions[try row.bits(0)] = Int(try row.int32(1)) + (variant ?? 0) * 1_000
         }
         try await books.readCommands(connection)
         try await books.readAccounts(connection)
@@ -100,6 +111,8 @@ struct Books {
         try await books.readReservations(connection)
         try await books.readPayments(connection)
         try await books.readEntries(connection)
+        try await books.readSubscriptions(connection)
+        try await books.readEvents(connection)
         let parked = try await connection.run("select queue, error from parked_commands order by parked_id limit 20")
         books.parkedCommands = try parked.map { "\(try $0.text(0)): \(try $0.text(1))" }
         try await connection.script("commit")
@@ -125,7 +138,7 @@ struct Books {
         return try result.first?.int64(0) ?? 0
     }
 
-    private static func connect(_ url: String) async throws -> PostgresConnection {
+    static func connect(_ url: String) async throws -> PostgresConnection {
         try await PostgresConnection.connect(try PostgresConfiguration(url: url), logger: Logger(label: "torture"))
     }
 
@@ -165,7 +178,7 @@ struct Books {
         let result = try await connection.run(
             """
             select account_id, number, original, remaining, held, priority, expires_at, price_paid, feature_keys, source,
-                revoked_at, greatest(created_at, starts_at), scheduled
+                revoked_at, greatest(created_at, starts_at), scheduled, subscription, line
             from blocks order by account_id, number
             """)
         for row in result {
@@ -174,7 +187,9 @@ struct Books {
                     number: Int(try row.int32(1)), original: try row.int64(2), remaining: try row.int64(3),
                     held: try row.int64(4), priority: Int64(try row.int16(5)), expiresAt: try row.instantOrNil(6),
                     isPaid: (try row.int64OrNil(7) ?? 0) > 0, features: try row.texts(8), source: try row.text(9),
-                    revokedAt: try row.instantOrNil(10), arrivesAt: try row.instant(11), isAwaited: try row.bool(12)))
+                    revokedAt: try row.instantOrNil(10), arrivesAt: try row.instant(11), isAwaited: try row.bool(12),
+                    subscription: try row.int32OrNil(13).map { Int($0) },
+                    line: row.isNull(14) ? nil : Int(try row.int16(14))))
         }
     }
 
@@ -247,6 +262,9 @@ struct Books {
             entry.forfeited = details["forfeited"]?.integer ?? 0
             entry.isDeadline = details["trigger"]?.text == "deadline"
             entry.isSettlement = details["trigger"]?.text == "settlement"
+            let origin = details["subscription"]?.items?.map { Int($0.integer ?? -1) } ?? []
+            if origin.count >= 2 { (entry.subscription, entry.period) = (origin[0], origin[1]) }
+            if origin.count == 3 { entry.line = origin[2] }
         }
         return entry
     }
@@ -267,22 +285,22 @@ extension JSONValue {
 }
 
 extension PostgresConnection {
-    fileprivate func run(_ statement: PostgresStatement) async throws -> PostgresResult {
+    func run(_ statement: PostgresStatement) async throws -> PostgresResult {
         try await run(PostgresQuery(statement), within: .seconds(600))
     }
 }
 
 extension PostgresRow {
-    fileprivate func bits(_ column: Int) throws -> Bits128 {
+    func bits(_ column: Int) throws -> Bits128 {
         let identifier = try uuid(column)
         return Bits128(high: identifier.high, low: identifier.low)
     }
 
-    fileprivate func instant(_ column: Int) throws -> Instant {
+    func instant(_ column: Int) throws -> Instant {
         Instant(microseconds: try timestamp(column))
     }
 
-    fileprivate func instantOrNil(_ column: Int) throws -> Instant? {
+    func instantOrNil(_ column: Int) throws -> Instant? {
         try timestampOrNil(column).map { Instant(microseconds: $0) }
     }
 

@@ -24,6 +24,9 @@ struct ReplyComparison {
             for (name, figure) in zip(names, figures) where number(response, name) != figure {
                 throw Difference("\(name) is not \(figure) in \(response)")
             }
+            if case .subscription(let act) = decided.operation.command {
+                try SubscriptionComparison(act: act, ledger: ledger).compare(response)
+            }
             guard let shown = Observation.Shown(response) else { return }
             guard shown == ledger.shown else {
                 throw Difference("the answer shows \(shown), the model has \(ledger.shown)")
@@ -49,14 +52,17 @@ struct ReplyComparison {
         case .create, .setLimit, .setRule: return (figures == [1] ? 201 : 200, [])
         case .update: return (200, [])
         case .use: return (201, [])
-        case .subscription, .erase, .advance, nil: return (200, [])
+        case .subscription(.subscribe): return (201, ["id"])
+        case .subscription: return (200, ["id"])
+        case .erase, .advance, nil: return (200, [])
         }
     }
 
     private func number(_ response: JSONValue, _ name: String) -> Int64? {
         switch name {
         case "block": return number(response["block"]?["id"], .block)
-        case "id": return number(response["id"], .reservation) ?? number(response["id"], .spendCap)
+        case "id":
+            return [.reservation, .spendCap, .subscription].lazy.compactMap { number(response["id"], $0) }.first
         case _ where name.hasPrefix("compensation "):
             let place = Int(name.dropFirst("compensation ".count)) ?? 0
             return number(response["compensation"]?.items?[place]["id"], .block)
@@ -94,10 +100,12 @@ struct ReplyComparison {
         let code = String(refusal.code.prefix { $0 != " " })
         return switch code {
         case "insufficient_credits", "quota_exceeded", "spend_cap_reached": (402, code)
-        case "feature_not_in_plan": (403, code)
-        case "unknown_feature", "unknown_end_user": (404, code)
+        case "feature_not_in_plan", "subscription_paused", "subscription_past_due": (403, code)
+        case "unknown_feature", "unknown_end_user", "not_found": (404, code)
         case _ where code.hasPrefix("unknown_") && code != "unknown_dimension": (404, "not_found")
-        case "feature_not_priced", "reservation_not_active", "already_refunded": (409, code)
+        case "feature_not_priced", "reservation_not_active", "already_refunded", "already_subscribed",
+            "invalid_transition":
+            (409, code)
         case "different_clocks", "too_many", "test_clock_conflict", "request_answered": (409, "conflict")
         case "amount_out_of_range": (400, code)
         default: (400, "invalid_request")
@@ -117,6 +125,11 @@ struct ObservationComparison {
         let states = instants.map { instant in
             var copy = ledger
             copy.advance(to: instant)
+            // A check answers for an end user never seen as for one on the default plan.
+            if !copy.exists {
+                copy.startIfNew()
+                copy.exists = true
+            }
             return copy
         }
         let expected = states.map { ($0.shown, check(in: $0)) }
@@ -132,7 +145,8 @@ struct ObservationComparison {
         let answer = try? ledger.check(asked.feature, .units(asked.units))
         return Observation.Check(
             feature: asked.feature, units: asked.units, reason: answer?.reason, cost: answer?.cost,
-            spendable: answer?.spendable, affordable: answer?.affordable)
+            spendable: answer?.spendable, affordable: answer?.affordable,
+            status: ledger.live.first?.status.rawValue)
     }
 }
 
@@ -170,7 +184,13 @@ struct AccountComparison {
                 && block.isPaid == expected.isPaid && block.features == expected.features
                 && block.source == expected.source && block.revokedAt == expected.revokedAt
                 && block.arrivesAt == expected.arrivesAt && block.isAwaited == expected.isAwaited
+                && block.subscription == expected.subscription && block.line == expected.line
             guard isSame else { throw Difference("the model has \(expected), the books \(block)") }
+        }
+        let subscriptions = books.subscriptions[account.number] ?? []
+        let states = ledger.subscriptions.map { Books.Subscription($0) }
+        guard subscriptions == states else {
+            throw Difference("the subscriptions are \(subscriptions), the model has \(states)")
         }
         let reservations = books.reservations[account.number] ?? []
         guard reservations.count == ledger.reservations.count else {

@@ -39,8 +39,15 @@ struct DecisionCheck {
             }
         }
         for (account, entries) in books.entries {
-            // A refund of several charges has an entry for each; otherwise a key has at most one entry of each type.
-            let marks = entries.compactMap { entry in entry.key.map { "\($0) \(entry.type) \(entry.refunds ?? 0)" } }
+            // A refund of several charges has an entry for each, and a change of a subscription one for each line or
+            // block; otherwise a key has at most one entry of each type.
+            let marks = entries.compactMap { entry in
+                entry.key.map { key in
+                    let line = entry.subscription.map { "\($0) \(entry.line ?? -1) \(entry.period ?? -1)" } ?? ""
+                    let block = entry.type == "revoke" ? entry.allocation.first?.block ?? 0 : 0
+                    return "\(key) \(entry.type) \(entry.refunds ?? 0) \(line) \(block)"
+                }
+            }
             if Set(marks).count != marks.count { violations.add("I11: a key has two effects in account \(account)") }
         }
     }

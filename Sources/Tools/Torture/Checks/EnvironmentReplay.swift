@@ -9,6 +9,8 @@ struct EnvironmentReplay {
     private struct Traveller {
         var account: Books.Account?
         var entries: [ModelLedger.Entry] = []
+        /// The events of subscriptions and contracts.
+        var events: [Books.Event] = []
         /// The account's own commands that are still to be replayed, the next one last.
         var commands: [DecidedOperation] = []
         /// Transfers to the account that are still to be replayed, the next one last.
@@ -54,6 +56,7 @@ struct EnvironmentReplay {
         owners[account.number] = account.endUserID
         travellers[account.endUserID, default: Traveller()].account = account
         travellers[account.endUserID]?.entries = books.entries[account.number] ?? []
+        travellers[account.endUserID]?.events = (books.events[account.number] ?? []).filter(\.isOfSubscription)
     }
 
     mutating func add(_ decided: DecidedOperation) {
@@ -105,7 +108,7 @@ struct EnvironmentReplay {
         for decided in travellers[endUser]?.trail ?? [] {
             let (operation, command) = (decided.operation, decided.command)
             progress(
-                "trail of \(endUser): \(command.decidedAt) revision \(command.revision) \(command.status) "
+                "trail of \(endUser): \(decided.instant) revision \(command.revision) \(command.status) "
                     + "\(operation.kind) \(operation.key) \(operation.body())")
         }
     }
@@ -125,8 +128,11 @@ struct EnvironmentReplay {
                 writing.contains(right.operation.key) || right.hasRevoked
             )
             let extent = (left: left.operation.command?.extent ?? 0, right: right.operation.command?.extent ?? 0)
+            if left.command.revision != right.command.revision {
+                return left.command.revision > right.command.revision
+            }
+            if left.instant != right.instant { return left.instant > right.instant }
             let (left, right) = (left.command, right.command)
-            if left.revision != right.revision { return left.revision > right.revision }
             if left.decidedAt != right.decidedAt { return left.decidedAt > right.decidedAt }
             if left.isRefusal != right.isRefusal { return left.isRefusal }
             if leftWrites != rightWrites { return rightWrites }
@@ -149,8 +155,8 @@ struct EnvironmentReplay {
         let arrival = traveller.arrivals.last
         let due = nextOfTime(endUser)
         // The next command was not decided after the next transfer or the next change by time.
-        let latest = min(arrival?.command.decidedAt ?? .latest, due ?? .latest)
-        for (place, decided) in group.enumerated() where decided.command.decidedAt <= latest {
+        let latest = min(arrival?.instant ?? .latest, due ?? .latest)
+        for (place, decided) in group.enumerated() where decided.instant <= latest {
             guard fits(decided, traveller) else { continue }
             if decided.isTransferDone { return .waits(decided.command.identifier) }
             travellers[endUser]?.commands.remove(at: traveller.commands.count - 1 - place)
@@ -161,7 +167,7 @@ struct EnvironmentReplay {
             }
             return .done
         }
-        if let arrival, arrival.command.decidedAt <= due ?? .latest { return .waits(arrival.command.identifier) }
+        if let arrival, arrival.instant <= due ?? .latest { return .waits(arrival.command.identifier) }
         if let due {
             try advance(endUser, to: due)
             return .done
@@ -172,12 +178,19 @@ struct EnvironmentReplay {
                 + "but the model is at revision \(traveller.revision)")
     }
 
-    /// The instant at which the next entry was recorded; nil unless time alone caused it, which an entry without a key
-    /// shows.
+    /// The instant at which the next entry or the next event of a subscription was recorded, whichever is first; nil if
+    /// it is an entry with a key, which a command caused. A command that causes an entry without a key, or an event, is
+    /// decided at that instant and is tried first.
     private func nextOfTime(_ endUser: String) -> Instant? {
-        guard let entries = travellers[endUser]?.entries else { return nil }
-        let place = world.ledger(endUser).entries.count
-        return entries.indices.contains(place) && entries[place].key == nil ? entries[place].recordedAt : nil
+        guard let traveller = travellers[endUser] else { return nil }
+        let ledger = world.ledger(endUser)
+        let (place, told) = (ledger.entries.count, ledger.told.count)
+        var instants: [Instant] = []
+        if traveller.entries.indices.contains(place), traveller.entries[place].key == nil {
+            traveller.entries[place].recordedAt.map { instants.append($0) }
+        }
+        if traveller.events.indices.contains(told) { instants.append(traveller.events[told].recordedAt) }
+        return instants.min()
     }
 
     /// Whether a command, if it is replayed now, leaves the account at the revision of its decision.
@@ -185,7 +198,7 @@ struct EnvironmentReplay {
         let command = decided.command
         if isRepeatedPayment(decided) { return traveller.revision == command.revision }
         let before = world.ledger(decided.operation.endUser.id)
-        let now = max(before.now, command.decidedAt)
+        let now = max(before.now, decided.instant)
         var revision = traveller.revision
         if let due = before.due, due <= now { revision += 1 }
         if !command.isRefusal, changes(decided, before, now) { revision += 1 }
@@ -208,6 +221,13 @@ struct EnvironmentReplay {
         case .setLimit(let key, let limit?):
             var after = before
             return (try? after.setLimit(key, limit)) == nil || after.limits[key] != before.limits[key]
+        case .subscription(.change)?:
+            // A change to the terms that the subscription has changes nothing and tells nothing.
+            var after = before
+            after.advance(to: now)
+            let told = after.events.count
+            guard let command = decided.operation.command else { return true }
+            return (try? after.apply(command)) == nil || after.events.count != told
         default: return true
         }
     }
@@ -271,12 +291,12 @@ struct EnvironmentReplay {
         guard let command = decided.operation.command else { return }
         let endUser = decided.operation.endUser.id
         let before = world.ledger(endUser)
-        let now = max(before.now, decided.command.decidedAt)
+        let now = max(before.now, decided.instant)
         // A refused transfer depends on the sender alone. The receiver is left out, since its replay may be at another
         // instant.
         let receiver = decided.operation.receiver.map { ($0.id, world.ledgers[$0.id]) }
         if let receiver { world.ledgers[receiver.0] = nil }
-        let reply = world.apply(command, to: endUser, clock: decided.command.decidedAt, key: decided.operation.key)
+        let reply = world.apply(command, to: endUser, clock: decided.instant, key: decided.operation.key)
         if let receiver { world.ledgers[receiver.0] = receiver.1 }
         let hasWritten = before.due.map { $0 <= now } ?? false
         let isChanged = if case .done = reply { changes(decided, before, now) } else { false }
@@ -284,7 +304,7 @@ struct EnvironmentReplay {
         try ReplyComparison(decided: decided, ledger: world.ledger(endUser)).compare(reply)
         let revision = travellers[endUser]?.revision ?? 0
         guard revision == decided.command.revision else { throw Difference("the model is at revision \(revision)") }
-        try compareEntries(endUser, after: before.entries.count)
+        try compareEntries(endUser, after: before)
     }
 
     /// Replays a transfer at which both accounts have arrived.
@@ -298,13 +318,13 @@ struct EnvironmentReplay {
         travellers[receiver]?.arrivals.removeLast()
         counts.commands += 1
         counts.transfers += 1
-        let reply = world.apply(command, to: sender, clock: decided.command.decidedAt, key: decided.operation.key)
+        let reply = world.apply(command, to: sender, clock: decided.instant, key: decided.operation.key)
         do {
             try ReplyComparison(decided: decided, ledger: world.ledger(sender)).compare(reply)
             for (side, ledger) in before {
-                let hasWritten = ledger.due.map { $0 <= max(ledger.now, decided.command.decidedAt) } ?? false
+                let hasWritten = ledger.due.map { $0 <= max(ledger.now, decided.instant) } ?? false
                 travellers[side]?.revision += hasWritten ? 2 : 1
-                try compareEntries(side, after: ledger.entries.count)
+                try compareEntries(side, after: ledger)
             }
             guard travellers[sender]?.revision == decided.command.revision else {
                 throw Difference("the model is at revision \(travellers[sender]?.revision ?? 0)")
@@ -317,12 +337,14 @@ struct EnvironmentReplay {
 
     /// Lets the model apply a change by time that the books recorded without a command.
     private mutating func advance(_ endUser: String, to instant: Instant) throws {
-        var ledger = world.ledger(endUser)
-        let before = ledger.entries.count
+        let before = world.ledger(endUser)
+        var ledger = before
         ledger.advance(to: instant)
         world.ledgers[endUser] = ledger
-        guard ledger.entries.count > before else {
-            throw Difference("entry \(before + 1) was caused by time, but nothing is due in the model")
+        guard ledger.entries.count > before.entries.count || ledger.told.count > before.told.count else {
+            throw Difference(
+                "entry \(before.entries.count + 1) or event \(before.told.count + 1) was caused by time at \(instant), "
+                    + "but nothing is due in the model: \(place(of: endUser))")
         }
         travellers[endUser]?.revision += 1
         counts.advances += 1
@@ -331,9 +353,10 @@ struct EnvironmentReplay {
 
     // MARK: - Comparing
 
-    private mutating func compareEntries(_ endUser: String, after count: Int) throws {
+    /// Compares the entries and the events of subscriptions that the model has made since a state of the ledger.
+    private mutating func compareEntries(_ endUser: String, after before: ModelLedger) throws {
         let entries = travellers[endUser]?.entries ?? []
-        for expected in world.ledger(endUser).entries[count...] {
+        for expected in world.ledger(endUser).entries[before.entries.count...] {
             let place = Int(expected.sequence) - 1
             guard entries.indices.contains(place) else { throw Difference("the books lack \(expected)") }
             guard entries[place] == expected else {
@@ -341,6 +364,13 @@ struct EnvironmentReplay {
             }
             let isOfTime = expected.key == nil && expected.type != "settle"
             counts.entries[expected.type + (isOfTime ? " by time" : ""), default: 0] += 1
+        }
+        let events = travellers[endUser]?.events ?? []
+        let comparison = EventComparison(variants: books.variants)
+        for (place, expected) in world.ledger(endUser).told.enumerated().dropFirst(before.told.count) {
+            guard events.indices.contains(place) else { throw Difference("the books lack the event \(expected)") }
+            try comparison.compare(events[place], expected)
+            counts.events += 1
         }
     }
 
@@ -361,7 +391,7 @@ struct EnvironmentReplay {
         let ledger = world.ledger(endUser)
         let next = traveller.commands.suffix(4).reversed().map { decided in
             "\(decided.operation.key) (\(decided.operation.kind), \(decided.command.status)) at revision "
-                + "\(decided.command.revision) of \(decided.command.decidedAt)"
+                + "\(decided.command.revision) of \(decided.instant)"
         }
         let arrival = traveller.arrivals.last.map { "\($0.operation.key) of \($0.command.decidedAt)" } ?? "none"
         return
@@ -381,6 +411,10 @@ struct EnvironmentReplay {
         }
         do {
             let comparison = AccountComparison(ledger: world.ledger(endUser), revision: traveller.revision)
+            let told = world.ledger(endUser).told.count
+            if told != traveller.events.count {
+                throw Difference("there are \(traveller.events.count) events, the model tells \(told)")
+            }
             if let account = traveller.account {
                 try comparison.compare(account, books)
             } else if traveller.revision > 0 {

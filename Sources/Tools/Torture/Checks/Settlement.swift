@@ -1,6 +1,7 @@
 import ChildProcesses
 import Credits
 import JSON
+import LedgerModel
 
 /// Determines the outcome of every operation that a storm left open, once all processes run again.
 struct Settlement {
@@ -11,7 +12,7 @@ struct Settlement {
     private static let lanes = 32
     /// The time limit of one pass over the open operations. An operation without an outcome by then counts as
     /// undecided.
-    private static let patience = Duration.seconds(45)
+    private static let patience = Duration.seconds(120)
 
     /// Waits until no command is in a queue or unacknowledged at a worker (I23).
     func drain(prefix: String, within seconds: Int = 90) async throws {
@@ -41,6 +42,24 @@ struct Settlement {
         } catch is WaitedInVain {
             violations.add("after \(seconds) s \(last) accounts are still due: no scheduler has advanced them")
         }
+    }
+
+    /// Cancels the subscriptions whose windows are so short that something would always be due.
+    ///
+    /// - Returns: A journal of the cancellations.
+    func endBriskSubscriptions(_ booksURL: String) async throws -> ClientJournal {
+        let numbers = Dictionary(uniqueKeysWithValues: environments.map { ($0.identifier, $0.number) })
+        var journals = [ClientJournal(client: -2)]
+        for (environment, endUser, id) in try await Books.subscriptions(to: Market.key(Market.brisk), booksURL) {
+            guard let number = numbers[environment] else { continue }
+            let operation = Operation(
+                EndUser(environment: number, id: endUser),
+                .subscription(.cancel(Int(id.number), now: true, revokes: false)), about: id, key: "calm-\(id)")
+            journals[0].records.append(
+                Record(operation: operation, firstOutcome: .unknown("not sent"), outcome: .unknown("not sent")))
+        }
+        _ = await repeatOpen(&journals)
+        return journals[0]
     }
 
     /// Polls every accepted operation without sending it again: an accepted operation is never lost.
@@ -170,9 +189,11 @@ struct Settlement {
         let operation = record.operation
         var first = record.answer
         for node in fleet.apiNodes {
+            // A busy machine may take longer than the node waits.
             let result = await http.send(
                 operation.method, node, operation.path, key: environments[operation.endUser.environment].apiKey,
-                body: operation.body().bytes, headers: [("Idempotency-Key", operation.key)])
+                body: operation.body().bytes, headers: [("Idempotency-Key", operation.key), ("Prefer", "wait=60")],
+                limit: .seconds(90))
             guard case .answered(let answer) = result else {
                 violations.add("the replay of \(operation.key) on \(node.name) failed: \(result)")
                 continue
@@ -188,14 +209,17 @@ struct Settlement {
 
     /// Sends a check for every end user to every node.
     ///
+    /// - Parameter clocks: The instants that the test clocks of end users show.
     /// - Returns: The answers, to be compared with the books.
-    func observeAll(_ endUsers: [EndUser]) async -> [Observation] {
+    func observeAll(_ endUsers: [EndUser], _ clocks: [EndUser: Instant]) async -> [Observation] {
         await withTaskGroup(of: [Observation].self) { group in
             for node in fleet.checkingNodes {
                 group.addTask {
                     var observations: [Observation] = []
                     for endUser in endUsers {
-                        if let observation = await observe(endUser, node) { observations.append(observation) }
+                        if let observation = await observe(endUser, node, clocks[endUser]) {
+                            observations.append(observation)
+                        }
                     }
                     return observations
                 }
@@ -204,7 +228,7 @@ struct Settlement {
         }
     }
 
-    private func observe(_ endUser: EndUser, _ node: Node) async -> Observation? {
+    private func observe(_ endUser: EndUser, _ node: Node, _ clock: Instant?) async -> Observation? {
         let path = "/v1/entitlements/check?end_user_id=\(endUser.id)&feature_key=calls"
         let start = Instant.now
         let result = await http.send("GET", node, path, key: environments[endUser.environment].apiKey)
@@ -216,6 +240,7 @@ struct Settlement {
         }
         return Observation(
             endUser: endUser, revision: Position.revision(token) ?? -1, shown: shown,
-            check: Observation.Check("calls", 1, answer.json), start: start, end: .now, node: node.name)
+            check: Observation.Check("calls", 1, answer.json), start: clock ?? start, end: clock ?? .now,
+            node: node.name)
     }
 }

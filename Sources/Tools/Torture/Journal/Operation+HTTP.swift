@@ -7,15 +7,19 @@ extension Operation {
     var method: String {
         switch action {
         case .account(.update, _), .nameFeature: "PATCH"
-        case .account(.deleteCap, _), .account(.deleteLimit, _), .account(.deleteRule, _): "DELETE"
+        case .account(.deleteCap, _), .account(.deleteLimit, _), .account(.deleteRule, _),
+            .account(.subscription(.withdrawChange), _):
+            "DELETE"
         case .account(.setLimit, _), .account(.setRule, _): "PUT"
-        case .account: "POST"
+        case .account, .makeClock, .advanceClock: "POST"
         }
     }
 
     var path: String {
         switch action {
         case .nameFeature(let feature, _): "/v1/features/\(feature)"
+        case .makeClock: "/v1/test-clocks"
+        case .advanceClock(let clock, _): "/v1/test-clocks/\(clock)/advance"
         case .account(let command, let subject): path(command, subject?.description ?? "")
         }
     }
@@ -39,8 +43,7 @@ extension Operation {
         case .setLimit(let key, _), .deleteLimit(let key): "/v1/end-users/\(endUser.id)/limits/\(key)"
         case .setRule, .deleteRule: "/v1/end-users/\(endUser.id)/auto-topup"
         case .failRequest: "/v1/auto-topups/\(subject)/failed"
-        case .subscription(.subscribe): "/v1/subscriptions"
-        case .subscription: "/v1/subscriptions/\(subject)"
+        case .subscription(let act): path(act, subject)
         case .create: "/v1/end-users"
         case .update: "/v1/end-users/\(endUser.id)"
         case .erase: "/v1/end-users/\(endUser.id)/erase"
@@ -49,7 +52,10 @@ extension Operation {
 
     /// The name under which the report counts the operation.
     var kind: String {
-        guard let command else { return "feature renamed" }
+        guard let command else {
+            if case .nameFeature = action { return "feature renamed" }
+            return "test clock"
+        }
         return switch command {
         case .grant: "grant"
         case .topUp(let topUp): topUp.payment == nil ? "top-up" : "top-up with payment id"
@@ -74,7 +80,7 @@ extension Operation {
         case .setRule: "automatic top-up set"
         case .deleteRule: "automatic top-up deleted"
         case .failRequest: "top-up failed"
-        case .subscription: "subscription"
+        case .subscription(let act): act.kind
         case .create, .update: "end user set"
         case .erase: "end user erased"
         case .advance: "advance"
@@ -86,6 +92,8 @@ extension Operation {
         var members: [(String, JSONValue?)]
         switch action {
         case .nameFeature(_, let name): return .members([("name", .string(name))])
+        case .makeClock(let instant): return .members([("now", .string(instant.description))])
+        case .advanceClock(_, let instant): return .members([("to", .string(instant.description))])
         case .account(let command, let subject): members = body(command, subject)
         }
         members.append(("metadata", canary.map { .members([("note", .string($0))]) }))
@@ -136,13 +144,16 @@ extension Operation {
                 owner, ("feature_key", feature.map { .string($0) }), ("credits", .integer(credits)),
                 ("window", .string(window.text)),
             ]
-        case .setLimit(_, let limit): return limit.map(Self.limit) ?? [("limit", .null)]
+        case .setLimit(_, let limit): return limit?.members ?? [("limit", .null)]
         case .setRule(let rule): return Self.rule(rule)
         case .failRequest(_, let reason): return [("reason", reason.map { .string($0) })]
-        case .create(let settings): return [owner] + Self.settings(settings)
+        case .create(let settings):
+            return [owner, ("test_clock_id", subject.map { .string("\($0)") })] + Self.settings(settings)
         case .update(let settings): return Self.settings(settings)
-        // The storm draws no commands for subscriptions.
-        case .release, .deleteCap, .deleteLimit, .deleteRule, .subscription, .erase, .advance: return []
+        case .subscription(let act):
+            if case .subscribe = act { return [owner] + act.members }
+            return act.members
+        case .release, .deleteCap, .deleteLimit, .deleteRule, .erase, .advance: return []
         }
     }
 
@@ -182,20 +193,6 @@ extension Operation {
         }
     }
 
-    private static func limit(_ limit: ModelLedger.Limit) -> [(String, JSONValue?)] {
-        let match = limit.match.sorted { $0.key < $1.key }.map { name, values in
-            (name, JSONValue?.some(.array(values.map { .string($0) })))
-        }
-        return [
-            ("unit", .string(limit.unit)), ("limit", .integer(limit.amount)),
-            ("window", limit.window.map { .string($0.text) }),
-            ("anchor", limit.opensWithUse ? .string("first_use") : nil),
-            ("feature_keys", limit.features.isEmpty ? nil : .array(limit.features.map { .string($0) })),
-            ("match", match.isEmpty ? nil : .members(match)), ("per", limit.per.map { .string($0) }),
-            ("dimension", limit.dimension.map { .string($0) }),
-        ]
-    }
-
     private static func rule(_ rule: ModelLedger.TopUpRule) -> [(String, JSONValue?)] {
         let ceiling = rule.most.map { most -> JSONValue in
             .members([("count", .integer(most)), ("window", .string(rule.window.text))])
@@ -209,13 +206,7 @@ extension Operation {
 
     private static func settings(_ settings: ModelCommand.Settings) -> [(String, JSONValue?)] {
         let overrides = settings.overrides?.sorted { $0.key < $1.key }.map { feature, override -> JSONValue in
-            var members: [(String, JSONValue?)] = [("feature_key", .string(feature))]
-            switch override {
-            case .enabled(let isEnabled): members.append(("enabled", .bool(isEnabled)))
-            case .limit(let limit): members.append(("limit", .integer(limit)))
-            case .quota(let quota): members.append(("quota", quota.json))
-            }
-            return .members(members)
+            override.json(of: feature)
         }
         return [
             ("name", settings.name.map { .string($0) }),
@@ -236,6 +227,34 @@ extension ModelWindow {
         case .duration(let months, let seconds):
             "P" + (months > 0 ? "\(months)M" : "") + (seconds > 0 ? "T\(seconds)S" : "")
         }
+    }
+}
+
+extension ModelLedger.Override {
+    func json(of feature: String) -> JSONValue {
+        let terms: (String, JSONValue?) =
+            switch self {
+            case .enabled(let isEnabled): ("enabled", .bool(isEnabled))
+            case .limit(let limit): ("limit", .integer(limit))
+            case .quota(let quota): ("quota", quota.json)
+            }
+        return .members([("feature_key", .string(feature)), terms])
+    }
+}
+
+extension ModelLedger.Limit {
+    /// The members of a limit without its key, as the API expects them.
+    var members: [(String, JSONValue?)] {
+        let match = match.sorted { $0.key < $1.key }.map { name, values in
+            (name, JSONValue?.some(.array(values.map { .string($0) })))
+        }
+        return [
+            ("unit", .string(unit)), ("limit", .integer(amount)), ("window", window.map { .string($0.text) }),
+            ("anchor", opensWithUse ? .string("first_use") : nil),
+            ("feature_keys", features.isEmpty ? nil : .array(features.map { .string($0) })),
+            ("match", match.isEmpty ? nil : .members(match)), ("per", per.map { .string($0) }),
+            ("dimension", dimension.map { .string($0) }),
+        ]
     }
 }
 

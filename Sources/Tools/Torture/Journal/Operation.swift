@@ -13,6 +13,8 @@ struct Environment: Sendable {
     let apiKey: String
     /// The catalogue. Prices differ between environments, so that a use in the wrong environment is noticed.
     let catalogue: ModelCatalogue
+    /// Whether its end users can be put on test clocks.
+    var isTest: Bool { number % 2 == 1 }
 }
 
 /// An end user of an environment. Several environments have end users with the same ids.
@@ -24,8 +26,11 @@ struct EndUser: Hashable, Sendable {
 /// One mutation that a client wants, under its own key. Every repetition sends the same request.
 struct Operation: Sendable {
     enum Action: Sendable {
-        /// A command for the model, and the id of its subject: a reservation, a block, a charge or a spend cap.
+        /// A command for the model, and the id of its subject: a reservation, a block, a charge, a spend cap, a
+        /// subscription or the test clock of a new end user.
         case account(ModelCommand, about: PublicID?)
+        case makeClock(Instant)
+        case advanceClock(PublicID, to: Instant)
         /// A change of the catalogue that has no effect on any account.
         case nameFeature(feature: String, name: String)
     }
@@ -35,16 +40,23 @@ struct Operation: Sendable {
     let key: String
     /// A value that is sent as metadata and must not appear in any log.
     let canary: String?
+    /// The instant that the end user's test clock shows; nil for end users of real time.
+    let clock: Instant?
 
-    init(_ endUser: EndUser, _ command: ModelCommand, about: PublicID? = nil, key: String, canary: String? = nil) {
-        self.init(endUser: endUser, action: .account(command, about: about), key: key, canary: canary)
+    init(
+        _ endUser: EndUser, _ command: ModelCommand, about: PublicID? = nil, key: String, canary: String? = nil,
+        clock: Instant? = nil
+    ) {
+        self.init(
+            endUser: endUser, action: .account(command, about: about), key: key, canary: canary, clock: clock)
     }
 
-    init(endUser: EndUser, action: Action, key: String, canary: String?) {
+    init(endUser: EndUser, action: Action, key: String, canary: String? = nil, clock: Instant? = nil) {
         self.endUser = endUser
         self.action = action
         self.key = key
         self.canary = canary
+        self.clock = clock
     }
 
     /// The command for an account; nil when the operation concerns no account.

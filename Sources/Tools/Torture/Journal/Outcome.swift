@@ -33,13 +33,16 @@ enum Outcome: Equatable, Sendable {
         switch status {
         case 200, 201, 204, 400, 402, 404, 409, 422:
             self = .decided(Decision(status: status, mark: Self.mark(body)))
-        case 403 where body["code"]?.text == "feature_not_in_plan":
+        case 403 where Self.ofPlans.contains(body["code"]?.text ?? ""):
             self = .decided(Decision(status: status, mark: Self.mark(body)))
         case 202: self = .accepted(operation: body["operation"]?["id"]?.text ?? "")
         case 503 where body["outcome"]?.text != "unknown": self = .notAccepted(body["detail"]?.text ?? "503")
         default: self = .unknown("\(status) \(body["detail"]?.text ?? "")")
         }
     }
+
+    /// The codes with which the ledger refuses a use with status 403.
+    private static let ofPlans: Set = ["feature_not_in_plan", "subscription_paused", "subscription_past_due"]
 
     /// The outcomes of a batch's events, in order. Without results, each event has the outcome of the whole call.
     static func batch(_ result: CallResult, count: Int) -> [Outcome] {
@@ -136,9 +139,12 @@ struct Observation: Sendable {
         let cost: Int64?
         let spendable: Int64?
         let affordable: Int64?
+        /// The status of the first live subscription by slot.
+        let status: String?
 
         init(
-            feature: String, units: Int64, reason: String?, cost: Int64?, spendable: Int64?, affordable: Int64?
+            feature: String, units: Int64, reason: String?, cost: Int64?, spendable: Int64?, affordable: Int64?,
+            status: String?
         ) {
             self.feature = feature
             self.units = units
@@ -146,12 +152,14 @@ struct Observation: Sendable {
             self.cost = cost
             self.spendable = spendable
             self.affordable = affordable
+            self.status = status
         }
 
         init(_ feature: String, _ units: Int64, _ json: JSONValue) {
             self.init(
                 feature: feature, units: units, reason: json["reason"]?.text, cost: json["estimated_cost"]?.integer,
-                spendable: json["spendable_balance"]?.integer, affordable: json["affordable_units"]?.integer)
+                spendable: json["spendable_balance"]?.integer, affordable: json["affordable_units"]?.integer,
+                status: json["subscription_status"]?.text)
         }
     }
 

@@ -7,6 +7,8 @@ final class Violations: Sendable {
     private struct State {
         var sentences: [String] = []
         var count = 0
+        /// The number of violations by the first word of their sentence.
+        var kinds: [Substring: Int] = [:]
     }
 
     private let state = Mutex(State())
@@ -19,7 +21,9 @@ final class Violations: Sendable {
         let isFirst = state.withLock { state in
             state.count += 1
             if state.sentences.count < Self.kept { state.sentences.append(sentence) }
-            return state.count <= 20
+            let kind = sentence.prefix { $0 != " " }
+            state.kinds[kind, default: 0] += 1
+            return state.kinds[kind] ?? 0 <= 10
         }
         if isFirst { progress("VIOLATION: \(sentence)") }
     }

@@ -23,6 +23,7 @@ final class KnownObjects: Sendable {
         var charges: [Charge] = []
         var blocks: [PublicID] = []
         var caps: [PublicID] = []
+        var subscription: PublicID?
     }
 
     /// The most objects of each kind that are kept for an end user. The oldest are dropped.
@@ -40,13 +41,16 @@ final class KnownObjects: Sendable {
             case .grant, .topUp:
                 guard let id = body["block"]?["id"]?.text.flatMap({ PublicID(.block, parsing: $0) }) else { return }
                 Self.add(id, to: &objects.blocks)
+                // On a default plan, the end user has a subscription that no client has asked for.
+                objects.subscription =
+                    objects.subscription ?? PublicID(.subscription, account: id.account, number: 1)
             case .use(let use):
                 guard let id = body["id"]?.text.flatMap({ PublicID(.usage, parsing: $0) }) else { return }
                 Self.add(Charge(id: id, units: use.demand.total), to: &objects.charges)
             case .reserve(let use, let ttl):
                 guard let id = body["id"]?.text.flatMap({ PublicID(.reservation, parsing: $0) }) else { return }
                 Self.add(
-                    Reservation(id: id, estimate: use.demand, deadline: Instant.now.adding(seconds: ttl)),
+                    Reservation(id: id, estimate: use.demand, deadline: (operation.clock ?? .now).adding(seconds: ttl)),
                     to: &objects.reservations)
             case .commit(let number, let demand, _, _, _), .progress(let number, let demand, _):
                 if case .commit = command { objects.reservations.removeAll { $0.id.number == number } }
@@ -57,6 +61,11 @@ final class KnownObjects: Sendable {
                 guard let id = body["id"]?.text.flatMap({ PublicID(.spendCap, parsing: $0) }) else { return }
                 Self.add(id, to: &objects.caps)
             case .deleteCap(let number): objects.caps.removeAll { $0.number == number }
+            case .subscription:
+                guard let id = body["id"]?.text.flatMap({ PublicID(.subscription, parsing: $0) }),
+                    id.number >= objects.subscription?.number ?? 0
+                else { return }
+                objects.subscription = id
             default: return
             }
             known[operation.endUser] = objects
@@ -75,6 +84,8 @@ final class KnownObjects: Sendable {
     func charges(_ endUser: EndUser) -> [Charge] { known.withLock { $0[endUser]?.charges ?? [] } }
     func blocks(_ endUser: EndUser) -> [PublicID] { known.withLock { $0[endUser]?.blocks ?? [] } }
     func caps(_ endUser: EndUser) -> [PublicID] { known.withLock { $0[endUser]?.caps ?? [] } }
+    /// The latest subscription that a client knows of.
+    func subscription(_ endUser: EndUser) -> PublicID? { known.withLock { $0[endUser]?.subscription } }
     /// The latest answered top-ups of an environment that have payment ids.
     func payments(_ environment: Int) -> [Operation] { payments.withLock { $0[environment] ?? [] } }
 }

@@ -285,7 +285,8 @@ struct LoadClient {
 }
 
 extension Operation {
-    /// Whether the operation names the instant at which its credits expire, or a start from which a duration counts.
+    /// Whether the operation names the instant at which its credits expire or a pause ends, or a start from which a
+    /// duration counts.
     fileprivate var mayHaveExpired: Bool {
         let expiry: ModelLedger.Expiry? =
             switch command {
@@ -293,6 +294,7 @@ extension Operation {
             case .topUp(let topUp): topUp.expiry
             default: nil
             }
+        if case .subscription(.pause(_, _?)) = command { return true }
         if case .grant(let grant) = command, grant.startsAt != nil { return expiry != .never }
         return if case .at = expiry { true } else { false }
     }

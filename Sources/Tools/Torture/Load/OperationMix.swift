@@ -35,7 +35,9 @@ struct OperationMix {
 
     private let client: Int
     private let environmentCount: Int
-    private let objects: KnownObjects
+    let objects: KnownObjects
+    /// The instant that the test clock of the end users shows; nil for end users of real time.
+    var clock: Instant?
     var random: SeededGenerator
     private var counts: [Int]
 
@@ -46,6 +48,9 @@ struct OperationMix {
         random = SeededGenerator(seed: seed &+ UInt64(client + 1) &* 0x9E37_79B9)
         counts = Array(repeating: 0, count: environmentCount)
     }
+
+    /// The present time of the end users.
+    var now: Instant { clock ?? .now }
 
     static func endUserID(_ number: Int) -> String { "user-\(number)" }
 
@@ -65,10 +70,12 @@ struct OperationMix {
             return .batch((0..<size).map { _ in use(self.endUser(environment)) }, node: node, isTwice: isTwice)
         case ..<350:
             return .burst((0..<Int.random(in: 3...8, using: &random)).map { _ in use(endUser) }, node: node)
-        case ..<440: return one(grant(endUser))
-        case ..<500: return topUp(endUser, node: node)
-        case ..<590: return one(reserve(endUser))
-        case ..<710: return reservationAction(endUser, node: node) ?? one(reserve(endUser))
+        case ..<420: return one(grant(endUser))
+        case ..<470: return topUp(endUser, node: node)
+        case ..<500: return one(subscription(endUser, to: Market.variants))
+        case ..<580: return one(reserve(endUser))
+        case ..<690: return reservationAction(endUser, node: node) ?? one(reserve(endUser))
+        case ..<720: return several((0..<2).map { _ in subscription(endUser, to: Market.variants) }, node: node)
         case ..<760: return refund(endUser, node: node) ?? one(use(endUser))
         case ..<780: return revoke(endUser, node: node) ?? one(grant(endUser))
         case ..<800: return one(adjust(endUser))
@@ -86,7 +93,7 @@ struct OperationMix {
     }
 
     /// Every environment uses the same key texts, for different operations.
-    private mutating func key(_ endUser: EndUser) -> String {
+    mutating func key(_ endUser: EndUser) -> String {
         counts[endUser.environment] += 1
         return "client-\(client)-\(counts[endUser.environment])"
     }
@@ -100,11 +107,14 @@ struct OperationMix {
 
     private mutating func use(_ endUser: EndUser) -> Operation {
         let feature = random.pick(
-            ["calls", "calls", "calls", "tokens", "tokens", "flat", "images", "seats", "chat", "jobs", "voice"])
+            [
+                "calls", "calls", "calls", "tokens", "tokens", "flat", "images", "seats", "chat", "jobs", "voice",
+                "pro", "team",
+            ])
         var use = ModelCommand.Use(feature: random.chance(1) ? "unheard-of" : feature, demand: demand(of: feature))
         if feature == "voice" { use.attributes = attributes() }
         if random.chance(10) {
-            use.occurredAt = Instant.now.adding(seconds: -Int64.random(in: 0...100_000, using: &random))
+            use.occurredAt = now.adding(seconds: -Int64.random(in: 0...100_000, using: &random))
         }
         return Operation(endUser, .use(use), key: key(endUser), canary: canary(percent: 20))
     }
@@ -127,7 +137,7 @@ struct OperationMix {
         let seconds = Int64.random(in: 1...12, using: &random)
         return switch Int.random(in: 0..<10, using: &random) {
         case ..<3: .after(months: 0, seconds: seconds)
-        case 3: .at(Instant.now.adding(seconds: seconds))
+        case 3: .at(now.adding(seconds: seconds))
         default: .never
         }
     }
@@ -135,7 +145,7 @@ struct OperationMix {
     private mutating func grant(_ endUser: EndUser) -> Operation {
         var grant = ModelCommand.Grant(credits: Int64.random(in: 1...1_200, using: &random))
         grant.priority = random.chance(60) ? nil : Int64.random(in: 0...5, using: &random) * 20
-        if random.chance(20) { grant.startsAt = Instant.now.adding(seconds: Int64.random(in: -1...10, using: &random)) }
+        if random.chance(20) { grant.startsAt = now.adding(seconds: Int64.random(in: -1...10, using: &random)) }
         grant.expiry = expiry()
         grant.features = random.pick([[], [], [], [], ["calls"], ["tokens", "flat"], ["calls", "flat"]])
         grant.price = random.chance(30) ? Int64.random(in: 0...900, using: &random) : nil
@@ -234,7 +244,7 @@ struct OperationMix {
     // MARK: - Reservations
 
     private mutating func reserve(_ endUser: EndUser) -> Operation {
-        let feature = random.pick(["calls", "tokens", "images", "seats", "chat", "jobs", "jobs", "voice"])
+        let feature = random.pick(["calls", "tokens", "images", "seats", "chat", "jobs", "jobs", "voice", "pro"])
         var use = ModelCommand.Use(feature: feature, demand: demand(of: feature))
         if random.chance(15) {
             use.demand = .credits(Int64.random(in: 1...200, using: &random))
@@ -248,7 +258,7 @@ struct OperationMix {
     private mutating func reservationAction(_ endUser: EndUser, node: Int) -> Step? {
         // Mostly chooses a reservation whose deadline has not passed.
         let all = objects.reservations(endUser)
-        let now = Instant.now
+        let now = now
         let open = all.filter { $0.deadline > now }
         let reservations = random.chance(20) ? all : open
         guard !reservations.isEmpty else { return nil }
@@ -360,7 +370,9 @@ struct OperationMix {
             switch Int.random(in: 0..<10, using: &random) {
             case ..<7:
                 .check(
-                    feature: random.pick(["calls", "tokens", "flat", "images", "seats", "chat", "jobs"]), units: units)
+                    feature: random.pick([
+                        "calls", "tokens", "flat", "images", "seats", "chat", "jobs", "pro", "team",
+                    ]), units: units)
             case ..<9: .balance
             default: .ledger
             }

@@ -53,6 +53,7 @@ struct StormReport {
             ),
             ("  entries", counts(checked.replay.entries)),
             ("  changes by time alone, between commands", grouped(checked.replay.advances)),
+            ("  events of subscriptions", grouped(checked.replay.events)),
             ("  transfers, both sides", grouped(checked.replay.transfers)),
             ("  top-ups of a payment that was applied", grouped(checked.replay.repeatedPayments)),
             ("entries in verified exports", grouped(checked.exported)),

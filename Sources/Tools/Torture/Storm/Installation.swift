@@ -218,15 +218,43 @@ private struct SetUp {
             ]
             _ = try await call("/v1/topup-packages", .members(members), key: key, environment: environment)
         }
-        if let policy = catalogue.policy {
-            let members: [(String, JSONValue?)] = [
-                ("overage_policy", .string(policy.rawValue)),
-                ("overage_limit", catalogue.overageLimit.map { .integer($0) }),
+        try await sellPlans(catalogue, key, environment)
+        let config: [(String, JSONValue?)] = [
+            ("overage_policy", catalogue.policy.map { .string($0.rawValue) }),
+            ("overage_limit", catalogue.overageLimit.map { .integer($0) }),
+            ("default_plan_variant_id", catalogue.defaultVariant.map { .string(Market.key($0)) }),
+            ("fallback_variant_id", catalogue.fallbackVariant.map { .string(Market.key($0)) }),
+            ("timezone", catalogue.zone == .utc ? nil : .string("Europe/Berlin")),
+        ]
+        _ = try await call("/v1/config", .members(config), method: "PATCH", key: key, environment: environment)
+        return catalogue
+    }
+
+    /// Creates a plan for each variant, and the variant's own prices. Variants without a fallback come first.
+    private mutating func sellPlans(_ catalogue: ModelCatalogue, _ key: String, _ environment: Int32) async throws {
+        let variants = catalogue.variants.sorted {
+            ($0.value.fallback == nil ? 0 : 1, $0.key) < ($1.value.fallback == nil ? 0 : 1, $1.key)
+        }
+        for (number, variant) in variants {
+            let name: [(String, JSONValue?)] = [
+                ("key", .string(Market.key(number))), ("name", .string("plan \(number)")),
             ]
             _ = try await call(
-                "/v1/config", .members(members), method: "PATCH", key: key, environment: environment)
+                "/v1/plans", .members(name + [("slot", .string(variant.slot))]), key: key, environment: environment)
+            _ = try await call(
+                "/v1/plans/\(Market.key(number))/variants", .members(name + variant.members), key: key,
+                environment: environment)
+            for (feature, prices) in variant.prices {
+                for (from, price) in prices {
+                    let rule: [(String, JSONValue?)] = [
+                        ("feature_key", .string(feature)), ("plan_variant_id", .string(Market.key(number))),
+                        ("effective_from", .string(from.description)),
+                    ]
+                    _ = try await call(
+                        "/v1/metering-rules", .members(rule + price.members), key: key, environment: environment)
+                }
+            }
         }
-        return catalogue
     }
 
     private mutating func call(

@@ -44,6 +44,7 @@ enum Market {
             catalogue.policy = .notify
             catalogue.overageLimit = 2_000
         }
+        addPlans(to: &catalogue, unitCost: unitCost, number: number)
         return catalogue
     }
 

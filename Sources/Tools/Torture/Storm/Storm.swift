@@ -47,7 +47,8 @@ struct Storm {
             try await installation.migrate()
         }
         progress("seed \(plan.seed): \(plan.connections) connections, faults begin")
-        var journals = try await storm(control) + [refused]
+        let (stormJournals, clocks) = try await storm(control)
+        var journals = stormJournals + [refused]
         let stormed = ContinuousClock.now - begin
         let before = journals.flatMap(\.records).map(\.outcome)
         progress("\(control.mutations) mutations, \(tally.kills) kills; healing")
@@ -62,7 +63,7 @@ struct Storm {
             violations: violations)
         // A known bug that was noticed needs no further checks.
         let isNoticed = plan.knownBug != nil && violations.count > 0
-        let checked = isNoticed ? StormReport.Checked() : try await settle(settlement, &journals)
+        let checked = isNoticed ? StormReport.Checked() : try await settle(settlement, &journals, clocks)
         await installation.fleet.stop()
         for sentence in installation.fleet.reports { violations.add(sentence) }
         var secrets = installation.secrets
@@ -96,7 +97,8 @@ struct Storm {
         return kinds
     }
 
-    private func storm(_ control: LoadControl) async throws -> [ClientJournal] {
+    /// Returns the journals of the clients, and the instants that the test clocks of end users show in the end.
+    private func storm(_ control: LoadControl) async throws -> ([ClientJournal], [EndUser: Instant]) {
         let deadline = plan.seconds.map { ContinuousClock.now + .seconds($0) }
         let isOver: @Sendable () -> Bool = { [plan, tally, violations] in
             if plan.knownBug != nil, violations.count > 0 { return true }
@@ -108,7 +110,8 @@ struct Storm {
         let failpoints = FailpointDriver(
             fleet: installation.fleet, failpoints: plan.failpoints, hits: plan.hits, violations: violations)
         let rollingUpdate = RollingUpdate(installation: installation, pause: .seconds(plan.seconds ?? 5))
-        return try await withThrowingTaskGroup(of: ClientJournal?.self) { group in
+        let tests = installation.environments.filter(\.isTest)
+        return try await withThrowingTaskGroup(of: (ClientJournal, [EndUser: Instant])?.self) { group in
             group.addTask { [plan] in
                 defer { control.end() }
                 if plan.isRollingUpdate {
@@ -135,18 +138,31 @@ struct Storm {
                         fleet: installation.fleet, http: installation.http, control: control, tally: tally,
                         objects: objects, violations: violations)
                     await client.run()
-                    return client.journal
+                    return (client.journal, [:])
                 }
             }
-            return try await group.reduce(into: []) { journals, journal in
-                if let journal { journals.append(journal) }
+            for number in 0..<max(1, plan.connections / 8) {
+                group.addTask { [self] in
+                    var client = ClockClient(
+                        number: number, seed: plan.seed, environment: tests[number % tests.count],
+                        environmentCount: installation.environments.count, fleet: installation.fleet,
+                        http: installation.http, control: control, objects: objects, violations: violations)
+                    await client.run()
+                    return (client.journal, client.clocks)
+                }
+            }
+            return try await group.reduce(into: ([], [:])) { all, one in
+                guard let one else { return }
+                all.0.append(one.0)
+                all.1.merge(one.1) { $1 }
             }
         }
     }
 
     /// Settles the open operations, then compares the answers, the books, the model and the exports.
-    private func settle(_ settlement: Settlement, _ journals: inout [ClientJournal]) async throws -> StormReport.Checked
-    {
+    private func settle(
+        _ settlement: Settlement, _ journals: inout [ClientJournal], _ clocks: [EndUser: Instant]
+    ) async throws -> StormReport.Checked {
         var checked = StormReport.Checked()
         try await settlement.drain(prefix: Installation.queuePrefix)
         let environments = installation.environments
@@ -159,7 +175,8 @@ struct Storm {
         checked.repeatedOpen = await settlement.repeatOpen(&journals)
         progress("repeating decided operations")
         checked.replays = await settlement.repeatDecided(journals, about: 2_000)
-        progress("waiting for the schedulers")
+        progress("ending subscriptions with windows of a minute, and waiting for the schedulers")
+        journals.append(try await settlement.endBriskSubscriptions(installation.booksURL))
         try await settlement.waitUntilNothingIsDue(installation.booksURL)
         try await settlement.drain(prefix: Installation.queuePrefix)
         let endUsers = environments.flatMap { environment in
@@ -167,7 +184,7 @@ struct Storm {
                 EndUser(environment: environment.number, id: OperationMix.endUserID($0))
             }
         }
-        let final = await settlement.observeAll(endUsers)
+        let final = await settlement.observeAll(endUsers + clocks.keys, clocks)
         checked.replicaAnswers = final.count
         progress("replaying the books")
         let books = try await Books.read(installation.booksURL)
@@ -188,6 +205,7 @@ struct Storm {
         let check = DecisionCheck(environments: installation.environments, books: books, violations: violations)
         check.everythingIsDecidedOnce(journals)
         checked.orderedPairs = check.orderIsKept(journals)
+        SubscriptionCheck(books: books, violations: violations).run()
         for parked in books.parkedCommands { violations.add("parked: \(parked)") }
         let numbers = Dictionary(
             uniqueKeysWithValues: installation.environments.map { ($0.identifier, $0.number) })
