@@ -200,8 +200,8 @@ let package = Package(
         program(
             .tools, "Torture",
             [
-                "ChildProcesses", "Credits", "JSON", "LedgerModel", "Postgres", "SeededRandom", arguments,
-                asyncHTTPClient, crypto, logging, nioCore, nioHTTP1,
+                "ChildProcesses", "Credits", "JSON", "LedgerModel", "Postgres", "SeededRandom", "WebhookReceiver",
+                arguments, asyncHTTPClient, crypto, logging, nioCore, nioHTTP1,
             ]),
 
         module(

@@ -50,6 +50,7 @@ struct FailpointDriver {
         case "api": [.api]
         case "worker": [.ledger]
         case "scheduler": [.scheduler]
+        case "webhooks": [.webhooks]
         default: [.api, .entitlements]
         }
     }

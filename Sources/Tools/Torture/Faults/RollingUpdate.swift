@@ -3,10 +3,10 @@ import ChildProcesses
 /// Replaces the processes of an earlier release by those of this one, one after another, while the load goes on.
 ///
 /// Each process is asked to end as an operator would ask it, and the next one follows when its successor says that it is
-/// ready. The order is that of the update procedure: the schema, the ledger workers, the schedulers, the nodes that serve
-/// HTTP.
+/// ready. The order is that of the update procedure: the schema, the ledger workers, the schedulers, the webhook workers,
+/// the nodes that serve HTTP.
 struct RollingUpdate {
-    private static let order: [Node.Role] = [.ledger, .scheduler, .api, .entitlements]
+    private static let order: [Node.Role] = [.ledger, .scheduler, .webhooks, .api, .entitlements]
 
     let installation: Installation
     /// Before the first step, between two steps, and after the last.

@@ -5,7 +5,7 @@ import Synchronization
 /// One process of the installation. `Fleet` restarts it whenever it has ended.
 final class Node: Sendable {
     enum Role: String, Sendable, CaseIterable {
-        case ledger, api, entitlements, scheduler
+        case ledger, api, entitlements, scheduler, webhooks
     }
 
     let role: Role

@@ -13,6 +13,7 @@ struct StormReport {
         /// The operations by kind and final outcome.
         var kinds: [String: [String: Int]] = [:]
         var replicaAnswers = 0
+        var webhooks = Receivers.Counts()
         var orderedPairs = 0
         var accounts = 0
         var entries = 0
@@ -59,6 +60,11 @@ struct StormReport {
             ("entries in verified exports", grouped(checked.exported)),
             ("answers of nodes compared with the books", grouped(checked.replay.observations)),
             ("pairs in a client's order", grouped(checked.orderedPairs)),
+            (
+                "webhooks accepted at two endpoints of each environment",
+                "\(grouped(checked.webhooks.accepted)), delivered again \(grouped(checked.webhooks.repeated)), refused once "
+                    + grouped(checked.webhooks.refused)
+            ),
         ]
         for (kind, outcomes) in checked.kinds.sorted(by: { $0.key < $1.key }) {
             rows.append(("  \(kind)", counts(outcomes)))

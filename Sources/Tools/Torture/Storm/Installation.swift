@@ -11,7 +11,7 @@ final class Installation: Sendable {
     static let commandWaitMilliseconds = 2_000
     /// The number of processes of each role. Nodes that may be killed have another one beside them.
     typealias Size = [(role: Node.Role, count: Int)]
-    static let redundant: Size = [(.ledger, 3), (.api, 2), (.entitlements, 2), (.scheduler, 2)]
+    static let redundant: Size = [(.ledger, 3), (.api, 2), (.entitlements, 2), (.scheduler, 2), (.webhooks, 2)]
     static let smallest: Size = [(.ledger, 1), (.api, 1), (.scheduler, 1)]
 
     let fleet: Fleet
@@ -43,10 +43,12 @@ final class Installation: Sendable {
         self.programs = programs
         logFolder = "\(home)/log"
         rootKey = try await Self.output([programs + "/quotastack", "key", "root"], [:], logFolder)
+        let webhookKey = try await Self.output([programs + "/quotastack", "key", "root"], [:], logFolder)
         var variables = [
             "PATH": environmentVariable("PATH") ?? "/usr/bin:/bin", "LANG": "C.UTF-8", "DATABASE_URL": databaseURL,
             "AMQP_URL": amqpURL, "QUOTASTACK_QUEUE_PREFIX": Self.queuePrefix, "QUOTASTACK_SHARDS": "4",
             "QUOTASTACK_COMMAND_WAIT_MS": "\(Self.commandWaitMilliseconds)", "SWIFT_BACKTRACE": "enable=no",
+            "QUOTASTACK_WEBHOOK_KEY": webhookKey, "QUOTASTACK_WEBHOOK_ALLOW": "127.0.0.0/8",
         ]
         self.variables = variables
         let firstPrograms = programsBefore ?? programs
@@ -54,7 +56,7 @@ final class Installation: Sendable {
         var nodes: [Node] = []
         for (role, count) in size {
             variables["QUOTASTACK_ROOT_KEY"] = role == .api ? rootKey : nil
-            variables["AMQP_URL"] = role == .entitlements ? nil : amqpURL
+            variables["AMQP_URL"] = [.entitlements, .webhooks].contains(role) ? nil : amqpURL
             for number in 1...count {
                 nodes.append(
                     Node(
@@ -71,7 +73,7 @@ final class Installation: Sendable {
         environments = try await setUp.makeEnvironments()
         setUpCommands = setUp.commands
         secrets = Set(
-            [rootKey, Self.password(databaseURL), Self.password(booksURL), Self.password(amqpURL)]
+            [rootKey, webhookKey, Self.password(databaseURL), Self.password(booksURL), Self.password(amqpURL)]
                 + environments.map(\.apiKey))
     }
 

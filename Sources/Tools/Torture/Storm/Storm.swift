@@ -38,6 +38,10 @@ struct Storm {
 
     /// Runs the storm on a fresh installation, then all checks.
     func run() async throws -> StormReport {
+        try await Receivers.listening(for: installation) { try await run($0) }
+    }
+
+    private func run(_ receivers: Receivers) async throws -> StormReport {
         let begin = ContinuousClock.now
         try await giveOrders()
         let control = LoadControl(rate: plan.rate)
@@ -63,7 +67,13 @@ struct Storm {
             violations: violations)
         // A known bug that was noticed needs no further checks.
         let isNoticed = plan.knownBug != nil && violations.count > 0
-        let checked = isNoticed ? StormReport.Checked() : try await settle(settlement, &journals, clocks)
+        var checked = StormReport.Checked()
+        if !isNoticed {
+            checked = try await settle(settlement, &journals, clocks, receivers)
+            progress("waiting for webhooks")
+            try await receivers.check(installation, violations)
+            checked.webhooks = receivers.counts
+        }
         await installation.fleet.stop()
         for sentence in installation.fleet.reports { violations.add(sentence) }
         var secrets = installation.secrets
@@ -161,7 +171,8 @@ struct Storm {
 
     /// Settles the open operations, then compares the answers, the books, the model and the exports.
     private func settle(
-        _ settlement: Settlement, _ journals: inout [ClientJournal], _ clocks: [EndUser: Instant]
+        _ settlement: Settlement, _ journals: inout [ClientJournal], _ clocks: [EndUser: Instant],
+        _ receivers: Receivers
     ) async throws -> StormReport.Checked {
         var checked = StormReport.Checked()
         try await settlement.drain(prefix: Installation.queuePrefix)
@@ -188,7 +199,7 @@ struct Storm {
         checked.replicaAnswers = final.count
         progress("replaying the books")
         let books = try await Books.read(installation.booksURL)
-        compare(books, journals, final, &checked)
+        compare(books, journals, final, receivers, &checked)
         progress("verifying the books")
         try await installation.verify(violations)
         checked.exported = try await installation.verifyExports(violations)
@@ -200,7 +211,8 @@ struct Storm {
     }
 
     private func compare(
-        _ books: Books, _ journals: [ClientJournal], _ final: [Observation], _ checked: inout StormReport.Checked
+        _ books: Books, _ journals: [ClientJournal], _ final: [Observation], _ receivers: Receivers,
+        _ checked: inout StormReport.Checked
     ) {
         let check = DecisionCheck(environments: installation.environments, books: books, violations: violations)
         check.everythingIsDecidedOnce(journals)
@@ -223,7 +235,7 @@ struct Storm {
         last.observations = final
         var replay = BookReplay(
             environments: installation.environments, books: books, journals: journals + [last],
-            setUpCommands: installation.setUpCommands, violations: violations)
+            setUpCommands: installation.setUpCommands.union(receivers.commands), violations: violations)
         replay.run()
         checked.replay = replay.counts
         checked.accounts = books.accounts.count
