@@ -52,7 +52,7 @@ extension Client {
 }
 
 extension JSONValue {
-    fileprivate var objectMembers: [(String, JSONValue)] {
+    var objectMembers: [(String, JSONValue)] {
         guard case .object(let object) = self else { return [] }
         return object.members.map { ($0.key, $0.value) }
     }
