@@ -11,12 +11,15 @@ struct SimulatedClient {
     private(set) var keys: [String] = []
     private(set) var answers: [String: Outcome] = [:]
     private var wish: Simulation.Message?
+    private var restsUntil: Instant?
     /// The charges that can be refunded, and the reservations that can be committed.
     private var charges: [Int64] = []
     private var reservations: [Int] = []
     /// The features of each reservation over several.
     private var features: [Int: [String]] = [:]
     private var blockCount = 0
+    /// The number of subscriptions that the end user knows of.
+    private var subscriptionCount = 0
     /// The number of requests for top-ups that the end user knows of.
     private var requestCount = 0
 
@@ -28,10 +31,13 @@ struct SimulatedClient {
     var isWaiting: Bool { wish != nil }
     var isDone: Bool { wish == nil && keys.count == commandCount }
 
-    /// The command that is not answered yet, or a new one; nil when there are no more.
+    /// Sends no new command before an instant.
+    mutating func rest(until instant: Instant) { restsUntil = instant }
+
+    /// The command that is not answered yet, or a new one; nil when there are no more, and while the end user rests.
     mutating func next(at clock: Instant, using random: inout SeededGenerator) -> Simulation.Message? {
         if let wish { return wish }
-        guard keys.count < commandCount else { return nil }
+        guard keys.count < commandCount, restsUntil.map({ $0 <= clock }) ?? true else { return nil }
         let key = "\(endUser)-\(keys.count + 1)"
         keys.append(key)
         let message = Simulation.Message(endUser: endUser, command: command(at: clock, using: &random), key: key)
@@ -56,6 +62,7 @@ struct SimulatedClient {
         case .granted(let granted, _, _): blockCount = Int(granted.block.number)
         case .autoTopUpSet(let autoTopUp, _), .topUpRequestFailed(_, _, let autoTopUp):
             requestCount = Int(autoTopUp.requestCount)
+        case .subscribed(let subscription): subscriptionCount = max(subscriptionCount, Int(subscription.number))
         case .refused(.reservationNotActive(let number)): reservations.removeAll { $0 == Int(number) }
         default: break
         }
@@ -63,7 +70,8 @@ struct SimulatedClient {
     }
 
     private func command(at clock: Instant, using random: inout SeededGenerator) -> ModelCommand {
-        switch Int.random(in: 0..<20, using: &random) {
+        switch Int.random(in: 0..<28, using: &random) {
+        case 20...: return .subscription(subscriptionAct(at: clock, using: &random))
         case 0..<5: return grant(at: clock, using: &random)
         case 5..<10: return .use(use(using: &random))
         case 10, 11:
@@ -128,5 +136,67 @@ struct SimulatedClient {
         ModelCommand.Use(
             feature: random.pick(["unit", "unit", "mails", "month", "calls", "packs"]),
             demand: .units(Int64.random(in: 0...40, using: &random)))
+    }
+}
+
+// MARK: - Subscriptions
+
+extension SimulatedClient {
+    /// Adds plans whose periods and windows turn several times in a simulation, which lasts some hours.
+    static func addPlans(to catalogue: inout ModelCatalogue, hasDefault: Bool) {
+        func every(_ credits: Int64, minutes: Int64, _ anchor: ModelLine.Anchor) -> ModelLine {
+            ModelLine(credits, .every(ModelDuration(seconds: minutes * 60), anchor), expires: .nextGrant)
+        }
+        var hourly = ModelVariant(.hour)
+        hourly.features["unit"] = .enabled(true)
+        hourly.allowsUsageWhileOverdue = false
+        hourly.graceDays = 0
+        hourly.fallback = 3
+        var credits = ModelLine(60, .period)
+        credits.rollover = ModelLine.Rollover(percentage: 50, cap: 20)
+        hourly.lines = [credits, every(5, minutes: 10, .subscription), every(8, minutes: 15, .firstUse)]
+        var metered = ModelVariant(.hour, count: 2)
+        metered.isPostpaid = true
+        metered.features["unit"] = .enabled(true)
+        metered.policy = .allow
+        metered.lines = [ModelLine(10, .activation, expires: .never), every(7, minutes: 20, .calendar)]
+        var free = ModelVariant(.hour, count: 3)
+        free.isPostpaid = true
+        free.features["unit"] = .enabled(true)
+        free.lines = [ModelLine(4, .period)]
+        var addOn = ModelVariant(.hour)
+        addOn.slot = "more"
+        addOn.graceDays = 1
+        addOn.lines = [ModelLine(30, .period)]
+        addOn.limits["jobs"] = ModelVariantLimit(
+            ModelLedger.Limit(unit: "concurrent", amount: 2, window: nil), isPerQuantity: true)
+        catalogue.variants = [1: hourly, 2: metered, 3: free, 4: addOn]
+        if hasDefault { catalogue.defaultVariant = 3 }
+    }
+
+    private func subscriptionAct(
+        at clock: Instant, using random: inout SeededGenerator
+    ) -> ModelSubscriptionAct {
+        func soon() -> Instant { clock.adding(seconds: Int64.random(in: 0...1_200, using: &random)) }
+        // A default plan and a fallback have numbers that no answer has told.
+        let number = max(1, subscriptionCount + random.pick([0, 0, 0, 1, -1]))
+        switch Int.random(in: 0..<16, using: &random) {
+        case 0..<4:
+            var wanted = ModelSubscriptionAct.Subscribe(variant: random.pick([1, 1, 2, 4]))
+            wanted.quantity = Int64.random(in: 1...2, using: &random)
+            if random.chance(20) { wanted.startsAt = soon() }
+            return .subscribe(wanted)
+        case 4..<7: return .renew(number)
+        case 7..<10:
+            var change = ModelSubscriptionAct.Change(random.pick([.upgrade, .downgrade, .quantity]))
+            if change.verb != .quantity { change.variant = random.pick([1, 2, 4]) }
+            if change.verb == .quantity { change.quantity = Int64.random(in: 1...3, using: &random) }
+            change.restarts = random.chance(25)
+            return .change(number, change)
+        case 10, 11: return .pause(number, until: random.chance(80) ? soon() : nil)
+        case 12, 13: return .resume(number)
+        case 14: return .cancel(number, now: random.chance(70), revokes: random.chance(40))
+        default: return random.chance(50) ? .uncancel(number) : .withdrawChange(number)
+        }
     }
 }

@@ -91,7 +91,9 @@ struct Simulation {
         self.defect = defect
         random = SeededGenerator(seed: seed)
         database = Database(accounts: CoreWorld())
-        database.accounts.catalogue = try Translation.catalogue(Market.catalogue(around: clock))
+        var catalogue = Market.catalogue(around: clock)
+        SimulatedClient.addPlans(to: &catalogue, hasDefault: seed % 3 == 0)
+        database.accounts.catalogue = try Translation.catalogue(catalogue)
         for endUser in Self.endUsers {
             clients[endUser] = SimulatedClient(endUser: endUser, commandCount: commandsPerEndUser)
             after(.request(endUser), seconds: 0...5)
@@ -166,7 +168,10 @@ struct Simulation {
             checkIsFresh(replica, message.endUser)
         }
         if clients[message.endUser]?.isDone == false {
-            after(.request(message.endUser), seconds: random.chance(20) ? 0...7_200 : 0...60)
+            // Some pauses are so long that periods of subscriptions end in them.
+            let pause = Int64.random(in: random.chance(20) ? 0...14_400 : 0...60, using: &random)
+            clients[message.endUser]?.rest(until: clock.adding(seconds: pause))
+            after(.request(message.endUser), seconds: pause...pause + 1)
         }
     }
 
@@ -302,6 +307,11 @@ extension Simulation {
             for replica in replicas { checkIsFresh(replica, client.endUser) }
         }
         counts["decisions"] = database.history.count
+        for endUser in Self.endUsers {
+            for event in try database.accounts.participant(endUser).events {
+                counts[event.content.type.rawValue, default: 0] += 1
+            }
+        }
         try compareReplay(named: "without faults", isExact: true) { _ in true }
         try compareReplay(named: "without scheduler", isExact: false) { $0.message.key != nil }
     }
@@ -328,7 +338,8 @@ extension Simulation {
             let (there, here) = (try accounts.participant(endUser), try world.participant(endUser))
             let isSame =
                 there.blocks == here.blocks && there.reservations == here.reservations
-                && there.requests == here.requests && Self.told(there.events) == Self.told(here.events)
+                && there.requests == here.requests && there.subscriptions == here.subscriptions
+                && Self.told(there.events) == Self.told(here.events)
                 && (isExact
                     ? there.entries == here.entries : Self.timeless(there.entries) == Self.timeless(here.entries))
             if !isSame { problems.append("\(name): the books of \(endUser) differ") }

@@ -15,9 +15,13 @@ struct SimulationTests {
         }
         let happened = [
             "retries", "duplicates", "replays", "advances", "crashes before the commit", "crashes behind the commit",
-            "lost answers", "checks",
+            "lost answers", "checks", "subscription.activated", "subscription.renewed", "subscription.paused",
         ]
         for name in happened { #expect(counts[name] ?? 0 > 10, "\(name): \(counts)") }
+        let ends = [
+            "subscription.past_due", "subscription.resumed", "subscription.expired", "subscription.fallback_started",
+        ]
+        for name in ends { #expect(counts[name] ?? 0 > 0, "\(name): \(counts)") }
     }
 
     @Test("Every deliberate defect is found", arguments: Simulation.Defect.allCases)
