@@ -13,5 +13,5 @@ struct Abuse: Sendable {
         self.prepare = prepare
     }
 
-    static let all: [Abuse] = connections + bodies + accounts + catalogues + reads + floods
+    static let all: [Abuse] = connections + bodies + accounts + subscriptions + catalogues + reads + floods
 }
