@@ -1,11 +1,14 @@
 import JSON
+import LedgerModel
 
-/// Writes on one API node and checks on another node. With the token of the write, the check must show the write.
-/// Without it, the time until a check shows the write is measured.
+/// Writes on one API node and checks on another node. With the token of the write, the check must show the write: the
+/// balance after a use, and the status of a subscription. Without it, the time until a check shows a use is measured.
 struct Pairs {
     /// The results of a client, or of all clients.
     struct Result: Sendable {
         var pairs = 0
+        /// The pairs whose write changed a subscription.
+        var subscriptions = 0
         var stale: [String] = []
         /// The number of 503 answers, which a node may give when it has not seen the position within its second.
         var turnedAway = 0
@@ -18,6 +21,8 @@ struct Pairs {
     /// The number of stale answers after which a client stops.
     private static let mostStale = 20
     private static let grant: Int64 = 1_000_000_000
+    /// One in this many writes changes a subscription.
+    private static let writesPerChange = 4
 
     let installation: Installation
     let pairs: Int
@@ -34,6 +39,7 @@ struct Pairs {
             }
             return try await group.reduce(into: Result()) { total, part in
                 total.pairs += part.pairs
+                total.subscriptions += part.subscriptions
                 total.stale += part.stale
                 total.turnedAway += part.turnedAway
                 total.delays += part.delays
@@ -42,32 +48,58 @@ struct Pairs {
     }
 
     private func client(_ number: Int, pairs: Int) async throws -> Result {
-        let environment = installation.environments[number % installation.environments.count]
+        // On a default plan the status would be that of its subscription.
+        let environments = installation.environments.filter { $0.catalogue.defaultVariant == nil }
+        let environment = environments[number % environments.count]
         let writing = installation.fleet.apiNodes[number % 2]
         let reading = installation.fleet.checkingNodes.filter { $0 !== writing }
         let endUser = "pair-\(number)"
         var result = Result()
         var balance = Self.grant
+        var subscriber = Subscriber()
         _ = try await write(
-            "/v1/credits/grant", [("credits", .integer(balance))], endUser, environment, writing)
-        while result.pairs < pairs, result.stale.count < Self.mostStale, ContinuousClock.now < deadline {
-            let written = try await write(
-                "/v1/usage", [("feature_key", .string("flat")), ("units", .integer(1))], endUser, environment, writing)
-            let effect = written.json["operation"]?["result"]?["body"] ?? written.json
-            guard let left = effect["balance"]?.integer, left < balance, let token = written.position else {
-                throw TortureError("a use was answered \(written.text)")
+            "/v1/credits/grant", [("end_user_id", .string(endUser)), ("credits", .integer(balance))], environment,
+            writing)
+        for turn in 1... {
+            guard result.pairs < pairs, result.stale.count < Self.mostStale, ContinuousClock.now < deadline else {
+                break
             }
-            balance = left
             let node = reading[result.pairs % reading.count]
-            if result.pairs % Self.pairsPerMeasurement == 0 {
-                result.delays.append(try await delay(of: balance, endUser, environment, node))
-                result.pairs += 1
-                continue
+            let isChange = turn % Self.writesPerChange == 0
+            let (path, members) =
+                isChange
+                ? subscriber.next(endUser)
+                : (
+                    "/v1/usage",
+                    [
+                        ("end_user_id", .string(endUser)), ("feature_key", .string("flat")), ("units", .integer(1)),
+                    ]
+                )
+            let written = try await write(path, members, environment, writing)
+            let effect = written.json["operation"]?["result"]?["body"] ?? written.json
+            guard let token = written.position else { throw TortureError("\(path) was answered \(written.text)") }
+            if isChange {
+                subscriber.learn(effect)
+            } else {
+                guard let left = effect["balance"]?.integer else {
+                    throw TortureError("a use was answered \(written.text)")
+                }
+                balance = left
+                if turn % Self.pairsPerMeasurement == 1 {
+                    result.delays.append(try await delay(of: balance, endUser, environment, node))
+                    result.pairs += 1
+                    continue
+                }
             }
             let seen = try await check(endUser, environment, node, headers: [("QuotaStack-Min-Position", token)])
             switch seen.status {
-            case 200 where seen.json["balance"]?.integer == balance: result.pairs += 1
-            case 200: result.stale.append("\(node.name) shows \(seen.text) after \(balance) at \(token)")
+            case 200 where subscriber.isShown(by: seen.json) && (isChange || seen.json["balance"]?.integer == balance):
+                result.pairs += 1
+                if isChange { result.subscriptions += 1 }
+            case 200:
+                result.stale.append(
+                    "\(node.name) shows \(seen.text) after \(balance) and \(subscriber.status ?? "no subscription") "
+                        + "at \(token)")
             case 503: result.turnedAway += 1
             default: throw TortureError("a check was answered \(seen.text)")
             }
@@ -88,11 +120,11 @@ struct Pairs {
     }
 
     private func write(
-        _ path: String, _ members: [(String, JSONValue?)], _ endUser: String, _ environment: Environment, _ node: Node
+        _ path: String, _ members: [(String, JSONValue?)], _ environment: Environment, _ node: Node
     ) async throws -> Answer {
-        let body = JSONValue.members([("end_user_id", .string(endUser))] + members)
+        let body = JSONValue.members(members)
         let result = await installation.http.send("POST", node, path, key: environment.apiKey, body: body.bytes)
-        guard case .answered(let answer) = result, answer.status == 201 || answer.status == 202 else {
+        guard case .answered(let answer) = result, [200, 201, 202].contains(answer.status) else {
             throw TortureError("POST \(path): \(result)")
         }
         guard answer.status == 202, let operation = answer.json["operation"]?["id"]?.text else { return answer }
@@ -122,6 +154,44 @@ struct Pairs {
     }
 }
 
+/// The subscription of an end user: it begins, is paused and resumed, gets another seat, and is canceled, again and
+/// again.
+private struct Subscriber {
+    private var steps = 0
+    private var id = ""
+    /// The status that a check must show; nil without a subscription.
+    private(set) var status: String?
+
+    /// The path and the members of the next change.
+    mutating func next(_ endUser: String) -> (String, [(String, JSONValue?)]) {
+        let step = steps % 5
+        steps += 1
+        let path = "/v1/subscriptions/\(id)"
+        switch step {
+        case 0:
+            status = "active"
+            return (
+                "/v1/subscriptions",
+                [("end_user_id", .string(endUser)), ("plan_variant_id", .string(Market.key(6)))]
+            )
+        case 1:
+            status = "paused"
+            return (path + "/pause", [])
+        case 2:
+            status = "active"
+            return (path + "/resume", [])
+        case 3: return (path + "/quantity", [("quantity", .integer(2))])
+        default:
+            status = nil
+            return (path + "/cancel", [("at", .string("now")), ("revoke_credits", .bool(true))])
+        }
+    }
+
+    mutating func learn(_ subscription: JSONValue) { id = subscription["id"]?.text ?? id }
+
+    func isShown(by check: JSONValue) -> Bool { check["subscription_status"] == status.map { .string($0) } ?? .null }
+}
+
 extension Pairs.Result {
     /// The table that the command prints.
     func table(took: Duration) -> String {
@@ -137,6 +207,7 @@ extension Pairs.Result {
             | write on one node, check on another | |
             |---|---|
             | pairs with the token | \(pairs - delays.count) |
+            | of these, after a change of a subscription | \(subscriptions) |
             | older answers to them | \(stale.count)\(stale.isEmpty ? " (< \(bound))" : "") |
             | turned away with 503 replica_behind | \(turnedAway) |
             | pairs without the token | \(delays.count) |
