@@ -110,6 +110,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
+        system("CMarkdown", pkgConfig: "libcmark-gfm", apt: "libcmark-gfm-extensions-dev"),
         system("CPostgres", pkgConfig: "libpq", apt: "libpq-dev"),
         system("CRabbitMQ", pkgConfig: "librabbitmq", apt: "librabbitmq-dev"),
         system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
@@ -118,6 +119,7 @@ let package = Package(
         module(.drivers, "Compression", ["CZlib"]),
         module(.drivers, "Failpoints", settings: [failpoints]),
         module(.drivers, "HandleThread", ["CHandleThread"]),
+        module(.drivers, "Markdown", ["CMarkdown"]),
         module(.drivers, "Postgres", ["CPostgres", "HandleThread", logging]),
         module(.drivers, "RabbitMQ", ["CRabbitMQ", "Failpoints", "HandleThread", logging]),
 
@@ -148,6 +150,8 @@ let package = Package(
                 "Catalogue", "Commands", "Credits", "Failpoints", "JSON", "Ledger", "Metering", "Postgres", "Webhooks",
                 logging,
             ]),
+        module(
+            .adapters, "Docs", ["JSON", "Markdown", crypto], exclude: ["Pages"], plugins: ["EmbedFilesPlugin"]),
         module(.adapters, "Migrations", ["Storage"], plugins: ["EmbedFilesPlugin"]),
         module(
             .adapters, "Replica",
@@ -172,7 +176,7 @@ let package = Package(
         module(
             .roles, "API",
             [
-                "Answers", "Catalogue", "Commands", "Compression", "Credits", "Failpoints", "JSON", "Ledger",
+                "Answers", "Catalogue", "Commands", "Compression", "Credits", "Docs", "Failpoints", "JSON", "Ledger",
                 "Messaging", "Metering", "Postgres", "RabbitMQ", "Replica", "Runtime", "Storage", "Webhooks", crypto,
                 httpTypes,
                 hummingbird, lifecycle, logging, metrics, nioCore, nioHTTP1, nioPosix, nioSSL,
@@ -216,7 +220,8 @@ let package = Package(
         program(
             .programs, "QuotaStackCLI",
             [
-                "API", "Credits", "Doctor", "Failpoints", "Ingest", "JSON", "Ledger", "LoadGenerator", "Messaging",
+                "API", "Credits", "Docs", "Doctor", "Failpoints", "Ingest", "JSON", "Ledger", "LoadGenerator",
+                "Messaging",
                 "Migrations", "Nodes", "Postgres", "Runtime", "Storage", "Webhooks", arguments, asyncHTTPClient,
                 logging,
                 nioCore, nioHTTP1,
@@ -279,6 +284,7 @@ let package = Package(
         tests(
             "WebhookWorker",
             ["Credits", "Postgres", "Runtime", "Storage", "WebhookReceiver", "WebhookWorker", "Webhooks"]),
+        tests("Docs", ["Answers", "Docs", "Ledger", "Markdown", "Runtime", "Webhooks"]),
         tests("Doctor", ["Doctor", "JSON", "Storage"]),
         tests("Ingest", ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix]),
         tests("ChildProcesses", ["ChildProcesses"]),
@@ -286,7 +292,7 @@ let package = Package(
         tests(
             "Acceptance",
             [
-                "API", "Catalogue", "ChildProcesses", "Commands", "Credits", "Deflation", "JSON", "Ledger",
+                "API", "Catalogue", "ChildProcesses", "Commands", "Credits", "Deflation", "Docs", "JSON", "Ledger",
                 "LedgerModel",
                 "Messaging", "NodeProgram", "Postgres",
                 "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage", "TCPProxy", "Turns",

@@ -2,8 +2,8 @@
 # The Debian packages that QuotaStack needs and a fresh Debian 12 lacks. Nothing depends on a minor version: the
 # scripts and the tests were tried with PostgreSQL 15.18 and RabbitMQ 3.10.8.
 
-packages_to_build=(binutils ca-certificates git libc6-dev libpq-dev librabbitmq-dev libstdc++-12-dev pkg-config
-    zlib1g-dev)
+packages_to_build=(binutils ca-certificates git libc6-dev libcmark-gfm-dev libcmark-gfm-extensions-dev libpq-dev
+    librabbitmq-dev libstdc++-12-dev pkg-config zlib1g-dev)
 packages_to_run=(curl jq openssl postgresql-15 rabbitmq-server)
 # shellcheck disable=SC2034 # used by ops/test
 packages_to_test=(python3 shellcheck)

@@ -14,7 +14,7 @@ struct QuotaStackCommand: AsyncParsableCommand {
             UpCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self, VerifyCommand.self,
             DoctorCommand.self, IngestCommand.self, ListenCommand.self,
             BenchCommand.self, BenchCountersCommand.self, BenchRenewalsCommand.self, BenchWebhooksCommand.self,
-            ConfigCommand.self,
+            ConfigCommand.self, DocsCommand.self,
             FailpointsCommand.self,
         ])
 }

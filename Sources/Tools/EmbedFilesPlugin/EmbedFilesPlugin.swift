@@ -6,7 +6,7 @@ import PackagePlugin
 @main
 struct EmbedFilesPlugin: BuildToolPlugin {
     /// The folder of each target that uses the plugin, relative to the root of the package.
-    private static let folders = ["Migrations": "Migrations"]
+    private static let folders = ["Docs": "Sources/Adapters/Docs/Pages", "Migrations": "Migrations"]
 
     func createBuildCommands(context: PluginContext, target: any Target) async throws -> [Command] {
         guard let folder = Self.folders[target.name] else {

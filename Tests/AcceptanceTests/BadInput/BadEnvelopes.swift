@@ -71,7 +71,7 @@ extension BadRequests {
 
     static let routes = BadRequests(
         "paths and methods that do not exist",
-        ["/", "/v1", "/v1/", "/v1/nothing", "/v2/features", "/v1/credits", "/v1/features/api/x"]
+        ["/v1", "/v1/", "/v1/nothing", "/v2/features", "/v1/credits", "/v1/features/api/x"]
             .map { .get($0, 404, "not_found") },
         [
             .post("/v1/credits/balance", "{}", 405, "method_not_allowed"),

@@ -26,6 +26,8 @@ struct EndpointCall: Sendable {
 
     private static let others: [EndpointCall] = [
         .open("/healthz"), .open("/readyz"), .open("/metrics"),
+        .open("/"), .open("/docs"), .open("/docs.md"), .open("/docs/{page}", at: "/docs/quickstart"),
+        .open("/docs/{page}/{subpage}", at: "/docs/errors/conflict"), .open("/llms.txt"), .open("/llms-full.txt"),
         .root("GET", "/v1/admin/tenants"), .root("POST", "/v1/admin/tenants", ["name": "Mallory's"]),
         .root("GET", "/v1/admin/tenants/{id}") { "/v1/admin/tenants/\($0.tenantID)" },
         .root("GET", "/v1/admin/tenants/{id}/limits") { "/v1/admin/tenants/\($0.tenantID)/limits" },
@@ -153,9 +155,9 @@ struct EndpointCall: Sendable {
         try await client.send(endpoint.method, target(property), bytes: (bodyOf?(property) ?? body)?.bytes)
     }
 
-    private static func open(_ path: String) -> EndpointCall {
+    private static func open(_ path: String, at target: String? = nil) -> EndpointCall {
         EndpointCall(
-            endpoint: Endpoint(method: "GET", path: path, access: .anybody), target: { _ in path }, body: nil,
+            endpoint: Endpoint(method: "GET", path: path, access: .anybody), target: { _ in target ?? path }, body: nil,
             stranger: 200)
     }
 

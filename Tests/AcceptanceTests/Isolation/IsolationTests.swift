@@ -15,7 +15,10 @@ extension Acceptance {
             #expect(table.subtracting(served) == [])
             #expect(served.subtracting(table) == [])
             #expect(
-                served.filter { $0.access == .anybody }.map(\.path).sorted() == ["/healthz", "/metrics", "/readyz"])
+                served.filter { $0.access == .anybody }.map(\.path).sorted() == [
+                    "/", "/docs", "/docs.md", "/docs/{page}", "/docs/{page}/{subpage}", "/healthz", "/llms-full.txt",
+                    "/llms.txt", "/metrics", "/readyz",
+                ])
         }
 
         @Test(

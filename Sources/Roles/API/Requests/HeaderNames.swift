@@ -13,6 +13,7 @@ extension HTTPField.Name {
     static let lastEventID = literal("Last-Event-ID")
     static let prefer = literal("Prefer")
     static let traceParent = literal("traceparent")
+    static let referrerPolicy = literal("Referrer-Policy")
     static let preferenceApplied = literal("Preference-Applied")
 
     /// The headers of a request that the API reads. Their bytes must be UTF-8, so that no two values become one.

@@ -79,6 +79,7 @@ package struct APIServer: Service {
             UsageRoutes(services: services).add(to: &routes)
             AuditRoutes(services: services).add(to: &routes)
             OperationRoutes(services: services).add(to: &routes)
+            DocsRoutes().add(to: router)
             endpoints = routes.endpoints
         }
         self.endpoints = endpoints
