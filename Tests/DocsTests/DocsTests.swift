@@ -83,6 +83,17 @@ import Webhooks
         }
     }
 
+    @Test("Every link of the README leads to a file")
+    func readme() throws {
+        let root = Self.folder.appending(path: "../../../..").standardized
+        let text = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)
+        let links = MarkdownDocument(text).links.filter { !$0.hasPrefix("http") }
+        #expect(links.count > 20 && text.split(separator: "\n", omittingEmptySubsequences: false).count < 100)
+        for link in links {
+            #expect(FileManager.default.fileExists(atPath: root.appending(path: link).path), "\(link)")
+        }
+    }
+
     @Test("No page needs a file of another site, a style or a script inside it")
     func policy() throws {
         for page in pages {
