@@ -284,7 +284,7 @@ let package = Package(
         tests(
             "WebhookWorker",
             ["Credits", "Postgres", "Runtime", "Storage", "WebhookReceiver", "WebhookWorker", "Webhooks"]),
-        tests("Docs", ["Answers", "Docs", "Ledger", "Markdown", "Runtime", "Webhooks"]),
+        tests("Docs", ["Answers", "Catalogue", "Docs", "Markdown", "Runtime", "Webhooks"]),
         tests("Doctor", ["Doctor", "JSON", "Storage"]),
         tests("Ingest", ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix]),
         tests("ChildProcesses", ["ChildProcesses"]),

@@ -1,7 +1,7 @@
 import Answers
+import Catalogue
 import Docs
 import Foundation
-import Ledger
 import Markdown
 import Runtime
 import Testing
