@@ -2,7 +2,8 @@ import JSON
 
 /// The whole documentation: every page as HTML and as Markdown, and the files that they need.
 package struct DocsSite: Sendable {
-    /// The documentation of this build. It is rendered when it is first used, which takes some tens of milliseconds.
+    /// The documentation of this build. It is rendered when it is first used, which takes a tenth of a
+    /// second.
     package static let current = DocsSite(
         Dictionary(uniqueKeysWithValues: EmbeddedFiles.all.map { ($0.name, $0.text) }))
 
