@@ -248,7 +248,7 @@ let package = Package(
         tests("Catalogue", ["Catalogue", "Credits", "JSON", "LedgerModel", "Metering"]),
         tests(
             "Ledger",
-            ["Catalogue", "Credits", "Ledger", "LedgerModel", "Metering", "OldEntries", "SeededRandom", crypto]),
+            ["Catalogue", "Credits", "JSON", "Ledger", "LedgerModel", "Metering", "OldEntries", "SeededRandom", crypto]),
         tests("Postgres", ["Postgres", "SeededRandom", "TLSEndpoint"]),
         tests("RabbitMQ", ["RabbitMQ", "TCPProxy", "TLSEndpoint", logging]),
         tests(

@@ -203,7 +203,8 @@ struct CoreAndModel {
 
     /// Compares everything that one command can have changed.
     private func compareNews(of endUser: String, _ draft: AccountDraft, entriesBefore count: Int) -> [String] {
-        guard let ledger = model.ledgers[endUser] else { return [] }
+        guard model.ledgers[endUser] != nil else { return [] }
+        let ledger = model.ledger(endUser)
         let account = draft.account
         var comparison = Comparison(endUser: endUser)
         comparison.expect(Int(account.version), ledger.entries.count, "version")

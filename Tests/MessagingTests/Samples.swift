@@ -398,7 +398,7 @@ enum Samples {
     static var allActions: [AccountAction] {
         get throws {
             try actions + laterActions + latestActions + topUpActions + severalActions + subscriptionActions
-                + moveActions
+                + moveActions + eventActions
         }
     }
 

@@ -374,7 +374,7 @@ extension EndUserChange: FieldCodable {
                 }
                 return Dictionary(pairs) { first, _ in first }
             },
-            balanceLowThresholds: try reader.thresholdsChange(7),
             testClock: try reader.optional(6).map { (bits: Bits128) in PublicID(.testClock, bits) })
+        balanceLowThresholds = try reader.thresholdsChange(7)
     }
 }

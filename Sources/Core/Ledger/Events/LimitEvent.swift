@@ -89,7 +89,8 @@ extension AccountDraft {
     mutating func tellLimits(_ states: [LimitState], _ context: ActionContext) {
         guard recorder.recorded.intersects(.ofLimits) else { return }
         for state in states where !state.isOver {
-            guard let counter = account.counters[state.counter] else { continue }
+            // The counter of a window that is over stays until something counts in a later one.
+            guard let counter = account.counters[state.counter], counter.window.contains(context.now) else { continue }
             let before = counter.window == state.window ? state.used : 0
             guard counter.used > before else { continue }
             tell(state, counter, before: before, context)
