@@ -90,6 +90,7 @@ private func config(_ members: [(String, JSONValue)]) -> JSONValue {
     let defaults: [(key: String, value: JSONValue)] = [
         ("overage_policy", "block"), ("overage_limit", .null), ("timezone", "UTC"), ("rate_limit_per_second", .null),
         ("fail_closed_over_ms", .null), ("default_plan_variant_id", .null), ("fallback_variant_id", .null),
+        ("balance_low_thresholds", []), ("expiring_soon_hours", 72), ("record_event_types", .null),
         ("create_end_users", "implicit"),
     ]
     return .object(

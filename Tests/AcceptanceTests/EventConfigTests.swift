@@ -52,7 +52,7 @@ extension Acceptance {
             try await client.grant("alice", 100).expect(201)
             let own = try await client.patch("/v1/end-users/alice", ["balance_low_thresholds": [["percent": 30]]])
             #expect(own.expect(200)["balance_low_thresholds"] == [["percent": 30]])
-            let limit = #"{"unit":"units","limit":80,"window":"month","warn_at":[75]}"#
+            let limit = #"{"unit":"units","limit":100,"window":"month","warn_at":[75]}"#
             let shown = try await client.send("PUT", "/v1/end-users/alice/limits/calls", bytes: Array(limit.utf8))
             #expect(shown.expect(201)["warn_at"] == [75])
             try await client.use("alice", "calls", 60).expect(201)

@@ -18,6 +18,7 @@ struct Subscriber {
     static let calls = FeatureKey("calls").unsafelyUnwrapped
 
     init() {
+        catalogue.config.recordedEventTypes = .ofSubscriptions
         catalogue.insert(Feature(key: Self.calls))
         catalogue.insert(
             MeteringRule(

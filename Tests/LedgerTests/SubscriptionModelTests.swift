@@ -529,9 +529,9 @@ private struct Scene {
         }
     }
 
-    /// The events: type without its area, and day.
+    /// The events of subscriptions: type without its area, and day.
     var events: [String] {
-        ledger.events.map { event in
+        ledger.events.filter { $0.subscription != nil }.map { event in
             let day = (event.at.microseconds - Self.start.microseconds) / 86_400_000_000
             return "\(event.type.split(separator: ".").last ?? "") \(day)"
         }
