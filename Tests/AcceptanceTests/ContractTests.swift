@@ -154,8 +154,8 @@ extension Acceptance {
             ).expect(201)
             #expect(
                 made.json.names.sorted() == [
-                    "created_at", "end_user_id", "feature_overrides", "metadata", "name", "overage_limit",
-                    "overage_policy", "test_clock_id", "updated_at",
+                    "balance_low_thresholds", "created_at", "end_user_id", "feature_overrides", "metadata", "name",
+                    "overage_limit", "overage_policy", "test_clock_id", "updated_at",
                 ])
             #expect(made["end_user_id"] == .string(id))
             #expect(made["metadata"] == ["age": 7, "plan": "gold", "vip": true])

@@ -93,7 +93,8 @@ extension Acceptance {
                         for (number, size) in [10_000, 6_380].enumerated() {
                             group.addTask {
                                 let events = (0..<size).map { event("alice", "api", 1, key: "\(number)-\($0)") }
-                                let answer = try await greedy.post("/v1/usage/batch", ["events": .array(events)])
+                                let answer = try await greedy.post(
+                                    "/v1/usage/batch", ["events": .array(events)], headers: ["Prefer": "wait=60"])
                                 return answer.expect(200)["accepted"]?.integer ?? 0
                             }
                         }

@@ -61,7 +61,9 @@ extension ModelLedger {
 
     func requireRoom(_ credits: Int64, ofLifetime: Bool = true) throws(Refusal) {
         let coming = awaited.reduce(0) { $0 + $1.original }
-        if balance > Self.largestAmount - credits || (ofLifetime && lifetime > Self.largestAmount - credits - coming) {
+        // The blocks have the balance and what they would have had without the debt.
+        let inBlocks = balance + overage + coming
+        if inBlocks > Self.largestAmount - credits || (ofLifetime && lifetime > Self.largestAmount - credits - coming) {
             throw Refusal("amount_out_of_range")
         }
     }

@@ -66,7 +66,8 @@ extension ModelLedger {
         endsWithWindow: Bool = false, at instant: Instant
     ) {
         let coming = awaited.reduce(0) { $0 + $1.original }
-        let credits = min(wanted, Self.largestAmount - balance, Self.largestAmount - lifetime - coming)
+        let credits = min(
+            wanted, Self.largestAmount - balance - overage - coming, Self.largestAmount - lifetime - coming)
         guard credits > 0, hasRoomForBlock else { return }
         let share = newBlock(credits, terms, of: place, number, endsWithPeriod: endsWithPeriod, at: instant)
         if let number, subscriptions[place].lines.indices.contains(number) {

@@ -119,11 +119,14 @@ package struct Account: Hashable, Sendable {
         return frozen.isEmpty ? 0 : blocks.reduce(0) { $0 + ($1.isFrom(frozen) ? $1.available : 0) }
     }
 
-    /// Whether the sum of all credits ever granted stays in the range of an amount when further credits come in now. The
-    /// scheduled credits count, so that they have room when they land. The balance is at most that sum.
-    func hasRoom(for credits: Millicredits) -> Bool {
-        guard let lifetime = try? lifetimeGranted + credits else { return false }
-        return lifetime.rawValue <= Millicredits.limit - scheduled.credits
+    /// The credits that may still be granted: the sum of all that was ever granted, and the sum of all blocks, stay in the
+    /// range of an amount. The scheduled credits count, so that they have room when they land. The blocks can have more
+    /// than was ever granted, because a refund also gives back what a closed overage has paid.
+    var roomForGrants: Int64 { min(Millicredits.limit - lifetimeGranted.rawValue - scheduled.credits, roomInBlocks) }
+
+    /// The credits that the blocks may still take.
+    var roomInBlocks: Int64 {
+        Millicredits.limit - balance.rawValue - overage.rawValue - scheduled.credits
     }
 
     /// The debits by which the eligible blocks pay a cost, in burn order, and the rest of the cost that no block pays.

@@ -65,7 +65,7 @@ extension AccountDraft {
         guard openBlocks < Block.maximumOpen, recorder.book.blockCount < Block.maximumCount else {
             throw .tooMany(.blocks)
         }
-        guard account.hasRoom(for: grant.credits) else { throw .amountOutOfRange(field: field) }
+        guard grant.credits.rawValue <= account.roomForGrants else { throw .amountOutOfRange(field: field) }
         return newBlock(
             grant.credits, source: grant.source, priority: grant.priority ?? grant.source.defaultPriority,
             startsAt: grant.startsAt, expiresAt: expiresAt, featureKeys: grant.featureKeys, payment: grant.payment,

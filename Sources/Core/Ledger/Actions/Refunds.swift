@@ -52,7 +52,7 @@ extension AccountDraft {
         let charges = ChargeState.all(of: named, among: known)
         let refundable = charges.reduce(0) { $0 + $1.refundable }
         let amount = try refund.extent.amount(of: charges, refundable: refundable)
-        guard let credits = try? Millicredits(amount), (try? account.balance + credits) != nil else {
+        guard amount <= account.roomInBlocks else {
             throw .amountOutOfRange(field: refund.extent.field)
         }
 

@@ -69,7 +69,7 @@ extension AccountDraft {
     ) -> Outcome {
         let (now, idempotencyKey) = (context.now, context.idempotencyKey)
         let credits = transfer.credits.rawValue
-        guard receiver.account.hasRoom(for: transfer.credits) else {
+        guard transfer.credits.rawValue <= receiver.account.roomForGrants else {
             return .refused(.amountOutOfRange(field: "credits"))
         }
         let (taken, missing) = sender.account.burn(credits) { $0.featureKeys.isEmpty }

@@ -77,7 +77,7 @@ extension Account {
             credits = min(credits, cap - remaining(of: subscription.number, line: line))
         }
         if landing.type == .grant {
-            credits = min(credits, Millicredits.limit - lifetimeGranted.rawValue - scheduled.credits)
+            credits = min(credits, roomForGrants)
         }
         guard credits > 0, blocks.count + scheduled.count < Block.maximumOpen, let number = recorder.nextBlockNumber()
         else { return nil }
