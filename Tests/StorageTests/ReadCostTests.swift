@@ -80,6 +80,9 @@ struct ReadCostTests {
             name: "a later page of an export", statement: LedgerReads.exportStatement,
             parameters: "1, 1, 1, 15000, 500, 262144"),
         Read(
+            name: "a page of a stream of the ledger", statement: LedgerFeed.entriesStatement,
+            parameters: "1, '{1}', '{15000}', '{15199}', 262144"),
+        Read(
             name: "a page of the ledger", statement: EntryStore.listDescending,
             parameters: "1, 1, null, null, null, null, 0, 15000, 101"),
         Read(
