@@ -97,7 +97,9 @@ extension Acceptance {
                 let endpoint = call.endpoint
                 let client = endpoint.access == .root ? root : tenant
                 let path = endpoint.path.replacing(/\{[a-z_]+\}/, with: "x")
-                if endpoint.method == "GET", try await client.get(path).status == 400 {
+                // A stream would not end.
+                let isStream = path == "/v1/ledger/stream"
+                if endpoint.method == "GET", !isStream, try await client.get(path).status == 400 {
                     // It requires parameters; `queries` of the bad requests has cases with them.
                     continue
                 }
