@@ -74,8 +74,10 @@ extension Acceptance {
             let again = try await client.watch(after: place)
             #expect(try await again.events(1).map { $0.data["amount"] } == [6])
             again.end()
-            let nonsense = try await client.get("/v1/ledger/stream", headers: ["Last-Event-ID": "1-2"])
-            nonsense.expect(400, "invalid_cursor")
+            for id in ["1-2", "9223372036854775807-0-0"] {
+                let nonsense = try await client.get("/v1/ledger/stream", headers: ["Last-Event-ID": id])
+                nonsense.expect(400, "invalid_cursor")
+            }
             try await client.get("/v1/ledger/stream", [("colour", "red")]).expect(400, "unknown_field")
             try await client.get("/v1/ledger/stream", [("end_user_id", "nobody")]).expect(404, "unknown_end_user")
             let head = try await client.send("HEAD", "/v1/ledger/stream").expect(200)

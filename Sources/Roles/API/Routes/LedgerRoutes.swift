@@ -101,7 +101,10 @@ struct LedgerRoutes: Sendable {
         try query.finish()
         var start: LedgerPlace?
         if let text = request.headers[.lastEventID], !text.isEmpty {
-            guard let place = LedgerPlace(text: text) else {
+            // A place of another installation could be one that is never reached.
+            guard let place = LedgerPlace(text: text),
+                try await services.streams.hasReached(place, in: caller.environmentID)
+            else {
                 throw Problem(.invalidCursor, "Last-Event-ID must be an id of an event of this stream.")
             }
             start = place

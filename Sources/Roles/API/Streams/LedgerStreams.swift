@@ -81,6 +81,13 @@ final class LedgerStreams: Sendable {
         return tail
     }
 
+    /// Whether a stream of this installation can have shown a place: it is not behind the next transaction.
+    func hasReached(_ place: LedgerPlace, in environmentID: EnvironmentID) async throws -> Bool {
+        try await reads.readMissed(of: environmentID) { connection in
+            place.transaction <= (try await LedgerFeed.horizon(on: connection)).next
+        }
+    }
+
     /// A page of what a watcher has missed.
     func missed(
         of environmentID: EnvironmentID, _ accountID: AccountID?, after place: LedgerPlace

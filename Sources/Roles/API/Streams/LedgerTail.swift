@@ -71,6 +71,8 @@ final class LedgerTail: Sendable {
         var gone: LedgerPlace?
         var waiters: [CheckedContinuation<Void, Never>] = []
         var beats = 0
+        /// The erasures that were told. A page that was read before one of them may have text that is gone.
+        var erasures = 0
         var isClosed = false
 
         mutating func takeWaiters() -> [CheckedContinuation<Void, Never>] {
@@ -126,6 +128,7 @@ final class LedgerTail: Sendable {
         // What was read of an end user before the erasure is not shown any more.
         if case .erased = signal {
             state.withLock { state in
+                state.erasures += 1
                 if let end = state.end { forget(state.items.count, &state, upTo: end) }
             }
         }
@@ -149,9 +152,10 @@ final class LedgerTail: Sendable {
         while !Task.isCancelled {
             let isChanged = hasChanged.exchange(false, ordering: .sequentiallyConsistent)
             do {
+                let erasures = state.withLock { $0.erasures }
                 guard let page = try await nextPage() else { continue }
                 if isChanged { wanted = max(wanted, page.horizon.next) }
-                publish(page)
+                guard publish(page, ifErasuresAre: erasures) else { continue }
                 guard page.isComplete else { continue }
                 let isAwaiting = page.horizon.oldest < wanted
                 pause = isAwaiting && page.entries.isEmpty ? min(pause * 2, Self.longestPause) : Self.pause
@@ -184,13 +188,23 @@ final class LedgerTail: Sendable {
         }
     }
 
-    private func publish(_ page: LedgerFeed.Page) {
+    /// Shows a page, unless an end user was erased since it was asked for: it is then read again.
+    private func publish(_ page: LedgerFeed.Page, ifErasuresAre erasures: Int) -> Bool {
         let items = page.entries.map { Item($0) }
         let bytes = items.reduce(0) { $0 + $1.event.readableBytes }
-        memory.take(bytes)
-        guard !items.isEmpty else { return state.withLock { $0.end = page.end } }
+        guard !items.isEmpty else {
+            return state.withLock { state in
+                guard state.erasures == erasures else { return false }
+                state.end = page.end
+                return true
+            }
+        }
         let room = memory.room
+        var isShown = false
         resume { state in
+            guard state.erasures == erasures else { return }
+            isShown = true
+            memory.take(bytes)
             state.end = page.end
             state.items += items
             state.bytes += bytes
@@ -201,6 +215,7 @@ final class LedgerTail: Sendable {
             }
             if count > 0 { forget(count, &state, upTo: state.items[count - 1].place) }
         }
+        return isShown
     }
 
     private func forget(_ count: Int, _ state: inout State, upTo place: LedgerPlace) {

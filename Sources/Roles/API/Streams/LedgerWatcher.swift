@@ -27,6 +27,9 @@ struct LedgerWatcher: Sendable {
     let filter: LedgerStreamFilter
     /// The place up to which the client has seen everything; nil for a client that begins with what is new.
     let start: LedgerPlace?
+    /// How long a busy stream goes on before it asks again whether its key may still read.
+    private static let patience = Duration.seconds(1)
+
     /// Whether the key of the stream may still read the ledger.
     let isAdmitted: @Sendable () -> Bool
 
@@ -37,9 +40,15 @@ struct LedgerWatcher: Sendable {
         let tail = streams.tail(of: environmentID)
         guard var (number, place) = try await enter(tail, &writer) else { return try await writer.finish(nil) }
         try await writer.write(Self.mark(place))
+        var askedAt = ContinuousClock.now
         watching: while true {
             switch await tail.news(from: number) {
             case .items(let items, let next):
+                // A busy stream is never quiet.
+                if ContinuousClock.now - askedAt > Self.patience {
+                    guard isAdmitted() else { break watching }
+                    askedAt = .now
+                }
                 let chunk = events(items, after: place)
                 number = next
                 place = items.last.map { max(place, $0.place) } ?? place
