@@ -227,6 +227,7 @@ private struct SetUp {
             ("default_plan_variant_id", catalogue.defaultVariant.map { .string(Market.key($0)) }),
             ("fallback_variant_id", catalogue.fallbackVariant.map { .string(Market.key($0)) }),
             ("timezone", catalogue.zone == .utc ? nil : .string("Europe/Berlin")),
+            ("record_event_types", catalogue.eventTypes.map { .array($0.sorted().map { .string($0) }) }),
         ]
         _ = try await call("/v1/config", .members(config), method: "PATCH", key: key, environment: environment)
         return catalogue

@@ -4,6 +4,15 @@ import LedgerModel
 
 /// The catalogue of an environment under torture, with every pricing model and every kind of quota.
 enum Market {
+    /// The types of events that the environments record: those that the replay compares. An announcement of another type
+    /// would make time change an account without anything that the replay sees.
+    private static let eventTypes: Set<String> = [
+        "subscription.created", "subscription.trial_ending", "subscription.activated", "subscription.renewal_due",
+        "subscription.renewed", "subscription.past_due", "subscription.paused", "subscription.resumed",
+        "subscription.changed", "subscription.canceled", "subscription.expired", "subscription.fallback_started",
+        "contract.ending_soon", "contract.ended",
+    ]
+
     /// - Parameters:
     /// - unitCost: The base of most prices; different in every environment.
     /// - number: The number of the environment. Number 3 allows its end users overage.
@@ -45,6 +54,7 @@ enum Market {
             catalogue.overageLimit = 2_000
         }
         addPlans(to: &catalogue, unitCost: unitCost, number: number)
+        catalogue.eventTypes = eventTypes
         return catalogue
     }
 
