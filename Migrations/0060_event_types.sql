@@ -1,5 +1,5 @@
--- What the tenant is told of: the thresholds of the balance as JSON, the hours before an expiry, and the names of the types of
--- events with commas between them. Null means the default.
+-- Settings of events: the thresholds of the balance as JSON, the hours before an expiry, and the names of the recorded types
+-- with commas between them. Null means the default.
 alter table environments
     add column balance_low_thresholds text,
     add column expiring_soon_hours integer,

@@ -3,7 +3,7 @@ import JSON
 import Testing
 
 extension Acceptance {
-    /// What an environment is told of, by its configuration.
+    /// The events that an environment is told of, by its configuration.
     @Suite struct EventConfigTests {
         @Test("Thresholds, lead and types are shown, kept, replaced and reset, and an unknown type is refused")
         func settings() async throws {

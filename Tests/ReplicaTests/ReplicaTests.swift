@@ -327,7 +327,7 @@ struct ReplicaTests {
             try #require(isThere)
             let counters = account.counters.counters
             let held = try #require(replica.account(books.key(name)) { _ in Array(counters.keys) })
-            // What the tenant was told of a limit is not replicated.
+            // The percentages that a tenant was told of a limit are not replicated.
             #expect(
                 held.counters.counters
                     == counters.mapValues {

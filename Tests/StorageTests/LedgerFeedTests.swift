@@ -17,8 +17,8 @@ struct LedgerFeedTests {
                 let expected = books.remembered.values.filter { only == nil || $0.account.id == only }
                 let count = expected.reduce(0) { $0 + $1.entries.count }
                 var seen: [AccountID: [Entry]] = [:]
-                var place = LedgerPlace(before: 0)
-                var places: [LedgerPlace] = []
+                var place = FeedPlace(before: 0)
+                var places: [FeedPlace] = []
                 // The transactions of other tests' databases may be older than the last ones of this one.
                 let deadline = ContinuousClock.now + .seconds(60)
                 while places.count < count, ContinuousClock.now < deadline {
@@ -40,8 +40,8 @@ struct LedgerFeedTests {
 
     @Test("a place is read as it is written, and nothing else is a place")
     func places() throws {
-        let place = LedgerPlace(transaction: 5, account: AccountID(7), sequence: .max)
-        #expect(LedgerPlace(text: place.text) == place)
-        for text in ["", "1-2", "1-2-3-4", "-1-2-3", "a-2-3", "1--3"] { #expect(LedgerPlace(text: text) == nil) }
+        let place = FeedPlace(transaction: 5, account: AccountID(7), sequence: .max)
+        #expect(FeedPlace(text: place.text) == place)
+        for text in ["", "1-2", "1-2-3-4", "-1-2-3", "a-2-3", "1--3"] { #expect(FeedPlace(text: text) == nil) }
     }
 }

@@ -8,7 +8,7 @@ enum CodeHTML {
         guard language == "json" || comment != nil else { return escaped(code) }
         let bytes = Array(code.utf8)
         var html = ""
-        // What lies between `plain` and `index` has no colour.
+        // The text between `plain` and `index` has no colour.
         var (plain, index) = (0, 0)
         func text(_ range: Range<Int>) -> String { escaped(String(decoding: bytes[range], as: UTF8.self)) }
         while index < bytes.count {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import API
 
-/// What the lane for checks takes, and what it leaves to the ordinary path.
+/// The requests that the lane for checks takes, and those that it leaves to the ordinary path.
 @Suite struct PlainCheckTests {
     private static let host = "Host: localhost\r\n"
     private static let key = "Authorization: Bearer qs_live_abc\r\n"

@@ -82,7 +82,7 @@ extension Acceptance {
 }
 
 extension JSONValue {
-    /// What a shown part of an answer has that the answer does not have. Ids are equal when their kinds are, and so are
+    /// The members that a shown part of an answer has and the answer does not have. Ids are equal when their kinds are, and so are
     /// instants of the year in which the pages were written.
     func differences(from answer: JSONValue, at path: String = "") -> [String] {
         switch (self, answer) {

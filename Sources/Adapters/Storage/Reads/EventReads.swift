@@ -4,7 +4,7 @@ package import Postgres
 /// An event as the feed shows it.
 package struct StoredEvent: Sendable {
     /// The place of the event in the feed.
-    package let place: EventPlace
+    package let place: FeedPlace
     /// Nil for an event of the environment, whose account is 0.
     package let endUserID: EndUserID?
     package let type: String
@@ -15,22 +15,6 @@ package struct StoredEvent: Sendable {
     package let recordedAt: Instant
 }
 
-/// A place in an environment's feed of events. Places are ordered by transaction, account and sequence.
-package struct EventPlace: Sendable {
-    package let transaction: Int64
-    package let account: AccountID
-    package let sequence: Int64
-
-    package init(transaction: Int64, account: AccountID, sequence: Int64) {
-        self.transaction = transaction
-        self.account = account
-        self.sequence = sequence
-    }
-
-    /// The place before every event.
-    package static let start = EventPlace(transaction: 0, account: AccountID(0), sequence: 0)
-}
-
 /// Reads the events of an environment in the order of their transactions: those of end users, and those of the environment
 /// itself, which have the account 0.
 ///
@@ -39,7 +23,7 @@ package struct EventPlace: Sendable {
 package enum EventReads {
     /// A page of events behind a place. Costs the rows of the page.
     package static func page(
-        environmentID: EnvironmentID, after place: EventPlace, limit: Int, on connection: PostgresConnection
+        environmentID: EnvironmentID, after place: FeedPlace, limit: Int, on connection: PostgresConnection
     ) async throws -> [StoredEvent] {
         let rows = try await connection.run(
             PostgresQuery(
@@ -51,7 +35,7 @@ package enum EventReads {
         return try rows.map { row in
             let endUserID = try row.textOrNil(2).flatMap { EndUserID($0) }
             return StoredEvent(
-                place: EventPlace(
+                place: FeedPlace(
                     transaction: try row.int64(0), account: AccountID(try row.int64(1)), sequence: try row.int64(3)),
                 endUserID: endUserID, type: try row.text(4), data: try row.text(5),
                 at: Instant(microseconds: try row.timestamp(6)),
@@ -86,11 +70,11 @@ package enum EventReads {
     /// The place of an event; nil if there is none with the number.
     package static func place(
         of sequence: Int64, account: AccountID, environmentID: EnvironmentID, on connection: PostgresConnection
-    ) async throws -> EventPlace? {
+    ) async throws -> FeedPlace? {
         let rows = try await connection.run(
             PostgresQuery(placeStatement, [.id(environmentID), .id(account), .int64(sequence)]))
         return try rows.first.map {
-            EventPlace(transaction: try $0.int64(0), account: account, sequence: sequence)
+            FeedPlace(transaction: try $0.int64(0), account: account, sequence: sequence)
         }
     }
 

@@ -2,39 +2,6 @@ package import Credits
 package import Ledger
 package import Postgres
 
-/// A place in the order in which the entries of an environment were committed: by transaction, account and sequence.
-package struct LedgerPlace: Hashable, Comparable, Sendable {
-    package let transaction: Int64
-    package let account: AccountID
-    package let sequence: Int64
-
-    package init(transaction: Int64, account: AccountID, sequence: Int64) {
-        self.transaction = transaction
-        self.account = account
-        self.sequence = sequence
-    }
-
-    /// The place before every entry of a transaction.
-    package init(before transaction: Int64) {
-        self.init(transaction: transaction, account: AccountID(0), sequence: 0)
-    }
-
-    package static func < (left: LedgerPlace, right: LedgerPlace) -> Bool {
-        (left.transaction, left.account, left.sequence) < (right.transaction, right.account, right.sequence)
-    }
-
-    /// The place as a client sees it and gives it back.
-    package var text: String { "\(transaction)-\(account.rawValue)-\(sequence)" }
-
-    package init?(text: String) {
-        let parts = text.split(separator: "-", omittingEmptySubsequences: false).map { Int64($0) }
-        guard parts.count == 3, let transaction = parts[0], let account = parts[1], let sequence = parts[2],
-            transaction >= 0, account >= 0, sequence >= 0
-        else { return nil }
-        self.init(transaction: transaction, account: AccountID(account), sequence: sequence)
-    }
-}
-
 /// Reads the entries of an environment in the order of their transactions.
 ///
 /// An entry is read once no older transaction can add one before it. A reader that continues from its last place therefore
@@ -42,7 +9,7 @@ package struct LedgerPlace: Hashable, Comparable, Sendable {
 package enum LedgerFeed {
     /// An entry with its place and its owner.
     package struct PlacedEntry: Sendable {
-        package let place: LedgerPlace
+        package let place: FeedPlace
         package let entry: Entry
         package let account: AccountName
     }
@@ -51,7 +18,7 @@ package enum LedgerFeed {
     package struct Page: Sendable {
         package let entries: [PlacedEntry]
         /// The place from which the next page continues.
-        package let end: LedgerPlace
+        package let end: FeedPlace
         /// Whether nothing followed when the page was read.
         package let isComplete: Bool
         package let horizon: Horizon
@@ -86,7 +53,7 @@ package enum LedgerFeed {
 
     /// A page behind a place, of all accounts or of one. It costs `pageTransactions` rows and those of its entries.
     package static func page(
-        environmentID: EnvironmentID, accountID: AccountID? = nil, after place: LedgerPlace,
+        environmentID: EnvironmentID, accountID: AccountID? = nil, after place: FeedPlace,
         on connection: PostgresConnection, entries limit: Int64 = pageEntries
     ) async throws -> Page {
         let results = try await connection.run([
@@ -115,10 +82,10 @@ package enum LedgerFeed {
             return Page(entries: rows, end: last.place, isComplete: false, horizon: horizon)
         }
         let lastRow = found.last.map {
-            LedgerPlace(transaction: $0.transaction, account: AccountID(.max), sequence: .max)
+            FeedPlace(transaction: $0.transaction, account: AccountID(.max), sequence: .max)
         }
         let isComplete = found.count < Int(pageTransactions)
-        let ends = [place, lastRow, isComplete ? LedgerPlace(before: horizon.oldest) : nil].compactMap { $0 }
+        let ends = [place, lastRow, isComplete ? FeedPlace(before: horizon.oldest) : nil].compactMap { $0 }
         return Page(entries: rows, end: ends.max() ?? place, isComplete: isComplete, horizon: horizon)
     }
 
@@ -143,7 +110,7 @@ package enum LedgerFeed {
                     .id(environmentID), .int64s(ranges.map(\.account.rawValue)), .int64s(ranges.map(\.first)),
                     .int64s(ranges.map(\.last)), .int64(pageBytes),
                 ]))
-        var places: [LedgerPlace] = []
+        var places: [FeedPlace] = []
         var owners: [AccountName] = []
         var entries: [Entry] = []
         for row in result {
@@ -151,7 +118,7 @@ package enum LedgerFeed {
             let range = ranges[Int(try fields.int64()) - 1]
             let read = try EntryRow(&fields, keeping: nil)
             places.append(
-                LedgerPlace(transaction: range.transaction, account: range.account, sequence: read.entry.sequence))
+                FeedPlace(transaction: range.transaction, account: range.account, sequence: read.entry.sequence))
             owners.append(AccountName(id: range.account, endUserID: try fields.endUserID()))
             entries.append(read.entry)
         }
@@ -202,7 +169,7 @@ package enum LedgerFeed {
         let last: [Int64]
 
         /// The entries behind a place.
-        func ranges(of only: AccountID?, after place: LedgerPlace) -> [Range] {
+        func ranges(of only: AccountID?, after place: FeedPlace) -> [Range] {
             accounts.indices.compactMap { index in
                 let account = AccountID(accounts[index])
                 guard only == nil || only == account else { return nil }

@@ -108,24 +108,30 @@ package final class TenantReads: Sendable {
         _ = try await readiness.withConnection(.alone) { try await $0.run(PostgresQuery("select 1"), within: limit) }
     }
 
+    /// Reads a page on a connection of a pool that lists and checks do not wait for.
+    private func readPage<Value: Sendable>(
+        of environmentID: EnvironmentID, from pool: PostgresPool, share: KeyPath<ReadLimits, PoolShare>,
+        within limit: KeyPath<ReadLimits, Duration>, _ body: @Sendable (PostgresConnection) async throws -> Value
+    ) async throws -> Value {
+        let limits = limits(of: environmentID)
+        let claim = PoolClaim(owner: environmentID.rawValue, isLong: false, share: limits[keyPath: share])
+        return try await read(of: environmentID, from: pool, claim, within: limits[keyPath: limit], body)
+    }
+
     // MARK: - Streams
 
     /// Like `read`, for what is new in the ledger of an environment.
     package func readNew<Value: Sendable>(
         of environmentID: EnvironmentID, _ body: @Sendable (PostgresConnection) async throws -> Value
     ) async throws -> Value {
-        let limits = limits(of: environmentID)
-        let claim = PoolClaim(owner: environmentID.rawValue, isLong: false, share: limits.streamPages)
-        return try await read(of: environmentID, from: streams, claim, within: limits.smallStatement, body)
+        try await readPage(of: environmentID, from: streams, share: \.streamPages, within: \.smallStatement, body)
     }
 
     /// Like `read`, for one page of what a watcher of the ledger has missed.
     package func readMissed<Value: Sendable>(
         of environmentID: EnvironmentID, _ body: @Sendable (PostgresConnection) async throws -> Value
     ) async throws -> Value {
-        let limits = limits(of: environmentID)
-        let claim = PoolClaim(owner: environmentID.rawValue, isLong: false, share: limits.streamPages)
-        return try await read(of: environmentID, from: missed, claim, within: limits.largeStatement, body)
+        try await readPage(of: environmentID, from: missed, share: \.streamPages, within: \.largeStatement, body)
     }
 
     // MARK: - Exports
@@ -134,9 +140,7 @@ package final class TenantReads: Sendable {
     package func readExport<Value: Sendable>(
         of environmentID: EnvironmentID, _ body: @Sendable (PostgresConnection) async throws -> Value
     ) async throws -> Value {
-        let limits = limits(of: environmentID)
-        let claim = PoolClaim(owner: environmentID.rawValue, isLong: false, share: limits.exportPages)
-        return try await read(of: environmentID, from: exportPages, claim, within: limits.largeStatement, body)
+        try await readPage(of: environmentID, from: exportPages, share: \.exportPages, within: \.largeStatement, body)
     }
 
     /// Counts an export of an environment until the permit is released. Nil when as many are under way as may be.

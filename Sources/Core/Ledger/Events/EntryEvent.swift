@@ -17,7 +17,7 @@ package struct EntryEvent: Hashable, Sendable {
     package let overage: Int64
     package let details: Details
 
-    /// What only some of the types tell.
+    /// The figures that only some of the types tell.
     package enum Details: Hashable, Sendable {
         /// - Parameters:
         ///   - source: Nil in a forecast, which does not load what the grant recorded.

@@ -24,7 +24,7 @@ struct EventRoutes: Sendable {
         try query.finish()
         let (size, environmentID) = (limit ?? 25, caller.environmentID)
         let (start, events) = try await services.reads.read(of: environmentID) { connection in
-            var start = EventPlace.start
+            var start = FeedPlace.start
             switch after {
             case .cursor(let place)?: start = place
             case .event(let account, let sequence)?:
@@ -48,7 +48,7 @@ struct EventRoutes: Sendable {
         }
         json.object("pagination") { json in
             json.member("has_more", events.count > size)
-            json.member("next_cursor", (events.prefix(size).last?.place ?? start).cursor)
+            json.member("next_cursor", (events.prefix(size).last?.place ?? start).text)
         }
         json.endObject()
         return .json(json.bytes)
@@ -57,28 +57,16 @@ struct EventRoutes: Sendable {
     /// The place from which a client continues.
     private enum Place: Sendable {
         case event(AccountID, Int64)
-        case cursor(EventPlace)
+        case cursor(FeedPlace)
 
         init?(_ text: String) {
             if let id = PublicID(.event, parsing: text) {
                 self = .event(id.account, id.number)
-            } else if let place = EventPlace(cursor: text) {
+            } else if let place = FeedPlace(text: text) {
                 self = .cursor(place)
             } else {
                 return nil
             }
         }
-    }
-}
-
-extension EventPlace {
-    fileprivate var cursor: String { "\(transaction)-\(account.rawValue)-\(sequence)" }
-
-    fileprivate init?(cursor: String) {
-        let parts = cursor.split(separator: "-", omittingEmptySubsequences: false).map { Int64($0) }
-        guard parts.count == 3, let transaction = parts[0], let account = parts[1], let sequence = parts[2],
-            transaction >= 0, account >= 0, sequence >= 0
-        else { return nil }
-        self.init(transaction: transaction, account: AccountID(account), sequence: sequence)
     }
 }

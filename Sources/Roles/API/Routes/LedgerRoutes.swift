@@ -99,10 +99,10 @@ struct LedgerRoutes: Sendable {
         filter.type = try query.optional("type", oneOf: EntryType.self)
         filter.featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
         try query.finish()
-        var start: LedgerPlace?
+        var start: FeedPlace?
         if let text = request.headers[.lastEventID], !text.isEmpty {
             // A place of another installation could be one that is never reached.
-            guard let place = LedgerPlace(text: text),
+            guard let place = FeedPlace(text: text),
                 try await services.streams.hasReached(place, in: caller.environmentID)
             else {
                 throw Problem(.invalidCursor, "Last-Event-ID must be an id of an event of this stream.")

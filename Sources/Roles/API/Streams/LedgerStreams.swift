@@ -82,7 +82,7 @@ final class LedgerStreams: Sendable {
     }
 
     /// Whether a stream of this installation can have shown a place: it is not behind the next transaction.
-    func hasReached(_ place: LedgerPlace, in environmentID: EnvironmentID) async throws -> Bool {
+    func hasReached(_ place: FeedPlace, in environmentID: EnvironmentID) async throws -> Bool {
         try await reads.readMissed(of: environmentID) { connection in
             place.transaction <= (try await LedgerFeed.horizon(on: connection)).next
         }
@@ -90,7 +90,7 @@ final class LedgerStreams: Sendable {
 
     /// A page of what a watcher has missed.
     func missed(
-        of environmentID: EnvironmentID, _ accountID: AccountID?, after place: LedgerPlace
+        of environmentID: EnvironmentID, _ accountID: AccountID?, after place: FeedPlace
     ) async throws -> LedgerFeed.Page {
         try await reads.readMissed(of: environmentID) { connection in
             try await LedgerFeed.page(

@@ -13,7 +13,7 @@ import Synchronization
 final class LedgerTail: Sendable {
     /// An entry as its watchers get it.
     struct Item: Sendable {
-        let place: LedgerPlace
+        let place: FeedPlace
         let account: AccountID
         let type: EntryType
         let featureKey: FeatureKey?
@@ -35,9 +35,9 @@ final class LedgerTail: Sendable {
     /// The beginning of a watcher.
     enum Entrance {
         /// The watcher continues with the item of this number.
-        case live(Int, LedgerPlace)
+        case live(Int, FeedPlace)
         /// The watcher has missed entries up to a place, which are only in the database.
-        case behind(LedgerPlace)
+        case behind(FeedPlace)
         case closed
     }
 
@@ -45,7 +45,7 @@ final class LedgerTail: Sendable {
     enum News {
         case items([Item], next: Int)
         /// Nothing came for a while. Everything up to this place was shown.
-        case quiet(LedgerPlace)
+        case quiet(FeedPlace)
         /// Entries that the watcher has not taken are gone.
         case lost
         case closed
@@ -66,9 +66,9 @@ final class LedgerTail: Sendable {
         var first = 0
         var bytes = 0
         /// The place up to which everything was read; nil before the first read.
-        var end: LedgerPlace?
+        var end: FeedPlace?
         /// The place of the last item that is gone.
-        var gone: LedgerPlace?
+        var gone: FeedPlace?
         var waiters: [CheckedContinuation<Void, Never>] = []
         var beats = 0
         /// The erasures that were told. A page that was read before one of them may have text that is gone.
@@ -125,7 +125,7 @@ final class LedgerTail: Sendable {
     }
 
     private func hear(_ signal: LedgerSignal) {
-        // What was read of an end user before the erasure is not shown any more.
+        // The text of an end user that was read before the erasure is not shown any more.
         if case .erased = signal {
             state.withLock { state in
                 state.erasures += 1
@@ -178,7 +178,7 @@ final class LedgerTail: Sendable {
             let horizon = try await reads.readNew(of: environmentID) { try await LedgerFeed.horizon(on: $0) }
             hasChanged.store(true, ordering: .sequentiallyConsistent)
             resume { state in
-                state.end = LedgerPlace(before: horizon.oldest)
+                state.end = FeedPlace(before: horizon.oldest)
                 state.gone = state.end
             }
             return nil
@@ -218,7 +218,7 @@ final class LedgerTail: Sendable {
         return isShown
     }
 
-    private func forget(_ count: Int, _ state: inout State, upTo place: LedgerPlace) {
+    private func forget(_ count: Int, _ state: inout State, upTo place: FeedPlace) {
         let bytes = state.items.prefix(count).reduce(0) { $0 + $1.event.readableBytes }
         state.items.removeFirst(count)
         state.first += count
@@ -238,7 +238,7 @@ final class LedgerTail: Sendable {
     // MARK: - Watching
 
     /// Lets a watcher in that has seen everything up to a place; without a place it begins with what is new.
-    func enter(after place: LedgerPlace?) async -> Entrance {
+    func enter(after place: FeedPlace?) async -> Entrance {
         while true {
             let entrance = state.withLock { state -> Entrance? in
                 if state.isClosed { return .closed }

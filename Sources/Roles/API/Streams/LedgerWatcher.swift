@@ -26,7 +26,7 @@ struct LedgerWatcher: Sendable {
     let environmentID: EnvironmentID
     let filter: LedgerStreamFilter
     /// The place up to which the client has seen everything; nil for a client that begins with what is new.
-    let start: LedgerPlace?
+    let start: FeedPlace?
     /// How long a busy stream goes on before it asks again whether its key may still read.
     private static let patience = Duration.seconds(1)
 
@@ -68,7 +68,7 @@ struct LedgerWatcher: Sendable {
     /// Shows what the client has missed, until the tail has all that follows. Nil when the stream ends before.
     private func enter(
         _ tail: LedgerTail, _ writer: inout any ResponseBodyWriter
-    ) async throws -> (number: Int, place: LedgerPlace)? {
+    ) async throws -> (number: Int, place: FeedPlace)? {
         var place = start
         while true {
             switch await tail.enter(after: place) {
@@ -86,12 +86,12 @@ struct LedgerWatcher: Sendable {
     }
 
     /// The wanted entries behind a place.
-    private func events(_ items: [LedgerTail.Item], after place: LedgerPlace) -> ByteBuffer {
+    private func events(_ items: [LedgerTail.Item], after place: FeedPlace) -> ByteBuffer {
         var chunk = ByteBuffer()
         for item in items where item.place > place && filter.matches(item) { chunk.writeImmutableBuffer(item.event) }
         return chunk
     }
 
     /// Tells the client the place up to which it has seen everything. It is no event.
-    private static func mark(_ place: LedgerPlace) -> ByteBuffer { ByteBuffer(string: "id: \(place.text)\n\n") }
+    private static func mark(_ place: FeedPlace) -> ByteBuffer { ByteBuffer(string: "id: \(place.text)\n\n") }
 }

@@ -123,7 +123,7 @@ struct PlainCheck {
         }
     }
 
-    /// What a header means for a check.
+    /// The meaning of a header for a check.
     private enum HeaderName {
         case host, authorization, apiKey, requestID, connection
         /// It changes how the request is read or answered.
