@@ -30,7 +30,7 @@ extension Acceptance {
             }
         }
 
-        @Test("A check shows a mutation, a price, a config and a revoked key at once, on any connection")
+        @Test("A check shows a mutation, a price and a config at once, on any connection")
         func neverStale() async throws {
             let tenant = try await makeTenant()
             let client = tenant.test
@@ -50,8 +50,39 @@ extension Acceptance {
                 try await client.patch("/v1/config", ["overage_policy": policy]).expect(200)
                 #expect(try await second.check("alice", "api")["overage_policy"] == policy)
             }
-            try await client.post("/v1/api-keys/\(try made.text("id"))/revoke").expect(200)
-            try await second.get("/v1/entitlements/check?end_user_id=alice&feature_key=api").expect(401)
+        }
+
+        @Test("A key that was revoked is refused on a connection that has just used it, and so is one that was limited")
+        func revoked() async throws {
+            let client = try await makeTenant().test
+            try await client.sell("api", unitCost: 1)
+            let made = try await client.post("/v1/api-keys", ["name": "K"]).expect(201)
+            let (id, key) = (try made.text("id"), try made.text("key"))
+            let port = Int(client.url.split(separator: ":").last ?? "") ?? 0
+            // One connection, because each connection remembers the caller of its latest check.
+            try await client.raw { connection in
+                func check(_ key: String) throws -> Answer {
+                    connection.send(
+                        "GET /v1/entitlements/check?end_user_id=alice&feature_key=api HTTP/1.1\r\nHost: h\r\n"
+                            + "X-API-Key: \(key)\r\n\r\n")
+                    return try connection.answer()
+                }
+                func change(_ method: String, _ path: String, _ body: String) throws {
+                    let other = try RawConnection(port: port)
+                    other.send(
+                        "\(method) \(path) HTTP/1.1\r\nHost: h\r\nX-API-Key: \(client.key ?? "")\r\n"
+                            + "Content-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
+                    try other.answer().expect(200)
+                }
+                for _ in 0..<5 { try check(key).expect(200) }
+                try change("POST", "/v1/api-keys/\(id)/revoke", "{}")
+                try check(key).expect(401)
+                let own = client.key ?? ""
+                for _ in 0..<5 { try check(own).expect(200) }
+                try change("PATCH", "/v1/config", #"{"rate_limit_per_second":1}"#)
+                let statuses = try (0..<5).map { _ in try check(own).status }
+                #expect(statuses.contains(429))
+            }
         }
 
         @Test("A client that sends 2,000 checks, ends its side and reads late gets every answer")
