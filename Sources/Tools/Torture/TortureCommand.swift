@@ -9,7 +9,7 @@ struct TortureCommand: AsyncParsableCommand {
         abstract: "Inject faults and check that no command is lost, doubled or mixed up; ./ops/torture runs it.",
         subcommands: [
             StormCommand.self, FailpointsCommand.self, RollingCommand.self, PairsCommand.self, NeighboursCommand.self,
-            FuzzCommand.self, LimitsCommand.self,
+            FuzzCommand.self, LimitsCommand.self, CarryCommand.self,
         ],
         defaultSubcommand: StormCommand.self)
 }
@@ -183,6 +183,30 @@ struct LimitsCommand: AsyncParsableCommand {
         await installation.fleet.stop()
         await installation.http.shutDown()
         writeOut(result.table(took: ContinuousClock.now - begin) + "\n")
+        for sentence in result.violations.prefix(20) { writeOut("! \(sentence)\n") }
+        if !result.violations.isEmpty { throw ExitCode(1) }
+    }
+}
+
+struct CarryCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "carry",
+        abstract: "Charge many small events by prices that carry fractions, while workers are killed, to exact sums.")
+
+    @Option(help: "Number of events.") var events = 1_000_000
+    @Option(help: "Repeat the events of an earlier run.") var seed: UInt64?
+
+    func run() async throws {
+        let installation = try await Installation.onPrivateServers()
+        let begin = ContinuousClock.now
+        let seed = seed ?? UInt64.random(in: 0...UInt64.max)
+        var result = try await CarriedSums(installation: installation, seed: seed, events: events).run()
+        let violations = Violations()
+        try await installation.verify(violations)
+        result.violations += violations.sentences
+        await installation.fleet.stop()
+        await installation.http.shutDown()
+        writeOut(result.table(seed: seed, took: ContinuousClock.now - begin) + "\n")
         for sentence in result.violations.prefix(20) { writeOut("! \(sentence)\n") }
         if !result.violations.isEmpty { throw ExitCode(1) }
     }

@@ -38,7 +38,7 @@ struct LimitRace {
         let end = RaceEnd()
         let deadline = ContinuousClock.now + .seconds(seconds)
         return try await withThrowingTaskGroup(of: Int.self) { group in
-            group.addTask { try await killWorkers(until: end) }
+            group.addTask { try await installation.fleet.killWorkers(until: end) }
             var result = Result()
             repeat {
                 result.races += 1
@@ -50,19 +50,6 @@ struct LimitRace {
             result.violations += installation.fleet.reports
             return result
         }
-    }
-
-    /// Kills one ledger worker after another, and starts each again.
-    private func killWorkers(until end: RaceEnd) async throws -> Int {
-        var kills = 0
-        while !end.isReached.load(ordering: .relaxed) {
-            try await Task.sleep(for: .milliseconds(1_500))
-            let worker = installation.fleet.node(.ledger, kills)
-            await worker.kill()
-            kills += 1
-            try await installation.fleet.start(worker)
-        }
-        return kills
     }
 
     // MARK: - One race
@@ -230,30 +217,14 @@ struct LimitRace {
         }
     }
 
-    /// Sends a request until its outcome is known.
     private func definite(
         _ method: String, _ path: String, _ members: [(String, JSONValue?)]?, key: String?, node: Int = 0,
         _ scores: Scores? = nil
     ) async throws -> Answer {
-        let nodes = installation.fleet.apiNodes
-        for attempt in 0..<600 {
-            if attempt > 0 {
-                scores?.repeatRequest()
-                try await Task.sleep(for: .milliseconds(50))
-            }
-            let result = await installation.http.send(
-                method, nodes[(node + attempt) % nodes.count], path, key: environment.apiKey,
-                body: members.map { JSONValue.members($0).bytes }, headers: key.map { [("Idempotency-Key", $0)] } ?? [])
-            guard case .answered(let answer) = result else { continue }
-            if answer.status != 202, answer.status < 500 { return answer }
-        }
-        throw TortureError("\(method) \(path) has no definite answer after 600 requests")
+        try await installation.definite(
+            method, path, members.map { .members($0) }, key: key, in: environment, node: node
+        ) { scores?.repeatRequest() }
     }
-}
-
-/// Whether the last race is over.
-private final class RaceEnd: Sendable {
-    let isReached = Atomic(false)
 }
 
 /// The sums of the answers of one race.
