@@ -220,7 +220,8 @@ let package = Package(
         program(
             .programs, "QuotaStackCLI",
             [
-                "API", "Credits", "Docs", "Doctor", "Failpoints", "Ingest", "JSON", "Ledger", "LoadGenerator",
+                "API", "ChildProcesses", "Credits", "Docs", "Doctor", "Failpoints", "Ingest", "JSON", "Ledger",
+                "LoadGenerator",
                 "Messaging",
                 "Migrations", "Nodes", "Postgres", "Runtime", "Storage", "Webhooks", arguments, asyncHTTPClient,
                 logging,

@@ -29,7 +29,7 @@ struct ReportTests {
         #expect(
             lines == [
                 "revision abc123",
-                "scenario|ours|peer|ratio|goal|p50|p99|p99.9|peak memory|books",
+                "scenario|ours|peer|ratio|goal|p50|p99|p99.9|peak memory|books|spread",
                 "check|120,346/s|Redis GET|100,288/s|1.20|≥ 1.20 met|412 µs|1.23 ms|20.00 ms|100.0 MiB",
                 "check-latency|900 µs|bare NIO|500 µs|1.80|≤ 1.50 missed",
                 "usage|950/s|≥ 1.00|balance",
@@ -56,10 +56,32 @@ struct ReportTests {
         #expect(
             text.hasPrefix(
                 #"{"revision":"abc123","rows":[{"scenario":"check","unit":"per_second","ours":120346,"#
+                    + #""lowest":null,"highest":null,"#
                     + #""peer_name":"Redis GET","peer":100288,"ratio":1.200,"meets_goal":true,"p50_ns":412345,"#
                     + #""p99_ns":1234567,"p999_ns":20000000,"max_ns":2000000000,"peak_memory_bytes":104857600,"#
                     + #""balances":null},"#))
-        #expect(text.contains(#""ours":900000,"peer_name":"bare NIO","peer":500000,"ratio":1.800,"meets_goal":false"#))
+        #expect(
+            text.contains(
+                #""ours":900000,"lowest":null,"highest":null,"peer_name":"bare NIO","peer":500000,"ratio":1.800,"meets_goal":false"#
+            ))
+    }
+
+    @Test("Several rounds give the median with the peer of its round, the spread, and books that all balance")
+    func rounds() {
+        let rows = [(3, 30, true), (1, 10, true), (2, 20, false)].map { ours, peer, balances in
+            BenchmarkRow(
+                scenario: "usage", ours: .perSecond(ours), peerName: "SQL", peer: .perSecond(peer), goal: .atLeast(0.1),
+                peakMemory: Int(ours), balances: balances)
+        }
+        let row = BenchmarkRow.median(of: rows)
+        #expect(row.ours == .perSecond(2))
+        #expect(row.peer == .perSecond(20))
+        #expect(row.spread?.lowest == .perSecond(1))
+        #expect(row.spread?.highest == .perSecond(3))
+        #expect(row.peakMemory == 3)
+        #expect(row.balances == false)
+        #expect(BenchmarkRow.median(of: [rows[0]]).spread == nil)
+        #expect(BenchmarkReport(revision: "a", rows: [row]).table.contains("1/s to 3/s"))
     }
 
     @Test("Numbers are written as people read them")

@@ -93,25 +93,43 @@ struct ScenarioTests {
     @Test("Preparing makes a feature, a rule, and every block of every end user once")
     func preparation() async throws {
         let seen = Mutex<[String]>([])
-        let result = try await LoopbackServer.with(
+        _ = try await LoopbackServer.with(
             ServerBehaviour { _, request in
                 seen.withLock { $0.append(request) }
-                return .answer([LoopbackServer.response(request.hasPrefix("POST /v1/features ") ? 409 : 201)])
+                return .answer([
+                    LoopbackServer.response(
+                        request.hasPrefix("POST /v1/features ") ? 409 : 201, #"{"rejected":0}"#)
+                ])
             }
         ) { server in
             try await Preparation(
-                target: LoadTarget(port: server.port), rule: .flat(amount: 5), endUsers: 10, connections: 4
+                target: LoadTarget(port: server.port), rule: .flat(amount: 5), endUsers: 10, connections: 4,
+                grantsPerRequest: 12
             ).run()
         }
-        #expect(result.requests == 30)
         let requests = seen.withLock { $0 }
         #expect(requests[0].hasSuffix(#"{"key":"api_calls","name":"API calls","type":"metered"}"#))
         #expect(requests[1].hasPrefix("POST /v1/metering-rules "))
         #expect(requests[1].hasSuffix(#"{"feature_key":"api_calls","model":"flat","amount":5}"#))
         let grants = requests.dropFirst(2)
-        #expect(grants.allSatisfy { $0.hasPrefix("POST /v1/credits/grant ") })
-        let keys = Set(grants.compactMap { $0.split(separator: "\r\n").first { $0.hasPrefix("Idempotency-Key: ") } })
-        #expect(keys.count == 30)
+        #expect(grants.count == 3)
+        #expect(grants.allSatisfy { $0.hasPrefix("POST /v1/credits/grant/batch ") })
+        let keys = grants.flatMap { $0.split(separator: #""idempotency_key":""#).dropFirst() }
+            .compactMap { $0.split(separator: "\"").first }
+        #expect(Set(keys).count == 30)
+        #expect(keys.contains("benchmark-user_9-block_2"))
+    }
+
+    @Test("Preparing stops when a grant was rejected")
+    func rejectedGrant() async throws {
+        let error = await #expect(throws: PreparationError.self) {
+            try await LoopbackServer.with(
+                ServerBehaviour { _, _ in .answer([LoopbackServer.response(200, #"{"rejected":1}"#)]) }
+            ) { server in
+                try await Preparation(target: LoadTarget(port: server.port), endUsers: 1).run()
+            }
+        }
+        #expect(error?.description == #"grants were refused: {"rejected":1}"#)
     }
 
     @Test("Preparing stops at the first refusal and says what was refused")

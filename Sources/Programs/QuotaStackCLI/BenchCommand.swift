@@ -10,10 +10,15 @@ import Storage
 struct BenchCommand: AsyncParsableCommand {
     enum Name: String, CaseIterable, ExpressibleByArgument {
         case check
+        case checkLatency = "check-latency"
         case checkBatch = "check-batch"
         case usage
         case usageBatch = "usage-batch"
         case usageHot = "usage-hot"
+        case apply
+        case reserveCommit = "reserve-commit"
+        case freshness
+        case replica
     }
 
     static let configuration = CommandConfiguration(
@@ -22,12 +27,13 @@ struct BenchCommand: AsyncParsableCommand {
         discussion: """
             The command needs QUOTASTACK_URL, QUOTASTACK_ROOT_KEY and DATABASE_URL of the installation, and creates a \
             tenant for the run. The SQL peer needs QUOTASTACK_BENCH_DATABASE_URL, with a PostgreSQL user who may create \
-            databases.
+            databases. `apply` needs QUOTASTACK_BENCH_BOOKS_URL, with a superuser of the installation's database.
             """)
 
     @Argument(help: "Scenarios to measure; default: all.") var scenarios: [Name] = Name.allCases
     @Option(help: "End users with three blocks each.") var endUsers = 100_000
     @Option(help: "Seconds per scenario, after a warm-up.") var seconds = 10.0
+    @Option(help: "Rounds of each scenario, of which the table shows the median and the spread.") var rounds = 1
     @Option(help: "Requests per second, sent at fixed times; default: as many as are answered.") var rate: Double?
     @Option(help: "Id of the process whose peak memory is shown.") var pid: Int32?
     @Flag(help: "Print JSON instead of a table.") var json = false
@@ -38,10 +44,14 @@ struct BenchCommand: AsyncParsableCommand {
         try LogSetup.start(level: settings.logLevel)
         let target = try await tenant().target
         progress("preparing \(endUsers) end users with 3 blocks each")
-        let preparation = try await Preparation(target: target, endUsers: endUsers).run()
-        progress("granted \(Int(preparation.throughput)) blocks/s")
+        let granted = try await Preparation(target: target, endUsers: endUsers).run()
+        progress("granted \(Int(granted)) blocks/s")
         var report = BenchmarkReport(revision: await MachineFacts.gitRevision() ?? "unknown")
-        for scenario in scenarios { report.rows.append(try await measure(scenario, target, settings)) }
+        for scenario in scenarios {
+            var measured: [[BenchmarkRow]] = []
+            for _ in 0..<max(1, rounds) { measured.append(try await rows(of: scenario, target, settings)) }
+            report.rows += measured[0].indices.map { index in .median(of: measured.map { $0[index] }) }
+        }
         print(json ? String(decoding: report.json, as: UTF8.self) : report.table)
         if report.rows.contains(where: { $0.balances == false }) { throw ExitCode(1) }
     }
@@ -60,6 +70,19 @@ struct BenchCommand: AsyncParsableCommand {
         return (LoadTarget(port: port, apiKey: key), key)
     }
 
+    private func rows(of name: Name, _ target: LoadTarget, _ settings: Settings) async throws -> [BenchmarkRow] {
+        progress("measuring \(name.rawValue)")
+        switch name {
+        case .checkLatency: return try await checkLatency(target)
+        case .apply: return try await apply(target, peer: try await peer(of: name), settings)
+        case .reserveCommit: return try await reserveAndCommit(target, settings)
+        case .freshness: return try await freshness(target)
+        case .replica: return try await replica()
+        case .check, .checkBatch, .usage, .usageBatch, .usageHot: return [try await measure(name, target, settings)]
+        }
+    }
+
+    /// Measures the throughput of a scenario.
     private func measure(_ name: Name, _ target: LoadTarget, _ settings: Settings) async throws -> BenchmarkRow {
         let scenario: Scenario
         let connections: Int
@@ -69,15 +92,10 @@ struct BenchCommand: AsyncParsableCommand {
         case .checkBatch: (scenario, connections, goal) = (.checkBatch(target, endUsers: endUsers), 16, nil)
         case .usage: (scenario, connections, goal) = (.usage(target, endUsers: endUsers), 64, .atLeast(1.5))
         case .usageBatch: (scenario, connections, goal) = (.usageBatch(target, endUsers: endUsers), 8, .atLeast(5))
-        case .usageHot: (scenario, connections, goal) = (.usageBatch(target, endUsers: 1), 8, .atLeast(4.5))
+        default: (scenario, connections, goal) = (.usageBatch(target, endUsers: 1), 8, .atLeast(4.5))
         }
-        progress("measuring \(name.rawValue)")
         let result = try await load(scenario, target, connections: connections)
-        guard result.isClean else {
-            throw CallError(
-                "\(name.rawValue): \(result.failures) answers were not successful; the first: \(result.firstFailure ?? result.complaints.first ?? "?")"
-            )
-        }
+        try requireClean(result, name.rawValue)
         let peer = noPeers ? nil : try await peer(of: name)
         let books = try await verify(settings)
         return BenchmarkRow(
@@ -114,7 +132,14 @@ struct BenchCommand: AsyncParsableCommand {
             seconds: max(3, Int(seconds / 2)))
     }
 
-    private func verify(_ settings: Settings) async throws -> Bool {
+    func requireClean(_ result: LoadResult, _ name: String) throws {
+        guard !result.isClean else { return }
+        throw CallError(
+            "\(name): \(result.failures + result.unanswered) answers were not successful or missing; the first: \(result.firstFailure ?? result.complaints.first ?? "?")"
+        )
+    }
+
+    func verify(_ settings: Settings) async throws -> Bool {
         progress("verifying the books")
         let connection = try await PostgresConnection.connect(
             try settings.postgres(), logger: Logger(label: "quotastack"))
@@ -122,7 +147,7 @@ struct BenchCommand: AsyncParsableCommand {
         return try await BookVerifier.verify(on: connection) { _ in }.isClean
     }
 
-    private func progress(_ text: String) {
+    func progress(_ text: String) {
         writeError("\(text)\n")
     }
 }

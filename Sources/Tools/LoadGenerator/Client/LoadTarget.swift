@@ -5,7 +5,7 @@ package struct LoadTarget: Sendable {
     package let host: String
     package let port: Int
     /// The bearer token of every request; nil sends none.
-    private let apiKey: String?
+    package let apiKey: String?
 
     package init(host: String = "127.0.0.1", port: Int, apiKey: String? = nil) {
         self.host = host
@@ -14,8 +14,10 @@ package struct LoadTarget: Sendable {
     }
 
     /// The bytes of a request without a body.
-    package func get(_ path: String) -> ByteBuffer {
-        ByteBuffer(string: head("GET", path) + "\r\n")
+    ///
+    /// - Parameter headers: Further header lines, without their line ends.
+    package func get(_ path: String, headers: [String] = []) -> ByteBuffer {
+        ByteBuffer(string: head("GET", path, headers) + "\r\n")
     }
 
     /// The bytes of a request with a JSON body.

@@ -21,6 +21,8 @@ struct ResponseScanner {
     private(set) var captured: [UInt8] = []
     /// Whether to keep the body of the next response, whatever its status.
     var capturesNext = false
+    /// Whether to keep the bodies of all further responses.
+    var capturesAll = false
     /// Whether to keep the bodies of responses that are not 2xx.
     var capturesFailures = false
 
@@ -66,7 +68,7 @@ struct ResponseScanner {
 
     private mutating func begin(_ head: Head, _ bytes: UnsafeRawBufferPointer) throws(ResponseError) -> Bool {
         status = head.status
-        isCapturing = capturesNext || (capturesFailures && !(200...299).contains(status))
+        isCapturing = capturesAll || capturesNext || (capturesFailures && !(200...299).contains(status))
         if isCapturing { captured.removeAll() }
         return try consumeBody(UnsafeRawBufferPointer(rebasing: bytes[head.length...]), remaining: head.bodyLength)
     }

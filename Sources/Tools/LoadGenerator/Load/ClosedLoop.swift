@@ -84,7 +84,7 @@ final class ClosedLoopDriver: ConnectedLoadDriver {
         self.script = script
         self.connectionCount = connectionCount
         self.patience = patience
-        self.recorder = LoadRecorder(check: script.check)
+        self.recorder = LoadRecorder(script)
     }
 
     func start(

@@ -105,12 +105,17 @@ package struct LoadScript: Sendable {
     /// The complaint about the first response of a connection; nil when it is as expected.
     package typealias Check = @Sendable (LoadResponse) -> String?
 
+    /// Receives every answer, on the event loops. The bodies of all answers are kept for it, which costs time.
+    package typealias Answered = @Sendable (LoadResponse) -> Void
+
     package let request: Request
     package let check: Check?
+    package let answered: Answered?
 
-    package init(request: @escaping Request, check: Check? = nil) {
+    package init(request: @escaping Request, check: Check? = nil, answered: Answered? = nil) {
         self.request = request
         self.check = check
+        self.answered = answered
     }
 }
 
@@ -119,19 +124,23 @@ struct LoadRecorder {
     private(set) var result = LoadResult()
     /// The number of answers by status, for the statuses 0 to 599.
     private var statusCounts = [Int](repeating: 0, count: 600)
-    private let check: LoadScript.Check?
+    private let script: LoadScript
 
-    init(check: LoadScript.Check?) {
-        self.check = check
+    init(_ script: LoadScript) {
+        self.script = script
     }
 
     /// Checks the first response of each connection and keeps the first failure, during the warm-up as well.
     mutating func inspect(_ connection: LoadConnection) {
+        if let answered = script.answered {
+            answered(LoadResponse(status: connection.scanner.status, body: connection.scanner.captured))
+            connection.scanner.capturesAll = true
+        }
         guard connection.scanner.capturesNext || connection.scanner.capturesFailures else { return }
         if connection.scanner.capturesNext {
             connection.scanner.capturesNext = false
             let response = LoadResponse(status: connection.scanner.status, body: connection.scanner.captured)
-            if let complaint = check?(response) { result.complaints.append(complaint) }
+            if let complaint = script.check?(response) { result.complaints.append(complaint) }
         }
         if !(200...299).contains(connection.scanner.status) {
             connection.scanner.capturesFailures = false

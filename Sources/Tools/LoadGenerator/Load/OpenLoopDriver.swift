@@ -37,7 +37,7 @@ final class OpenLoopDriver: ConnectedLoadDriver, NIOScheduledCallbackHandler {
 
     init(script: LoadScript) {
         self.script = script
-        self.recorder = LoadRecorder(check: script.check)
+        self.recorder = LoadRecorder(script)
     }
 
     func start(_ schedule: OpenLoopSchedule, on eventLoop: any EventLoop, _ promise: EventLoopPromise<LoadResult>) {

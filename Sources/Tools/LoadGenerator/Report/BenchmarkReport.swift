@@ -34,6 +34,8 @@ package struct BenchmarkRow: Sendable {
     /// Whether the books balanced afterwards; nil when nothing was booked. A row whose books do not balance does not
     /// count.
     package let balances: Bool?
+    /// The lowest and the highest result of the rounds of which this is the median; nil for a single round.
+    package private(set) var spread: (lowest: Measure, highest: Measure)?
 
     package init(
         scenario: String, ours: Measure, peerName: String? = nil, peer: Measure? = nil, goal: Goal? = nil,
@@ -47,6 +49,21 @@ package struct BenchmarkRow: Sendable {
         self.latency = latency
         self.peakMemory = peakMemory
         self.balances = balances
+    }
+
+    /// The row with the median result of several rounds, with the peer of its own round, and with the spread of all.
+    ///
+    /// - Precondition: There is at least one row.
+    package static func median(of rows: [BenchmarkRow]) -> BenchmarkRow {
+        let sorted = rows.sorted { $0.ours.number < $1.ours.number }
+        let balances = rows.compactMap(\.balances)
+        let median = sorted[sorted.count / 2]
+        var row = BenchmarkRow(
+            scenario: median.scenario, ours: median.ours, peerName: median.peerName, peer: median.peer,
+            goal: median.goal, latency: median.latency, peakMemory: rows.compactMap(\.peakMemory).max(),
+            balances: balances.isEmpty ? nil : !balances.contains(false))
+        if rows.count > 1 { row.spread = (sorted[0].ours, sorted[sorted.count - 1].ours) }
+        return row
     }
 
     /// Our result divided by the peer's; nil without a peer, or when they measure different quantities.
@@ -78,7 +95,9 @@ package struct BenchmarkReport: Sendable {
 
     /// The table for people: the revision, a line of column names, and a line per row.
     package var table: String {
-        let names = ["scenario", "ours", "peer", "", "ratio", "goal", "p50", "p99", "p99.9", "peak memory", "books"]
+        let names = [
+            "scenario", "ours", "peer", "", "ratio", "goal", "p50", "p99", "p99.9", "peak memory", "books", "spread",
+        ]
         let lines = [names] + rows.map(cells)
         let widths = names.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
         let texts = lines.map { cells in
@@ -108,6 +127,7 @@ package struct BenchmarkReport: Sendable {
             row.latency.map { Figure.duration($0.p50) } ?? "", row.latency.map { Figure.duration($0.p99) } ?? "",
             row.latency?.p999.map(Figure.duration) ?? "", row.peakMemory.map(Figure.memory) ?? "",
             row.balances.map { $0 ? "balance" : "DIFFER" } ?? "",
+            row.spread.map { "\(Figure.measure($0.lowest)) to \(Figure.measure($0.highest))" } ?? "",
         ]
     }
 
@@ -121,6 +141,8 @@ package struct BenchmarkReport: Sendable {
             writer.member("scenario", row.scenario)
             writer.member("unit", row.ours.unit)
             writer.member("ours", row.ours.integer)
+            writer.member("lowest", row.spread?.lowest.integer)
+            writer.member("highest", row.spread?.highest.integer)
             writer.member("peer_name", row.peerName)
             writer.member("peer", row.peer?.integer)
             writer.member("ratio", row.ratio.map { JSONValue.number(Figure.decimal($0, places: 3)) })
@@ -143,6 +165,13 @@ extension BenchmarkRow.Measure {
         switch self {
         case .perSecond: "per_second"
         case .nanoseconds: "nanoseconds"
+        }
+    }
+
+    fileprivate var number: Double {
+        switch self {
+        case .perSecond(let rate): rate
+        case .nanoseconds(let nanoseconds): Double(nanoseconds)
         }
     }
 

@@ -1,5 +1,6 @@
 import JSON
 import NIOCore
+import Synchronization
 
 /// The reason why the data for a benchmark could not be created.
 package struct PreparationError: Error, CustomStringConvertible {
@@ -29,11 +30,14 @@ package struct Preparation: Sendable {
     /// In millicredits.
     package let creditsPerBlock: Int64
     package let connections: Int
+    /// The most grants in one request.
+    package let grantsPerRequest: Int
 
     package init(
         target: LoadTarget, featureKey: String = "api_calls",
         rule: BenchmarkRule = .perUnit(unitCost: 1_000, perUnits: 1),
-        endUsers: Int, blocksPerEndUser: Int = 3, creditsPerBlock: Int64 = 1_000_000_000_000, connections: Int = 64
+        endUsers: Int, blocksPerEndUser: Int = 3, creditsPerBlock: Int64 = 1_000_000_000_000, connections: Int = 8,
+        grantsPerRequest: Int = 1_000
     ) {
         self.target = target
         self.featureKey = featureKey
@@ -42,28 +46,43 @@ package struct Preparation: Sendable {
         self.blocksPerEndUser = blocksPerEndUser
         self.creditsPerBlock = creditsPerBlock
         self.connections = connections
+        self.grantsPerRequest = grantsPerRequest
     }
 
     /// Creates the feature (an existing one is left unchanged), a rule, and the blocks, at full speed.
     ///
-    /// - Returns: The result of the grants.
-    /// - Throws: `PreparationError` when a request was refused.
-    package func run() async throws -> LoadResult {
+    /// - Returns: The number of grants per second.
+    /// - Throws: `PreparationError` when a request or a grant was refused.
+    package func run() async throws -> Double {
         try await post("/v1/features", accepting: [200, 201, 409], featureBody())
         try await post("/v1/metering-rules", accepting: [200, 201], ruleBody())
-        let grants = ClosedLoop(
-            target: target, connections: connections, limit: .requests(endUsers * blocksPerEndUser))
-        let result = try await grants.run(
-            LoadScript(request: { connection, sequence in
-                // Grants block by block, not end user by end user, so that consecutive grants go to different accounts.
-                let number = sequence * connections + connection
-                return grant(endUser: number % endUsers, block: number / endUsers)
-            }))
-        guard result.isClean else {
-            throw PreparationError(
-                description: "\(result.failures) grants were refused: \(result.firstFailure ?? "")")
+        let grants = endUsers * blocksPerEndUser
+        let requests = (grants + grantsPerRequest - 1) / grantsPerRequest
+        let refusal = Mutex<String?>(nil)
+        let connections = min(connections, requests)
+        let result = try await ClosedLoop(
+            target: target, connections: connections, limit: .requests(requests), patience: 120
+        ).run(
+            LoadScript(
+                request: { connection, sequence in
+                    // Grants block by block, not end user by end user, so that consecutive grants go to different
+                    // accounts.
+                    let first = (sequence * connections + connection) * grantsPerRequest
+                    return batch(of: first..<min(first + grantsPerRequest, grants))
+                },
+                answered: { response in
+                    guard case .object(let body)? = try? JSONParser.parse(response.body),
+                        body["rejected"] == .integer(0)
+                    else {
+                        let text = String(decoding: response.body.prefix(500), as: UTF8.self)
+                        refusal.withLock { $0 = $0 ?? text }
+                        return
+                    }
+                }))
+        if let refusal = refusal.withLock({ $0 }) {
+            throw PreparationError(description: "grants were refused: \(refusal)")
         }
-        return result
+        return result.seconds > 0 ? Double(grants) / result.seconds : 0
     }
 
     private func post(_ path: String, accepting statuses: Set<Int>, _ body: [UInt8]) async throws {
@@ -114,15 +133,20 @@ package struct Preparation: Sendable {
         return writer.bytes
     }
 
-    private func grant(endUser: Int, block: Int) -> ByteBuffer {
-        var writer = JSONWriter(capacity: 96)
+    private func batch(of numbers: Range<Int>) -> ByteBuffer {
+        var writer = JSONWriter(capacity: 128 * numbers.count)
         writer.beginObject()
-        writer.member("end_user_id", "user_\(endUser)")
-        writer.member("credits", creditsPerBlock)
-        // The blocks differ in priority, so that the burn order is not just the order of creation.
-        writer.member("priority", 50 - block % 3 * 10)
+        writer.array("grants", numbers) { writer, number in
+            let (endUser, block) = (number % endUsers, number / endUsers)
+            writer.beginObject()
+            writer.member("end_user_id", "user_\(endUser)")
+            writer.member("credits", creditsPerBlock)
+            // The blocks differ in priority, so that the burn order is not just the order of creation.
+            writer.member("priority", 50 - block % 3 * 10)
+            writer.member("idempotency_key", "benchmark-user_\(endUser)-block_\(block)")
+            writer.endObject()
+        }
         writer.endObject()
-        return target.post(
-            "/v1/credits/grant", writer.bytes, headers: ["Idempotency-Key: benchmark-user_\(endUser)-block_\(block)"])
+        return target.post("/v1/credits/grant/batch", writer.bytes)
     }
 }

@@ -1,0 +1,78 @@
+import ArgumentParser
+import JSON
+import LoadGenerator
+import Logging
+import Runtime
+
+/// Measures uses while many watchers follow the live ledger on the same node.
+struct BenchStreamsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench-streams",
+        abstract: "Measure usage while many watchers follow the live ledger; ./ops/bench streams.",
+        discussion: """
+            The command needs an installation on this machine and its root key. One watcher reads nothing. A tenth of the \
+            others is cut halfway and goes on with Last-Event-ID. At the end each must have seen every entry once.
+            """)
+
+    @Option(help: "Watchers of one environment on one node.") var watchers = 1_000
+    @Option(help: "Uses per second.") var rate = 20.0
+    @Option(help: "Seconds of each measurement.") var seconds = 10.0
+    @Option(help: "Id of the process whose memory is shown.") var pid: Int32?
+
+    func run() async throws {
+        try LogSetup.start(level: try await Settings.load().logLevel)
+        let target = try await BenchCommand.parse([]).tenant().target
+        _ = try await Preparation(target: target, endUsers: 1_000).run()
+        writeError("measuring \(Int(rate)) uses/s without watchers\n")
+        let alone = try await usage(target)
+        let streams = StreamWatchers(target: target, count: watchers)
+        writeError("starting \(watchers) watchers\n")
+        for number in 0..<watchers { try await streams.start(number, reads: number > 0) }
+        try await Task.sleep(for: .seconds(2))
+        let first = streams.state
+        writeError("measuring \(Int(rate)) uses/s with them\n")
+        async let used = usage(target)
+        try await Task.sleep(for: .seconds(seconds / 2))
+        for number in stride(from: 1, to: watchers, by: 10) { await streams.cut(number) }
+        for number in stride(from: 1, to: watchers, by: 10) { try await streams.start(number) }
+        let beside = try await used
+        // All requests of the run are in the ledger, those of its warm-up too.
+        let expected = Int((rate * (seconds + 1)).rounded())
+        let deadline = ContinuousClock.now + .seconds(30)
+        func missing() -> Int {
+            streams.state.enumerated().count { number, seen in
+                number > 0 && seen.entries - first[number].entries < expected
+            }
+        }
+        while missing() > 0, ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(50)) }
+        let behind = missing()
+        let doubled = streams.state.enumerated().count { number, seen in
+            number > 0 && seen.entries - first[number].entries > expected
+        }
+        let memory = pid.flatMap { MachineFacts.peakMemory(ofProcess: $0) } ?? 0
+        try await streams.close()
+        print(
+            """
+            | \(Int(rate)) uses/s | p50 | p99 | worst | failed |
+            |---|---|---|---|---|
+            \(line("without watchers", alone))
+            \(line("with \(watchers), one of them not reading", beside))
+
+            \(expected) entries; watchers that miss one: \(behind), that saw one twice: \(doubled); \
+            peak memory \(memory >> 20) MiB
+            """)
+        if behind + doubled > 0 { throw ExitCode(1) }
+    }
+
+    private func usage(_ target: LoadTarget) async throws -> LoadResult {
+        try await OpenLoop(target: target, connections: 32, rate: rate, warmUp: 1, seconds: seconds).run(
+            Scenario.usage(target, endUsers: 1_000).script)
+    }
+
+    private func line(_ name: String, _ result: LoadResult) -> String {
+        func milliseconds(_ nanoseconds: UInt64) -> String { "\(Double(nanoseconds / 10_000) / 100) ms" }
+        let latency = result.latency.summary
+        return
+            "| \(name) | \(milliseconds(latency.p50)) | \(milliseconds(latency.p99)) | \(milliseconds(latency.maximum)) | \(result.failures + result.unanswered) |"
+    }
+}
