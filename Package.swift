@@ -152,6 +152,7 @@ let package = Package(
             ]),
         module(
             .adapters, "Docs", ["JSON", "Markdown", crypto], exclude: ["Pages"], plugins: ["EmbedFilesPlugin"]),
+        module(.adapters, "MCP", ["Credits", "Docs", "JSON"]),
         module(.adapters, "Migrations", ["Storage"], plugins: ["EmbedFilesPlugin"]),
         module(
             .adapters, "Replica",
@@ -177,6 +178,7 @@ let package = Package(
             .roles, "API",
             [
                 "Answers", "Catalogue", "Commands", "Compression", "Credits", "Docs", "Failpoints", "JSON", "Ledger",
+                "MCP",
                 "Messaging", "Metering", "Postgres", "RabbitMQ", "Replica", "Runtime", "Storage", "Webhooks", crypto,
                 httpTypes,
                 hummingbird, lifecycle, logging, metrics, nioCore, nioHTTP1, nioPosix, nioSSL,
@@ -221,11 +223,11 @@ let package = Package(
             .programs, "QuotaStackCLI",
             [
                 "API", "ChildProcesses", "Credits", "Docs", "Doctor", "Failpoints", "Ingest", "JSON", "Ledger",
-                "LoadGenerator",
+                "LoadGenerator", "MCP",
                 "Messaging",
                 "Migrations", "Nodes", "Postgres", "Runtime", "Storage", "Webhooks", arguments, asyncHTTPClient,
                 logging,
-                nioCore, nioHTTP1,
+                nioCore, nioHTTP1, nioPosix,
             ]),
 
         module(.testSupport, "LedgerModel", ["Credits"]),
@@ -285,7 +287,8 @@ let package = Package(
         tests(
             "WebhookWorker",
             ["Credits", "Postgres", "Runtime", "Storage", "WebhookReceiver", "WebhookWorker", "Webhooks"]),
-        tests("Docs", ["Answers", "Catalogue", "Docs", "Markdown", "Runtime", "Webhooks"]),
+        tests("Docs", ["Answers", "Catalogue", "Docs", "MCP", "Markdown", "Runtime", "Webhooks"]),
+        tests("MCP", ["Credits", "Docs", "JSON", "MCP"]),
         tests("Doctor", ["Doctor", "JSON", "Storage"]),
         tests("Ingest", ["Credits", "Ingest", "JSON", logging, nioCore, nioHTTP1, nioPosix]),
         tests("ChildProcesses", ["ChildProcesses"]),
@@ -294,7 +297,7 @@ let package = Package(
             "Acceptance",
             [
                 "API", "Catalogue", "ChildProcesses", "Commands", "Credits", "Deflation", "Docs", "JSON", "Ledger",
-                "LedgerModel",
+                "LedgerModel", "MCP",
                 "Messaging", "NodeProgram", "Postgres",
                 "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage", "TCPProxy", "Turns",
                 "WebhookReceiver", "Webhooks",

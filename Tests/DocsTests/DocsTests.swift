@@ -2,6 +2,7 @@ import Answers
 import Catalogue
 import Docs
 import Foundation
+import MCP
 import Markdown
 import Runtime
 import Testing
@@ -18,7 +19,7 @@ import Webhooks
     @Test("Every file of the folder is a page of the contents, once")
     func contents() throws {
         let files = try FileManager.default.subpathsOfDirectory(atPath: Self.folder.path).filter {
-            $0.hasSuffix(".md") && $0 != "CONTENTS.md"
+            $0.hasSuffix(".md") && $0 != "CONTENTS.md" && !$0.hasPrefix("skill/")
         }
         let names = pages.map { $0.name.isEmpty ? "index.md" : "\($0.name).md" }
         #expect(files.count > 60 && names.sorted() == files.sorted())
@@ -152,6 +153,32 @@ import Webhooks
             let standard = key.defaultValue.map { $0.isEmpty ? "empty" : "`\($0)`" } ?? "none"
             #expect(page.markdown.contains("| `\(key.name)` | \(standard) |"), "\(key.name)")
         }
+    }
+
+    @Test("The skill has the front matter that agents read, and names pages that exist")
+    func skill() throws {
+        let text = String(decoding: try #require(site.files["/docs/skill/SKILL.md"]).bytes, as: UTF8.self)
+        let matter = try #require(text.wholeMatch(of: /---\nname: ([a-z-]+)\ndescription: (.+)\n---\n\n# [\s\S]+/))
+        #expect(matter.1 == "quotastack" && (100...1_024).contains(matter.2.utf8.count))
+        #expect(text.split(separator: "\n").count < 60)
+        let pages = text.matches(of: /`(\/(?:docs|llms)[a-z_\/.-]*)`/).map { String($0.1) }
+        #expect(pages.count > 15)
+        for page in pages where !page.contains("<") { #expect(site.files[page] != nil, "\(page)") }
+    }
+
+    @Test("The page about editors shows the rules that its commands install, and JSON that can be read")
+    func editors() throws {
+        let blocks = try page("ai-editors").document.blocks
+        let rules = String(decoding: try #require(site.files["/docs/skill/rules.md"]).bytes, as: UTF8.self)
+        #expect(blocks.contains { if case .code("markdown", rules) = $0 { true } else { false } })
+        let files = blocks.compactMap { if case .code("json", let text) = $0 { text } else { nil } }
+        #expect(files.count == 9)
+        for file in files {
+            let value = try JSONSerialization.jsonObject(with: Data(file.utf8)) as? [String: Any]
+            let servers = value?["mcpServers"] ?? value?["servers"] ?? value?["context_servers"]
+            #expect((servers as? [String: Any])?["quotastack"] != nil, "\(file)")
+        }
+        for tool in Tool.all { #expect(try page("ai-editors").markdown.contains("`\(tool.name)`"), "\(tool.name)") }
     }
 
     @Test("The glossary has each term once, in order")

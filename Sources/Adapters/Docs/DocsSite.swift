@@ -7,6 +7,9 @@ package struct DocsSite: Sendable {
     package static let current = DocsSite(
         Dictionary(uniqueKeysWithValues: EmbeddedFiles.all.map { ($0.name, $0.text) }))
 
+    /// The folder of the agent skill and of the rules for editors, which are served as they are and are no pages.
+    private static let skill = "skill/"
+
     package let contents: Contents
     /// The pictures by their address.
     package let pictures: [String: String]
@@ -14,10 +17,14 @@ package struct DocsSite: Sendable {
     package let files: [String: DocsFile]
     /// The page that is shown for an address below `/docs` that does not exist.
     package let missing: DocsFile
+    /// Finds the parts of pages that contain words.
+    package let search: DocsSearch
 
     /// - Parameter texts: The files of the folder Pages by their name.
     init(_ texts: [String: String]) {
-        let pages = texts.filter { $0.key.hasSuffix(".md") && $0.key != "CONTENTS.md" }
+        let pages = texts.filter {
+            $0.key.hasSuffix(".md") && $0.key != "CONTENTS.md" && !$0.key.hasPrefix(Self.skill)
+        }
         let contents = Contents(
             list: texts["CONTENTS.md"] ?? "",
             texts: Dictionary(uniqueKeysWithValues: pages.map { (String($0.key.dropLast(3)), $0.value) }))
@@ -35,6 +42,9 @@ package struct DocsSite: Sendable {
         }
         for (name, text) in texts where name.hasPrefix("assets/") && !name.hasSuffix(".svg") {
             add(asset: String(name.dropFirst("assets/".count)), text)
+        }
+        for (name, text) in texts where name.hasPrefix(Self.skill) {
+            files["/docs/\(name)"] = DocsFile(.markdown, text)
         }
         add(asset: "search.json", Self.searchIndex(of: contents))
         let html = PageHTML(contents: contents, pictures: pictures, assets: assets)
@@ -54,6 +64,7 @@ package struct DocsSite: Sendable {
                 There is no page at this address. The [overview](/docs) leads to all pages.
                 """)
         self.missing = DocsFile(.page, html.text(of: missing))
+        search = DocsSearch(contents)
         self.contents = contents
         self.pictures = pictures
         self.files = files

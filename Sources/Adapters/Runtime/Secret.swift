@@ -4,11 +4,11 @@ import SystemPackage
 ///
 /// A file keeps the secret out of the process's environment. systemd's `LoadCredential` and container platforms hand
 /// secrets over as files.
-struct Secret {
+package struct Secret {
     /// More than any secret needs, so that a wrong path cannot fill the memory.
     private static let maximumBytes = 64 << 10
 
-    let text: String
+    package let text: String
     /// The file; nil for a secret that the setting states.
     let path: String?
 
@@ -18,7 +18,7 @@ struct Secret {
     ///   - path: The file that contains the secret, with or without a line end; nil or empty when none is named.
     /// - Throws: `SettingsError` when both are set, or when the file cannot be read or is empty. Its text never has a part
     ///   of the secret.
-    init?(_ name: String, stated: String?, path: String?) throws {
+    package init?(_ name: String, stated: String?, path: String?) throws {
         switch (stated == "" ? nil : stated, path == "" ? nil : path) {
         case (nil, nil): return nil
         case (let stated?, nil): (text, self.path) = (stated, nil)

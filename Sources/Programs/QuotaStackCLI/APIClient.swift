@@ -28,27 +28,38 @@ struct APIClient {
     private func send(
         _ method: String, _ path: String, _ body: [UInt8]?, _ idempotencyKey: String
     ) async throws -> (status: UInt, value: JSONValue) {
+        let (status, bytes) = try await exchange(
+            method, path, body: body, idempotencyKey: method == "GET" ? nil : idempotencyKey, upTo: 16 << 20)
+        let value = try? JSONParser.parse(bytes)
+        guard (200..<300).contains(status), let value else {
+            throw CallError("\(method) \(path) was answered \(status). \(value?["detail"]?.text ?? "")")
+        }
+        return (status, value)
+    }
+
+    /// Sends one request and returns its answer, whatever its status is.
+    ///
+    /// - Throws: `NIOTooManyBytesError` when the answer has more bytes than `limit`; `CallError` when there is none.
+    func exchange(
+        _ method: String, _ path: String, body: [UInt8]?, idempotencyKey: String?, upTo limit: Int
+    ) async throws -> (status: UInt, bytes: [UInt8]) {
         var request = HTTPClientRequest(url: url + path)
         request.method = .RAW(value: method)
         request.headers.add(name: "Authorization", value: "Bearer \(key)")
-        if method != "GET" { request.headers.add(name: "Idempotency-Key", value: idempotencyKey) }
+        if let idempotencyKey { request.headers.add(name: "Idempotency-Key", value: idempotencyKey) }
         if let body {
             request.headers.add(name: "Content-Type", value: "application/json")
             request.body = .bytes(ByteBuffer(bytes: body))
         }
-        let response: HTTPClientResponse
-        let bytes: ByteBuffer
         do {
-            response = try await HTTPClient.shared.execute(request, timeout: .seconds(30))
-            bytes = try await response.body.collect(upTo: 16 << 20)
+            let response = try await HTTPClient.shared.execute(request, timeout: .seconds(30))
+            let bytes = try await response.body.collect(upTo: limit)
+            return (response.status.code, Array(bytes.readableBytesView))
+        } catch let error as NIOTooManyBytesError {
+            throw error
         } catch {
             throw CallError("\(url) does not answer: \(error)")
         }
-        let value = try? JSONParser.parse(bytes.readableBytesView)
-        guard (200..<300).contains(response.status.code), let value else {
-            throw CallError("\(method) \(path) was answered \(response.status.code). \(value?["detail"]?.text ?? "")")
-        }
-        return (response.status.code, value)
     }
 }
 

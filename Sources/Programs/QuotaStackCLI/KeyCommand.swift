@@ -1,6 +1,7 @@
 import API
 import ArgumentParser
 import JSON
+import Runtime
 
 /// Creates, lists, rolls and revokes keys.
 struct KeyCommand: ParsableCommand {
@@ -79,14 +80,20 @@ struct EnvironmentOptions: ParsableArguments {
     @Flag(help: "Use the live environment ($QUOTASTACK_LIVE_KEY) instead of the test one ($QUOTASTACK_TEST_KEY).")
     var live = false
 
-    /// The API key, which comes from an environment variable only: every user of a machine can read command lines.
+    /// The API key; nil when none is set. It comes from an environment variable, or from the file that the variable with
+    /// `_FILE` behind its name names, and never from an option: every user of a machine can read command lines.
+    func optionalKey() throws -> String? {
+        try Secret(keyName, stated: environment(keyName), path: environment("\(keyName)_FILE"))?.text
+    }
+
     func key() throws -> String {
-        let name = live ? "QUOTASTACK_LIVE_KEY" : "QUOTASTACK_TEST_KEY"
-        guard let key = environment(name) else {
-            throw ValidationError("\(name) is not set. Set it, or run: . .quotastack/env")
+        guard let key = try optionalKey() else {
+            throw ValidationError("\(keyName) is not set. Set it, or run: . .quotastack/env")
         }
         return key
     }
+
+    private var keyName: String { live ? "QUOTASTACK_LIVE_KEY" : "QUOTASTACK_TEST_KEY" }
 
     func client() throws -> APIClient {
         APIClient(url: try apiURL(url), key: try key())

@@ -12,7 +12,7 @@ struct QuotaStackCommand: AsyncParsableCommand {
             """,
         subcommands: [
             UpCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self, VerifyCommand.self,
-            DoctorCommand.self, IngestCommand.self, ListenCommand.self,
+            DoctorCommand.self, IngestCommand.self, ListenCommand.self, MCPCommand.self,
             BenchCommand.self, BenchCountersCommand.self, BenchRenewalsCommand.self, BenchStreamsCommand.self,
             BenchWebhooksCommand.self,
             ConfigCommand.self, DocsCommand.self,

@@ -13,7 +13,7 @@ final class Installation: Sendable {
     private let server: PostgresConfiguration
     let amqp: AMQPConfiguration
     private let environment: [String: String]
-    private let binary: String
+    let binary: String
     private let process = Mutex<ChildProcess?>(nil)
     private let nodes = Mutex<[Node]>([])
 

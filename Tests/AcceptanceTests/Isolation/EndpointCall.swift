@@ -28,6 +28,12 @@ struct EndpointCall: Sendable {
         .open("/healthz"), .open("/readyz"), .open("/metrics"),
         .open("/"), .open("/docs"), .open("/docs.md"), .open("/docs/{page}", at: "/docs/quickstart"),
         .open("/docs/{page}/{subpage}", at: "/docs/errors/conflict"), .open("/llms.txt"), .open("/llms-full.txt"),
+        Self(
+            endpoint: Endpoint(method: "POST", path: "/mcp", access: .anybody), target: { _ in "/mcp" },
+            body: [
+                "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                "params": ["name": "balance", "arguments": ["end_user_id": "alice"]],
+            ], stranger: 200),
         .root("GET", "/v1/admin/tenants"), .root("POST", "/v1/admin/tenants", ["name": "Mallory's"]),
         .root("GET", "/v1/admin/tenants/{id}") { "/v1/admin/tenants/\($0.tenantID)" },
         .root("GET", "/v1/admin/tenants/{id}/limits") { "/v1/admin/tenants/\($0.tenantID)/limits" },

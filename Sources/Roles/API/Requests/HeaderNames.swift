@@ -15,6 +15,9 @@ extension HTTPField.Name {
     static let traceParent = literal("traceparent")
     static let referrerPolicy = literal("Referrer-Policy")
     static let preferenceApplied = literal("Preference-Applied")
+    static let protocolVersion = literal("MCP-Protocol-Version")
+    static let mcpMethod = literal("Mcp-Method")
+    static let mcpName = literal("Mcp-Name")
 
     /// The headers of a request that the API reads. Their bytes must be UTF-8, so that no two values become one.
     static let readAsText: [HTTPField.Name] = [

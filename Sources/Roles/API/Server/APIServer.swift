@@ -80,6 +80,7 @@ package struct APIServer: Service {
             AuditRoutes(services: services).add(to: &routes)
             OperationRoutes(services: services).add(to: &routes)
             DocsRoutes().add(to: router)
+            MCPRoutes(authenticator: admission.authenticator, endpoints: routes.endpoints).add(to: router)
             endpoints = routes.endpoints
         }
         self.endpoints = endpoints
