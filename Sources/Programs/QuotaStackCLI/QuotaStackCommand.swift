@@ -13,7 +13,8 @@ struct QuotaStackCommand: AsyncParsableCommand {
         subcommands: [
             UpCommand.self, MigrateCommand.self, TenantCommand.self, KeyCommand.self, VerifyCommand.self,
             DoctorCommand.self, IngestCommand.self, ListenCommand.self, MCPCommand.self,
-            BenchCommand.self, BenchCountersCommand.self, BenchRenewalsCommand.self, BenchStreamsCommand.self,
+            BenchCommand.self, BenchCountersCommand.self, BenchDocsCommand.self, BenchRenewalsCommand.self,
+            BenchStreamsCommand.self,
             BenchWebhooksCommand.self,
             ConfigCommand.self, DocsCommand.self,
             FailpointsCommand.self,
