@@ -30,6 +30,8 @@ struct AnswerCheck: Sendable {
         switch answer.status {
         case 200, 201, 202: faults += Self.faultsOfSuccess(answer)
         case 204: break
+        // The root leads to the documentation.
+        case 302 where answer.values("location") == ["/docs"]: break
         case 400...499: faults += Self.faultsOfProblem(answer)
         case 500...599: faults += Self.faultsOfFailure(answer, reader)
         default: faults.append(Fault(kind: "status \(answer.status)", detail: "no endpoint has this status"))
@@ -49,7 +51,8 @@ struct AnswerCheck: Sendable {
     }
 
     private static func faultsOfSuccess(_ answer: RawAnswer) -> [Fault] {
-        guard let body = answer.body else { return [] }
+        // A notification of the Model Context Protocol is answered without a body.
+        guard let body = answer.body, answer.status != 202 || !body.isEmpty else { return [] }
         let isWhole: Bool
         switch answer.values("content-type") {
         case ["application/json"]: isWhole = isJSON(body)
@@ -64,6 +67,7 @@ struct AnswerCheck: Sendable {
     private static func faultsOfProblem(_ answer: RawAnswer) -> [Fault] {
         guard let body = answer.body else { return [] }
         let type = answer.values("content-type")
+        if type == ["application/json"], isRPCError(body) { return [] }
         guard type == ["application/problem+json"] else {
             return [Fault(kind: "type of a problem", detail: "it is \(type)")]
         }
@@ -86,6 +90,14 @@ struct AnswerCheck: Sendable {
         return [
             Fault(kind: "status \(answer.status) \(code ?? "without a code")", detail: "the server says that it failed")
         ]
+    }
+
+    /// Whether a body is an error of JSON-RPC, in which `/mcp` refuses messages.
+    private static func isRPCError(_ body: some Collection<UInt8>) -> Bool {
+        guard let message = parsed(body), message["jsonrpc"]?.text == "2.0", let error = message["error"] else {
+            return false
+        }
+        return error["code"]?.integer != nil && error["message"]?.text?.isEmpty == false && message["id"] != nil
     }
 
     private static func isJSON(_ text: some Collection<UInt8>) -> Bool { parsed(text) != nil }

@@ -66,7 +66,7 @@ extension BaseRequest {
     /// Every base request as often as its share says.
     static let drawn: [BaseRequest] = all.flatMap { Array(repeating: $0, count: $0.share) }
 
-    static let all: [BaseRequest] = reads + checks + writes
+    static let all: [BaseRequest] = reads + checks + messages + writes
 
     private static let reads: [BaseRequest] = [
         get(2) { _ in "/healthz" },
@@ -101,6 +101,22 @@ extension BaseRequest {
         },
     ]
 
+    /// Messages of the Model Context Protocol.
+    private static let messages: [BaseRequest] = [
+        post(3, "/mcp") { number in
+            tool("check", #"{"end_user_id":"\#(player(number))","feature_key":"calls","units":\#(number % 9)}"#, number)
+        },
+        post(2, "/mcp") { tool("ledger", #"{"end_user_id":"\#(reader)","limit":2,"order":"asc"}"#, $0) },
+        post(2, "/mcp") { number in
+            #"[{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":\#(number)}},"#
+                + tool("docs_search", #"{"query":"credits\u00e9 of a \#(number)","limit":2}"#, number) + "]"
+        },
+        post(1, "/mcp") { number in
+            #"{"jsonrpc":"2.0","id":"\#(number)","method":"initialize","params":{"protocolVersion":"2025-06-18","#
+                + #""capabilities":{},"clientInfo":{"name":"fuzz","version":"1"}}}"#
+        },
+    ]
+
     private static let writes: [BaseRequest] = [
         post(10, "/v1/usage", [201]) { event($0) },
         post(6, "/v1/usage", [201], key: "use") { event($0) },
@@ -127,6 +143,10 @@ extension BaseRequest {
     ]
 
     private static func player(_ number: Int) -> String { players[number % players.count] }
+
+    private static func tool(_ name: String, _ arguments: String, _ number: Int) -> String {
+        #"{"jsonrpc":"2.0","id":\#(number),"method":"tools/call","params":{"name":"\#(name)","arguments":\#(arguments)}}"#
+    }
 
     private static func event(_ number: Int) -> String {
         #"{"end_user_id":"\#(player(number))","feature_key":"calls","units":\#(number % 7 + 1),"#
