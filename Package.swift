@@ -252,12 +252,12 @@ let package = Package(
         tests(
             "Ledger",
             ["Catalogue", "Credits", "JSON", "Ledger", "LedgerModel", "Metering", "OldEntries", "SeededRandom", crypto]),
-        tests("Postgres", ["Postgres", "SeededRandom", "TLSEndpoint"]),
+        tests("Postgres", ["Postgres", "SeededRandom", "TLSEndpoint", "TCPProxy"]),
         tests("RabbitMQ", ["RabbitMQ", "TCPProxy", "TLSEndpoint", logging]),
         tests(
             "Messaging", ["Catalogue", "Commands", "Credits", "Ledger", "Messaging", "Metering", "Webhooks"],
             exclude: ["Recorded/messages.txt"]),
-        tests("Runtime", ["Runtime", metrics]),
+        tests("Runtime", ["Runtime", logging, metrics]),
         tests(
             "Storage",
             [

@@ -4,6 +4,7 @@ package import Logging
 package struct Retry: Sendable {
     private let pause: Duration
     private let longestPause: Duration
+    private let isSpread: Bool
     private let logger: Logger
     private let level: Logger.Level
     private let failure: String
@@ -12,14 +13,16 @@ package struct Retry: Sendable {
     /// - Parameters:
     ///   - pause: The pause between two attempts.
     ///   - longestPause: The pause doubles with every failure up to this limit; nil keeps it constant.
+    ///   - isSpread: Shortens each pause at random by up to a half, so that many processes do not return at one instant.
     ///   - failure: The log line of the first failure, which the error follows.
     ///   - recovery: The log line when the work succeeds again; nil writes none.
     package init(
-        pause: Duration, longestPause: Duration? = nil, logger: Logger, level: Logger.Level = .warning,
-        failure: String, recovery: String? = nil
+        pause: Duration, longestPause: Duration? = nil, isSpread: Bool = false, logger: Logger,
+        level: Logger.Level = .warning, failure: String, recovery: String? = nil
     ) {
         self.pause = pause
         self.longestPause = longestPause ?? pause
+        self.isSpread = isSpread
         self.logger = logger
         self.level = level
         self.failure = failure
@@ -94,7 +97,7 @@ package struct Retry: Sendable {
 
         mutating func nextPause() -> Duration {
             defer { pause = min(pause * 2, retry.longestPause) }
-            return pause
+            return retry.isSpread ? pause * Double.random(in: 0.5...1) : pause
         }
     }
 }

@@ -107,6 +107,10 @@ final class ConnectionOwner: HandleOwner {
         case .connecting(var handshake, let continuation):
             switch handshake.advance(readable: readable, writable: writable) {
             case .underWay: phase = .connecting(handshake, continuation)
+            case .moved:
+                connection = handshake.connection
+                notices.receive(from: handshake.connection)
+                phase = .connecting(handshake, continuation)
             case .done: opened(continuation)
             case .failed(let error): openingFailed(error, continuation)
             }
@@ -358,9 +362,21 @@ final class ConnectionOwner: HandleOwner {
         publishTransaction()
         if let error = group.error {
             group.request.finish(.failure(error))
+            loseReadOnlyServer(error)
         } else {
             group.request.finish(.success(group.results))
         }
+    }
+
+    /// Closes the connection to a server that has become a standby, or was one from the start: every later write would fail
+    /// too, and a new connection may find the primary. A transaction of its own choice that is read-only changes nothing.
+    private func loseReadOnlyServer(_ error: PostgresError) {
+        guard error.sqlState == PostgresError.readOnly, let connection else { return }
+        let settings: [String] = ["in_hot_standby", "default_transaction_read_only"]
+        let isReadOnly = settings.contains { name in
+            PQparameterStatus(connection, name).map { String(cString: $0) } == "on"
+        }
+        if isReadOnly { lose("the server takes no writes") }
     }
 
     private func publishTransaction() {
@@ -379,6 +395,7 @@ final class ConnectionOwner: HandleOwner {
                 exclusive = nil
                 publishTransaction()
                 request.finish(error.map { .failure($0) } ?? .success([]))
+                if let error { loseReadOnlyServer(error) }
                 return
             }
             receiveExclusive(result, of: request)

@@ -1,9 +1,13 @@
 import CPostgres
+import Synchronization
 
 /// The address of a server and the login.
 ///
 /// It is read from a URL in libpq's form, whose query may set every parameter that libpq knows. The description shows
 /// host, port, database and user, never the password.
+///
+/// The URL may name several hosts, as `host1:5432,host2:5432`, of which connections take the first that accepts writes. The
+/// copies of a configuration try the host first that accepted their latest connection.
 package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomDebugStringConvertible,
     CustomReflectable
 {
@@ -18,14 +22,18 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
     /// them.
     package var settings: [String: String] = [:]
 
-    /// The longest time that connecting may take. The look-up of a host name is not covered: the resolver has its own
-    /// limit.
+    /// The longest time that connecting may take. Several hosts share it, because a host can accept a connection and then
+    /// stay silent; each has at least a second. The look-up of a host name is not covered: the resolver has its own limit.
     package var connectLimit: Duration = .seconds(5)
+
+    /// Whether a server will do that accepts no writes, such as a standby. `target_session_attrs` in the URL precedes this.
+    package var takesAnyServer = false
 
     /// The default limit of `run`; nil means no limit.
     package var runLimit: Duration? = .seconds(30)
 
     private var parameters: [String: String]
+    let hostOrder = HostOrder()
 
     /// - Parameter url: `postgres://user:password@host:port/database?sslmode=verify-full`; reserved characters in its
     ///   parts are percent-encoded.
@@ -65,6 +73,13 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
                     "The PostgreSQL URL cannot be read: its port is not a number, or a reserved character in the user "
                         + "or password is not percent-encoded."))
         }
+        let counts = ["host", "hostaddr", "port"].compactMap {
+            parameters[$0]?.split(separator: ",", omittingEmptySubsequences: false).count
+        }
+        guard counts.allSatisfy({ $0 == 1 || $0 == counts.max() }) else {
+            throw PostgresError(
+                .invalidRequest("The PostgreSQL URL names other numbers of ports or addresses than of hosts."))
+        }
     }
 
     /// The same configuration with another database.
@@ -74,8 +89,20 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
         return copy
     }
 
-    /// The server's host name or address. The folder of a Unix socket begins with a slash.
+    /// The server's host name or address, or those of several servers, separated by commas. The folder of a Unix socket
+    /// begins with a slash.
     package var host: String { parameters["host"] ?? parameters["hostaddr"] ?? "localhost" }
+
+    /// A configuration for each host alone, in the order of the URL.
+    package var eachHost: [PostgresConfiguration] {
+        connectionAttempts(replication: false).map { attempt in
+            var copy = self
+            for keyword in ["host", "hostaddr", "port"] {
+                copy.parameters[keyword] = attempt.first { $0.keyword == keyword }?.value
+            }
+            return copy
+        }
+    }
 
     /// Whether the connection verifies the server's certificate and name.
     package var verifiesServer: Bool { parameters["sslmode"] == "verify-full" }
@@ -105,6 +132,8 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
         ] where all[keyword] == nil {
             all[keyword] = value
         }
+        // Without this a session that reaches a standby, or a primary that was replaced, refuses every write.
+        if all["target_session_attrs"] == nil, !takesAnyServer { all["target_session_attrs"] = "read-write" }
         all["application_name"] = applicationName
         all["client_encoding"] = "UTF8"
         if replication {
@@ -119,8 +148,35 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
         return all.map { ($0.key, $0.value) }
     }
 
+    /// The parameters of each host alone, in the order of the URL.
+    func connectionAttempts(replication: Bool) -> [[(keyword: String, value: String)]] {
+        let all = connectionParameters(replication: replication)
+        let perHost = ["host", "hostaddr", "port"]
+        let lists = all.filter { perHost.contains($0.keyword) }.map {
+            ($0.keyword, $0.value.split(separator: ",", omittingEmptySubsequences: false).map(String.init))
+        }
+        let count = lists.map(\.1.count).max() ?? 1
+        return (0..<count).map { index in
+            all.filter { !perHost.contains($0.keyword) }
+                + lists.map { keyword, values in (keyword, values.count == 1 ? values[0] : values[index]) }
+        }
+    }
+
     /// In `options` a space ends a value, and a backslash makes the next character literal.
     private static func escapedOption(_ value: String) -> String {
         String(value.flatMap { $0 == " " || $0 == "\\" ? ["\\", $0] : [$0] })
     }
+}
+
+/// The host of several that accepted the latest connection, from which the next one starts. Thread-safe.
+final class HostOrder: Sendable {
+    private let latest = Atomic<Int>(0)
+
+    /// The indices of the hosts, in the order in which they are tried.
+    func indices(_ count: Int) -> [Int] {
+        let first = latest.load(ordering: .relaxed)
+        return (0..<count).map { (first + $0) % count }
+    }
+
+    func succeeded(_ index: Int) { latest.store(index, ordering: .relaxed) }
 }

@@ -60,6 +60,12 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         }
     }
 
+    /// The SQLSTATE of a write that a standby, a server without writes, or a read-only transaction refuses.
+    static let readOnly = "25006"
+
+    /// Whether the server, or the transaction, takes no writes. A standby that a client has reached by mistake says this.
+    package var isReadOnly: Bool { sqlState == Self.readOnly }
+
     /// The state of the server that an error shows.
     package enum Condition: Sendable {
         /// The server cannot be reached, or refuses connections.
@@ -81,7 +87,7 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
             // connections; 57P01 to 57P05 end sessions.
             if sqlState == "57014" || sqlState == "55P03" || sqlState.hasPrefix("53") {
                 .busy
-            } else if sqlState.hasPrefix("57P") || sqlState.hasPrefix("08") {
+            } else if sqlState.hasPrefix("57P") || sqlState.hasPrefix("08") || sqlState == Self.readOnly {
                 .away
             } else {
                 .answering
@@ -102,7 +108,7 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
                 + (outcomeUnknown ? "; whether the request was carried out is unknown" : "")
         case .server(let sqlState, let message, let constraint, let table):
             var text = "PostgreSQL refused the request\(place): "
-            text += Self.quotesValues(sqlState) ? "invalid data" : message
+            text += Self.quotesValues(sqlState, message) ? "invalid data" : message
             text += " (SQLSTATE \(sqlState)"
             if let constraint { text += ", constraint \(constraint)" }
             if let table { text += ", table \(table)" }
@@ -123,8 +129,9 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         }
     }
 
-    /// Messages of class 22 (data exceptions) quote the value: `invalid input syntax … "4711"`.
-    private static func quotesValues(_ sqlState: String) -> Bool {
-        sqlState.hasPrefix("22")
+    /// Messages of class 22 (data exceptions) quote the value: `invalid input syntax … "4711"`. The one about a snapshot
+    /// quotes its identifier, which is no data, and says that the snapshot belongs to another server.
+    private static func quotesValues(_ sqlState: String, _ message: String) -> Bool {
+        sqlState.hasPrefix("22") && !(sqlState == "22023" && message.hasPrefix("invalid snapshot identifier"))
     }
 }

@@ -57,10 +57,10 @@ package final class PostgresReplication: Sendable {
     /// attribute.
     ///
     /// - Parameter silenceLimit: The stream counts as lost when nothing was received for this long. After a second
-    ///   without a message the server is asked for a reply every second. The default is generous, because a server that
-    ///   skips a huge transaction sends nothing for a while.
+    ///   without a message the server is asked for a reply every second. It answers also while it skips a huge transaction,
+    ///   so that ten seconds of silence mean a frozen server or a broken network.
     package static func connect(
-        _ configuration: PostgresConfiguration, silenceLimit: Duration = .seconds(60), logger: Logger? = nil
+        _ configuration: PostgresConfiguration, silenceLimit: Duration = .seconds(10), logger: Logger? = nil
     ) async throws -> PostgresReplication {
         let replication = try PostgresReplication(configuration, silenceLimit: silenceLimit, logger: logger)
         try await withTaskCancellationHandler {

@@ -99,6 +99,10 @@ final class ReplicationOwner: HandleOwner {
         case .connecting(var handshake, let continuation):
             switch handshake.advance(readable: readable, writable: writable) {
             case .underWay: phase = .connecting(handshake, continuation)
+            case .moved:
+                connection = handshake.connection
+                notices.receive(from: handshake.connection)
+                phase = .connecting(handshake, continuation)
             case .done: opened(continuation)
             case .failed(let error): end(error)
             }

@@ -34,7 +34,7 @@ extension BatchLoop {
             do {
                 return try await transaction(connection)
             } catch let error as PostgresError {
-                await rollBack(connection)
+                if error.isReadOnly { drop(connection) } else { await rollBack(connection) }
                 guard error.isNoFaultOfTheTransaction || error.isTimeout else { throw error }
                 if error.isTimeout {
                     timeouts += 1
@@ -74,9 +74,13 @@ extension BatchLoop {
         do {
             _ = try await connection.run(PostgresQuery("rollback"))
         } catch {
-            connection.close()
-            self.connection = nil
+            drop(connection)
         }
+    }
+
+    private func drop(_ connection: PostgresConnection) {
+        connection.close()
+        self.connection = nil
     }
 
     /// Returns the lane's connection. Opens a new one when there is no usable one, and tries every 500 ms until the
@@ -112,14 +116,16 @@ extension PostgresError {
 
     /// Whether the same transaction may succeed when it is repeated, for a reason that does not lie in its commands.
     /// SQLSTATE classes 08, 53, 57 and 58 are connection failures, missing resources, intervention of operators and
-    /// system errors. An error without an SQLSTATE is a lost connection, apart from errors of decoding and of the
-    /// request itself.
+    /// system errors. A server that takes no writes was the primary a moment ago, or is about to become it. A lock is held by
+    /// another transaction, such as one whose commit waits for a standby (55P03). An error without an SQLSTATE is a lost
+    /// connection, apart from errors of decoding and of the request itself.
     fileprivate var isNoFaultOfTheTransaction: Bool {
         guard let sqlState else {
             if case .decoding = kind { return false }
             if case .invalidRequest = kind { return false }
             return true
         }
-        return isRace || !isTimeout && ["08", "53", "57", "58"].contains(sqlState.prefix(2))
+        if isRace || isReadOnly || sqlState == "55P03" { return true }
+        return !isTimeout && ["08", "53", "57", "58"].contains(sqlState.prefix(2))
     }
 }

@@ -47,6 +47,9 @@ package struct LedgerWorker: Service {
     ) throws(AMQPError) {
         var database = postgres.acting(as: .ledger)
         database.applicationName = "quotastack-ledger"
+        // A frozen server is left in seconds. A commit may wait for a standby that is just being lost: for about 10 s with the
+        // settings of `ops/ha`, as long as a statement may take.
+        database.runLimit = .seconds(12)
         var consuming = amqp
         consuming.connectionName = "quotastack-ledger consume"
         var publishing = amqp

@@ -63,10 +63,11 @@ package enum LedgerStore {
     /// The settings of a worker's session. The joins of a batch connect short lists with large tables, and a plan that
     /// was made while the tables were small must not be kept. A worker that is frozen in a transaction must not keep
     /// the locks of its accounts from the workers that have taken over. A statement that waits for a lock must not
-    /// outlive its worker.
+    /// outlive its worker, and the wait must end before the statement's time: the time is the commands' fault, the lock is not.
     package static let sessionSettings = """
         set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; set jit = off;
         set idle_in_transaction_session_timeout = '\(idleLimit.components.seconds)s'; set statement_timeout = '10s';
+        set lock_timeout = '3s';
         set client_connection_check_interval = '2s'
         """
 
