@@ -126,7 +126,7 @@ extension Acceptance.Processes {
         )
         func brokerAway() async throws {
             try await withInstallation(serves: false) { installation in
-                let proxy = Proxy(target: installation.amqp.port)
+                let proxy = Proxy(target: installation.amqp.endpoints[0].port)
                 defer { proxy.end() }
                 let api = try await installation.startNodes("quotastack-api", 1)[0]
                 _ = try await installation.startNodes("quotastack-ledger", 1)

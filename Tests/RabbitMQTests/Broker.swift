@@ -21,10 +21,18 @@ enum Broker {
     static func configuration(through proxy: Proxy, parameters: String = "") throws -> AMQPConfiguration {
         guard let url = environment("QUOTASTACK_TEST_AMQP_URL") else { throw Missing() }
         let direct = try AMQPConfiguration(url: url)
-        let authority = "\(direct.host):\(direct.port)"
+        let authority = "\(direct.endpoints[0])"
         let parts = url.split(separator: authority, maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.count == 2 else { throw Missing() }
         return try AMQPConfiguration(url: "\(parts[0])127.0.0.1:\(proxy.port)\(parts[1])\(parameters)")
+    }
+
+    /// The same user and virtual host, with further nodes in front of the broker's own.
+    static func configuration(behind nodes: String) throws -> AMQPConfiguration {
+        guard let url = environment("QUOTASTACK_TEST_AMQP_URL"), let at = url.lastIndex(of: "@") else {
+            throw Missing()
+        }
+        return try AMQPConfiguration(url: "\(url[...at])\(nodes),\(url[url.index(after: at)...])")
     }
 
     /// Lends a queue with a unique name, and deletes it afterwards.
@@ -77,6 +85,7 @@ final class ConnectionLog: Sendable {
         var seenConnections = 0
         var seenLosses = 0
         var waiter: CheckedContinuation<Void, Never>?
+        var counts: [String: Int] = [:]
     }
 
     private let state = Mutex(State())
@@ -84,6 +93,9 @@ final class ConnectionLog: Sendable {
     var logger: Logger {
         Logger(label: "test") { _ in Handler(log: self) }
     }
+
+    /// The number of lines with a text.
+    func count(of text: String) -> Int { state.withLock { $0.counts[text] ?? 0 } }
 
     /// Waits for the next connection that was not awaited yet. One waiter at a time.
     func connected() async {
@@ -119,6 +131,7 @@ final class ConnectionLog: Sendable {
 
     private func note(_ message: String) {
         let waiter = state.withLock { state in
+            state.counts[message, default: 0] += 1
             if message == "connected to the broker" { state.connections += 1 }
             if message == "no connection to the broker" { state.losses += 1 }
             defer { state.waiter = nil }

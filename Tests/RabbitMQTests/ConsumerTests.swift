@@ -54,7 +54,7 @@ import Testing
 
     @Test("after a cut connection all unacknowledged messages are delivered again, and old tags are ignored")
     func reconnects() async throws {
-        let proxy = Proxy(target: try Broker.configuration().port)
+        let proxy = Proxy(target: try Broker.configuration().endpoints[0].port)
         defer { proxy.end() }
         try await Broker.withQueue(singleActiveConsumer: true) { queue in
             try await publishNumbers(0..<5, to: queue)
@@ -106,15 +106,19 @@ import Testing
         }
     }
 
-    @Test("an exclusive reply queue receives unconfirmed messages, also after a reconnection")
+    @Test("each connection has another exclusive reply queue, which receives unconfirmed messages")
     func replies() async throws {
-        let proxy = Proxy(target: try Broker.configuration().port)
+        let proxy = Proxy(target: try Broker.configuration().endpoints[0].port)
         defer { proxy.end() }
-        let name = Broker.uniqueName()
+        let prefix = Broker.uniqueName()
         var running = try await RunningConsumer(
-            Broker.configuration(through: proxy), queues: [], exclusiveQueue: name, prefetch: 0, acknowledges: false)
+            Broker.configuration(through: proxy), queues: [], exclusiveQueue: prefix, prefetch: 0, acknowledges: false)
+        var names: Set<String> = []
         try await Broker.withPublisher { publisher, _ in
-            for round in 0..<2 {
+            for round in 0..<3 {
+                let name = try #require(running.consumer.exclusiveQueueName)
+                #expect(name.hasPrefix("\(prefix)."))
+                names.insert(name)
                 for number in 0..<200 {
                     publisher.publishWithoutConfirm(
                         AMQPMessage(
@@ -124,16 +128,20 @@ import Testing
                 let replies = await running.next(200)
                 #expect(replies.map(text) == (0..<200).map(String.init))
                 #expect(replies.allSatisfy { $0.correlationID == "\(round)" })
-                guard round == 0 else { break }
-                proxy.cut()
+                switch round {
+                case 0: proxy.cut()
+                case 1: running.consumer.reconnect()
+                default: continue
+                }
                 await running.log.lost()
                 await running.log.connected()
             }
         }
         await running.stop()
         await #expect(throws: AMQPError.self) {
-            try await AMQPTopology.check([name], configuration: Broker.configuration())
+            try await AMQPTopology.check(Array(names), configuration: Broker.configuration())
         }
+        #expect(names.count == 3)
     }
 
     @Test("a consumer connects again after its queue was deleted and declared again")

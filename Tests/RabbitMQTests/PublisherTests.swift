@@ -67,6 +67,50 @@ import Testing
         }
     }
 
+    @Test("a refusal replaces the channel, and costs no message to another queue its confirmation")
+    func refusalReplacesChannel() async throws {
+        try await Broker.withQueue(quorum: false, maxLength: 1) { full in
+            try await Broker.withQueue { open in
+                let log = ConnectionLog()
+                let publisher = try AMQPPublisher(
+                    configuration: try Broker.configuration(), window: 64, logger: log.logger)
+                let running = Task { await publisher.run() }
+                await log.connected()
+                try await publisher.publish(AMQPMessage(routingKey: full, body: [1]))
+                // The channel is replaced at the first refusal, and again a second later.
+                var rounds = 0
+                while log.count(of: Self.replaced) < 2 {
+                    let outcomes = await publishAll(400, publisher) {
+                        AMQPMessage(routingKey: $0 % 2 == 0 ? full : open, body: [1])
+                    }
+                    #expect(outcomes == [nil: 200, .rejected: 200])
+                    rounds += 1
+                }
+                #expect(publisher.state == .connected)
+                await publisher.close()
+                await running.value
+                let waiting = try await AMQPTopology.messageCount(queue: open, configuration: Broker.configuration())
+                #expect(waiting.ready == rounds * 200)
+            }
+        }
+    }
+
+    private static let replaced = "the channel was replaced because the broker refused a message on it"
+
+    @Test("of several nodes one that answers is used")
+    func severalNodes() async throws {
+        // Nothing listens on the ports 1 and 2 of the loopback interface.
+        let configuration = try Broker.configuration(behind: "127.0.0.1:1,127.0.0.1:2")
+        try await Broker.withQueue { queue in
+            for _ in 0..<3 {
+                try await Broker.withPublisher(configuration) { publisher, _ in
+                    try await publisher.publish(AMQPMessage(routingKey: queue, body: [1]))
+                }
+            }
+            try await AMQPTopology.check([queue], configuration: configuration)
+        }
+    }
+
     @Test("when nothing listens, publishing fails at once")
     func nothingListens() async throws {
         let proxy = Proxy(target: 1)
@@ -111,7 +155,7 @@ import Testing
 
     @Test("a publisher reconnects by itself after a cut connection")
     func reconnects() async throws {
-        let proxy = Proxy(target: try Broker.configuration().port)
+        let proxy = Proxy(target: try Broker.configuration().endpoints[0].port)
         defer { proxy.end() }
         try await Broker.withQueue { queue in
             try await Broker.withPublisher(Broker.configuration(through: proxy)) { publisher, log in
@@ -128,7 +172,7 @@ import Testing
 
     @Test("messages in flight when the connection breaks are unconfirmed")
     func unconfirmedByLoss() async throws {
-        let proxy = Proxy(target: try Broker.configuration().port)
+        let proxy = Proxy(target: try Broker.configuration().endpoints[0].port)
         defer { proxy.end() }
         try await Broker.withQueue { queue in
             try await Broker.withPublisher(Broker.configuration(through: proxy)) { publisher, log in
@@ -149,7 +193,7 @@ import Testing
 
     @Test("a frozen broker makes a message unconfirmed within its deadline, and is given up")
     func frozen() async throws {
-        let proxy = Proxy(target: try Broker.configuration().port)
+        let proxy = Proxy(target: try Broker.configuration().endpoints[0].port)
         defer { proxy.end() }
         try await Broker.withQueue { queue in
             let configuration = try Broker.configuration(through: proxy, parameters: "?heartbeat=1")
@@ -178,7 +222,7 @@ import Testing
 
     @Test("large bodies into a frozen socket do not block a caller beyond the deadline and the watchdog")
     func frozenWithFullSocket() async throws {
-        let proxy = Proxy(target: try Broker.configuration().port)
+        let proxy = Proxy(target: try Broker.configuration().endpoints[0].port)
         defer { proxy.end() }
         try await Broker.withQueue { queue in
             try await Broker.withPublisher(
@@ -198,7 +242,7 @@ import Testing
 
     @Test("at most a window is sent, at most the queue's length waits, and the rest is refused at once")
     func windowBound() async throws {
-        let proxy = Proxy(target: try Broker.configuration().port)
+        let proxy = Proxy(target: try Broker.configuration().endpoints[0].port)
         defer { proxy.end() }
         try await Broker.withQueue { queue in
             try await Broker.withPublisher(

@@ -68,7 +68,7 @@ import Testing
     @Test("a broker that does not speak TLS is refused")
     func plainText() async throws {
         let plain = try Broker.configuration()
-        let text = try await refusal(url(port: Int(plain.port)))
+        let text = try await refusal(url(port: Int(plain.endpoints[0].port)))
         #expect(text.contains("SSL"), "\(text)")
     }
 
@@ -89,7 +89,7 @@ import Testing
 
     private func url(port: Int) throws -> String {
         let configured = try AMQPConfiguration(url: url)
-        return url.replacing("localhost:\(configured.port)/", with: "localhost:\(port)/")
+        return url.replacing("localhost:\(configured.endpoints[0].port)/", with: "localhost:\(port)/")
     }
 
     /// The error of a connection that must fail.

@@ -22,6 +22,22 @@ import Testing
         try await AMQPTopology.delete([queue.name], configuration: configuration)
     }
 
+    @Test("a declaration of missing queues leaves an existing one as it is, and makes the others")
+    func declareMissing() async throws {
+        let configuration = try Broker.configuration()
+        let existing = AMQPQueue(name: Broker.uniqueName(), maxLength: 10, initialGroupSize: 1)
+        try await AMQPTopology.declare([existing], configuration: configuration)
+        var grown = existing
+        grown.initialGroupSize = 3
+        let missing = [AMQPQueue(name: Broker.uniqueName()), AMQPQueue(name: Broker.uniqueName(), quorum: false)]
+        let all = [missing[0], grown, missing[1]]
+        for _ in 0..<2 { try await AMQPTopology.declareMissing(all, configuration: configuration) }
+        try await AMQPTopology.check(all.map(\.name), configuration: configuration)
+        // The existing queue has kept its arguments.
+        try await AMQPTopology.declare([existing], configuration: configuration)
+        try await AMQPTopology.delete(all.map(\.name), configuration: configuration)
+    }
+
     @Test("a check finds a missing queue, and deleting a missing queue is no error")
     func missing() async throws {
         let configuration = try Broker.configuration()
@@ -57,7 +73,7 @@ import Testing
     @Test("a wrong password is unavailable, and the error does not show it")
     func wrongPassword() async throws {
         let right = try Broker.configuration()
-        let wrong = try AMQPConfiguration(url: "amqp://\(right.user):hunter2@\(right.host):\(right.port)/")
+        let wrong = try AMQPConfiguration(url: "amqp://\(right.user):hunter2@\(right.endpoints[0])/")
         let error = await #expect(throws: AMQPError.self) {
             try await AMQPTopology.check(["any"], configuration: wrong)
         }

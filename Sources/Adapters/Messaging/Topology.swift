@@ -43,15 +43,17 @@ package struct Topology: Hashable, Sendable {
         return Int32((hash ^ hash >> 32) % UInt64(shardCount))
     }
 
-    /// Declares every command queue: a durable quorum queue of one member at first, with a single active consumer and a
-    /// bound, refusing messages when full. It has no delivery limit, because such a limit also counts the messages that
-    /// were merely in hand when another message ended the consumer.
-    package func declare(configuration: AMQPConfiguration) async throws {
-        try await AMQPTopology.declare(
+    /// Declares every command queue that does not exist: a durable quorum queue with a single active consumer and a bound,
+    /// refusing messages when full. It has no delivery limit, because such a limit also counts the messages that were merely in
+    /// hand when another message ended the consumer. An existing queue stays as it is, with the members that it has.
+    ///
+    /// - Parameter members: The number of nodes that keep a new queue. The broker takes all its nodes when it has fewer.
+    package func declare(members: Int, configuration: AMQPConfiguration) async throws {
+        try await AMQPTopology.declareMissing(
             commandQueues.map { name in
                 AMQPQueue(
                     name: name, durable: true, quorum: true, singleActiveConsumer: true,
-                    maxLength: Self.maximumQueueLength, overflowRejectPublish: true, initialGroupSize: 1)
+                    maxLength: Self.maximumQueueLength, overflowRejectPublish: true, initialGroupSize: members)
             }, configuration: configuration)
     }
 }

@@ -44,10 +44,14 @@ package struct Settings: Sendable {
     package static let keys: [Key] = [
         Key(
             name: "DATABASE_URL", defaultValue: nil, isSecret: true,
-            help: "PostgreSQL 15 or later with wal_level=logical: postgres://user:password@host:port/database."),
+            help:
+                "PostgreSQL 15 or later with wal_level=logical: postgres://user:password@host:port/database. Of several servers, host1:port,host2:port, connections go to the one that takes writes."
+        ),
         Key(
             name: "AMQP_URL", defaultValue: nil, isSecret: true,
-            help: "RabbitMQ 3.10 or later: amqp://user:password@host:port/vhost, or amqps://."),
+            help:
+                "RabbitMQ 3.10 or later: amqp://user:password@host:port/vhost, or amqps://. The nodes of a cluster are separated by commas: host1:port,host2:port."
+        ),
         Key(
             name: "QUOTASTACK_ROOT_KEY", defaultValue: nil, isSecret: true,
             help:
@@ -92,6 +96,11 @@ package struct Settings: Sendable {
             name: "QUOTASTACK_SHARDS", defaultValue: "4", isSecret: false,
             help: "Number of ledger queues of a new installation; fixed by its first migrate."),
         Key(
+            name: "QUOTASTACK_QUEUE_MEMBERS", defaultValue: "3", isSecret: false,
+            help:
+                "Number of RabbitMQ nodes that keep each queue which migrate creates; all nodes when there are fewer. Existing queues keep theirs: rabbitmq-queues grow adds members."
+        ),
+        Key(
             name: "QUOTASTACK_COMMAND_WAIT_MS", defaultValue: "10000", isSecret: false,
             help: "Milliseconds that a mutation waits for its effect before it is answered with 202."),
         Key(
@@ -125,6 +134,7 @@ package struct Settings: Sendable {
     package let port: Int
     package let queuePrefix: String
     package let shardCount: Int32
+    package let queueMembers: Int
     package let commandWait: Duration
     package let readConnections: Int
     /// Nil when it is not set.
@@ -220,6 +230,7 @@ package struct Settings: Sendable {
         port = try number("QUOTASTACK_PORT", in: 1...65_535)
         queuePrefix = text("QUOTASTACK_QUEUE_PREFIX") ?? ""
         shardCount = Int32(try number("QUOTASTACK_SHARDS", in: 1...256))
+        queueMembers = try number("QUOTASTACK_QUEUE_MEMBERS", in: 1...255)
         commandWait = .milliseconds(try number("QUOTASTACK_COMMAND_WAIT_MS", in: 100...60_000))
         readConnections = try number("QUOTASTACK_READ_CONNECTIONS", in: 1...256)
         maximumConnections = try optionalNumber("QUOTASTACK_MAX_CONNECTIONS", in: 1...1_000_000)

@@ -1,4 +1,4 @@
-/// The address of the broker, the login, and the limits for waiting.
+/// The addresses of the broker's nodes, the login, and the limits for waiting.
 ///
 /// The description, the reflection and the errors never contain the password.
 package struct AMQPConfiguration: Sendable {
@@ -15,8 +15,16 @@ package struct AMQPConfiguration: Sendable {
         package var keyFile: String?
     }
 
-    package let host: String
-    package let port: UInt16
+    /// One node of the broker.
+    package struct Endpoint: Sendable, Hashable, CustomStringConvertible {
+        package let host: String
+        package let port: UInt16
+
+        package var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    }
+
+    /// The nodes of the broker, at least one, in the order of the URL.
+    package let endpoints: [Endpoint]
     package let virtualHost: String
     package let user: String
     let password: Secret
@@ -29,13 +37,14 @@ package struct AMQPConfiguration: Sendable {
     package var heartbeatSeconds: UInt16 = 10
 
     /// The limit of each step of connecting (the TCP connection, the handshake) and later of every request with an
-    /// answer.
+    /// answer. Several nodes share it while connecting, and each has at least a second.
     package var connectTimeout: Duration = .seconds(5)
 
     /// The name that `rabbitmqctl list_connections client_properties` shows.
     package var connectionName = "quotastack"
 
-    /// Reads `amqp://` or `amqps://user:password@host:port/virtualhost?parameters`.
+    /// Reads `amqp://` or `amqps://user:password@host:port/virtualhost?parameters`. Several nodes of a cluster are separated by
+    /// commas, as in `host1:5672,host2:5672`; each attempt to connect goes to the next one.
     ///
     /// User, password and virtual host are percent-decoded. Without a user the login is `guest` with the password
     /// `guest`; a user without a password has an empty one. The default port is 5672 (5671 with TLS), the default
@@ -72,7 +81,9 @@ package struct AMQPConfiguration: Sendable {
             password = userInfo.count > 1 ? try percentDecoded(userInfo[1], part: "password") : ""
             rest = rest[rest.index(after: at)...]
         }
-        (host, port) = try Self.endpoint(rest, defaultPort: encrypted ? 5671 : 5672)
+        endpoints = try rest.split(separator: ",", omittingEmptySubsequences: false).map {
+            try Self.endpoint($0, defaultPort: encrypted ? 5671 : 5672)
+        }
         let virtualHost = try percentDecoded(path, part: "virtual host")
         self.virtualHost = virtualHost.isEmpty ? "/" : virtualHost
         self.user = user
@@ -107,12 +118,12 @@ package struct AMQPConfiguration: Sendable {
             throw AMQPConfigurationError("certfile and keyfile must be set together")
         }
         self.tls = encrypted ? tls : nil
-        for part in [user, password, self.virtualHost, host] where part.utf8.contains(0) {
+        for part in [user, password, self.virtualHost] + endpoints.map(\.host) where part.utf8.contains(0) {
             throw AMQPConfigurationError("the broker URL contains a zero byte")
         }
     }
 
-    private static func endpoint(_ text: Substring, defaultPort: UInt16) throws -> (host: String, port: UInt16) {
+    private static func endpoint(_ text: Substring, defaultPort: UInt16) throws -> Endpoint {
         var host = text
         var port = Substring()
         if text.hasPrefix("[") {
@@ -126,18 +137,39 @@ package struct AMQPConfiguration: Sendable {
             port = text[colon...]
         }
         guard !host.isEmpty else { throw AMQPConfigurationError("the broker URL has no host") }
-        if port.isEmpty { return (String(host), defaultPort) }
+        if port.isEmpty { return Endpoint(host: String(host), port: defaultPort) }
         guard port.first == ":", let number = UInt16(port.dropFirst()), number > 0 else {
             throw AMQPConfigurationError("the port in the broker URL must be a number from 1 to 65535")
         }
-        return (try percentDecoded(host, part: "host"), number)
+        return Endpoint(host: try percentDecoded(host, part: "host"), port: number)
+    }
+}
+
+extension AMQPConfiguration {
+    /// The limit of each step of connecting to one of the nodes.
+    var limitPerEndpoint: Duration {
+        endpoints.count == 1 ? connectTimeout : max(connectTimeout / endpoints.count, .seconds(1))
+    }
+
+    /// A configuration for each node alone, in the order of the URL.
+    package var eachEndpoint: [AMQPConfiguration] { endpoints.map { AMQPConfiguration(self, at: $0) } }
+
+    private init(_ other: AMQPConfiguration, at endpoint: Endpoint) {
+        endpoints = [endpoint]
+        virtualHost = other.virtualHost
+        user = other.user
+        password = other.password
+        tls = other.tls
+        heartbeatSeconds = other.heartbeatSeconds
+        connectTimeout = other.limitPerEndpoint
+        connectionName = other.connectionName
     }
 }
 
 extension AMQPConfiguration: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     package var description: String {
-        let shownHost = host.contains(":") ? "[\(host)]" : host
-        return "\(tls == nil ? "amqp" : "amqps")://\(user):***@\(shownHost):\(port) virtual host \(virtualHost)"
+        let nodes = endpoints.map(\.description).joined(separator: ",")
+        return "\(tls == nil ? "amqp" : "amqps")://\(user):***@\(nodes) virtual host \(virtualHost)"
     }
 
     package var debugDescription: String { description }

@@ -28,13 +28,15 @@ import Synchronization
 /// channel.
 package final class AMQPConsumer: Sendable {
     private let connectionState: ConnectionStateCell
+    private let exclusiveName: ExclusiveQueueName
     private let thread: HandleThread<ConsumingOwner>
 
     /// - Parameters:
     ///   - queues: Existing queues. When one is missing, the connection is given up and tried again later.
     ///   - consumesAtOnce: False to wait until `consume` names each queue.
-    ///   - exclusiveQueue: A queue for this consumer alone, declared at each connection and deleted with it; for
-    ///     replies.
+    ///   - exclusiveQueue: The beginning of the name of a queue for this consumer alone, for replies. Each connection
+    ///     declares another one, which is deleted with it: the broker may take a minute to notice that the connection
+    ///     before is lost, and keeps its queue locked for so long.
     ///   - prefetch: How many deliveries of each queue may be unacknowledged; 0 for no limit.
     ///   - acknowledges: False when the broker counts deliveries as acknowledged as soon as they are sent.
     ///   - deliver: Called on the connection's thread with all deliveries read at once, in order, never empty. It must
@@ -47,10 +49,13 @@ package final class AMQPConsumer: Sendable {
     ) throws(AMQPError) {
         let shared = ConnectionStateCell()
         connectionState = shared
+        let exclusiveName = ExclusiveQueueName()
+        self.exclusiveName = exclusiveName
         do throws(HandleThreadError) {
             thread = try HandleThread(name: "amqp-consume") {
                 ConsumingOwner(
-                    configuration: configuration, queues: queues, exclusiveQueue: exclusiveQueue,
+                    configuration: configuration, queues: queues,
+                    exclusiveQueue: exclusiveQueue.map { ($0, exclusiveName) },
                     consumesAtOnce: consumesAtOnce, prefetch: prefetch, acknowledges: acknowledges, logger: logger,
                     announce: { shared.store($0) }, deliver: deliver)
             }
@@ -95,12 +100,30 @@ package final class AMQPConsumer: Sendable {
     /// The state of the connection. Readable from any thread.
     package var state: AMQPConnectionState { connectionState.load() }
 
+    /// The name of the exclusive queue of the present connection, or of the latest one; nil before the first, and without an
+    /// exclusive queue. Readable from any thread.
+    package var exclusiveQueueName: String? { exclusiveName.load() }
+
+    /// Gives the connection up and connects again, to the next node of the broker if there are several. Returns at once.
+    package func reconnect() {
+        _ = thread.send(.reconnect)
+    }
+
     /// Acknowledges deliveries, in any order. Returns at once. Tags of an earlier channel, and tags that were
     /// acknowledged before, are ignored.
     package func acknowledge(_ tags: [AMQPDeliveryTag]) {
         guard !tags.isEmpty else { return }
         _ = thread.send(.acknowledge(tags))
     }
+}
+
+/// The name of an exclusive queue, written by its owner and readable from any thread.
+final class ExclusiveQueueName: Sendable {
+    private let name = Mutex<String?>(nil)
+
+    func load() -> String? { name.withLock { $0 } }
+
+    func store(_ new: String) { name.withLock { $0 = new } }
 }
 
 /// The state of a connection, written by its owner and readable from any thread.

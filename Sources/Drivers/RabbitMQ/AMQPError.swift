@@ -10,7 +10,7 @@ package struct AMQPError: Error, CustomStringConvertible, Sendable, Equatable {
         /// No queue is bound to the routing key. The broker has dropped the message.
         case returned(String)
 
-        /// The broker refused the message, for example because the queue is full. It is not in the queue.
+        /// The broker refused the message, because the queue is full or its leader is away. The broker does not say which.
         case rejected
 
         /// The message was sent, and then the connection broke or the deadline passed. It may be in the queue or not.
@@ -40,7 +40,7 @@ package struct AMQPError: Error, CustomStringConvertible, Sendable, Equatable {
         switch kind {
         case .unavailable(let reason): "The broker is not available: \(reason)."
         case .returned(let text): "No queue takes this message (\(text))."
-        case .rejected: "The broker refused the message; its queue is probably full."
+        case .rejected: "The broker refused the message: its queue is full, or the node that leads it is away."
         case .unconfirmed(let reason): "The message was sent but not confirmed: \(reason)."
         case .channelClosed(let code, let text): "The broker closed the channel (\(code) \(text))."
         case .windowFull: "Too many messages wait for confirmation."

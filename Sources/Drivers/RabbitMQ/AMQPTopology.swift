@@ -54,6 +54,31 @@ package struct AMQPQueue: Sendable {
 /// Errors: `.unavailable` when there is no connection, `.channelClosed` when the broker refuses (404: no such queue,
 /// 406: it exists with other arguments, 403: not allowed).
 package enum AMQPTopology {
+    /// Declares the queues that do not exist, and leaves existing ones as they are, whatever their arguments. Arguments
+    /// cannot be changed, and a queue may have been given more members since.
+    package static func declareMissing(
+        _ queues: [AMQPQueue], configuration: AMQPConfiguration
+    ) async throws(AMQPError) {
+        try await withConnection(configuration) { (connection) throws(ConnectionLoss) in
+            for queue in queues where try !exists(queue.name, connection) {
+                try connection.declareQueue(queue.name, queue.options, channel: channel)
+            }
+        }
+    }
+
+    /// The broker closes the channel when the queue does not exist, so the channel is opened again then.
+    private static func exists(_ name: String, _ connection: Connection) throws(ConnectionLoss) -> Bool {
+        do throws(ConnectionLoss) {
+            try connection.declareQueue(name, Connection.QueueOptions(passive: true), channel: channel)
+            return true
+        } catch {
+            guard error.channelClose?.code == 404 else { throw error }
+            try connection.confirmChannelClose(channel)
+            try connection.openChannel(channel)
+            return false
+        }
+    }
+
     /// Declares queues. A queue that exists with the same arguments stays as it is.
     package static func declare(
         _ queues: [AMQPQueue], configuration: AMQPConfiguration
@@ -117,7 +142,7 @@ package enum AMQPTopology {
         _ configuration: AMQPConfiguration, _ body: (Connection) throws(ConnectionLoss) -> Value
     ) -> Result<Value, AMQPError> {
         do throws(ConnectionLoss) {
-            let connection = try Connection(configuration)
+            let connection = try connected(configuration)
             defer { connection.close() }
             try connection.openChannel(channel)
             return .success(try body(connection))
@@ -128,6 +153,19 @@ package enum AMQPTopology {
             return .failure(AMQPError(.unavailable(error.reason)))
         }
     }
+}
+
+/// Connects to the first node that answers.
+private func connected(_ configuration: AMQPConfiguration) throws(ConnectionLoss) -> Connection {
+    var latest = ConnectionLoss(reason: "the URL names no host")
+    for endpoint in configuration.endpoints {
+        do throws(ConnectionLoss) {
+            return try Connection(configuration, at: endpoint)
+        } catch {
+            latest = error
+        }
+    }
+    throw latest
 }
 
 /// Runs blocking closures on its handle thread.

@@ -77,6 +77,9 @@ struct ConfirmWindow<Entry> {
         return entries
     }
 
+    /// The messages that are neither settled nor expired, in order.
+    var entries: [Entry] { slots[head...].compactMap(\.entry) }
+
     /// Takes out all messages and starts again at sequence number 1, as a new channel does.
     mutating func reset() -> [Entry] {
         let entries = slots[head...].compactMap(\.entry)

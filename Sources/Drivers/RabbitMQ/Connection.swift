@@ -31,18 +31,18 @@ final class Connection {
 
     var descriptor: Int32 { amqp_get_sockfd(state) }
 
-    /// Connects and logs in. Blocks for up to twice the connect timeout, and for the look-up of the host name.
-    init(_ configuration: AMQPConfiguration) throws(ConnectionLoss) {
+    /// Connects to one node and logs in. Blocks for up to twice the connect timeout, and for the look-up of the host name.
+    init(_ configuration: AMQPConfiguration, at endpoint: AMQPConfiguration.Endpoint) throws(ConnectionLoss) {
         guard let state = amqp_new_connection() else { throw ConnectionLoss(reason: "out of memory") }
         self.state = state
-        let (seconds, attoseconds) = configuration.connectTimeout.components
+        let (seconds, attoseconds) = configuration.limitPerEndpoint.components
         var limit = timeval(tv_sec: Int(seconds), tv_usec: Int(attoseconds / 1_000_000_000_000))
         requestLimit = UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000) + Self.callLimit
         do throws(ConnectionLoss) {
             amqp_set_handshake_timeout(state, &limit)
             amqp_set_rpc_timeout(state, &limit)
             let socket = try Self.makeSocket(state, configuration.tls)
-            let status = amqp_socket_open_noblock(socket, configuration.host, Int32(configuration.port), &limit)
+            let status = amqp_socket_open_noblock(socket, endpoint.host, Int32(endpoint.port), &limit)
             guard status == 0 else { throw Self.loss(status, during: "connecting") }
             setSocketOptions(heartbeatSeconds: configuration.heartbeatSeconds)
             do throws(HandleThreadError) {

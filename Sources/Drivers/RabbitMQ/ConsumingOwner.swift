@@ -9,6 +9,7 @@ final class ConsumingOwner: HandleOwner {
         case acknowledge([AMQPDeliveryTag])
         case consume(String)
         case release(String, CheckedContinuation<Void, Never>)
+        case reconnect
     }
 
     /// The limits of one turn. Between turns acknowledgements are written and buffers released.
@@ -16,7 +17,8 @@ final class ConsumingOwner: HandleOwner {
     private static let bytesPerTurn = 1_024 * 1_024
 
     private var subscriptions: [Subscription]
-    private let exclusiveQueue: String?
+    /// The beginning of the exclusive queue's name, and the cell that holds the whole name.
+    private let exclusiveQueue: (prefix: String, name: ExclusiveQueueName)?
     private let prefetch: UInt16
     private let acknowledges: Bool
     private let deliver: @Sendable ([AMQPDelivery]) -> Void
@@ -28,11 +30,12 @@ final class ConsumingOwner: HandleOwner {
     private var socketIsFull = false
 
     init(
-        configuration: AMQPConfiguration, queues: [String], exclusiveQueue: String?, consumesAtOnce: Bool,
+        configuration: AMQPConfiguration, queues: [String],
+        exclusiveQueue: (prefix: String, name: ExclusiveQueueName)?, consumesAtOnce: Bool,
         prefetch: UInt16, acknowledges: Bool, logger: Logger, announce: @escaping (AMQPConnectionState) -> Void,
         deliver: @escaping @Sendable ([AMQPDelivery]) -> Void
     ) {
-        let names = queues + (exclusiveQueue.map { [$0] } ?? [])
+        let names = queues + (exclusiveQueue.map { [$0.prefix] } ?? [])
         subscriptions = names.enumerated().map { index, queue in
             Subscription(queue: queue, channel: UInt16(index + 1), isWanted: consumesAtOnce)
         }
@@ -66,6 +69,8 @@ final class ConsumingOwner: HandleOwner {
         case .release(let queue, let continuation):
             release(queue)
             continuation.resume()
+        case .reconnect:
+            if link.connection != nil { lose(ConnectionLoss(reason: "this process gave the connection up")) }
         }
     }
 
@@ -102,11 +107,20 @@ final class ConsumingOwner: HandleOwner {
 
     private func connectIfDue() {
         link.connectIfDue { (connection) throws(ConnectionLoss) in
+            nameExclusiveQueue()
             for index in subscriptions.indices {
                 subscriptions[index].forget()
                 try open(index, connection)
             }
         }
+    }
+
+    /// The exclusive queue is the last of the subscriptions.
+    private func nameExclusiveQueue() {
+        guard let exclusiveQueue else { return }
+        let name = "\(exclusiveQueue.prefix).\(UInt64.random(in: 0..<1 << 63))"
+        subscriptions[subscriptions.count - 1].queue = name
+        exclusiveQueue.name.store(name)
     }
 
     /// Opens the channel of a wanted queue and starts to consume.
@@ -116,7 +130,7 @@ final class ConsumingOwner: HandleOwner {
         let channel = subscription.channel
         try connection.openChannel(channel)
         if acknowledges { try connection.setPrefetch(prefetch, channel: channel) }
-        if subscription.queue == exclusiveQueue {
+        if exclusiveQueue != nil, index == subscriptions.count - 1 {
             try connection.declareQueue(
                 subscription.queue, Connection.QueueOptions(exclusive: true, deletesItself: true), channel: channel)
         }
@@ -230,7 +244,8 @@ final class ConsumingOwner: HandleOwner {
 
 /// A queue that the consumer may consume, and its channel while it is open.
 private struct Subscription {
-    let queue: String
+    /// The exclusive queue has another name at each connection.
+    var queue: String
     let channel: UInt16
     var isWanted: Bool
     /// The number of the open channel among all channels of the consumer's life; 0 while there is none.

@@ -3,9 +3,9 @@ import CRabbitMQ
 /// A message from the broker other than the answer to a request.
 enum Incoming {
     case delivery(Delivery)
-    case returned(sequence: UInt64, text: String)
-    case confirmed(sequence: UInt64, multiple: Bool)
-    case refused(sequence: UInt64, multiple: Bool)
+    case returned(channel: UInt16, sequence: UInt64, text: String)
+    case confirmed(channel: UInt16, sequence: UInt64, multiple: Bool)
+    case refused(channel: UInt16, sequence: UInt64, multiple: Bool)
     case blocked(reason: String)
     case unblocked
     case consumerCancelled
@@ -76,7 +76,7 @@ struct ContentAssembler {
             expectsHeader = false
             missing = frame.payload.properties.body_size
             readProperties(frame.payload.properties.decoded)
-            return missing == 0 ? finish() : nil
+            return missing == 0 ? finish(frame.channel) : nil
         case UInt8(AMQP_FRAME_BODY):
             let fragment = frame.payload.body_fragment
             guard !expectsHeader, missing >= fragment.len else {
@@ -90,7 +90,7 @@ struct ContentAssembler {
                     contentsOf: UnsafeRawBufferPointer(start: fragment.bytes, count: fragment.len))
                 content = .delivery(delivery)
             }
-            return missing == 0 ? finish() : nil
+            return missing == 0 ? finish(frame.channel) : nil
         default:
             return nil
         }
@@ -115,10 +115,10 @@ struct ContentAssembler {
             begin(.returned(text: "\(returned.reply_code) \(String(copying: returned.reply_text))", sequence: 0))
         case AMQP_BASIC_ACK_METHOD:
             let ack = decoded.load(as: amqp_basic_ack_t.self)
-            return .confirmed(sequence: ack.delivery_tag, multiple: ack.multiple != 0)
+            return .confirmed(channel: channel, sequence: ack.delivery_tag, multiple: ack.multiple != 0)
         case AMQP_BASIC_NACK_METHOD:
             let nack = decoded.load(as: amqp_basic_nack_t.self)
-            return .refused(sequence: nack.delivery_tag, multiple: nack.multiple != 0)
+            return .refused(channel: channel, sequence: nack.delivery_tag, multiple: nack.multiple != 0)
         case AMQP_BASIC_CANCEL_METHOD:
             return .consumerCancelled
         case AMQP_CONNECTION_BLOCKED_METHOD:
@@ -183,12 +183,12 @@ struct ContentAssembler {
         return nil
     }
 
-    private mutating func finish() -> Incoming? {
+    private mutating func finish(_ channel: UInt16) -> Incoming? {
         defer { content = .none }
         switch content {
         case .none: return nil
         case .delivery(let delivery): return .delivery(delivery)
-        case .returned(let text, let sequence): return .returned(sequence: sequence, text: text)
+        case .returned(let text, let sequence): return .returned(channel: channel, sequence: sequence, text: text)
         }
     }
 }

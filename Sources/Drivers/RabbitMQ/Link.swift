@@ -2,12 +2,16 @@ import HandleThread
 import Logging
 
 /// A connection that is re-established automatically. It is part of an owner and lives on the handle thread.
+///
+/// Each attempt goes to the next node of the broker, also the one after a loss: the node may be alone in a partition, or
+/// about to end. The first node is chosen at random, so that many processes spread over the nodes.
 final class Link {
     private let configuration: AMQPConfiguration
     private let logger: Logger
     private let announce: (AMQPConnectionState) -> Void
     private var schedule = ReconnectSchedule()
     private var nextAttempt: UInt64 = 0
+    private var endpoint: Int
     private(set) var connection: Connection?
 
     /// - Parameter announce: Called on the handle thread with every change of the state.
@@ -15,6 +19,7 @@ final class Link {
         self.configuration = configuration
         self.logger = logger
         self.announce = announce
+        endpoint = Int.random(in: 0..<configuration.endpoints.count)
     }
 
     /// The latest instant at which the thread must take a turn: for the next attempt, or for the next heartbeat check.
@@ -28,7 +33,9 @@ final class Link {
     func connectIfDue(_ prepare: (Connection) throws(ConnectionLoss) -> Void) {
         guard connection == nil, monotonicNanoseconds() >= nextAttempt else { return }
         do throws(ConnectionLoss) {
-            let fresh = try Connection(configuration)
+            let node = configuration.endpoints[endpoint]
+            endpoint = (endpoint + 1) % configuration.endpoints.count
+            let fresh = try Connection(configuration, at: node)
             do throws(ConnectionLoss) {
                 try prepare(fresh)
             } catch {
@@ -54,6 +61,10 @@ final class Link {
         logger.warning(
             "no connection to the broker",
             metadata: ["reason": "\(reason)", "retry_ms": "\(pause / 1_000_000)", "broker": "\(configuration)"])
+    }
+
+    func note(_ text: Logger.Message) {
+        logger.info(text, metadata: ["broker": "\(configuration)"])
     }
 
     /// Closes the connection for good and announces that to the broker.

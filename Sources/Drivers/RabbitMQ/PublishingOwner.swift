@@ -2,6 +2,10 @@ import HandleThread
 import Logging
 
 /// The publishing side of one connection: a channel with confirmations, and a second channel for hints.
+///
+/// A refusal replaces the confirming channel. A channel whose first message to a queue met a dead leader is refused that queue
+/// for as long as the leader stays dead, although the queue has another leader and every other channel is served. When the
+/// queue is full, the new channel is refused too. The old channel stays until it has its confirmations.
 final class PublishingOwner: HandleOwner {
     /// A message, and the continuation of the task that waits for it. It is resumed exactly once.
     struct Submission: Sendable {
@@ -16,7 +20,6 @@ final class PublishingOwner: HandleOwner {
         case hint(AMQPMessage)
     }
 
-    private static let confirming: UInt16 = 1
     private static let hinting: UInt16 = 2
 
     /// The number of bytes written between two checks of the socket. A writable socket takes more than this.
@@ -30,10 +33,12 @@ final class PublishingOwner: HandleOwner {
     private var started = false
     private var blocked = false
     private var socketIsFull = false
-    private var window = ConfirmWindow<Submission>()
+    private var current = ConfirmingChannel<Submission>()
+    private var retired: ConfirmingChannel<Submission>?
     private var waiting = Fifo<Submission>()
     private var hints = Fifo<AMQPMessage>()
     private var lastDeadline: UInt64 = 0
+    private var replacement = ChannelReplacement()
 
     init(
         configuration: AMQPConfiguration, window: Int, closingLimit: UInt64, gate: PublisherGate, logger: Logger
@@ -50,7 +55,9 @@ final class PublishingOwner: HandleOwner {
 
     var wakeAt: UInt64? {
         guard started else { return nil }
-        return min(link.wakeAt, window.nextDeadline ?? .max, waiting.first?.deadline ?? .max)
+        return min(
+            link.wakeAt, current.window.nextDeadline ?? .max, retired?.window.nextDeadline ?? .max,
+            waiting.first?.deadline ?? .max, replacement.dueAt ?? .max)
     }
 
     func receive(_ command: Command) {
@@ -70,6 +77,9 @@ final class PublishingOwner: HandleOwner {
         if let connection = link.connection {
             do throws(ConnectionLoss) {
                 try read(connection)
+                // The library may have read confirmations while it waited for an answer, which the poll of the socket does
+                // not show.
+                if try replaceChannelIfDue(connection) { try read(connection) }
                 try send(connection)
                 connection.releaseBuffers()
             } catch {
@@ -98,13 +108,44 @@ final class PublishingOwner: HandleOwner {
 
     private func connectIfDue() {
         link.connectIfDue { (connection) throws(ConnectionLoss) in
-            try connection.openChannel(Self.confirming)
-            try connection.selectConfirms(Self.confirming)
+            current = ConfirmingChannel()
+            try Self.open(current, connection)
             try connection.openChannel(Self.hinting)
         }
     }
 
+    private static func open(
+        _ channel: ConfirmingChannel<Submission>, _ connection: Connection
+    ) throws(ConnectionLoss) {
+        try connection.openChannel(channel.number)
+        try connection.selectConfirms(channel.number)
+    }
+
+    /// Replaces the confirming channel after a refusal, and closes an earlier one that awaits nothing any more.
+    ///
+    /// - Returns: Whether a channel was opened or closed.
+    private func replaceChannelIfDue(_ connection: Connection) throws(ConnectionLoss) -> Bool {
+        let isDue = replacement.isDue(now: monotonicNanoseconds())
+        var hasChanged = false
+        if let old = retired, isDue || old.awaitsNothing {
+            hasChanged = true
+            retired = nil
+            for submission in old.window.entries {
+                finish(submission, AMQPError(.unconfirmed("its channel was replaced after a refusal")))
+            }
+            try connection.closeChannel(old.number)
+        }
+        guard isDue else { return hasChanged }
+        let next = current.successor
+        try Self.open(next, connection)
+        (retired, current) = (current, next)
+        replacement.done(now: monotonicNanoseconds())
+        link.note("the channel was replaced because the broker refused a message on it")
+        return true
+    }
+
     private func lose(_ loss: ConnectionLoss) {
+        replacement = ChannelReplacement()
         blocked = false
         socketIsFull = false
         link.lose(loss.reason)
@@ -122,16 +163,21 @@ final class PublishingOwner: HandleOwner {
     private func read(_ connection: Connection) throws(ConnectionLoss) {
         while let incoming = try connection.next() {
             switch incoming {
-            case .confirmed(let sequence, let multiple):
-                window.settle(sequence: sequence, multiple: multiple) { submission, returned in
-                    finish(submission, returned.map { AMQPError(.returned($0)) })
+            case .confirmed(let channel, let sequence, let multiple):
+                withWindow(of: channel) { window in
+                    window.settle(sequence: sequence, multiple: multiple) { submission, returned in
+                        finish(submission, returned.map { AMQPError(.returned($0)) })
+                    }
                 }
-            case .refused(let sequence, let multiple):
-                window.settle(sequence: sequence, multiple: multiple) { submission, _ in
-                    finish(submission, AMQPError(.rejected))
+            case .refused(let channel, let sequence, let multiple):
+                if channel == current.number { replacement.refused(now: monotonicNanoseconds()) }
+                withWindow(of: channel) { window in
+                    window.settle(sequence: sequence, multiple: multiple) { submission, _ in
+                        finish(submission, AMQPError(.rejected))
+                    }
                 }
-            case .returned(let sequence, let text):
-                window.markReturned(sequence: sequence, text: text)
+            case .returned(let channel, let sequence, let text):
+                withWindow(of: channel) { $0.markReturned(sequence: sequence, text: text) }
             case .blocked(let reason):
                 blocked = true
                 gate.announce(.blocked(reason))
@@ -152,12 +198,25 @@ final class PublishingOwner: HandleOwner {
         }
     }
 
+    /// Does nothing for a channel that is closed: its messages have their outcomes.
+    private func withWindow(of channel: UInt16, _ body: (inout ConfirmWindow<Submission>) -> Void) {
+        if channel == current.number {
+            body(&current.window)
+        } else if channel == retired?.number, var old = retired {
+            retired = nil
+            body(&old.window)
+            retired = old
+        }
+    }
+
     // MARK: Sending
 
-    private var hasUnfinished: Bool { !waiting.isEmpty || !hints.isEmpty || window.unsettled > 0 }
+    private var hasUnfinished: Bool {
+        !waiting.isEmpty || !hints.isEmpty || current.window.unsettled > 0 || retired?.awaitsNothing == false
+    }
 
     private var hasWork: Bool {
-        !blocked && (!hints.isEmpty || !waiting.isEmpty && window.unsettled < windowSize)
+        !blocked && (!hints.isEmpty || !waiting.isEmpty && current.window.unsettled < windowSize)
     }
 
     private func send(_ connection: Connection) throws(ConnectionLoss) {
@@ -178,13 +237,13 @@ final class PublishingOwner: HandleOwner {
 
     private func sendRound(_ connection: Connection) throws(ConnectionLoss) {
         var bytes = 0
-        while bytes < Self.bytesPerRound, window.unsettled < windowSize, let submission = waiting.popFirst() {
-            let sequence = window.nextSequence
+        while bytes < Self.bytesPerRound, current.window.unsettled < windowSize, let submission = waiting.popFirst() {
+            let sequence = current.window.nextSequence
             lastDeadline = max(lastDeadline, submission.deadline)
-            window.append(submission, deadline: lastDeadline)
+            current.window.append(submission, deadline: lastDeadline)
             try connection.publish(
                 submission.message, sequence: submission.message.mandatory ? sequence : nil,
-                channel: Self.confirming, arena: arena)
+                channel: current.number, arena: arena)
             bytes += submission.message.body.count + 256
         }
         var sentHints = 0
@@ -200,7 +259,7 @@ final class PublishingOwner: HandleOwner {
 
     private func expire() {
         let now = monotonicNanoseconds()
-        for submission in window.expire(now: now) {
+        for submission in current.window.expire(now: now) + (retired?.window.expire(now: now) ?? []) {
             finish(submission, AMQPError(.unconfirmed("the broker did not confirm it in time")))
         }
         while let first = waiting.first, first.deadline <= now {
@@ -208,13 +267,14 @@ final class PublishingOwner: HandleOwner {
             finish(first, AMQPError(.unavailable("it confirms too slowly")))
         }
         // Nothing of a whole window was confirmed in time. Only a new channel can make room again.
-        if window.expired >= windowSize, link.connection != nil {
+        if current.window.expired >= windowSize, link.connection != nil {
             lose(ConnectionLoss(reason: "the broker confirmed nothing within the deadline"))
         }
     }
 
     private func failAll(_ sent: AMQPError, unsent: AMQPError) {
-        for submission in window.reset() { finish(submission, sent) }
+        for submission in current.window.reset() + (retired?.window.reset() ?? []) { finish(submission, sent) }
+        retired = nil
         failUnsent(unsent)
     }
 

@@ -28,7 +28,8 @@ struct MigrateCommand: AsyncParsableCommand {
             }
             return try await InstallationStore.shardCount(orCreateWith: settings.shardCount, on: connection)
         }
-        try await Topology(prefix: settings.queuePrefix, shardCount: shards).declare(configuration: amqp)
+        try await Topology(prefix: settings.queuePrefix, shardCount: shards).declare(
+            members: settings.queueMembers, configuration: amqp)
         print(applied.isEmpty ? "The schema is up to date." : "Applied \(applied.joined(separator: ", ")).")
     }
 }

@@ -31,7 +31,7 @@ extension Finding {
     private static func database(_ settings: Settings) -> Finding? {
         do {
             let postgres = try settings.postgres()
-            guard !postgres.verifiesServer, !isLoopback(postgres.host) else { return nil }
+            guard !postgres.verifiesServer, !postgres.eachHost.allSatisfy({ isLoopback($0.host) }) else { return nil }
             return warning(
                 .configuration,
                 "the connection to PostgreSQL at \(postgres.host) can be intercepted, as its server is not verified",
@@ -44,10 +44,11 @@ extension Finding {
     private static func broker(_ settings: Settings) -> Finding? {
         do {
             let amqp = try settings.amqp()
-            guard amqp.tls?.verifiesPeer != true, !isLoopback(amqp.host) else { return nil }
+            let hosts = amqp.endpoints.map(\.host)
+            guard amqp.tls?.verifiesPeer != true, !hosts.allSatisfy(isLoopback) else { return nil }
             return warning(
                 .configuration,
-                "the connection to RabbitMQ at \(amqp.host) can be intercepted, as its server is not verified",
+                "the connection to RabbitMQ at \(hosts.joined(separator: ",")) can be intercepted, as its server is not verified",
                 remedy: "Use amqps:// with cacertfile=… in AMQP_URL.")
         } catch {
             return problem(.configuration, "\(error)", remedy: "See quotastack config.")

@@ -16,7 +16,8 @@ import Synchronization
 /// is being confirmed go together into the next message; no request is held back to fill a message. A confirmed request
 /// is `accepted`. The ledger worker sends the results to this node's own reply queue, where `receive` finds the waiting
 /// request by its token. When no reply arrives within a second, `lookUpLostReplies` looks the commands up in the
-/// database, and again every second.
+/// database, and again every second. When most replies do not arrive (`ReplyWatch`), the reply queue is made anew over another
+/// connection.
 ///
 /// `Mutations`, `CommandBatch`, `ClockFollowers` and `APIServices.settledAccount` call `send`. `Node` makes the gateway
 /// and runs it as a service.
@@ -67,13 +68,13 @@ package final class CommandGateway: Service {
 
     private struct State {
         var outbox: Outbox
+        var replies = ReplyWatch()
         var isClosed = false
     }
 
     private let publisher: AMQPPublisher
     private let consumer: AMQPConsumer
     private let answers: DecidedAnswers
-    private let replyQueue: String
     /// Whether the broker returns a message that reaches no queue instead of confirming it: always, except with the
     /// known bug `no_mandatory_flag`.
     private let isMandatory = !KnownBug.noMandatoryFlag.isActive
@@ -95,7 +96,6 @@ package final class CommandGateway: Service {
         foundReplies = metrics.counter(
             "quotastack_api_lost_replies_total",
             "Requests whose results were found in the database because no reply came.")
-        replyQueue = "\(topology.prefix)reply.\(UInt64.random(in: 0..<1 << 63))"
         let limits = KnownBug.noCommandShares.isActive ? Outbox.Limits.noShares : Outbox.Limits()
         state = Mutex(State(outbox: Outbox(catalogueQueue: topology.catalogueQueue, limits: limits)))
         messageSize = metrics.histogram(
@@ -103,8 +103,8 @@ package final class CommandGateway: Service {
             buckets: [1, 4, 16, 64, 256, 1_024])
         publisher = try AMQPPublisher(configuration: publishing, logger: logger)
         consumer = try AMQPConsumer(
-            configuration: consuming, queues: [], exclusiveQueue: replyQueue, prefetch: 0, acknowledges: false,
-            logger: logger
+            configuration: consuming, queues: [], exclusiveQueue: "\(topology.prefix)reply", prefetch: 0,
+            acknowledges: false, logger: logger
         ) { deliveries in
             replies.receive(deliveries)
         }
@@ -115,6 +115,9 @@ package final class CommandGateway: Service {
     package var brokerState: AMQPConnectionState {
         publisher.state == .connected ? consumer.state : publisher.state
     }
+
+    /// Whether most replies have not arrived lately, so that answers take a second longer.
+    var losesReplies: Bool { state.withLock { $0.replies.losesMost } }
 
     /// The number of commands that were taken and are not decided.
     var undecidedCommands: Int { state.withLock { $0.outbox.undecidedCommands } }
@@ -179,7 +182,8 @@ package final class CommandGateway: Service {
             let content = CommandMessage(
                 sentAt: Instant.now, environmentID: lane.environmentID, requests: next.requests)
             let message = AMQPMessage(
-                routingKey: lane.queue, body: content.encoded(), replyTo: replyQueue, mandatory: isMandatory)
+                routingKey: lane.queue, body: content.encoded(), replyTo: consumer.exclusiveQueueName,
+                mandatory: isMandatory)
             Failpoint.apiBeforePublish.hit()
             do throws(AMQPError) {
                 try await publisher.publish(message)
@@ -199,6 +203,11 @@ package final class CommandGateway: Service {
 
     fileprivate func receive(_ replies: [CommandReply]) {
         Failpoint.apiAfterReply.hit()
+        state.withLock { $0.replies.arrived(replies.count) }
+        resume(replies)
+    }
+
+    private func resume(_ replies: [CommandReply]) {
         for (request, reply) in zip(remove(replies.map(\.token)), replies) {
             request?.caller?.resume(returning: .results(reply.results))
         }
@@ -222,6 +231,7 @@ package final class CommandGateway: Service {
         var blockedSince: ContinuousClock.Instant?
         while (try? await Task.sleep(for: .milliseconds(50))) != nil {
             let now = ContinuousClock.now
+            if state.withLock({ $0.replies.mustReconnect(at: now) }) { consumer.reconnect() }
             if case .blocked = publisher.state { blockedSince = blockedSince ?? now } else { blockedSince = nil }
             let isStuck = blockedSince.map { now - $0 >= Self.blockedPatience } ?? false
             let (late, lanes) = state.withLock { state in
@@ -253,7 +263,8 @@ package final class CommandGateway: Service {
                     let results = Self.results(of: request, from: found)
                     guard results.count == request.identities.count else { continue }
                     foundReplies.increment()
-                    receive([CommandReply(token: request.token, results: results)])
+                    state.withLock { $0.replies.foundLost() }
+                    resume([CommandReply(token: request.token, results: results)])
                 }
             }
         }
@@ -312,6 +323,11 @@ package final class CommandGateway: Service {
         "Too many commands of this environment are undecided. Nothing was done; send fewer at once, or try again in a moment."
     )
 
+    private static let refused = Problem(
+        .unavailable,
+        "The queue refused the command, because it is full or the node that leads it is away. The broker does not say which, so the outcome is unknown. Repeat it with the same Idempotency-Key.",
+        texts: ["outcome": "unknown"])
+
     private static let unconfirmed = Problem(
         .unavailable,
         "The queue did not confirm the command, so its outcome is unknown. Repeat it with the same Idempotency-Key.",
@@ -326,7 +342,7 @@ package final class CommandGateway: Service {
     /// certain that nothing was done, and the broker does not say which case it is.
     private static func problem(_ error: AMQPError) -> Problem {
         if error.outcomeIsUnknown { return unconfirmed }
-        if case .rejected = error.kind { return unconfirmed }
+        if case .rejected = error.kind { return refused }
         return unreachable
     }
 

@@ -4,7 +4,7 @@ import Runtime
 
 /// The liveness, the readiness and the metrics of a node. These endpoints require no key.
 struct HealthRoutes: Sendable {
-    /// These paths are answered also when there are too many connections. They ignore a query.
+    /// These paths are answered also when there are too many connections. Of a query they read `for` alone, at `/readyz`.
     static let paths: Set = ["/healthz", "/readyz", "/metrics"]
 
     let checks: [HealthCheck]
@@ -20,9 +20,20 @@ struct HealthRoutes: Sendable {
         }
     }
 
+    /// Whether the node is ready, for everything or for the purpose that `for` names. A node that has lost the database goes on
+    /// answering checks, so a load balancer that sends it checks must ask for those.
     @Sendable private func ready(_ request: Request, context: APIContext) async throws -> Response {
+        var query = try RequestQuery(request)
+        let purpose = try query.optional("for", oneOf: HealthCheck.Purpose.self)
         var findings: [(name: StaticString, finding: String?)] = []
-        for check in checks { findings.append((check.name, await check.finding())) }
+        for check in checks {
+            if purpose != .checks {
+                findings.append((check.name, await check.finding()))
+            } else if let finding = check.findingForChecks {
+                findings.append((check.name, await finding()))
+            }
+        }
+        if findings.isEmpty { findings = [("checks", "not answered by this process")] }
         let isReady = findings.allSatisfy { $0.finding == nil }
         var json = JSONWriter()
         json.beginObject()

@@ -54,8 +54,10 @@ package struct APIServer: Service {
         var endpoints: [Endpoint] = []
         server = try HTTPServer(
             address: address, limits: limits,
-            checks: [.postgres(reads), .broker { gateway.brokerState }, .replica(replica)], metrics: metrics,
-            logger: logger, entitlements: admission
+            checks: [
+                .postgres(reads), .broker(losesReplies: { gateway.losesReplies }) { gateway.brokerState },
+                .replica(replica),
+            ], metrics: metrics, logger: logger, entitlements: admission
         ) { router in
             var routes = RouteTable(router: router, admission: admission)
             TenantRoutes(services: services).add(to: &routes)

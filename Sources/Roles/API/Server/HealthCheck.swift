@@ -5,10 +5,20 @@ import Synchronization
 
 /// One dependency of a node, as `/readyz` shows it.
 package struct HealthCheck: Sendable {
+    /// The requests that a load balancer asks for.
+    enum Purpose: String, CaseIterable {
+        /// Checks, balances, and whatever else is answered from memory. They need neither the database nor the broker.
+        case checks
+        /// Everything.
+        case mutations
+    }
+
     /// The name of the member in the answer.
     let name: StaticString
     /// Returns the fault in a few words; nil when there is none.
     let finding: @Sendable () async -> String?
+    /// The fault that keeps a node from answering checks; nil for a dependency that checks do not have.
+    let findingForChecks: (@Sendable () async -> String?)?
 
     /// Whether PostgreSQL answers within a second. Callers that ask during a check share its finding, so any number of
     /// them costs one statement at a time.
@@ -38,17 +48,22 @@ package struct HealthCheck: Sendable {
     }
 
     /// Whether there is a connection to RabbitMQ that is not blocked.
-    package static func broker(_ state: @escaping @Sendable () -> AMQPConnectionState) -> HealthCheck {
+    ///
+    /// - Parameter losesReplies: Whether most replies do not arrive, as from a RabbitMQ node that is alone in a partition.
+    package static func broker(
+        losesReplies: @escaping @Sendable () -> Bool = { false },
+        _ state: @escaping @Sendable () -> AMQPConnectionState
+    ) -> HealthCheck {
         HealthCheck(name: "rabbitmq") {
             switch state() {
-            case .connected: nil
+            case .connected: losesReplies() ? "connected, but most replies are lost" : nil
             case .blocked: "blocked by an alarm of the broker"
             case .disconnected: "not connected"
             }
         }
     }
 
-    /// Whether the replica follows the database.
+    /// Whether the replica follows the database. Checks need one that has loaded it once.
     package static func replica(_ replica: Replica) -> HealthCheck {
         HealthCheck(name: "replica") {
             switch replica.state {
@@ -57,7 +72,18 @@ package struct HealthCheck: Sendable {
             case .disconnected(let since):
                 "has not heard from the database for \((ContinuousClock.now - since).components.seconds) s"
             }
+        } forChecks: {
+            replica.state == .loading ? "loading" : nil
         }
+    }
+
+    private init(
+        name: StaticString, finding: @escaping @Sendable () async -> String?,
+        forChecks: (@Sendable () async -> String?)? = nil
+    ) {
+        self.name = name
+        self.finding = finding
+        findingForChecks = forChecks
     }
 
     private static func within(

@@ -38,8 +38,8 @@ struct RequestBoundary: RouterMiddleware {
             response = methods.answer(to: request, requestID: context.requestID)
         } catch let error as PostgresError {
             // A busy database and a tenant's full line are the regular work of the limits.
-            logger.log(
-                level: error.condition == .busy ? .info : .error, "a request failed in the database: \(error)",
+            log.write(
+                error.condition == .busy ? .info : .error, "a request failed in the database", ": \(error)",
                 metadata: Self.metadata(request, context))
             response = .problem(Problem(error), requestID: context.requestID)
         } catch {
