@@ -99,6 +99,19 @@ struct FindingTests {
         ServerCase(testDescription: "behind", level: .warning, text: "is 300 MB behind", remedy: "load") {
             $0.slots[0].lagBytes = 300 << 20
         },
+        ServerCase(
+            testDescription: "no standby", level: .problem, text: "none is connected", remedy: "patronictl list"
+        ) {
+            $0.settings["synchronous_standby_names"] = "pg2"
+            $0.synchronousStandbys = 0
+        },
+        ServerCase(
+            testDescription: "patient with its standby", level: .warning, text: "wal_sender_timeout=1min", remedy: "10s"
+        ) {
+            $0.settings["synchronous_standby_names"] = "pg2"
+            $0.settings["wal_sender_timeout"] = "1min"
+            $0.synchronousStandbys = 1
+        },
         ServerCase(testDescription: "no node", level: .warning, text: "no node follows", remedy: "Start quotastack-api")
         {
             $0.slots = []
@@ -135,6 +148,21 @@ struct FindingTests {
         try expect(
             troubles(Self.healthyOperation, overdue: 10_000), .warning, "10000 or more accounts", "the scheduler")
         try expect(troubles(Self.healthyOperation, overdue: nil), .warning, "could not be counted", "again")
+    }
+
+    @Test("of several hosts, those that do not answer are warnings, and two that take writes are a problem")
+    func hosts() throws {
+        #expect(Finding.about([HostFacts(host: "a", answer: .silent("x"))], of: .postgresql) == [])
+        let whole = [HostFacts(host: "a", answer: .primary), HostFacts(host: "b", answer: .standby)]
+        #expect(Finding.about(whole, of: .postgresql).allSatisfy { $0.level == .ok })
+        let one = [HostFacts(host: "a", answer: .broker), HostFacts(host: "b", answer: .silent("no\nroute"))]
+        try expect(
+            Finding.about(one, of: .rabbitmq).filter { $0.level != .ok }, .warning, "b does not answer: no route",
+            "Start it")
+        let split = [HostFacts(host: "a", answer: .primary), HostFacts(host: "b", answer: .primary)]
+        try expect(
+            Finding.about(split, of: .postgresql).filter { $0.level != .ok }, .problem, "2 servers take writes",
+            "Stop all")
     }
 
     @Test(

@@ -33,7 +33,7 @@ import Synchronization
 ///
 /// Failure: when the connection is lost, or the stream cannot be applied, the replica answers from the map that it has.
 /// `state` and `age` say how old the answers may be; `state` also says so after 3 seconds of silence. A new slot and
-/// snapshot are tried after 0.1 s, then after pauses that double up to 5 s. Until the first load every look-up returns
+/// snapshot are tried after 0.1 s, then after pauses that double up to 0.5 s. Until the first load every look-up returns
 /// nil.
 package final class Replica: Service {
     /// Whether the replica follows the database.
@@ -49,6 +49,10 @@ package final class Replica: Service {
     private static let patience = Duration.seconds(3)
     /// The time for a slot. PostgreSQL creates one when all transactions have ended that have written something before.
     private static let slotPatience = Duration.seconds(60)
+
+    /// The longest pause between two attempts to follow the database. It is short, because every mutation waits until its
+    /// node shows the effect.
+    private static let longestPause = Duration.milliseconds(500)
 
     private struct Current {
         var map: ReplicaMap?
@@ -181,7 +185,7 @@ package final class Replica: Service {
 
     private func follow() async {
         let retry = Retry(
-            pause: .milliseconds(100), longestPause: .seconds(5), logger: logger,
+            pause: .milliseconds(100), longestPause: Self.longestPause, isSpread: true, logger: logger,
             failure: "the replica lost its connection to PostgreSQL and will load again")
         await retry.untilCancelled {
             try await loadAndStream($0)

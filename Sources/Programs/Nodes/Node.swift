@@ -137,9 +137,30 @@ package struct Node {
         return services + [gateway, api]
     }
 
-    /// The installation's queues. Throws when the database lacks a migration.
+    /// The installation's queues. While the database is away, or moves to another server, this waits: a process that was started
+    /// during an outage works when the outage is over. Until then no signal is handled, so SIGTERM ends the process at once.
+    ///
+    /// - Throws: When the database lacks a migration.
     private func topology() async throws -> Topology {
-        let connection = try await connected()
+        let retry = Retry(
+            pause: .milliseconds(500), logger: logger,
+            failure: "PostgreSQL cannot be reached; this process starts when it can", recovery: "PostgreSQL is there")
+        let outcome = try await retry.untilSuccess { pause in
+            (try? await Task.sleep(for: pause)) != nil
+        } _: { () async throws(PostgresError) -> Result<Topology, any Error> in
+            do {
+                return .success(try await readTopology())
+            } catch let error as PostgresError where error.condition == .away || error.condition == .busy {
+                throw error
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try outcome.get()
+    }
+
+    private func readTopology() async throws -> Topology {
+        let connection = try await PostgresConnection.connect(postgres, logger: logger)
         defer { connection.close() }
         let missing = try await Migrator(migrations: SchemaMigrations.all, logger: logger).missing(connection)
         guard missing.isEmpty else {
@@ -148,20 +169,5 @@ package struct Node {
         }
         return Topology(
             prefix: settings.queuePrefix, shardCount: try await InstallationStore.shardCount(on: connection))
-    }
-
-    /// Opens the first connection, and tries for a minute: the database may start at the same time as this process, or
-    /// may be unreachable for a moment.
-    private func connected() async throws -> PostgresConnection {
-        let deadline = ContinuousClock.now + .seconds(60)
-        let retry = Retry(
-            pause: .milliseconds(500), logger: logger,
-            failure: "PostgreSQL cannot be reached, trying for a minute")
-        return try await retry.untilSuccess { pause in
-            guard ContinuousClock.now < deadline else { return false }
-            return (try? await Task.sleep(for: pause)) != nil
-        } _: {
-            try await PostgresConnection.connect(postgres, logger: logger)
-        }
     }
 }

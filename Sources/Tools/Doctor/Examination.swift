@@ -29,14 +29,52 @@ package struct Examination {
     package func run() async -> Diagnosis {
         var findings = Finding.about(settings)
         var shardCount: Int32?
-        if let postgres = try? settings.postgres() {
+        if var postgres = try? settings.postgres() {
+            findings += await examineHosts(postgres)
+            // With one host the doctor also looks at a standby, to say that it is one.
+            postgres.takesAnyServer = postgres.eachHost.count == 1
             let server = await examineServer(postgres, shardCount: &shardCount)
             findings += server
             if !server.contains(where: { $0.level == .problem }) { findings += await examineOperation(postgres) }
         }
-        if let amqp = try? settings.amqp() { findings += await examineBroker(amqp, shardCount: shardCount) }
+        if let amqp = try? settings.amqp() {
+            findings += await examineHosts(amqp)
+            findings += await examineBroker(amqp, shardCount: shardCount)
+        }
         if let nodeURL { findings += await examineNode(nodeURL) }
         return Diagnosis(findings)
+    }
+
+    // MARK: - Several hosts
+
+    private func examineHosts(_ postgres: PostgresConfiguration) async -> [Finding] {
+        var facts: [HostFacts] = []
+        for var host in postgres.eachHost {
+            host.takesAnyServer = true
+            do {
+                let isStandby = try await PostgresConnection.lent(host, logger: logger) {
+                    try await ServerFacts.read(on: $0).isStandby
+                }
+                facts.append(HostFacts(host: "\(host)", answer: isStandby ? .standby : .primary))
+            } catch {
+                facts.append(HostFacts(host: "\(host)", answer: .silent("\(error)")))
+            }
+        }
+        return Finding.about(facts, of: .postgresql)
+    }
+
+    private func examineHosts(_ amqp: AMQPConfiguration) async -> [Finding] {
+        var facts: [HostFacts] = []
+        for node in amqp.eachEndpoint {
+            let name = "\(node.endpoints[0])"
+            do throws(AMQPError) {
+                try await AMQPTopology.check([], configuration: node)
+                facts.append(HostFacts(host: name, answer: .broker))
+            } catch {
+                facts.append(HostFacts(host: name, answer: .silent("\(error)")))
+            }
+        }
+        return Finding.about(facts, of: .rabbitmq)
     }
 
     // MARK: - PostgreSQL

@@ -6,7 +6,34 @@ extension Finding {
     /// - Parameter missingMigrations: Migrations of this release that the database lacks.
     package static func about(_ facts: ServerFacts, missingMigrations: [String]) -> [Finding] {
         [version(facts)] + settings(facts) + [migrations(missingMigrations)] + roles(facts) + connections(facts)
-            + slots(facts)
+            + standbys(facts) + slots(facts)
+    }
+
+    /// Findings about the standbys that a primary waits for. A server without any is no finding.
+    private static func standbys(_ facts: ServerFacts) -> [Finding] {
+        guard let names = facts.settings["synchronous_standby_names"], !names.isEmpty else { return [] }
+        var findings: [Finding] = []
+        switch facts.synchronousStandbys {
+        case nil:
+            findings.append(ok(.postgresql, "commits wait for a standby (\(names)), which this login may not see"))
+        case 0?:
+            findings.append(
+                problem(
+                    .postgresql,
+                    "commits wait for a standby (\(names)), and none is connected: mutations are not decided",
+                    remedy: "Start the standby, or let Patroni go on without it: see patronictl list."))
+        case let count?:
+            findings.append(
+                ok(.postgresql, count == 1 ? "1 standby confirms commits" : "\(count) standbys confirm commits"))
+        }
+        if ["1min", "60s", "0"].contains(facts.settings["wal_sender_timeout"] ?? "") {
+            findings.append(
+                warning(
+                    .postgresql,
+                    "wal_sender_timeout=\(facts.settings["wal_sender_timeout"] ?? ""): a silent standby stops commits for that long",
+                    remedy: "Set wal_sender_timeout and wal_receiver_timeout to 10s, and reload."))
+        }
+        return findings
     }
 
     private static func version(_ facts: ServerFacts) -> Finding {

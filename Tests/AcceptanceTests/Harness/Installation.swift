@@ -157,7 +157,27 @@ final class Installation: Sendable {
         try await onServer("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '\(name)'")
     }
 
+    /// Lets later sessions write, or not, as if the server were a standby. Sessions that may write are ended.
+    func takeWrites(_ takes: Bool) async throws {
+        try await onServer("ALTER DATABASE \(name) SET default_transaction_read_only = \(!takes)")
+        guard !takes else { return }
+        try await onServer("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '\(name)'")
+    }
+
+    /// The URL of the database, with which a session takes any server, also one without writes.
+    var anyServerURL: String {
+        let url = environment["DATABASE_URL"] ?? ""
+        return url + (url.contains("?") ? "&" : "?") + "target_session_attrs=any"
+    }
+
     // MARK: - Looking inside
+
+    /// The number of commands that were put aside.
+    func parkedCommands() async throws -> Int64 {
+        try await PostgresConnection.lent(database) { connection in
+            try await connection.run(PostgresQuery("select count(*) from parked_commands")).first?.int64(0) ?? 0
+        }
+    }
 
     /// The server process that sends the write-ahead log to the only replica of this installation.
     func logSender() async throws -> pid_t {

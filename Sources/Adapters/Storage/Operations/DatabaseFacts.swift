@@ -44,10 +44,12 @@ package struct ServerFacts: Hashable, Sendable {
     package var connections: Int64
     package var roles: [Role]
     package var slots: [Slot]
+    /// The standbys that take part in commits; nil when the login may not see them.
+    package var synchronousStandbys: Int64?
 
     package init(
         versionNumber: Int32, login: String, isStandby: Bool, settings: [String: String], connections: Int64,
-        roles: [Role], slots: [Slot]
+        roles: [Role], slots: [Slot], synchronousStandbys: Int64? = nil
     ) {
         self.versionNumber = versionNumber
         self.login = login
@@ -56,6 +58,7 @@ package struct ServerFacts: Hashable, Sendable {
         self.connections = connections
         self.roles = roles
         self.slots = slots
+        self.synchronousStandbys = synchronousStandbys
     }
 
     package static func read(on connection: PostgresConnection) async throws -> ServerFacts {
@@ -63,7 +66,9 @@ package struct ServerFacts: Hashable, Sendable {
             PostgresQuery(
                 """
                 select current_setting('server_version_num')::integer, session_user::text, pg_is_in_recovery(),
-                    (select count(*) from pg_stat_activity where backend_type = 'client backend')
+                    (select count(*) from pg_stat_activity where backend_type = 'client backend'),
+                    case when pg_has_role(session_user, 'pg_read_all_stats', 'member')
+                        then (select count(*) from pg_stat_replication where sync_state in ('sync', 'quorum')) end
                 """),
             PostgresQuery(
                 """
@@ -72,7 +77,8 @@ package struct ServerFacts: Hashable, Sendable {
                 [
                     .texts([
                         "wal_level", "max_slot_wal_keep_size", "max_connections", "max_replication_slots", "fsync",
-                        "full_page_writes", "synchronous_commit", "data_checksums",
+                        "full_page_writes", "synchronous_commit", "data_checksums", "synchronous_standby_names",
+                        "wal_sender_timeout",
                     ])
                 ]),
             PostgresQuery(
@@ -109,7 +115,7 @@ package struct ServerFacts: Hashable, Sendable {
                 Slot(
                     name: try slot.text(0), isActive: try slot.bool(1), keptBytes: try slot.int64OrNil(2),
                     lagBytes: try slot.int64OrNil(3), walStatus: try slot.textOrNil(4))
-            })
+            }, synchronousStandbys: try row.int64OrNil(4))
     }
 }
 
