@@ -9,7 +9,7 @@ struct TortureCommand: AsyncParsableCommand {
         abstract: "Inject faults and check that no command is lost, doubled or mixed up; ./ops/torture runs it.",
         subcommands: [
             StormCommand.self, FailpointsCommand.self, RollingCommand.self, PairsCommand.self, NeighboursCommand.self,
-            FuzzCommand.self, LimitsCommand.self, CarryCommand.self,
+            FuzzCommand.self, LimitsCommand.self, CarryCommand.self, HighAvailabilityCommand.self,
         ],
         defaultSubcommand: StormCommand.self)
 }
@@ -212,12 +212,50 @@ struct CarryCommand: AsyncParsableCommand {
     }
 }
 
+struct HighAvailabilityCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ha",
+        abstract: "Break a highly available installation, one fault after another, and compare everything.")
+
+    @Option(help: "Repeat the requests of an earlier run.") var seed: UInt64?
+    @Option(help: "A fault to inject in place of all; repeatable.") var only: [String] = []
+    @Option(help: "Number of concurrent clients beside the probes.") var connections = 24
+    @Option(help: "Maximum number of mutations per second of these clients; the probes send 40 more.") var rate = 160
+    @Option(help: "Seconds between two steps of an update, if an earlier release is given.") var pause = 5
+    @Option(help: "Number of RabbitMQ nodes that keep each queue.") var queueMembers = 3
+    @Flag(help: "Print the faults, and run nothing.") var list = false
+
+    func validate() throws {
+        let unknown = only.filter { name in !ClusterFault.all.contains { $0.name == name } }
+        guard unknown.isEmpty else { throw ValidationError("no fault is named \(unknown[0]); see --list") }
+    }
+
+    func run() async throws {
+        guard !list else {
+            for fault in ClusterFault.all { writeOut("\(fault.name)\n") }
+            return
+        }
+        let cluster = ClusterDriver(
+            faults: ClusterFault.all.filter { only.isEmpty || only.contains($0.name) },
+            cluster: try Installation.cluster())
+        var plan = Storm.Plan(
+            seed: seed ?? UInt64.random(in: 0...UInt64.max), mutations: 0, kills: 0, seconds: pause,
+            connections: connections, rate: rate, meanPause: 0)
+        plan.cluster = cluster
+        plan.isRollingUpdate = environmentVariable("QUOTASTACK_TORTURE_PROGRAMS_BEFORE") != nil
+        defer { writeOut("\(ClusterDriver.Row.heading)\n\(cluster.rows.map(\.text).joined(separator: "\n"))\n") }
+        try await plan.run(Installation.pairs, ["QUOTASTACK_QUEUE_MEMBERS": "\(queueMembers)"])
+    }
+}
+
 extension Storm.Plan {
     /// Runs the plan on the servers that `ops/torture` has started, and prints its table.
     ///
     /// - Throws: `ExitCode` 1 when there was a violation.
-    fileprivate func run() async throws {
-        let installation = try await Installation.onPrivateServers()
+    fileprivate func run(
+        _ size: Installation.Size = Installation.redundant, _ settings: [String: String] = [:]
+    ) async throws {
+        let installation = try await Installation.onPrivateServers(size, settings)
         let report = try await Storm(plan: self, installation: installation).run()
         await installation.http.shutDown()
         writeOut(report.table(revision: environmentVariable("QUOTASTACK_TORTURE_REVISION") ?? "unknown") + "\n")
@@ -227,13 +265,20 @@ extension Storm.Plan {
 
 extension Installation {
     /// An installation on the servers that `ops/torture` has started.
-    fileprivate static func onPrivateServers(_ size: Size = redundant) async throws -> Installation {
+    fileprivate static func onPrivateServers(
+        _ size: Size = redundant, _ settings: [String: String] = [:]
+    ) async throws -> Installation {
         try await Installation(
             size: size, home: try needed("QUOTASTACK_TORTURE_HOME"), script: try needed("QUOTASTACK_TORTURE_SERVERS"),
             programs: try needed("QUOTASTACK_TORTURE_PROGRAMS"),
             programsBefore: environmentVariable("QUOTASTACK_TORTURE_PROGRAMS_BEFORE"),
             databaseURL: try needed("DATABASE_URL"),
-            booksURL: try needed("QUOTASTACK_TORTURE_BOOKS_URL"), amqpURL: try needed("AMQP_URL"))
+            booksURL: try needed("QUOTASTACK_TORTURE_BOOKS_URL"), amqpURL: try needed("AMQP_URL"), settings: settings)
+    }
+
+    /// The servers of a highly available installation, which `ops/ha/up` has started.
+    fileprivate static func cluster() throws -> Cluster {
+        Cluster(home: try needed("QUOTASTACK_TORTURE_HOME"), script: try needed("QUOTASTACK_TORTURE_SERVERS"))
     }
 
     private static func needed(_ name: String) throws -> String {

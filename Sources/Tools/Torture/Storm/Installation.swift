@@ -12,6 +12,7 @@ final class Installation: Sendable {
     /// The number of processes of each role. Nodes that may be killed have another one beside them.
     typealias Size = [(role: Node.Role, count: Int)]
     static let redundant: Size = [(.ledger, 3), (.api, 2), (.entitlements, 2), (.scheduler, 2), (.webhooks, 2)]
+    static let pairs: Size = [(.ledger, 2), (.api, 2), (.entitlements, 2), (.scheduler, 2), (.webhooks, 2)]
     static let smallest: Size = [(.ledger, 1), (.api, 1), (.scheduler, 1)]
 
     let fleet: Fleet
@@ -34,10 +35,10 @@ final class Installation: Sendable {
     ///
     /// - Parameter programsBefore: The folder of an earlier release's executables, which the processes start with; nil starts
     ///   them with those of this release.
+    /// - settings: Further environment variables of all processes.
     init(
         size: Size, home: String, script: String, programs: String, programsBefore: String?, databaseURL: String,
-        booksURL: String,
-        amqpURL: String
+        booksURL: String, amqpURL: String, settings: [String: String] = [:]
     ) async throws {
         self.booksURL = booksURL
         self.programs = programs
@@ -50,6 +51,7 @@ final class Installation: Sendable {
             "QUOTASTACK_COMMAND_WAIT_MS": "\(Self.commandWaitMilliseconds)", "SWIFT_BACKTRACE": "enable=no",
             "QUOTASTACK_WEBHOOK_KEY": webhookKey, "QUOTASTACK_WEBHOOK_ALLOW": "127.0.0.0/8",
         ]
+        variables.merge(settings) { $1 }
         self.variables = variables
         let firstPrograms = programsBefore ?? programs
         _ = try await Self.output([firstPrograms + "/quotastack", "migrate"], variables, logFolder)

@@ -23,6 +23,8 @@ struct Storm {
         var failpoints: [String] = []
         /// In place of faults by seed: the processes of an earlier release are replaced by those of this one.
         var isRollingUpdate = false
+        /// In place of faults by seed: the faults of a highly available installation, one after another.
+        var cluster: ClusterDriver?
         var hits = 0
     }
 
@@ -47,9 +49,11 @@ struct Storm {
         let control = LoadControl(rate: plan.rate)
         let missing = MissingQueue(
             environments: installation.environments, fleet: installation.fleet, http: installation.http)
-        let refused = try await missing.run(queue: "\(Installation.queuePrefix)ledger.1") {
-            try await installation.migrate()
-        }
+        let refused =
+            plan.cluster == nil
+            ? try await missing.run(queue: "\(Installation.queuePrefix)ledger.1") {
+                try await installation.migrate()
+            } : ClientJournal(client: -1)
         progress("seed \(plan.seed): \(plan.connections) connections, faults begin")
         let (stormJournals, clocks) = try await storm(control)
         var journals = stormJournals + [refused]
@@ -119,12 +123,18 @@ struct Storm {
         let objects = KnownObjects()
         let failpoints = FailpointDriver(
             fleet: installation.fleet, failpoints: plan.failpoints, hits: plan.hits, violations: violations)
+        let probes = Probes(
+            environment: installation.environments[0], fleet: installation.fleet, http: installation.http,
+            control: control)
         let rollingUpdate = RollingUpdate(installation: installation, pause: .seconds(plan.seconds ?? 5))
         let tests = installation.environments.filter(\.isTest)
         return try await withThrowingTaskGroup(of: (ClientJournal, [EndUser: Instant])?.self) { group in
-            group.addTask { [plan] in
+            group.addTask { [plan, violations] in
                 defer { control.end() }
-                if plan.isRollingUpdate {
+                if let cluster = plan.cluster {
+                    try await cluster.run(installation, probes.timeline, violations)
+                    if plan.isRollingUpdate { try await rollingUpdate.run() }
+                } else if plan.isRollingUpdate {
                     try await rollingUpdate.run()
                 } else if plan.failpoints.isEmpty {
                     await driver.run(FaultSchedule(seed: plan.seed, meanPause: plan.meanPause))
@@ -133,6 +143,7 @@ struct Storm {
                 }
                 return nil
             }
+            if plan.cluster != nil { group.addTask { (await probes.run(), [:]) } }
             group.addTask { [tally] in
                 for second in 1... {
                     try? await Task.sleep(for: .seconds(1))
