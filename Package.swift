@@ -231,6 +231,7 @@ let package = Package(
             ]),
 
         module(.testSupport, "LedgerModel", ["Credits"]),
+        module(.testSupport, "OpenAPI", ["JSON"]),
         module(.testSupport, "OldEntries", ["Credits", "Ledger"]),
         module(.testSupport, "SeededRandom"),
         module(.testSupport, "Deflation", ["CZlib"]),
@@ -298,7 +299,7 @@ let package = Package(
             [
                 "API", "Catalogue", "ChildProcesses", "Commands", "Credits", "Deflation", "Docs", "JSON", "Ledger",
                 "LedgerModel", "MCP",
-                "Messaging", "NodeProgram", "Postgres",
+                "Messaging", "NodeProgram", "OpenAPI", "Postgres",
                 "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage", "TCPProxy", "Turns",
                 "WebhookReceiver", "Webhooks",
                 asyncHTTPClient, crypto, logging, nioCore, nioHTTP1, nioSSL,

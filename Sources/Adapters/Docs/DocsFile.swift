@@ -47,8 +47,12 @@ package struct DocsFile: Sendable {
     package let isImmutable: Bool
 
     init(_ kind: Kind, _ text: String, isImmutable: Bool = false) {
+        self.init(kind, Array(text.utf8), isImmutable: isImmutable)
+    }
+
+    package init(_ kind: Kind, _ bytes: [UInt8], isImmutable: Bool = false) {
         self.kind = kind
-        bytes = Array(text.utf8)
+        self.bytes = bytes
         tag = "\"\(Self.digest(bytes))\""
         self.isImmutable = isImmutable
     }

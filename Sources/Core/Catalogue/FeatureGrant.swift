@@ -53,15 +53,18 @@ extension JSONReader {
     /// Reads an array of grants, each with its `feature_key`, and reports a feature that comes twice. Nil if the member is
     /// absent or has a problem.
     package mutating func featureGrants(_ key: String, atMost count: Int) -> [FeatureKey: FeatureGrant]? {
-        var grants: [FeatureKey: FeatureGrant] = [:]
-        let read = optionalObjects(key, count: 0...count) { item -> Bool? in
+        let read = optionalObjects(key, count: 0...count) { item -> (feature: FeatureKey, grant: FeatureGrant)? in
             let feature = item.string("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
             let grant = item.featureGrant()
             guard let feature, let grant else { return nil }
-            if grants.updateValue(grant, forKey: feature) != nil { item.report("feature_key", "comes twice") }
-            return true
+            return (feature, grant)
         }
-        return read.map { _ in grants }
+        guard let read else { return nil }
+        var grants: [FeatureKey: FeatureGrant] = [:]
+        for (index, item) in read.enumerated() where grants.updateValue(item.grant, forKey: item.feature) != nil {
+            report(key, element: index, "feature_key", "comes twice")
+        }
+        return grants
     }
 
     /// Reads a grant from one of `enabled`, `limit` and `quota`.

@@ -40,6 +40,8 @@ package struct AccountID: Hashable, Comparable, Sendable {
 /// accent as the same end user.
 package struct EndUserID: Hashable, Comparable, Sendable {
     package static let maximumBytes = 256
+    /// The valid texts, in the form that completes "must be …".
+    package static let expectation = "1 to 256 bytes long, without NUL"
     package let rawValue: String
 
     package init?(_ rawValue: String) {

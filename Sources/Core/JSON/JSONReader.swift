@@ -108,6 +108,9 @@ package struct JSONReader: Sendable {
     /// The first problems found so far, in this object and in the objects inside it.
     package var problems: [JSONProblem] { found.problems }
 
+    /// The members asked for, in a reader that describes a body; nil while a body is read.
+    var recording: JSONRecording?
+
     private let object: JSONObject
     /// A bit for each of the first 64 members that was read.
     private var knownBits: UInt64 = 0
@@ -141,11 +144,20 @@ package struct JSONReader: Sendable {
     // MARK: Any member
 
     /// The names of the members, in document order. Useful for objects whose member names are chosen by the client.
-    package var names: [String] { object.members.map(\.key) }
+    package var names: [String] {
+        mutating get {
+            guard recording == nil else {
+                recording?.isMap = true
+                return [JSONRecording.anyName]
+            }
+            return object.members.map(\.key)
+        }
+    }
 
     /// Whether the body has a member, without reading it. PATCH requests need this to tell "keep" from "clear".
-    package func presence(of key: String) -> JSONPresence {
-        switch object[key] {
+    package mutating func presence(of key: String) -> JSONPresence {
+        if let presence = recording?.presence(of: key, hasNull: true) { return presence }
+        return switch object[key] {
         case nil: .absent
         case .null: .null
         default: .present
@@ -153,7 +165,10 @@ package struct JSONReader: Sendable {
     }
 
     /// The unparsed member; nil if it is absent or null.
-    package mutating func value(_ key: String) -> JSONValue? {
+    ///
+    /// - Parameter schema: Describes the member, unless a later read of it does.
+    package mutating func value(_ key: String, as schema: JSONSchema? = nil) -> JSONValue? {
+        if recording != nil { return notedValue(key, as: schema) }
         guard let index = object.index(of: key) else { return nil }
         if index < 64 { knownBits |= 1 << UInt64(index) } else { knownBeyond.insert(index) }
         let value = object.members[index].value
@@ -166,6 +181,14 @@ package struct JSONReader: Sendable {
         found.add(code, JSONProblem(pointer: pointer.appendingPointerToken(key), detail: detail, code: code))
     }
 
+    /// Reports a problem of a member of an element of an array, for rules about several elements.
+    package mutating func report(_ key: String, element: Int, _ member: String, _ detail: String) {
+        let place = pointer.appendingPointerToken(key).appendingPointerToken("\(element)")
+        found.add(
+            .invalidRequest,
+            JSONProblem(pointer: place.appendingPointerToken(member), detail: detail, code: .invalidRequest))
+    }
+
     /// Reports a problem of the object itself, for example two members that exclude each other.
     package mutating func reportObject(_ detail: String, code: JSONProblem.Code = .invalidRequest) {
         found.add(code, JSONProblem(pointer: pointer, detail: detail, code: code))
@@ -173,6 +196,7 @@ package struct JSONReader: Sendable {
 
     /// Reports the members that were never read. A second call reports them again.
     package mutating func finish() {
+        if recording != nil { return }
         if object.members.count <= 64, knownBits.nonzeroBitCount == object.members.count { return }
         for (index, member) in object.members.enumerated() {
             let isKnown = index < 64 ? knownBits & (1 << UInt64(index)) != 0 : knownBeyond.contains(index)
@@ -190,37 +214,43 @@ package struct JSONReader: Sendable {
 
     /// - Parameter length: The allowed length, in bytes of UTF-8.
     package mutating func string(_ key: String, length: ClosedRange<Int>? = nil) -> String? {
-        required(key).flatMap { string($0, key, length) }
+        if recording != nil { return notedString(key, length, expected: nil, isRequired: true) { $0 } }
+        return required(key).flatMap { string($0, key, length) }
     }
 
     package mutating func optionalString(_ key: String, length: ClosedRange<Int>? = nil) -> String? {
-        value(key).flatMap { string($0, key, length) }
+        if recording != nil { return notedString(key, length, expected: nil, isRequired: false) { $0 } }
+        return value(key).flatMap { string($0, key, length) }
     }
 
     /// Reads a string that `parse` turns into another type, such as an instant. `expected` completes "must be …".
     package mutating func string<Output>(
         _ key: String, expected: String, _ parse: (String) -> Output?
     ) -> Output? {
-        string(key).flatMap { parsed($0, key, expected, parse) }
+        if recording != nil { return notedString(key, nil, expected: expected, isRequired: true, parse) }
+        return string(key).flatMap { parsed($0, key, expected, parse) }
     }
 
     package mutating func optionalString<Output>(
         _ key: String, expected: String, _ parse: (String) -> Output?
     ) -> Output? {
-        optionalString(key).flatMap { parsed($0, key, expected, parse) }
+        if recording != nil { return notedString(key, nil, expected: expected, isRequired: false, parse) }
+        return optionalString(key).flatMap { parsed($0, key, expected, parse) }
     }
 
     /// Reads one of the raw values of an enumeration.
     package mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(
         _ key: String, of type: Choice.Type = Choice.self
     ) -> Choice? {
-        string(key).flatMap { choice($0, key) }
+        if recording != nil { return notedChoice(key, isRequired: true) }
+        return string(key).flatMap { choice($0, key) }
     }
 
     package mutating func optionalChoice<Choice: RawRepresentable<String> & CaseIterable>(
         _ key: String, of type: Choice.Type = Choice.self
     ) -> Choice? {
-        optionalString(key).flatMap { choice($0, key) }
+        if recording != nil { return notedChoice(key, isRequired: false) }
+        return optionalString(key).flatMap { choice($0, key) }
     }
 
     private mutating func string(_ value: JSONValue, _ key: String, _ length: ClosedRange<Int>?) -> String? {
@@ -254,16 +284,19 @@ package struct JSONReader: Sendable {
     // MARK: Booleans
 
     package mutating func bool(_ key: String) -> Bool? {
-        required(key).flatMap { bool($0, key) }
+        if recording != nil { return notedBool(key, default: nil, isRequired: true) }
+        return required(key).flatMap { bool($0, key) }
     }
 
     package mutating func bool(_ key: String, default fallback: Bool) -> Bool? {
+        if recording != nil { return notedBool(key, default: fallback, isRequired: false) }
         guard let value = value(key) else { return fallback }
         return bool(value, key)
     }
 
     package mutating func optionalBool(_ key: String) -> Bool? {
-        value(key).flatMap { bool($0, key) }
+        if recording != nil { return notedBool(key, default: nil, isRequired: false) }
+        return value(key).flatMap { bool($0, key) }
     }
 
     private mutating func bool(_ value: JSONValue, _ key: String) -> Bool? {
@@ -279,7 +312,8 @@ package struct JSONReader: Sendable {
     package mutating func int64(
         _ key: String, _ kind: JSONIntegerKind = .plain, in range: ClosedRange<Int64> = .min ... .max
     ) -> Int64? {
-        required(key).flatMap { int64($0, key, kind, range) }
+        if recording != nil { return notedInteger(key, default: nil, kind, range, isRequired: true) }
+        return required(key).flatMap { int64($0, key, kind, range) }
     }
 
     /// - Returns: Nil only after a problem was reported.
@@ -287,6 +321,7 @@ package struct JSONReader: Sendable {
         _ key: String, default fallback: Int64, _ kind: JSONIntegerKind = .plain,
         in range: ClosedRange<Int64> = .min ... .max
     ) -> Int64? {
+        if recording != nil { return notedInteger(key, default: fallback, kind, range, isRequired: false) }
         guard let value = value(key) else { return fallback }
         return int64(value, key, kind, range)
     }
@@ -294,7 +329,8 @@ package struct JSONReader: Sendable {
     package mutating func optionalInt64(
         _ key: String, _ kind: JSONIntegerKind = .plain, in range: ClosedRange<Int64> = .min ... .max
     ) -> Int64? {
-        value(key).flatMap { int64($0, key, kind, range) }
+        if recording != nil { return notedInteger(key, default: nil, kind, range, isRequired: false) }
+        return value(key).flatMap { int64($0, key, kind, range) }
     }
 
     private mutating func int64(
@@ -311,16 +347,28 @@ package struct JSONReader: Sendable {
     // MARK: Objects and arrays
 
     /// Reads the object in a member. Its unread members are reported as well.
-    package mutating func object<Output>(_ key: String, _ body: (inout JSONReader) -> Output?) -> Output? {
-        required(key).flatMap { object($0, pointer.appendingPointerToken(key), body) }
+    ///
+    /// - Parameter count: The allowed number of members. An object with another number is not read, because each look-up
+    ///   is linear in their number.
+    package mutating func object<Output>(
+        _ key: String, count: ClosedRange<Int>? = nil, _ body: (inout JSONReader) -> Output?
+    ) -> Output? {
+        if recording != nil { return notedObject(key, count: count, isRequired: true, body) }
+        if let count, case .object(let object)? = value(key), !count.contains(object.members.count) {
+            report(key, "must have \(count.lowerBound) to \(count.upperBound) members")
+            return nil
+        }
+        return required(key).flatMap { object($0, pointer.appendingPointerToken(key), body) }
     }
 
     package mutating func optionalObject<Output>(_ key: String, _ body: (inout JSONReader) -> Output?) -> Output? {
-        value(key).flatMap { object($0, pointer.appendingPointerToken(key), body) }
+        if recording != nil { return notedObject(key, count: nil, isRequired: false, body) }
+        return value(key).flatMap { object($0, pointer.appendingPointerToken(key), body) }
     }
 
     /// Reads an object with arbitrary members, such as `metadata`.
     package mutating func optionalObject(_ key: String) -> JSONObject? {
+        if recording != nil { return notedAnyObject(key) }
         guard let value = value(key) else { return nil }
         guard case .object(let object) = value else {
             report(key, "must be an object, not \(value.kind)")
@@ -333,40 +381,49 @@ package struct JSONReader: Sendable {
     ///
     /// - Parameter count: The allowed number of elements.
     package mutating func array(_ key: String, count: ClosedRange<Int>? = nil) -> [JSONValue]? {
-        required(key).flatMap { array($0, key, count) }
+        if recording != nil { return notedElements(key, count, isRequired: true) }
+        return required(key).flatMap { array($0, key, count) }
     }
 
     package mutating func optionalArray(_ key: String, count: ClosedRange<Int>? = nil) -> [JSONValue]? {
-        value(key).flatMap { array($0, key, count) }
+        if recording != nil { return notedElements(key, count, isRequired: false) }
+        return value(key).flatMap { array($0, key, count) }
     }
 
     /// Reads an array of objects with the closure; nil if any element has a problem.
     package mutating func objects<Output>(
         _ key: String, count: ClosedRange<Int>? = nil, _ body: (inout JSONReader) -> Output?
     ) -> [Output]? {
-        array(key, count: count).flatMap { objects($0, key, body) }
+        if recording != nil { return notedObjects(key, count, isRequired: true, body) }
+        return array(key, count: count).flatMap { objects($0, key, body) }
     }
 
     package mutating func optionalObjects<Output>(
         _ key: String, count: ClosedRange<Int>? = nil, _ body: (inout JSONReader) -> Output?
     ) -> [Output]? {
-        optionalArray(key, count: count).flatMap { objects($0, key, body) }
+        if recording != nil { return notedObjects(key, count, isRequired: false, body) }
+        return optionalArray(key, count: count).flatMap { objects($0, key, body) }
     }
 
     /// Reads an array of strings; nil if any element has a problem.
     package mutating func optionalStrings(
         _ key: String, count: ClosedRange<Int>? = nil, length: ClosedRange<Int>? = nil
     ) -> [String]? {
-        optionalArray(key, count: count).flatMap { elements in
+        if recording != nil { return notedStrings(key, count, length, expected: nil, among: nil) { $0 } }
+        return optionalArray(key, count: count).flatMap { elements in
             eachElement(elements, key) { reader, index, element in reader.string(element, index, length) }
         }
     }
 
     /// Reads an array of strings that `parse` turns into another type; nil if any element has a problem.
+    ///
+    /// - Parameter names: All strings that `parse` accepts, if they can be listed. They only describe the member.
     package mutating func optionalStrings<Output>(
-        _ key: String, count: ClosedRange<Int>? = nil, expected: String, _ parse: (String) -> Output?
+        _ key: String, count: ClosedRange<Int>? = nil, expected: String, among names: [String]? = nil,
+        _ parse: (String) -> Output?
     ) -> [Output]? {
-        optionalArray(key, count: count).flatMap { elements in
+        if recording != nil { return notedStrings(key, count, nil, expected: expected, among: names, parse) }
+        return optionalArray(key, count: count).flatMap { elements in
             eachElement(elements, key) { reader, index, element in
                 reader.string(element, index, nil).flatMap { reader.parsed($0, index, expected, parse) }
             }
@@ -377,7 +434,10 @@ package struct JSONReader: Sendable {
     package mutating func optionalInt64s(
         _ key: String, count: ClosedRange<Int>? = nil, in range: ClosedRange<Int64>
     ) -> [Int64]? {
-        optionalArray(key, count: count).flatMap { elements in
+        if recording != nil {
+            return notedArray(key, JSONSchema(.integer(range)), count, [.integer(range.lowerBound)]) { $0.integer }
+        }
+        return optionalArray(key, count: count).flatMap { elements in
             eachElement(elements, key) { reader, index, element in reader.int64(element, index, .plain, range) }
         }
     }
@@ -391,7 +451,8 @@ package struct JSONReader: Sendable {
         _ key: String, count: ClosedRange<Int>? = nil, _ kind: JSONIntegerKind, in range: ClosedRange<Int64>,
         integer: (Int64) -> Output?, object: (inout JSONReader) -> Output?
     ) -> [Output]? {
-        optionalArray(key, count: count).flatMap { elements in
+        if recording != nil { return notedMixed(key, count, range, integer: integer, object: object) }
+        return optionalArray(key, count: count).flatMap { elements in
             eachElement(elements, key) { reader, index, element in
                 if case .object = element {
                     return reader.object(element, reader.pointer.appendingPointerToken(index), object)

@@ -68,29 +68,31 @@ extension JSONReader {
 
     /// Reads `tiers`. Each tier ends above the previous one, and only the last tier has no end.
     private mutating func tiers() -> [Tier]? {
-        var last = 0
-        if case .array(let elements)? = value("tiers") { last = elements.count - 1 }
-        var index = 0
-        var end: Int64 = 0
-        return objects("tiers", count: 1...PriceLimit.tiers) { tier -> Tier? in
-            defer { index += 1 }
+        let tiers = objects("tiers", count: 1...PriceLimit.tiers) { tier -> Tier? in
+            if tier.presence(of: "up_to") == .absent { tier.report("up_to", "is required, and null for the last tier") }
             let upTo = tier.optionalInt64("up_to", .plain, in: 1...Millicredits.limit)
-            switch (tier.presence(of: "up_to"), index == last) {
-            case (.absent, true): tier.report("up_to", "is required and must be null, because the last tier has no end")
-            case (.absent, false): tier.report("up_to", "is required")
-            case (.null, false): tier.report("up_to", "must be a number, because only the last tier has no end")
-            case (.present, true): tier.report("up_to", "must be null, because the last tier has no end")
-            default: break
-            }
-            if let upTo {
-                if upTo <= end { tier.report("up_to", "must be above \(end), the end of the previous tier") }
-                end = max(end, upTo)
-            }
             let unitCost = tier.price("unit_cost")
-            let flatFee = tier.value("flat_fee") == nil ? .zero : tier.price("flat_fee")
-            guard let unitCost, let flatFee else { return nil }
+            let flatFee = tier.int64("flat_fee", default: 0, .amount, in: 0...Millicredits.limit)
+            guard let unitCost, let flatFee = flatFee.flatMap({ try? Millicredits($0) }) else { return nil }
             return Tier(upTo: upTo, unitCost: unitCost, flatFee: flatFee)
         }
+        guard let tiers else { return nil }
+        var end: Int64 = 0
+        for (index, tier) in tiers.enumerated() {
+            switch (tier.upTo, index == tiers.count - 1) {
+            case (_?, true):
+                report("tiers", element: index, "up_to", "must be null, because the last tier has no end")
+            case (nil, false):
+                report("tiers", element: index, "up_to", "must be a number, because only the last tier has no end")
+            default: break
+            }
+            guard let upTo = tier.upTo else { continue }
+            if upTo <= end {
+                report("tiers", element: index, "up_to", "must be above \(end), the end of the previous tier")
+            }
+            end = max(end, upTo)
+        }
+        return tiers
     }
 
     private mutating func price(_ key: String) -> Millicredits? {
@@ -123,11 +125,14 @@ extension JSONReader {
 
     /// Reads an object of attributes, each with one value or an array of values; nil if it is absent or has a problem.
     package mutating func optionalAttributeMatch(_ key: String, atMost count: Int) -> [String: Set<AttributeValue>]? {
-        guard presence(of: key) == .present else { return nil }
+        guard presence(of: key) == .present else {
+            _ = value(key)
+            return nil
+        }
         return named(key, count: 0...count) { reader in
             var match: [String: Set<AttributeValue>] = [:]
             for name in reader.names {
-                guard case .array(let elements)? = reader.value(name) else {
+                guard case .array(let elements)? = reader.value(name, as: .matchedValues) else {
                     match[name] = reader.attributeValue(name).map { [$0] }
                     continue
                 }
@@ -142,7 +147,7 @@ extension JSONReader {
     }
 
     private mutating func attributeValue(_ key: String) -> AttributeValue? {
-        attributeValue(value(key), of: key)
+        attributeValue(value(key, as: .attributeValue), of: key)
     }
 
     private mutating func attributeValue(_ value: JSONValue?, of key: String) -> AttributeValue? {
@@ -156,20 +161,28 @@ extension JSONReader {
         }
     }
 
-    /// Reads an object whose member names are chosen by the client. An object with too many members is not read,
-    /// because each look-up is linear in their number.
+    /// Reads an object whose member names are chosen by the client.
     private mutating func named<Output>(
         _ key: String, count: ClosedRange<Int>, _ body: (inout JSONReader) -> Output?
     ) -> Output? {
-        if case .object(let object)? = value(key), !count.contains(object.members.count) {
-            report(key, "must have \(count.lowerBound) to \(count.upperBound) members")
-            return nil
-        }
-        return object(key) { reader in
+        object(key, count: count) { reader in
             for name in reader.names where !name.isCatalogueName {
                 reader.report(name, "must have a name of 1 to 64 characters: letters, digits, _ - . or :")
             }
             return body(&reader)
         }
     }
+}
+
+extension JSONSchema {
+    fileprivate static let attributeValue = JSONSchema(
+        .anyOf([
+            JSONSchema(.string(Text(bytes: 0...PriceLimit.attributeBytes))), JSONSchema(.integer(.min ... .max)),
+            JSONSchema(.boolean),
+        ]), example: .string("large"))
+
+    /// One value of an attribute, or several.
+    fileprivate static let matchedValues = JSONSchema(
+        .anyOf([attributeValue, JSONSchema(.array(attributeValue, count: 1...PriceLimit.attributeValues))]),
+        example: .string("large"))
 }

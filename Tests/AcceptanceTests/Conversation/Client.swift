@@ -35,10 +35,12 @@ struct Client: Sendable {
         for (name, value) in headers { request.headers.replaceOrAdd(name: name, value: value) }
         let response = try await http.execute(request, timeout: .seconds(120))
         let body = try await response.body.collect(upTo: 64 << 20)
-        return Answer(
+        let answer = Answer(
             status: Int(response.status.code),
             headers: Dictionary(response.headers.map { ($0.name.lowercased(), $0.value) }) { first, _ in first },
             bytes: Array(body.readableBytesView))
+        Contract.check(method, path, bytes, contentType, answer)
+        return answer
     }
 
     func get(

@@ -27,7 +27,8 @@ struct EndpointCall: Sendable {
     private static let others: [EndpointCall] = [
         .open("/healthz"), .open("/readyz"), .open("/metrics"),
         .open("/"), .open("/docs"), .open("/docs.md"), .open("/docs/{page}", at: "/docs/quickstart"),
-        .open("/docs/{page}/{subpage}", at: "/docs/errors/conflict"), .open("/llms.txt"), .open("/llms-full.txt"),
+        .open("/openapi.json"), .open("/docs/{page}/{subpage}", at: "/docs/errors/conflict"), .open("/llms.txt"),
+        .open("/llms-full.txt"),
         Self(
             endpoint: Endpoint(method: "POST", path: "/mcp", access: .anybody), target: { _ in "/mcp" },
             body: [
@@ -134,7 +135,10 @@ struct EndpointCall: Sendable {
     ]
 
     /// The endpoints that the API registers.
-    static func served() throws -> Set<Endpoint> {
+    static func served() throws -> Set<Endpoint> { Set(try unconnectedServer().endpoints) }
+
+    /// A server of the API that does not run.
+    static func unconnectedServer() throws -> APIServer {
         let metrics = MetricsRegistry()
         let logger = Logger(label: "test")
         let (postgres, amqp) = (
@@ -144,7 +148,7 @@ struct EndpointCall: Sendable {
         let topology = Topology(prefix: "", shardCount: 1)
         let reads = TenantReads(postgres: postgres, connections: 1)
         let answers = DecidedAnswers(reads: reads)
-        let server = try APIServer(
+        return try APIServer(
             address: HTTPServer.Address(host: "127.0.0.1", port: 1, identity: nil),
             limits: ConnectionLimits(
                 descriptors: 1_024, reads: 1, connections: nil, perAddress: nil, idle: .seconds(1)),
@@ -154,7 +158,6 @@ struct EndpointCall: Sendable {
             gateway: try CommandGateway(
                 amqp: amqp, topology: topology, answers: answers, metrics: metrics, logger: logger),
             webhooks: WebhookSetup(), metrics: metrics, logger: logger)
-        return Set(server.endpoints)
     }
 
     func send(_ client: Client, _ property: Property) async throws -> Answer {

@@ -66,16 +66,18 @@ extension JSONReader {
 
     /// Reads limits, and reports a key that comes twice.
     private mutating func variantLimits() -> [LimitKey: VariantLimit]? {
-        var limits: [LimitKey: VariantLimit] = [:]
-        let read = optionalObjects("limits", count: 0...Limit.maximumCount) { item -> Bool? in
+        let read = optionalObjects("limits", count: 0...Limit.maximumCount) { item -> (LimitKey, VariantLimit)? in
             let limit = item.limit()
             let isPerQuantity = item.bool("per_quantity", default: false)
             guard let key = item.variantLimitKey(), let limit, let isPerQuantity else { return nil }
-            let added = VariantLimit(limit, isPerQuantity: isPerQuantity)
-            if limits.updateValue(added, forKey: key) != nil { item.report("key", "comes twice") }
-            return true
+            return (key, VariantLimit(limit, isPerQuantity: isPerQuantity))
         }
-        return read.map { _ in limits }
+        guard let read else { return nil }
+        var limits: [LimitKey: VariantLimit] = [:]
+        for (index, (key, limit)) in read.enumerated() where limits.updateValue(limit, forKey: key) != nil {
+            report("limits", element: index, "key", "comes twice")
+        }
+        return limits
     }
 
     /// Reads the key of a variant's limit, which cannot be a quota's or a spend cap's.

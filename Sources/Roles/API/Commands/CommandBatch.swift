@@ -18,6 +18,11 @@ struct CommandBatch {
         var member: String { self == .events ? "events" : "grants" }
         var singular: String { self == .events ? "event" : "grant" }
 
+        /// Reads the items as objects, to describe the body. A batch itself reads each item alone, so that it fails alone.
+        func describe(_ reader: inout JSONReader) -> [Item]? {
+            reader.objects(member, count: 1...CommandLimits.perBatch) { read(&$0) }
+        }
+
         /// Reads an item, and reports its errors to the reader.
         func read(_ reader: inout JSONReader) -> Item? {
             switch self {

@@ -4,6 +4,10 @@ import Answers
 
 /// The page of a list that a request asks for.
 struct PageRequest {
+    /// The allowed numbers of items of a page, and the number without `limit`.
+    static let limits: ClosedRange<Int64> = 1...100
+    static let usualLimit: Int64 = 25
+
     let limit: Int
     let cursor: String?
 

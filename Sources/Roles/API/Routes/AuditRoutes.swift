@@ -13,19 +13,27 @@ struct AuditRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.get("/v1/audit-log", .scopeOrRoot(.read(.admin)), use: list)
+        routes.get(
+            "/v1/audit-log", .scopeOrRoot(.read(.admin)),
+            Operation(
+                "listAuditLog", "Lists the mutations, newest first.", query: Self.listQuery,
+                answers: .page(of: .auditRecord)), use: list)
     }
 
-    @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        var query = try RequestQuery(request)
+    @Sendable private static func listQuery(
+        _ query: inout RequestQuery
+    ) throws(Problem) -> (page: PageRequest, filter: AuditFilter) {
         let page = try query.page()
         var filter = AuditFilter(limit: page.limit + 1)
         filter.actor = try query.optional("actor", expected: "the id of a key, or root") { AuditFilter.Actor($0) }
-        let actions = AuditAction.all.map(\.name).joined(separator: ", ")
-        filter.action = try query.optional("action", expected: "one of \(actions)") { AuditAction(named: $0) }
+        filter.action = try query.optional("action", among: AuditAction.all.map(\.name)) { AuditAction(named: $0) }
         filter.from = try query.instant("from")
         filter.to = try query.instant("to")
-        try query.finish()
+        return (page, filter)
+    }
+
+    @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        var (page, filter) = try request.query(Self.listQuery)
         filter.after = try page.cursorParts { parts in
             guard parts.count == 2, case .integer(let microseconds) = parts[0], case .string(let text) = parts[1],
                 let instant = Instant(cursor: microseconds), let id = PublicID(.operation, parsing: text)

@@ -11,16 +11,37 @@ struct AutoTopUpRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.get("/v1/end-users/{id}/auto-topup", .read(.credits), use: show)
-        routes.put("/v1/end-users/{id}/auto-topup", .write(.credits), use: set)
-        routes.delete("/v1/end-users/{id}/auto-topup", .write(.credits), use: delete)
-        routes.post("/v1/auto-topups/{id}/failed", .write(.credits), use: fail)
+        let path = "/v1/end-users/{id}/auto-topup"
+        routes.get(
+            path, .read(.credits),
+            Operation(
+                "getAutoTopUp", "Shows the rule for automatic top-ups.", answers: .ok(.autoTopUp),
+                problems: [.unknownEndUser]), use: show)
+        routes.put(
+            path, .write(.credits),
+            Operation(
+                "setAutoTopUp", "Sets the rule for automatic top-ups.", body: Self.rule, answers: .set(.autoTopUp),
+                problems: [.unknownEndUser]), use: set)
+        routes.delete(
+            path, .write(.credits),
+            Operation(
+                "deleteAutoTopUp", "Deletes the rule for automatic top-ups.", answers: .deleted,
+                problems: [.unknownEndUser]), use: delete)
+        routes.post(
+            "/v1/auto-topups/{id}/failed", .write(.credits),
+            Operation(
+                "failTopUpRequest", "Tells that the payment for a requested top-up has failed.", body: Self.failure,
+                answers: .ok(.failedTopUpRequest), problems: [.unknownEndUser]), use: fail)
     }
+
+    @Sendable private static func rule(_ reader: inout JSONReader) -> AutoTopUpRule? { reader.autoTopUpRule() }
+
+    @Sendable private static func failure(_ reader: inout JSONReader) -> String?? { .some(reader.reason()) }
 
     @Sendable private func set(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         let headers = try MutationHeaders(request, context, caller)
         let endUserID = try context.endUserID()
-        let rule = try read(try await request.json()) { $0.autoTopUpRule() }
+        let rule = try read(try await request.json(), Self.rule)
         return try await services.mutations.account(
             .setAutoTopUp(rule), of: endUserID, key: headers.idempotencyKey, headers)
     }
@@ -36,7 +57,7 @@ struct AutoTopUpRoutes: Sendable {
 
     @Sendable private func fail(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         let headers = try MutationHeaders(request, context, caller)
-        let reason = try read(try await request.json()) { reader -> String?? in .some(reader.reason()) }
+        let reason = try read(try await request.json(), Self.failure)
         let (accountID, number) = try context.accountAndNumber(.topUpRequest, unknown: .unknownTopUpRequest)
         let owner = try await services.owner(of: accountID, caller, unknown: .unknownTopUpRequest)
         return try await services.mutations.account(

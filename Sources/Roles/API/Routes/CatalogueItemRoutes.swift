@@ -16,14 +16,34 @@ struct CatalogueItemRoutes<Row: CatalogueRow>: Sendable where Row.Key: Sendable 
     let place: @Sendable (Row.Item) -> (createdAt: Instant, key: String)
     let unknown: Problem
     let creation: @Sendable (inout JSONReader) -> CatalogueAction?
-    let change: @Sendable (inout JSONReader, Row.Key) -> CatalogueAction?
+    /// Reads a change, which is made an action with the key from the path.
+    let change: @Sendable (inout JSONReader) -> ((Row.Key) -> CatalogueAction)?
     let write: @Sendable (inout JSONWriter, Row.Item) -> Void
+    /// The names of one item and of several in the ids of operations, such as `Feature`.
+    let names: (one: String, several: String)
+    /// The name of an item in sentences, with its article.
+    let noun: String
+    /// The answer that shows an item.
+    let schema: JSONSchema
 
     func add(to routes: inout RouteTable) {
-        routes.post(path, .write(.catalog), use: create)
-        routes.get(path, .read(.catalog), use: list)
-        routes.get("\(path)/{key}", .read(.catalog), use: show)
-        routes.patch("\(path)/{key}", .write(.catalog), use: update)
+        routes.post(
+            path, .write(.catalog),
+            Operation("create\(names.one)", "Creates \(noun).", body: creation, answers: .created(schema)), use: create)
+        routes.get(
+            path, .read(.catalog),
+            Operation(
+                "list\(names.several)", "Lists the catalogue's items of this kind, newest first.",
+                query: { (query) throws(Problem) in try query.page() }, answers: .page(of: schema)), use: list)
+        routes.get(
+            "\(path)/{key}", .read(.catalog),
+            Operation("get\(names.one)", "Shows \(noun).", answers: .ok(schema), problems: [unknown.code]), use: show)
+        routes.patch(
+            "\(path)/{key}", .write(.catalog),
+            Operation(
+                "update\(names.one)", "Changes \(noun). An absent field keeps its value.",
+                body: change, answers: .ok(schema),
+                problems: [unknown.code]), use: update)
     }
 
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -39,8 +59,8 @@ struct CatalogueItemRoutes<Row: CatalogueRow>: Sendable where Row.Key: Sendable 
     {
         let headers = try MutationHeaders(request, context, caller)
         let key = try key(of: context)
-        let action = try read(try await request.json()) { change(&$0, key) }
-        return try await services.changeCatalogue(action, caller, headers)
+        let action = try read(try await request.json(), change)
+        return try await services.changeCatalogue(action(key), caller, headers)
     }
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
@@ -56,9 +76,7 @@ struct CatalogueItemRoutes<Row: CatalogueRow>: Sendable where Row.Key: Sendable 
     }
 
     @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        var query = try RequestQuery(request)
-        let page = try query.page()
-        try query.finish()
+        let page = try request.query { (query) throws(Problem) in try query.page() }
         let after = try page.cursorParts { parts in
             // A page begins after a key of the column that orders the list.
             CatalogueCursor(parts) { text in key(text).flatMap { Row.column(of: $0) == Row.keyColumn ? $0 : nil } }

@@ -22,8 +22,9 @@ struct CatalogueRoutes {
             services: services, path: "/v1/features", key: { FeatureKey($0) },
             place: { ($0.createdAt, $0.key.rawValue) }, unknown: .unknownFeature(),
             creation: { reader in reader.newFeature().map { .createFeature($0) } },
-            change: { reader, key in reader.featureChange().map { .updateFeature(key: key, $0) } },
-            write: { json, feature in json.feature(feature) })
+            change: { reader in reader.featureChange().map { change in { .updateFeature(key: $0, change) } } },
+            write: { json, feature in json.feature(feature) }, names: ("Feature", "Features"), noun: "a feature",
+            schema: .feature)
     }
 
     /// Top-up packages: amounts of credits that a tenant sells at a price.
@@ -32,8 +33,9 @@ struct CatalogueRoutes {
             services: services, path: "/v1/topup-packages", key: { PackageKey($0) },
             place: { ($0.createdAt, $0.key.rawValue) }, unknown: .unknownPackage(),
             creation: { reader in reader.newPackage() },
-            change: { reader, key in reader.packageChange().map { .updatePackage(key: key, $0) } },
-            write: { json, package in json.topupPackage(package) })
+            change: { reader in reader.packageChange().map { change in { .updatePackage(key: $0, change) } } },
+            write: { json, package in json.topupPackage(package) }, names: ("TopupPackage", "TopupPackages"),
+            noun: "a top-up package", schema: .topupPackage)
     }
 
     /// Plans: what a tenant sells under one name.
@@ -42,7 +44,7 @@ struct CatalogueRoutes {
             services: services, path: "/v1/plans", key: { PlanName($0) },
             place: { ($0.createdAt, $0.id.description) }, unknown: .unknownPlan(),
             creation: { reader in reader.newPlan().map { .createPlan($0) } },
-            change: { reader, name in reader.planChange().map { .updatePlan(name, $0) } },
-            write: { json, plan in json.plan(plan) })
+            change: { reader in reader.planChange().map { change in { .updatePlan($0, change) } } },
+            write: { json, plan in json.plan(plan) }, names: ("Plan", "Plans"), noun: "a plan", schema: .plan)
     }
 }

@@ -9,8 +9,14 @@ struct ConfigRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.get("/v1/config", .read(.admin), use: show)
-        routes.patch("/v1/config", .write(.admin), use: update)
+        routes.get(
+            "/v1/config", .read(.admin),
+            Operation("getConfig", "Shows the configuration of the environment.", answers: .ok(.config)), use: show)
+        routes.patch(
+            "/v1/config", .write(.admin),
+            Operation(
+                "updateConfig", "Changes the configuration. Null sets a default, an absent field keeps its value.",
+                body: { $0.configChange() }, answers: .ok(.config), problems: [.notFound]), use: update)
     }
 
     @Sendable private func show(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {

@@ -14,22 +14,91 @@ struct CreditRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.post("/v1/credits/grant", .write(.credits), use: grant)
-        routes.post("/v1/credits/grant/batch", .write(.credits), use: grantBatch)
-        routes.post("/v1/topups", .write(.credits), use: topUp)
-        routes.post("/v1/credits/refund", .write(.credits), use: refund)
-        routes.post("/v1/credits/revoke", .write(.credits), use: revoke)
-        routes.post("/v1/credits/adjust", .write(.credits), use: adjust)
-        routes.post("/v1/credits/transfer", .write(.credits), use: transfer)
-        routes.get("/v1/credits/balance", .read(.credits), use: balance)
-        routes.get("/v1/credits/blocks", .read(.credits), use: blocks)
+        routes.post(
+            "/v1/credits/grant", .write(.credits),
+            Operation(
+                "grantCredits", "Grants credits to an end user.", body: Self.grant, answers: .created(.grant),
+                problems: [.unknownEndUser, .unknownFeature]), use: change(Self.grant))
+        routes.post(
+            "/v1/credits/grant/batch", .write(.credits),
+            Operation(
+                "grantCreditsInBatch", "Grants credits to many end users. Each grant succeeds or fails by itself.",
+                body: { CommandBatch.Kind.grants.describe(&$0) }, answers: .ok(.batch)
+            ).orLines, use: grantBatch)
+        routes.post(
+            "/v1/topups", .write(.credits),
+            Operation(
+                "topUp", "Adds credits that an end user has paid for.", body: Self.topUp, answers: .created(.grant),
+                problems: [.notFound, .unknownEndUser, .unknownFeature, .paymentAlreadyApplied]), use: topUp)
+        routes.post(
+            "/v1/credits/refund", .write(.credits),
+            Operation(
+                "refundCredits", "Gives back the credits of a use or a part of them.", body: Self.refund,
+                answers: .created(.refund), problems: [.notFound, .unknownEndUser, .alreadyRefunded]),
+            use: change(Self.refund))
+        routes.post(
+            "/v1/credits/revoke", .write(.credits),
+            Operation(
+                "revokeCredits", "Takes back what is left of a block.", body: Self.revocation,
+                answers: .ok(.revocation), problems: [.notFound, .unknownEndUser]), use: revoke)
+        routes.post(
+            "/v1/credits/adjust", .write(.credits),
+            Operation(
+                "adjustCredits", "Corrects a balance.", body: Self.adjustment, answers: .created(.adjustment),
+                problems: [.unknownEndUser, .insufficientCredits]), use: change(Self.adjustment))
+        routes.post(
+            "/v1/credits/transfer", .write(.credits),
+            Operation(
+                "transferCredits", "Moves credits from one end user to another.", body: Self.transfer,
+                answers: .created(.transfer), problems: [.unknownEndUser, .insufficientCredits]), use: transfer)
+        routes.get(
+            "/v1/credits/balance", .read(.credits),
+            Operation(
+                "getBalance", "Shows a balance, now or at a past instant.", query: Self.balanceQuery,
+                answers: .ok(.balance), problems: [.unknownEndUser]), use: balance)
+        routes.get(
+            "/v1/credits/blocks", .read(.credits),
+            Operation(
+                "listBlocks", "Lists the blocks of an end user's credits in burn order.", query: Self.blocksQuery,
+                answers: .page(of: .block), problems: [.unknownEndUser]), use: blocks)
+    }
+
+    // MARK: - Bodies
+
+    @Sendable private static func grant(_ reader: inout JSONReader) -> (endUserID: EndUserID, request: AccountAction)? {
+        reader.ofEndUser { $0.grant().map { .grant($0) } }
+    }
+
+    @Sendable private static func topUp(_ reader: inout JSONReader) -> (endUserID: EndUserID, request: TopUp)? {
+        reader.ofEndUser { $0.topUp() }
+    }
+
+    @Sendable private static func refund(_ reader: inout JSONReader) -> (endUserID: EndUserID, request: AccountAction)?
+    {
+        reader.ofEndUser { $0.refund().map { .refund($0) } }
+    }
+
+    @Sendable private static func adjustment(
+        _ reader: inout JSONReader
+    ) -> (endUserID: EndUserID, request: AccountAction)? {
+        reader.ofEndUser { $0.adjustment().map { .adjust($0) } }
+    }
+
+    @Sendable private static func transfer(_ reader: inout JSONReader) -> (sender: EndUserID, transfer: Transfer)? {
+        let sender = reader.endUserID("from_end_user_id")
+        let transfer = reader.transfer(from: sender)
+        guard let sender, let transfer else { return nil }
+        return (sender, transfer)
+    }
+
+    @Sendable private static func revocation(_ reader: inout JSONReader) -> (PublicID?, String?, Revocation)? {
+        let blockID = reader.optionalID("block_id", .block)
+        let paymentID = reader.optionalString("external_payment_id", length: 1...JSONReader.externalIDBytes)
+        reader.exactlyOne(of: ["block_id", "external_payment_id"])
+        return (blockID, paymentID, reader.revocation())
     }
 
     // MARK: - Changes
-
-    @Sendable private func grant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        try await change(request, context, caller) { reader in reader.grant().map { .grant($0) } }
-    }
 
     @Sendable private func grantBatch(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
@@ -42,53 +111,27 @@ struct CreditRoutes: Sendable {
 
     @Sendable private func topUp(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
         let headers = try MutationHeaders(request, context, caller)
-        var (endUserID, topUp) = try read(try await request.json()) { reader -> (EndUserID, TopUp)? in
-            let endUserID = reader.endUserID()
-            let topUp = reader.topUp()
-            guard let endUserID, let topUp else { return nil }
-            return (endUserID, topUp)
-        }
+        var (endUserID, topUp) = try read(try await request.json(), Self.topUp)
         topUp.fingerprint = Bits128(digestOf: topUp.content(endUserID: endUserID))
         return try await services.mutations.account(.topUp(topUp), of: endUserID, key: headers.idempotencyKey, headers)
     }
 
-    @Sendable private func refund(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
-    {
-        try await change(request, context, caller) { reader in reader.refund().map { .refund($0) } }
-    }
-
-    @Sendable private func adjust(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
-    {
-        try await change(request, context, caller) { reader in reader.adjustment().map { .adjust($0) } }
-    }
-
-    /// Sends a mutation of the account of the end user that the body names.
+    /// Makes the handler of a mutation of the account of the end user that the body names.
     private func change(
-        _ request: Request, _ context: APIContext, _ caller: Caller,
-        _ action: (inout JSONReader) -> AccountAction?
-    ) async throws -> Response {
-        let headers = try MutationHeaders(request, context, caller)
-        let body = try await request.json()
-        let (endUserID, action) = try read(body) { reader -> (EndUserID, AccountAction)? in
-            let endUserID = reader.endUserID()
-            let action = action(&reader)
-            guard let endUserID, let action else { return nil }
-            return (endUserID, action)
+        _ action: @escaping @Sendable (inout JSONReader) -> (endUserID: EndUserID, request: AccountAction)?
+    ) -> RouteTable.Handler {
+        { request, context, caller in
+            let headers = try MutationHeaders(request, context, caller)
+            let (endUserID, action) = try read(try await request.json(), action)
+            return try await services.mutations.account(action, of: endUserID, key: headers.idempotencyKey, headers)
         }
-        return try await services.mutations.account(action, of: endUserID, key: headers.idempotencyKey, headers)
     }
 
     @Sendable private func transfer(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
         let headers = try MutationHeaders(request, context, caller)
-        let body = try await request.json()
-        let (sender, transfer) = try read(body) { reader -> (EndUserID, Transfer)? in
-            let sender = reader.endUserID("from_end_user_id")
-            let transfer = reader.transfer(from: sender)
-            guard let sender, let transfer else { return nil }
-            return (sender, transfer)
-        }
+        let (sender, transfer) = try read(try await request.json(), Self.transfer)
         return try await services.mutations.account(
             .transfer(transfer), of: sender, key: headers.idempotencyKey, headers)
     }
@@ -96,13 +139,7 @@ struct CreditRoutes: Sendable {
     @Sendable private func revoke(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
         let headers = try MutationHeaders(request, context, caller)
-        let body = try await request.json()
-        let (blockID, paymentID, revocation) = try read(body) { reader -> (PublicID?, String?, Revocation)? in
-            let blockID = reader.optionalID("block_id", .block)
-            let paymentID = reader.optionalString("external_payment_id", length: 1...JSONReader.externalIDBytes)
-            reader.exactlyOne(of: ["block_id", "external_payment_id"])
-            return (blockID, paymentID, reader.revocation())
-        }
+        let (blockID, paymentID, revocation) = try read(try await request.json(), Self.revocation)
         let (account, number) = try await block(blockID, paidBy: paymentID, caller)
         let owner = try await services.owner(of: account, caller, unknown: .unknownBlock)
         var named = revocation
@@ -126,12 +163,19 @@ struct CreditRoutes: Sendable {
 
     // MARK: - Reading
 
+    @Sendable private static func balanceQuery(_ query: inout RequestQuery) throws(Problem) -> (EndUserID, Instant?) {
+        (try query.endUserID(), try query.instant("at"))
+    }
+
+    @Sendable private static func blocksQuery(
+        _ query: inout RequestQuery
+    ) throws(Problem) -> (EndUserID, BlockStatus?, PageRequest) {
+        (try query.endUserID(), try query.optional("status", oneOf: BlockStatus.self), try query.page())
+    }
+
     @Sendable private func balance(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        var query = try RequestQuery(request)
-        let endUserID = try query.endUserID()
-        let instant = try query.instant("at")
-        try query.finish()
+        let (endUserID, instant) = try request.query(Self.balanceQuery)
         if let instant { return try await balance(of: endUserID, at: instant, caller, context) }
         let stored = try services.admission.account(endUserID, of: caller)
         let catalogue = try services.admission.catalogue(of: caller)
@@ -176,13 +220,7 @@ struct CreditRoutes: Sendable {
 
     @Sendable private func blocks(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        var query = try RequestQuery(request)
-        let endUserID = try query.endUserID()
-        let status = try query.optional("status", expected: "active, scheduled, spent, expired or revoked") {
-            BlockStatus(rawValue: $0)
-        }
-        let page = try query.page()
-        try query.finish()
+        let (endUserID, status, page) = try request.query(Self.blocksQuery)
         let account = try await services.settledAccount(endUserID, caller, context)
         let now = account.currentInstant(clock: Instant.now, catalogue: try services.admission.catalogue(of: caller))
         let after = try page.cursorParts { AccountReads.BlockCursor($0) }

@@ -9,6 +9,23 @@ struct DocsRoutes: Sendable {
         "/docs", "/docs.md", "/docs/{page}", "/docs/{page}/{subpage}", "/llms.txt", "/llms-full.txt",
     ]
 
+    static let operations: [(path: String, operation: Operation)] = [
+        ("/", Operation("openDocs", "Leads to the documentation.", answers: [(302, .none)])),
+        ("/docs", Operation("getDocs", "Shows the documentation.", answers: .file("text/html"))),
+        ("/docs.md", Operation("getDocsTwin", "Shows it as Markdown.", answers: .file("text/markdown"))),
+        ("/docs/{page}", Operation("getDocsPage", "Shows a page of the documentation.", answers: pages)),
+        (
+            "/docs/{page}/{subpage}",
+            Operation("getDocsSubpage", "Shows a page of the documentation.", answers: pages)
+        ),
+        ("/llms.txt", Operation("getLLMs", "Lists the pages for programs.", answers: .file("text/markdown"))),
+        ("/llms-full.txt", Operation("getLLMsFull", "Shows all pages in one file.", answers: .file("text/markdown"))),
+    ]
+
+    /// A page that is not there is a page too.
+    private static let pages: [(Int, Operation.Content)] =
+        .file("*/*") + [(304, .none), (404, .other(mediaType: "text/html"))]
+
     func add(to router: Router<APIContext>) {
         router.get("/") { _, _ in
             Response(status: .found, headers: [.location: "/docs", .cacheControl: "no-cache"])
@@ -26,6 +43,11 @@ struct DocsRoutes: Sendable {
         let site = DocsSite.current
         let file = site.files[path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path]
         guard let file else { return response(site.missing, status: .notFound) }
+        return answer(request, file)
+    }
+
+    /// The answer with a file, which is not sent to a client that has it.
+    static func answer(_ request: Request, _ file: DocsFile) -> Response {
         let known = request.headers[.ifNoneMatch] ?? ""
         guard known != "*", !known.contains(file.tag) else {
             var response = response(file, status: .notModified)

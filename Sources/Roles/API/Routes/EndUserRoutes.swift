@@ -12,12 +12,42 @@ struct EndUserRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.post("/v1/end-users", .write(.credits), use: create)
-        routes.get("/v1/end-users", .read(.credits), use: list)
-        routes.get("/v1/end-users/{id}", .read(.credits), use: show)
-        routes.patch("/v1/end-users/{id}", .write(.credits), use: update)
-        routes.post("/v1/end-users/{id}/erase", .write(.credits), use: erase)
+        routes.post(
+            "/v1/end-users", .write(.credits),
+            Operation(
+                "createEndUser", "Creates an end user, or changes one that is there.", body: Self.newEndUser,
+                answers: .set(.endUser), problems: [.notFound, .unknownFeature, .testModeOnly]), use: create)
+        routes.get(
+            "/v1/end-users", .read(.credits),
+            Operation(
+                "listEndUsers", "Lists the end users, newest first.", query: Self.page, answers: .page(of: .endUser)),
+            use: list)
+        routes.get(
+            "/v1/end-users/{id}", .read(.credits),
+            Operation("getEndUser", "Shows an end user.", answers: .ok(.endUser), problems: [.unknownEndUser]),
+            use: show)
+        routes.patch(
+            "/v1/end-users/{id}", .write(.credits),
+            Operation(
+                "updateEndUser", "Changes an end user. Null clears a field, an absent one keeps its value.",
+                body: Self.change, answers: .ok(.endUser),
+                problems: [.unknownEndUser, .unknownFeature, .testModeOnly]), use: update)
+        routes.post(
+            "/v1/end-users/{id}/erase", .write(.credits),
+            Operation(
+                "eraseEndUser", "Erases an end user: all text that can name a person.", answers: .ok(.erasure),
+                problems: [.unknownEndUser]), use: erase)
     }
+
+    @Sendable private static func page(_ query: inout RequestQuery) throws(Problem) -> PageRequest { try query.page() }
+
+    @Sendable private static func newEndUser(
+        _ reader: inout JSONReader
+    ) -> (endUserID: EndUserID, request: EndUserChange)? {
+        reader.ofEndUser { $0.endUserChange() }
+    }
+
+    @Sendable private static func change(_ reader: inout JSONReader) -> EndUserChange? { reader.endUserChange() }
 
     /// Erases an end user. When the answer comes, the id leads to nothing any more. The answer waits until the clear text
     /// of the past is removed too, at most as long as the request waits for its effect.
@@ -49,12 +79,7 @@ struct EndUserRoutes: Sendable {
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
         let headers = try MutationHeaders(request, context, caller)
-        let body = try await request.json()
-        let (endUserID, change) = try read(body) { reader -> (EndUserID, EndUserChange)? in
-            let endUserID = reader.endUserID()
-            let change = reader.endUserChange()
-            return endUserID.map { ($0, change) }
-        }
+        let (endUserID, change) = try read(try await request.json(), Self.newEndUser)
         try requireTestMode(change, caller)
         return try await services.mutations.account(
             .createEndUser(change), of: endUserID, key: headers.idempotencyKey, headers)
@@ -64,8 +89,7 @@ struct EndUserRoutes: Sendable {
     {
         let headers = try MutationHeaders(request, context, caller)
         let endUserID = try context.endUserID()
-        let body = try await request.json()
-        let change = try read(body) { reader -> EndUserChange? in reader.endUserChange() }
+        let change = try read(try await request.json(), Self.change)
         try requireTestMode(change, caller)
         return try await services.mutations.account(
             .updateEndUser(change), of: endUserID, key: headers.idempotencyKey, headers)
@@ -88,9 +112,7 @@ struct EndUserRoutes: Sendable {
     }
 
     @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        var query = try RequestQuery(request)
-        let page = try query.page()
-        try query.finish()
+        let page = try request.query(Self.page)
         let before = try page.cursorNumber { AccountID($0) }
         let endUsers = try await services.reads.read(of: caller.environmentID) { connection in
             try await AccountReads.endUsers(

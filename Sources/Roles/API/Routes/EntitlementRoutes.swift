@@ -16,28 +16,51 @@ struct EntitlementRoutes: Sendable {
     let admission: Admission
 
     func add(to routes: inout RouteTable) {
-        routes.get(CheckLane.route, .read(.entitlements), isFromMemory: true, use: checkByQuery)
-        routes.post(CheckLane.route, .read(.entitlements), use: checkByBody)
-        routes.post("/v1/entitlements/check-batch", .read(.entitlements), use: checkMany)
-        routes.get("/v1/entitlements", .read(.entitlements), use: list)
+        routes.get(
+            CheckLane.route, .read(.entitlements),
+            Operation(
+                "check", "Says whether an end user may use a feature now, and what it costs.", query: Self.checkQuery,
+                answers: .ok(.check)), isFromMemory: true, use: checkByQuery)
+        routes.post(
+            CheckLane.route, .read(.entitlements),
+            Operation(
+                "checkWithBody", "Checks a use that has quantities or attributes.", body: { CheckRequest(&$0) },
+                answers: .ok(.check)), use: checkByBody)
+        routes.post(
+            "/v1/entitlements/check-batch", .read(.entitlements),
+            Operation(
+                "checkInBatch", "Makes many checks, all of the same state.", body: Self.checks, answers: .ok(.checks)),
+            use: checkMany)
+        routes.get(
+            "/v1/entitlements", .read(.entitlements),
+            Operation(
+                "listEntitlements", "Checks one unit of every feature.", query: Self.listQuery,
+                answers: .ok(.entitlementPage)), use: list)
+    }
+
+    @Sendable private static func checkQuery(_ query: inout RequestQuery) throws(Problem) -> CheckRequest {
+        let endUserID = try query.endUserID()
+        let feature = try query.featureKey()
+        let units = try query.units()
+        let isReservation = try query.flag("reservation")
+        return CheckRequest(
+            endUserID: endUserID,
+            request: EntitlementRequest(
+                feature: feature, demand: .measured(.units(units), .none), isReservation: isReservation))
+    }
+
+    @Sendable private static func checks(_ reader: inout JSONReader) -> [CheckRequest]? {
+        reader.objects("checks", count: 1...maximumChecks) { CheckRequest(&$0) }
+    }
+
+    @Sendable private static func listQuery(_ query: inout RequestQuery) throws(Problem) -> (EndUserID, PageRequest) {
+        (try query.endUserID(), try query.page())
     }
 
     @Sendable private func checkByQuery(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        var query = try RequestQuery(request)
-        let endUserID = try query.endUserID()
-        guard let feature = FeatureKey(try query.required("feature_key")) else {
-            throw Problem(.invalidRequest, "The query parameter feature_key must be \(FeatureKey.expectation).")
-        }
-        let units = try query.units()
-        let isReservation = try query.optional("reservation", expected: "true or false") { Bool($0) } ?? false
-        try query.finish()
-        return try answer(
-            CheckRequest(
-                endUserID: endUserID,
-                request: EntitlementRequest(
-                    feature: feature, demand: .measured(.units(units), .none), isReservation: isReservation)), caller)
+        try answer(try request.query(Self.checkQuery), caller)
     }
 
     @Sendable private func checkByBody(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -60,9 +83,7 @@ struct EntitlementRoutes: Sendable {
     @Sendable private func checkMany(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        let requests = try read(try await request.json()) { reader in
-            reader.objects("checks", count: 1...Self.maximumChecks) { CheckRequest(&$0) }
-        }
+        let requests = try read(try await request.json(), Self.checks)
         var checks = try EntitlementChecks(requests, admission, caller)
         var pauses = WorkPauses()
         var json = JSONWriter(capacity: 512 * requests.count)
@@ -88,10 +109,7 @@ struct EntitlementRoutes: Sendable {
     /// Checks one unit of every feature, in the order of the keys. A feature that is priced by dimensions is checked
     /// without quantities.
     @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        var query = try RequestQuery(request)
-        let endUserID = try query.endUserID()
-        let page = try query.page()
-        try query.finish()
+        let (endUserID, page) = try request.query(Self.listQuery)
         let after = try page.cursorParts { parts -> FeatureKey? in
             guard parts.count == 1, case .string(let text) = parts[0] else { return nil }
             return FeatureKey(text)

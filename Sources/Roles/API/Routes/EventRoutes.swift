@@ -10,19 +10,27 @@ struct EventRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.get("/v1/events", .read(.webhooks), use: list)
+        routes.get(
+            "/v1/events", .read(.webhooks),
+            Operation(
+                "listEvents", "Lists the events of the environment as a feed, oldest first.", query: Self.listQuery,
+                answers: .page(of: .event), problems: [.notFound]), use: list)
+    }
+
+    @Sendable private static func listQuery(
+        _ query: inout RequestQuery
+    ) throws(Problem) -> (after: Place?, limit: Int64?) {
+        (
+            try query.optional("after", expected: "the id of an event, or a next_cursor") { Place($0) },
+            try query.optional("limit", in: PageRequest.limits)
+        )
     }
 
     /// `after` is the id of an event or a `next_cursor`. A page always has a cursor from which to continue, also when
     /// nothing follows yet.
     @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        var query = try RequestQuery(request)
-        let after = try query.optional("after", expected: "the id of an event, or a next_cursor") { Place($0) }
-        let limit = try query.optional("limit", expected: "an integer from 1 to 100") { text in
-            Int(text).flatMap { 1...100 ~= $0 ? $0 : nil }
-        }
-        try query.finish()
-        let (size, environmentID) = (limit ?? 25, caller.environmentID)
+        let (after, limit) = try request.query(Self.listQuery)
+        let (size, environmentID) = (Int(limit ?? PageRequest.usualLimit), caller.environmentID)
         let (start, events) = try await services.reads.read(of: environmentID) { connection in
             var start = FeedPlace.start
             switch after {

@@ -1,3 +1,4 @@
+import Answers
 import Hummingbird
 import JSON
 import Runtime
@@ -6,6 +7,17 @@ import Runtime
 struct HealthRoutes: Sendable {
     /// These paths are answered also when there are too many connections. Of a query they read `for` alone, at `/readyz`.
     static let paths: Set = ["/healthz", "/readyz", "/metrics"]
+
+    static let operations: [(path: String, operation: Operation)] = [
+        ("/healthz", Operation("getLiveness", "Says that the node is alive.", answers: .ok(.liveness))),
+        (
+            "/readyz",
+            Operation(
+                "getReadiness", "Says whether the node can serve.",
+                answers: [(200, .json(.readiness)), (503, .json(.readiness))])
+        ),
+        ("/metrics", Operation("getMetrics", "Shows the metrics of the node.", answers: .file("text/plain"))),
+    ]
 
     let checks: [HealthCheck]
     let metrics: MetricsRegistry

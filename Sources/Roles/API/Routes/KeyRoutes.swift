@@ -16,10 +16,29 @@ struct KeyRoutes: Sendable {
     private var keys: KeyDerivation { services.mutations.secrets.keys }
 
     func add(to routes: inout RouteTable) {
-        routes.post("/v1/api-keys", .write(.admin), use: create)
-        routes.get("/v1/api-keys", .read(.admin), use: list)
-        routes.post("/v1/api-keys/{id}/revoke", .write(.admin), use: revoke)
-        routes.post("/v1/api-keys/{id}/roll", .write(.admin), use: roll)
+        routes.post(
+            "/v1/api-keys", .write(.admin),
+            Operation("createAPIKey", "Creates a key.", body: { $0.newKey() }, answers: .created(.newAPIKey)),
+            use: create)
+        routes.get(
+            "/v1/api-keys", .read(.admin),
+            Operation(
+                "listAPIKeys", "Lists the keys without their secrets, newest first.", query: Self.page,
+                answers: .page(of: .apiKey)), use: list)
+        routes.post(
+            "/v1/api-keys/{id}/revoke", .write(.admin),
+            Operation("revokeAPIKey", "Revokes a key.", answers: .ok(.apiKey)), use: revoke)
+        routes.post(
+            "/v1/api-keys/{id}/roll", .write(.admin),
+            Operation(
+                "rollAPIKey", "Replaces a key. The old one stays valid for a while.", body: Self.overlap,
+                answers: .created(.newAPIKey)), use: roll)
+    }
+
+    @Sendable private static func page(_ query: inout RequestQuery) throws(Problem) -> PageRequest { try query.page() }
+
+    @Sendable private static func overlap(_ reader: inout JSONReader) -> Int64? {
+        reader.int64("overlap_seconds", default: defaultOverlapSeconds, .plain, in: overlapSeconds)
     }
 
     @Sendable private func create(
@@ -35,9 +54,7 @@ struct KeyRoutes: Sendable {
     ) async throws -> Response {
         let headers = try MutationHeaders(request, context, caller)
         let id = try keyID(context)
-        let overlap = try read(try await request.json()) { reader in
-            reader.int64("overlap_seconds", default: Self.defaultOverlapSeconds, .plain, in: Self.overlapSeconds)
-        }
+        let overlap = try read(try await request.json(), Self.overlap)
         return try await makeKey(caller, headers) {
             .rollKey(id: id, $0, overlapSeconds: overlap, grantor: caller.rights)
         }
@@ -66,9 +83,7 @@ struct KeyRoutes: Sendable {
     @Sendable private func list(
         _ request: Request, _ context: APIContext, _ caller: Caller
     ) async throws -> Response {
-        var query = try RequestQuery(request)
-        let page = try query.page()
-        try query.finish()
+        let page = try request.query(Self.page)
         let before = try page.cursorParts { Bits128(cursor: $0, .key) }
         let keys = try await services.reads.read(of: caller.environmentID) { connection in
             try await KeyStore.list(

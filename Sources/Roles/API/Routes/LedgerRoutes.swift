@@ -14,25 +14,69 @@ struct LedgerRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.get("/v1/ledger", .read(.credits), use: list)
-        routes.get("/v1/ledger/export", .read(.credits), use: export)
-        routes.get("/v1/ledger/stream", .read(.credits), use: stream)
-        routes.get("/v1/ledger/explain", .read(.credits), use: explain)
+        routes.get(
+            "/v1/ledger", .read(.credits),
+            Operation(
+                "listEntries", "Lists the entries of an end user's ledger.", query: Self.listQuery,
+                answers: .ok(.entryPage), problems: [.unknownEndUser]), use: list)
+        routes.get(
+            "/v1/ledger/export", .read(.credits),
+            Operation(
+                "exportLedger", "Streams all entries, one per line, in a form that can be verified offline.",
+                query: { (query) throws(Problem) in try query.optionalEndUserID() },
+                answers: .file("application/x-ndjson"), problems: [.unknownEndUser]), use: export)
+        routes.get(
+            "/v1/ledger/stream", .read(.credits),
+            Operation(
+                "streamLedger", "Streams new entries as server-sent events.", query: Self.streamQuery,
+                answers: .file("text/event-stream"), problems: [.unknownEndUser, .invalidCursor]), use: stream)
+        routes.get(
+            "/v1/ledger/explain", .read(.credits),
+            Operation(
+                "explainBalance", "Derives a balance and, for a feature, the answer to a check.",
+                query: Self.explainQuery, answers: .ok(.explanation), problems: [.unknownEndUser, .amountOutOfRange]),
+            use: explain)
     }
 
-    @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        var query = try RequestQuery(request)
+    // MARK: - Queries
+
+    private enum Order: String, CaseIterable {
+        case asc, desc
+    }
+
+    @Sendable private static func listQuery(
+        _ query: inout RequestQuery
+    ) throws(Problem) -> (endUserID: EndUserID, page: PageRequest, filter: EntryFilter) {
         let endUserID = try query.endUserID()
         let page = try query.page()
         var filter = EntryFilter(limit: page.limit + 1)
         filter.type = try query.optional("type", oneOf: EntryType.self)
-        filter.featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
+        filter.featureKey = try query.optionalFeatureKey()
         filter.from = try query.instant("from")
         filter.to = try query.instant("to")
-        filter.ascending =
-            try query.optional("order", expected: "asc or desc") { ["asc": true, "desc": false][$0] } ?? false
+        filter.ascending = try query.optional("order", oneOf: Order.self) == .asc
         filter.after = try page.cursorNumber { $0 }
-        try query.finish()
+        return (endUserID, page, filter)
+    }
+
+    @Sendable private static func streamQuery(
+        _ query: inout RequestQuery
+    ) throws(Problem) -> (endUserID: EndUserID?, filter: LedgerStreamFilter) {
+        var filter = LedgerStreamFilter()
+        let endUserID = try query.optionalEndUserID()
+        filter.type = try query.optional("type", oneOf: EntryType.self)
+        filter.featureKey = try query.optionalFeatureKey()
+        return (endUserID, filter)
+    }
+
+    @Sendable private static func explainQuery(
+        _ query: inout RequestQuery
+    ) throws(Problem) -> (endUserID: EndUserID, instant: Instant?, featureKey: FeatureKey?, units: Int64) {
+        (try query.endUserID(), try query.instant("at"), try query.optionalFeatureKey(), try query.units())
+    }
+
+    @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        let (endUserID, page, filter) = try request.query(Self.listQuery)
         let account = try await services.settledAccount(endUserID, caller, context)
         let size: ReadSize = filter.type == nil && filter.featureKey == nil ? .small : .large
         let entries = try await services.reads.read(of: caller.environmentID, size) { [filter] connection in
@@ -53,12 +97,9 @@ struct LedgerRoutes: Sendable {
     /// chunk.
     @Sendable private func export(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        var query = try RequestQuery(request)
         var account: AccountID?
-        if let endUserID = try query.optionalEndUserID() {
-            account = try await services.settledAccount(endUserID, caller, context).id
-        }
-        try query.finish()
+        let endUserID = try request.query { (query) throws(Problem) in try query.optionalEndUserID() }
+        if let endUserID { account = try await services.settledAccount(endUserID, caller, context).id }
         let (reads, environmentID, only) = (services.reads, caller.environmentID, account)
         guard let permit = reads.permitExport(of: environmentID) else {
             throw Problem(
@@ -93,12 +134,7 @@ struct LedgerRoutes: Sendable {
     /// which it continues.
     @Sendable private func stream(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        var query = try RequestQuery(request)
-        var filter = LedgerStreamFilter()
-        let endUserID = try query.optionalEndUserID()
-        filter.type = try query.optional("type", oneOf: EntryType.self)
-        filter.featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
-        try query.finish()
+        var (endUserID, filter) = try request.query(Self.streamQuery)
         var start: FeedPlace?
         if let text = request.headers[.lastEventID], !text.isEmpty {
             // A place of another installation could be one that is never reached.
@@ -132,12 +168,7 @@ struct LedgerRoutes: Sendable {
     /// it.
     @Sendable private func explain(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        var query = try RequestQuery(request)
-        let endUserID = try query.endUserID()
-        let instant = try query.instant("at")
-        let featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
-        let units = try query.units()
-        try query.finish()
+        let (endUserID, instant, featureKey, units) = try request.query(Self.explainQuery)
         let catalogue = try services.admission.catalogue(of: caller)
         let clock = Instant.now
         let account = try await services.settledAccount(endUserID, caller, context) { account in

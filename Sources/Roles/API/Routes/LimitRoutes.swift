@@ -12,10 +12,42 @@ struct LimitRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.get("/v1/end-users/{id}/limits", .read(.entitlements), use: list)
-        routes.get("/v1/end-users/{id}/limits/{key}", .read(.entitlements), use: show)
-        routes.put("/v1/end-users/{id}/limits/{key}", .write(.entitlements), use: set)
-        routes.delete("/v1/end-users/{id}/limits/{key}", .write(.entitlements), use: delete)
+        let path = "/v1/end-users/{id}/limits/{key}"
+        routes.get(
+            "/v1/end-users/{id}/limits", .read(.entitlements),
+            Operation(
+                "listLimits", "Lists all limits that apply to an end user.", query: Self.valueQuery,
+                answers: .ok(.limits), problems: [.unknownEndUser]), use: list)
+        routes.get(
+            path, .read(.entitlements),
+            Operation(
+                "getLimit", "Shows a limit that applies to an end user.", query: Self.valueQuery, answers: .ok(.limit),
+                problems: [.unknownEndUser]), use: show)
+        routes.put(
+            path, .write(.entitlements),
+            Operation(
+                "setLimit", "Sets a limit of one end user. `limit` as null lifts the limit with the key.",
+                body: { Self.limit(&$0, key: nil) }, answers: .set(.limit),
+                problems: [.unknownEndUser, .unknownFeature]), use: set)
+        routes.delete(
+            path, .write(.entitlements),
+            Operation(
+                "deleteLimit", "Deletes a limit of one end user. The limits of plans and features stay.",
+                answers: .deleted, problems: [.unknownEndUser]), use: delete)
+    }
+
+    @Sendable private static func valueQuery(_ query: inout RequestQuery) throws(Problem) -> String? {
+        query.optional("per_value")
+    }
+
+    /// - Parameter key: The key in the path, which a key in the body must repeat; nil in a description.
+    private static func limit(_ reader: inout JSONReader, key: LimitKey?) -> Limit?? {
+        if let stated = reader.optionalString("key"), let key, stated != key.rawValue {
+            reader.report("key", "must be the key in the path, \(key.rawValue)")
+        }
+        guard reader.presence(of: "limit") == .null else { return reader.limit().map { .some($0) } }
+        _ = reader.value("limit")
+        return .some(nil)
     }
 
     /// Sets a limit. A body whose `limit` is null lifts the limit with the key.
@@ -23,14 +55,7 @@ struct LimitRoutes: Sendable {
         let headers = try MutationHeaders(request, context, caller)
         let endUserID = try context.endUserID()
         let key = try ownKey(context)
-        let limit = try read(try await request.json()) { reader -> Limit?? in
-            if let stated = reader.optionalString("key"), stated != key.rawValue {
-                reader.report("key", "must be the key in the path, \(key.rawValue)")
-            }
-            guard reader.presence(of: "limit") == .null else { return reader.limit().map { .some($0) } }
-            _ = reader.value("limit")
-            return .some(nil)
-        }
+        let limit = try read(try await request.json()) { Self.limit(&$0, key: key) }
         return try await services.mutations.account(
             .setLimit(key, limit), of: endUserID, key: headers.idempotencyKey, headers)
     }
@@ -69,9 +94,7 @@ struct LimitRoutes: Sendable {
     private func limits(
         _ request: Request, _ context: APIContext, _ caller: Caller
     ) throws -> [(key: LimitKey, state: LimitState?)] {
-        var query = try RequestQuery(request)
-        let value = query.optional("per_value")
-        try query.finish()
+        let value = try request.query(Self.valueQuery)
         let (account, catalogue, now) = try services.admission.limitedAccount(
             try context.endUserID(), perValue: value, of: caller)
         let applied = account.limits(catalogue).map { applied in

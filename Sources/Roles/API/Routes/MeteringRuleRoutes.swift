@@ -12,11 +12,30 @@ struct MeteringRuleRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.post("/v1/metering-rules", .write(.catalog), use: create)
-        routes.get("/v1/metering-rules", .read(.catalog), use: list)
-        routes.get("/v1/metering-rules/{id}", .read(.catalog), use: show)
+        routes.post(
+            "/v1/metering-rules", .write(.catalog),
+            Operation(
+                "createMeteringRule", "Creates a version of the price of a feature.", body: { $0.newRule() },
+                answers: .created(.meteringRule), problems: [.unknownFeature, .notFound]), use: create)
+        routes.get(
+            "/v1/metering-rules", .read(.catalog),
+            Operation(
+                "listMeteringRules", "Lists the metering rules, newest first.", query: Self.listQuery,
+                answers: .page(of: .meteringRule)), use: list)
+        routes.get(
+            "/v1/metering-rules/{id}", .read(.catalog),
+            Operation("getMeteringRule", "Shows a metering rule.", answers: .ok(.meteringRule)), use: show)
         // A preview stores nothing, so it requires the scope for reading only.
-        routes.post("/v1/metering-rules/preview", .read(.catalog), use: preview)
+        routes.post(
+            "/v1/metering-rules/preview", .read(.catalog),
+            Operation(
+                "previewPrice", "Shows the cost of an event, line by line. Nothing is stored.",
+                body: { PricePreviewRequest(&$0) }, answers: .ok(.preview), problems: [.notFound, .featureNotPriced]),
+            use: preview)
+    }
+
+    @Sendable private static func listQuery(_ query: inout RequestQuery) throws(Problem) -> (PageRequest, FeatureKey?) {
+        (try query.page(), try query.optionalFeatureKey())
     }
 
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
@@ -44,10 +63,7 @@ struct MeteringRuleRoutes: Sendable {
     @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        var query = try RequestQuery(request)
-        let page = try query.page()
-        let featureKey = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
-        try query.finish()
+        let (page, featureKey) = try request.query(Self.listQuery)
         let before = try page.cursorParts { parts in Bits128(cursor: parts, .rule) }
         let rules = try await services.reads.read(of: caller.environmentID) { connection in
             try await RuleStore.list(

@@ -11,7 +11,11 @@ struct OperationRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.get("/v1/operations/{id}", .scopeOrRoot([]), use: show)
+        routes.get(
+            "/v1/operations/{id}", .scopeOrRoot([]),
+            Operation(
+                "getOperation", "Shows the outcome of a mutation that was answered 202.", answers: .ok(.operation)),
+            use: show)
     }
 
     /// An operation is the command itself: it is pending until the ledger has decided it, and then has succeeded or

@@ -11,11 +11,28 @@ struct PlanVariantRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.post("/v1/plans/{key}/variants", .write(.catalog), use: create)
-        routes.get("/v1/plans/{key}/variants", .read(.catalog), use: list)
-        routes.get("/v1/variants/{key}", .read(.catalog), use: show)
-        routes.patch("/v1/variants/{key}", .write(.catalog), use: update)
+        routes.post(
+            "/v1/plans/{key}/variants", .write(.catalog),
+            Operation(
+                "createPlanVariant", "Creates a variant of a plan.", body: { $0.newVariant() },
+                answers: .created(.planVariant), problems: [.unknownFeature]), use: create)
+        routes.get(
+            "/v1/plans/{key}/variants", .read(.catalog),
+            Operation(
+                "listPlanVariants", "Lists the variants of a plan, newest first.", query: Self.page,
+                answers: .page(of: .planVariant)), use: list)
+        routes.get(
+            "/v1/variants/{key}", .read(.catalog),
+            Operation("getPlanVariant", "Shows a variant in its latest version.", answers: .ok(.planVariant)), use: show
+        )
+        routes.patch(
+            "/v1/variants/{key}", .write(.catalog),
+            Operation(
+                "updatePlanVariant", "Makes a new version of a variant. Null gives a field its default.",
+                body: { $0.variantChange() }, answers: .ok(.planVariant), problems: [.unknownFeature]), use: update)
     }
+
+    @Sendable private static func page(_ query: inout RequestQuery) throws(Problem) -> PageRequest { try query.page() }
 
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
@@ -49,9 +66,7 @@ struct PlanVariantRoutes: Sendable {
     }
 
     @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        var query = try RequestQuery(request)
-        let page = try query.page()
-        try query.finish()
+        let page = try request.query(Self.page)
         let name = try planName(context)
         let before = try page.cursorParts { parts in Bits128(cursor: parts, .planVariant) }
         let variants = try await services.reads.read(of: caller.environmentID) { connection -> [PlanVariant]? in

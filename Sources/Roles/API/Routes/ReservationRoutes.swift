@@ -11,64 +11,79 @@ struct ReservationRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.post("/v1/reservations", .write(.reservations), use: create)
-        routes.get("/v1/reservations", .read(.reservations), use: list)
-        routes.get("/v1/reservations/{id}", .read(.reservations), use: show)
-        routes.post("/v1/reservations/{id}/commit", .write(.reservations), use: commit)
-        routes.post("/v1/reservations/{id}/release", .write(.reservations), use: release)
-        routes.post("/v1/reservations/{id}/extend", .write(.reservations), use: extend)
-        routes.post("/v1/reservations/{id}/progress", .write(.reservations), use: progress)
+        routes.post(
+            "/v1/reservations", .write(.reservations),
+            Operation(
+                "createReservation", "Holds credits for a job.", body: Self.newReservation,
+                answers: .created(.newReservation), problems: ProblemCode.ofUses), use: create)
+        routes.get(
+            "/v1/reservations", .read(.reservations),
+            Operation(
+                "listReservations", "Lists the reservations of an end user, newest first.", query: Self.listQuery,
+                answers: .page(of: .reservation), problems: [.unknownEndUser]), use: list)
+        routes.get(
+            "/v1/reservations/{id}", .read(.reservations),
+            Operation("getReservation", "Shows a reservation.", answers: .ok(.reservation)), use: show)
+        addActions(to: &routes)
+    }
+
+    private func addActions(to routes: inout RouteTable) {
+        routes.post(
+            "/v1/reservations/{id}/commit", .write(.reservations),
+            Operation(
+                "commitReservation", "Charges for a job and returns the rest of the hold.", body: { $0.commit() },
+                answers: .ok(.reservationChange), problems: [.reservationNotActive] + ProblemCode.ofUses),
+            use: act { $0.commit() })
+        routes.post(
+            "/v1/reservations/{id}/release", .write(.reservations),
+            Operation(
+                "releaseReservation", "Ends a reservation without a further charge.", answers: .ok(.reservationChange),
+                problems: [.reservationNotActive, .unknownEndUser]), use: act { _ in .release })
+        routes.post(
+            "/v1/reservations/{id}/extend", .write(.reservations),
+            Operation(
+                "extendReservation", "Gives a job more time.", body: { $0.extendedTime() },
+                answers: .ok(.reservationChange), problems: [.reservationNotActive, .unknownEndUser]),
+            use: act { $0.extendedTime() })
+        routes.post(
+            "/v1/reservations/{id}/progress", .write(.reservations),
+            Operation(
+                "reportProgress", "Charges for the part of a job that is done.", body: { $0.progress() },
+                answers: .ok(.reservationChange), problems: [.reservationNotActive] + ProblemCode.ofUses),
+            use: act { $0.progress() })
+    }
+
+    @Sendable private static func newReservation(
+        _ reader: inout JSONReader
+    ) -> (endUserID: EndUserID, request: ReservationRequest)? {
+        reader.ofEndUser { $0.reservationRequest() }
+    }
+
+    @Sendable private static func listQuery(
+        _ query: inout RequestQuery
+    ) throws(Problem) -> (EndUserID, ReservationStatus?, PageRequest) {
+        (try query.endUserID(), try query.optional("status", oneOf: ReservationStatus.self), try query.page())
     }
 
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
         let headers = try MutationHeaders(request, context, caller)
-        let body = try await request.json()
-        let (endUserID, reservation) = try read(body) { reader -> (EndUserID, ReservationRequest)? in
-            let endUserID = reader.endUserID()
-            let reservation = reader.reservationRequest()
-            guard let endUserID, let reservation else { return nil }
-            return (endUserID, reservation)
-        }
+        let (endUserID, reservation) = try read(try await request.json(), Self.newReservation)
         return try await services.mutations.account(
             .reserve(reservation), of: endUserID, key: headers.idempotencyKey, headers)
     }
 
-    // MARK: - Actions
-
-    @Sendable private func commit(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
-    {
-        try await act(request, context, caller) { $0.commit() }
-    }
-
-    @Sendable private func release(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
-        -> Response
-    {
-        try await act(request, context, caller) { _ in .release }
-    }
-
-    @Sendable private func extend(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
-    {
-        try await act(request, context, caller) { $0.extendedTime() }
-    }
-
-    @Sendable private func progress(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
-        -> Response
-    {
-        try await act(request, context, caller) { $0.progress() }
-    }
-
-    private func act(
-        _ request: Request, _ context: APIContext, _ caller: Caller,
-        _ action: (inout JSONReader) -> ReservationAction?
-    ) async throws -> Response {
-        let headers = try MutationHeaders(request, context, caller)
-        let body = try await request.json()
-        let action = try read(body, action)
-        let (account, number) = try reservation(context)
-        let owner = try await services.owner(of: account, caller, unknown: .unknownReservation)
-        return try await services.mutations.account(
-            .reservation(number, action), of: owner, key: headers.idempotencyKey, headers)
+    /// Makes the handler of an action on the reservation in the path.
+    private func act(_ action: @escaping @Sendable (inout JSONReader) -> ReservationAction?) -> RouteTable.Handler {
+        { request, context, caller in
+            let headers = try MutationHeaders(request, context, caller)
+            let body = try await request.json()
+            let action = try read(body, action)
+            let (account, number) = try reservation(context)
+            let owner = try await services.owner(of: account, caller, unknown: .unknownReservation)
+            return try await services.mutations.account(
+                .reservation(number, action), of: owner, key: headers.idempotencyKey, headers)
+        }
     }
 
     /// The account and the number of the reservation, from the id in the path.
@@ -94,11 +109,7 @@ struct ReservationRoutes: Sendable {
     }
 
     @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        var query = try RequestQuery(request)
-        let endUserID = try query.endUserID()
-        let status = try query.optional("status", oneOf: ReservationStatus.self)
-        let page = try query.page()
-        try query.finish()
+        let (endUserID, status, page) = try request.query(Self.listQuery)
         let before = try page.cursorNumber { Int32(exactly: $0) }
         let account = try await services.settledAccount(endUserID, caller, context)
         let size: ReadSize = status == nil || status == .active ? .small : .large

@@ -12,22 +12,37 @@ struct SpendCapRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.post("/v1/spend-caps", .write(.entitlements), use: create)
-        routes.get("/v1/spend-caps", .read(.entitlements), use: list)
-        routes.get("/v1/spend-caps/{id}", .read(.entitlements), use: show)
-        routes.delete("/v1/spend-caps/{id}", .write(.entitlements), use: delete)
+        routes.post(
+            "/v1/spend-caps", .write(.entitlements),
+            Operation(
+                "createSpendCap", "Caps the spending of an end user in a window.", body: Self.newCap,
+                answers: .created(.spendCap), problems: [.unknownEndUser, .unknownFeature]), use: create)
+        routes.get(
+            "/v1/spend-caps", .read(.entitlements),
+            Operation(
+                "listSpendCaps", "Lists the spend caps of an end user, newest first.", query: Self.listQuery,
+                answers: .page(of: .spendCap), problems: [.unknownEndUser]), use: list)
+        routes.get(
+            "/v1/spend-caps/{id}", .read(.entitlements),
+            Operation("getSpendCap", "Shows a spend cap.", answers: .ok(.spendCap)), use: show)
+        routes.delete(
+            "/v1/spend-caps/{id}", .write(.entitlements),
+            Operation("deleteSpendCap", "Deletes a spend cap.", answers: .deleted, problems: [.unknownEndUser]),
+            use: delete)
+    }
+
+    @Sendable private static func newCap(_ reader: inout JSONReader) -> (endUserID: EndUserID, request: NewSpendCap)? {
+        reader.ofEndUser { $0.spendCap() }
+    }
+
+    @Sendable private static func listQuery(_ query: inout RequestQuery) throws(Problem) -> (EndUserID, PageRequest) {
+        (try query.endUserID(), try query.page())
     }
 
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
         let headers = try MutationHeaders(request, context, caller)
-        let body = try await request.json()
-        let (endUserID, cap) = try read(body) { reader -> (EndUserID, NewSpendCap)? in
-            let endUserID = reader.endUserID()
-            let cap = reader.spendCap()
-            guard let endUserID, let cap else { return nil }
-            return (endUserID, cap)
-        }
+        let (endUserID, cap) = try read(try await request.json(), Self.newCap)
         return try await services.mutations.account(
             .createSpendCap(cap), of: endUserID, key: headers.idempotencyKey, headers)
     }
@@ -55,10 +70,7 @@ struct SpendCapRoutes: Sendable {
     }
 
     @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        var query = try RequestQuery(request)
-        let endUserID = try query.endUserID()
-        let page = try query.page()
-        try query.finish()
+        let (endUserID, page) = try request.query(Self.listQuery)
         let before = try page.cursorNumber { Int32(exactly: $0) }
         let (name, caps) = try caps(of: endUserID, caller)
         let older = caps.reversed().filter { $0.cap.number < before ?? .max }

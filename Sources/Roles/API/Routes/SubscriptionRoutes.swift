@@ -13,52 +13,112 @@ struct SubscriptionRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.post("/v1/subscriptions", .write(.subscriptions), use: create)
-        routes.get("/v1/subscriptions", .read(.subscriptions), use: list)
-        routes.get("/v1/subscriptions/{id}", .read(.subscriptions), use: show)
-        routes.get("/v1/subscriptions/{id}/preview", .read(.subscriptions), use: preview)
-        routes.get("/v1/subscriptions/{id}/upcoming", .read(.subscriptions), use: upcoming)
-        let actions: [(name: String, read: @Sendable (inout JSONReader) -> SubscriptionAction?)] = [
-            ("renew", { _ in .renew }), ("upgrade", { $0.variantChange(by: .now) }),
-            ("downgrade", { $0.variantChange(by: .periodEnd) }), ("quantity", { $0.quantityChange() }),
-            ("pause", { $0.pause() }), ("resume", { _ in .resume }), ("cancel", { $0.cancellation() }),
-            ("uncancel", { _ in .uncancel }),
+        routes.post(
+            "/v1/subscriptions", .write(.subscriptions),
+            Operation(
+                "createSubscription", "Subscribes an end user to a variant of a plan.", body: Self.newSubscription,
+                answers: .created(.subscription), problems: [.notFound, .unknownEndUser, .alreadySubscribed]),
+            use: create)
+        routes.get(
+            "/v1/subscriptions", .read(.subscriptions),
+            Operation(
+                "listSubscriptions", "Lists the subscriptions of an end user, newest first.", query: Self.listQuery,
+                answers: .page(of: .subscription), problems: [.unknownEndUser]), use: list)
+        routes.get(
+            "/v1/subscriptions/{id}", .read(.subscriptions),
+            Operation("getSubscription", "Shows a subscription.", answers: .ok(.subscription)), use: show)
+        routes.get(
+            "/v1/subscriptions/{id}/preview", .read(.subscriptions),
+            Operation(
+                "previewSubscriptionChange", "Shows what a change would do. Nothing is written.",
+                query: Self.previewQuery, answers: .ok(.forecast),
+                problems: [.invalidTransition, .insufficientCredits, .conflict]), use: preview)
+        routes.get(
+            "/v1/subscriptions/{id}/upcoming", .read(.subscriptions),
+            Operation(
+                "forecastSubscription", "Forecasts the next events if nobody changes anything.",
+                answers: .ok(.forecast)), use: upcoming)
+        addActions(to: &routes)
+    }
+
+    private func addActions(to routes: inout RouteTable) {
+        typealias Read = @Sendable (inout JSONReader) -> SubscriptionAction?
+        let actions: [(name: String, summary: String, read: Read)] = [
+            ("renew", "Reports the payment for the next period.", { _ in .renew }),
+            (
+                "upgrade", "Changes the variant, at once unless the request says otherwise.",
+                { $0.variantChange(by: .now) }
+            ),
+            (
+                "downgrade", "Changes the variant, at the period's end unless the request says otherwise.",
+                { $0.variantChange(by: .periodEnd) }
+            ),
+            ("quantity", "Changes the quantity.", { $0.quantityChange() }),
+            ("pause", "Pauses a subscription and freezes its credits.", { $0.pause() }),
+            ("resume", "Ends a pause.", { _ in .resume }),
+            ("cancel", "Cancels a subscription.", { $0.cancellation() }),
+            ("uncancel", "Withdraws a cancellation at the period's end.", { _ in .uncancel }),
         ]
+        let problems: [ProblemCode] = [.unknownEndUser, .invalidTransition, .alreadySubscribed, .insufficientCredits]
         for action in actions {
-            routes.post("/v1/subscriptions/{id}/\(action.name)", .write(.subscriptions)) { request, context, caller in
-                try await act(request, context, caller, action.read)
-            }
+            routes.post(
+                "/v1/subscriptions/{id}/\(action.name)", .write(.subscriptions),
+                Operation(
+                    "\(action.name)Subscription", action.summary, body: action.read, answers: .ok(.subscription),
+                    problems: problems), use: act(action.read))
         }
-        routes.delete("/v1/subscriptions/{id}/pending-change", .write(.subscriptions)) { request, context, caller in
-            try await act(request, context, caller) { _ in .withdrawChange }
-        }
+        routes.delete(
+            "/v1/subscriptions/{id}/pending-change", .write(.subscriptions),
+            Operation(
+                "withdrawPendingChange", "Withdraws a change that would take effect at the period's end.",
+                answers: .ok(.subscription), problems: problems), use: act { _ in .withdrawChange })
+    }
+
+    @Sendable private static func newSubscription(
+        _ reader: inout JSONReader
+    ) -> (endUserID: EndUserID, request: NewSubscription)? {
+        reader.ofEndUser { $0.newSubscription() }
+    }
+
+    @Sendable private static func listQuery(
+        _ query: inout RequestQuery
+    ) throws(Problem) -> (EndUserID, SubscriptionStatus?, PageRequest) {
+        (try query.endUserID(), try query.optional("status", oneOf: SubscriptionStatus.self), try query.page())
+    }
+
+    @Sendable private static func previewQuery(
+        _ query: inout RequestQuery
+    ) throws(Problem) -> (
+        variant: VariantName?, quantity: Int64?, timing: SubscriptionChange.Timing?,
+        proration: SubscriptionChange.Proration?
+    ) {
+        (
+            try query.optional("to", expected: VariantKey.nameExpectation) { VariantName($0) },
+            try query.optional("quantity", in: Subscription.quantities),
+            try query.optional("effective", oneOf: SubscriptionChange.Timing.self),
+            try query.optional("proration", oneOf: SubscriptionChange.Proration.self)
+        )
     }
 
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
         let headers = try MutationHeaders(request, context, caller)
-        let body = try await request.json()
-        let (endUserID, subscription) = try read(body) { reader -> (EndUserID, NewSubscription)? in
-            let endUserID = reader.endUserID()
-            let subscription = reader.newSubscription()
-            guard let endUserID, let subscription else { return nil }
-            return (endUserID, subscription)
-        }
+        let (endUserID, subscription) = try read(try await request.json(), Self.newSubscription)
         return try await services.mutations.account(
             .subscribe(subscription), of: endUserID, key: headers.idempotencyKey, headers)
     }
 
-    private func act(
-        _ request: Request, _ context: APIContext, _ caller: Caller,
-        _ action: (inout JSONReader) -> SubscriptionAction?
-    ) async throws -> Response {
-        let headers = try MutationHeaders(request, context, caller)
-        let body = try await request.json()
-        let action = try read(body, action)
-        let (account, number) = try subscription(context)
-        let owner = try await services.owner(of: account, caller, unknown: .unknownSubscription)
-        return try await services.mutations.account(
-            .subscription(number, action), of: owner, key: headers.idempotencyKey, headers)
+    /// Makes the handler of an action on the subscription in the path.
+    private func act(_ action: @escaping @Sendable (inout JSONReader) -> SubscriptionAction?) -> RouteTable.Handler {
+        { request, context, caller in
+            let headers = try MutationHeaders(request, context, caller)
+            let body = try await request.json()
+            let action = try read(body, action)
+            let (account, number) = try subscription(context)
+            let owner = try await services.owner(of: account, caller, unknown: .unknownSubscription)
+            return try await services.mutations.account(
+                .subscription(number, action), of: owner, key: headers.idempotencyKey, headers)
+        }
     }
 
     /// The account and the number of the subscription, from the id in the path.
@@ -71,25 +131,14 @@ struct SubscriptionRoutes: Sendable {
     /// Previews a change. Nothing is written.
     @Sendable private func preview(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        var query = try RequestQuery(request)
-        let variant = try query.optional("to", expected: VariantKey.nameExpectation) { VariantName($0) }
-        let quantity = try query.optional("quantity", expected: "an integer from 1 to 1000000") { text in
-            Int64(text).flatMap { Subscription.quantities.contains($0) ? Int32($0) : nil }
-        }
-        let timing = try query.optional("effective", expected: "now or period_end") {
-            SubscriptionChange.Timing(rawValue: $0)
-        }
-        let proration = try query.optional("proration", expected: "credits or restart") {
-            SubscriptionChange.Proration(rawValue: $0)
-        }
-        try query.finish()
+        let (variant, quantity, timing, proration) = try request.query(Self.previewQuery)
         guard variant != nil || quantity != nil else {
             throw Problem(
                 .invalidRequest, "Name the variant in `to`, the `quantity`, or both.",
                 errors: [Problem.FieldError(pointer: "/query/to", detail: "is missing")])
         }
         let change = SubscriptionChange(
-            variant: variant, quantity: quantity, timing: timing ?? (variant == nil ? nil : .now),
+            variant: variant, quantity: quantity.map { Int32($0) }, timing: timing ?? (variant == nil ? nil : .now),
             proration: proration ?? .credits)
         let (account, number, catalogue, now) = try live(context, caller)
         let (outcome, forecast) = await withTaskExecutorPreference(LongWork.threads) {
@@ -153,11 +202,7 @@ struct SubscriptionRoutes: Sendable {
     }
 
     @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        var query = try RequestQuery(request)
-        let endUserID = try query.endUserID()
-        let status = try query.optional("status", oneOf: SubscriptionStatus.self)
-        let page = try query.page()
-        try query.finish()
+        let (endUserID, status, page) = try request.query(Self.listQuery)
         let before = try page.cursorNumber { Int32(exactly: $0) }
         let account = try await services.settledAccount(endUserID, caller, context)
         let subscriptions = try await services.reads.read(of: caller.environmentID) { connection in

@@ -12,13 +12,35 @@ struct TenantRoutes: Sendable {
     private var keys: KeyDerivation { services.mutations.secrets.keys }
 
     func add(to routes: inout RouteTable) {
-        routes.post("/v1/admin/tenants", .root, use: createTenant)
-        routes.get("/v1/admin/tenants", .root, use: listTenants)
-        routes.get("/v1/admin/tenants/{id}", .root, use: showTenant)
-        routes.post("/v1/admin/tenants/{id}/api-keys", .root, use: createKey)
-        routes.get("/v1/admin/tenants/{id}/limits", .root, use: showLimits)
-        routes.patch("/v1/admin/tenants/{id}/limits", .root, use: updateLimits)
+        routes.post(
+            "/v1/admin/tenants", .root,
+            Operation(
+                "createTenant", "Creates a tenant with a live and a test environment.", body: { $0.name() },
+                answers: .created(.newTenant)), use: createTenant)
+        routes.get(
+            "/v1/admin/tenants", .root,
+            Operation("listTenants", "Lists the tenants, newest first.", query: Self.page, answers: .page(of: .tenant)),
+            use: listTenants)
+        routes.get(
+            "/v1/admin/tenants/{id}", .root, Operation("getTenant", "Shows a tenant.", answers: .ok(.tenant)),
+            use: showTenant)
+        routes.post(
+            "/v1/admin/tenants/{id}/api-keys", .root,
+            Operation(
+                "createTenantAPIKey", "Creates a key for a tenant whose keys are lost.", body: { $0.newTenantKey() },
+                answers: .created(.newAPIKey)), use: createKey)
+        routes.get(
+            "/v1/admin/tenants/{id}/limits", .root,
+            Operation("getTenantLimits", "Shows the operator's limits of a tenant.", answers: .ok(.tenantLimits)),
+            use: showLimits)
+        routes.patch(
+            "/v1/admin/tenants/{id}/limits", .root,
+            Operation(
+                "updateTenantLimits", "Changes the operator's limits of a tenant.", body: { $0.tenantLimits() },
+                answers: .ok(.tenantLimits)), use: updateLimits)
     }
+
+    @Sendable private static func page(_ query: inout RequestQuery) throws(Problem) -> PageRequest { try query.page() }
 
     @Sendable private func createTenant(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
@@ -36,9 +58,7 @@ struct TenantRoutes: Sendable {
     @Sendable private func listTenants(_ request: Request, _ context: APIContext, _ caller: Caller) async throws
         -> Response
     {
-        var query = try RequestQuery(request)
-        let page = try query.page()
-        try query.finish()
+        let page = try request.query(Self.page)
         let before = try page.cursorParts { Bits128(cursor: $0, .tenant) }
         let tenants = try await services.reads.read(of: .installation) { connection in
             try await TenantStore.list(before: before, limit: page.limit + 1, on: connection)

@@ -11,9 +11,20 @@ struct TestClockRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.post("/v1/test-clocks", .write(.admin), use: create)
-        routes.get("/v1/test-clocks/{id}", .read(.admin), use: show)
-        routes.post("/v1/test-clocks/{id}/advance", .write(.admin), use: advance)
+        routes.post(
+            "/v1/test-clocks", .write(.admin),
+            Operation(
+                "createTestClock", "Creates a clock that stands still until a request moves it.",
+                body: { $0.instant("now") }, answers: .created(.testClock), problems: [.testModeOnly]), use: create)
+        routes.get(
+            "/v1/test-clocks/{id}", .read(.admin),
+            Operation("getTestClock", "Shows a test clock.", answers: .ok(.testClock), problems: [.testModeOnly]),
+            use: show)
+        routes.post(
+            "/v1/test-clocks/{id}/advance", .write(.admin),
+            Operation(
+                "advanceTestClock", "Moves a test clock and every end user on it forward.", body: { $0.instant("to") },
+                answers: .ok(.testClock), problems: [.testModeOnly]), use: advance)
     }
 
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response

@@ -11,9 +11,33 @@ struct UsageRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.post("/v1/usage", .write(.usage), use: record)
-        routes.get("/v1/usage", .read(.usage), use: totals)
-        routes.post("/v1/usage/batch", .write(.usage), use: recordBatch)
+        routes.post(
+            "/v1/usage", .write(.usage),
+            Operation(
+                "recordUsage", "Records a use and charges for it.", body: { UsageRequest(&$0) },
+                answers: .created(.usage), problems: ProblemCode.ofUses), use: record)
+        routes.get(
+            "/v1/usage", .read(.usage),
+            Operation(
+                "sumUsage", "Sums up the usage of an end user and its cost.", query: Self.totalsQuery,
+                answers: .ok(.usageTotals), problems: [.unknownEndUser, .unknownFeature]), use: totals)
+        routes.post(
+            "/v1/usage/batch", .write(.usage),
+            Operation(
+                "recordUsageInBatch", "Records many uses. Each event succeeds or fails by itself.",
+                body: { CommandBatch.Kind.events.describe(&$0) }, answers: .ok(.batch)
+            ).orLines, use: recordBatch)
+    }
+
+    @Sendable private static func totalsQuery(
+        _ query: inout RequestQuery
+    ) throws(Problem) -> (
+        endUserID: EndUserID, feature: FeatureKey?, from: Instant?, to: Instant?, grouping: UsageGrouping?
+    ) {
+        (
+            try query.endUserID(), try query.optionalFeatureKey(), try query.instant("from"), try query.instant("to"),
+            try query.optional("group_by", expected: UsageGrouping.expectation) { UsageGrouping($0) }
+        )
     }
 
     @Sendable private func record(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
@@ -44,13 +68,7 @@ struct UsageRoutes: Sendable {
     /// the feature declares in `report_by`.
     @Sendable private func totals(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
     {
-        var query = try RequestQuery(request)
-        let endUserID = try query.endUserID()
-        let feature = try query.optional("feature_key", expected: FeatureKey.expectation) { FeatureKey($0) }
-        let from = try query.instant("from")
-        let to = try query.instant("to")
-        let grouping = try query.optional("group_by", expected: UsageGrouping.expectation) { UsageGrouping($0) }
-        try query.finish()
+        let (endUserID, feature, from, to, grouping) = try request.query(Self.totalsQuery)
         if case .attribute(let name) = grouping {
             try services.admission.catalogue(of: caller).requireReport(of: feature, by: name)
         }
@@ -67,6 +85,14 @@ struct UsageRoutes: Sendable {
         json.endObject()
         return .json(json.bytes)
     }
+}
+
+extension ProblemCode {
+    /// The refusals of a use, and of a reservation.
+    static let ofUses: [ProblemCode] = [
+        .unknownEndUser, .unknownFeature, .featureNotPriced, .featureNotInPlan, .subscriptionPaused,
+        .subscriptionPastDue, .quotaExceeded, .spendCapReached, .insufficientCredits,
+    ]
 }
 
 extension Catalogue {

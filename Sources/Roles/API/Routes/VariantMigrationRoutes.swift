@@ -12,8 +12,17 @@ struct VariantMigrationRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.post("/v1/variants/{key}/migrate", .write(.catalog), use: create)
-        routes.get("/v1/variant-migrations/{id}", .read(.catalog), use: show)
+        routes.post(
+            "/v1/variants/{key}/migrate", .write(.catalog),
+            Operation(
+                "migrateVariant", "Moves the subscriptions of a variant to the latest version of a variant.",
+                body: { $0.variantMigration() },
+                answers: [(200, .json(.dryRun)), (201, .json(.variantMigration))], problems: [.invalidTransition]),
+            use: create)
+        routes.get(
+            "/v1/variant-migrations/{id}", .read(.catalog),
+            Operation("getVariantMigration", "Shows a migration and its progress.", answers: .ok(.variantMigration)),
+            use: show)
     }
 
     /// Makes a job. With `dry_run` it only shows what the job would find.

@@ -12,19 +12,27 @@ struct WebhookDeliveryRoutes: Sendable {
     let services: APIServices
 
     func add(to routes: inout RouteTable) {
-        routes.get("/v1/webhook-deliveries", .read(.webhooks), use: list)
-        routes.post("/v1/webhook-deliveries/{id}/retry", .write(.webhooks), use: retry)
+        routes.get(
+            "/v1/webhook-deliveries", .read(.webhooks),
+            Operation(
+                "listWebhookDeliveries", "Lists the deliveries of webhooks, newest first.", query: Self.listQuery,
+                answers: .page(of: .webhookDelivery)), use: list)
+        routes.post(
+            "/v1/webhook-deliveries/{id}/retry", .write(.webhooks),
+            Operation("retryWebhookDelivery", "Delivers again.", answers: .ok(.webhookDelivery)), use: retry)
     }
 
-    @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        var query = try RequestQuery(request)
+    @Sendable private static func listQuery(
+        _ query: inout RequestQuery
+    ) throws(Problem) -> (endpointID: Bits128?, status: DeliveryStatus?, page: PageRequest) {
         let endpointID = try query.optional("endpoint_id", expected: "the id of a webhook endpoint") {
             PublicID(.webhookEndpoint, parsing: $0)?.bits
         }
-        let names = DeliveryStatus.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
-        let status = try query.optional("status", expected: "one of \(names)") { DeliveryStatus(rawValue: $0) }
-        let page = try query.page()
-        try query.finish()
+        return (endpointID, try query.optional("status", oneOf: DeliveryStatus.self), try query.page())
+    }
+
+    @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
+        let (endpointID, status, page) = try request.query(Self.listQuery)
         let before = try page.cursorNumber { $0 > 0 ? $0 : nil }
         // With both filters the database may walk over all deliveries of the endpoint.
         let size: ReadSize = endpointID != nil && status != nil ? .large : .small

@@ -26,14 +26,52 @@ struct WebhookEndpointRoutes: Sendable {
 
     func add(to routes: inout RouteTable) {
         let path = "/v1/webhook-endpoints"
-        routes.post(path, .write(.webhooks), use: create)
-        routes.get(path, .read(.webhooks), use: list)
-        routes.get("\(path)/{id}", .read(.webhooks), use: show)
-        routes.patch("\(path)/{id}", .write(.webhooks), use: update)
-        routes.delete("\(path)/{id}", .write(.webhooks), use: delete)
-        routes.post("\(path)/{id}/rotate-secret", .write(.webhooks), use: rotate)
-        routes.post("\(path)/{id}/test", .write(.webhooks), use: test)
-        routes.post("\(path)/{id}/replay", .write(.webhooks), use: replay)
+        let setup = services.webhooks
+        routes.post(
+            path, .write(.webhooks),
+            Operation(
+                "createWebhookEndpoint", "Creates an endpoint that gets events.",
+                body: { $0.newWebhookEndpoint(setup) }, answers: .created(.newWebhookEndpoint)), use: create)
+        routes.get(
+            path, .read(.webhooks),
+            Operation(
+                "listWebhookEndpoints", "Lists the webhook endpoints, newest first.", query: Self.page,
+                answers: .page(of: .webhookEndpoint)), use: list)
+        routes.get(
+            "\(path)/{id}", .read(.webhooks),
+            Operation("getWebhookEndpoint", "Shows a webhook endpoint.", answers: .ok(.webhookEndpoint)), use: show)
+        routes.patch(
+            "\(path)/{id}", .write(.webhooks),
+            Operation(
+                "updateWebhookEndpoint", "Changes a webhook endpoint. An absent field keeps its value.",
+                body: { $0.webhookEndpointChange(setup) }, answers: .ok(.webhookEndpoint)), use: update)
+        routes.delete(
+            "\(path)/{id}", .write(.webhooks),
+            Operation("deleteWebhookEndpoint", "Deletes a webhook endpoint.", answers: .deleted), use: delete)
+        addActions(path, to: &routes)
+    }
+
+    private func addActions(_ path: String, to routes: inout RouteTable) {
+        routes.post(
+            "\(path)/{id}/rotate-secret", .write(.webhooks),
+            Operation(
+                "rotateWebhookSecret", "Replaces the secret. The old one signs too for a while.", body: Self.overlap,
+                answers: .ok(.newWebhookEndpoint)), use: rotate)
+        routes.post(
+            "\(path)/{id}/test", .write(.webhooks),
+            Operation("testWebhookEndpoint", "Sends a test event.", answers: .ok(.webhookDelivery)), use: test)
+        routes.post(
+            "\(path)/{id}/replay", .write(.webhooks),
+            Operation(
+                "replayWebhookEvents", "Delivers the events of a span again.", body: { $0.replay() },
+                answers: .ok(.webhookEndpoint)), use: replay)
+    }
+
+    @Sendable private static func page(_ query: inout RequestQuery) throws(Problem) -> PageRequest { try query.page() }
+
+    @Sendable private static func overlap(_ reader: inout JSONReader) -> Int64? {
+        reader.int64(
+            "overlap_seconds", default: WebhookLimits.defaultOverlapSeconds, .plain, in: WebhookLimits.overlapSeconds)
     }
 
     @Sendable private func create(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response
@@ -51,11 +89,7 @@ struct WebhookEndpointRoutes: Sendable {
     {
         let headers = try MutationHeaders(request, context, caller)
         let id = try endpointID(context)
-        let overlap = try read(try await request.json()) { reader in
-            reader.int64(
-                "overlap_seconds", default: WebhookLimits.defaultOverlapSeconds, .plain,
-                in: WebhookLimits.overlapSeconds)
-        }
+        let overlap = try read(try await request.json(), Self.overlap)
         return try await sealing(headers) {
             .rotateWebhookSecret(id: id, sealedSecret: $0, overlapSeconds: overlap)
         }
@@ -78,9 +112,7 @@ struct WebhookEndpointRoutes: Sendable {
     }
 
     @Sendable private func list(_ request: Request, _ context: APIContext, _ caller: Caller) async throws -> Response {
-        var query = try RequestQuery(request)
-        let page = try query.page()
-        try query.finish()
+        let page = try request.query(Self.page)
         let before = try page.cursorParts { Bits128(cursor: $0, .webhookEndpoint) }
         let (endpoints, replays) = try await services.reads.read(of: caller.environmentID) { connection in
             let endpoints = try await WebhookEndpointStore.list(

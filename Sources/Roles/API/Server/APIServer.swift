@@ -1,4 +1,5 @@
 import Hummingbird
+package import JSON
 import Postgres
 package import Logging
 package import Messaging
@@ -12,6 +13,7 @@ package import Storage
 package struct APIServer: Service {
     /// The endpoints of the server, with the access that each requires.
     package let endpoints: [Endpoint]
+    private let described: [(endpoint: Endpoint, operation: Operation)]
     private let server: HTTPServer
     private let reads: TenantReads
     private let streams: LedgerStreams
@@ -52,6 +54,7 @@ package struct APIServer: Service {
             Double(reads.statistics.waiting)
         }
         var endpoints: [Endpoint] = []
+        var described: [(endpoint: Endpoint, operation: Operation)] = []
         server = try HTTPServer(
             address: address, limits: limits,
             checks: [
@@ -83,9 +86,20 @@ package struct APIServer: Service {
             OperationRoutes(services: services).add(to: &routes)
             DocsRoutes().add(to: router)
             MCPRoutes(authenticator: admission.authenticator, endpoints: routes.endpoints).add(to: router)
-            endpoints = routes.endpoints
+            let description = DescriptionRoutes()
+            description.add(to: router)
+            routes.describe(HealthRoutes.operations + DocsRoutes.operations + DescriptionRoutes.operations)
+            description.learn(routes.described)
+            (endpoints, described) = (routes.endpoints, routes.described)
         }
         self.endpoints = endpoints
+        self.described = described
+    }
+
+    /// The description of the API, and the disagreements between it and the readers of requests: none in a correct build.
+    package var description: (json: JSONValue, defects: [String]) {
+        let document = OpenAPIDocument(described)
+        return (document.json, document.defects)
     }
 
     /// Serves until a graceful shutdown; requests under way are answered first, and streams end.

@@ -41,7 +41,7 @@ package struct Endpoint: Hashable, Sendable {
     }
 }
 
-/// The routes of a node. Each route is added with the access that it requires, and its handler is called only for a
+/// The routes of a node. Each route is added with the access that it requires and its description, and its handler is called only for a
 /// caller that has this access. There is no other way to add a route whose handler gets the caller.
 struct RouteTable {
     typealias Handler = @Sendable (Request, APIContext, Caller) async throws -> Response
@@ -49,6 +49,7 @@ struct RouteTable {
     private let router: Router<APIContext>
     private let admission: Admission
     private var accesses: [String: Access] = [:]
+    private var operations: [String: Operation] = [:]
 
     init(router: Router<APIContext>, admission: Admission) {
         self.router = router
@@ -58,32 +59,42 @@ struct RouteTable {
     /// - Parameter isFromMemory: Whether the answer is small and comes from memory. All others are made on the threads
     ///   for long work.
     mutating func get(
-        _ path: String, _ access: Access, isFromMemory: Bool = false, use handler: @escaping Handler
+        _ path: String, _ access: Access, _ operation: Operation, isFromMemory: Bool = false,
+        use handler: @escaping Handler
     ) {
-        add(.get, path, access, isLong: !isFromMemory, handler)
+        add(.get, path, access, operation, isLong: !isFromMemory, handler)
     }
 
-    mutating func post(_ path: String, _ access: Access, use handler: @escaping Handler) {
-        add(.post, path, access, handler)
+    mutating func post(
+        _ path: String, _ access: Access, _ operation: Operation, use handler: @escaping Handler
+    ) {
+        add(.post, path, access, operation, handler)
     }
 
-    mutating func put(_ path: String, _ access: Access, use handler: @escaping Handler) {
-        add(.put, path, access, handler)
+    mutating func put(
+        _ path: String, _ access: Access, _ operation: Operation, use handler: @escaping Handler
+    ) {
+        add(.put, path, access, operation, handler)
     }
 
-    mutating func patch(_ path: String, _ access: Access, use handler: @escaping Handler) {
-        add(.patch, path, access, handler)
+    mutating func patch(
+        _ path: String, _ access: Access, _ operation: Operation, use handler: @escaping Handler
+    ) {
+        add(.patch, path, access, operation, handler)
     }
 
-    mutating func delete(_ path: String, _ access: Access, use handler: @escaping Handler) {
-        add(.delete, path, access, handler)
+    mutating func delete(
+        _ path: String, _ access: Access, _ operation: Operation, use handler: @escaping Handler
+    ) {
+        add(.delete, path, access, operation, handler)
     }
 
     private mutating func add(
-        _ method: HTTPRequest.Method, _ path: String, _ access: Access, isLong: Bool = false,
+        _ method: HTTPRequest.Method, _ path: String, _ access: Access, _ operation: Operation, isLong: Bool = false,
         _ handler: @escaping Handler
     ) {
         accesses["\(method) \(RouterPath(path))"] = access
+        operations["\(method) \(RouterPath(path))"] = operation
         router.on(RouterPath(path), method: method) { [admission] request, context in
             let caller = try await admission.admit(request, access)
             try context.belongs(to: caller.environmentID)
@@ -95,6 +106,18 @@ struct RouteTable {
             return try await withTaskExecutorPreference(LongWork.threads) {
                 try await handler(request, context, caller)
             }
+        }
+    }
+
+    /// Describes endpoints of the router that were not added to this table.
+    mutating func describe(_ others: [(path: String, operation: Operation)]) {
+        for (path, operation) in others { operations["GET \(RouterPath(path))"] = operation }
+    }
+
+    /// The endpoints of the router with their descriptions.
+    var described: [(endpoint: Endpoint, operation: Operation)] {
+        endpoints.compactMap { endpoint in
+            operations["\(endpoint.method) \(endpoint.path)"].map { (endpoint, $0) }
         }
     }
 

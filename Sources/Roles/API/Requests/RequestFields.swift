@@ -5,7 +5,17 @@ import JSON
 extension JSONReader {
     /// `end_user_id`, required.
     mutating func endUserID(_ key: String = "end_user_id") -> EndUserID? {
-        string(key, expected: "1 to 256 bytes long, without NUL") { EndUserID($0) }
+        string(key, expected: EndUserID.expectation) { EndUserID($0) }
+    }
+
+    /// Reads `end_user_id`, and what is asked for that end user.
+    mutating func ofEndUser<Request>(
+        _ key: String = "end_user_id", _ read: (inout JSONReader) -> Request?
+    ) -> (endUserID: EndUserID, request: Request)? {
+        let endUserID = endUserID(key)
+        let request = read(&self)
+        guard let endUserID, let request else { return nil }
+        return (endUserID, request)
     }
 
     /// `feature_key`, required.
