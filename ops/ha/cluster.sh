@@ -276,17 +276,27 @@ ERLANG
     broker_control "$1" rabbitmqctl eval "$expression" | grep -v '^ok$' || true
 }
 
-# brokers_are_whole: succeeds when every node sees all three, and every quorum queue has all its members online.
+# brokers_are_whole: succeeds when every node sees all three, and every quorum queue has all its members online. It asks one
+# node for everything, because each call of rabbitmqctl starts an Erlang of its own.
 brokers_are_whole() {
-    local machine status
+    local machine expression
     for machine in "${machines[@]}"; do
         is_running "rabbit$machine" && broker_listens "$machine" || return 1
-        status=$(broker_control "$machine" rabbitmqctl eval \
-            'io:format("~p ~p~n", [length(rabbit_mnesia:cluster_nodes(running)), rabbit_node_monitor:partitions()]).' \
-            2>/dev/null | head -n 1) || return 1
-        [ "$status" = "3 []" ] || return 1
     done
-    queues 1 2>/dev/null | awk -F '\t' '$5 != $6 { bad = 1 } END { exit bad }'
+    expression=$(
+        cat <<'ERLANG'
+Nodes = rabbit_mnesia:cluster_nodes(all),
+Views = [{rpc:call(Node, rabbit_mnesia, cluster_nodes, [running], 5000), rpc:call(Node, rabbit_node_monitor, partitions, [], 5000)}
+    || Node <- Nodes],
+Queues = [rabbit_amqqueue:info(Queue, [members, online])
+    || Queue <- rabbit_amqqueue:list(<<"quotastack">>), amqqueue:get_type(Queue) == rabbit_quorum_queue],
+Whole = length(Nodes) == 3
+    andalso lists:all(fun({Running, Partitions}) -> is_list(Running) andalso length(Running) == 3 andalso Partitions == [] end, Views)
+    andalso lists:all(fun([{members, Members}, {online, Online}]) -> length(Members) == length(Online) end, Queues),
+io:format("whole: ~p~n", [Whole]).
+ERLANG
+    )
+    broker_control 1 rabbitmqctl eval "$expression" 2>/dev/null | grep -q '^whole: true'
 }
 
 # grow_queues: gives every queue a member on each node, and spreads the leaders. Queues that `migrate` creates have three

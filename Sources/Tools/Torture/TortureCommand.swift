@@ -220,7 +220,7 @@ struct HighAvailabilityCommand: AsyncParsableCommand {
     @Option(help: "Repeat the requests of an earlier run.") var seed: UInt64?
     @Option(help: "A fault to inject in place of all; repeatable.") var only: [String] = []
     @Option(help: "Number of concurrent clients beside the probes.") var connections = 24
-    @Option(help: "Maximum number of mutations per second of these clients; the probes send 40 more.") var rate = 160
+    @Option(help: "Maximum number of mutations per second of these clients; the probes send 20 more.") var rate = 180
     @Option(help: "Seconds between two steps of an update, if an earlier release is given.") var pause = 5
     @Option(help: "Number of RabbitMQ nodes that keep each queue.") var queueMembers = 3
     @Flag(help: "Print the faults, and run nothing.") var list = false

@@ -6,8 +6,8 @@ import Synchronization
 /// for their answers would send hardly anything during an outage. The mutations are recorded, and checked like all others.
 final class Probes: Sendable {
     private static let endUsers = 16
-    private static let mutationPause = Duration.milliseconds(50)
-    private static let checkPause = Duration.milliseconds(25)
+    private static let mutationPause = Duration.milliseconds(100)
+    private static let checkPause = Duration.milliseconds(50)
     /// The most probes of a node that may be unanswered; further ones are left out.
     private static let mostUnanswered = 400
 
