@@ -29,6 +29,7 @@ extension Fields {
         "external_payment_id": .text(
             "The payment provider's id. A second top-up with it is no second payment.", "pi_3Nx", 1...255),
         "feature_key": .key("The feature.", "api_calls"),
+        "for": .text("The purpose; everything when it is left out.", "checks"),
         "from_end_user_id": .text("The sender.", "user_123", 1...EndUserID.maximumBytes),
         "group_by": .text("The sums to make: by hour, day, month, feature, or `attribute:` and a name.", "day"),
         "hash": .text(

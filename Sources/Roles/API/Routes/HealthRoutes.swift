@@ -13,7 +13,7 @@ struct HealthRoutes: Sendable {
         (
             "/readyz",
             Operation(
-                "getReadiness", "Says whether the node can serve.",
+                "getReadiness", "Says whether the node can serve, everything or for one purpose.", query: readPurpose,
                 answers: [(200, .json(.readiness)), (503, .json(.readiness))])
         ),
         ("/metrics", Operation("getMetrics", "Shows the metrics of the node.", answers: .file("text/plain"))),
@@ -32,11 +32,15 @@ struct HealthRoutes: Sendable {
         }
     }
 
+    @Sendable private static func readPurpose(_ query: inout RequestQuery) throws(Problem) -> HealthCheck.Purpose? {
+        try query.optional("for", oneOf: HealthCheck.Purpose.self)
+    }
+
     /// Whether the node is ready, for everything or for the purpose that `for` names. A node that has lost the database goes on
     /// answering checks, so a load balancer that sends it checks must ask for those.
     @Sendable private func ready(_ request: Request, context: APIContext) async throws -> Response {
         var query = try RequestQuery(request)
-        let purpose = try query.optional("for", oneOf: HealthCheck.Purpose.self)
+        let purpose = try Self.readPurpose(&query)
         var findings: [(name: StaticString, finding: String?)] = []
         for check in checks {
             if purpose != .checks {
