@@ -122,6 +122,7 @@ extension Fields {
         "api_keys": JSONSchema(.any, "A key for each environment."),
         "block": JSONSchema(.any, "The block; null when credits were taken away."),
         "entry": JSONSchema(.any, "The entry of the ledger; null when nothing was written."),
+        "operation": JSONSchema(.any, "The operation."),
         "pending_change": JSONSchema(.any, "The change that takes effect at the period's end; null for none."),
         "progress": JSONSchema(.any, "The part of the job that was reported; null for none."),
         "replay": JSONSchema(.any, "The replay that is under way; null for none."),
@@ -186,6 +187,7 @@ extension Fields {
         "three capital letters, as in ISO 4217": .text("", "EUR", pattern: "^[A-Z]{3}$"),
         "an RFC 3339 instant in the years 0001 to 9999 of UTC, such as 2026-01-31T00:00:00Z": .instant(""),
         "an RFC 3339 instant": .instant(""),
+        WindowLength.expectation: .text("", "month"),
         EndUserID.expectation: .text("", "user_123", 1...EndUserID.maximumBytes),
     ]
 }

@@ -71,7 +71,7 @@ extension Fields {
 
     private static let amounts: [String: JSONSchema] = [
         "accumulation_cap": .amount("The most that may remain of the line's credits", 100_000, from: 1),
-        "amount": .signed("The change; negative takes credits away"),
+        "amount": .signed("The price, or the change of a balance, which is negative when it takes credits away"),
         "available": .signed("The part that a use could take"),
         "balance": .signed("The credits that the end user has, held ones included and overage subtracted", 49_000),
         "balance_after": .signed("The balance after it", 48_000),

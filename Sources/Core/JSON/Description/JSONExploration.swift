@@ -165,7 +165,10 @@ struct JSONSummary {
             if alternatives.contains(member.name), alternatives.count > 1 {
                 sentences.append("One of \(Self.list(alternatives)) is required.")
             }
-            let excluded = exclusions(of: member.name)
+            // Members that are read in one case only exclude those of other cases anyway.
+            let excluded = exclusions(of: member.name).filter {
+                condition(of: member.name).isEmpty && condition(of: $0).isEmpty
+            }
             if !excluded.isEmpty { sentences.append("Excludes \(Self.list(excluded)).") }
         }
         return sentences.filter { !$0.isEmpty }.joined(separator: " ")
@@ -176,7 +179,7 @@ struct JSONSummary {
         let with = accepted.filter { $0.members[name] != nil }
         let without = accepted.filter { $0.members[name] == nil }
         guard !without.isEmpty else { return "" }
-        for key in Set(with.flatMap(\.choices.keys)).sorted() {
+        for key in Set(with.flatMap(\.choices.keys)).sorted() where key != name {
             let names = Set(with.compactMap { $0.choices[key] })
             guard with.allSatisfy({ $0.choices[key] != nil }),
                 names.isDisjoint(with: without.compactMap { $0.choices[key] })

@@ -96,5 +96,7 @@ extension [(Int, Operation.Content)] {
     static func set(_ schema: JSONSchema) -> Self { [(200, .json(schema)), (201, .json(schema))] }
     static func page(of schema: JSONSchema) -> Self { ok(.page(of: schema)) }
     static let deleted: Self = [(204, .none)]
-    static func file(_ mediaType: String) -> Self { [(200, .other(mediaType: mediaType))] }
+    static func stream(_ mediaType: String) -> Self { [(200, .other(mediaType: mediaType))] }
+    /// A file, which is not sent again to a client that has it.
+    static func file(_ mediaType: String) -> Self { stream(mediaType) + [(304, .none)] }
 }

@@ -26,7 +26,7 @@ struct PricePreviewRequest {
         let measure = reader.measure()
         let attributes = reader.attributes()
         let usedBefore: UsedBefore? =
-            switch reader.value("used_before") {
+            switch reader.value("used_before", as: .usedBefore) {
             case nil: nil
             case .object?:
                 reader.quantities("used_before", upTo: Millicredits.limit).map { .quantities($0) }
@@ -69,6 +69,15 @@ struct PricePreviewRequest {
             .invalidRequest, "\(pointer) \(detail).",
             errors: [Problem.FieldError(pointer: pointer, detail: detail)])
     }
+}
+
+extension JSONSchema {
+    /// Units, or units by dimension.
+    fileprivate static let usedBefore: JSONSchema = {
+        let units = JSONSchema(.integer(0...Millicredits.limit))
+        let byDimension = JSONSchema(.map(units, count: 0...PriceLimit.dimensions))
+        return JSONSchema(.anyOf([units, byDimension]), example: .integer(0))
+    }()
 }
 
 extension JSONReader {

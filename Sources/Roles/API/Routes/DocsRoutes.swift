@@ -24,7 +24,7 @@ struct DocsRoutes: Sendable {
 
     /// A page that is not there is a page too.
     private static let pages: [(Int, Operation.Content)] =
-        .file("*/*") + [(304, .none), (404, .other(mediaType: "text/html"))]
+        .file("*/*") + [(404, .other(mediaType: "text/html"))]
 
     func add(to router: Router<APIContext>) {
         router.get("/") { _, _ in

@@ -16,7 +16,7 @@ struct HealthRoutes: Sendable {
                 "getReadiness", "Says whether the node can serve, everything or for one purpose.", query: readPurpose,
                 answers: [(200, .json(.readiness)), (503, .json(.readiness))])
         ),
-        ("/metrics", Operation("getMetrics", "Shows the metrics of the node.", answers: .file("text/plain"))),
+        ("/metrics", Operation("getMetrics", "Shows the metrics of the node.", answers: .stream("text/plain"))),
     ]
 
     let checks: [HealthCheck]

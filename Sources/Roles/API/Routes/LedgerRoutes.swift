@@ -24,12 +24,12 @@ struct LedgerRoutes: Sendable {
             Operation(
                 "exportLedger", "Streams all entries, one per line, in a form that can be verified offline.",
                 query: { (query) throws(Problem) in try query.optionalEndUserID() },
-                answers: .file("application/x-ndjson"), problems: [.unknownEndUser]), use: export)
+                answers: .stream("application/x-ndjson"), problems: [.unknownEndUser]), use: export)
         routes.get(
             "/v1/ledger/stream", .read(.credits),
             Operation(
                 "streamLedger", "Streams new entries as server-sent events.", query: Self.streamQuery,
-                answers: .file("text/event-stream"), problems: [.unknownEndUser, .invalidCursor]), use: stream)
+                answers: .stream("text/event-stream"), problems: [.unknownEndUser, .invalidCursor]), use: stream)
         routes.get(
             "/v1/ledger/explain", .read(.credits),
             Operation(
