@@ -17,7 +17,7 @@ extension Acceptance {
             #expect(
                 served.filter { $0.access == .anybody }.map(\.path).sorted() == [
                     "/", "/docs", "/docs.md", "/docs/{page}", "/docs/{page}/{subpage}", "/healthz", "/llms-full.txt",
-                    "/llms.txt", "/mcp", "/metrics", "/readyz",
+                    "/llms.txt", "/mcp", "/metrics", "/openapi.json", "/readyz",
                 ])
         }
 

@@ -20,7 +20,7 @@ struct EntitlementRoutes: Sendable {
             CheckLane.route, .read(.entitlements),
             Operation(
                 "check", "Says whether an end user may use a feature now, and what it costs.", query: Self.checkQuery,
-                answers: .ok(.check)), isFromMemory: true, use: checkByQuery)
+                answers: .ok(.check), problems: [.amountOutOfRange]), isFromMemory: true, use: checkByQuery)
         routes.post(
             CheckLane.route, .read(.entitlements),
             Operation(

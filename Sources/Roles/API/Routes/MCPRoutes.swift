@@ -14,14 +14,6 @@ import NIOCore
 /// the message: it is admitted, limited, bounded, measured and answered like any other request.
 struct MCPRoutes: Sendable {
     static let path = "/mcp"
-    static let operations: [(path: String, operation: Operation)] = [
-        (
-            path,
-            Operation(
-                "exchangeMCPMessage", "Answers a message of the Model Context Protocol.",
-                answers: [(200, .other(mediaType: "application/json")), (202, .none)])
-        )
-    ]
 
     private let authenticator: Authenticator
     /// The scopes that each tool needs, by its name.

@@ -88,8 +88,7 @@ package struct APIServer: Service {
             MCPRoutes(authenticator: admission.authenticator, endpoints: routes.endpoints).add(to: router)
             let description = DescriptionRoutes()
             description.add(to: router)
-            routes.describe(.get, HealthRoutes.operations + DocsRoutes.operations + DescriptionRoutes.operations)
-            routes.describe(.post, MCPRoutes.operations)
+            routes.describe(HealthRoutes.operations + DocsRoutes.operations + DescriptionRoutes.operations)
             description.learn(routes.described)
             (endpoints, described) = (routes.endpoints, routes.described)
         }

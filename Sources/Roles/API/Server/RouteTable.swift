@@ -110,8 +110,8 @@ struct RouteTable {
     }
 
     /// Describes endpoints of the router that were not added to this table.
-    mutating func describe(_ method: HTTPRequest.Method, _ others: [(path: String, operation: Operation)]) {
-        for (path, operation) in others { operations["\(method) \(RouterPath(path))"] = operation }
+    mutating func describe(_ others: [(path: String, operation: Operation)]) {
+        for (path, operation) in others { operations["GET \(RouterPath(path))"] = operation }
     }
 
     /// The endpoints of the router with their descriptions.
