@@ -29,6 +29,9 @@ package struct DocsSearch: Sendable {
     private struct Place {
         let page: Page
         let part: Page.Part
+
+        /// Whether the part lists calls or their fields. It has many words, and explains few of them.
+        var isListing: Bool { page.name.hasPrefix("reference/api-") }
     }
 
     private struct Occurrence {
@@ -78,7 +81,7 @@ package struct DocsSearch: Sendable {
             // A word that is on every page says little.
             let rarity = 1 + Double(places.count) / Double(found.count + 1)
             for (place, weight) in found {
-                let density = Double(weight) / Double(weight + 4)
+                let density = Double(weight) / Double(weight + 4) * (places[place].isListing ? 0.5 : 1)
                 scores[place, default: (0, 0)].words += 1
                 scores[place, default: (0, 0)].score += density * rarity.squareRoot()
             }

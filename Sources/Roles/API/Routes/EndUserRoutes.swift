@@ -16,7 +16,8 @@ struct EndUserRoutes: Sendable {
             "/v1/end-users", .write(.credits),
             Operation(
                 "createEndUser", "Creates an end user, or changes one that is there.", body: Self.newEndUser,
-                answers: .set(.endUser), problems: [.notFound, .unknownFeature, .testModeOnly]), use: create)
+                answers: .set(.endUser), problems: [.notFound, .unknownEndUser, .unknownFeature, .testModeOnly]),
+            use: create)
         routes.get(
             "/v1/end-users", .read(.credits),
             Operation(
