@@ -248,12 +248,13 @@ struct DeliveryInboxTests {
 
     @Test("heavy environments share no transaction with others, and leave them a lane")
     func heavyEnvironments() async throws {
+        let start = ContinuousClock.now
         for environment: Int32 in 1...3 { inbox.put([delivery("a", number: 0, bytes: 10, of: environment)]) }
         let all = try #require(await inbox.take())
         #expect(all.messages.count == 3 && all.heavy == nil)
         inbox.finish(
             all, left: all.messages,
-            weights: [EnvironmentID(1): true, EnvironmentID(2): true, EnvironmentID(3): false])
+            heavy: [EnvironmentID(1), EnvironmentID(2)], at: start)
         #expect(inbox.heavyCount == 2)
         var batches: [DeliveryInbox.Batch] = []
         for _ in 1...3 { batches.append(try #require(await inbox.take())) }
@@ -265,12 +266,19 @@ struct DeliveryInboxTests {
         #expect(third.heavy == EnvironmentID(1) && names(third) == ["b:1"])
         // The fourth lane stays free for other environments, although this one has waited longer.
         inbox.put([delivery("d", number: 0, bytes: 100_000, of: 1)])
-        inbox.finish(light, weights: [EnvironmentID(3): false])
+        inbox.finish(light, at: start)
         inbox.put([delivery("e", number: 0, bytes: 10, of: 3)])
         #expect(names(await inbox.take()) == ["e:3"])
-        inbox.finish(third, weights: [EnvironmentID(1): true, EnvironmentID(2): false])
+        // A short transaction does not make the environment light at once.
+        inbox.finish(third, heavy: [EnvironmentID(1)], at: start + DeliveryInbox.heavyTime / 2)
+        #expect(inbox.heavyCount == 2)
+        let last = try #require(await inbox.take())
+        #expect(names(last) == ["d:1"])
+        inbox.finish(last, at: start + DeliveryInbox.heavyTime)
         #expect(inbox.heavyCount == 1)
-        #expect(names(await inbox.take()) == ["d:1"])
+        inbox.finish(
+            try #require(batches.first { $0.heavy == EnvironmentID(2) }), at: start + DeliveryInbox.heavyTime * 2)
+        #expect(inbox.heavyCount == 0)
     }
 
     @Test("a message of several environments is decided after all earlier and before all later ones of its queue")

@@ -63,7 +63,7 @@ actor BatchLoop {
         guard let pace = await applyPart(of: &messages, at: batch.allowance) else { return false }
         inbox.finish(
             batch, left: messages.filter { !$0.isDecided },
-            allowances: pace.allowances(after: batch.slow, allowed: batch.allowance), weights: pace.weights)
+            allowances: pace.allowances(after: batch.slow, allowed: batch.allowance), heavy: pace.heavy)
         return true
     }
 

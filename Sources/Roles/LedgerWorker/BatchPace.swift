@@ -21,8 +21,8 @@ struct BatchPace: Sendable {
     static let jobsGivingBack = 16
     /// A command that costs this much or more is expensive: 20 times as much as a usual use.
     private static let expensive = Duration.milliseconds(1)
-    /// The cost in one transaction for which the commands of other environments should not wait.
-    private static let heavy = limit / 4
+    /// The cost in one transaction for which the commands of other environments should not wait: some hundred usual uses.
+    private static let heavyCost = limit / 10
 
     private static let perLoadedRow = Duration.microseconds(3)
     private static let perWrittenRow = Duration.microseconds(15)
@@ -44,10 +44,10 @@ struct BatchPace: Sendable {
         total += cost
     }
 
-    /// Whether each environment of the transaction is heavy: the others should not wait for its commands.
-    var weights: [EnvironmentID: Bool] {
-        if KnownBug.unboundedTransactions.isActive { return [:] }
-        return costs.mapValues { $0.cost >= Self.heavy }
+    /// The environments because of which the transaction was long: the others should not wait for their commands.
+    var heavy: Set<EnvironmentID> {
+        if KnownBug.unboundedTransactions.isActive { return [] }
+        return Set(costs.filter { $0.value.cost >= Self.heavyCost }.keys)
     }
 
     /// The new allowances, in commands per transaction, of the environments that are slow now or were before.

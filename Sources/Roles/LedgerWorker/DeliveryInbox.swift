@@ -19,8 +19,8 @@ import Synchronization
 /// environments, so that the other lanes stay free for all others.
 ///
 /// An environment whose commands have made a transaction long is *heavy*, also when each of them was cheap. It shares no
-/// transaction with others, so that a single use of another one does not wait for a thousand commands of its. One lane
-/// is always left for environments that are neither slow nor heavy.
+/// transaction with others until a moment later, so that a single use of another one does not wait for a thousand commands
+/// of its. One lane is always left for environments that are neither slow nor heavy.
 ///
 /// Invariants:
 /// - One lane at a time holds a group, and a lane decides the messages of a group in their order.
@@ -86,7 +86,8 @@ final class DeliveryInbox: Sendable {
         /// The commands per transaction of the slow environments.
         var allowances: [EnvironmentID: Int] = [:]
         var slowAtWork: Set<EnvironmentID> = []
-        var heavy: Set<EnvironmentID> = []
+        /// The instant until which an environment counts as heavy.
+        var heavy: [EnvironmentID: ContinuousClock.Instant] = [:]
         var lanesAtWork = 0
         /// The lanes at work on each heavy environment.
         var heavyLanes: [EnvironmentID: Int] = [:]
@@ -105,6 +106,9 @@ final class DeliveryInbox: Sendable {
     /// commit waits for the disk, and PostgreSQL lets several commits share one wait.
     static let accountLanes = 4
     private static let slowLanes = 2
+    /// How long an environment is heavy after a long transaction. The rest of a large batch makes a short transaction, and
+    /// the next batch a long one again; without this time it would share that with others.
+    static let heavyTime = Duration.seconds(1)
 
     private let catalogueQueue: String
     private let state = Mutex(State())
@@ -231,10 +235,10 @@ final class DeliveryInbox: Sendable {
     ///     groups.
     ///   - allowances: The new allowances of environments that were found to be slow, and nil for one that is slow no
     ///     longer.
-    ///   - weights: Whether an environment of the batch is heavy.
+    ///   - heavy: The environments because of which the transaction of the batch was long.
     func finish(
         _ batch: Batch, left: [MessageInHand] = [], allowances: [EnvironmentID: Int?] = [:],
-        weights: [EnvironmentID: Bool] = [:]
+        heavy: Set<EnvironmentID> = [], at now: ContinuousClock.Instant = .now
     ) {
         var free: [CheckedContinuation<Bool, Never>] = []
         update { state in
@@ -242,16 +246,15 @@ final class DeliveryInbox: Sendable {
             state.isExclusive = false
             if let slow = batch.slow {
                 state.slowAtWork.remove(slow)
-            } else if let heavy = batch.heavy {
-                let lanes = state.heavyLanes.removeValue(forKey: heavy) ?? 1
-                if lanes > 1 { state.heavyLanes[heavy] = lanes - 1 }
+            } else if let owner = batch.heavy {
+                let lanes = state.heavyLanes.removeValue(forKey: owner) ?? 1
+                if lanes > 1 { state.heavyLanes[owner] = lanes - 1 }
             } else if batch.kind == .accounts {
                 state.lightLanes -= 1
             }
             for (environmentID, allowance) in allowances { state.allowances[environmentID] = allowance }
-            for (environmentID, isHeavy) in weights {
-                if isHeavy { state.heavy.insert(environmentID) } else { state.heavy.remove(environmentID) }
-            }
+            for environmentID in heavy { state.heavy[environmentID] = now + Self.heavyTime }
+            for (environmentID, end) in state.heavy where end <= now { state.heavy[environmentID] = nil }
             let (taken, remaining) = (
                 Dictionary(grouping: batch.messages, by: \.groupKey), Dictionary(grouping: left, by: \.groupKey)
             )
@@ -321,7 +324,7 @@ final class DeliveryInbox: Sendable {
         for (key, group) in free where key.queue != catalogueQueue {
             if let environmentID = key.environmentID, state.allowances[environmentID] != nil {
                 if !state.slowAtWork.contains(environmentID) { slow.append(key) }
-            } else if let environmentID = key.environmentID, state.heavy.contains(environmentID) {
+            } else if let environmentID = key.environmentID, state.heavy[environmentID] != nil {
                 heavy[environmentID, default: Candidates(heavy: environmentID)].keys.append(key)
                 heavy[environmentID]?.bytes += group.bytes
             } else {
