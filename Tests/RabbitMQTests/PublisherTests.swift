@@ -220,6 +220,24 @@ import Testing
         }
     }
 
+    @Test("a broker that confirms nothing is given up before the deadline of its messages and without a heartbeat")
+    func silent() async throws {
+        let proxy = Proxy(target: try Broker.configuration().endpoints[0].port)
+        defer { proxy.end() }
+        try await Broker.withQueue { queue in
+            let configuration = try Broker.configuration(through: proxy, parameters: "?heartbeat=60")
+            try await Broker.withPublisher(configuration, confirmDeadline: .seconds(60)) { publisher, log in
+                try await publisher.publish(AMQPMessage(routingKey: queue, body: [1]))
+                proxy.freeze()
+                let error = await #expect(throws: AMQPError.self) {
+                    try await publisher.publish(AMQPMessage(routingKey: queue, body: [2]))
+                }
+                #expect(error?.outcomeIsUnknown == true)
+                await log.lost()
+            }
+        }
+    }
+
     @Test("large bodies into a frozen socket do not block a caller beyond the deadline and the watchdog")
     func frozenWithFullSocket() async throws {
         let proxy = Proxy(target: try Broker.configuration().endpoints[0].port)

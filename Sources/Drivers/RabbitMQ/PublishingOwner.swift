@@ -22,6 +22,10 @@ final class PublishingOwner: HandleOwner {
 
     private static let hinting: UInt16 = 2
 
+    /// The time without a confirmation, although messages await one, after which the connection is given up. A node that is
+    /// cut off from the others keeps its clients and confirms nothing, and the next node may be whole.
+    private static let silenceLimit: UInt64 = 5_000_000_000
+
     /// The number of bytes written between two checks of the socket. A writable socket takes more than this.
     private static let bytesPerRound = 64 * 1_024
 
@@ -39,6 +43,8 @@ final class PublishingOwner: HandleOwner {
     private var hints = Fifo<AMQPMessage>()
     private var lastDeadline: UInt64 = 0
     private var replacement = ChannelReplacement()
+    /// When the broker last settled a message, or was sent one after it had settled all.
+    private var settledAt: UInt64 = 0
 
     init(
         configuration: AMQPConfiguration, window: Int, closingLimit: UInt64, gate: PublisherGate, logger: Logger
@@ -56,7 +62,7 @@ final class PublishingOwner: HandleOwner {
     var wakeAt: UInt64? {
         guard started else { return nil }
         return min(
-            link.wakeAt, current.window.nextDeadline ?? .max, retired?.window.nextDeadline ?? .max,
+            silentAt ?? .max, link.wakeAt, current.window.nextDeadline ?? .max, retired?.window.nextDeadline ?? .max,
             waiting.first?.deadline ?? .max, replacement.dueAt ?? .max)
     }
 
@@ -164,12 +170,14 @@ final class PublishingOwner: HandleOwner {
         while let incoming = try connection.next() {
             switch incoming {
             case .confirmed(let channel, let sequence, let multiple):
+                settledAt = monotonicNanoseconds()
                 withWindow(of: channel) { window in
                     window.settle(sequence: sequence, multiple: multiple) { submission, returned in
                         finish(submission, returned.map { AMQPError(.returned($0)) })
                     }
                 }
             case .refused(let channel, let sequence, let multiple):
+                settledAt = monotonicNanoseconds()
                 if channel == current.number { replacement.refused(now: monotonicNanoseconds()) }
                 withWindow(of: channel) { window in
                     window.settle(sequence: sequence, multiple: multiple) { submission, _ in
@@ -184,6 +192,7 @@ final class PublishingOwner: HandleOwner {
                 failUnsent(AMQPError(.unavailable("it takes no messages (\(reason))")))
             case .unblocked:
                 blocked = false
+                settledAt = monotonicNanoseconds()
                 gate.announce(.connected)
             case .channelClosed(Self.hinting, _, _):
                 try connection.confirmChannelClose(Self.hinting)
@@ -237,6 +246,7 @@ final class PublishingOwner: HandleOwner {
 
     private func sendRound(_ connection: Connection) throws(ConnectionLoss) {
         var bytes = 0
+        if current.window.unsettled == 0 { settledAt = monotonicNanoseconds() }
         while bytes < Self.bytesPerRound, current.window.unsettled < windowSize, let submission = waiting.popFirst() {
             let sequence = current.window.nextSequence
             lastDeadline = max(lastDeadline, submission.deadline)
@@ -267,9 +277,15 @@ final class PublishingOwner: HandleOwner {
             finish(first, AMQPError(.unavailable("it confirms too slowly")))
         }
         // Nothing of a whole window was confirmed in time. Only a new channel can make room again.
-        if current.window.expired >= windowSize, link.connection != nil {
+        if current.window.expired >= windowSize || silentAt.map({ $0 <= now }) ?? false, link.connection != nil {
             lose(ConnectionLoss(reason: "the broker confirmed nothing within the deadline"))
         }
+    }
+
+    /// When the silence of the broker has lasted too long; nil while it owes nothing. A broker that blocks its clients says
+    /// so.
+    private var silentAt: UInt64? {
+        current.window.unsettled > 0 && !blocked && link.connection != nil ? settledAt + Self.silenceLimit : nil
     }
 
     private func failAll(_ sent: AMQPError, unsent: AMQPError) {
