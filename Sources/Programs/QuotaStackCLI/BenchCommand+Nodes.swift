@@ -3,57 +3,13 @@ import ChildProcesses
 import Glibc
 import JSON
 import LoadGenerator
-import Logging
 import NIOCore
 import NIOHTTP1
-import Postgres
 import Runtime
-import Synchronization
 
-// The scenarios that need more than one load on one node: a worker that waits, and a second node.
+// The scenarios that need a second node.
 
 extension BenchCommand {
-    /// A filled queue that the worker drains. A lock on the accounts holds the worker up while the queue fills.
-    func apply(_ target: LoadTarget, peer: PeerResult?, _ settings: Settings) async throws -> [BenchmarkRow] {
-        guard let books = environment("QUOTASTACK_BENCH_BOOKS_URL") else {
-            throw CallError("QUOTASTACK_BENCH_BOOKS_URL is not set; ./ops/bench sets it.")
-        }
-        let (requests, events) = (50, 1_000)
-        let superuser = try PostgresConfiguration(url: books)
-        let logger = Logger(label: "quotastack")
-        let connection = try await PostgresConnection.connect(superuser, logger: logger)
-        defer { connection.close() }
-        let reader = try await PostgresConnection.connect(superuser, logger: logger)
-        defer { reader.close() }
-        let script = Scenario.usageBatch(target, endUsers: endUsers, events: events, respondsAsync: true).script
-        let before = try await entries(reader)
-        try await connection.script("begin; lock table accounts in access exclusive mode")
-        let filled = try await ClosedLoop(
-            target: target, connections: 4, limit: .requests(requests)
-        ).run(LoadScript(request: script.request))
-        try requireClean(filled, "apply")
-        guard filled.countByStatus[202] == requests else { throw CallError("The worker did not wait for the lock.") }
-        let start = ContinuousClock.now
-        try await connection.script("rollback")
-        while try await entries(reader) < before + requests * events {
-            guard ContinuousClock.now - start < .seconds(120) else { throw CallError("The queue was not drained.") }
-            try await Task.sleep(for: .milliseconds(50))
-        }
-        let seconds = (ContinuousClock.now - start).seconds
-        return [
-            BenchmarkRow(
-                scenario: "apply", ours: .perSecond(Double(requests * events) / seconds), peerName: peer?.name,
-                peer: peer.map { .perSecond($0.perSecond) }, goal: .atLeast(8),
-                peakMemory: pid.flatMap { MachineFacts.peakMemory(ofProcess: $0) },
-                balances: try await verify(settings))
-        ]
-    }
-
-    private func entries(_ connection: PostgresConnection) async throws -> Int {
-        let rows = try await connection.run(PostgresQuery("select count(*) from entries"))
-        return Int(try rows.first?.int64(0) ?? 0)
-    }
-
     /// The time from the answer to a use on the first node to the answer of a check on a second node that had to wait
     /// for it.
     func freshness(_ target: LoadTarget) async throws -> [BenchmarkRow] {

@@ -15,7 +15,6 @@ struct BenchCommand: AsyncParsableCommand {
         case usage
         case usageBatch = "usage-batch"
         case usageHot = "usage-hot"
-        case apply
         case reserveCommit = "reserve-commit"
         case freshness
         case replica
@@ -27,7 +26,7 @@ struct BenchCommand: AsyncParsableCommand {
         discussion: """
             The command needs QUOTASTACK_URL, QUOTASTACK_ROOT_KEY and DATABASE_URL of the installation, and creates a \
             tenant for the run. The SQL peer needs QUOTASTACK_BENCH_DATABASE_URL, with a PostgreSQL user who may create \
-            databases. `apply` needs QUOTASTACK_BENCH_BOOKS_URL, with a superuser of the installation's database.
+            databases.
             """)
 
     @Argument(help: "Scenarios to measure; default: all.") var scenarios: [Name] = Name.allCases
@@ -74,7 +73,6 @@ struct BenchCommand: AsyncParsableCommand {
         progress("measuring \(name.rawValue)")
         switch name {
         case .checkLatency: return try await checkLatency(target)
-        case .apply: return try await apply(target, peer: try await peer(of: name), settings)
         case .reserveCommit: return try await reserveAndCommit(target, settings)
         case .freshness: return try await freshness(target)
         case .replica: return try await replica()

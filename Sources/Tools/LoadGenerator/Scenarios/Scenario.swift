@@ -89,12 +89,11 @@ package struct Scenario: Sendable {
     /// - Parameters:
     /// - endUsers: The number of end users over whom the events are spread; 1 puts all events on `user_0`.
     /// - run: The prefix of the idempotency keys. It must differ between runs against the same database.
-    /// - respondsAsync: Whether the requests do not wait for their effects; the check of answers does not apply then.
     package static func usageBatch(
         _ target: LoadTarget, endUsers: Int, events: Int = 1_000, featureKey: String = "api_calls",
-        run: String = randomRunName(), respondsAsync: Bool = false
+        run: String = randomRunName()
     ) -> Scenario {
-        let head = target.postHead("/v1/usage/batch", respondsAsync ? ["Prefer: respond-async"] : [])
+        let head = target.postHead("/v1/usage/batch")
         let middle = ByteBuffer(
             string: "\",\"feature_key\":\"\(featureKey)\",\"units\":1,\"idempotency_key\":\"\(run)-")
         return Scenario(
@@ -199,7 +198,7 @@ package struct Scenario: Sendable {
 
 extension LoadTarget {
     /// The head of a POST with a JSON body, up to the value of Content-Length.
-    fileprivate func postHead(_ path: String, _ headers: [String] = []) -> ByteBuffer {
-        ByteBuffer(string: head("POST", path, ["Content-Type: application/json"] + headers) + "Content-Length: ")
+    fileprivate func postHead(_ path: String) -> ByteBuffer {
+        ByteBuffer(string: head("POST", path, ["Content-Type: application/json"]) + "Content-Length: ")
     }
 }
