@@ -1,4 +1,4 @@
-/// What one of several hosts of a URL answered.
+/// The answer of one of several hosts of a URL.
 package struct HostFacts: Hashable, Sendable {
     package enum Answer: Hashable, Sendable {
         case primary

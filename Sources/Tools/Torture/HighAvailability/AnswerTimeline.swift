@@ -3,7 +3,7 @@ import Synchronization
 
 /// The answers to the probes of one run, by series and instant.
 final class AnswerTimeline: Sendable {
-    /// What was asked, and where.
+    /// The kind of a request, and the node that it went to.
     struct Series: Hashable, Comparable, Sendable {
         enum Kind: String, CaseIterable, Sendable {
             case mutation, check
