@@ -205,14 +205,11 @@ extension Account {
             expiring += waiting
             sweep(expiring, at: instant, now: now, into: &recorder)
             for event in events where event.kind == .grantLands { land(event.number, now: now, into: &recorder) }
-            var hasOpened = false
             for var subscription in subscriptions {
                 let moment = SubscriptionMoment(
                     at: instant, now: now, catalogue: catalogue, isReading: recorder is NoRecorder)
-                if openWindows(of: &subscription, moment, into: &recorder) { hasOpened = true }
+                openWindows(of: &subscription, moment, into: &recorder)
             }
-            // A window that opens moves the expiry of its credits.
-            if hasOpened { rest = dueEvents(from: instant, by: now, announcing: lead).drop { $0.at <= instant } }
             resetLimits(at: instant, now: now, in: catalogue, into: &recorder)
             // A second turn at the same instant announces nothing again.
             for event in events where event.kind == .expiryIsAnnounced && announced != instant {

@@ -166,13 +166,9 @@ extension Account {
     }
 
     /// Opens the windows of `first_use` lines from whose waiting blocks something was taken.
-    ///
-    /// - Returns: Whether a window was opened.
-    @discardableResult
     mutating func openWindows(
         of subscription: inout Subscription, _ moment: SubscriptionMoment, into recorder: inout some EffectRecorder
-    ) -> Bool {
-        var hasOpened = false
+    ) {
         for (index, state) in subscription.lines.enumerated() where !state.waitingBlocks.isEmpty {
             let isTouched = state.waitingBlocks.contains { number in
                 blocks.block(number).map { $0.remaining < $0.original || $0.held > .zero } ?? true
@@ -185,7 +181,6 @@ extension Account {
             subscription.lines[index].waitingBlocks = []
             subscription.lines[index].window = TimeWindow(start: moment.at, end: end)
             set(subscription, into: &recorder)
-            hasOpened = true
             guard line.expiry == .nextGrant else { continue }
             for number in state.waitingBlocks {
                 // The use may have emptied the block, to which a refund still gives back.
@@ -193,7 +188,6 @@ extension Account {
                 move(block, to: min(end, .latest), into: &recorder)
             }
         }
-        return hasOpened
     }
 
     /// Opens the windows of `first_use` lines that go no further, so that their unused credits end like used ones.
