@@ -229,11 +229,13 @@ import Testing
             try await Broker.withPublisher(configuration, confirmDeadline: .seconds(60)) { publisher, log in
                 try await publisher.publish(AMQPMessage(routingKey: queue, body: [1]))
                 proxy.freeze()
+                let start = ContinuousClock.now
                 let error = await #expect(throws: AMQPError.self) {
                     try await publisher.publish(AMQPMessage(routingKey: queue, body: [2]))
                 }
                 #expect(error?.outcomeIsUnknown == true)
                 await log.lost()
+                #expect(ContinuousClock.now - start < .seconds(30))
             }
         }
     }

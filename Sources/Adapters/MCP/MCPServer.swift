@@ -6,7 +6,7 @@ import JSON
 package struct MCPServer: Sendable {
     /// The version of the API that the tools call.
     private static let version = "1"
-    /// How long a client may keep a list or a page, in milliseconds.
+    /// The time for which a client may keep a list or a page, in milliseconds.
     private static let lifetime = 300_000
     private static let instructions = """
         QuotaStack bills usage in credits: features are priced by metering rules, end users hold credits and \

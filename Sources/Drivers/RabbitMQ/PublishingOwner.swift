@@ -43,7 +43,7 @@ final class PublishingOwner: HandleOwner {
     private var hints = Fifo<AMQPMessage>()
     private var lastDeadline: UInt64 = 0
     private var replacement = ChannelReplacement()
-    /// When the broker last settled a message, or was sent one after it had settled all.
+    /// The instant at which the broker last settled a message, or was sent one after it had settled all.
     private var settledAt: UInt64 = 0
 
     init(
@@ -282,7 +282,7 @@ final class PublishingOwner: HandleOwner {
         }
     }
 
-    /// When the silence of the broker has lasted too long; nil while it owes nothing. A broker that blocks its clients says
+    /// The instant at which the silence of the broker has lasted too long; nil while it owes nothing. A broker that blocks its clients says
     /// so.
     private var silentAt: UInt64? {
         current.window.unsettled > 0 && !blocked && link.connection != nil ? settledAt + Self.silenceLimit : nil

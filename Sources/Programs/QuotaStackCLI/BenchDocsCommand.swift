@@ -38,7 +38,7 @@ struct BenchDocsCommand: AsyncParsableCommand {
         }
         print(
             """
-            | open loop | a second | p50 ms | p99 ms | p99.9 ms | longest ms |
+            | open loop | a second | p50 | p99 | p99.9 | longest |
             |---|---|---|---|---|---|
             \(row("pages", shown))
             \(row("checks alone", alone))
@@ -61,8 +61,7 @@ struct BenchDocsCommand: AsyncParsableCommand {
     private func row(_ name: String, _ results: [LoadResult]) -> String {
         func median(_ value: (LoadResult) -> UInt64) -> String {
             let ordered = results.map(value).sorted()
-            let hundredths = (ordered.isEmpty ? 0 : ordered[ordered.count / 2]) / 10_000
-            return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100)"
+            return Figure.duration(ordered.isEmpty ? 0 : ordered[ordered.count / 2])
         }
         let perSecond = results.map { Int($0.throughput.rounded()) }.sorted()
         return

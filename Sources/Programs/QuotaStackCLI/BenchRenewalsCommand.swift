@@ -183,18 +183,17 @@ struct BenchRenewalsCommand: AsyncParsableCommand {
     }
 
     private func table(_ undisturbed: LoadResult, _ rows: [(name: String, measured: Measurement)]) -> String {
-        func milliseconds(_ nanoseconds: UInt64) -> String { String(Double(nanoseconds / 10_000) / 100) }
         let alone = undisturbed.latency.summary
         let lines = rows.map { name, measured in
-            "| \(name) | \(Int(measured.perSecond)) | \(milliseconds(measured.latency.p50)) | "
-                + "\(milliseconds(measured.latency.p99)) | \(milliseconds(measured.latency.maximum)) | "
+            "| \(name) | \(Int(measured.perSecond)) | \(Figure.duration(measured.latency.p50)) | "
+                + "\(Figure.duration(measured.latency.p99)) | \(Figure.duration(measured.latency.maximum)) | "
                 + "\(measured.failures) |"
         }
         return """
-            | \(subscriptions) at one instant | per second | usage p50 ms | p99 ms | worst ms | failed |
+            | \(subscriptions) at one instant | per second | usage p50 | p99 | worst | failed |
             |---|---|---|---|---|---|
-            | usage undisturbed, \(Int(rate))/s | | \(milliseconds(alone.p50)) | \(milliseconds(alone.p99)) | \
-            \(milliseconds(alone.maximum)) | \(undisturbed.failures) |
+            | usage undisturbed, \(Int(rate))/s | | \(Figure.duration(alone.p50)) | \(Figure.duration(alone.p99)) | \
+            \(Figure.duration(alone.maximum)) | \(undisturbed.failures) |
             \(lines.joined(separator: "\n"))
             """
     }

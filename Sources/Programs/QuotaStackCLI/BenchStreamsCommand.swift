@@ -70,9 +70,8 @@ struct BenchStreamsCommand: AsyncParsableCommand {
     }
 
     private func line(_ name: String, _ result: LoadResult) -> String {
-        func milliseconds(_ nanoseconds: UInt64) -> String { "\(Double(nanoseconds / 10_000) / 100) ms" }
         let latency = result.latency.summary
-        return
-            "| \(name) | \(milliseconds(latency.p50)) | \(milliseconds(latency.p99)) | \(milliseconds(latency.maximum)) | \(result.failures + result.unanswered) |"
+        let figures = [latency.p50, latency.p99, latency.maximum].map { Figure.duration($0) }
+        return "| \(name) | \(figures.joined(separator: " | ")) | \(result.failures + result.unanswered) |"
     }
 }

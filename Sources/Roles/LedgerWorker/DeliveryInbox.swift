@@ -106,7 +106,7 @@ final class DeliveryInbox: Sendable {
     /// commit waits for the disk, and PostgreSQL lets several commits share one wait.
     static let accountLanes = 4
     private static let slowLanes = 2
-    /// How long an environment is heavy after a long transaction. The rest of a large batch makes a short transaction, and
+    /// The time for which an environment is heavy after a long transaction. The rest of a large batch makes a short transaction, and
     /// the next batch a long one again; without this time it would share that with others.
     static let heavyTime = Duration.seconds(1)
 

@@ -174,17 +174,10 @@ struct LimitsCommand: AsyncParsableCommand {
     @Option(help: "Number of concurrent callers.") var callers = 64
 
     func run() async throws {
-        let installation = try await Installation.onPrivateServers()
-        let begin = ContinuousClock.now
-        var result = try await LimitRace(installation: installation, callers: callers, seconds: seconds).run()
-        let violations = Violations()
-        try await installation.verify(violations)
-        result.violations += violations.sentences
-        await installation.fleet.stop()
-        await installation.http.shutDown()
-        writeOut(result.table(took: ContinuousClock.now - begin) + "\n")
-        for sentence in result.violations.prefix(20) { writeOut("! \(sentence)\n") }
-        if !result.violations.isEmpty { throw ExitCode(1) }
+        try await race { installation in
+            let result = try await LimitRace(installation: installation, callers: callers, seconds: seconds).run()
+            return (result.violations, { result.table(took: $0) })
+        }
     }
 }
 
@@ -197,19 +190,32 @@ struct CarryCommand: AsyncParsableCommand {
     @Option(help: "Repeat the events of an earlier run.") var seed: UInt64?
 
     func run() async throws {
-        let installation = try await Installation.onPrivateServers()
-        let begin = ContinuousClock.now
         let seed = seed ?? UInt64.random(in: 0...UInt64.max)
-        var result = try await CarriedSums(installation: installation, seed: seed, events: events).run()
-        let violations = Violations()
-        try await installation.verify(violations)
-        result.violations += violations.sentences
-        await installation.fleet.stop()
-        await installation.http.shutDown()
-        writeOut(result.table(seed: seed, took: ContinuousClock.now - begin) + "\n")
-        for sentence in result.violations.prefix(20) { writeOut("! \(sentence)\n") }
-        if !result.violations.isEmpty { throw ExitCode(1) }
+        try await race { installation in
+            let result = try await CarriedSums(installation: installation, seed: seed, events: events).run()
+            return (result.violations, { result.table(seed: seed, took: $0) })
+        }
     }
+}
+
+/// Runs callers against an installation, verifies its books, and prints the table and the violations.
+///
+/// - Parameter body: Returns the violations that it has seen, and the table for the time that everything took.
+/// - Throws: `ExitCode` 1 when there was a violation.
+private func race(
+    _ body: (Installation) async throws -> (violations: [String], table: (Duration) -> String)
+) async throws {
+    let installation = try await Installation.onPrivateServers()
+    let begin = ContinuousClock.now
+    let (seen, table) = try await body(installation)
+    let violations = Violations()
+    try await installation.verify(violations)
+    await installation.fleet.stop()
+    await installation.http.shutDown()
+    writeOut(table(ContinuousClock.now - begin) + "\n")
+    let all = seen + violations.sentences
+    for sentence in all.prefix(20) { writeOut("! \(sentence)\n") }
+    if !all.isEmpty { throw ExitCode(1) }
 }
 
 struct HighAvailabilityCommand: AsyncParsableCommand {

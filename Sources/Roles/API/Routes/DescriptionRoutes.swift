@@ -11,12 +11,13 @@ final class DescriptionRoutes: Sendable {
     ]
 
     private let operations = Mutex<[(endpoint: Endpoint, operation: Operation)]>([])
-    /// Made by the first request, because nodes start often and it costs some hundred milliseconds.
-    private let file = Mutex<DocsFile?>(nil)
+    /// Begins with the first request, because nodes start often and the document costs some hundred milliseconds. Requests
+    /// wait for the task without holding a thread: the threads for long work serve all tenants.
+    private let making = Mutex<Task<DocsFile, Never>?>(nil)
 
     func add(to router: Router<APIContext>) {
         router.get(RouterPath(Self.path)) { [self] request, _ in
-            await withTaskExecutorPreference(LongWork.threads) { DocsRoutes.answer(request, described()) }
+            DocsRoutes.answer(request, await described())
         }
     }
 
@@ -25,11 +26,16 @@ final class DescriptionRoutes: Sendable {
         operations.withLock { $0 = described }
     }
 
-    private func described() -> DocsFile {
-        file.withLock { known in
-            let file = known ?? DocsFile(.json, OpenAPIDocument(operations.withLock { $0 }).json.bytes)
-            known = file
-            return file
+    private func described() async -> DocsFile {
+        let task = making.withLock { known in
+            let task =
+                known
+                ?? Task(executorPreference: LongWork.threads) { [operations = operations.withLock { $0 }] in
+                    DocsFile(.json, OpenAPIDocument(operations).json.bytes)
+                }
+            known = task
+            return task
         }
+        return await task.value
     }
 }

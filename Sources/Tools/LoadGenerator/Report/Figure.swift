@@ -1,5 +1,5 @@
 /// Formats numbers for people.
-enum Figure {
+package enum Figure {
     /// A number with a comma between groups of three digits: `1,234,567`.
     static func grouped(_ number: Int64) -> String {
         let digits = String(number.magnitude)
@@ -23,8 +23,8 @@ enum Figure {
         return "\(sign)\(whole)." + String(repeating: "0", count: places - fraction.count) + fraction
     }
 
-    /// A duration in a fitting unit.
-    static func duration(_ nanoseconds: UInt64) -> String {
+    /// A duration of nanoseconds in a fitting unit.
+    package static func duration(_ nanoseconds: UInt64) -> String {
         switch nanoseconds {
         case ..<1_000: "\(nanoseconds) ns"
         case ..<1_000_000: decimal(Double(nanoseconds) / 1e3, places: nanoseconds < 10_000 ? 1 : 0) + " µs"
