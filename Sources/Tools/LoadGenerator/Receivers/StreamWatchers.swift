@@ -13,8 +13,8 @@ package final class StreamWatchers: Sendable {
         package var entries = 0
         /// The text after `id: ` of the latest event; nil before the first.
         package var latest: String?
-        /// Whether the server has ended the stream.
-        package var hasEnded = false
+        /// Whether the server has refused the stream, as it does while it counts one that was just cut.
+        package var isRefused = false
     }
 
     private let target: LoadTarget
@@ -38,7 +38,7 @@ package final class StreamWatchers: Sendable {
     /// - Parameter reads: Whether it reads its stream.
     package func start(_ number: Int, reads: Bool = true) async throws {
         let latest = seen.withLock { seen in
-            seen[number].hasEnded = false
+            seen[number].isRefused = false
             return seen[number].latest
         }
         let request = target.get("/v1/ledger/stream", headers: latest.map { ["Last-Event-ID: \($0)"] } ?? [])
@@ -91,7 +91,9 @@ package final class StreamWatchers: Sendable {
                     if line.count < 64 { line.append(byte) }
                     continue
                 }
-                if line.starts(with: "id: ".utf8) {
+                if line.starts(with: "HTTP/1.1 429".utf8) {
+                    watchers.seen.withLock { $0[number].isRefused = true }
+                } else if line.starts(with: "id: ".utf8) {
                     id = String(decoding: line.dropFirst(4), as: UTF8.self)
                 } else if line.starts(with: "event: entry".utf8) {
                     isEntry = true
@@ -108,11 +110,6 @@ package final class StreamWatchers: Sendable {
                 seen[number].entries += entries
                 seen[number].latest = latest ?? seen[number].latest
             }
-        }
-
-        func channelInactive(context: ChannelHandlerContext) {
-            watchers.seen.withLock { $0[number].hasEnded = true }
-            context.fireChannelInactive()
         }
 
         func errorCaught(context: ChannelHandlerContext, error: any Error) {
