@@ -56,7 +56,7 @@ struct CommandOutboxTests {
 
     @Test("a message is bounded in commands and in bytes, and a longer request goes alone")
     func messageBounds() throws {
-        var outbox = outbox { $0.laneCommands = 10_000 }
+        var outbox = outbox { ($0.laneCommands, $0.messagesAtOnce) = (10_000, .max) }
         _ = outbox.add(try request(1, commands: 700))
         _ = outbox.add(try request(2, commands: 700))
         _ = outbox.add(try request(3, bytes: 200 * 1_024))
@@ -68,6 +68,26 @@ struct CommandOutboxTests {
         while let next = outbox.nextMessage(of: lane(), at: start) { messages.append(next.tokens) }
         #expect(messages == [[1], [2, 3], [4], [5], [6]])
         #expect(outbox.add(try request(7, bytes: CommandLimits.requestBytes)) == .tooLarge)
+    }
+
+    @Test("requests behind two undecided messages go together, when one is decided or after a moment")
+    func gathering() throws {
+        var outbox = outbox()
+        for token: UInt64 in 1...2 {
+            _ = outbox.add(try request(token))
+            _ = outbox.lanesToPublish([lane()], at: start)
+            #expect(outbox.nextMessage(of: lane(), at: start)?.tokens == [token])
+            _ = outbox.nextMessage(of: lane(), at: start)
+        }
+        for token: UInt64 in 3...5 { _ = outbox.add(try request(token)) }
+        #expect(outbox.lanesToPublish([lane()], at: start).isEmpty)
+        #expect(outbox.lanesToPublish(outbox.waitingLanes, at: start + .milliseconds(9)).isEmpty)
+        #expect(outbox.remove(1)?.token == 1)
+        #expect(outbox.lanesToPublish([lane()], at: start) == [lane()])
+        #expect(outbox.nextMessage(of: lane(), at: start)?.tokens == [3, 4, 5])
+        _ = outbox.nextMessage(of: lane(), at: start)
+        _ = outbox.add(try request(6))
+        #expect(outbox.lanesToPublish(outbox.waitingLanes, at: start + .milliseconds(10)) == [lane()])
     }
 
     @Test("a lane with many undecided messages pauses, and goes on when one is decided or the pause is over")

@@ -156,6 +156,9 @@ package struct RowFields {
 
     // MARK: - Parts
 
+    // These parts are inlined, so that the compiler makes plain code of each read: rows are read by the million.
+
+    @inline(__always)
     private mutating func present<Value>(
         _ old: Value?, _ decode: (PostgresField) throws(PostgresError) -> Value
     ) throws(PostgresError) -> Value {
@@ -169,6 +172,7 @@ package struct RowFields {
     }
 
     /// - Parameter old: Nil when there is no previous row; `.some(nil)` when its column was null.
+    @inline(__always)
     private mutating func optional<Value>(
         _ old: Value??, _ decode: (PostgresField) throws(PostgresError) -> Value
     ) throws(PostgresError) -> Value? {
@@ -181,6 +185,7 @@ package struct RowFields {
         }
     }
 
+    @inline(__always)
     private static func elements<Element>(
         _ field: PostgresField, _ decode: (PostgresField) throws(PostgresError) -> Element
     ) throws(PostgresError) -> [Element] {
@@ -192,6 +197,7 @@ package struct RowFields {
         return elements
     }
 
+    @inline(__always)
     private mutating func next() throws(PostgresError) -> Field {
         switch source {
         case .result(let row, let column):
@@ -212,6 +218,7 @@ package struct RowFields {
         }
     }
 
+    @inline(__always)
     private static func field(_ column: TupleColumn) -> Field {
         switch column {
         case .null: .null

@@ -80,6 +80,8 @@ struct AccountBatch {
     private var unusedAccounts: [AccountKeyByNumber] = []
     private var pace = BatchPace()
     private var now = Instant.epoch
+    /// The counters that each item needs, by the index of the account, while its accounts are as they were loaded.
+    private var needsWhenLoaded: [[(account: Int, needs: CounterNeeds)]] = []
 
     private init(_ items: [AccountItem], on connection: PostgresConnection) {
         self.items = items
@@ -163,16 +165,15 @@ struct AccountBatch {
     private mutating func loadCounters(_ catalogues: [EnvironmentID: Catalogue]) async throws {
         var needs: [Int: CounterNeeds] = [:]
         var jobs = 0
-        for item in items {
-            for (index, var need) in self.needs(of: item, catalogues) {
-                // Past usage is read for the first command of an account that asks for it; a later one has to wait.
-                if needs[index]?.usage.isEmpty == false { need.usage = [] }
-                // Jobs that get credits back wait too when there are more than `BatchPace.jobsGivingBack`: each may have
-                // many charges.
-                jobs += need.charged.count
-                if jobs > BatchPace.jobsGivingBack { need.charged = [] }
-                needs[index, default: CounterNeeds()].formUnion(need)
-            }
+        needsWhenLoaded = items.map { self.needs(of: $0, catalogues) }
+        for (index, var need) in needsWhenLoaded.joined() {
+            // Past usage is read for the first command of an account that asks for it; a later one has to wait.
+            if needs[index]?.usage.isEmpty == false { need.usage = [] }
+            // Jobs that get credits back wait too when there are more than `BatchPace.jobsGivingBack`: each may have many
+            // charges.
+            jobs += need.charged.count
+            if jobs > BatchPace.jobsGivingBack { need.charged = [] }
+            needs[index, default: CounterNeeds()].formUnion(need)
         }
         let rows = needs.keys.reduce(into: [:]) { rows, index in rows[index] = drafts[index].history.rows }
         try await LedgerStore.loadCharges(of: needs.mapValues(\.charged), into: &drafts, on: connection)
@@ -183,7 +184,9 @@ struct AccountBatch {
     }
 
     /// The counters that an item needs, by the index of the account.
-    private func needs(of item: AccountItem, _ catalogues: [EnvironmentID: Catalogue]) -> [(Int, CounterNeeds)] {
+    private func needs(
+        of item: AccountItem, _ catalogues: [EnvironmentID: Catalogue]
+    ) -> [(account: Int, needs: CounterNeeds)] {
         let catalogue = catalogues[item.origin.environmentID] ?? Catalogue()
         let keys = [item.accountKey, item.receiverKey].compactMap { $0 }
         let indices = keys.compactMap { draftIndex[$0] }.filter { $0 < drafts.count }
@@ -197,8 +200,10 @@ struct AccountBatch {
 
     /// Whether the item can be decided with what was loaded. A change of limits by an earlier item may ask for more, and
     /// past usage is read only before the account is changed.
-    private func isLoaded(_ item: AccountItem, _ catalogues: [EnvironmentID: Catalogue]) -> Bool {
-        needs(of: item, catalogues).allSatisfy { index, needs in
+    private func isLoaded(_ place: Int, _ catalogues: [EnvironmentID: Catalogue]) -> Bool {
+        let before = needsWhenLoaded[place]
+        let isUnchanged = before.allSatisfy { !drafts[$0.account].isChanged }
+        return (isUnchanged ? before : needs(of: items[place], catalogues)).allSatisfy { index, needs in
             drafts[index].has(needs) && (needs.usage.isEmpty || !drafts[index].isChanged)
         }
     }
@@ -209,14 +214,17 @@ struct AccountBatch {
     private mutating func decideInOrder(_ catalogues: [EnvironmentID: Catalogue]) async -> [CommandResult] {
         var results: [CommandResult] = []
         var pauses = WorkPauses()
-        for item in items {
+        results.reserveCapacity(items.count)
+        newDecisions.reserveCapacity(items.count)
+        decided.reserveCapacity(decided.count + items.count)
+        for (place, item) in items.enumerated() {
             guard let index = draftIndex[item.accountKey], index < drafts.count else { break }
             let receiver = item.receiverKey.flatMap { draftIndex[$0] }
             guard receiver ?? 0 < drafts.count else { break }
             // The id of an erased end user belongs to a new account, which the next transaction loads.
             guard drafts[index].erasure == nil, receiver.map({ drafts[$0].erasure == nil }) ?? true else { break }
             let isFull = pace.total >= BatchPace.limit && !KnownBug.unboundedTransactions.isActive
-            guard results.isEmpty || !isFull && isLoaded(item, catalogues) else { break }
+            guard results.isEmpty || !isFull && isLoaded(place, catalogues) else { break }
             let environmentID = item.origin.environmentID
             let rows = drafts[index].changedRows + (receiver.map { drafts[$0].changedRows } ?? 0)
             let start = ContinuousClock.now

@@ -33,60 +33,12 @@ extension LedgerStore {
     /// After an error the caller must roll back. After a lost connection the outcome is unknown, and loading the
     /// commands again shows it.
     package static func write(_ plan: BatchPlan, on connection: PostgresConnection) async throws {
-        let changed = plan.accounts.filter(\.hasWrites)
-        var queries: [PostgresQuery] = []
+        var rows = BatchRows()
+        for draft in plan.accounts where draft.hasWrites { rows.add(draft) }
+        var queries = rows.queries
         func add<Row>(_ statement: BulkStatement<Row>, _ rows: [Row]) {
             if !rows.isEmpty { queries.append(statement.query(rows)) }
         }
-        add(
-            .insertEntries,
-            changed.flatMap { draft in draft.entries.map { EntryRow(account: draft.account, entry: $0) } })
-        add(
-            .insertBlocks,
-            changed.flatMap { draft in
-                draft.grantedBlocks.map {
-                    BlockToWrite(account: draft.account, granted: $0, state: draft.current($0))
-                }
-            })
-        add(
-            .updateBlocks,
-            changed.flatMap { draft in draft.olderChangedBlocks.map { (account: draft.account, block: $0) } })
-        add(.insertReservations, changed.flatMap { draft in draft.newReservations.map { draft.row(of: $0) } })
-        add(.updateReservations, changed.flatMap { draft in draft.olderChangedReservations.map { draft.row(of: $0) } })
-        // A fallback takes the slot of the subscription that has ended, so the old one is closed first.
-        add(
-            .updateSubscriptions, changed.flatMap { draft in draft.olderChangedSubscriptions.map { draft.row(of: $0) } }
-        )
-        add(.insertSubscriptions, changed.flatMap { draft in draft.newSubscriptions.map { draft.row(of: $0) } })
-        func rows(_ requests: (AccountDraft) -> [TopUpRequest]) -> [TopUpRequestRow] {
-            changed.flatMap { draft in
-                requests(draft).map { TopUpRequestRow(account: draft.account, request: $0) }
-            }
-        }
-        // An account has at most one open request, so the old one is closed before the new one is inserted.
-        add(.updateTopUpRequests, rows(\.olderChangedTopUpRequests))
-        add(.insertTopUpRequests, rows(\.newTopUpRequests))
-        add(
-            .insertEvents,
-            changed.flatMap { draft in draft.events.map { EventRow(account: draft.account, event: $0) } })
-        add(
-            .upsertCounters,
-            changed.flatMap { draft in
-                draft.changedCounters.map {
-                    CounterToWrite(account: draft.account, id: $0.id, counter: $0.counter)
-                }
-            })
-        let moved = changed.filter(\.hasNewClock).map(\.account)
-        if !moved.isEmpty { queries.append(keepCounters(of: moved)) }
-        let removed = changed.flatMap { draft in draft.removedCounters.map { (draft.account, $0) } }
-        if !removed.isEmpty { queries.append(deleteCounters(removed)) }
-        let ended = changed.flatMap { draft in draft.removedGenerations.sorted().map { (draft.account, $0) } }
-        if !ended.isEmpty { queries.append(deleteCounters(ofGenerations: ended)) }
-        let erased = changed.filter { $0.erasure != nil }
-        if !erased.isEmpty { queries += ErasureStore.begin(erased) }
-        add(.updateAccounts, changed)
-        queries += LedgerFeed.insert(changed)
-        add(.insertCheckpointRequests, changed.filter { CheckpointSpacing.standard.isPassed(by: $0) })
         // Every writer inserts rows in the order of their keys. Of two batches with a common key, one then waits for
         // the other, and never both for each other.
         add(.insertPayments, plan.payments.sorted { $0.key < $1.key })
@@ -100,6 +52,102 @@ extension LedgerStore {
         if !unused.isEmpty { queries.append(deleteUnused(unused)) }
         queries.append(PostgresQuery("commit"))
         _ = try await connection.run(queries)
+    }
+
+    private static func deleteUnused(_ accounts: [AccountKeyByNumber]) -> PostgresQuery {
+        PostgresQuery(
+            """
+            delete from accounts a
+            using unnest($1::integer[], $2::bigint[]) as u (environment_id, account_id)
+            where a.environment_id = u.environment_id and a.account_id = u.account_id and a.revision = 0
+            """,
+            [.int32s(accounts.map(\.environmentID.rawValue)), .int64s(accounts.map(\.id.rawValue))])
+    }
+}
+
+/// The rows that the changed accounts of a batch write, by statement.
+private struct BatchRows {
+    private var accounts: [AccountDraft] = []
+    private var entries: [EntryRow] = []
+    private var newBlocks: [BlockToWrite] = []
+    private var changedBlocks: [BlockChange] = []
+    private var newReservations: [ReservationRow] = []
+    private var changedReservations: [ReservationRow] = []
+    private var newSubscriptions: [SubscriptionRow] = []
+    private var changedSubscriptions: [SubscriptionRow] = []
+    private var newTopUpRequests: [TopUpRequestRow] = []
+    private var changedTopUpRequests: [TopUpRequestRow] = []
+    private var events: [EventRow] = []
+    private var counters: [CounterToWrite] = []
+    private var movedAccounts: [Account] = []
+    private var removedCounters: [(account: Account, id: CounterID)] = []
+    private var endedGenerations: [(account: Account, generation: Int32)] = []
+    private var erased: [AccountDraft] = []
+    private var spans: [LedgerFeed.Span] = []
+    private var checkpoints: [CheckpointRequest] = []
+
+    mutating func add(_ draft: AccountDraft) {
+        let account = draft.account
+        accounts.append(draft)
+        if let first = draft.entries.first, let last = draft.entries.last {
+            spans.append(
+                LedgerFeed.Span(
+                    environmentID: account.environmentID, accountID: account.id, first: first.sequence,
+                    last: last.sequence))
+        }
+        for entry in draft.entries { entries.append(EntryRow(account: account, entry: entry)) }
+        for block in draft.grantedBlocks {
+            newBlocks.append(BlockToWrite(account: account, granted: block, state: draft.current(block)))
+        }
+        for block in draft.olderChangedBlocks { changedBlocks.append(BlockChange(account: account, block: block)) }
+        newReservations += draft.newReservations.map { draft.row(of: $0) }
+        changedReservations += draft.olderChangedReservations.map { draft.row(of: $0) }
+        newSubscriptions += draft.newSubscriptions.map { draft.row(of: $0) }
+        changedSubscriptions += draft.olderChangedSubscriptions.map { draft.row(of: $0) }
+        newTopUpRequests += draft.newTopUpRequests.map { TopUpRequestRow(account: account, request: $0) }
+        changedTopUpRequests += draft.olderChangedTopUpRequests.map { TopUpRequestRow(account: account, request: $0) }
+        for event in draft.events { events.append(EventRow(account: account, event: event)) }
+        for changed in draft.changedCounters {
+            counters.append(CounterToWrite(account: account, id: changed.id, counter: changed.counter))
+        }
+        if draft.hasNewClock { movedAccounts.append(account) }
+        for id in draft.removedCounters { removedCounters.append((account, id)) }
+        for generation in draft.removedGenerations.sorted() { endedGenerations.append((account, generation)) }
+        if draft.erasure != nil { erased.append(draft) }
+        if CheckpointSpacing.standard.isPassed(by: draft) {
+            checkpoints.append(
+                CheckpointRequest(
+                    environmentID: account.environmentID, accountID: account.id, sequence: account.version))
+        }
+    }
+
+    /// The statements in the order in which they run: one for each table and kind of change.
+    var queries: [PostgresQuery] {
+        var queries: [PostgresQuery] = []
+        func add<Row>(_ statement: BulkStatement<Row>, _ rows: [Row]) {
+            if !rows.isEmpty { queries.append(statement.query(rows)) }
+        }
+        add(.insertEntries, entries)
+        add(.insertBlocks, newBlocks)
+        add(.updateBlocks, changedBlocks)
+        add(.insertReservations, newReservations)
+        add(.updateReservations, changedReservations)
+        // A fallback takes the slot of the subscription that has ended, so the old one is closed first.
+        add(.updateSubscriptions, changedSubscriptions)
+        add(.insertSubscriptions, newSubscriptions)
+        // An account has at most one open request, so the old one is closed before the new one is inserted.
+        add(.updateTopUpRequests, changedTopUpRequests)
+        add(.insertTopUpRequests, newTopUpRequests)
+        add(.insertEvents, events)
+        add(.upsertCounters, counters)
+        if !movedAccounts.isEmpty { queries.append(Self.keepCounters(of: movedAccounts)) }
+        if !removedCounters.isEmpty { queries.append(Self.deleteCounters(removedCounters)) }
+        if !endedGenerations.isEmpty { queries.append(Self.deleteCounters(ofGenerations: endedGenerations)) }
+        if !erased.isEmpty { queries += ErasureStore.begin(erased) }
+        add(.updateAccounts, accounts)
+        queries += LedgerFeed.insert(spans)
+        add(.insertCheckpointRequests, checkpoints)
+        return queries
     }
 
     /// Keeps the counters of accounts that were attached to a test clock: their windows end by another time now.
@@ -140,26 +188,16 @@ extension LedgerStore {
                 .uuids(counters.map { PostgresUUID($0.id.bits) }),
             ])
     }
-
-    private static func deleteUnused(_ accounts: [AccountKeyByNumber]) -> PostgresQuery {
-        PostgresQuery(
-            """
-            delete from accounts a
-            using unnest($1::integer[], $2::bigint[]) as u (environment_id, account_id)
-            where a.environment_id = u.environment_id and a.account_id = u.account_id and a.revision = 0
-            """,
-            [.int32s(accounts.map(\.environmentID.rawValue)), .int64s(accounts.map(\.id.rawValue))])
-    }
 }
 
-extension BulkStatement<AccountDraft> {
+extension BulkStatement<CheckpointRequest> {
     /// The accounts whose past is due to be summed up.
     fileprivate static let insertCheckpointRequests = BulkStatement.insert(
         into: "checkpoint_requests",
         [
-            .int32("environment_id") { $0.account.environmentID.rawValue as Int32 },
-            .int64("account_id") { $0.account.id.rawValue as Int64 },
-            .int64("sequence") { $0.account.version as Int64 },
+            .int32("environment_id") { $0.environmentID.rawValue as Int32 },
+            .int64("account_id") { $0.accountID.rawValue as Int64 },
+            .int64("sequence") { $0.sequence as Int64 },
         ])
 }
 

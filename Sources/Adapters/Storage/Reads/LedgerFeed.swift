@@ -186,18 +186,25 @@ package enum LedgerFeed {
         }
     }
 
-    /// The rows of the feed for the entries of some accounts, one for each environment. The database adds the number of the
+    /// The entries that a transaction has added to an account.
+    struct Span {
+        let environmentID: EnvironmentID
+        let accountID: AccountID
+        /// The sequence numbers of the first and the last one.
+        let first: Int64
+        let last: Int64
+    }
+
+    /// The rows of the feed for the entries of a transaction, one for each environment. The database adds the number of the
     /// transaction.
-    static func insert(_ drafts: [AccountDraft]) -> [PostgresQuery] {
-        let environments = Dictionary(grouping: drafts.filter { !$0.entries.isEmpty }, by: \.account.environmentID)
-        return environments.sorted { $0.key < $1.key }.map { environmentID, drafts in
-            let drafts = drafts.sorted { $0.account.id < $1.account.id }
+    static func insert(_ spans: [Span]) -> [PostgresQuery] {
+        Dictionary(grouping: spans, by: \.environmentID).sorted { $0.key < $1.key }.map { environmentID, spans in
+            let spans = spans.sorted { $0.accountID < $1.accountID }
             return PostgresQuery(
                 insertStatement,
                 [
-                    .id(environmentID), .int64s(drafts.map(\.account.id.rawValue)),
-                    .int64s(drafts.map { $0.entries[0].sequence }),
-                    .int64s(drafts.map { $0.entries[$0.entries.count - 1].sequence }),
+                    .id(environmentID), .int64s(spans.map(\.accountID.rawValue)), .int64s(spans.map(\.first)),
+                    .int64s(spans.map(\.last)),
                 ])
         }
     }

@@ -124,7 +124,13 @@ extension BulkStatement<BlockToWrite> {
         ], computed: [(name: "open", expression: "n.remaining > 0 or n.scheduled")])
 }
 
-extension BulkStatement<(account: Account, block: Block)> {
+/// A block that was granted before the batch and that the batch has changed.
+struct BlockChange {
+    let account: Account
+    let block: Block
+}
+
+extension BulkStatement<BlockChange> {
     static let updateBlocks = BulkStatement.update(
         "blocks", key: ["environment_id", "account_id", "number"],
         [

@@ -1,92 +1,109 @@
 import Credits
 import Postgres
 
-/// One column of rows that are written in bulk: its name, its type, and the values of all rows.
+/// One column of rows that are written in bulk: its name, its type, and how its values are collected.
 struct BulkColumn<Row>: Sendable {
     let name: String
     /// The type of one element.
     let type: String
     /// The type to cast an element to when the parameter has another type. Lists are sent as texts.
-    var cast: String?
+    let cast: String?
     /// The right side of the assignment in an UPDATE. Nil assigns the row's value; an empty text assigns nothing.
     var assignment: String?
-    let values: @Sendable ([Row]) -> PostgresValue
+    /// Begins a parameter with room for the values of so many rows.
+    fileprivate let begin: @Sendable (_ count: Int) -> ColumnValues<Row>
+
+    /// - Parameters:
+    ///   - value: Reads the column's value from a row.
+    ///   - parameter: Makes the parameter from the values of all rows.
+    private init<Value>(
+        _ name: String, _ type: String, cast: String? = nil, _ value: @escaping @Sendable (Row) -> Value,
+        _ parameter: @escaping @Sendable ([Value]) -> PostgresValue
+    ) {
+        self.name = name
+        self.type = type
+        self.cast = cast
+        begin = { count in
+            let values = Values<Value>(count)
+            return ColumnValues(append: { values.all.append(value($0)) }, parameter: { parameter(values.all) })
+        }
+    }
 
     static func bool(_ name: String, _ value: @escaping @Sendable (Row) -> Bool) -> Self {
-        Self(name: name, type: "boolean") { .bools($0.map(value)) }
+        Self(name, "boolean", value) { .bools($0) }
     }
 
     static func int16(_ name: String, _ value: @escaping @Sendable (Row) -> Int16) -> Self {
-        Self(name: name, type: "smallint") { .int16s($0.map(value)) }
+        Self(name, "smallint", value) { .int16s($0) }
     }
 
     static func int16(_ name: String, _ value: @escaping @Sendable (Row) -> Int16?) -> Self {
-        Self(name: name, type: "text", cast: "smallint") { .nullableTexts($0.map { value($0).map { "\($0)" } }) }
+        Self(name, "text", cast: "smallint", { value($0).map { "\($0)" } }, { .nullableTexts($0) })
     }
 
     static func int32(_ name: String, _ value: @escaping @Sendable (Row) -> Int32) -> Self {
-        Self(name: name, type: "integer") { .int32s($0.map(value)) }
+        Self(name, "integer", value) { .int32s($0) }
     }
 
     static func int32(_ name: String, _ value: @escaping @Sendable (Row) -> Int32?) -> Self {
-        Self(name: name, type: "integer") { .nullableInt32s($0.map(value)) }
+        Self(name, "integer", value) { .nullableInt32s($0) }
     }
 
     static func int64(_ name: String, _ value: @escaping @Sendable (Row) -> Int64) -> Self {
-        Self(name: name, type: "bigint") { .int64s($0.map(value)) }
+        Self(name, "bigint", value) { .int64s($0) }
     }
 
     static func int64(_ name: String, _ value: @escaping @Sendable (Row) -> Int64?) -> Self {
-        Self(name: name, type: "bigint") { .nullableInt64s($0.map(value)) }
+        Self(name, "bigint", value) { .nullableInt64s($0) }
     }
 
     static func amount(_ name: String, _ value: @escaping @Sendable (Row) -> Millicredits) -> Self {
-        Self(name: name, type: "bigint") { .int64s($0.map { value($0).rawValue }) }
+        Self(name, "bigint", { value($0).rawValue }, { .int64s($0) })
     }
 
     static func text(_ name: String, _ value: @escaping @Sendable (Row) -> String) -> Self {
-        Self(name: name, type: "text") { .texts($0.map(value)) }
+        Self(name, "text", value) { .texts($0) }
     }
 
     static func text(_ name: String, _ value: @escaping @Sendable (Row) -> String?) -> Self {
-        Self(name: name, type: "text") { .nullableTexts($0.map(value)) }
+        Self(name, "text", value) { .nullableTexts($0) }
     }
 
     static func bytes(_ name: String, _ value: @escaping @Sendable (Row) -> [UInt8]) -> Self {
-        Self(name: name, type: "bytea") { .byteArrays($0.map(value)) }
+        Self(name, "bytea", value) { .byteArrays($0) }
     }
 
     static func bytes(_ name: String, _ value: @escaping @Sendable (Row) -> [UInt8]?) -> Self {
-        Self(name: name, type: "bytea") { .nullableByteArrays($0.map(value)) }
+        Self(name, "bytea", value) { .nullableByteArrays($0) }
     }
 
     static func instant(_ name: String, _ value: @escaping @Sendable (Row) -> Instant) -> Self {
-        Self(name: name, type: "timestamptz") { .timestamps(microseconds: $0.map { value($0).microseconds }) }
+        Self(name, "timestamptz", { value($0).microseconds }, { .timestamps(microseconds: $0) })
     }
 
     static func instant(_ name: String, _ value: @escaping @Sendable (Row) -> Instant?) -> Self {
-        Self(name: name, type: "timestamptz") { .nullableTimestamps(microseconds: $0.map { value($0)?.microseconds }) }
+        Self(name, "timestamptz", { value($0)?.microseconds }, { .nullableTimestamps(microseconds: $0) })
     }
 
     static func bits(_ name: String, _ value: @escaping @Sendable (Row) -> Bits128) -> Self {
-        Self(name: name, type: "uuid") { .uuids($0.map { PostgresUUID(value($0)) }) }
+        Self(name, "uuid", { PostgresUUID(value($0)) }, { .uuids($0) })
     }
 
     static func bits(_ name: String, _ value: @escaping @Sendable (Row) -> Bits128?) -> Self {
-        Self(name: name, type: "uuid") { .nullableUUIDs($0.map { value($0).map { PostgresUUID($0) } }) }
+        Self(name, "uuid", { value($0).map { PostgresUUID($0) } }, { .nullableUUIDs($0) })
     }
 
     /// A list of integers; nil is null. It is sent as a text, because `unnest` would flatten an array of arrays.
     static func int32List(_ name: String, _ value: @escaping @Sendable (Row) -> [Int32]?) -> Self {
-        Self(name: name, type: "text", cast: "integer[]") { rows in
-            .nullableTexts(rows.map { value($0).map { arrayText($0.map(String.init)) } })
-        }
+        Self(
+            name, "text", cast: "integer[]", { value($0).map { arrayText($0.map(String.init)) } },
+            { .nullableTexts($0) })
     }
 
     static func int64List(_ name: String, _ value: @escaping @Sendable (Row) -> [Int64]?) -> Self {
-        Self(name: name, type: "text", cast: "bigint[]") { rows in
-            .nullableTexts(rows.map { value($0).map { arrayText($0.map(String.init)) } })
-        }
+        Self(
+            name, "text", cast: "bigint[]", { value($0).map { arrayText($0.map(String.init)) } }, { .nullableTexts($0) }
+        )
     }
 
     static func featureKeys(_ name: String, _ value: @escaping @Sendable (Row) -> [FeatureKey]) -> Self {
@@ -95,9 +112,7 @@ struct BulkColumn<Row>: Sendable {
 
     /// A list of names of the catalogue. No character of such a name needs an escape in an array literal.
     static func names(_ name: String, _ value: @escaping @Sendable (Row) -> [String]) -> Self {
-        Self(name: name, type: "text", cast: "text[]") { rows in
-            .texts(rows.map { arrayText(value($0).map { "\"\($0)\"" }) })
-        }
+        Self(name, "text", cast: "text[]", { arrayText(value($0).map { "\"\($0)\"" }) }, { .texts($0) })
     }
 
     /// The column with another right side of its assignment in an UPDATE.
@@ -106,6 +121,18 @@ struct BulkColumn<Row>: Sendable {
         copy.assignment = assignment
         return copy
     }
+}
+
+/// The values of one column while rows are added.
+private struct ColumnValues<Row> {
+    let append: (Row) -> Void
+    let parameter: () -> PostgresValue
+}
+
+private final class Values<Value> {
+    var all: [Value] = []
+
+    init(_ count: Int) { all.reserveCapacity(count) }
 }
 
 /// A PostgreSQL array literal.
@@ -165,8 +192,14 @@ struct BulkStatement<Row>: Sendable {
         self.columns = columns
     }
 
+    /// The statement with its rows. Row after row is read, not column after column: to take a row from the list costs as
+    /// much as many of its columns.
     func query(_ rows: [Row]) -> PostgresQuery {
-        PostgresQuery(statement, columns.map { $0.values(rows) })
+        let columns = columns.map { $0.begin(rows.count) }
+        for row in rows {
+            for column in columns { column.append(row) }
+        }
+        return PostgresQuery(statement, columns.map { $0.parameter() })
     }
 
     private static func source(_ columns: [BulkColumn<Row>]) -> String {

@@ -87,6 +87,7 @@ extension BlockList: BidirectionalCollection {
     package func index(after index: Index) -> Index { blocks.index(after: index) }
     package func index(before index: Index) -> Index { blocks.index(before: index) }
     package subscript(index: Index) -> Block { blocks[index] }
+    package func makeIterator() -> OrderedList<Block>.Iterator { blocks.makeIterator() }
 }
 
 /// The place of a block in the burn order: lower priority first, then earlier expiry (no expiry is last), then free before

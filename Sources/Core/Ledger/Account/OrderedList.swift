@@ -120,6 +120,26 @@ extension OrderedList: BidirectionalCollection {
     }
 
     package subscript(index: Index) -> Element { chunks[index.chunk][index.offset] }
+
+    package func makeIterator() -> Iterator { Iterator(chunks) }
+
+    /// Walks over the chunks without an index into them.
+    package struct Iterator: IteratorProtocol {
+        private var rest: IndexingIterator<[[Element]]>
+        private var chunk: IndexingIterator<[Element]>
+
+        fileprivate init(_ chunks: [[Element]]) {
+            rest = chunks.makeIterator()
+            chunk = (rest.next() ?? []).makeIterator()
+        }
+
+        package mutating func next() -> Element? {
+            if let element = chunk.next() { return element }
+            guard let following = rest.next() else { return nil }
+            chunk = following.makeIterator()
+            return chunk.next()
+        }
+    }
 }
 
 /// Two lists with the same elements are equal, whatever their chunks.

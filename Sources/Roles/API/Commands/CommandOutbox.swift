@@ -6,7 +6,7 @@ import Messaging
 ///
 /// The unit is the lane: one environment's commands in one queue. Each lane makes messages of its own, one at a time,
 /// and has few messages that are not decided. Further requests wait and go together into the next message, which is sent
-/// when a message is decided or, up to `mostMessages`, after `pause`. An environment that sends faster than the ledger
+/// when a message is decided or, up to `mostMessages`, after a pause. An environment that sends faster than the ledger
 /// decides therefore sends fewer and larger messages, and does not fill the part of the queue that the worker receives.
 ///
 /// A request counts until it is decided, also when its caller does not wait any longer. Lanes and environments have
@@ -26,7 +26,13 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
         var laneBytes = 4 * CommandLimits.requestBytes
         var allCommands = 65_536
         var allBytes = 128 * 1_024 * 1_024
-        /// Undecided messages of a lane above which it pauses before the next one.
+        /// Undecided messages of a lane below which the next one is sent at once: one that is being decided, and one that
+        /// is there when it is. What arrives meanwhile goes together, because a message costs as much as many commands.
+        var messagesAtOnce = 2
+        /// The pause before the next message from `messagesAtOnce` on. The requests behind undecided messages of their lane
+        /// have to wait for these anyway.
+        var shortPause = Duration.milliseconds(10)
+        /// Undecided messages of a lane from which on it takes the long pause.
         var messagesInFlight = 16
         /// Undecided messages of a lane at most: a sixteenth of what a worker receives of a queue at once.
         var mostMessages = CommandLimits.prefetch / 16
@@ -36,7 +42,8 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
         static var noShares: Limits {
             var limits = Limits()
             (limits.laneCommands, limits.catalogueCommands, limits.allCommands) = (.max / 2, .max / 2, .max / 2)
-            (limits.laneBytes, limits.allBytes, limits.messagesInFlight) = (.max / 2, .max / 2, .max)
+            (limits.laneBytes, limits.allBytes) = (.max / 2, .max / 2)
+            (limits.messagesAtOnce, limits.messagesInFlight) = (.max, .max)
             return limits
         }
     }
@@ -194,14 +201,15 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
         }
     }
 
-    /// The lanes whose requests wait for `pause` to pass.
+    /// The lanes whose requests wait for a pause to pass.
     var waitingLanes: [Lane] {
         lanes.filter { !$0.value.isPublishing && !$0.value.tokens.isEmpty }.map(\.key)
     }
 
     private func mayPublish(_ lane: LaneState, at now: ContinuousClock.Instant) -> Bool {
-        guard lane.messages >= limits.messagesInFlight else { return true }
-        return lane.messages < limits.mostMessages && lane.lastPublish.map { now - $0 >= limits.pause } ?? true
+        guard lane.messages >= limits.messagesAtOnce else { return true }
+        let pause = lane.messages < limits.messagesInFlight ? limits.shortPause : limits.pause
+        return lane.messages < limits.mostMessages && lane.lastPublish.map { now - $0 >= pause } ?? true
     }
 
     /// The next message of a lane that is publishing: as many of the waiting requests, in order, as fit into one
