@@ -231,6 +231,7 @@ let package = Package(
                 nioCore, nioHTTP1, nioPosix,
             ]),
 
+        module(.testSupport, "Arazzo", ["JSON"]),
         module(.testSupport, "LedgerModel", ["Credits"]),
         module(.testSupport, "OpenAPI", ["JSON"]),
         module(.testSupport, "OldEntries", ["Credits", "Ledger"]),
@@ -298,7 +299,8 @@ let package = Package(
         tests(
             "Acceptance",
             [
-                "API", "Catalogue", "ChildProcesses", "Commands", "Credits", "Deflation", "Docs", "JSON", "Ledger",
+                "API", "Arazzo", "Catalogue", "ChildProcesses", "Commands", "Credits", "Deflation", "Docs", "JSON",
+                "Ledger",
                 "LedgerModel", "MCP",
                 "Messaging", "NodeProgram", "OpenAPI", "Postgres",
                 "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage", "TCPProxy", "Turns",

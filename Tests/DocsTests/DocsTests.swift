@@ -119,8 +119,10 @@ import Webhooks
             #expect(list.contains("](\(page.twinAddress)): "), "\(page.name)")
             #expect(full.contains(page.markdown), "\(page.name)")
         }
+        #expect(list.contains("](/openapi.json): ") && list.contains("](/docs/guides.arazzo.json): "))
         let index = String(
-            decoding: try #require(site.files.first { $0.key.hasSuffix(".json") }?.value).bytes, as: UTF8.self)
+            decoding: try #require(site.files.first { $0.key.hasPrefix("/docs/assets/search.") }?.value).bytes,
+            as: UTF8.self)
         for page in pages { #expect(index.contains("\"address\":\"\(page.address)\""), "\(page.name)") }
     }
 

@@ -10,6 +10,9 @@ package struct DocsSite: Sendable {
     /// The folder of the agent skill and of the rules for editors, which are served as they are and are no pages.
     private static let skill = "skill/"
 
+    /// The address of the guides as workflows of calls, in the form of Arazzo.
+    private static let workflows = "/docs/guides.arazzo.json"
+
     package let contents: Contents
     /// The pictures by their address.
     package let pictures: [String: String]
@@ -46,6 +49,7 @@ package struct DocsSite: Sendable {
         for (name, text) in texts where name.hasPrefix(Self.skill) {
             files["/docs/\(name)"] = DocsFile(.markdown, text)
         }
+        files[Self.workflows] = texts["guides.arazzo.json"].map { DocsFile(.json, $0) }
         add(asset: "search.json", Self.searchIndex(of: contents))
         let html = PageHTML(contents: contents, pictures: pictures, assets: assets)
         for page in contents.pages {
@@ -77,7 +81,14 @@ package struct DocsSite: Sendable {
             text += "\n## \(section.title)\n\n"
             for page in section.pages { text += "- [\(page.title)](\(page.twinAddress)): \(page.summary)\n" }
         }
-        return text
+        return text + """
+
+            ## Descriptions for programs
+
+            - [OpenAPI](/openapi.json): Every call of the API in OpenAPI 3.1.
+            - [Arazzo](\(workflows)): Every guide as a sequence of calls in Arazzo 1.0.
+
+            """
     }
 
     /// The words of every part of every page. A browser searches them by itself.
