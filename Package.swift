@@ -306,7 +306,10 @@ let package = Package(
                 "QuotaStackCLI", "RabbitMQ", "Replica", "Runtime", "SeededRandom", "Storage", "TCPProxy", "Turns",
                 "WebhookReceiver", "Webhooks",
                 asyncHTTPClient, crypto, logging, nioCore, nioHTTP1, nioSSL,
-            ], exclude: ["Recorded/answers.txt", "Recorded/export-version-1.ndjson", "Recorded/requests.txt"]),
+            ],
+            exclude: [
+                "Docs/node.d.ts", "Recorded/answers.txt", "Recorded/export-version-1.ndjson", "Recorded/requests.txt",
+            ]),
         tests("Tidy"),
     ],
     swiftLanguageModes: [.v6]

@@ -6,7 +6,7 @@ packages_to_build=(binutils ca-certificates git libc6-dev libcmark-gfm-dev libcm
     librabbitmq-dev libstdc++-12-dev pkg-config zlib1g-dev)
 packages_to_run=(curl jq openssl postgresql-15 rabbitmq-server)
 # shellcheck disable=SC2034 # used by ops/test
-packages_to_test=(nodejs python3 shellcheck)
+packages_to_test=(node-typescript nodejs python3 shellcheck)
 # shellcheck disable=SC2034 # used by ops/bench
 packages_to_bench=(redis-server redis-tools)
 

@@ -39,7 +39,48 @@ extension Acceptance {
                 }
             }
 
+            /// The text that the command understands.
+            func script() async throws -> String {
+                guard Example.languages[language].word == "typescript" else { return text }
+                return try #require(try await ExampleTests.compilation.value.scripts[page.name], "\(page.name)")
+            }
+
+            /// The name of the program's file without its ending.
+            var fileName: String { page.name.replacing("/", with: "-") }
+
             func mark(_ index: Int) -> String { "--- example \(index)" }
+        }
+
+        /// The programs in TypeScript as JavaScript, by the name of their page, and the output of the compiler. One run
+        /// compiles all of them, because its start takes longer than a page.
+        private static let compilation = Task { () async throws -> (scripts: [String: String], output: String) in
+            let folder = FileManager.default.temporaryDirectory.appending(
+                path: "examples-\(UInt64.random(in: 0...UInt64.max))")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(at: folder) }
+            let programs = Program.all.filter { Example.languages[$0.language].word == "typescript" }
+            let files = programs.map { folder.appending(path: "\($0.fileName).mts") }
+            for (program, file) in zip(programs, files) {
+                try program.text.write(to: file, atomically: true, encoding: .utf8)
+            }
+            let types = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "node.d.ts")
+            let run = try await ChildProcess.run(
+                [
+                    "tsc", "--strict", "--target", "es2022", "--lib", "es2022", "--module", "node16", "--outDir",
+                    folder.path, types.path,
+                ] + files.map(\.path), environment: ["PATH": variable("PATH") ?? "/usr/bin:/bin"],
+                logPath: folder.appending(path: "log").path)
+            var scripts: [String: String] = [:]
+            for (program, file) in zip(programs, files) {
+                let script = file.deletingPathExtension().appendingPathExtension("mjs")
+                scripts[program.page.name] = try? String(contentsOf: script, encoding: .utf8)
+            }
+            return (scripts, run.output)
+        }
+
+        @Test("The types of the examples in TypeScript are right")
+        func types() async throws {
+            #expect(try await Self.compilation.value.output == "")
         }
 
         @Test(
@@ -52,7 +93,7 @@ extension Acceptance {
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
             defer { try? FileManager.default.removeItem(at: folder) }
             let file = folder.appending(path: "example.\(program.command.ending)")
-            try program.text.write(to: file, atomically: true, encoding: .utf8)
+            try await program.script().write(to: file, atomically: true, encoding: .utf8)
             let run = try await ChildProcess.run(
                 program.command.words + [file.path],
                 environment: [
