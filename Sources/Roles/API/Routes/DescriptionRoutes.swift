@@ -11,8 +11,9 @@ final class DescriptionRoutes: Sendable {
     ]
 
     private let operations = Mutex<[(endpoint: Endpoint, operation: Operation)]>([])
-    /// Begins with the first request, because nodes start often and the document costs some hundred milliseconds. Requests
-    /// wait for the task without holding a thread: the threads for long work serve all tenants.
+    /// Begins with `prepare` or with the first request, and not at the start: nodes start often, and the document costs
+    /// some hundred milliseconds. Requests wait for the task without holding a thread: the threads for long work serve
+    /// all tenants.
     private let making = Mutex<Task<DocsFile, Never>?>(nil)
 
     func add(to router: Router<APIContext>) {
@@ -25,6 +26,9 @@ final class DescriptionRoutes: Sendable {
     func learn(_ described: [(endpoint: Endpoint, operation: Operation)]) {
         operations.withLock { $0 = described }
     }
+
+    /// Makes the document, so that no request waits for it.
+    func prepare() async { _ = await described() }
 
     private func described() async -> DocsFile {
         let task = making.withLock { known in

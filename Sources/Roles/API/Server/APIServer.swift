@@ -17,6 +17,11 @@ package struct APIServer: Service {
     private let server: HTTPServer
     private let reads: TenantReads
     private let streams: LedgerStreams
+    private let documentRoutes: DescriptionRoutes
+
+    /// The time from the start to the making of the API's document. It is out of the way of a start, and before most
+    /// readers.
+    private static let preparation = Duration.seconds(60)
 
     /// - Parameters:
     ///   - secretKey: API keys are derived from it; the same on every node of an installation.
@@ -53,6 +58,8 @@ package struct APIServer: Service {
         metrics.gauge("quotastack_api_reads_waiting", "Reads that wait for a connection of the read pool.") {
             Double(reads.statistics.waiting)
         }
+        let description = DescriptionRoutes()
+        documentRoutes = description
         var endpoints: [Endpoint] = []
         var described: [(endpoint: Endpoint, operation: Operation)] = []
         server = try HTTPServer(
@@ -86,7 +93,6 @@ package struct APIServer: Service {
             OperationRoutes(services: services).add(to: &routes)
             DocsRoutes().add(to: router)
             MCPRoutes(authenticator: admission.authenticator, endpoints: routes.endpoints).add(to: router)
-            let description = DescriptionRoutes()
             description.add(to: router)
             routes.describe(HealthRoutes.operations + DocsRoutes.operations + DescriptionRoutes.operations)
             description.learn(routes.described)
@@ -104,6 +110,11 @@ package struct APIServer: Service {
 
     /// Serves until a graceful shutdown; requests under way are answered first, and streams end.
     package func run() async throws {
+        let preparing = Task { [documentRoutes] in
+            try await Task.sleep(for: Self.preparation)
+            await documentRoutes.prepare()
+        }
+        defer { preparing.cancel() }
         try await withGracefulShutdownHandler {
             try await server.run()
         } onGracefulShutdown: {
