@@ -1,6 +1,6 @@
 import Catalogue
 import Commands
-import Credits
+package import Credits
 package import JSON
 import Ledger
 import Metering
@@ -181,8 +181,21 @@ extension Fields {
             example: .array([.integer(80)])),
     ]
 
+    /// The words that complete "must be …" for a public id.
+    package static func idExpectation(_ kind: PublicIDKind) -> String { "an id that begins with \(kind.rawValue)_" }
+
+    private static func idForm(_ kind: PublicIDKind) -> JSONSchema { .id(kind, "Must be \(idExpectation(kind)).") }
+
     /// The forms of texts that requests have, by the words of the refusal.
     package static let textForms: [String: JSONSchema] = [
+        idExpectation(.block): idForm(.block), idExpectation(.entry): idForm(.entry),
+        idExpectation(.testClock): idForm(.testClock), idExpectation(.topUpRequest): idForm(.topUpRequest),
+        idExpectation(.usage): idForm(.usage),
+        String.planNameExpectation: .text(
+            "Must be \(String.planNameExpectation).", "pro", pattern: "^[a-z0-9][a-z0-9_.-]{0,63}$"),
+        ReportAttributes.expectation: .text(
+            "Must be \(ReportAttributes.expectation).", "model",
+            pattern: "^(?!(\(ReportAttributes.reservedNames.joined(separator: "|")))$)[A-Za-z0-9_.:-]{1,64}$"),
         FeatureKey.expectation: .key("", "api_calls"),
         "three capital letters, as in ISO 4217": .text("", "EUR", pattern: "^[A-Z]{3}$"),
         "an RFC 3339 instant in the years 0001 to 9999 of UTC, such as 2026-01-31T00:00:00Z": .instant(""),

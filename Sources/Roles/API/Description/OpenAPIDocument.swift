@@ -219,14 +219,9 @@ struct DescribedOperation {
             members.append(
                 ("content", .object(["application/json": .object(["schema": schema.json])])))
         case .other(let mediaType):
+            let schema = JSONValue.object(["type": .string(mediaType == "application/json" ? "object" : "string")])
             members.append(
-                (
-                    "content",
-                    .object(
-                        JSONObject(members: [
-                            (mediaType, .object(["schema": .object(["type": .string("string")])]))
-                        ]))
-                ))
+                ("content", .object(JSONObject(members: [(mediaType, .object(["schema": schema]))]))))
         }
         return .object(JSONObject(members: members))
     }

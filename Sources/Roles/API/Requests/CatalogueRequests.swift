@@ -88,7 +88,8 @@ extension JSONReader {
             recordedEventTypes: fieldChange("record_event_types") { reader in
                 reader.optionalStrings(
                     "record_event_types", count: 0...EventType.allCases.count,
-                    expected: "the name of a type of events that accounts record"
+                    expected: "the name of a type of events that accounts record",
+                    among: EventType.allCases.map(\.rawValue)
                 ) { EventType(rawValue: $0) }.map { EventTypes($0) }
             },
             timeZone: fieldChange("timezone") { $0.optionalString("timezone", length: 1...64) })
@@ -134,9 +135,12 @@ extension JSONReader {
             _ = value("scopes")
             return .all
         }
-        let expected = "one of " + KeyScopes.named.map { "\"\($0.name)\"" }.joined(separator: ", ")
-        return optionalStrings("scopes", count: 1...KeyScopes.named.count, expected: expected) { KeyScopes(name: $0) }
-            .map { scopes in scopes.reduce(into: []) { $0.formUnion($1) } }
+        let names = KeyScopes.named.map(\.name)
+        let expected = "one of " + names.map { "\"\($0)\"" }.joined(separator: ", ")
+        let scopes = optionalStrings("scopes", count: 1...names.count, expected: expected, among: names) {
+            KeyScopes(name: $0)
+        }
+        return scopes.map { scopes in scopes.reduce(into: []) { $0.formUnion($1) } }
     }
 
     /// `report_by`; nil for an absent or empty list.

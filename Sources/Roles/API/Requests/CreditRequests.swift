@@ -1,3 +1,4 @@
+import Answers
 import Catalogue
 import Credits
 import JSON
@@ -136,7 +137,7 @@ extension JSONReader {
     }
 
     mutating func optionalID(_ key: String, _ kind: PublicIDKind) -> PublicID? {
-        optionalString(key, expected: "an id that begins with \(kind.rawValue)_") { PublicID(kind, parsing: $0) }
+        optionalString(key, expected: Fields.idExpectation(kind)) { PublicID(kind, parsing: $0) }
     }
 
     /// Reports all but the first of the given members that are present.

@@ -40,9 +40,10 @@ extension JSONReader {
 
     /// `event_types`; nil for all.
     private mutating func eventTypes() -> [String]? {
-        let known = Set(EventType.allCases.map(\.rawValue) + EnvironmentEventType.allCases.map(\.rawValue))
+        let known = EventType.allCases.map(\.rawValue) + EnvironmentEventType.allCases.map(\.rawValue)
         let types = optionalStrings(
-            "event_types", count: 1...known.count, expected: "a type of event, such as \"topup.requested\""
+            "event_types", count: 1...known.count, expected: "a type of event, such as \"topup.requested\"",
+            among: known
         ) {
             known.contains($0) ? $0 : nil
         }
