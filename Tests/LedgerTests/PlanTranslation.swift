@@ -31,7 +31,8 @@ extension Translation {
             catalogue.insert(
                 PlanVariant(
                     id: reference.id, planID: plan.id, version: reference.version, name: "variant",
-                    terms: try terms(of: variant), archivedAt: isArchived && number % 2 == 1 ? .epoch : nil))
+                    terms: try terms(of: variant), updatedAt: variant.madeAt,
+                    archivedAt: isArchived && number % 2 == 1 ? .epoch : nil))
             for (name, prices) in variant.prices {
                 for (index, version) in prices.enumerated() {
                     catalogue.insert(

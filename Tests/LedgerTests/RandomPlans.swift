@@ -56,9 +56,10 @@ struct RandomPlans {
         catalogue.fallbackVariant = fallbackVariant
     }
 
-    /// Publishes the next version of a variant.
-    func publish(_ number: Int, in catalogue: inout ModelCatalogue) {
-        guard let newer = newVersions[number + 100] else { return }
+    /// Publishes the next version of a variant. A second time does nothing.
+    func publish(_ number: Int, in catalogue: inout ModelCatalogue, at instant: Instant) {
+        guard var newer = newVersions[number + 100], catalogue.variants[number]?.newer == nil else { return }
+        newer.madeAt = instant
         catalogue.variants[number]?.newer = number + 100
         catalogue.variants[number + 100] = newer
     }

@@ -308,7 +308,7 @@ struct StepPlayer {
             try both.change { $0.clocks[number] = instant }
             return ([], [])
         case .publish(let number):
-            try both.change { plans?.publish(number, in: &$0) }
+            try both.change { plans?.publish(number, in: &$0, at: step.clock) }
             return ([], [])
         case .plans(let start, let fallback):
             try both.change { ($0.defaultVariant, $0.fallbackVariant) = (start, fallback) }

@@ -92,6 +92,9 @@ struct Subscriber {
         draft.entries.map { "\($0.type.rawValue) \($0.amount) \(Self.short($0.effectiveAt))" }
     }
 
+    /// The amounts of the uses.
+    var costs: [Int64] { draft.entries.filter { $0.type == .use }.map(\.amount) }
+
     /// The events as words.
     var events: [String] { draft.events.map { "\($0.content.type.rawValue) \(Self.short($0.at))" } }
 

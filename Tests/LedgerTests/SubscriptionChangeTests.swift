@@ -245,6 +245,27 @@ struct SubscriptionChangeTests {
         #expect(Subscriber.short(try alice.subscription().period.end) == "2026-03-31T00:00")
     }
 
+    @Test("What a change to a prepaid variant has summed up is in no later summary of the same period")
+    func summariesOfAPeriod() throws {
+        var alice = Subscriber()
+        let postpaid = try alice.variant(monthly([try period(1_000)], .postpaid))
+        let prepaid = try alice.variant(monthly([try period(1_000)]))
+        try alice.subscribe(postpaid, at: "2026-01-01T00:00:00Z")
+        try alice.use(15, at: "2026-01-02T00:00:00Z")
+        for (variant, day, units) in [(prepaid, "03", Int64(7)), (postpaid, "05", 4)] {
+            try alice.at(
+                "2026-01-\(day)T00:00:00Z",
+                .subscription(1, .change(SubscriptionChange(variant: .id(variant), timing: .now))))
+            try alice.use(units, at: "2026-01-\(day)T12:00:00Z")
+        }
+        try alice.pass(to: "2026-02-01T00:00:00Z")
+        let summaries = alice.draft.events.compactMap { event -> [Int64]? in
+            guard case .subscription(_, let told) = event.content else { return nil }
+            return told.details.summary?.usage.map(\.units)
+        }
+        #expect(summaries == [[15], [4]])
+    }
+
     @Test("In a trial a change of quantity that names the same variant waits for period 1")
     func quantityInTrial() throws {
         var alice = Subscriber()

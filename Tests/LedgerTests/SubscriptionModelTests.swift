@@ -10,7 +10,7 @@ struct SubscriptionModelTests {
 
     @Test("Upgrade, downgrade now and upgrade again on day 15 of 30 from 100 to 1,000 gives 550 once")
     func boundedProration() {
-        var scene = Scene([1: .monthly(100), 2: .monthly(1_000)])
+        var scene = ModelScene([1: .monthly(100), 2: .monthly(1_000)])
         scene.subscribe(1)
         scene.at(15, .change(1, .init(.upgrade, variant: 2)))
         #expect(scene.ledger.balance == 550)
@@ -28,7 +28,7 @@ struct SubscriptionModelTests {
     func seats() {
         var variant = ModelVariant.monthly(100)
         variant.lines.append(ModelLine(7, .period))
-        var scene = Scene([1: variant])
+        var scene = ModelScene([1: variant])
         scene.subscribe(1)
         scene.at(20, .change(1, .init(.quantity, quantity: 4)))
         // 300 × 10/30 and 21 × 10/30.
@@ -42,7 +42,7 @@ struct SubscriptionModelTests {
 
     @Test("A downgrade waits for the period's end, can be withdrawn, and is dropped by a change now")
     func pending() {
-        var scene = Scene([1: .monthly(100), 2: .monthly(1_000), 3: .monthly(10)])
+        var scene = ModelScene([1: .monthly(100), 2: .monthly(1_000), 3: .monthly(10)])
         scene.subscribe(2)
         scene.at(1, .change(1, .init(.downgrade, variant: 1)))
         scene.at(2, .withdrawChange(1))
@@ -59,7 +59,7 @@ struct SubscriptionModelTests {
 
     @Test("A restart revokes what is left and begins a new period with full grants")
     func restart() {
-        var scene = Scene([1: .monthly(100), 2: .monthly(1_000)])
+        var scene = ModelScene([1: .monthly(100), 2: .monthly(1_000)])
         scene.subscribe(1)
         scene.use(10, 30)
         var change = ModelSubscriptionAct.Change(.upgrade, variant: 2)
@@ -72,7 +72,7 @@ struct SubscriptionModelTests {
     @Test("An upgrade gives an every line the difference for the rest of its window")
     func windowProration() {
         let every = ModelLine.Cadence.every(ModelDuration(seconds: 5 * 3_600), .subscription)
-        var scene = Scene([
+        var scene = ModelScene([
             1: .monthly([ModelLine(10, every, expires: .nextGrant)]),
             2: .monthly([ModelLine(60, every, expires: .nextGrant)]),
         ])
@@ -94,7 +94,7 @@ struct SubscriptionModelTests {
     func rollover() {
         var line = ModelLine(1_000, .period)
         line.rollover = .init(percentage: 50, cap: 300)
-        var scene = Scene([1: .monthly([line])])
+        var scene = ModelScene([1: .monthly([line])])
         scene.subscribe(1)
         scene.use(1, 200)
         scene.at(2, .renew(1))
@@ -120,7 +120,7 @@ struct SubscriptionModelTests {
         line.accumulationCap = 250
         var variant = ModelVariant.monthly([line])
         variant.isPostpaid = true
-        var scene = Scene([1: variant])
+        var scene = ModelScene([1: variant])
         scene.subscribe(1)
         scene.advance(30 + 31 + 30)
         #expect(scene.entries == ["grant 100 l0 p1", "grant 100 l0 p2", "grant 50 l0 p3"])
@@ -132,7 +132,7 @@ struct SubscriptionModelTests {
     @Test("A five-hour line lands every five hours from the start, independent of periods")
     func fiveHours() {
         let every = ModelLine.Cadence.every(ModelDuration(seconds: 5 * 3_600), .subscription)
-        var scene = Scene([1: .monthly([ModelLine(10, every, expires: .nextGrant)])])
+        var scene = ModelScene([1: .monthly([ModelLine(10, every, expires: .nextGrant)])])
         scene.subscribe(1)
         scene.use(0, hours: 1, 4)
         scene.advance(0, hours: 11)
@@ -148,7 +148,7 @@ struct SubscriptionModelTests {
     @Test("A first_use window opens with the first use, and the next credits land when it closes")
     func firstUse() {
         let every = ModelLine.Cadence.every(ModelDuration(seconds: 5 * 3_600), .firstUse)
-        var scene = Scene([1: .monthly([ModelLine(10, every, expires: .nextGrant)])])
+        var scene = ModelScene([1: .monthly([ModelLine(10, every, expires: .nextGrant)])])
         scene.subscribe(1)
         scene.advance(2)
         #expect(scene.ledger.blocks[0].expiresAt == nil && scene.ledger.balance == 10)
@@ -162,7 +162,7 @@ struct SubscriptionModelTests {
     @Test("A calendar line lands at the start and then with each local day")
     func calendar() {
         let every = ModelLine.Cadence.every(ModelDuration(days: 1), .calendar)
-        var scene = Scene([1: .monthly([ModelLine(10, every, expires: .nextGrant)])])
+        var scene = ModelScene([1: .monthly([ModelLine(10, every, expires: .nextGrant)])])
         scene.world.catalogue.zone = ModelZone(first: 7_200, changes: [])
         scene.subscribe(1, on: 1.5)
         #expect(scene.state.lines[0].next == scene.day(1, hours: 22))
@@ -174,7 +174,7 @@ struct SubscriptionModelTests {
 
     @Test("A pause of ten days moves the end and the expiries by ten days, and freezes the credits")
     func pause() {
-        var scene = Scene([1: .monthly(100)])
+        var scene = ModelScene([1: .monthly(100)])
         scene.grant(40)
         scene.subscribe(1)
         scene.at(10, .pause(1, until: nil))
@@ -189,7 +189,7 @@ struct SubscriptionModelTests {
         #expect(scene.state.start == scene.day(40) && scene.state.end == scene.day(71))
         #expect(scene.entries.suffix(2) == ["expire -100", "grant 100 l0 p2"])
         // The pause is no part of the length: half of the period is left.
-        var moved = Scene([1: .monthly(100), 2: .monthly(1_000)])
+        var moved = ModelScene([1: .monthly(100), 2: .monthly(1_000)])
         moved.subscribe(1)
         moved.at(10, .pause(1, until: moved.day(20)))
         moved.at(25, .change(1, .init(.upgrade, variant: 2)))
@@ -200,7 +200,7 @@ struct SubscriptionModelTests {
     func grace() {
         var free = ModelVariant.monthly(5)
         free.isPostpaid = true
-        var scene = Scene([1: .monthly(100), 2: free])
+        var scene = ModelScene([1: .monthly(100), 2: free])
         scene.world.catalogue.fallbackVariant = 2
         scene.subscribe(1)
         scene.advance(32)
@@ -227,7 +227,7 @@ struct SubscriptionModelTests {
     func renewedInGrace() {
         var line = ModelLine(100, .period)
         line.rollover = .init(percentage: 100)
-        var scene = Scene([1: .monthly([line])])
+        var scene = ModelScene([1: .monthly([line])])
         scene.subscribe(1)
         scene.at(32, .renew(1))
         #expect(scene.state.start == scene.day(30) && scene.state.end == scene.day(61))
@@ -242,7 +242,7 @@ struct SubscriptionModelTests {
     func renewedTooLate() {
         var variant = ModelVariant(.hour)
         variant.lines = [ModelLine(10, .period)]
-        var scene = Scene([1: variant])
+        var scene = ModelScene([1: variant])
         scene.subscribe(1)
         scene.at(1, .renew(1))
         #expect(scene.state.status == .pastDue && scene.state.index == 2)
@@ -255,7 +255,7 @@ struct SubscriptionModelTests {
         var variant = ModelVariant.monthly(100)
         variant.lines.append(ModelLine(7, .activation, expires: .never))
         (variant.trialDays, variant.trialCredits) = (14, 20)
-        var scene = Scene([1: variant])
+        var scene = ModelScene([1: variant])
         scene.subscribe(1)
         #expect(scene.entries == ["grant 20 p0"] && scene.state.end == scene.day(14))
         scene.advance(15)
@@ -263,7 +263,7 @@ struct SubscriptionModelTests {
         scene.at(16, .renew(1))
         #expect(scene.entries.suffix(2) == ["grant 100 l0 p1", "grant 7 l1 p1"])
         #expect(scene.state.start == scene.day(14) && scene.events.contains("trial_ending 11"))
-        var early = Scene([1: variant])
+        var early = ModelScene([1: variant])
         early.subscribe(1)
         early.at(2, .renew(1))
         #expect(early.entries == ["grant 20 p0", "expire -20", "grant 100 l0 p1", "grant 7 l1 p1"])
@@ -272,7 +272,7 @@ struct SubscriptionModelTests {
 
     @Test("Cancellation at the period's end can be withdrawn; now it leaves the credits or takes them")
     func cancel() {
-        var scene = Scene([1: .monthly(100)])
+        var scene = ModelScene([1: .monthly(100)])
         scene.subscribe(1)
         scene.at(1, .cancel(1, now: false, revokes: true))
         scene.refuses(2, .cancel(1, now: false, revokes: false), "invalid_transition")
@@ -293,7 +293,7 @@ struct SubscriptionModelTests {
     func slots() {
         var addOn = ModelVariant.monthly(3)
         addOn.slot = "seats"
-        var scene = Scene([1: .monthly(100), 2: addOn, 3: .archived])
+        var scene = ModelScene([1: .monthly(100), 2: addOn, 3: .archived])
         scene.subscribe(1, startsOn: 3)
         scene.refuses(1, .subscribe(.init(variant: 1)), "already_subscribed")
         scene.refuses(1, .subscribe(.init(variant: 3)), "not_found")
@@ -309,7 +309,7 @@ struct SubscriptionModelTests {
     func postpaid() {
         var variant = ModelVariant.monthly(100)
         (variant.isPostpaid, variant.policy) = (true, .allow)
-        var scene = Scene([1: variant])
+        var scene = ModelScene([1: variant])
         scene.subscribe(1)
         scene.use(3, 130)
         scene.grant(50, on: 4)
@@ -328,7 +328,7 @@ struct SubscriptionModelTests {
         var variant = ModelVariant.monthly(1)
         variant.isPostpaid = true
         for renews in [true, false] {
-            var scene = Scene([1: variant])
+            var scene = ModelScene([1: variant])
             var wanted = ModelSubscriptionAct.Subscribe(variant: 1)
             wanted.contract = .init(periods: 2, renews: renews, noticeDays: 10)
             scene.at(0, .subscribe(wanted))
@@ -345,7 +345,7 @@ struct SubscriptionModelTests {
         var variant = ModelVariant.monthly(100)
         variant.features = ["calls": .enabled(true), "beta": .enabled(true)]
         variant.allowsUsageWhileOverdue = false
-        var scene = Scene([1: variant])
+        var scene = ModelScene([1: variant])
         scene.grant(40)
         #expect(scene.check("calls") == "feature_not_in_plan" && scene.check("beta") == "feature_not_in_plan")
         #expect(scene.check("other") == "allowed")
@@ -370,7 +370,7 @@ struct SubscriptionModelTests {
     func limits() {
         var variant = ModelVariant.monthly(100)
         variant.limits = ["five": .init(.init(unit: "units", amount: 10, window: .day), isPerQuantity: true)]
-        var scene = Scene([1: variant])
+        var scene = ModelScene([1: variant])
         var wanted = ModelSubscriptionAct.Subscribe(variant: 1)
         wanted.quantity = 2
         scene.at(0, .subscribe(wanted))
@@ -384,7 +384,7 @@ struct SubscriptionModelTests {
     func policies() {
         var addOn = ModelVariant.monthly(1)
         (addOn.slot, addOn.policy, addOn.overageLimit) = ("a", .allow, 5)
-        var scene = Scene([1: .monthly(1), 2: addOn])
+        var scene = ModelScene([1: .monthly(1), 2: addOn])
         scene.subscribe(1)
         #expect(!scene.ledger.terms.isAllowed)
         scene.subscribe(2)
@@ -393,6 +393,21 @@ struct SubscriptionModelTests {
         settings.policy = .block
         scene.play(0, .update(settings))
         #expect(!scene.ledger.terms.isAllowed)
+    }
+
+    @Test("What a change to a prepaid variant has summed up is in no later summary of the same period")
+    func summaries() {
+        var postpaid = ModelVariant.monthly(1_000)
+        postpaid.isPostpaid = true
+        var scene = ModelScene([1: postpaid, 2: .monthly(1_000)])
+        scene.subscribe(1)
+        scene.use(1, 15)
+        scene.at(2, .change(1, .init(.upgrade, variant: 2)))
+        scene.use(3, 7)
+        scene.at(4, .change(1, .init(.upgrade, variant: 1)))
+        scene.use(5, 4)
+        scene.advance(30)
+        #expect(scene.ledger.events.flatMap(\.usage).map(\.units) == [15, 4])
     }
 
     @Test("Period tiers fill over the subscription's period, and begin anew with the next, paid or not")
@@ -406,7 +421,7 @@ struct SubscriptionModelTests {
                 )
             ]
         ]
-        var scene = Scene([1: variant])
+        var scene = ModelScene([1: variant])
         scene.subscribe(1)
         #expect(scene.use(1, 15) == .done([25]))
         #expect(scene.use(29, 5) == .done([5]))
@@ -416,16 +431,51 @@ struct SubscriptionModelTests {
         #expect(scene.ledger.version(of: "calls", at: scene.day(32)) == 1_001)
     }
 
+    @Test("A late advance falls back to the version of the instant at which the subscription ended")
+    func lateFallback() {
+        var free = ModelVariant.monthly(5)
+        free.isPostpaid = true
+        var scene = ModelScene([1: .monthly(100), 2: free, 102: free, 202: free])
+        scene.world.catalogue.fallbackVariant = 2
+        scene.subscribe(1)
+        for (version, number, day) in [(2, 102, 33.0), (102, 202, 34)] {
+            let madeAt = scene.day(day)
+            scene.world.catalogue.variants[version]?.newer = number
+            scene.world.catalogue.variants[number]?.madeAt = madeAt
+        }
+        scene.advance(40)
+        #expect(scene.ledger.subscriptions.map(\.variant) == [1, 102])
+    }
+
+    @Test("Tiers of an unpaid period go on after a pause, up to the boundary that the pause has moved")
+    func tiersOfAPause() {
+        var variant = ModelVariant.monthly(1_000)
+        let tiers = [ModelTier(upTo: 10, cost: 2), ModelTier(upTo: nil, cost: 1)]
+        variant.prices = ["calls": [(Instant(microseconds: 0), .graduated(tiers, perPeriod: true))]]
+        variant.graceDays = 60
+        var scene = ModelScene([1: variant])
+        scene.subscribe(1)
+        #expect(scene.use(31, 15) == .done([25]))
+        scene.at(32, .pause(1, until: nil))
+        scene.at(35, .resume(1))
+        #expect(scene.use(35, 5) == .done([5]))
+        scene.at(36, .renew(1))
+        // May begins on day 30 and, moved by the pause, on day 33. June begins on day 64.
+        #expect(scene.state.start == scene.day(33))
+        #expect(scene.use(63, 5) == .done([5]))
+        #expect(scene.use(64, 5) == .done([10]))
+    }
+
     @Test("A new end user begins on the default plan, with the command that creates it")
     func defaultPlan() {
-        var scene = Scene([1: .monthly(100), 2: .monthly(1_000)])
+        var scene = ModelScene([1: .monthly(100), 2: .monthly(1_000)])
         scene.world.catalogue.defaultVariant = 1
         #expect(scene.check("calls") == "allowed")
         #expect(scene.use(1, 101) != .done([101]))
         #expect(!scene.ledger.exists && scene.entries.isEmpty)
         scene.use(2, 30)
         #expect(scene.entries == ["grant 100 l0 p1", "use -30"])
-        var other = Scene([1: .monthly(100), 2: .monthly(1_000)])
+        var other = ModelScene([1: .monthly(100), 2: .monthly(1_000)])
         other.world.catalogue.defaultVariant = 1
         other.subscribe(2)
         #expect(other.ledger.subscriptions.map(\.variant) == [2])
@@ -441,7 +491,7 @@ struct SubscriptionModelTests {
         var free = ModelVariant(.day, count: 10)
         free.lines = [ModelLine(1, .period)]
         free.isPostpaid = true
-        var once = Scene([1: variant, 2: free])
+        var once = ModelScene([1: variant, 2: free])
         once.subscribe(1)
         once.at(3, .pause(1, until: once.day(5)))
         once.at(7, .renew(1))
@@ -451,106 +501,5 @@ struct SubscriptionModelTests {
         #expect(once.entries == often.entries && once.events == often.events)
         #expect(once.ledger.entries.map(\.effectiveAt) == often.ledger.entries.map(\.effectiveAt))
         #expect(once.ledger.subscriptions == often.ledger.subscriptions)
-    }
-}
-
-/// One end user of an environment with features and variants.
-private struct Scene {
-    static let endUser = "alice"
-    var world: ModelWorld
-    private var clock: Instant
-
-    init(_ variants: [Int: ModelVariant]) {
-        let free = ModelPrice.perUnit(1, per: 1)
-        let feature = ModelLedger.Feature(prices: [(Instant(microseconds: 0), free)])
-        var catalogue = ModelCatalogue(features: [
-            "calls": feature, "other": feature, "beta": ModelLedger.Feature(kind: .boolean),
-        ])
-        catalogue.variants = variants
-        world = ModelWorld(catalogue: catalogue)
-        clock = Self.start
-    }
-
-    private static let start = Instant(rfc3339: "2026-04-01T00:00:00Z") ?? Instant(microseconds: 0)
-
-    func day(_ day: Double, hours: Int64 = 0) -> Instant {
-        Self.start.adding(seconds: Int64(day * 86_400) + hours * 3_600)
-    }
-
-    var ledger: ModelLedger { world.ledger(Self.endUser) }
-    /// The first subscription.
-    var state: ModelSubscription { ledger.subscriptions[0] }
-
-    @discardableResult
-    mutating func play(_ day: Double, hours: Int64 = 0, _ command: ModelCommand) -> ModelReply {
-        clock = max(clock, self.day(day, hours: hours))
-        return world.apply(command, to: Self.endUser, clock: clock, key: nil)
-    }
-
-    mutating func at(_ day: Double, hours: Int64 = 0, _ act: ModelSubscriptionAct) {
-        if case .refused(let refusal) = play(day, hours: hours, .subscription(act)) {
-            Issue.record("\(act) is refused: \(refusal)")
-        }
-    }
-
-    mutating func refuses(_ day: Double, _ act: ModelSubscriptionAct, _ code: String) {
-        guard case .refused(let refusal) = play(day, .subscription(act)), refusal.code == code else {
-            Issue.record("\(act) is not refused as \(code)")
-            return
-        }
-    }
-
-    mutating func subscribe(_ variant: Int, on day: Double = 0, startsOn start: Double? = nil) {
-        var wanted = ModelSubscriptionAct.Subscribe(variant: variant)
-        wanted.startsAt = start.map { self.day($0) }
-        at(day, .subscribe(wanted))
-    }
-
-    mutating func advance(_ day: Double, hours: Int64 = 0) { play(day, hours: hours, .advance) }
-
-    mutating func grant(_ credits: Int64, on day: Double = 0) { play(day, .grant(.init(credits: credits))) }
-
-    @discardableResult
-    mutating func use(_ day: Double, hours: Int64 = 0, _ units: Int64) -> ModelReply {
-        play(day, hours: hours, .use(.init(feature: "calls", demand: .units(units))))
-    }
-
-    /// The reason for which one unit is denied, or `allowed`.
-    func check(_ feature: String) -> String {
-        let answer = try? world.advanced(Self.endUser, clock).check(feature, .units(1))
-        return answer.map { $0.reason ?? "allowed" } ?? "unanswered"
-    }
-
-    /// The entries: type, amount, line and period.
-    var entries: [String] {
-        ledger.entries.map { entry in
-            (["\(entry.type) \(entry.amount)"] + (entry.line.map { ["l\($0)"] } ?? [])
-                + (entry.period.map { ["p\($0)"] } ?? [])).joined(separator: " ")
-        }
-    }
-
-    /// The events of subscriptions: type without its area, and day.
-    var events: [String] {
-        ledger.events.filter { $0.subscription != nil }.map { event in
-            let day = (event.at.microseconds - Self.start.microseconds) / 86_400_000_000
-            return "\(event.type.split(separator: ".").last ?? "") \(day)"
-        }
-    }
-}
-
-extension ModelVariant {
-    /// A monthly, prepaid variant that gives credits with each period.
-    fileprivate static func monthly(_ credits: Int64) -> ModelVariant { monthly([ModelLine(credits, .period)]) }
-
-    fileprivate static func monthly(_ lines: [ModelLine]) -> ModelVariant {
-        var variant = ModelVariant(.month)
-        variant.lines = lines
-        return variant
-    }
-
-    fileprivate static var archived: ModelVariant {
-        var variant = ModelVariant()
-        variant.isArchived = true
-        return variant
     }
 }

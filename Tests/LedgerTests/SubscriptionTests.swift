@@ -61,6 +61,57 @@ struct SubscriptionTests {
         #expect(alice.violation == nil)
     }
 
+    /// A month of tiers, of which the first ten units cost 2 each and further ones 1, and 60 days of grace.
+    private func subscribedToTiers(at instant: String) throws -> Subscriber {
+        var alice = Subscriber()
+        let tiers = [Tier(upTo: 10, unitCost: try mc(2)), Tier(upTo: nil, unitCost: try mc(1))]
+        alice.catalogue.insert(
+            MeteringRule(
+                id: PublicID(.rule, Bits128(high: 1, low: 2)), featureKey: Subscriber.calls, version: 2,
+                price: Price(.graduated(tiers, scope: .period)),
+                effectiveFrom: try #require(Instant(rfc3339: "2020-01-01T00:00:00Z"))))
+        var terms = monthly([try period(1_000)])
+        terms.gracePeriodDays = 60
+        try alice.subscribe(try alice.variant(terms), at: instant)
+        return alice
+    }
+
+    @Test("A pause in grace restarts no period tiers, and neither does the renewal after it")
+    func tiersOfAPauseInGrace() throws {
+        var alice = try subscribedToTiers(at: "2026-01-30T00:00:00Z")
+        try alice.use(15, at: "2026-03-01T00:00:00Z")
+        try alice.at("2026-03-05T00:00:00Z", .subscription(1, .pause(until: nil)))
+        try alice.at("2026-03-06T00:00:00Z", .subscription(1, .resume))
+        try alice.use(5, at: "2026-03-06T00:00:00Z")
+        // A second pause moves the boundary again.
+        try alice.at("2026-03-07T00:00:00Z", .subscription(1, .pause(until: nil)))
+        try alice.at("2026-03-09T00:00:00Z", .subscription(1, .resume))
+        try alice.use(5, at: "2026-03-09T00:00:00Z")
+        try alice.at("2026-03-10T00:00:00Z", .subscription(1, .renew))
+        #expect(try alice.subscription().period.start.description == "2026-03-03T00:00:00.000Z")
+        try alice.use(5, at: "2026-03-10T00:00:00Z")
+        try alice.at("2026-03-11T00:00:00Z", .subscription(1, .renew))
+        try alice.use(5, at: "2026-04-03T00:00:00Z")
+        #expect(alice.costs == [-25, -5, -5, -5, -10])
+        #expect(alice.violation == nil)
+    }
+
+    @Test("Tiers of an unpaid period go on after a pause up to the boundary that the pause has moved")
+    func tiersOfUnpaidPeriods() throws {
+        var alice = try subscribedToTiers(at: "2025-12-30T00:00:00Z")
+        // The second unpaid period begins on 28 February. A pause of three days moves the boundary to 2 March.
+        try alice.use(15, at: "2026-02-27T00:00:00Z")
+        try alice.use(15, at: "2026-03-01T00:00:00Z")
+        try alice.at("2026-03-05T00:00:00Z", .subscription(1, .pause(until: nil)))
+        try alice.pass(to: "2026-03-06T00:00:00Z")
+        try alice.at("2026-03-08T00:00:00Z", .subscription(1, .resume))
+        try alice.use(5, at: "2026-03-08T00:00:00Z")
+        try alice.use(5, at: "2026-04-01T23:59:59Z")
+        try alice.use(5, at: "2026-04-02T00:00:00Z")
+        #expect(alice.costs == [-25, -25, -5, -5, -10])
+        #expect(alice.violation == nil)
+    }
+
     @Test("A trial gives its own credits, and then a prepaid subscription waits for its payment")
     func trial() throws {
         var alice = Subscriber()
@@ -136,6 +187,41 @@ struct SubscriptionTests {
                 "subscription.activated 2026-02-01T00:00",
             ])
         #expect(alice.violation == nil)
+    }
+
+    @Test("A late advance falls back to the version of the instant at which the subscription ended")
+    func lateFallback() throws {
+        var alice = Subscriber()
+        let free = try alice.variant(monthly([try period(5)], .postpaid))
+        var terms = monthly([try period(1_000)])
+        terms.fallbackVariantID = free
+        let paid = try alice.variant(terms)
+        try alice.subscribe(paid, at: "2026-01-01T00:00:00Z")
+        let first = try #require(alice.catalogue.latestVariant(free))
+        for (version, instant) in [(Int32(2), "2026-02-04T00:00:00Z"), (3, "2026-02-04T00:00:01Z")] {
+            var newer = PlanVariant(
+                id: free, planID: first.planID, version: version, name: "newer", terms: first.terms,
+                updatedAt: Instant(rfc3339: instant))
+            if version == 3 { newer.archivedAt = newer.updatedAt }
+            alice.catalogue.insert(newer)
+        }
+        var plan = try #require(alice.catalogue.plans[first.planID])
+        plan.archivedAt = Instant(rfc3339: "2026-02-05T00:00:00Z")
+        alice.catalogue.insert(plan)
+        // The grace ends on 4 February, and nobody looks before 10 February.
+        var late = alice
+        try late.pass(to: "2026-02-10T00:00:00Z")
+        #expect(try late.subscription(2).variant == VariantReference(id: free, version: 2))
+        // On a test clock the latest version counts, which is archived.
+        var clocked = Subscriber()
+        clocked.catalogue = alice.catalogue
+        let clock = PublicID(.testClock, Bits128(high: 0, low: 9))
+        clocked.catalogue.testClocks[clock] = Instant(rfc3339: "2026-01-01T00:00:00Z")
+        try clocked.at("2026-01-01T00:00:00Z", .createEndUser(EndUserChange(testClock: clock)))
+        try clocked.subscribe(paid, at: "2026-01-01T00:00:00Z")
+        clocked.catalogue.testClocks[clock] = Instant(rfc3339: "2026-02-10T00:00:00Z")
+        try clocked.pass(to: "2026-02-10T00:00:00Z")
+        #expect(try clocked.subscription(1).status == .expired && clocked.draft.account.subscriptions.isEmpty)
     }
 
     @Test("An end user that is seen for the first time starts on the default plan, unless the command is refused")

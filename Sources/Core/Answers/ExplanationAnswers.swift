@@ -77,9 +77,15 @@ extension JSONWriter {
         let held = explanation.holds.map { hold in
             Addend(what: "held", id: ("reservation_id", account.id(.reservation, hold.reservation)), -hold.held)
         }
-        write(Sum("effective_balance", [Addend(what: "balance", id: nil, balance.value)] + held))
+        let frozen = explanation.blocks.filter { explanation.isFrozen($0) && $0.available > 0 }.map { history in
+            Addend(
+                what: "frozen", id: ("block_id", account.id(.block, history.granted.block.number)), -history.available)
+        }
+        write(Sum("effective_balance", [Addend(what: "balance", id: nil, balance.value)] + held + frozen))
         if let feature {
-            let open = explanation.blocks.filter { $0.granted.block.isOpen(to: feature) && $0.available > 0 }
+            let open = explanation.blocks.filter {
+                $0.granted.block.isOpen(to: feature) && $0.available > 0 && !explanation.isFrozen($0)
+            }
             write(
                 Sum(
                     "spendable_balance",
@@ -188,8 +194,9 @@ extension ExplainedEntitlement {
         }
         guard isPast else { return nil }
         return """
-            Computed from the entries up to that instant and the end user's present settings. Past counts of quotas, \
-            spend caps and period tiers are not kept, so they are left out.
+            Computed from the entries up to that instant, the end user's present settings, and the subscriptions that \
+            were live then, with their latest variant and quantity. Past counts of quotas, spend caps and period tiers \
+            are not kept, and neither are earlier pauses and times of grace, so they are left out.
             """
     }
 }

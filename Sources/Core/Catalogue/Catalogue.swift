@@ -62,6 +62,11 @@ extension Catalogue {
         variants[id]?.latest
     }
 
+    /// The version of a variant that was the latest one at an instant; the first one before all.
+    package func latestVariant(_ id: PublicID, at instant: Instant) -> PlanVariant? {
+        variants[id]?.latest(at: instant)
+    }
+
     /// The latest version of the variant with an id or a key.
     package func latestVariant(_ name: VariantName) -> PlanVariant? {
         switch name {

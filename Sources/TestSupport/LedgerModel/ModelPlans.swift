@@ -103,19 +103,31 @@ extension ModelLedger {
     }
 
     /// The start of the window in which period tiers fill now: that of the period of the first running subscription,
-    /// or of the UTC month. In grace the unpaid periods follow each other.
+    /// or of the UTC month.
     var tierStart: Instant {
-        guard var first = running.first else { return ModelWindow.month.around(now, in: .utc).start }
-        guard first.innerStatus == .pastDue else { return first.start }
-        let interval = variant(of: first).interval
-        if first.index == 0 || first.interval != interval {
-            (first.anchor, first.boundary, first.interval) = (first.end, 0, interval)
+        guard let first = running.first else { return ModelWindow.month.around(now, in: .utc).start }
+        return tierStart(of: first, at: first.pausedAt ?? now)
+    }
+
+    /// The start of the open window of a subscription's tiers. One that was open in a pause goes on from where it began.
+    func tierStart(of subscription: ModelSubscription, at instant: Instant) -> Instant {
+        let boundary = lastBoundary(of: subscription, at: instant)
+        return subscription.tierStarts[boundary] ?? boundary
+    }
+
+    /// The start of the period. In grace the unpaid periods follow each other.
+    func lastBoundary(of subscription: ModelSubscription, at instant: Instant) -> Instant {
+        var period = subscription
+        guard period.innerStatus == .pastDue else { return period.start }
+        let interval = variant(of: period).interval
+        if period.index == 0 || period.interval != interval {
+            (period.anchor, period.boundary, period.interval) = (period.end, 0, interval)
         }
         repeat {
-            first.start = first.end
-            setEnd(&first)
-        } while first.end <= now
-        return first.start
+            period.start = period.end
+            setEnd(&period)
+        } while period.end <= instant
+        return period.start
     }
 
     /// The first running postpaid subscription, whose summary has the usage of now.

@@ -83,6 +83,8 @@ package struct ModelSubscription: Equatable, Sendable {
     var best: [Int: Int64] = [:]
     /// The microseconds of pauses in the period.
     var pauses: Int64 = 0
+    /// The starts of the windows of tiers that were open in a pause in grace, by the boundaries as the pause moved them.
+    var tierStarts: [Instant: Instant] = [:]
     /// The number of billed usages before the period.
     var billsBefore = 0
     var hasToldTrialEnding = false

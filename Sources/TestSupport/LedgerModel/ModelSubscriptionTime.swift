@@ -228,7 +228,8 @@ extension ModelLedger {
             "subscription.\(status.rawValue)", place, usage == nil ? [] : [overageClosed], usage: usage, at: instant)
         if !fallsBack { return }
         let named = variant(of: subscription).fallback ?? catalogue.fallbackVariant
-        guard let next = catalogue.latestVersion(of: named), catalogue.variants[next]?.slot == subscription.slot,
+        guard let next = catalogue.latestVersion(of: named, at: testClock == nil ? instant : nil),
+            catalogue.variants[next]?.slot == subscription.slot,
             !subscriptions.contains(where: { !$0.isFinal && $0.slot == subscription.slot })
         else { return }
         addSubscription(
@@ -361,6 +362,7 @@ extension ModelLedger {
         let length = instant.microseconds - pausedAt.microseconds
         func moved(_ instant: Instant) -> Instant { Instant(microseconds: instant.microseconds + length) }
         shiftBlocks(of: place, from: pausedAt, to: instant)
+        let tiers = tierStart(of: subscription, at: pausedAt)
         subscription.end = moved(subscription.end)
         subscription.anchor = subscription.end
         subscription.boundary = 0
@@ -384,6 +386,7 @@ extension ModelLedger {
         subscription.pausedStatus = nil
         subscription.pausedAt = nil
         subscription.resumeAt = nil
+        if status == .pastDue { subscription.tierStarts[lastBoundary(of: subscription, at: instant)] = tiers }
         subscriptions[place] = subscription
         tell("subscription.resumed", place, [length, subscription.end.microseconds], at: instant)
     }
@@ -423,6 +426,8 @@ extension ModelLedger {
             usage.cost = max(0, usage.cost + bill.usage.cost)
             usages[bill.usage.feature] = usage
         }
+        // What was told is in no later summary, also when the period goes on without one and gets one again.
+        subscriptions[place].billsBefore = bills.count
         overageClosed = 0
         if reportsOverage(subscription), overage > 0 {
             overageClosed = overage

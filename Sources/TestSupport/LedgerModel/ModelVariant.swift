@@ -114,6 +114,8 @@ package struct ModelVariant: Sendable {
     package var isArchived = false
     /// The number of the next version of the same variant.
     package var newer: Int?
+    /// The instant at which this version was made.
+    package var madeAt = Instant(microseconds: .min)
 
     package init(_ unit: Unit = .month, count: Int64 = 1) {
         self.unit = unit
@@ -141,9 +143,14 @@ extension ModelCatalogue {
     }
 
     /// The number of the latest version of a variant; nil if the variant does not exist or is archived.
-    package func latestVersion(of number: Int?) -> Int? {
+    ///
+    /// - Parameter instant: The instant by which a later version than the first must have been made; nil counts all.
+    package func latestVersion(of number: Int?, at instant: Instant? = nil) -> Int? {
         guard var latest = number else { return nil }
-        while let newer = variants[latest]?.newer { latest = newer }
+        while let newer = variants[latest]?.newer, let version = variants[newer] {
+            if let instant, instant < version.madeAt { break }
+            latest = newer
+        }
         return variants[latest].map(\.isArchived) ?? true ? nil : latest
     }
 }

@@ -208,6 +208,97 @@ extension Acceptance {
             #expect(try await client.check("alice", "api")["reason"] == "insufficient_credits")
         }
 
+        @Test("Balances and explanations know the subscriptions of a past instant, and what was frozen")
+        func past() async throws {
+            let client = try await makeTenant().test
+            try await client.sell("api", unitCost: 10)
+            try await client.makePlan(
+                "pro",
+                [
+                    "billing_interval": Self.month, "features": [["feature_key": "api", "enabled": true]],
+                    "credit_grants": [["credits": 1_000, "cadence": "period"]],
+                ])
+            let clock = try await client.make("alice", at: "2030-01-01T00:00:00Z")
+            try await client.grant("alice", 50).expect(201)
+            try await clock.advance(to: "2030-01-02T00:00:00Z")
+            let id = try await client.subscribe("alice", "pro").expect(201).text("id")
+            try await clock.advance(to: "2030-01-05T00:00:00Z")
+            try await client.act(id, "pause").expect(200)
+            try await clock.advance(to: "2030-01-09T00:00:00Z")
+            func explained(_ instant: String?) async throws -> Answer {
+                try await client.get(
+                    "/v1/ledger/explain",
+                    [("end_user_id", "alice"), ("feature_key", "api"), ("units", "2"), ("at", instant)]
+                ).expect(200)
+            }
+            for (instant, frozen, reason, spendable) in [
+                ("2030-01-01T12:00:00Z", 0, "feature_not_in_plan", 50), ("2030-01-04T00:00:00Z", 0, nil, 1_050),
+                ("2030-01-05T00:00:00Z", 1_000, "subscription_paused", 50), (nil, 1_000, "subscription_paused", 50),
+            ] as [(String?, Int64, String?, Int64)] {
+                let answer = try await explained(instant)
+                let name: Comment = "\(instant ?? "now")"
+                #expect(answer["entitlement.reason"] == reason.map { .string($0) } ?? .null, name)
+                #expect(answer["entitlement.spendable_balance"] == .integer(spendable), name)
+                #expect(answer["frozen_balance"] == .integer(frozen), name)
+                let effective = try answer.integer("balance") - frozen
+                #expect(answer["effective_balance"] == .integer(effective), name)
+                for sum in try answer.items("arithmetic") {
+                    let steps = sum[path: "steps"]?.elements ?? []
+                    #expect(
+                        steps.reduce(0) { $0 + ($1[path: "amount"]?.integer ?? 0) } == sum[path: "value"]?.integer, name
+                    )
+                    if sum[path: "result"] == "effective_balance" {
+                        #expect(sum[path: "value"] == .integer(effective), name)
+                    }
+                    if sum[path: "result"] == "spendable_balance" {
+                        #expect(sum[path: "value"] == .integer(spendable), name)
+                    }
+                }
+                let balance = try await client.get(
+                    "/v1/credits/balance", [("end_user_id", "alice"), ("at", instant)]
+                ).expect(200)
+                #expect(balance["frozen_balance"] == .integer(frozen), name)
+                #expect(balance["effective_balance"] == .integer(effective), name)
+            }
+        }
+
+        @Test("A forecast of what follows names the next subscription by its id, and a preview changes nothing")
+        func forecast() async throws {
+            let client = try await makeTenant().test
+            let free = try await client.makePlan(
+                "free",
+                [
+                    "billing_interval": Self.month, "billing_mode": "postpaid",
+                    "credit_grants": [["credits": 10, "cadence": "period"]],
+                ])
+            try await client.makePlan(
+                "pro",
+                [
+                    "billing_interval": Self.month, "fallback_variant_id": .string(free),
+                    "credit_grants": [["credits": 1_000, "cadence": "period"]],
+                ])
+            try await client.makePlan("pass", slot: "pass", ["billing_interval": Self.month])
+            let clock = try await client.make("alice", at: "2030-01-01T00:00:00Z")
+            let id = try await client.subscribe("alice", "pro").expect(201).text("id")
+            let pass = try await client.subscribe("alice", "pass").expect(201).text("id")
+            try await client.act(pass, "cancel", ["at": "now"]).expect(200)
+            let upcoming = try await client.get("/v1/subscriptions/\(id)/upcoming").expect(200)
+            let events = try upcoming.items("events")
+            let started = try #require(events.first { $0[path: "type"] == "subscription.fallback_started" })
+            let named = try #require(started[path: "data.subscription_id"]?.text)
+            #expect(named != pass && named != id && started[path: "data.ended_subscription_id"] == .string(id))
+            let preview = try await client.get("/v1/subscriptions/\(id)/preview", [("quantity", "3")]).expect(200)
+            #expect(preview["subscription.quantity"] == 3 && preview["balance"] == 3_000)
+            #expect(try await client.subscription(id)["quantity"] == 1)
+            try await clock.advance(to: "2030-03-01T00:00:00Z")
+            let fallback = try await client.subscription(named)
+            #expect(fallback["plan_variant_id"] == .string(free) && fallback["status"] == "active")
+            let feed = try await client.get("/v1/events", [("limit", "100")]).expect(200).items()
+            let told = feed.first { $0[path: "type"] == "subscription.fallback_started" }
+            #expect(
+                told?[path: "data"] == started[path: "data"] && told?[path: "timestamp"] == started[path: "timestamp"])
+        }
+
         @Test("Bad input is refused with its code and pointer, and nothing is written")
         func badInput() async throws {
             let client = try await makeTenant().test

@@ -39,6 +39,23 @@ package enum SubscriptionStore {
             limit $5
             """)
 
+    /// The subscriptions of an account that were made by an instant and had not ended before it. It costs the account's
+    /// subscriptions.
+    static func begun(
+        by instant: Instant, environmentID: EnvironmentID, accountID: AccountID, on connection: PostgresConnection
+    ) async throws -> [Subscription] {
+        let result = try await connection.run(
+            PostgresQuery(begunStatement, [.id(environmentID), .id(accountID), .instant(instant)]))
+        return try SubscriptionRow.all(result).map(\.subscription)
+    }
+
+    private static let begunStatement = SubscriptionRow.select(
+        where: """
+            t.environment_id = $1 and t.account_id = $2 and t.created_at <= $3::timestamptz
+                and (t.ended_at is null or t.ended_at > $3)
+            order by t.number
+            """)
+
     /// The live subscriptions of some accounts. The subselect is asked once for each account: in a join a planner that
     /// takes the table for a small one reads all of it for each. Its order leads to the index `subscriptions_live`.
     static let loadLive = PostgresStatement(

@@ -11,7 +11,8 @@ package enum LedgerReads {
     /// `recorded_at`, every other entry from its `effective_at`. Along an account these instants never decrease, so the
     /// entry is found by bisection.
     ///
-    /// It costs one row for each bisection, some 20 for a million entries, and the entries behind a checkpoint.
+    /// It costs one row for each bisection, some 20 for a million entries, and the entries behind a checkpoint. Frozen
+    /// credits are left out: `balances` has them.
     package static func standing(
         environmentID: EnvironmentID, accountID: AccountID, at instant: Instant, on connection: PostgresConnection
     ) async throws -> PastStanding {

@@ -30,6 +30,9 @@ package struct Plan: Hashable, Sendable {
     }
 
     package var isArchived: Bool { archivedAt != nil }
+
+    /// Whether the plan was archived by an instant, as far as it is known: one that was restored since counts as open.
+    package func isArchived(at instant: Instant) -> Bool { archivedAt.map { $0 <= instant } ?? false }
 }
 
 /// The name of a place for one live subscription of an end user. Add-ons are plans in slots of their own.

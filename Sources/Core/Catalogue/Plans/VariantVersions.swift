@@ -1,3 +1,5 @@
+package import Credits
+
 /// All versions of one variant. There is at least one, and none is ever removed.
 package struct VariantVersions: Hashable, Sendable {
     /// The version with the highest number. New subscriptions get it.
@@ -17,6 +19,14 @@ package struct VariantVersions: Hashable, Sendable {
             if version.version > latest.version { earlier[latest.version] = latest }
             latest = version
         }
+    }
+
+    /// The version that was the latest one at an instant; the first one before all. Costs a walk over the versions if a later
+    /// one was made since.
+    package func latest(at instant: Instant) -> PlanVariant {
+        guard instant < latest.updatedAt else { return latest }
+        let made = earlier.values.filter { $0.updatedAt <= instant }.max { $0.version < $1.version }
+        return made ?? earlier.values.min { $0.version < $1.version } ?? latest
     }
 
     /// Nil for a number that no version has.

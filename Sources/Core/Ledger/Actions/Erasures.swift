@@ -72,7 +72,7 @@ extension Subscription {
             number: number, planID: planID, slot: slot, variant: variant, quantity: quantity, status: status,
             periodIndex: periodIndex, period: period, anchor: anchor,
             periodInterval: periodInterval, pausedTime: pausedTime, trialDays: trialDays,
-            trialEndsAt: trialEndsAt, graceEndsAt: graceEndsAt, isRenewedAhead: isRenewedAhead,
+            trialEndsAt: trialEndsAt, movedTiers: movedTiers, graceEndsAt: graceEndsAt, isRenewedAhead: isRenewedAhead,
             cancelsAtPeriodEnd: cancelsAtPeriodEnd, revokesCredits: revokesCredits, pendingChange: pendingChange,
             pause: pause, contract: contract, notices: notices, lines: lines, termsSince: termsSince,
             deniesOverdueUsage: deniesOverdueUsage, isPostpaid: isPostpaid,

@@ -6,21 +6,38 @@ import Metering
 package struct LedgerExplanation: Sendable {
     package let account: AccountName
     package let asOf: Instant
+    /// The sums, with the frozen credits.
     package let standing: PastStanding
     /// The blocks with remaining credits, in burn order.
     package let blocks: [BlockHistory]
     package let holds: [HoldHistory]
+    /// The subscriptions that were live at `asOf`.
+    private let subscriptions: [Subscription]
+    /// The blocks of subscriptions that permitted no use, by number.
+    private let frozenBlocks: Set<Int32>
 
-    /// - Parameter blocks: In any order; blocks without remaining credits may be included.
+    /// - Parameters:
+    ///   - standing: The sums of the entries, without frozen credits.
+    ///   - blocks: In any order; blocks without remaining credits may be included.
+    ///   - subscriptions: As they are stored; those that were not live at `asOf` may be included.
     package init(
-        account: AccountName, asOf: Instant, standing: PastStanding, blocks: [BlockHistory], holds: [HoldHistory]
+        account: AccountName, asOf: Instant, standing: PastStanding, blocks: [BlockHistory], holds: [HoldHistory],
+        subscriptions: [Subscription]
     ) {
         self.account = account
         self.asOf = asOf
-        self.standing = standing
-        self.blocks = blocks.filter { $0.remaining > 0 }.sorted { $0.granted.block.place < $1.granted.block.place }
+        let open = blocks.filter { $0.remaining > 0 }.sorted { $0.granted.block.place < $1.granted.block.place }
+        self.blocks = open
         self.holds = holds
+        self.subscriptions = subscriptions.compactMap { $0.standing(at: asOf) }
+        let denying = self.subscriptions.filter(\.deniesUsage).map(\.number)
+        let frozen = denying.isEmpty ? [] : open.filter { $0.granted.block.isFrom(denying) }
+        frozenBlocks = Set(frozen.map(\.granted.block.number))
+        self.standing = standing.freezing(frozen.reduce(0) { $0 + $1.available })
     }
+
+    /// Whether the credits of a block could not be spent because of the state of its subscription.
+    package func isFrozen(_ history: BlockHistory) -> Bool { frozenBlocks.contains(history.granted.block.number) }
 
     /// The account at `asOf`, as input of `Entitlement.decide`. Its counters are empty, because past counts are not
     /// kept.
@@ -33,7 +50,7 @@ package struct LedgerExplanation: Sendable {
                     number: block.number, original: block.original, remaining: try Millicredits(history.remaining),
                     held: try Millicredits(history.held), priority: block.priority, expiresAt: block.expiresAt,
                     isPaid: block.isPaid, featureSet: block.featureSet, since: block.since,
-                    startsLater: block.startsLater))
+                    startsLater: block.startsLater, origin: block.origin, endsWithPeriod: block.endsWithPeriod))
         }
         return Account(
             id: account.id, environmentID: environmentID, endUserID: account.endUserID, version: standing.version,
@@ -42,7 +59,7 @@ package struct LedgerExplanation: Sendable {
                 balance: try Millicredits(standing.balances.balance),
                 reserved: try Millicredits(standing.balances.reserved), overage: try Millicredits(standing.overage),
                 lifetimeGranted: try Millicredits(standing.lifetimeGranted)), advancedTo: asOf, blocks: BlockList(open),
-            settings: settings)
+            subscriptions: OrderedList(subscriptions), settings: settings)
     }
 }
 

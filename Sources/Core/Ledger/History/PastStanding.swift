@@ -12,4 +12,14 @@ package struct PastStanding: Hashable, Sendable {
         self.overage = overage
         self.lifetimeGranted = lifetimeGranted
     }
+
+    /// The standing with frozen credits.
+    func freezing(_ frozen: Int64) -> PastStanding {
+        PastStanding(
+            version: version,
+            balances: Balances(
+                balance: balances.balance, reserved: balances.reserved, frozen: frozen,
+                effective: balances.balance - balances.reserved - frozen), overage: overage,
+            lifetimeGranted: lifetimeGranted)
+    }
 }

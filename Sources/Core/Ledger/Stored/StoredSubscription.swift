@@ -14,6 +14,9 @@ extension Subscription {
         if isPostpaid { members.append(("is_postpaid", .bool(true))) }
         if isRenewedAhead { members.append(("is_renewed_ahead", .bool(true))) }
         if !lines.isEmpty { members.append(("lines", .array(lines.map(\.stored)))) }
+        if let movedTiers {
+            members.append(("moved_tiers", .array([.instant(movedTiers.boundary), .instant(movedTiers.since)])))
+        }
         let instants = [
             ("notice_contract", notices.contractEnding), ("notice_renewal", notices.renewalDue),
             ("notice_trial", notices.trialEnding),
@@ -78,7 +81,8 @@ extension Subscription {
             anchor: try stored.required("anchor", try stored.instant("anchor")),
             periodInterval: try BillingInterval(stored: stored),
             pausedTime: try stored.integer("paused_time") ?? 0, trialDays: try stored.number("trial_days") ?? 0,
-            trialEndsAt: try stored.instant("trial_ends_at"), graceEndsAt: try stored.instant("grace_ends_at"),
+            trialEndsAt: try stored.instant("trial_ends_at"), movedTiers: try MovedTiers(stored: stored),
+            graceEndsAt: try stored.instant("grace_ends_at"),
             isRenewedAhead: stored.object["is_renewed_ahead"] != nil,
             cancelsAtPeriodEnd: stored.object["cancels_at_period_end"] != nil,
             revokesCredits: stored.object["revokes_credits"] != nil,
@@ -131,6 +135,17 @@ extension Subscription.Pause {
         var until: Instant?
         if case .integer(let instant) = parts[1] { until = Instant(microseconds: instant) }
         self.init(at: Instant(microseconds: at), until: until, statusBefore: status)
+    }
+}
+
+extension Subscription.MovedTiers {
+    fileprivate init?(stored: StoredObject) throws(StoredJSONError) {
+        let parts = try stored.elements(of: "moved_tiers")
+        guard !parts.isEmpty else { return nil }
+        guard parts.count == 2, case .integer(let boundary) = parts[0], case .integer(let since) = parts[1] else {
+            throw stored.invalid("moved_tiers")
+        }
+        self.init(boundary: Instant(microseconds: boundary), since: Instant(microseconds: since))
     }
 }
 

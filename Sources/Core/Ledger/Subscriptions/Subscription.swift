@@ -32,6 +32,8 @@ package struct Subscription: Hashable, Sendable {
     package internal(set) var pausedTime: Int64
     package internal(set) var trialDays: Int32
     package internal(set) var trialEndsAt: Instant?
+    /// The window of period tiers that a pause in grace has moved; nil before such a pause.
+    package internal(set) var movedTiers: MovedTiers?
     /// The end of grace; nil unless the subscription is past due, or was when it was paused.
     package internal(set) var graceEndsAt: Instant?
     /// Whether the next period was paid for.
@@ -85,6 +87,20 @@ package struct Subscription: Hashable, Sendable {
         }
     }
 
+    /// A window of period tiers that was open while time stood still in grace. The pause moves the boundary at which the
+    /// window began, and its tiers go on.
+    package struct MovedTiers: Hashable, Sendable {
+        /// The boundary as the pause has moved it.
+        package let boundary: Instant
+        /// The instant at which the window began, by which its counters are told.
+        package let since: Instant
+
+        package init(boundary: Instant, since: Instant) {
+            self.boundary = boundary
+            self.since = since
+        }
+    }
+
     /// The instants of the notices that are still to come. That of a renewal is told only while the renewal is missing.
     package struct Notices: Hashable, Sendable {
         package var trialEnding: Instant?
@@ -104,7 +120,8 @@ package struct Subscription: Hashable, Sendable {
         number: Int32, planID: PublicID, slot: PlanSlot, variant: VariantReference, quantity: Int32,
         status: SubscriptionStatus, periodIndex: Int32 = 0, period: TimeWindow, anchor: Instant,
         periodInterval: BillingInterval? = nil, pausedTime: Int64 = 0,
-        trialDays: Int32 = 0, trialEndsAt: Instant? = nil, graceEndsAt: Instant? = nil, isRenewedAhead: Bool = false,
+        trialDays: Int32 = 0, trialEndsAt: Instant? = nil, movedTiers: MovedTiers? = nil, graceEndsAt: Instant? = nil,
+        isRenewedAhead: Bool = false,
         cancelsAtPeriodEnd: Bool = false, revokesCredits: Bool = false, pendingChange: PendingChange? = nil,
         pause: Pause? = nil, contract: Contract? = nil, notices: Notices = .none, lines: [LineState] = [],
         termsSince: Instant, deniesOverdueUsage: Bool = false, isPostpaid: Bool = false,
@@ -124,6 +141,7 @@ package struct Subscription: Hashable, Sendable {
         self.pausedTime = pausedTime
         self.trialDays = trialDays
         self.trialEndsAt = trialEndsAt
+        self.movedTiers = movedTiers
         self.graceEndsAt = graceEndsAt
         self.isRenewedAhead = isRenewedAhead
         self.cancelsAtPeriodEnd = cancelsAtPeriodEnd

@@ -81,17 +81,7 @@ extension Account {
         guard let (subscription, terms) = variants(catalogue).first else {
             return WindowLength.month.calendarWindow(containing: now, in: .utc)
         }
-        var start = subscription.period.start
-        let status = subscription.pause?.statusBefore ?? subscription.status
-        if status == .pastDue {
-            start = subscription.period.end
-            let zone = catalogue.config.zone
-            let isNewLength = subscription.periodIndex == 0 || subscription.periodInterval != nil
-            let anchor = isNewLength ? start : subscription.anchor
-            // A pause stops time.
-            let now = max(start, subscription.pause?.at ?? now)
-            start = max(start, terms.billingInterval.window(containing: now, from: anchor, in: zone).start)
-        }
+        let start = subscription.tierStart(at: now, terms, catalogue.config.zone)
         return TimeWindow(start: start, end: .latest)
     }
 
@@ -119,6 +109,27 @@ extension Account {
         create(
             NewSubscription(variant: .id(id)), of: variant, plan, number: recorder.nextSubscriptionNumber(), moment,
             into: &recorder)
+    }
+}
+
+extension Subscription {
+    /// The instant at which the open window of period tiers began. A pause in grace moves the windows that are to come, and
+    /// the open one goes on.
+    func tierStart(at now: Instant, _ terms: VariantTerms, _ zone: ZoneRules) -> Instant {
+        let boundary = tierBoundary(at: now, terms, zone)
+        guard let movedTiers, movedTiers.boundary == boundary else { return boundary }
+        return movedTiers.since
+    }
+
+    /// The latest boundary of periods, paid or not.
+    func tierBoundary(at now: Instant, _ terms: VariantTerms, _ zone: ZoneRules) -> Instant {
+        guard (pause?.statusBefore ?? status) == .pastDue else { return period.start }
+        let start = period.end
+        let isNewLength = periodIndex == 0 || periodInterval != nil
+        // A pause stops time.
+        let now = max(start, pause?.at ?? now)
+        let window = terms.billingInterval.window(containing: now, from: isNewLength ? start : anchor, in: zone)
+        return max(start, window.start)
     }
 }
 

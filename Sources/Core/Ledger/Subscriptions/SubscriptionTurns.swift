@@ -199,14 +199,16 @@ extension Account {
     }
 
     /// Starts the subscription to which the end user falls back. The fallback of the variant comes before that of the
-    /// environment, and is used only in the slot of its plan.
+    /// environment, and is used only in the slot of its plan. Its version is that of the instant, so that a late advance
+    /// starts the same one. The instants of a test clock are not those at which versions are made: there the latest counts.
     private mutating func fallBack(
         from ended: Subscription, _ moment: SubscriptionMoment, into recorder: inout some EffectRecorder
     ) {
         let catalogue = moment.catalogue
         let named = moment.terms(of: ended).fallbackVariantID ?? catalogue.config.fallbackVariantID
-        guard let variant = named.flatMap({ catalogue.latestVariant($0) }), !variant.isArchived,
-            let plan = catalogue.plans[variant.planID], !plan.isArchived, plan.slot == ended.slot,
+        let instant = settings.testClock == nil ? moment.at : .latest
+        guard let variant = named.flatMap({ catalogue.latestVariant($0, at: instant) }), !variant.isArchived,
+            let plan = catalogue.plans[variant.planID], !plan.isArchived(at: instant), plan.slot == ended.slot,
             !subscriptions.contains(where: { $0.slot == ended.slot })
         else { return }
         var fallback = Subscription(
@@ -236,6 +238,8 @@ extension Account {
         var subscription = before
         guard let pause = subscription.pause else { preconditionFailure("only a paused subscription can resume") }
         let shift = moment.at.microseconds - pause.at.microseconds
+        let terms = moment.terms(of: subscription)
+        let tiersSince = subscription.tierStart(at: pause.at, terms, moment.zone)
         subscription.pause = nil
         subscription.status = pause.statusBefore
         subscription.pausedTime += shift
@@ -245,7 +249,10 @@ extension Account {
         subscription.anchor = subscription.period.end
         if subscription.status == .trialing { subscription.trialEndsAt = subscription.period.end }
         subscription.graceEndsAt = subscription.graceEndsAt?.moved(by: shift)
-        let terms = moment.terms(of: subscription)
+        if subscription.status == .pastDue {
+            subscription.movedTiers = Subscription.MovedTiers(
+                boundary: subscription.tierBoundary(at: moment.at, terms, moment.zone), since: tiersSince)
+        }
         subscription.recountNotices(terms, moment.zone)
         for (index, line) in terms.grants.enumerated() {
             subscription.lines[index].resume(line, shift: shift, at: moment.at, in: moment.zone)

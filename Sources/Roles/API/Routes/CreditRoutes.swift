@@ -193,8 +193,8 @@ struct CreditRoutes: Sendable {
         let account = try await services.settledAccount(endUserID, caller, context)
         try services.admission.catalogue(of: caller).requirePast(instant, for: account)
         let standing = try await services.reads.read(of: caller.environmentID, .large) { connection in
-            try await LedgerReads.standing(
-                environmentID: caller.environmentID, accountID: account.id, at: instant, on: connection)
+            try await LedgerReads.balances(
+                of: account.name, environmentID: caller.environmentID, at: instant, on: connection)
         }
         return Self.balance(
             of: account, standing.balances, overage: standing.overage, lifetimeGranted: standing.lifetimeGranted,

@@ -199,18 +199,9 @@ struct LedgerRoutes: Sendable {
     private func explanation(
         of account: Account, at instant: Instant?, now: Instant, _ caller: Caller
     ) async throws -> LedgerExplanation {
-        let environmentID = caller.environmentID
-        return try await services.reads.read(of: environmentID, .large) { connection in
-            let standing = try await LedgerReads.standing(
-                environmentID: environmentID, accountID: account.id, at: instant ?? Instant(microseconds: .max),
-                on: connection)
-            let blocks = try await LedgerReads.blockHistories(
-                environmentID: environmentID, accountID: account.id, version: standing.version, on: connection)
-            let holds = try await LedgerReads.holdHistories(
-                environmentID: environmentID, accountID: account.id, version: standing.version, on: connection)
-            return LedgerExplanation(
-                account: account.name, asOf: instant ?? now,
-                standing: standing, blocks: blocks, holds: holds)
+        try await services.reads.read(of: caller.environmentID, .large) { connection in
+            try await LedgerReads.explanation(
+                of: account.name, environmentID: caller.environmentID, at: instant, now: now, on: connection)
         }
     }
 }

@@ -140,9 +140,9 @@ struct SubscriptionRoutes: Sendable {
         let change = SubscriptionChange(
             variant: variant, quantity: quantity.map { Int32($0) }, timing: timing ?? (variant == nil ? nil : .now),
             proration: proration ?? .credits)
-        let (account, number, catalogue, now) = try live(context, caller)
+        let (account, number, latest, catalogue, now) = try await live(context, caller)
         let (outcome, forecast) = await withTaskExecutorPreference(LongWork.threads) {
-            account.preview(.change(change), of: number, catalogue, at: now)
+            account.preview(.change(change), of: number, latest: latest, catalogue, at: now)
         }
         if case .refused(let refusal) = outcome { throw Problem(refusal, account: account.id) }
         var json = JSONWriter()
@@ -155,33 +155,38 @@ struct SubscriptionRoutes: Sendable {
         _ request: Request, _ context: APIContext, _ caller: Caller
     ) async throws -> Response {
         try RequestQuery(request).finish()
-        let (account, number, catalogue, _) = try live(context, caller)
+        let (account, number, latest, catalogue, now) = try await live(context, caller)
         let forecast = await withTaskExecutorPreference(LongWork.threads) {
-            account.upcoming(events: 12, of: number, catalogue)
+            account.upcoming(events: 12, of: number, latest: latest, catalogue, at: now)
         }
         var json = JSONWriter()
         json.forecast(forecast, of: account.name)
         return .json(json.bytes)
     }
 
-    /// The account of a live subscription from memory, advanced to its current instant.
+    /// The account of a live subscription from memory, its current instant, and the number of its latest subscription, which
+    /// may have ended.
     private func live(
         _ context: APIContext, _ caller: Caller
-    ) throws(Problem) -> (account: Account, number: Int32, catalogue: Catalogue, now: Instant) {
+    ) async throws -> (account: Account, number: Int32, latest: Int32, catalogue: Catalogue, now: Instant) {
         let (id, number) = try subscription(context)
         guard let owner = services.replica.endUserID(of: id, in: caller.environmentID) else {
-            throw .unknownSubscription
+            throw Problem.unknownSubscription
+        }
+        let newest = try await services.reads.read(of: caller.environmentID) { connection in
+            try await SubscriptionStore.list(
+                environmentID: caller.environmentID, accountID: id, status: nil, before: nil, limit: 1, on: connection)
         }
         let known = try services.admission.catalogue(of: caller)
         let stored = try services.admission.account(owner, of: caller) { $0.billedCounterIDs(known) }
         // The account may be newer than the catalogue that was read before it.
         let catalogue = try services.admission.catalogue(of: caller)
         let now = stored.currentInstant(clock: Instant.now, catalogue: catalogue)
-        let account = try Admission.advanced(stored, to: now, in: catalogue)
-        guard account.subscriptions[at: number] != nil else {
+        let latest = max(newest.first?.number ?? 0, number)
+        guard try Admission.advanced(stored, to: now, in: catalogue).subscriptions[at: number] != nil else {
             throw Problem(.notFound, "No live subscription has that id in this environment. Check the id.")
         }
-        return (account, number, catalogue, now)
+        return (stored, number, latest, catalogue, now)
     }
 
     // MARK: - Reading
