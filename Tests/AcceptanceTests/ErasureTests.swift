@@ -4,7 +4,9 @@ import Foundation
 import JSON
 import Ledger
 import Postgres
+import RabbitMQ
 import Testing
+import WebhookReceiver
 
 extension Acceptance {
     @Suite struct ErasureTests {
@@ -26,53 +28,100 @@ extension Acceptance {
             }
         }
 
-        @Test("After an erasure no table, log or answer has the id, a reason, metadata, an attribute or a key")
+        @Test(
+            "After an erasure no table, queue, log, delivery or answer has the id, a reason, metadata, an attribute or a key"
+        )
         func everywhere() async throws {
+            // The receivers repeat what they were sent. One of them accepts nothing.
+            let echo: WebhookReceiver.Script = { .answer($0.path.hasSuffix("broken") ? 500 : 200, $0.text) }
             try await withInstallation { installation in
-                let client = try await installation.makeTenant().test
-                let canary = Canaries()
-                let past = try await furnish(client, canary)
-                try await client.grant("bystander", 100, key: "bystander-key").expect(201)
-                let before = String(
-                    decoding: try await client.get("/v1/ledger/export").expect(200).bytes, as: UTF8.self)
-                #expect(canary.isIn(before))
-
-                let path = "/v1/end-users/\(percentEncoded(canary.id))"
-                let erased = try await client.post("\(path)/erase", [:], key: "erase-once").expect(200)
-                let opaque = try erased.text("end_user_id")
-                #expect(EndUserID(opaque)?.isErased == true)
-                expectInstant(erased["erased_at"])
-                // The answer came when the text was gone.
-                for (table, row) in try await rows(of: installation) {
-                    #expect(!canary.isIn(row), "\(table): \(row)")
+                try await WebhookReceiver.serving(echo) { receiver in
+                    try await erase(on: installation, receiver)
                 }
-                #expect(!canary.isIn(installation.log))
-
-                // The old id leads to nothing, and the opaque one to what may be read.
-                for read in ["/v1/credits/balance", "/v1/credits/blocks", "/v1/ledger", "/v1/reservations"] {
-                    try await client.get(read, [("end_user_id", canary.id)]).expect(404)
-                    let answer = try await client.get(read, [("end_user_id", opaque)]).expect(200)
-                    #expect(!canary.isIn(String(decoding: answer.bytes, as: UTF8.self)), "\(read)")
-                }
-                try await client.get(path).expect(404)
-                let shown = try await client.get("/v1/end-users/\(opaque)").expect(200)
-                #expect(shown["name"] == .null && shown["metadata"] == .object([:]) && shown["erased_at"] != .null)
-                for read in [
-                    "/v1/end-users", "/v1/audit-log", "/v1/ledger/export", "/v1/ledger?end_user_id=bob",
-                    "/v1/ledger/explain?end_user_id=\(opaque)", "/v1/operations/\(past.operation)",
-                ] {
-                    let answer = try await client.get(read).expect(200)
-                    #expect(!canary.isIn(String(decoding: answer.bytes, as: UTF8.self)), "\(read)")
-                }
-                let received = try #require(try await client.ledger("bob").last { $0["type"] == "transfer" })
-                #expect(received["counterparty"] == .string(opaque))
-                #expect(try await client.balance(opaque)["balance"] == .integer(past.balance))
-                #expect(try await client.balance(opaque)["reserved_balance"] == 0)
-                #expect(try await client.check(opaque, "api").expect(200)["allowed"] == false)
-
-                try await proves(client, installation, before: before)
-                #expect(try await installation.run("verify").status == 0)
             }
+        }
+
+        private func erase(on installation: Installation, _ receiver: WebhookReceiver) async throws {
+            let client = try await installation.makeTenant().test
+            let canary = Canaries()
+            for url in [receiver.url, "\(receiver.url)-broken"] {
+                try await client.post("/v1/webhook-endpoints", ["url": .string(url)]).expect(201)
+            }
+            let past = try await furnish(client, canary)
+            try await client.grant("bystander", 100, key: "bystander-key").expect(201)
+            let before = String(
+                decoding: try await client.get("/v1/ledger/export").expect(200).bytes, as: UTF8.self)
+            #expect(canary.isIn(before))
+            try await waitUntil("an accepted and a refused delivery have answers with the reason or the id") {
+                let answered = try await rows(of: installation).filter { table, row in
+                    table == "webhook_deliveries" && canary.isIn(row)
+                }
+                return ["succeeded", "failed"].allSatisfy { status in answered.contains { $0.row.contains(status) } }
+                    && receiver.requests.contains { $0.text.contains(canary("failure")) }
+            }
+
+            let path = "/v1/end-users/\(percentEncoded(canary.id))"
+            let erased = try await client.post("\(path)/erase", [:], key: "erase-once").expect(200)
+            let opaque = try erased.text("end_user_id")
+            #expect(EndUserID(opaque)?.isErased == true)
+            expectInstant(erased["erased_at"])
+            // The answer came when the text was gone.
+            for (table, row) in try await rows(of: installation) {
+                #expect(!canary.isIn(row), "\(table): \(row)")
+            }
+            #expect(!canary.isIn(installation.log))
+            for queue in installation.queues {
+                // A queue reports its messages with a delay.
+                try await waitUntil("the queue \(queue) is empty") {
+                    try await AMQPTopology.messageCount(queue: queue, configuration: installation.amqp).ready == 0
+                }
+            }
+
+            // What is sent afterwards names nobody, and its answer is not kept.
+            let sent = receiver.requests.count
+            let open = try await client.all("/v1/webhook-deliveries", [("status", "failed")])
+            let delivery = try #require(open.last?[path: "id"]?.text)
+            try await client.post("/v1/webhook-deliveries/\(delivery)/retry", [:]).expect(200)
+            try await waitUntil("an event of before is sent again") {
+                receiver.requests.dropFirst(sent).contains { $0.path.hasSuffix("broken") && $0.text.contains(opaque) }
+            }
+            #expect(!receiver.requests.dropFirst(sent).contains { canary.isIn($0.text) })
+            try await waitUntil("the attempt is recorded") {
+                let attempts = try await client.get("/v1/webhook-deliveries/\(delivery)").expect(200)["attempts"]
+                return (attempts?.elements.count ?? 0) > 1
+            }
+            let attempts = try await client.get("/v1/webhook-deliveries/\(delivery)")["attempts"]?.elements ?? []
+            #expect(attempts.allSatisfy { $0[path: "response"] == .null && $0[path: "status"] == 500 })
+
+            // The old id leads to nothing, and the opaque one to what may be read.
+            for read in [
+                "/v1/credits/balance", "/v1/credits/blocks", "/v1/ledger", "/v1/reservations", "/v1/subscriptions",
+            ] {
+                try await client.get(read, [("end_user_id", canary.id)]).expect(404)
+                let answer = try await client.get(read, [("end_user_id", opaque)]).expect(200)
+                #expect(!canary.isIn(String(decoding: answer.bytes, as: UTF8.self)), "\(read)")
+            }
+            try await client.get(path).expect(404)
+            let shown = try await client.get("/v1/end-users/\(opaque)").expect(200)
+            #expect(shown["name"] == .null && shown["metadata"] == .object([:]) && shown["erased_at"] != .null)
+            for read in [
+                "/v1/end-users", "/v1/audit-log", "/v1/ledger/export", "/v1/ledger?end_user_id=bob",
+                "/v1/ledger/explain?end_user_id=\(opaque)", "/v1/operations/\(past.operation)", "/v1/events?limit=100",
+                "/v1/webhook-deliveries",
+            ] {
+                let answer = try await client.get(read).expect(200)
+                #expect(!canary.isIn(String(decoding: answer.bytes, as: UTF8.self)), "\(read)")
+            }
+            let received = try #require(try await client.ledger("bob").last { $0["type"] == "transfer" })
+            #expect(received["counterparty"] == .string(opaque))
+            #expect(try await client.balance(opaque)["balance"] == .integer(past.balance))
+            #expect(try await client.balance(opaque)["reserved_balance"] == 0)
+            #expect(try await client.check(opaque, "api").expect(200)["allowed"] == false)
+
+            try await proves(client, installation, before: before)
+            #expect(try await installation.run("verify").status == 0)
+            for (table, row) in try await rows(of: installation) { #expect(!canary.isIn(row), "\(table): \(row)") }
+            #expect(!canary.isIn(installation.log))
         }
 
         @Test("The opaque id cannot be changed, and the old id is a new end user whose used keys charge nothing")
@@ -180,6 +229,8 @@ extension Acceptance {
             // The key of a transfer stands on both sides, and that of bob's side stays.
             try await client.transfer(canary.id, "bob", 40, key: "transfer-key").expect(201)
             try await client.transfer("bob", canary.id, 10).expect(201)
+            try await client.makePlan("plain", ["billing_interval": ["unit": "month", "count": 1]])
+            try await client.subscribe(canary.id, "plain", [("metadata", metadata)]).expect(201)
             let rule: JSONValue = ["threshold": 1_000_000, "credits": 1]
             let made = try await client.send(
                 "PUT", "/v1/end-users/\(percentEncoded(canary.id))/auto-topup", bytes: rule.bytes

@@ -34,6 +34,17 @@ struct ErasureTests {
                 insert into counters (environment_id, account_id, counter_id, window_start, window_end, used)
                 values (1, 1, '00000000-0000-0000-0000-000000000001', 'epoch', 'infinity', 3)
                 """)
+            // A receiver of webhooks has repeated what it was sent, and another one has answered for bob.
+            try await connection.script(
+                #"""
+                insert into webhook_endpoints (environment_id, endpoint_id, url, secret, created_at, updated_at, enabled_at)
+                values (1, '00000000-0000-0000-0000-000000000007', 'https://example.com/', 'x', now(), now(), now());
+                insert into webhook_deliveries (environment_id, endpoint_id, account_id, event_sequence, event_type, attempts)
+                select 1, '00000000-0000-0000-0000-000000000007', account_id, 1, 'topup.failed',
+                    '[{"error":"status 500","response":"{\"id\":\"alice\",\"path\":\"\\","status":500},'
+                    '{"error":null,"response":"","status":200}]'
+                from unnest(array[1, 1, 1, 1, 2]) as k (account_id)
+                """#)
             try await books.apply([.eraseEndUser], to: "alice")
             let opaque = try #require(
                 try await connection.texts("select end_user_id from accounts where account_id = 1").first)
@@ -56,6 +67,16 @@ struct ErasureTests {
             let hashesAfter = Set(try await connection.texts(hashes).joined(separator: " ").split(separator: " "))
             #expect(hashesAfter.isSuperset(of: chain.joined(separator: " ").split(separator: " ")))
             #expect(try await connection.texts("select used::text from counters where account_id = 1") == ["3"])
+            let answers = """
+                select distinct account_id || ' ' || (attempts::json -> 0 ->> 'error') || ' '
+                    || coalesce(attempts::json -> 0 ->> 'response', 'none') || ' ' || (attempts::json -> 1 ->> 'status')
+                from webhook_deliveries order by 1
+                """
+            #expect(
+                try await connection.texts(answers) == [
+                    "1 status 500 none 200", #"2 status 500 {"id":"alice","path":"\ 200"#,
+                ])
+            try await connection.script("delete from webhook_deliveries where account_id = 2")
             for table in try await connection.texts(Self.tables) {
                 let rows = try await connection.texts("select t::text from \(table) t")
                 for text in Self.texts {

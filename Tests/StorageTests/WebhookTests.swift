@@ -91,6 +91,28 @@ struct WebhookTests {
         }
     }
 
+    @Test("an attempt for an erased end user keeps no answer of the receiver")
+    func erased() async throws {
+        try await withShop { shop in
+            try await shop.endpoint(1)
+            let lease = try #require(try await shop.takeAfter(["alice 1 a", "bob 1 a"])[1])
+            let due = try await shop.step(lease).due
+            try await shop.script(
+                "set session_replication_role = replica; update accounts set end_user_id = 'erased_1' where account_id = 1"
+            )
+            _ = try await shop.worker { connection in
+                try await WebhookRecords.record(
+                    ["alice 1 a", "bob 1 a"].map {
+                        Self.outcome(due, $0, shop, status: 200, response: #"{"a": "b\c", "response":"d"}"#)
+                    }, of: lease, circuit: Circuit(failures: 0, openings: 0), on: connection)
+            }
+            #expect(
+                try await shop.texts(
+                    "select account_id || ' ' || (attempts::json -> 0 ->> 'status') || ' ' || coalesce(attempts::json -> 0 ->> 'response', 'none') from webhook_deliveries order by 1"
+                ) == ["1 200 none", #"2 200 {"a": "b\c", "response":"d"}"#])
+        }
+    }
+
     @Test("a delivery remembers its latest 20 attempts")
     func remembered() async throws {
         try await withShop { shop in
@@ -274,14 +296,15 @@ struct WebhookTests {
     }
 
     private static func outcome(
-        _ due: [DueDelivery], _ name: String, _ shop: WebhookShop, status: Int, next: Instant? = nil
+        _ due: [DueDelivery], _ name: String, _ shop: WebhookShop, status: Int, next: Instant? = nil,
+        response: String = ""
     ) -> AttemptOutcome {
         let delivery = due.first { shop.name($0) == name }
         return AttemptOutcome(
             number: delivery?.number ?? 0, account: delivery?.account ?? AccountID(0),
             attempt: DeliveryAttempt(
                 at: .epoch, status: status, latencyMilliseconds: 1, error: status < 300 ? nil : "status \(status)",
-                response: ""), nextAttemptAt: next)
+                response: response), nextAttemptAt: next)
     }
 }
 

@@ -1,5 +1,6 @@
 import ChildProcesses
 import Glibc
+import Messaging
 import Postgres
 import RabbitMQ
 import Synchronization
@@ -19,6 +20,9 @@ final class Installation: Sendable {
 
     var url: String { "http://127.0.0.1:\(port)" }
     var logPath: String { "\(Self.temporaryFolder)/\(name).log" }
+
+    /// The names of the queues of commands.
+    var queues: [String] { Topology(prefix: "\(name).", shardCount: 4).commandQueues }
 
     private static let temporaryFolder = variable("TMPDIR") ?? "/tmp"
 

@@ -8,7 +8,7 @@ struct ErasureSlice {
     /// The tables, in the order in which they lose their text.
     private enum Stage: Int16 {
         case usage, entries, blocks, reservations, answers, receivedTransfers, counters, transfersOfVersion1,
-            parkedCommands, events, subscriptions
+            parkedCommands, events, subscriptions, deliveries
     }
 
     private let environmentID: EnvironmentID
@@ -83,6 +83,7 @@ struct ErasureSlice {
         case .parkedCommands: try await removeFromParkedCommands()
         case .events: try await removeFromEvents()
         case .subscriptions: try await changed(Self.removeFromSubscriptions)
+        case .deliveries: try await removeFromDeliveries()
         }
     }
 
@@ -286,6 +287,26 @@ struct ErasureSlice {
         }
         return Progress(rows: found.count, last: end)
     }
+
+    /// Removes the answers of receivers, which may repeat what was sent. A worker that records an attempt has locked the
+    /// endpoint. After the wait for it, every answer of before is seen, and workers keep no answer from then on.
+    private func removeFromDeliveries() async throws -> Progress {
+        _ = try await run(
+            "select from webhook_progress where environment_id = $1 order by endpoint_id for update",
+            [.id(environmentID)])
+        return try await changed(Self.removeFromDeliveries)
+    }
+
+    static let removeFromDeliveries = PostgresStatement(
+        """
+        update webhook_deliveries set attempts = \(WebhookRecords.withoutResponses("attempts"))
+        where (environment_id, delivery_id) in (
+            select d.environment_id, d.delivery_id
+            from webhook_deliveries d
+            where d.environment_id = $1 and d.account_id = $2 and d.attempts ~ '"response":"[^"]'
+            limit $3)
+        returning 1
+        """)
 
     // MARK: - Counters and old transfers
 

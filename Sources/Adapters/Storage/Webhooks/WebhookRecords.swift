@@ -53,7 +53,7 @@ package enum WebhookRecords {
                         .int64s(outcomes.map(\.number)), .texts(outcomes.map(\.status.rawValue)),
                         .nullableTimestamps(microseconds: outcomes.map { $0.nextAttemptAt?.microseconds }),
                         .texts(outcomes.map { String(decoding: $0.attempt.json.bytes, as: UTF8.self) }),
-                        .int64(Int64(WebhookLimits.rememberedAttempts)),
+                        .int64(Int64(WebhookLimits.rememberedAttempts)), .int64s(outcomes.map(\.account.rawValue)),
                     ]),
                 PostgresQuery(closeLines, lease.parameters + [.int64s(accounts.map(\.rawValue))]),
                 PostgresQuery(
@@ -79,8 +79,15 @@ package enum WebhookRecords {
         return RecordedAttempts(hasFailedForLong: try row.bool(0))
     }
 
-    /// $4 numbers, $5 statuses, $6 next attempts, $7 attempts, $8 remembered attempts.
-    static let deliveriesStatement: PostgresStatement = """
+    /// An expression of attempts, as JSON text, without the answers of receivers.
+    static func withoutResponses(_ attempts: String) -> String {
+        #"regexp_replace(\#(attempts), '"response":"([^"\\]|\\.)*"', '"response":null', 'g')"#
+    }
+
+    /// $4 numbers, $5 statuses, $6 next attempts, $7 attempts, $8 remembered attempts, $9 accounts. An attempt for an erased
+    /// end user keeps no answer: the receiver may have been sent the id of before.
+    static let deliveriesStatement = PostgresStatement(
+        """
         update webhook_deliveries d
         set status = n.status, next_attempt_at = n.next_attempt_at, attempt_count = d.attempt_count + 1,
             finished_at = case when n.status in ('succeeded', 'exhausted') then clock_timestamp() end,
@@ -92,12 +99,17 @@ package enum WebhookRecords {
                     from json_array_elements(d.attempts::json) with ordinality k where k.ordinality > 1
                 ) || ',' || n.attempt || ']'
             end
-        from unnest($4::bigint[], $5::text[], $6::timestamptz[], $7::text[])
-            as n (delivery_id, status, next_attempt_at, attempt)
+        from (
+            select u.delivery_id, u.status, u.next_attempt_at,
+                case when a.end_user_id like 'erased\\_%' then \(withoutResponses("u.attempt")) else u.attempt end as attempt
+            from unnest($4::bigint[], $5::text[], $6::timestamptz[], $7::text[], $9::bigint[])
+                as u (delivery_id, status, next_attempt_at, attempt, account_id)
+            left join accounts a on a.environment_id = $1 and a.account_id = u.account_id
+        ) n
         where d.environment_id = $1 and d.delivery_id = n.delivery_id and d.endpoint_id = $2
             and exists (select from webhook_progress p
                 where p.environment_id = $1 and p.endpoint_id = $2 and p.lease = $3)
-        """
+        """)
 
     static let closeLines: PostgresStatement = """
         delete from webhook_lines l
