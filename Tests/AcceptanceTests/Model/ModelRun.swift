@@ -30,6 +30,9 @@ struct ModelRun {
     private var remembered: [Remembered] = []
     private var history: [String] = []
     private var number = 0
+    /// The latest instant that a clock or an answer has shown. The clock of the machine can step back, and then the server
+    /// stays at the latest instant at which it has changed the account.
+    private var latest = Instant(microseconds: .min)
 
     init(client: Client, endUser: String, isHasty: Bool, seed: UInt64, features: [String: ModelLedger.Feature]) {
         self.client = client
@@ -79,7 +82,7 @@ struct ModelRun {
     private mutating func send(_ grant: ClientCommand.Grant, key: String?) async throws {
         let body = grant.json(endUser)
         history.append("grant \(body.line) key \(key ?? "-")")
-        let start = Instant.now
+        let start = ClockReading.now
         let answer = try await client.post("/v1/credits/grant", body, key: key)
         history.append("  -> \(answer.testDescription)")
         try settle(answer, since: start) { model, now in
@@ -101,7 +104,7 @@ struct ModelRun {
         let inBody = random.chance(50)
         let body = event.json(endUser, key: inBody ? key : nil)
         history.append("use \(body.line) key \(key ?? "-")")
-        let start = Instant.now
+        let start = ClockReading.now
         let answer = try await client.post("/v1/usage", body, key: inBody ? nil : key)
         history.append("  -> \(answer.testDescription)")
         try settle(answer, since: start) { model, now in
@@ -117,6 +120,8 @@ struct ModelRun {
     /// near.
     private mutating func send(_ events: [(event: ClientCommand.Event, key: String?)]) async throws {
         let start = Instant.now
+        latest = max(latest, start)
+        let reached = model.now
         guard model.expiries(after: start.adding(seconds: -60), upTo: start.adding(seconds: 60)).isEmpty else {
             return try await send(events[0].event, key: events[0].key)
         }
@@ -157,6 +162,8 @@ struct ModelRun {
                     "event \(index) is \(result?.line ?? "absent"), the model says \(expected?.line ?? "")")
             }
         }
+        // The clock may have stepped back before the server decided, and nothing depends on its instant.
+        model.now = reached
         for (name, count) in counts where answer[name]?.integer != count {
             throw Disagreement("\(name) is \(answer[name]?.line ?? "absent"), the model says \(count)")
         }
@@ -179,7 +186,7 @@ struct ModelRun {
 
     private mutating func check(_ event: ClientCommand.Event) async throws {
         history.append("check \(event.feature) \(event.units)")
-        let start = Instant.now
+        let start = ClockReading.now
         let answer = try await client.check(endUser, event.feature, event.units)
         history.append("  -> \(answer.testDescription)")
         try settle(answer, since: start) { model, now in
@@ -225,47 +232,59 @@ struct ModelRun {
         guard model.exists else { return }
         history.append("look")
         for _ in 0..<50 {
-            let start = Instant.now
+            let start = ClockReading.now
             let balance = try await client.balance(endUser)
             let blocks = try await client.blocks(endUser)
             let query: [(String, String?)] = [("end_user_id", endUser)]
             let ledger =
                 atEverything
                 ? try await client.all("/v1/ledger", query) : try await client.get("/v1/ledger", query).items()
-            guard model.expiries(after: start, upTo: .now).isEmpty else { continue }
-            model.advance(to: start)
-            try model.compareBalance(balance)
-            try model.compareBlocks(blocks)
-            try model.compareLedger(newest: ledger)
+            let first = passed(since: start)
+            guard model.expiries(after: first, upTo: latest).isEmpty else { continue }
+            var seen = model
+            seen.advance(to: first)
+            try seen.compareBalance(balance)
+            try seen.compareBlocks(blocks)
+            try seen.compareLedger(newest: ledger)
             return
         }
     }
 
     // MARK: - Time
 
-    /// Lets the model decide at the instant in the answer. Without one, it tries the instants between the request and
-    /// now that make a difference.
+    /// Lets the model decide at the instant in the answer. Without one, it tries the instants that make a difference, from
+    /// the earliest at which the server can have decided to the latest that it can have reached before. Such an answer
+    /// leaves the model where it was, because it may leave the server's account there too.
     private mutating func settle(
-        _ answer: Answer, since start: Instant, _ decide: (inout ModelLedger, Instant) throws -> Void
+        _ answer: Answer, since start: ClockReading, _ decide: (inout ModelLedger, Instant) throws -> Void
     ) throws {
-        var candidates: [Instant] = []
-        let decidedAt = answer["entry.recorded_at"] ?? answer["block.created_at"]
-        if let recordedAt = decidedAt?.text.flatMap({ Instant(rfc3339: $0) }) {
-            candidates = [recordedAt]
-        } else {
-            let now = Instant.now
-            candidates = [start] + model.expiries(after: start, upTo: now) + [now]
+        let first = passed(since: start)
+        let decidedAt = (answer["entry.recorded_at"] ?? answer["block.created_at"])?.text.flatMap {
+            Instant(rfc3339: $0)
         }
+        if let decidedAt { latest = max(latest, decidedAt) }
+        let candidates = decidedAt.map { [$0] } ?? [first] + model.expiries(after: first, upTo: latest) + [latest]
         var disagreement: (any Error)?
         for candidate in candidates {
             var copy = model
             do {
                 try decide(&copy, candidate)
-                model = copy
+                if decidedAt == nil { model.exists = copy.exists } else { model = copy }
                 return
             } catch { disagreement = disagreement ?? error }
         }
         if let disagreement { throw disagreement }
+    }
+
+    /// Takes note of the present instant.
+    ///
+    /// - Returns: The earliest instant that the clock can have shown since a reading, also if it has stepped back.
+    private mutating func passed(since start: ClockReading) -> Instant {
+        let now = ClockReading.now
+        latest = max(latest, start.instant, now.instant)
+        let elapsed = start.steady.duration(to: now.steady).components
+        let microseconds = elapsed.seconds * 1_000_000 + elapsed.attoseconds / 1_000_000_000_000 + 1
+        return min(start.instant, Instant(microseconds: now.instant.microseconds - microseconds))
     }
 
     // MARK: - Keys
@@ -279,6 +298,14 @@ struct ModelRun {
     private static func mark(_ answer: Answer) -> JSONValue? {
         answer.status == 201 ? answer["id"] ?? answer["block.id"] : answer["code"]
     }
+}
+
+/// The clock of the machine, and beside it a clock that never steps back.
+private struct ClockReading {
+    let instant: Instant
+    let steady: ContinuousClock.Instant
+
+    static var now: ClockReading { ClockReading(instant: .now, steady: .now) }
 }
 
 extension Instant {
