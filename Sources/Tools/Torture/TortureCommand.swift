@@ -184,7 +184,10 @@ struct LimitsCommand: AsyncParsableCommand {
 struct CarryCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "carry",
-        abstract: "Charge many small events by prices that carry fractions, while workers are killed, to exact sums.")
+        abstract: """
+            Charge many small events by prices that carry fractions, while workers are killed and all processes are \
+            restarted, to exact sums.
+            """)
 
     @Option(help: "Number of events.") var events = 1_000_000
     @Option(help: "Repeat the events of an earlier run.") var seed: UInt64?

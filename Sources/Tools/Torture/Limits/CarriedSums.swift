@@ -3,7 +3,7 @@ import JSON
 import SeededRandom
 import Synchronization
 
-/// Many small events under prices that carry fractions, while ledger workers are killed. Every end user must have paid the
+/// Many small events under prices that carry fractions, while ledger workers are killed and all processes are restarted. Every end user must have paid the
 /// exact price of all its units, rounded up once for each price.
 ///
 /// The units come in batches, in jobs with progress, and on a test clock that moves. The expected sums are counted from
@@ -21,7 +21,7 @@ struct CarriedSums {
         var events = 0
         var jobs = 0
         var jumps = 0
-        var kills = 0
+        var faults = RaceFaults()
         var sums = 0
         var violations: [String] = []
     }
@@ -31,6 +31,8 @@ struct CarriedSums {
     let events: Int
 
     private static let callers = 8
+    /// All processes are restarted after each tenth kill of a worker, some 15 seconds.
+    private static let killsPerRestart = 10
     private static let eventsPerBatch = 500
     /// 1 January 2030.
     private static let clockStart = Instant(microseconds: 1_893_456_000_000_000)
@@ -50,7 +52,9 @@ struct CarriedSums {
         let end = RaceEnd()
         let units = UnitCounts(endUsers: Self.endUsers * environments.count, prices: Self.prices.count)
         return try await withThrowingTaskGroup(of: Part.self) { group in
-            group.addTask { .kills(try await installation.fleet.killWorkers(until: end)) }
+            group.addTask {
+                .faults(try await installation.fleet.disturb(until: end, restartingAfter: Self.killsPerRestart))
+            }
             group.addTask { .jumps(try await moveClock(clock, until: end)) }
             for caller in 0..<Self.callers {
                 group.addTask { try await call(caller, units) }
@@ -59,7 +63,7 @@ struct CarriedSums {
             var calling = Self.callers
             while let part = try await group.next() {
                 switch part {
-                case .kills(let kills): result.kills = kills
+                case .faults(let faults): result.faults = faults
                 case .jumps(let jumps): result.jumps = jumps
                 case .jobs(let jobs):
                     result.jobs += jobs
@@ -74,7 +78,7 @@ struct CarriedSums {
     }
 
     private enum Part: Sendable {
-        case kills(Int)
+        case faults(RaceFaults)
         case jumps(Int)
         case jobs(Int)
     }
@@ -308,7 +312,8 @@ extension CarriedSums.Result {
         | events in batches | \(events) |
         | jobs with progress | \(jobs) |
         | jumps of the test clock | \(jumps) |
-        | ledger workers killed | \(kills) |
+        | ledger workers killed | \(faults.kills) |
+        | restarts of all processes at once, every other one by SIGKILL | \(faults.restarts) |
         | sums compared with the exact price, rounded up once | \(sums) |
         | differences | \(violations.count) |
         | seed | \(seed) |

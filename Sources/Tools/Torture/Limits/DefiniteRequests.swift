@@ -32,19 +32,40 @@ extension Installation {
     }
 }
 
+/// The disturbances of a race.
+struct RaceFaults: Sendable {
+    /// The ledger workers that were killed alone.
+    var kills = 0
+    /// The times that all processes were ended and started again.
+    var restarts = 0
+}
+
 extension Fleet {
     /// Kills one ledger worker after another, and starts each again.
     ///
-    /// - Returns: The number of kills.
-    func killWorkers(until end: RaceEnd) async throws -> Int {
-        var kills = 0
+    /// - Parameter kills: The number of kills after which all processes are restarted; nil for never.
+    func disturb(until end: RaceEnd, restartingAfter kills: Int? = nil) async throws -> RaceFaults {
+        var faults = RaceFaults()
         while !end.isReached.load(ordering: .relaxed) {
             try await Task.sleep(for: .milliseconds(1_500))
-            let worker = node(.ledger, kills)
+            let worker = node(.ledger, faults.kills)
             await worker.kill()
-            kills += 1
+            faults.kills += 1
             try await start(worker)
+            guard let kills, faults.kills.isMultiple(of: kills) else { continue }
+            try await restart(killing: faults.restarts.isMultiple(of: 2))
+            faults.restarts += 1
         }
-        return kills
+        return faults
+    }
+
+    /// Ends all processes at the same time, and starts them again when none is left.
+    ///
+    /// - Parameter kills: Whether they are killed; otherwise they are asked to end.
+    private func restart(killing kills: Bool) async throws {
+        await withTaskGroup(of: Void.self) { group in
+            for node in nodes { group.addTask { await kills ? node.kill() : self.terminate(node) } }
+        }
+        for node in nodes { try await start(node) }
     }
 }

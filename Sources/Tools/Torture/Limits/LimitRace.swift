@@ -38,7 +38,7 @@ struct LimitRace {
         let end = RaceEnd()
         let deadline = ContinuousClock.now + .seconds(seconds)
         return try await withThrowingTaskGroup(of: Int.self) { group in
-            group.addTask { try await installation.fleet.killWorkers(until: end) }
+            group.addTask { try await installation.fleet.disturb(until: end).kills }
             var result = Result()
             repeat {
                 result.races += 1
