@@ -505,7 +505,7 @@ struct RowLevelSecurityTests {
             "update variant_migrations set to_version = 9", "delete from variant_migrations",
             "delete from webhook_deliveries", "delete from webhook_endpoints",
             "update webhook_progress set lease = null",
-            "update webhook_deliveries set attempts = ''", "delete from environment_events",
+            "delete from environment_events",
             "update ledger_feed set last_sequences = first_sequences", "delete from ledger_feed",
         ])
     func ledgerIsAppendOnly(statement: String) async throws {
@@ -514,6 +514,20 @@ struct RowLevelSecurityTests {
             try await connection.script("drop trigger entries_append_only on entries")
             let refused = try await environments.acting(as: .ledger) { try await $0.refusal(of: statement) }
             #expect(refused == "42501")
+        }
+    }
+
+    @Test("the ledger can change the attempts of a delivery only after its end user was erased")
+    func attemptsStay() async throws {
+        try await withDatabase { connection, configuration in
+            let environments = try await TwoEnvironments(connection, configuration)
+            try await connection.script("delete from erasures where environment_id = 2")
+            let change = "update webhook_deliveries set attempts = '[]' where environment_id ="
+            let (erased, present) = try await environments.acting(as: .ledger) {
+                (try await $0.refusal(of: "\(change) 1"), try await $0.refusal(of: "\(change) 2"))
+            }
+            #expect(erased == nil)
+            #expect(present == "23000")
         }
     }
 
