@@ -29,9 +29,9 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
         /// Undecided messages of a lane below which the next one is sent at once: one that is being decided, and one that
         /// is there when it is. What arrives meanwhile goes together, because a message costs as much as many commands.
         var messagesAtOnce = 2
-        /// The pause before the next message from `messagesAtOnce` on. The requests behind undecided messages of their lane
-        /// have to wait for these anyway.
-        var shortPause = Duration.milliseconds(10)
+        /// The pause before the next message from `messagesAtOnce` on. It is short, so that the message is there when the
+        /// ledger takes those before it, even when these take long.
+        var shortPause = Duration.milliseconds(4)
         /// Undecided messages of a lane from which on it takes the long pause.
         var messagesInFlight = 16
         /// Undecided messages of a lane at most: a sixteenth of what a worker receives of a queue at once.
@@ -206,17 +206,35 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
         lanes.filter { !$0.value.isPublishing && !$0.value.tokens.isEmpty }.map(\.key)
     }
 
+    /// Whether a publisher has something to do: a message to send, or a short pause to wait for.
     private func mayPublish(_ lane: LaneState, at now: ContinuousClock.Instant) -> Bool {
-        guard lane.messages >= limits.messagesAtOnce else { return true }
-        let pause = lane.messages < limits.messagesInFlight ? limits.shortPause : limits.pause
-        return lane.messages < limits.mostMessages && lane.lastPublish.map { now - $0 >= pause } ?? true
+        guard lane.messages >= limits.messagesInFlight else { return true }
+        return lane.messages < limits.mostMessages && lane.lastPublish.map { now - $0 >= limits.pause } ?? true
+    }
+
+    /// What is left of a short pause; nil for none.
+    private func shortPause(_ lane: LaneState, at now: ContinuousClock.Instant) -> Duration? {
+        guard lane.messages >= limits.messagesAtOnce, lane.messages < limits.messagesInFlight,
+            let last = lane.lastPublish,
+            now - last < limits.shortPause
+        else { return nil }
+        return limits.shortPause - (now - last)
+    }
+
+    /// The time after which the publisher of a lane, which has no next message now, must ask again; nil when nothing waits for
+    /// a short pause. The lane counts as publishing until then.
+    mutating func pause(of lane: Lane, at now: ContinuousClock.Instant) -> Duration? {
+        guard let state = lanes[lane], !state.isPublishing, !state.tokens.isEmpty else { return nil }
+        guard let pause = shortPause(state, at: now) else { return nil }
+        lanes[lane]?.isPublishing = true
+        return pause
     }
 
     /// The next message of a lane that is publishing: as many of the waiting requests, in order, as fit into one
     /// message. Nil ends the publishing, because nothing waits or the lane has to pause.
     mutating func nextMessage(of lane: Lane, at now: ContinuousClock.Instant) -> Message? {
         guard var state = lanes[lane] else { return nil }
-        guard mayPublish(state, at: now) else {
+        guard mayPublish(state, at: now), shortPause(state, at: now) == nil else {
             lanes[lane]?.isPublishing = false
             return nil
         }
