@@ -2,13 +2,12 @@
 import PackageDescription
 
 /// Every target is held to the same rules: no implicit re-export of imports, explicit existentials, and no warning
-/// survives a build. Release builds may specialise and inline over the borders of modules, which are many and small.
+/// survives a build.
 let settings: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .treatAllWarnings(as: .error),
-    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
 ]
 
 /// Failpoints are part of debug builds, and of a release build that is made for a torture run.

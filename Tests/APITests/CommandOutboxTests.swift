@@ -56,7 +56,7 @@ struct CommandOutboxTests {
 
     @Test("a message is bounded in commands and in bytes, and a longer request goes alone")
     func messageBounds() throws {
-        var outbox = outbox { ($0.laneCommands, $0.messagesAtOnce) = (10_000, .max) }
+        var outbox = outbox { $0.laneCommands = 10_000 }
         _ = outbox.add(try request(1, commands: 700))
         _ = outbox.add(try request(2, commands: 700))
         _ = outbox.add(try request(3, bytes: 200 * 1_024))
@@ -68,27 +68,6 @@ struct CommandOutboxTests {
         while let next = outbox.nextMessage(of: lane(), at: start) { messages.append(next.tokens) }
         #expect(messages == [[1], [2, 3], [4], [5], [6]])
         #expect(outbox.add(try request(7, bytes: CommandLimits.requestBytes)) == .tooLarge)
-    }
-
-    @Test("requests behind two undecided messages go together, when one is decided or after a moment")
-    func gathering() throws {
-        var outbox = outbox()
-        for token: UInt64 in 1...3 {
-            _ = outbox.add(try request(token))
-            #expect(outbox.lanesToPublish([lane()], at: start) == [lane()])
-            #expect(outbox.nextMessage(of: lane(), at: start)?.tokens == (token < 3 ? [token] : nil))
-            if token < 3 { #expect(outbox.nextMessage(of: lane(), at: start) == nil) }
-        }
-        #expect(outbox.pause(of: lane(), at: start + .milliseconds(1)) == .milliseconds(3))
-        _ = outbox.add(try request(4))
-        #expect(outbox.lanesToPublish([lane()], at: start).isEmpty, "its publisher waits")
-        #expect(outbox.nextMessage(of: lane(), at: start + .milliseconds(4))?.tokens == [3, 4])
-        _ = outbox.nextMessage(of: lane(), at: start + .milliseconds(4))
-        #expect(outbox.pause(of: lane(), at: start + .milliseconds(4)) == nil, "nothing waits")
-        for token: UInt64 in 1...3 { _ = outbox.remove(token) }
-        _ = outbox.add(try request(5))
-        #expect(outbox.lanesToPublish([lane()], at: start + .milliseconds(4)) == [lane()])
-        #expect(outbox.nextMessage(of: lane(), at: start + .milliseconds(4))?.tokens == [5])
     }
 
     @Test("a lane with many undecided messages pauses, and goes on when one is decided or the pause is over")

@@ -175,33 +175,26 @@ package final class CommandGateway: Service {
         for lane in lanes { Task { await self.publishWaiting(of: lane) } }
     }
 
-    /// Publishes the waiting requests of a lane, message after message, until none is left or the lane has to take a long
-    /// pause.
+    /// Publishes the waiting requests of a lane, message after message, until none is left or the lane has to pause.
     private func publishWaiting(of lane: Outbox.Lane) async {
-        while true {
-            while let next = state.withLock({ $0.outbox.nextMessage(of: lane, at: .now) }) { await publish(next) }
-            guard let pause = state.withLock({ $0.outbox.pause(of: lane, at: .now) }) else { return }
-            try? await Task.sleep(for: pause)
-        }
-    }
-
-    private func publish(_ next: Outbox.Message) async {
-        messageSize.record(Double(next.commandCount))
-        let content = CommandMessage(
-            sentAt: Instant.now, environmentID: next.lane.environmentID, requests: next.requests)
-        let message = AMQPMessage(
-            routingKey: next.lane.queue, body: content.encoded(), replyTo: consumer.exclusiveQueueName,
-            mandatory: isMandatory)
-        Failpoint.apiBeforePublish.hit()
-        do throws(AMQPError) {
-            try await publisher.publish(message)
-            Failpoint.apiAfterConfirm.hit()
-            for caller in state.withLock({ $0.outbox.accepted(next.tokens, at: .now) }) {
-                caller.resume(returning: .pending)
-            }
-        } catch {
-            for caller in remove(next.tokens).compactMap({ $0?.caller }) {
-                caller.resume(returning: .refused(Self.problem(error)))
+        while let next = state.withLock({ $0.outbox.nextMessage(of: lane, at: .now) }) {
+            messageSize.record(Double(next.commandCount))
+            let content = CommandMessage(
+                sentAt: Instant.now, environmentID: lane.environmentID, requests: next.requests)
+            let message = AMQPMessage(
+                routingKey: lane.queue, body: content.encoded(), replyTo: consumer.exclusiveQueueName,
+                mandatory: isMandatory)
+            Failpoint.apiBeforePublish.hit()
+            do throws(AMQPError) {
+                try await publisher.publish(message)
+                Failpoint.apiAfterConfirm.hit()
+                for caller in state.withLock({ $0.outbox.accepted(next.tokens, at: .now) }) {
+                    caller.resume(returning: .pending)
+                }
+            } catch {
+                for caller in remove(next.tokens).compactMap({ $0?.caller }) {
+                    caller.resume(returning: .refused(Self.problem(error)))
+                }
             }
         }
     }

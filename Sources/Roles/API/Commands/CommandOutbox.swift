@@ -6,7 +6,7 @@ import Messaging
 ///
 /// The unit is the lane: one environment's commands in one queue. Each lane makes messages of its own, one at a time,
 /// and has few messages that are not decided. Further requests wait and go together into the next message, which is sent
-/// when a message is decided or, up to `mostMessages`, after a pause. An environment that sends faster than the ledger
+/// when a message is decided or, up to `mostMessages`, after `pause`. An environment that sends faster than the ledger
 /// decides therefore sends fewer and larger messages, and does not fill the part of the queue that the worker receives.
 ///
 /// A request counts until it is decided, also when its caller does not wait any longer. Lanes and environments have
@@ -26,13 +26,7 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
         var laneBytes = 4 * CommandLimits.requestBytes
         var allCommands = 65_536
         var allBytes = 128 * 1_024 * 1_024
-        /// Undecided messages of a lane below which the next one is sent at once: one that is being decided, and one that
-        /// is there when it is. What arrives meanwhile goes together, because a message costs as much as many commands.
-        var messagesAtOnce = 2
-        /// The pause before the next message from `messagesAtOnce` on. It is short, so that the message is there when the
-        /// ledger takes those before it, even when these take long.
-        var shortPause = Duration.milliseconds(4)
-        /// Undecided messages of a lane from which on it takes the long pause.
+        /// Undecided messages of a lane above which it pauses before the next one.
         var messagesInFlight = 16
         /// Undecided messages of a lane at most: a sixteenth of what a worker receives of a queue at once.
         var mostMessages = CommandLimits.prefetch / 16
@@ -42,8 +36,7 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
         static var noShares: Limits {
             var limits = Limits()
             (limits.laneCommands, limits.catalogueCommands, limits.allCommands) = (.max / 2, .max / 2, .max / 2)
-            (limits.laneBytes, limits.allBytes) = (.max / 2, .max / 2)
-            (limits.messagesAtOnce, limits.messagesInFlight) = (.max, .max)
+            (limits.laneBytes, limits.allBytes, limits.messagesInFlight) = (.max / 2, .max / 2, .max)
             return limits
         }
     }
@@ -201,40 +194,21 @@ struct CommandOutbox<Caller: Sendable>: Sendable {
         }
     }
 
-    /// The lanes whose requests wait for a pause to pass.
+    /// The lanes whose requests wait for `pause` to pass.
     var waitingLanes: [Lane] {
         lanes.filter { !$0.value.isPublishing && !$0.value.tokens.isEmpty }.map(\.key)
     }
 
-    /// Whether a publisher has something to do: a message to send, or a short pause to wait for.
     private func mayPublish(_ lane: LaneState, at now: ContinuousClock.Instant) -> Bool {
         guard lane.messages >= limits.messagesInFlight else { return true }
         return lane.messages < limits.mostMessages && lane.lastPublish.map { now - $0 >= limits.pause } ?? true
-    }
-
-    /// What is left of a short pause; nil for none.
-    private func shortPause(_ lane: LaneState, at now: ContinuousClock.Instant) -> Duration? {
-        guard lane.messages >= limits.messagesAtOnce, lane.messages < limits.messagesInFlight,
-            let last = lane.lastPublish,
-            now - last < limits.shortPause
-        else { return nil }
-        return limits.shortPause - (now - last)
-    }
-
-    /// The time after which the publisher of a lane, which has no next message now, must ask again; nil when nothing waits for
-    /// a short pause. The lane counts as publishing until then.
-    mutating func pause(of lane: Lane, at now: ContinuousClock.Instant) -> Duration? {
-        guard let state = lanes[lane], !state.isPublishing, !state.tokens.isEmpty else { return nil }
-        guard let pause = shortPause(state, at: now) else { return nil }
-        lanes[lane]?.isPublishing = true
-        return pause
     }
 
     /// The next message of a lane that is publishing: as many of the waiting requests, in order, as fit into one
     /// message. Nil ends the publishing, because nothing waits or the lane has to pause.
     mutating func nextMessage(of lane: Lane, at now: ContinuousClock.Instant) -> Message? {
         guard var state = lanes[lane] else { return nil }
-        guard mayPublish(state, at: now), shortPause(state, at: now) == nil else {
+        guard mayPublish(state, at: now) else {
             lanes[lane]?.isPublishing = false
             return nil
         }
