@@ -77,7 +77,7 @@ extension Acceptance {
                 }
             }
 
-            // What is sent afterwards names nobody, and its answer is not kept.
+            // A delivery that is sent afterwards names nobody, and its answer is not kept.
             let sent = receiver.requests.count
             let open = try await client.all("/v1/webhook-deliveries", [("status", "failed")])
             let delivery = try #require(open.last?[path: "id"]?.text)

@@ -426,7 +426,7 @@ extension ModelLedger {
             usage.cost = max(0, usage.cost + bill.usage.cost)
             usages[bill.usage.feature] = usage
         }
-        // What was told is in no later summary, also when the period goes on without one and gets one again.
+        // A later summary does not repeat usage that was told, also when the period goes on without one and gets one again.
         subscriptions[place].billsBefore = bills.count
         overageClosed = 0
         if reportsOverage(subscription), overage > 0 {

@@ -36,14 +36,11 @@ extension LedgerStore {
         var rows = BatchRows()
         for draft in plan.accounts where draft.hasWrites { rows.add(draft) }
         var queries = rows.queries
-        func add<Row>(_ statement: BulkStatement<Row>, _ rows: [Row]) {
-            if !rows.isEmpty { queries.append(statement.query(rows)) }
-        }
         // Every writer inserts rows in the order of their keys. Of two batches with a common key, one then waits for
         // the other, and never both for each other.
-        add(.insertPayments, plan.payments.sorted { $0.key < $1.key })
+        queries.add(.insertPayments, plan.payments.sorted { $0.key < $1.key })
         if !plan.replaced.isEmpty { queries.append(CommandStore.deleteForgotten(plan.replaced)) }
-        add(.insertCommands, plan.decided.sorted { $0.key < $1.key })
+        queries.add(.insertCommands, plan.decided.sorted { $0.key < $1.key })
         let unused =
             plan.unusedAccounts
             + plan.accounts.map(\.account).filter { $0.revision == 0 }.map {
@@ -62,6 +59,13 @@ extension LedgerStore {
             where a.environment_id = u.environment_id and a.account_id = u.account_id and a.revision = 0
             """,
             [.int32s(accounts.map(\.environmentID.rawValue)), .int64s(accounts.map(\.id.rawValue))])
+    }
+}
+
+extension [PostgresQuery] {
+    /// Adds the statement for some rows, if there are any.
+    fileprivate mutating func add<Row>(_ statement: BulkStatement<Row>, _ rows: [Row]) {
+        if !rows.isEmpty { append(statement.query(rows)) }
     }
 }
 
@@ -124,29 +128,26 @@ private struct BatchRows {
     /// The statements in the order in which they run: one for each table and kind of change.
     var queries: [PostgresQuery] {
         var queries: [PostgresQuery] = []
-        func add<Row>(_ statement: BulkStatement<Row>, _ rows: [Row]) {
-            if !rows.isEmpty { queries.append(statement.query(rows)) }
-        }
-        add(.insertEntries, entries)
-        add(.insertBlocks, newBlocks)
-        add(.updateBlocks, changedBlocks)
-        add(.insertReservations, newReservations)
-        add(.updateReservations, changedReservations)
+        queries.add(.insertEntries, entries)
+        queries.add(.insertBlocks, newBlocks)
+        queries.add(.updateBlocks, changedBlocks)
+        queries.add(.insertReservations, newReservations)
+        queries.add(.updateReservations, changedReservations)
         // A fallback takes the slot of the subscription that has ended, so the old one is closed first.
-        add(.updateSubscriptions, changedSubscriptions)
-        add(.insertSubscriptions, newSubscriptions)
+        queries.add(.updateSubscriptions, changedSubscriptions)
+        queries.add(.insertSubscriptions, newSubscriptions)
         // An account has at most one open request, so the old one is closed before the new one is inserted.
-        add(.updateTopUpRequests, changedTopUpRequests)
-        add(.insertTopUpRequests, newTopUpRequests)
-        add(.insertEvents, events)
-        add(.upsertCounters, counters)
+        queries.add(.updateTopUpRequests, changedTopUpRequests)
+        queries.add(.insertTopUpRequests, newTopUpRequests)
+        queries.add(.insertEvents, events)
+        queries.add(.upsertCounters, counters)
         if !movedAccounts.isEmpty { queries.append(Self.keepCounters(of: movedAccounts)) }
         if !removedCounters.isEmpty { queries.append(Self.deleteCounters(removedCounters)) }
         if !endedGenerations.isEmpty { queries.append(Self.deleteCounters(ofGenerations: endedGenerations)) }
         if !erased.isEmpty { queries += ErasureStore.begin(erased) }
-        add(.updateAccounts, accounts)
+        queries.add(.updateAccounts, accounts)
         queries += LedgerFeed.insert(spans)
-        add(.insertCheckpointRequests, checkpoints)
+        queries.add(.insertCheckpointRequests, checkpoints)
         return queries
     }
 

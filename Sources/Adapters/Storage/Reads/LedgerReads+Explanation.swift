@@ -25,7 +25,7 @@ extension LedgerReads {
             of: account, environmentID: environmentID, standing, subscriptions, asOf: instant ?? now, on: connection)
     }
 
-    /// How an account stood at an instant, with its frozen credits.
+    /// The sums of an account at an instant, with its frozen credits.
     ///
     /// It costs the rows of `standing` and the account's subscriptions, and those of an explanation if one of these
     /// permitted no use.

@@ -19,8 +19,8 @@ package struct SubscriptionForecast: Hashable, Sendable {
 }
 
 extension Account {
-    /// Forecasts an action on a subscription. The code that decides the action decides the forecast too. What time has done
-    /// by the instant is not part of the forecast.
+    /// Forecasts an action on a subscription. The code that decides the action decides the forecast too. The
+    /// forecast leaves out what time has done by the instant.
     ///
     /// - Parameters:
     ///   - latest: The number of the account's latest stored subscription.
