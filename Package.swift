@@ -138,7 +138,7 @@ let package = Package(
             .adapters, "Runtime",
             [
                 "CProcess", "Credits", "Failpoints", "Postgres", "RabbitMQ", "Webhooks", configuration, logging,
-                metrics,
+                metrics, nioCore, nioPosix,
                 systemPackage,
             ]),
         module(

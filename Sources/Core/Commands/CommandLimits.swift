@@ -12,7 +12,7 @@ package enum CommandLimits {
     /// Commands in one transaction: a full message and the requests that arrived just after it.
     package static let perTransaction = 2 * perMessage
     /// The number of commands in one transaction of several environments, each of which waits for all of it.
-    package static let perSharedTransaction = perMessage
+    package static let perSharedTransaction = 256
 
     /// Commands in one database look-up of lost replies: two full messages.
     package static let perLookUp = 2 * perMessage

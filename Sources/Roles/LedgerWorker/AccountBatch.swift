@@ -44,8 +44,9 @@ struct AccountItem: Sendable {
 /// 3. `LedgerStore.write` stores the `plan` with one statement per table and commits.
 ///
 /// A `BatchLoop` calls `apply` with at most `CommandLimits.perTransaction` commands, of any environments and end users.
-/// The transaction ends before all of them are decided when its estimated cost reaches `BatchPace.limit`, or when their
-/// accounts have more than `BatchPace.loadedRows` rows. At least one item is decided.
+/// The transaction ends before all of them are decided when its estimated cost reaches `BatchPace.limit`, or
+/// `BatchPace.sharedLimit` when they are of several environments, or when their accounts have more than
+/// `BatchPace.loadedRows` rows. At least one item is decided.
 ///
 /// Invariants:
 /// - The transaction contains all effects of the items that were decided, or none of them is stored.
@@ -216,6 +217,8 @@ struct AccountBatch {
         var pauses = WorkPauses()
         results.reserveCapacity(items.count)
         newDecisions.reserveCapacity(items.count)
+        let isShared = catalogueVersions.count > 1
+        let limit = isShared ? BatchPace.sharedLimit : BatchPace.limit
         decided.reserveCapacity(decided.count + items.count)
         for (place, item) in items.enumerated() {
             guard let index = draftIndex[item.accountKey], index < drafts.count else { break }
@@ -223,7 +226,7 @@ struct AccountBatch {
             guard receiver ?? 0 < drafts.count else { break }
             // The id of an erased end user belongs to a new account, which the next transaction loads.
             guard drafts[index].erasure == nil, receiver.map({ drafts[$0].erasure == nil }) ?? true else { break }
-            let isFull = pace.total >= BatchPace.limit && !KnownBug.unboundedTransactions.isActive
+            let isFull = pace.total >= limit && !KnownBug.unboundedTransactions.isActive
             guard results.isEmpty || !isFull && isLoaded(place, catalogues) else { break }
             let environmentID = item.origin.environmentID
             let rows = drafts[index].changedRows + (receiver.map { drafts[$0].changedRows } ?? 0)

@@ -21,6 +21,8 @@ extension BatchLoop {
     /// resources or is being stopped: the commands exist only in their queue, and they do not cause these errors. A
     /// repetition is safe, because the transaction looks its commands up before it decides them.
     ///
+    /// A transaction that took too long runs again on an event loop, with the priority of all other commands.
+    ///
     /// - Parameter attempts: How often the transaction may be ended because it takes too long. Its commands can be the
     ///   cause of that, or a frozen worker.
     /// - Throws: `LoopClosed`, the server's error about the transaction itself, or the last error about its time.
@@ -32,7 +34,11 @@ extension BatchLoop {
         while true {
             let connection = try await connected()
             do {
-                return try await transaction(connection)
+                if timeouts == 0 { return try await transaction(connection) }
+                // On a busy machine, a thread for long work may be too slow for the server's limits.
+                return try await withTaskExecutorPreference(globalConcurrentExecutor) {
+                    try await transaction(connection)
+                }
             } catch let error as PostgresError {
                 if error.isReadOnly { drop(connection) } else { await rollBack(connection) }
                 guard error.isNoFaultOfTheTransaction || error.isTimeout else { throw error }

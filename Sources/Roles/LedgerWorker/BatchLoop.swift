@@ -13,6 +13,10 @@ import Storage
 /// One lane of the worker: takes messages from the inbox, applies a part of their commands in one transaction, replies
 /// and acknowledges, and gives the rest back.
 actor BatchLoop {
+    /// The threads for catalogues and for environments whose commands take long, so that the commands of all others, which
+    /// are decided on the event loops, do not wait for them.
+    private static let longWork = LongWorkThreads()
+
     let inbox: DeliveryInbox
     let kind: DeliveryInbox.LaneKind
     let consumer: AMQPConsumer
@@ -43,7 +47,9 @@ actor BatchLoop {
     /// PostgreSQL.
     func run() async {
         while let batch = await inbox.take(kind) {
-            guard await process(batch) else { break }
+            let isLong = kind == .catalogues || batch.slow != nil || batch.heavy != nil
+            let threads = isLong ? Self.longWork : nil
+            guard await withTaskExecutorPreference(threads, operation: { await process(batch) }) else { break }
         }
         connection?.close()
         await connection?.closes()

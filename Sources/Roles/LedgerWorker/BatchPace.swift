@@ -15,6 +15,8 @@ struct AppliedPart: Sendable {
 struct BatchPace: Sendable {
     /// The cost at which a transaction takes no further command.
     static let limit = Duration.milliseconds(100)
+    /// The same for a transaction of several environments, each of which waits for all of it.
+    static let sharedLimit = limit / 4
     /// The number of rows that a transaction loads before it takes its last account.
     static let loadedRows = 20_000
     /// The number of jobs in a transaction whose charges are loaded because a part of them is given back.

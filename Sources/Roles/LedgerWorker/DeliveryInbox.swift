@@ -19,8 +19,8 @@ import Synchronization
 /// environments, so that the other lanes stay free for all others.
 ///
 /// An environment whose commands have made a transaction long is *heavy*, also when each of them was cheap. It shares no
-/// transaction with others until a moment later, so that a single use of another one does not wait for a thousand commands
-/// of its. One lane is always left for environments that are neither slow nor heavy.
+/// transaction with others until a moment after the last long one, so that a single use of another one does not wait for a
+/// thousand commands of its. One lane is always left for environments that are neither slow nor heavy.
 ///
 /// Invariants:
 /// - One lane at a time holds a group, and a lane decides the messages of a group in their order.
@@ -106,8 +106,9 @@ final class DeliveryInbox: Sendable {
     /// commit waits for the disk, and PostgreSQL lets several commits share one wait.
     static let accountLanes = 4
     private static let slowLanes = 2
-    /// The time for which an environment is heavy after a long transaction. The rest of a large batch makes a short transaction, and
-    /// the next batch a long one again; without this time it would share that with others.
+    /// The time for which an environment is heavy after a long transaction, and after any that it began meanwhile. The rest of a
+    /// large batch makes a short transaction, and the next batch a long one again; without this time it would share that with
+    /// others.
     static let heavyTime = Duration.seconds(1)
 
     private let catalogueQueue: String
@@ -254,7 +255,9 @@ final class DeliveryInbox: Sendable {
             }
             for (environmentID, allowance) in allowances { state.allowances[environmentID] = allowance }
             for environmentID in heavy { state.heavy[environmentID] = now + Self.heavyTime }
-            for (environmentID, end) in state.heavy where end <= now { state.heavy[environmentID] = nil }
+            for (environmentID, end) in state.heavy where end <= now && state.heavyLanes[environmentID] == nil {
+                state.heavy[environmentID] = nil
+            }
             let (taken, remaining) = (
                 Dictionary(grouping: batch.messages, by: \.groupKey), Dictionary(grouping: left, by: \.groupKey)
             )
