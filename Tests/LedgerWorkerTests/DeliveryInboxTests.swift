@@ -180,6 +180,23 @@ struct DeliveryInboxTests {
         #expect(Set(order).count == 8, "\(order)")
     }
 
+    @Test("a larger message is decided too while smaller ones keep coming")
+    func largerMessage() async throws {
+        inbox.put([delivery("a", number: 0, bytes: 1_000, of: 9)])
+        for environment: Int32 in 1...3 { inbox.put([delivery("a", number: 0, bytes: 10, of: environment)]) }
+        for turn in 1... {
+            // Each transaction has time for three messages only, and their environments send the next ones at once.
+            let taken = try #require(await inbox.take())
+            let decided = taken.messages.prefix(3).compactMap { $0.environmentID?.rawValue }
+            inbox.finish(taken, left: Array(taken.messages.dropFirst(3)))
+            if decided.contains(9) { break }
+            try #require(turn < 20)
+            for environment in decided {
+                inbox.put([delivery("a", number: turn, bytes: 10, of: environment)])
+            }
+        }
+    }
+
     @Test("a suspect is taken alone, and no other lane works at the same time")
     func suspects() async throws {
         inbox.put([delivery("a", number: 0, bytes: 40_000)])

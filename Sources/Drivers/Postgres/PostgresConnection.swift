@@ -49,7 +49,9 @@ package final class PostgresConnection: Sendable {
     package static func connect(
         _ configuration: PostgresConfiguration, logger: Logger? = nil
     ) async throws -> PostgresConnection {
-        let connection = try PostgresConnection(configuration, logger: logger)
+        // A thread inherits the priority of the one that begins it, and a connection outlives the work that opens it. A task of
+        // its own does not run on the caller's threads for long work.
+        let connection = try await Task { try PostgresConnection(configuration, logger: logger) }.value
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 if !connection.thread.send(.open(continuation)) {

@@ -43,7 +43,8 @@ struct AccountItem: Sendable {
 ///    effects of the earlier ones.
 /// 3. `LedgerStore.write` stores the `plan` with one statement per table and commits.
 ///
-/// A `BatchLoop` calls `apply` with at most `CommandLimits.perTransaction` commands, of any environments and end users.
+/// A `BatchLoop` calls `apply` with at most `CommandLimits.perTransaction` commands, or `perSharedTransaction` when they are
+/// of several environments.
 /// The transaction ends before all of them are decided when its estimated cost reaches `BatchPace.limit`, or
 /// `BatchPace.sharedLimit` when they are of several environments, or when their accounts have more than
 /// `BatchPace.loadedRows` rows. At least one item is decided.
@@ -80,6 +81,8 @@ struct AccountBatch {
     private var catalogueVersions: [EnvironmentID: Int64] = [:]
     private var unusedAccounts: [AccountKeyByNumber] = []
     private var pace = BatchPace()
+    /// Whether the transaction ended because of `BatchPace.longest`.
+    private var ranOutOfTime = false
     private var now = Instant.epoch
     /// The counters that each item needs, by the index of the account, while its accounts are as they were loaded.
     private var needsWhenLoaded: [[(account: Int, needs: CounterNeeds)]] = []
@@ -122,7 +125,7 @@ struct AccountBatch {
             throw TransactionTimedOut(error: error)
         }
         metrics.commitSeconds.record((ContinuousClock.now - start).seconds)
-        batch.pace.isPartial = results.count < items.count
+        batch.pace.isPartial = results.count < items.count && !batch.ranOutOfTime
         return AppliedPart(results: results, pace: batch.pace)
     }
 
@@ -219,6 +222,7 @@ struct AccountBatch {
         newDecisions.reserveCapacity(items.count)
         let isShared = catalogueVersions.count > 1
         let limit = isShared ? BatchPace.sharedLimit : BatchPace.limit
+        let end = ContinuousClock.now + BatchPace.longest
         decided.reserveCapacity(decided.count + items.count)
         for (place, item) in items.enumerated() {
             guard let index = draftIndex[item.accountKey], index < drafts.count else { break }
@@ -228,13 +232,15 @@ struct AccountBatch {
             guard drafts[index].erasure == nil, receiver.map({ drafts[$0].erasure == nil }) ?? true else { break }
             let isFull = pace.total >= limit && !KnownBug.unboundedTransactions.isActive
             guard results.isEmpty || !isFull && isLoaded(place, catalogues) else { break }
+            ranOutOfTime = !results.isEmpty && ContinuousClock.now >= end
+            if ranOutOfTime { break }
             let environmentID = item.origin.environmentID
             let rows = drafts[index].changedRows + (receiver.map { drafts[$0].changedRows } ?? 0)
-            let start = ContinuousClock.now
+            let start = ThreadTime.now
             results.append(decide(item, index, catalogue: catalogues[environmentID] ?? Catalogue()))
-            let end = ContinuousClock.now
+            let time = ThreadTime.now - start
             let written = drafts[index].changedRows + (receiver.map { drafts[$0].changedRows } ?? 0) - rows
-            pace.add(environmentID, commands: 1, time: end - start, writtenRows: written)
+            pace.add(environmentID, commands: 1, time: time, writtenRows: written)
             await pauses.pauseIfDue()
         }
         return results

@@ -21,7 +21,8 @@ extension BatchLoop {
     /// resources or is being stopped: the commands exist only in their queue, and they do not cause these errors. A
     /// repetition is safe, because the transaction looks its commands up before it decides them.
     ///
-    /// A transaction that took too long runs again on an event loop, with the priority of all other commands.
+    /// After a failure that is no race, the transactions of the batch run on the event loops, with the priority of all other
+    /// commands.
     ///
     /// - Parameter attempts: How often the transaction may be ended because it takes too long. Its commands can be the
     ///   cause of that, or a frozen worker.
@@ -34,12 +35,12 @@ extension BatchLoop {
         while true {
             let connection = try await connected()
             do {
-                if timeouts == 0 { return try await transaction(connection) }
                 // On a busy machine, a thread for long work may be too slow for the server's limits.
-                return try await withTaskExecutorPreference(globalConcurrentExecutor) {
+                return try await withTaskExecutorPreference(hurries ? EventLoopTasks.shared : nil) {
                     try await transaction(connection)
                 }
             } catch let error as PostgresError {
+                if !error.isRace { hurries = true }
                 if error.isReadOnly { drop(connection) } else { await rollBack(connection) }
                 guard error.isNoFaultOfTheTransaction || error.isTimeout else { throw error }
                 if error.isTimeout {
@@ -52,6 +53,7 @@ extension BatchLoop {
                 let wait = error.isRace ? Int.random(in: 0...min(50, 5 * attempt)) : 100
                 guard await pause(.milliseconds(wait)) else { throw LoopClosed() }
             } catch let error as TransactionTimedOut {
+                hurries = true
                 await rollBack(connection)
                 timeouts += 1
                 guard timeouts < attempts else { throw error }

@@ -15,7 +15,7 @@ import Storage
 actor BatchLoop {
     /// The threads for catalogues and for environments whose commands take long, so that the commands of all others, which
     /// are decided on the event loops, do not wait for them.
-    private static let longWork = LongWorkThreads()
+    private static let longWork = LongWorkThreads(threads: DeliveryInbox.accountLanes)
 
     let inbox: DeliveryInbox
     let kind: DeliveryInbox.LaneKind
@@ -28,6 +28,8 @@ actor BatchLoop {
     var connection: PostgresConnection?
     /// The commands of the current suspect message that were parked because they crashed the worker.
     var parkedCommands: [Bits128] = []
+    /// Whether transactions of the present batch run on the event loops, because one of them has failed.
+    var hurries = false
 
     init(
         _ kind: DeliveryInbox.LaneKind, inbox: DeliveryInbox, consumer: AMQPConsumer, publisher: AMQPPublisher,
@@ -47,30 +49,42 @@ actor BatchLoop {
     /// PostgreSQL.
     func run() async {
         while let batch = await inbox.take(kind) {
-            let isLong = kind == .catalogues || batch.slow != nil || batch.heavy != nil
+            hurries = false
+            // All lanes wait for a suspect.
+            let isSuspect = batch.messages.first?.delivery.isSuspect == true
+            let isLong = !isSuspect && (kind == .catalogues || batch.slow != nil || batch.heavy != nil)
             let threads = isLong ? Self.longWork : nil
-            guard await withTaskExecutorPreference(threads, operation: { await process(batch) }) else { break }
+            let rest = await withTaskExecutorPreference(threads) { await process(batch) }
+            guard let rest else { break }
+            // All lanes take the lock of the inbox, so no thread of a low priority does.
+            inbox.finish(batch, left: rest.messages, allowances: rest.allowances, heavy: rest.heavy)
         }
         connection?.close()
         await connection?.closes()
     }
 
-    /// - Returns: False when the loop was closed first.
-    private func process(_ batch: DeliveryInbox.Batch) async -> Bool {
+    /// The undecided messages of a batch, and the changes of how its environments are taken.
+    private struct Rest {
+        var messages: [MessageInHand] = []
+        var allowances: [EnvironmentID: Int?] = [:]
+        var heavy: Set<EnvironmentID> = []
+    }
+
+    /// Applies a part of a batch.
+    ///
+    /// - Returns: Nil when the loop was closed first.
+    private func process(_ batch: DeliveryInbox.Batch) async -> Rest? {
         if let suspect = batch.messages.first, suspect.delivery.isSuspect {
-            let isDone = await processSuspect(suspect)
-            inbox.finish(batch)
-            return isDone
+            return await processSuspect(suspect) ? Rest() : nil
         }
         Failpoint.workerAfterTake.hit()
         var messages = batch.messages
-        guard await decode(&messages) else { return false }
+        guard await decode(&messages) else { return nil }
         Failpoint.workerAfterDecode.hit()
-        guard let pace = await applyPart(of: &messages, at: batch.allowance) else { return false }
-        inbox.finish(
-            batch, left: messages.filter { !$0.isDecided },
+        guard let pace = await applyPart(of: &messages, at: batch.allowance) else { return nil }
+        return Rest(
+            messages: messages.filter { !$0.isDecided },
             allowances: pace.allowances(after: batch.slow, allowed: batch.allowance), heavy: pace.heavy)
-        return true
     }
 
     /// Decodes a message and applies all its commands, each in a transaction of its own if one of them may crash the

@@ -10,13 +10,16 @@ struct AppliedPart: Sendable {
 
 /// The cost of a transaction, by environment. It decides how the next commands of these environments are taken.
 ///
-/// Costs are estimated from the time spent deciding and from the rows read and written. The time that the database takes
+/// Costs are estimated from the processor time spent deciding and from the rows read and written. The time that the database takes
 /// is not part of them, because it depends on what else the database does.
 struct BatchPace: Sendable {
     /// The cost at which a transaction takes no further command.
     static let limit = Duration.milliseconds(100)
     /// The same for a transaction of several environments, each of which waits for all of it.
     static let sharedLimit = limit / 4
+    /// The time after which a transaction takes no further command, however little of it its thread could use: the server
+    /// ends a transaction that is idle for `LedgerStore.idleLimit`.
+    static let longest = Duration.seconds(1)
     /// The number of rows that a transaction loads before it takes its last account.
     static let loadedRows = 20_000
     /// The number of jobs in a transaction whose charges are loaded because a part of them is given back.
@@ -69,7 +72,8 @@ struct BatchPace: Sendable {
             return [slow: next < CommandLimits.perTransaction ? max(2, next) : nil]
         }
         guard let (environmentID, most) = costs.max(by: { $0.value.cost < $1.value.cost }) else { return [:] }
-        let isLong = isPartial || most.cost >= Self.limit / 4
+        // A shared transaction ends early, for which no environment alone is the cause.
+        let isLong = isPartial && costs.count == 1 || most.cost >= Self.limit / 4
         guard wasCut || isLong && most.cost >= Self.expensive * most.commands else { return [:] }
         return [environmentID: max(2, 2 * most.commands)]
     }

@@ -20,7 +20,7 @@ import Synchronization
 ///
 /// An environment whose commands have made a transaction long is *heavy*, also when each of them was cheap. It shares no
 /// transaction with others until a moment after the last long one, so that a single use of another one does not wait for a
-/// thousand commands of its. One lane is always left for environments that are neither slow nor heavy.
+/// thousand commands of its own. Further lanes join in as they do for all others. One lane is always left for environments that are neither slow nor heavy.
 ///
 /// Invariants:
 /// - One lane at a time holds a group, and a lane decides the messages of a group in their order.
@@ -106,9 +106,9 @@ final class DeliveryInbox: Sendable {
     /// commit waits for the disk, and PostgreSQL lets several commits share one wait.
     static let accountLanes = 4
     private static let slowLanes = 2
-    /// The time for which an environment is heavy after a long transaction, and after any that it began meanwhile. The rest of a
-    /// large batch makes a short transaction, and the next batch a long one again; without this time it would share that with
-    /// others.
+    /// The time for which an environment is heavy after a long transaction; a transaction under way prolongs it to its end. The
+    /// rest of a large batch makes a short transaction, and the next batch a long one again; without this time it would share
+    /// that with others.
     static let heavyTime = Duration.seconds(1)
 
     private let catalogueQueue: String
@@ -409,8 +409,10 @@ final class DeliveryInbox: Sendable {
             count += state.take(part, of: key, into: &batch).count
         }
         // Of messages that may change places the small ones come first: a neighbour's single use would otherwise wait for
-        // transactions full of another's batches.
-        batch.messages = rounds.flatMap { round in round.sorted { $0.size < $1.size } }
+        // transactions full of another's batches. A message that was taken before counts for half its size each time, so that
+        // smaller ones do not pass it for ever.
+        func weight(_ message: MessageInHand) -> Int { message.size >> (message.turns - 1) }
+        batch.messages = rounds.flatMap { round in round.sorted { weight($0) < weight($1) } }
         let environments = Set(batch.groups.map(\.environmentID))
         if environments.count > 1 { batch.allowance = min(batch.allowance, CommandLimits.perSharedTransaction) }
     }

@@ -12,6 +12,8 @@ struct MessageInHand: Sendable {
     let environmentID: EnvironmentID?
     /// Nil until a lane has decoded the message.
     private(set) var content: Content?
+    /// How often a lane has taken the message.
+    private(set) var turns = 0
     /// Whether a command was decided since the latest call of `beginTurn`.
     private(set) var hasProgress = false
 
@@ -46,7 +48,10 @@ struct MessageInHand: Sendable {
     }
 
     /// Notes that a lane takes the message.
-    mutating func beginTurn() { hasProgress = false }
+    mutating func beginTurn() {
+        hasProgress = false
+        turns += 1
+    }
 
     mutating func set(_ result: CommandResult, request: Int, command: Int) {
         hasProgress = true

@@ -240,7 +240,7 @@ struct ModelRun {
                 atEverything
                 ? try await client.all("/v1/ledger", query) : try await client.get("/v1/ledger", query).items()
             let first = passed(since: start)
-            guard model.expiries(after: first, upTo: latest).isEmpty else { continue }
+            guard changes(after: first).isEmpty else { continue }
             var seen = model
             seen.advance(to: first)
             try seen.compareBalance(balance)
@@ -263,7 +263,7 @@ struct ModelRun {
             Instant(rfc3339: $0)
         }
         if let decidedAt { latest = max(latest, decidedAt) }
-        let candidates = decidedAt.map { [$0] } ?? [first] + model.expiries(after: first, upTo: latest) + [latest]
+        let candidates = decidedAt.map { [$0] } ?? [first] + changes(after: first) + [latest]
         var disagreement: (any Error)?
         for candidate in candidates {
             var copy = model
@@ -274,6 +274,19 @@ struct ModelRun {
             } catch { disagreement = disagreement ?? error }
         }
         if let disagreement { throw disagreement }
+    }
+
+    /// The instants after a first one at which time changes the account, up to the latest that the server can have reached. A
+    /// block that arrives expires later, so each change is made before the next one is looked for.
+    private func changes(after first: Instant) -> [Instant] {
+        var copy = model
+        copy.advance(to: first)
+        var instants: [Instant] = []
+        while let next = copy.expiries(after: instants.last ?? first, upTo: latest).first {
+            copy.advance(to: next)
+            instants.append(next)
+        }
+        return instants
     }
 
     /// Takes note of the present instant.

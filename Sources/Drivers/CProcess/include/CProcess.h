@@ -7,7 +7,8 @@
 static inline int quotastack_forbid_dumps(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
 
 /// Gives the calling thread a lower priority than the thread that began it, for as long as it lives. Does nothing when it
-/// was called on the thread before. On Linux a nice value belongs to a thread, not to a process.
+/// was called on the thread before. On Linux a nice value belongs to a thread, not to a process, and a thread that this one
+/// begins inherits it.
 static inline void quotastack_let_others_run_first(void) {
     static _Thread_local int isDone = 0;
     if (!isDone) nice(10);

@@ -1,6 +1,6 @@
 import Runtime
 
-/// What runs beside the event loops: large bodies, and reads from the database with their answers. The event loops stay
+/// The work that runs beside the event loops: large bodies, and reads from the database with their answers. The event loops stay
 /// free for what is answered from memory.
 ///
 /// A neighbour's single use waited for seconds while two cores worked on bodies of 180 KB on the event loops; see
