@@ -2,6 +2,7 @@ import Arazzo
 import Docs
 import Foundation
 import JSON
+import Synchronization
 import Testing
 
 extension Acceptance {
@@ -16,11 +17,14 @@ extension Acceptance {
             ("postpaidPlatform", "api-platform-postpaid"), ("agentsByOutcome", "agents-by-outcome"),
         ]
 
-        private func runner(_ client: Client) async throws -> ArazzoRunner {
+        /// - Parameter status: Replaces the status of an answer for a step.
+        private func runner(
+            _ client: Client, status: @escaping @Sendable (Int) -> Int = { $0 }
+        ) async throws -> ArazzoRunner {
             let document = try await client.get(Self.address).expect(200)
             return ArazzoRunner(document: document.json, api: try Contract.description.get().json) { request in
                 let answer = try await client.send(request.method, request.target, bytes: request.body?.bytes)
-                return ArazzoRunner.Response(status: answer.status, body: answer.json)
+                return ArazzoRunner.Response(status: status(answer.status), body: answer.json)
             }
         }
 
@@ -28,6 +32,32 @@ extension Acceptance {
         func run(_ workflow: String) async throws {
             let runner = try await runner(try await makeTenant().test)
             try await runner.run(workflow, inputs: ["end_user_id": "user_7", "payment_id": "payment_7"])
+        }
+
+        @Test("A workflow ends with an error at the step whose answer has another status")
+        func otherStatus() async throws {
+            let inputs: [String: JSONValue] = ["end_user_id": "user_7", "payment_id": "payment_7"]
+            let calls = Mutex(0)
+            let whole = try await runner(try await makeTenant().test) { status in
+                calls.withLock { $0 += 1 }
+                return status
+            }
+            try await whole.run("chatWallet", inputs: inputs)
+            let count = calls.withLock { $0 }
+            #expect(count > 3)
+            for broken in 1...count {
+                calls.withLock { $0 = 0 }
+                let runner = try await runner(try await makeTenant().test) { status in
+                    let number = calls.withLock { number in
+                        number += 1
+                        return number
+                    }
+                    return number < broken ? status : status + 1
+                }
+                await #expect(throws: ArazzoError.self, "call \(broken)") {
+                    try await runner.run("chatWallet", inputs: inputs)
+                }
+            }
         }
 
         @Test("Every guide has its workflow, and the workflow makes the calls of the page in their order")

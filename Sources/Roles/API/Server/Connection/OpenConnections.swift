@@ -35,7 +35,7 @@ final class OpenConnections: Sendable {
     fileprivate struct State {
         var shares: ConnectionShares
         var nextNumber: UInt64 = 0
-        var connections: [ClientAddress: [UInt64: OpenConnection]] = [:]
+        var connections: [ClientAddress: ConnectionLine<OpenConnection>] = [:]
         /// The oldest first.
         var overflow: [OpenConnection] = []
         var isClosing = false
@@ -99,7 +99,7 @@ final class OpenConnections: Sendable {
     func close(afterAnswers: Bool) async {
         let open = state.withLock { state in
             state.isClosing = true
-            return state.connections.values.flatMap(\.values) + state.overflow
+            return state.connections.values.flatMap(\.connections) + state.overflow
         }
         for connection in open {
             if afterAnswers {
@@ -119,15 +119,12 @@ final class OpenConnections: Sendable {
 }
 
 extension OpenConnections.State {
-    /// Looks for a place in the shares: a free one, or that of the oldest idle connection of an address, which must be
-    /// closed then. The cost of finding the latter grows with the connections of that address.
-    fileprivate func place(for address: ClientAddress) -> (isThere: Bool, idle: OpenConnection?) {
+    /// Looks for a place in the shares: a free one, or that of an idle connection of an address, which must be closed then.
+    fileprivate mutating func place(for address: ClientAddress) -> (isThere: Bool, idle: OpenConnection?) {
         switch shares.decision(for: address) {
         case .open: return (true, nil)
         case .openInPlaceOf(let other):
-            let idle = connections[other, default: [:]].values.lazy
-                .filter { !$0.isServing.load(ordering: .relaxed) }
-                .min { $0.number < $1.number }
+            let idle = connections[other]?.firstIdle { !$0.isServing.load(ordering: .relaxed) }
             return (idle != nil, idle)
         }
     }
@@ -136,7 +133,7 @@ extension OpenConnections.State {
     fileprivate mutating func insert(_ connection: OpenConnection) -> OpenConnection? {
         guard connection.isOverflow else {
             shares.add(connection.address)
-            connections[connection.address, default: [:]][connection.number] = connection
+            connections[connection.address, default: ConnectionLine()].add(connection, number: connection.number)
             return nil
         }
         overflow.append(connection)
@@ -146,7 +143,7 @@ extension OpenConnections.State {
     fileprivate mutating func remove(_ connection: OpenConnection) {
         if connection.isOverflow {
             overflow.removeAll { $0 === connection }
-        } else if connections[connection.address]?.removeValue(forKey: connection.number) != nil {
+        } else if connections[connection.address]?.remove(connection.number) == true {
             if connections[connection.address]?.isEmpty == true { connections[connection.address] = nil }
             shares.remove(connection.address)
         }
