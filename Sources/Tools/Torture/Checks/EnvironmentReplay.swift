@@ -156,8 +156,13 @@ struct EnvironmentReplay {
         let due = nextOfTime(endUser)
         // The next command was not decided after the next transfer or the next change by time.
         let latest = min(arrival?.instant ?? .latest, due ?? .latest)
-        for (place, decided) in group.enumerated() where decided.instant <= latest {
-            guard fits(decided, traveller) else { continue }
+        func isNext(_ decided: DecidedOperation) -> Bool { decided.instant <= latest && fits(decided, traveller) }
+        // Of commands that leave the account at the same revision, one that the model accepts or refuses as the ledger did
+        // comes first: a change to the present terms is refused before a resume, and changes nothing after it.
+        let next =
+            group.enumerated().first { isNext($0.element) && agrees($0.element) }
+            ?? group.enumerated().first { isNext($0.element) }
+        if let (place, decided) = next {
             if decided.isTransferDone { return .waits(decided.command.identifier) }
             travellers[endUser]?.commands.remove(at: traveller.commands.count - 1 - place)
             do {
@@ -172,9 +177,9 @@ struct EnvironmentReplay {
             try advance(endUser, to: due)
             return .done
         }
-        guard let next = group.first else { return .atTheEnd }
+        guard let left = group.first else { return .atTheEnd }
         throw Difference(
-            "\(next.operation.key) (\(next.operation.kind), \(next.command.status)) made revision \(next.command.revision), "
+            "\(left.operation.key) (\(left.operation.kind), \(left.command.status)) made revision \(left.command.revision), "
                 + "but the model is at revision \(traveller.revision)")
     }
 
@@ -203,6 +208,17 @@ struct EnvironmentReplay {
         if let due = before.due, due <= now { revision += 1 }
         if !command.isRefusal, changes(decided, before, now) { revision += 1 }
         return revision == command.revision
+    }
+
+    /// Whether the model accepts a command now, or refuses it, as the ledger did.
+    private func agrees(_ decided: DecidedOperation) -> Bool {
+        guard let command = decided.operation.command, decided.operation.receiver == nil, !isRepeatedPayment(decided)
+        else { return true }
+        var copy = world
+        let reply = copy.apply(
+            command, to: decided.operation.endUser.id, clock: decided.instant, key: decided.operation.key)
+        let isDone = if case .done = reply { true } else { false }
+        return isDone != decided.command.isRefusal
     }
 
     /// Whether an accepted command changes anything. A command that asks for the present state changes nothing.

@@ -103,7 +103,10 @@ struct SubscriptionCheck {
             if let before = last[id], ["subscription.renewed", "subscription.activated"].contains(event.type) {
                 // A renewal in the trial and a restart begin a period at their own instant.
                 let isEarly = start == event.at.description && start < before.end
-                if start != before.end, !isEarly {
+                // The beginning of a trial has no event, so the event before is that of the scheduled subscription.
+                let endsTrial =
+                    before.event.data["status"]?.text == "scheduled" && event.data["trial_ends_at"]?.text == start
+                if start != before.end, !isEarly, !endsTrial {
                     violations.add(
                         "I18: a period of \(id) of \(account.endUserID) begins at \(start), the one before ended at "
                             + "\(before.end): \(before.event), \(event)")
