@@ -160,7 +160,7 @@ struct EnvironmentReplay {
         // Of commands that leave the account at the same revision, one that the model accepts or refuses as the ledger did
         // comes first: a change to the present terms is refused before a resume, and changes nothing after it.
         let next =
-            group.enumerated().first { isNext($0.element) && agrees($0.element) }
+            group.enumerated().first { isNext($0.element) && (group.count == 1 || agrees($0.element)) }
             ?? group.enumerated().first { isNext($0.element) }
         if let (place, decided) = next {
             if decided.isTransferDone { return .waits(decided.command.identifier) }
