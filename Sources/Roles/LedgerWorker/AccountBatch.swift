@@ -44,10 +44,9 @@ struct AccountItem: Sendable {
 /// 3. `LedgerStore.write` stores the `plan` with one statement per table and commits.
 ///
 /// A `BatchLoop` calls `apply` with at most `CommandLimits.perTransaction` commands, or `perSharedTransaction` when they are
-/// of several environments.
-/// The transaction ends before all of them are decided when its estimated cost reaches `BatchPace.limit`, or
-/// `BatchPace.sharedLimit` when they are of several environments, or when their accounts have more than
-/// `BatchPace.loadedRows` rows. At least one item is decided.
+/// of several environments. The transaction ends before all of them are decided when its estimated cost reaches
+/// `BatchPace.limit` (`sharedLimit` for several environments), when it has lasted for `BatchPace.longest`, or when their
+/// accounts have more than `BatchPace.loadedRows` rows. At least one item is decided.
 ///
 /// Invariants:
 /// - The transaction contains all effects of the items that were decided, or none of them is stored.
@@ -220,20 +219,20 @@ struct AccountBatch {
         var pauses = WorkPauses()
         results.reserveCapacity(items.count)
         newDecisions.reserveCapacity(items.count)
-        let isShared = catalogueVersions.count > 1
-        let limit = isShared ? BatchPace.sharedLimit : BatchPace.limit
-        let end = ContinuousClock.now + BatchPace.longest
         decided.reserveCapacity(decided.count + items.count)
+        let limit = catalogueVersions.count > 1 ? BatchPace.sharedLimit : BatchPace.limit
+        let end = ContinuousClock.now + BatchPace.longest
         for (place, item) in items.enumerated() {
             guard let index = draftIndex[item.accountKey], index < drafts.count else { break }
             let receiver = item.receiverKey.flatMap { draftIndex[$0] }
             guard receiver ?? 0 < drafts.count else { break }
             // The id of an erased end user belongs to a new account, which the next transaction loads.
             guard drafts[index].erasure == nil, receiver.map({ drafts[$0].erasure == nil }) ?? true else { break }
-            let isFull = pace.total >= limit && !KnownBug.unboundedTransactions.isActive
-            guard results.isEmpty || !isFull && isLoaded(place, catalogues) else { break }
-            ranOutOfTime = !results.isEmpty && ContinuousClock.now >= end
-            if ranOutOfTime { break }
+            if !results.isEmpty, !KnownBug.unboundedTransactions.isActive {
+                ranOutOfTime = ContinuousClock.now >= end
+                if ranOutOfTime || pace.total >= limit { break }
+            }
+            guard results.isEmpty || isLoaded(place, catalogues) else { break }
             let environmentID = item.origin.environmentID
             let rows = drafts[index].changedRows + (receiver.map { drafts[$0].changedRows } ?? 0)
             let start = ThreadTime.now

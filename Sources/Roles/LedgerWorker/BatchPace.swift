@@ -10,8 +10,8 @@ struct AppliedPart: Sendable {
 
 /// The cost of a transaction, by environment. It decides how the next commands of these environments are taken.
 ///
-/// Costs are estimated from the processor time spent deciding and from the rows read and written. The time that the database takes
-/// is not part of them, because it depends on what else the database does.
+/// Costs are estimated from the processor time spent deciding and from the rows read and written. The time that the
+/// database takes is not part of them, because it depends on what else the database does.
 struct BatchPace: Sendable {
     /// The cost at which a transaction takes no further command.
     static let limit = Duration.milliseconds(100)
@@ -72,7 +72,7 @@ struct BatchPace: Sendable {
             return [slow: next < CommandLimits.perTransaction ? max(2, next) : nil]
         }
         guard let (environmentID, most) = costs.max(by: { $0.value.cost < $1.value.cost }) else { return [:] }
-        // A shared transaction ends early, for which no environment alone is the cause.
+        // No environment alone is the cause when a transaction of several ends early.
         let isLong = isPartial && costs.count == 1 || most.cost >= Self.limit / 4
         guard wasCut || isLong && most.cost >= Self.expensive * most.commands else { return [:] }
         return [environmentID: max(2, 2 * most.commands)]

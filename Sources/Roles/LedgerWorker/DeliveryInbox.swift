@@ -20,7 +20,8 @@ import Synchronization
 ///
 /// An environment whose commands have made a transaction long is *heavy*, also when each of them was cheap. It shares no
 /// transaction with others until a moment after the last long one, so that a single use of another one does not wait for a
-/// thousand commands of its own. Further lanes join in as they do for all others. One lane is always left for environments that are neither slow nor heavy.
+/// thousand commands of its own. Further lanes join in as they do for all others. One lane is always left for
+/// environments that are neither slow nor heavy.
 ///
 /// Invariants:
 /// - One lane at a time holds a group, and a lane decides the messages of a group in their order.

@@ -172,6 +172,12 @@ struct EnvironmentReplay {
             }
             return .done
         }
+        if let silent = silentDue(endUser), silent <= latest, hasSilentStep(traveller, world.ledger(endUser)) {
+            world.ledgers[endUser]?.advance(to: silent)
+            travellers[endUser]?.revision += 1
+            counts.advances += 1
+            return .done
+        }
         if let arrival, arrival.instant <= due ?? .latest { return .waits(arrival.command.identifier) }
         if let due {
             try advance(endUser, to: due)
@@ -196,6 +202,32 @@ struct EnvironmentReplay {
         }
         if traveller.events.indices.contains(told) { instants.append(traveller.events[told].recordedAt) }
         return instants.min()
+    }
+
+    /// The instant of the next change by time, if it leaves neither an entry nor an event. The trial of a scheduled
+    /// subscription begins so.
+    private func silentDue(_ endUser: String) -> Instant? {
+        let before = world.ledger(endUser)
+        guard let due = before.due else { return nil }
+        var after = before
+        after.advance(to: due)
+        return after.entries.count == before.entries.count && after.told.count == before.told.count ? due : nil
+    }
+
+    /// Whether the next command has a higher revision than what the books show before it explains. A scheduler then made a
+    /// change of time that left nothing else.
+    private func hasSilentStep(_ traveller: Traveller, _ ledger: ModelLedger) -> Bool {
+        guard let next = traveller.commands.last else { return false }
+        let group = traveller.commands.reversed().prefix { $0.command.revision == next.command.revision }
+        let decidedAt = group.map(\.instant).min() ?? next.instant
+        let changes =
+            traveller.entries.dropFirst(ledger.entries.count).filter { $0.key == nil }.compactMap(\.recordedAt)
+            + traveller.events.dropFirst(ledger.told.count).map(\.recordedAt)
+        // One transaction records all its changes at one instant. The last one may be that of the command itself.
+        let transactions = Set(changes.filter { $0 <= decidedAt })
+        let arrivals = traveller.arrivals.count { $0.instant <= decidedAt }
+        let own = group.contains { !$0.command.isRefusal } ? 1 : 0
+        return next.command.revision > traveller.revision + Int64(transactions.count + arrivals + own)
     }
 
     /// Whether a command, if it is replayed now, leaves the account at the revision of its decision.
